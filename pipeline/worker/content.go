@@ -29,7 +29,7 @@ func (w *Worker) examine(ctx context.Context, d *delivery) error {
 	scan := w.guard.Scan()
 	if j.Kind == pipeline.KindURL {
 		_, _ = io.WriteString(scan, j.URL) // never fails
-		return w.mayLeave(scan)
+		return w.checkScan(scan)
 	}
 
 	limit := w.config().SizeLimit(j.Source)
@@ -37,7 +37,7 @@ func (w *Worker) examine(ctx context.Context, d *delivery) error {
 		return fmt.Errorf("%w: %d bytes; at most %d", wildfire.ErrTooLarge, j.Size, limit)
 	}
 
-	c, opened, err := w.find(ctx, d)
+	c, opened, err := w.findContents(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (w *Worker) examine(ctx context.Context, d *delivery) error {
 		defer opened.Close()
 	}
 	w.sources.reached(j.Source)
-	d.contents = w.guarded(c)
+	d.contents = w.guardedContents(c)
 
 	switch {
 	case j.Size != 0 && j.Size != c.Size:
@@ -61,7 +61,7 @@ func (w *Worker) examine(ctx context.Context, d *delivery) error {
 		return wildfire.ErrEmptyFile
 	}
 
-	return w.mayLeave(scan)
+	return w.checkScan(scan)
 }
 
 // read reads contents once for several purposes: it hashes them unless the hash is trusted, scans
@@ -72,9 +72,9 @@ func (w *Worker) read(ctx context.Context, d *delivery, c queue.Contents, opened
 		j.Learn(j.SHA256, c.Size)
 	}
 
-	d.head.room = 0
+	d.head.left = 0
 	if w.config().NeedsTypes() {
-		d.head.room = pipeline.TypesBytes
+		d.head.left = pipeline.TypesBytes
 	}
 	to := io.Writer(&d.head)
 	var sum hash.Hash // of contents whose hash is not trusted
@@ -83,10 +83,10 @@ func (w *Worker) read(ctx context.Context, d *delivery, c queue.Contents, opened
 	case !j.Verified:
 		sum = sha256.New()
 		to = io.MultiWriter(&d.head, scan, sum)
-	case c.Size <= lookAhead && scan.Looks():
+	case c.Size <= preScanLimit && scan.Looks():
 		to = io.MultiWriter(&d.head, scan)
 	default:
-		limit = int64(d.head.room)
+		limit = int64(d.head.left)
 	}
 	if limit == 0 {
 		return nil
@@ -109,8 +109,9 @@ func (w *Worker) read(ctx context.Context, d *delivery, c queue.Contents, opened
 	return nil
 }
 
-// find finds a file job's bytes, wherever they are. If it had to open a file, the caller closes it.
-func (w *Worker) find(ctx context.Context, d *delivery) (c queue.Contents, opened io.ReadCloser, err error) {
+// findContents finds a file job's bytes, wherever they are. If it had to open a file, the caller
+// closes it.
+func (w *Worker) findContents(ctx context.Context, d *delivery) (c queue.Contents, opened io.ReadCloser, err error) {
 	at := d.Job.Content
 	switch {
 	case d.Raw:
@@ -170,7 +171,7 @@ func (w *Worker) open(root, name string) (*rootfs.File, rootfs.State, error) {
 	if err != nil {
 		err = fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err)
 	} else {
-		err = w.notOurs(dir, name, st)
+		err = w.checkNotOwn(dir, name, st)
 	}
 	if err != nil {
 		f.Close()

@@ -44,12 +44,12 @@ func TestErrorsOfOpeningFiles(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		blame(t, root)
+		checkOpenErrors(t, root)
 	}()
 	<-looked
 }
 
-func blame(t *testing.T, root *rootfs.Root) {
+func checkOpenErrors(t *testing.T, root *rootfs.Root) {
 	t.Helper()
 	for name, want := range map[string]error{
 		"locked":   pipeline.ErrUnreachable,

@@ -66,7 +66,7 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 			learned, err = w.upload(ctx, work, d)
 			if _, done := learned.(pipeline.Uploaded); done {
 				var written context.CancelFunc
-				work, written = outlive(work)
+				work, written = withFinalWriteTime(work)
 				defer written()
 			}
 		case pipeline.StepReconsider:
@@ -308,10 +308,10 @@ func (w *Worker) conclude(work context.Context, d *delivery, e pipeline.Event, s
 	// The event and the records may become durable in any order: the next delivery completes
 	// whatever a crash prevented.
 	var published errgroup.Group
-	if tookUpload(before, next, step) {
+	if firstAccepted(before, next, step) {
 		published.Go(func() error { return w.q.PublishEvent(work, pipeline.SubmittedEvent(d.Job, next)) })
 	}
-	r, err := w.take(work, d, e, step, next, with)
+	r, err := w.writeOutcome(work, d, e, step, next, with)
 	if perr := published.Wait(); err == nil && perr != nil {
 		return result{}, perr
 	}
@@ -319,8 +319,8 @@ func (w *Worker) conclude(work context.Context, d *delivery, e pipeline.Event, s
 	return r, err
 }
 
-// tookUpload reports whether this step first learned that WildFire has the sample from this job.
-func tookUpload(before, next pipeline.Sample, step pipeline.Step) bool {
+// firstAccepted reports whether this step first learned that WildFire has the sample from this job.
+func firstAccepted(before, next pipeline.Sample, step pipeline.Step) bool {
 	if step.Basis != results.BasisUpload {
 		return false
 	}
@@ -329,22 +329,22 @@ func tookUpload(before, next pipeline.Sample, step pipeline.Step) bool {
 		step.Kind == pipeline.StepFinish && before.Unsure
 }
 
-// take carries out the last step: it writes the job's outcome together with the sample.
-func (w *Worker) take(work context.Context, d *delivery, e pipeline.Event, step pipeline.Step, next pipeline.Sample, with []*queue.Change) (result, error) {
+// writeOutcome carries out the last step: it writes the job's outcome together with the sample.
+func (w *Worker) writeOutcome(work context.Context, d *delivery, e pipeline.Event, step pipeline.Step, next pipeline.Sample, with []*queue.Change) (result, error) {
 	switch step.Kind {
 	case pipeline.StepFinish:
 		basis := step.Basis
 		if d.Basis != "" && basis == results.BasisCache {
 			basis = d.Basis // the job waited for this budget
 		}
-		r, err := w.end(work, d, pipeline.VerdictEvent(d.Job, next, basis, w.now()), with)
+		r, err := w.finish(work, d, pipeline.VerdictEvent(d.Job, next, basis, w.now()), with)
 		if err == nil && next.Report == nil {
 			err = w.oweReport(work, d, next)
 		}
 		return r, err
 
 	case pipeline.StepFail:
-		return w.end(work, d, pipeline.FailedEvent(d.Job, step.Cause, step.Attempts, w.now()), with)
+		return w.finish(work, d, pipeline.FailedEvent(d.Job, step.Cause, step.Attempts, w.now()), with)
 
 	case pipeline.StepWait, pipeline.StepPark:
 		why := queue.Waiting{Sample: d.sample.Key, Basis: step.Basis, Parked: step.Budget}
@@ -393,8 +393,8 @@ func (w *Worker) oweReport(ctx context.Context, d *delivery, s pipeline.Sample) 
 	return w.q.OweReport(ctx, d.sample.Key, d.Job.Source, w.config(), w.now())
 }
 
-// end ends a job with its final event.
-func (w *Worker) end(work context.Context, d *delivery, ev results.Event, with []*queue.Change) (result, error) {
+// finish ends a job with its final event.
+func (w *Worker) finish(work context.Context, d *delivery, ev results.Event, with []*queue.Change) (result, error) {
 	ev, err := w.q.Finish(work, &d.Message, queue.Ending{
 		Event:  ev,
 		Sample: d.sample.Key,
@@ -413,5 +413,5 @@ func (w *Worker) end(work context.Context, d *delivery, ev results.Event, with [
 
 // fail ends a job with a failure.
 func (w *Worker) fail(work context.Context, d *delivery, cause results.Error, attempts int) (result, error) {
-	return w.end(work, d, pipeline.FailedEvent(d.Job, cause, attempts, w.now()), nil)
+	return w.finish(work, d, pipeline.FailedEvent(d.Job, cause, attempts, w.now()), nil)
 }

@@ -16,10 +16,10 @@ import (
 
 const (
 	// How often workers look for new lanes.
-	lookForLanes = 500 * time.Millisecond
+	laneScanInterval = 500 * time.Millisecond
 
 	// How long workers fetch from a lane after its last job.
-	laneMemory = 10 * time.Minute
+	laneIdleTimeout = 10 * time.Minute
 
 	// fetchWait is how long one request for jobs stays open. A stop waits at most this long for the
 	// fetchers.
@@ -27,7 +27,7 @@ const (
 )
 
 // fetchAll fetches jobs from every lane until ctx ends. A new lane is found by its first job, at
-// the latest after lookForLanes.
+// the latest after laneScanInterval.
 func (w *Worker) fetchAll(ctx, work context.Context) {
 	windows := map[pipeline.Priority]*window{}
 	for _, p := range pipeline.Priorities() {
@@ -55,7 +55,7 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 				r.run(ctx, work, func() bool {
 					mu.Lock()
 					defer mu.Unlock()
-					return time.Since(r.seen) > laneMemory
+					return time.Since(r.seen) > laneIdleTimeout
 				})
 
 				mu.Lock()
@@ -66,11 +66,11 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 		mu.Unlock()
 
 		if err != nil {
-			fault = laneFault(ctx, w.log, err, fault)
+			fault = waitAfterFault(ctx, w.log, err, fault)
 			continue
 		}
 		fault = 0
-		_ = fleet.Sleep(ctx, lookForLanes)
+		_ = fleet.Sleep(ctx, laneScanInterval)
 	}
 }
 
@@ -108,7 +108,7 @@ func (f *fetcher) run(ctx, work context.Context, over func() bool) {
 		taken, err := f.fetch(ctx, work, n)
 		if err != nil && ctx.Err() == nil {
 			f.w.q.Lost(f.feed) // the consumer may have been lost with its server; it is created again
-			laneFault(ctx, log, err, 0)
+			waitAfterFault(ctx, log, err, 0)
 			return
 		}
 
@@ -119,8 +119,8 @@ func (f *fetcher) run(ctx, work context.Context, over func() bool) {
 	}
 }
 
-// laneFault waits after a fault, and logs the first of several in a row.
-func laneFault(ctx context.Context, log zerolog.Logger, err error, fault int) int {
+// waitAfterFault waits after a fault, and logs the first of several in a row.
+func waitAfterFault(ctx context.Context, log zerolog.Logger, err error, fault int) int {
 	if fault == 0 && ctx.Err() == nil {
 		log.Warn().Err(err).Msg("cannot fetch jobs; retrying")
 	}
@@ -149,11 +149,11 @@ func (f *fetcher) fetch(ctx, work context.Context, n int) (int, error) {
 	left := n
 	for msg := range batch.Messages() {
 		taken++
-		places := placesOf(msg)
+		places := placesFor(msg)
 		largest = max(largest, places)
 		left -= places
 		if left < 0 {
-			f.window.exceed(f.feed.Name, -left)
+			f.window.forceReserve(f.feed.Name, -left)
 			left = 0
 		}
 		d := f.w.accept(msg)

@@ -20,7 +20,7 @@ type delivery struct {
 	sample   queue.SampleEntry // as it was last read
 	entry    queue.JobEntry    // the job's record, as it was last read
 	contents queue.Contents
-	head     beginning       // of the contents
+	head     headBuffer      // of the contents
 	ruling   pipeline.Ruling // the policy's ruling on what may leave
 
 	outcome string // type of its final event, once it has one

@@ -92,7 +92,7 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 	}
 	for _, r := range results.Reasons() {
 		m.outcomes.WithLabelValues("failed", string(r))
-		m.dead.WithLabelValues(string(r), attention(r))
+		m.dead.WithLabelValues(string(r), needsAttention(r))
 	}
 	for _, status := range []results.ReportStatus{results.ReportAvailable, results.ReportMissing} {
 		m.reports.WithLabelValues(string(status))
@@ -119,8 +119,8 @@ func (m *metrics) poller() poller.Metrics {
 	}
 }
 
-// attention says whether dead letters of a reason need a person.
-func attention(r results.Reason) string {
+// needsAttention says whether dead letters of a reason need a person.
+func needsAttention(r results.Reason) string {
 	if r.Expected() {
 		return "no"
 	}
@@ -130,7 +130,7 @@ func attention(r results.Reason) string {
 
 // deadLettered counts a new dead letter.
 func (m *metrics) deadLettered(r results.Reason) {
-	m.dead.WithLabelValues(string(r), attention(r)).Inc()
+	m.dead.WithLabelValues(string(r), needsAttention(r)).Inc()
 }
 
 // Finished counts and logs a job's end.

@@ -13,13 +13,13 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// lookAhead is the largest size, in bytes, at which contents with a trusted hash are scanned before
-// anything of them leaves. Larger contents are scanned during the upload.
-const lookAhead = 1 << 20
+// preScanLimit is the largest size, in bytes, at which contents with a trusted hash are scanned
+// before anything of them leaves. Larger contents are scanned during the upload.
+const preScanLimit = 1 << 20
 
-// guarded returns contents that are scanned while they are read, even if they were scanned before.
-// This is the last check: an upload ends before the first byte of a secret.
-func (w *Worker) guarded(c queue.Contents) queue.Contents {
+// guardedContents returns contents that are scanned while they are read, even if they were scanned
+// before. This is the last check: an upload ends before the first byte of a secret.
+func (w *Worker) guardedContents(c queue.Contents) queue.Contents {
 	open := c.Open
 	c.Open = func() (io.ReadCloser, error) {
 		r, err := open()
@@ -27,26 +27,26 @@ func (w *Worker) guarded(c queue.Contents) queue.Contents {
 			return nil, err
 		}
 
-		return withheld{w.guard.Reader(r)}, nil
+		return guardedReader{w.guard.Reader(r)}, nil
 	}
 
 	return c
 }
 
-// withheld turns the guard's refusal into an error of the pipeline.
-type withheld struct{ io.ReadCloser }
+// guardedReader turns the guard's refusal into an error of the pipeline.
+type guardedReader struct{ io.ReadCloser }
 
-func (r withheld) Read(p []byte) (int, error) {
+func (r guardedReader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
 	if err != nil && err != io.EOF { //nolint:errorlint // readers return it as it is
-		err = own(err)
+		err = asPipelineError(err)
 	}
 
 	return n, err
 }
 
-// own converts an error of the guard to one of the pipeline.
-func own(err error) error {
+// asPipelineError converts an error of the guard to one of the pipeline.
+func asPipelineError(err error) error {
 	if errors.Is(err, guard.ErrOwn) {
 		return fmt.Errorf("%w: %w", pipeline.ErrOwn, err)
 	}
@@ -54,21 +54,21 @@ func own(err error) error {
 	return err
 }
 
-// mayLeave returns an error that matches pipeline.ErrOwn if a secret was seen.
-func (w *Worker) mayLeave(s *guard.Scan) error {
+// checkScan returns an error that matches pipeline.ErrOwn if a secret was seen.
+func (w *Worker) checkScan(s *guard.Scan) error {
 	err := s.Err()
 	if err != nil {
 		w.guard.Withheld()
 	}
 
-	return own(err)
+	return asPipelineError(err)
 }
 
-// notOurs returns an error that matches pipeline.ErrOwn if a file, or a folder that it is in, is
-// Backburn's own.
-func (w *Worker) notOurs(dir *rootfs.Root, name string, st rootfs.State) error {
+// checkNotOwn returns an error that matches pipeline.ErrOwn if a file, or a folder that it is in,
+// is Backburn's own.
+func (w *Worker) checkNotOwn(dir *rootfs.Root, name string, st rootfs.State) error {
 	if err := w.guard.File(st.Identity); err != nil {
-		return own(err)
+		return asPipelineError(err)
 	}
 	if inSpool, ok := strings.CutPrefix(name, pipeline.SpoolDir+"/"); ok {
 		if kept, _, _ := strings.Cut(inSpool, "/"); kept == "claimed" || kept == "done" {
@@ -83,7 +83,7 @@ func (w *Worker) notOurs(dir *rootfs.Root, name string, st rootfs.State) error {
 			return fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err)
 		}
 		if err := w.guard.File(st.Identity); err != nil {
-			return own(err)
+			return asPipelineError(err)
 		}
 	}
 

@@ -49,17 +49,17 @@ func (r readerWithContext) Read(p []byte) (int, error) {
 	return r.r.Read(p)
 }
 
-// beginning keeps the first bytes of what is written to it.
-type beginning struct {
-	room  int // how many more bytes to keep
+// headBuffer keeps the first bytes of what is written to it.
+type headBuffer struct {
+	left  int // how many more bytes to keep
 	bytes []byte
 }
 
 // Write keeps as much as there is room for. It never fails.
-func (b *beginning) Write(p []byte) (int, error) {
-	n := min(len(p), b.room)
+func (b *headBuffer) Write(p []byte) (int, error) {
+	n := min(len(p), b.left)
 	b.bytes = append(b.bytes, p[:n]...)
-	b.room -= n
+	b.left -= n
 
 	return len(p), nil
 }

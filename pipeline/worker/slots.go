@@ -16,7 +16,7 @@ type slots struct {
 	mu     sync.Mutex
 	size   int // total number
 	taken  int
-	lines  map[pipeline.Priority]*line
+	lanes  map[pipeline.Priority]*laneQueue
 	credit map[pipeline.Priority]int
 }
 
@@ -26,11 +26,11 @@ var laneWeight = map[pipeline.Priority]int{pipeline.Urgent: 9, pipeline.Normal: 
 func newSlots(n int) *slots {
 	s := &slots{
 		size:   n,
-		lines:  map[pipeline.Priority]*line{},
+		lanes:  map[pipeline.Priority]*laneQueue{},
 		credit: map[pipeline.Priority]int{},
 	}
 	for _, p := range pipeline.Priorities() {
-		s.lines[p] = &line{waiting: map[string][]chan struct{}{}}
+		s.lanes[p] = &laneQueue{waiting: map[string][]chan struct{}{}}
 	}
 	return s
 }
@@ -44,7 +44,7 @@ func (s *slots) acquire(ctx context.Context, p pipeline.Priority, source string)
 		return nil
 	}
 	turn := make(chan struct{})
-	s.lines[p].join(source, turn)
+	s.lanes[p].join(source, turn)
 	s.mu.Unlock()
 
 	select {
@@ -55,9 +55,9 @@ func (s *slots) acquire(ctx context.Context, p pipeline.Priority, source string)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.lines[p].leave(source, turn) { // the slot was already assigned to us
+	if !s.lanes[p].leave(source, turn) { // the slot was already assigned to us
 		s.taken--
-		s.pass()
+		s.grant()
 	}
 
 	return ctx.Err()
@@ -69,7 +69,7 @@ func (s *slots) release() {
 	defer s.mu.Unlock()
 
 	s.taken--
-	s.pass()
+	s.grant()
 }
 
 // resize changes the number of slots. Slots in use beyond the new number stay in use until they are
@@ -79,11 +79,11 @@ func (s *slots) resize(n int) {
 	defer s.mu.Unlock()
 
 	s.size = n
-	s.pass()
+	s.grant()
 }
 
-// pass gives free slots to the waiters whose turn it is. The caller holds mu.
-func (s *slots) pass() {
+// grant gives free slots to the waiters whose turn it is. The caller holds mu.
+func (s *slots) grant() {
 	for s.taken < s.size {
 		turn := s.next()
 		if turn == nil {
@@ -101,7 +101,7 @@ func (s *slots) next() chan struct{} {
 			if s.credit[p] == 0 {
 				continue
 			}
-			if turn := s.lines[p].next(); turn != nil {
+			if turn := s.lanes[p].next(); turn != nil {
 				s.credit[p]--
 				return turn
 			}
@@ -114,14 +114,14 @@ func (s *slots) next() chan struct{} {
 	return nil
 }
 
-// line holds the waiters of a lane: sources take turns, and within a source the order is first
+// laneQueue holds the waiters of a lane: sources take turns, and within a source the order is first
 // come, first served.
-type line struct {
+type laneQueue struct {
 	turns   []string                   // sources with somebody waiting, the next one first
 	waiting map[string][]chan struct{} // by source
 }
 
-func (l *line) join(source string, turn chan struct{}) {
+func (l *laneQueue) join(source string, turn chan struct{}) {
 	if len(l.waiting[source]) == 0 {
 		l.turns = append(l.turns, source)
 	}
@@ -129,7 +129,7 @@ func (l *line) join(source string, turn chan struct{}) {
 }
 
 // leave removes a waiter that gives up; false if it already had its turn.
-func (l *line) leave(source string, turn chan struct{}) bool {
+func (l *laneQueue) leave(source string, turn chan struct{}) bool {
 	at := slices.Index(l.waiting[source], turn)
 	if at < 0 {
 		return false
@@ -143,7 +143,7 @@ func (l *line) leave(source string, turn chan struct{}) bool {
 }
 
 // next removes and returns the waiter whose turn it is; nil if nobody waits.
-func (l *line) next() chan struct{} {
+func (l *laneQueue) next() chan struct{} {
 	if len(l.turns) == 0 {
 		return nil
 	}

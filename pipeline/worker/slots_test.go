@@ -66,8 +66,8 @@ func TestSlotsSurviveThoseWhoGiveUp(t *testing.T) {
 		go cancel()
 		go s.release()
 		synctest.Wait()
-		if s.taken != 0 || len(s.lines[pipeline.Bulk].turns) != 0 {
-			t.Errorf("%d taken, %d waiting; want none", s.taken, len(s.lines[pipeline.Bulk].turns))
+		if s.taken != 0 || len(s.lanes[pipeline.Bulk].turns) != 0 {
+			t.Errorf("%d taken, %d waiting; want none", s.taken, len(s.lanes[pipeline.Bulk].turns))
 		}
 	})
 }
@@ -104,8 +104,8 @@ func TestSlotsRotateBetweenSources(t *testing.T) {
 		if count["flood"] != 10 || count["mail"] != 10 || count["proxy"] != 10 {
 			t.Errorf("the first 30 slots went to %v, want 10 each", count)
 		}
-		if s.taken != 0 || len(s.lines[pipeline.Normal].turns) != 0 || len(s.lines[pipeline.Normal].waiting) != 0 {
-			t.Errorf("at the end %d taken, line %+v", s.taken, s.lines[pipeline.Normal])
+		if s.taken != 0 || len(s.lanes[pipeline.Normal].turns) != 0 || len(s.lanes[pipeline.Normal].waiting) != 0 {
+			t.Errorf("at the end %d taken, line %+v", s.taken, s.lanes[pipeline.Normal])
 		}
 	})
 }

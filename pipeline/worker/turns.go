@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// turns limits how many jobs may claim their samples for an upload. There are as many turns as
+// claimTurns limits how many jobs may claim their samples for an upload. There are as many turns as
 // upload slots. If uploads end faster than claims become durable, there are more, so that the next
 // samples are claimed during other uploads and no slot waits for a claim. If uploads are rare or
 // slow there are no extra turns, so that no claimed sample waits long for its slot. It is safe for
 // concurrent use.
-type turns struct {
+type claimTurns struct {
 	*slots
 
 	uploads int // at a time
@@ -21,11 +21,11 @@ type turns struct {
 	ended time.Time     // end of the last upload
 }
 
-// mostAhead is the most extra turns for each upload slot.
-const mostAhead = 15
+// maxExtraTurns is the most extra turns for each upload slot.
+const maxExtraTurns = 15
 
-func newTurns(uploads int) *turns {
-	return &turns{
+func newTurns(uploads int) *claimTurns {
+	return &claimTurns{
 		slots:   newSlots(uploads),
 		uploads: uploads,
 		pause:   time.Second,
@@ -33,7 +33,7 @@ func newTurns(uploads int) *turns {
 }
 
 // claimed records how long a claim took.
-func (t *turns) claimed(took time.Duration) {
+func (t *claimTurns) claimed(took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
@@ -42,7 +42,7 @@ func (t *turns) claimed(took time.Duration) {
 }
 
 // uploaded records that an upload ended.
-func (t *turns) uploaded(now time.Time) {
+func (t *claimTurns) uploaded(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
@@ -53,8 +53,8 @@ func (t *turns) uploaded(now time.Time) {
 
 // adapt sets the number of extra turns to the number of uploads that end while a claim becomes
 // durable. The caller holds mu.
-func (t *turns) adapt() {
+func (t *claimTurns) adapt() {
 	pause := max(t.pause, time.Microsecond)
 	ahead := int((t.claim + pause/2) / pause)
-	t.resize(t.uploads + min(ahead, mostAhead*t.uploads))
+	t.resize(t.uploads + min(ahead, maxExtraTurns*t.uploads))
 }

@@ -17,9 +17,9 @@ func TestTurnsAhead(t *testing.T) {
 		"uploads take long":                {5 * time.Millisecond, 300 * time.Millisecond, 4},
 		"the rate is low":                  {20 * time.Millisecond, 500 * time.Millisecond, 4},
 		"claims take as long":              {6 * time.Millisecond, 2 * time.Millisecond, 4 + 3},
-		"claims take far longer":           {90 * time.Millisecond, time.Millisecond, 4 + 4*mostAhead},
+		"claims take far longer":           {90 * time.Millisecond, time.Millisecond, 4 + 4*maxExtraTurns},
 		"claims and uploads take no time":  {10 * time.Microsecond, 100 * time.Microsecond, 4},
-		"all uploads end at the same time": {time.Second, 0, 4 + 4*mostAhead},
+		"all uploads end at the same time": {time.Second, 0, 4 + 4*maxExtraTurns},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -128,7 +128,7 @@ func (w *Worker) send(work context.Context, d *delivery) (wildfire.Submission, p
 	span.EndUpload(sp, disp)
 	w.metrics.uploads.WithLabelValues(disp.Action.Label()).Inc()
 	if disp.Action != pipeline.Complete && !disp.Unsure {
-		rctx, cancel := outlive(work)
+		rctx, cancel := withFinalWriteTime(work)
 		w.refundUpload(rctx, d)
 		cancel()
 	}
@@ -164,7 +164,7 @@ func (w *Worker) submit(work context.Context, d *delivery) (wildfire.Submission,
 // uploaded pauses or resumes uploads depending on the outcome of one upload, and returns what was
 // learned for the job. A pause applies to this process at once, before it is written for the fleet.
 func (w *Worker) uploaded(work context.Context, d *delivery, sub wildfire.Submission, disp pipeline.Disposition) pipeline.Event {
-	ctx, cancel := outlive(work)
+	ctx, cancel := withFinalWriteTime(work)
 	defer cancel()
 
 	if disp.Answered() {
@@ -201,9 +201,9 @@ func (w *Worker) uploaded(work context.Context, d *delivery, sub wildfire.Submis
 	return pipeline.Uploaded{Disposition: disp, MD5: sub.MD5, Filetype: sub.Filetype}
 }
 
-// outlive returns a context that lasts a moment longer than work, so that the outcome of an upload
-// is recorded even if the shutdown timeout ends with it.
-func outlive(work context.Context) (context.Context, context.CancelFunc) {
+// withFinalWriteTime returns a context that lasts a moment longer than work, so that the outcome of
+// an upload is recorded even if the shutdown timeout ends with it.
+func withFinalWriteTime(work context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(work))
 	stop := context.AfterFunc(work, func() {
 		_ = fleet.Sleep(ctx, finalWriteTimeout)
@@ -226,7 +226,7 @@ func (w *Worker) admit(ctx context.Context, d *delivery) error {
 		return err
 	}
 
-	err := w.pass(ctx, d)
+	err := w.waitForUpload(ctx, d)
 	if err != nil {
 		w.turns.release()
 	}
@@ -234,7 +234,7 @@ func (w *Worker) admit(ctx context.Context, d *delivery) error {
 	return err
 }
 
-func (w *Worker) pass(ctx context.Context, d *delivery) error {
+func (w *Worker) waitForUpload(ctx context.Context, d *delivery) error {
 	for {
 		if _, paused, _ := w.pauses.Long(pipeline.Uploads); paused {
 			return errPaused

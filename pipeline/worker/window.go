@@ -35,7 +35,7 @@ const (
 
 	// In a full window, places are released job by job. They gather for a moment, so that one
 	// request fetches several jobs.
-	gatherPlaces = 5 * time.Millisecond
+	placeGatherTime = 5 * time.Millisecond
 )
 
 func newWindow(n int) *window {
@@ -46,10 +46,10 @@ func newWindow(n int) *window {
 // ends.
 func (w *window) reserve(ctx context.Context, source string, most int) int {
 	for waited := false; ; waited = true {
-		if waited && fleet.Sleep(ctx, gatherPlaces) != nil {
+		if waited && fleet.Sleep(ctx, placeGatherTime) != nil {
 			return 0
 		}
-		n, freed := w.try(source, most)
+		n, freed := w.tryReserve(source, most)
 		if n > 0 {
 			return n
 		}
@@ -61,9 +61,9 @@ func (w *window) reserve(ctx context.Context, source string, most int) int {
 	}
 }
 
-// try takes the places that a source may have now. If there are none, it returns the channel to
-// wait on.
-func (w *window) try(source string, most int) (int, <-chan struct{}) {
+// tryReserve takes the places that a source may have now. If there are none, it returns the channel
+// to wait on.
+func (w *window) tryReserve(source string, most int) (int, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	// The largest n with held+n <= windowShare*(free-n).
@@ -76,17 +76,17 @@ func (w *window) try(source string, most int) (int, <-chan struct{}) {
 	return n, nil
 }
 
-// exceed takes places even if none are free: an empty feed waits for its next job without reserving
-// room, and jobs may be larger than expected.
-func (w *window) exceed(source string, n int) {
+// forceReserve takes places even if none are free: an empty feed waits for its next job without
+// reserving room, and jobs may be larger than expected.
+func (w *window) forceReserve(source string, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.free -= n
 	w.held[source] += n
 }
 
-// placesOf is how many places a job takes.
-func placesOf(m jetstream.Msg) int { return 1 + len(m.Data())/bytesPerPlace }
+// placesFor is how many places a job takes.
+func placesFor(m jetstream.Msg) int { return 1 + len(m.Data())/bytesPerPlace }
 
 // release returns places.
 func (w *window) release(source string, n int) {

@@ -12,9 +12,9 @@ func TestRoomIsLeftForOthers(t *testing.T) {
 	r := newWindow(320)
 	held := map[string]int{}
 	for _, source := range []string{"a", "b", "c"} {
-		n, _ := r.try(source, 1000)
+		n, _ := r.tryReserve(source, 1000)
 		held[source] = n
-		if more, _ := r.try(source, 1000); more != 0 {
+		if more, _ := r.tryReserve(source, 1000); more != 0 {
 			t.Errorf("%s got %d, and then %d more", source, n, more)
 		}
 	}
@@ -26,7 +26,7 @@ func TestRoomIsLeftForOthers(t *testing.T) {
 		r.release("a", 1)
 		held["a"]--
 		for _, source := range []string{"a", "b", "c"} {
-			n, _ := r.try(source, 1)
+			n, _ := r.tryReserve(source, 1)
 			held[source] += n
 		}
 	}

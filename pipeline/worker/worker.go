@@ -48,7 +48,7 @@ type Worker struct {
 
 	tokens   Tokens // nil without WithTokens
 	limiter  *rate.Limiter
-	turns    *turns
+	turns    *claimTurns
 	slots    *slots // uploads
 	leases   *leases
 	claims   *claims
