@@ -826,7 +826,7 @@ func TestAPauseIsWrittenLater(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if err := p.Grow(t.Context(), pipeline.Queries, "the service is failing"); err == nil {
+	if err := p.PauseAfterFault(t.Context(), pipeline.Queries, "the service is failing"); err == nil {
 		t.Fatal("Grow succeeded without a bucket")
 	}
 	if !pausedFor(p, pipeline.Queries) {

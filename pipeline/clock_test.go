@@ -135,10 +135,10 @@ func TestAClockThatIsSetBackInAPause(t *testing.T) {
 		holds bool
 	}{
 		"a fault": {func(ctx context.Context, _ *fixture, p *fleet.Pauses, _ time.Time) error {
-			return p.Grow(ctx, pipeline.Uploads, "the service is failing")
+			return p.PauseAfterFault(ctx, pipeline.Uploads, "the service is failing")
 		}, false},
 		"a doubt": {func(ctx context.Context, _ *fixture, p *fleet.Pauses, _ time.Time) error {
-			return p.Doubt(ctx, pipeline.Uploads, "refused")
+			return p.PauseInDoubt(ctx, pipeline.Uploads, "refused")
 		}, false},
 		"a spent budget": {func(ctx context.Context, _ *fixture, p *fleet.Pauses, _ time.Time) error {
 			_, err := p.Park(ctx, pipeline.Uploads)
@@ -171,7 +171,7 @@ func TestAClockThatIsSetBackInAPause(t *testing.T) {
 			}
 
 			// A later fault starts a pause that takes effect.
-			if err := p.Grow(ctx, pipeline.Uploads, "sick again"); err != nil {
+			if err := p.PauseAfterFault(ctx, pipeline.Uploads, "sick again"); err != nil {
 				t.Fatal(err)
 			}
 			if _, on, _ := p.Active(pipeline.Uploads); !on {

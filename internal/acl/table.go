@@ -112,8 +112,8 @@ func streams(n queue.Names) []stream {
 		}, map[Role][]string{
 			Worker:   {">"},
 			Operator: {"quota.>", "pause.*"}, // counts queries of commands; pauses and resumes
-			API:      fleet.Rights("api"),
-			Watcher:  fleet.Rights("watcher"),
+			API:      fleet.OwnKeys("api"),
+			Watcher:  fleet.OwnKeys("watcher"),
 		}),
 		// Roles that call WildFire share the fleet's token, which is sealed with the profile's
 		// secret, and renew it and the login.

@@ -157,8 +157,8 @@ func (n *Node) join() error {
 		n.member = fleet.Join(n.queue.Control(), n.cfg.Pipeline.Lease, n.describe())
 	}
 
-	n.member.Reports(n.health.Parts)
-	n.member.Tells(n.duties)
+	n.member.SetParts(n.health.Parts)
+	n.member.SetDuties(n.duties)
 	n.health.Probe("queue", "", health.Probe{Ask: func(ctx context.Context) error {
 		return n.queue.Writable(ctx, n.member, n.roles.Work)
 	}})

@@ -53,8 +53,8 @@ const (
 // bounded limits the number of entries. Those that are not ok are kept first.
 func (d Duties) bounded() Duties {
 	all := len(d.Folders) + len(d.Sinks)
-	d.Folders = firstOf(d.Folders, maxFolders, func(f Folder) bool { return f.State == "ok" })
-	d.Sinks = firstOf(d.Sinks, maxSinks, func(s Sink) bool { return s.State == "ok" })
+	d.Folders = firstEntries(d.Folders, maxFolders, func(f Folder) bool { return f.State == "ok" })
+	d.Sinks = firstEntries(d.Sinks, maxSinks, func(s Sink) bool { return s.State == "ok" })
 	d.Omitted = all - len(d.Folders) - len(d.Sinks)
 	for i := range d.Folders {
 		d.Folders[i].Path = cut(d.Folders[i].Path, maxPath)
@@ -63,8 +63,8 @@ func (d Duties) bounded() Duties {
 	return d
 }
 
-// firstOf copies up to n entries of a list, those that are not ok first.
-func firstOf[T any](list []T, n int, well func(T) bool) []T {
+// firstEntries copies up to n entries of a list, those that are not ok first.
+func firstEntries[T any](list []T, n int, well func(T) bool) []T {
 	var ordered []T
 	for _, wanted := range []bool{false, true} {
 		for _, one := range list {

@@ -32,25 +32,25 @@ type Process struct {
 // Roles lists the roles of a process.
 func Roles() []string { return []string{"run", "worker", "watcher", "api", "clamd", "mail", "sink"} }
 
-// place is the prefix of a role's keys in the store. NATS permissions depend on it: only workers
-// may write the keys of workers, because a sample's claim is valid as long as its worker's key
-// exists.
-func place(role string) string {
+// keyPrefix is the prefix of a role's keys in the store. NATS permissions depend on it: only
+// workers may write the keys of workers, because a sample's claim is valid as long as its worker's
+// key exists.
+func keyPrefix(role string) string {
 	switch role {
 	case "watcher":
-		return watcherPlace
+		return watcherPrefix
 	case "api", "clamd", "mail", "sink":
-		return apiPlace
+		return apiPrefix
 	}
 
-	return workerPlace
+	return workerPrefix
 }
 
 // The prefixes of members' keys in the store. NATS permissions use them.
 const (
-	workerPlace  = "worker"
-	watcherPlace = "watcher"
-	apiPlace     = "api"
+	workerPrefix  = "worker"
+	watcherPrefix = "watcher"
+	apiPrefix     = "api"
 )
 
 // Member is a process of the fleet, as the others see it.
@@ -84,10 +84,10 @@ func (m Member) Works() bool { return !m.Gone && m.Slots > 0 }
 // its worker (a claimed sample, leadership, a share of the rate) depends on that key, so clocks are
 // never compared, and an upload needs no renewals of its own. It is safe for concurrent use.
 type Membership struct {
-	store *Store
-	place string
-	ttl   time.Duration // of the key, renewed at a third
-	grace time.Duration // how long a key must be absent before its worker counts as gone
+	store  *Store
+	prefix string
+	ttl    time.Duration // of the key, renewed at a third
+	grace  time.Duration // how long a key must be absent before its worker counts as gone
 
 	mu        sync.Mutex
 	self      Member
@@ -102,13 +102,13 @@ type Membership struct {
 }
 
 const (
-	memberPrefix = workerPlace + "."
+	memberPrefix = workerPrefix + "."
 
 	// In addition to its expiring key, a member has a permanent one, so that a death is visible.
 	// The member removes it when it leaves properly.
-	lastPrefix = "last."
-	lastTTL    = 24 * time.Hour
-	lastEvery  = time.Minute
+	lastPrefix   = "last."
+	lastTTL      = 24 * time.Hour
+	lastInterval = time.Minute
 )
 
 // Join creates a membership. Others see it only after Run. lease is how long others wait before
@@ -121,10 +121,10 @@ func Join(store *Store, lease time.Duration, p Process) *Membership {
 	// Together they make up the lease. The server counts whole seconds.
 	ttl := max((lease * 2 / 3).Truncate(time.Second), time.Second)
 	return &Membership{
-		store: store,
-		place: place(p.Role),
-		ttl:   ttl,
-		grace: lease - ttl,
+		store:  store,
+		prefix: keyPrefix(p.Role),
+		ttl:    ttl,
+		grace:  lease - ttl,
 		self: Member{
 			ID:      newWorkerID(),
 			Role:    p.Role,
@@ -142,15 +142,15 @@ func Join(store *Store, lease time.Duration, p Process) *Membership {
 	}
 }
 
-// Reports sets the function that returns the state of the member's parts.
-func (f *Membership) Reports(parts func() []health.Status) {
+// SetParts sets the function that returns the state of the member's parts.
+func (f *Membership) SetParts(parts func() []health.Status) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.parts = parts
 }
 
-// Tells sets the function that returns the member's duties.
-func (f *Membership) Tells(duties func() Duties) {
+// SetDuties sets the function that returns the member's duties.
+func (f *Membership) SetDuties(duties func() Duties) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.duties = duties
@@ -161,9 +161,9 @@ func (f *Membership) Run(ctx context.Context) error {
 	renew := time.NewTicker(min(f.ttl/3, time.Second))
 	defer renew.Stop()
 	defer f.leave()
-	if f.place != workerPlace {
+	if f.prefix != workerPrefix {
 		for {
-			f.tend(ctx)
+			f.renewIfDue(ctx)
 			select {
 			case <-ctx.Done():
 				return nil
@@ -184,7 +184,7 @@ func (f *Membership) Run(ctx context.Context) error {
 
 // follow watches the members and renews our own key, until the watch breaks.
 func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
-	f.tend(ctx)
+	f.renewIfDue(ctx)
 	w, err := f.store.kv.Watch(ctx, memberPrefix+">")
 	if err != nil {
 		return fmt.Errorf("watch the fleet: %w", err)
@@ -196,27 +196,27 @@ func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-renew:
-			f.tend(ctx)
+			f.renewIfDue(ctx)
 		case e, ok := <-w.Updates():
 			switch {
 			case !ok:
 				return errors.New("the watch on the fleet ended")
 			case e == nil:
-				f.keep(there)
+				f.removeMissing(there)
 				there = nil
 			default:
 				id := e.Key()[len(memberPrefix):]
 				if there != nil {
 					there[id] = true
 				}
-				f.saw(id, e)
+				f.handleEntry(id, e)
 			}
 		}
 	}
 }
 
-// keep drops members that no longer exist: they left while we were disconnected.
-func (f *Membership) keep(there map[string]bool) {
+// removeMissing drops members that no longer exist: they left while we were disconnected.
+func (f *Membership) removeMissing(there map[string]bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id := range f.live {
@@ -229,7 +229,7 @@ func (f *Membership) keep(there map[string]bool) {
 	f.changed = make(chan struct{})
 }
 
-func (f *Membership) saw(id string, e jetstream.KeyValueEntry) {
+func (f *Membership) handleEntry(id string, e jetstream.KeyValueEntry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if e.Operation() != jetstream.KeyValuePut {
@@ -255,9 +255,9 @@ func (f *Membership) saw(id string, e jetstream.KeyValueEntry) {
 	f.changed = make(chan struct{})
 }
 
-// tend renews our key when it is due, or when our state has changed. If that fails, the next tick
-// retries; until then we remain a member for the rest of the lease.
-func (f *Membership) tend(ctx context.Context) {
+// renewIfDue renews our key when it is due, or when our state has changed. If that fails, the next
+// tick retries; until then we remain a member for the rest of the lease.
+func (f *Membership) renewIfDue(ctx context.Context) {
 	state := f.describe().State
 	f.mu.Lock()
 	due := time.Since(f.renewedAt) >= f.ttl/3 || state != f.kept
@@ -265,13 +265,13 @@ func (f *Membership) tend(ctx context.Context) {
 	f.mu.Unlock()
 
 	if due && f.Renew(ctx) == nil && first {
-		f.takePlace(ctx)
+		f.removeReplaced(ctx)
 	}
 }
 
-// takePlace removes the records of dead processes that this one replaces, so that they are not
+// removeReplaced removes the records of dead processes that this one replaces, so that they are not
 // shown as gone after it leaves.
-func (f *Membership) takePlace(ctx context.Context) {
+func (f *Membership) removeReplaced(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, f.ttl/3)
 	defer cancel()
 	live, last, err := f.store.members(ctx)
@@ -285,7 +285,7 @@ func (f *Membership) takePlace(ctx context.Context) {
 	self := f.describe()
 	for _, m := range last {
 		if replaces(self, m) {
-			_ = f.store.kv.Purge(ctx, lastPrefix+f.place+"."+m.ID, jetstream.PurgeTTL(time.Minute))
+			_ = f.store.kv.Purge(ctx, lastPrefix+f.prefix+"."+m.ID, jetstream.PurgeTTL(time.Minute))
 		}
 	}
 }
@@ -294,22 +294,22 @@ func (f *Membership) takePlace(ctx context.Context) {
 // real write, so its error shows whether this process can write at all.
 func (f *Membership) Renew(ctx context.Context) error {
 	self := f.describe()
-	self.Duties = f.busy()
+	self.Duties = f.currentDuties()
 	asked := time.Now()
-	if err := f.write(ctx, f.place+"."+self.ID, self, f.ttl, f.ttl/3); err != nil {
+	if err := f.write(ctx, f.prefix+"."+self.ID, self, f.ttl, f.ttl/3); err != nil {
 		return err
 	}
 
 	f.mu.Lock()
 	f.renewedAt = asked
-	due := f.kept != self.State || asked.Sub(f.keptAt) >= lastEvery
+	due := f.kept != self.State || asked.Sub(f.keptAt) >= lastInterval
 	f.mu.Unlock()
 	if !due {
 		return nil
 	}
 
 	self.Seen = asked.UTC()
-	if err := f.write(ctx, lastPrefix+f.place+"."+self.ID, self, lastTTL, f.ttl/3); err != nil {
+	if err := f.write(ctx, lastPrefix+f.prefix+"."+self.ID, self, lastTTL, f.ttl/3); err != nil {
 		return err
 	}
 	f.mu.Lock()
@@ -361,8 +361,8 @@ func (f *Membership) describe() Member {
 	return self
 }
 
-// busy returns what this member publishes about its duties.
-func (f *Membership) busy() Duties {
+// currentDuties returns what this member publishes about its duties.
+func (f *Membership) currentDuties() Duties {
 	f.mu.Lock()
 	duties := f.duties
 	f.mu.Unlock()
@@ -377,12 +377,12 @@ func (f *Membership) busy() Duties {
 func (f *Membership) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	_ = f.store.kv.Purge(ctx, f.place+"."+f.self.ID, jetstream.PurgeTTL(time.Minute))
-	_ = f.store.kv.Purge(ctx, lastPrefix+f.place+"."+f.self.ID, jetstream.PurgeTTL(time.Minute))
+	_ = f.store.kv.Purge(ctx, f.prefix+"."+f.self.ID, jetstream.PurgeTTL(time.Minute))
+	_ = f.store.kv.Purge(ctx, lastPrefix+f.prefix+"."+f.self.ID, jetstream.PurgeTTL(time.Minute))
 }
 
-// Sure reports whether our membership definitely still exists.
-func (f *Membership) Sure() bool {
+// StillMember reports whether our membership definitely still exists.
+func (f *Membership) StillMember() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return !f.renewedAt.IsZero() && time.Since(f.renewedAt) < f.ttl*2/3
@@ -408,7 +408,7 @@ func (f *Membership) Gone(ctx context.Context, id string) (bool, error) {
 		delete(f.absent, id)
 		return false, nil
 	}
-	if dead(id) {
+	if processEnded(id) {
 		return true, nil
 	}
 	since, seen := f.absent[id]
@@ -465,7 +465,7 @@ func (f *Membership) Lead(ctx context.Context) (bool, error) {
 	if s.Owner == f.self.ID {
 		return true, nil
 	}
-	if rev != 0 && !dead(s.Owner) {
+	if rev != 0 && !processEnded(s.Owner) {
 		if gone, err := f.Gone(ctx, s.Owner); err != nil || !gone {
 			return false, err
 		}
@@ -521,7 +521,7 @@ func (s *Store) members(ctx context.Context) (live []Member, last map[string]Mem
 	live = []Member{}
 	last = map[string]Member{}
 	var filters []string
-	for _, p := range []string{workerPlace, watcherPlace, apiPlace} {
+	for _, p := range []string{workerPrefix, watcherPrefix, apiPrefix} {
 		filters = append(filters, base+p+".*", base+lastPrefix+p+".*")
 	}
 	msgs, err := jets.Newest(ctx, s.js, jets.KeyStream+s.kv.Bucket(), filters...)
@@ -535,7 +535,7 @@ func (s *Store) members(ctx context.Context) (live []Member, last map[string]Mem
 		key := strings.TrimPrefix(m.Header.Get(jetstream.SubjectHeader), base)
 		at, id, _ := strings.Cut(strings.TrimPrefix(key, lastPrefix), ".")
 		var member Member
-		if json.Unmarshal(m.Data, &member) != nil || member.ID != id || place(member.Role) != at {
+		if json.Unmarshal(m.Data, &member) != nil || member.ID != id || keyPrefix(member.Role) != at {
 			continue // other roles may not write it
 		}
 		if strings.HasPrefix(key, lastPrefix) {
@@ -575,10 +575,10 @@ func withGone(live []Member, last map[string]Member) []Member {
 	return all
 }
 
-// Rights returns the keys of the store that a process of a role writes about itself, for NATS
+// OwnKeys returns the keys of the store that a process of a role writes about itself, for NATS
 // permissions.
-func Rights(role string) []string {
-	p := place(role)
+func OwnKeys(role string) []string {
+	p := keyPrefix(role)
 
 	return []string{p + ".*", lastPrefix + p + ".*"}
 }

@@ -12,7 +12,7 @@ func TestMembersThatLeftUnseen(t *testing.T) {
 	f := Join(nil, pipeline.DefaultConfig().Lease, Process{Role: "worker", Slots: 8})
 	f.live["stays"], f.live["leaves"] = Member{ID: "stays"}, Member{ID: "leaves"}
 	_, changed := f.Members()
-	f.keep(map[string]bool{"stays": true})
+	f.removeMissing(map[string]bool{"stays": true})
 	select {
 	case <-changed:
 	default:

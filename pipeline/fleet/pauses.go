@@ -45,7 +45,7 @@ type Pauses struct {
 	changed   chan struct{} // closed and replaced at every change
 	unwritten map[pipeline.Budget]Pause
 
-	owes chan struct{} // receives a value when unwritten was empty
+	writeQueue chan struct{} // receives a value when unwritten was empty
 }
 
 const pausePrefix = "pause."
@@ -54,13 +54,13 @@ const pausePrefix = "pause."
 // every tick.
 func NewPauses(store *Store, now func() time.Time, tick time.Duration) *Pauses {
 	return &Pauses{
-		store:     store,
-		now:       now,
-		tick:      tick,
-		current:   map[pipeline.Budget]Pause{},
-		changed:   make(chan struct{}),
-		unwritten: map[pipeline.Budget]Pause{},
-		owes:      make(chan struct{}, 1),
+		store:      store,
+		now:        now,
+		tick:       tick,
+		current:    map[pipeline.Budget]Pause{},
+		changed:    make(chan struct{}),
+		unwritten:  map[pipeline.Budget]Pause{},
+		writeQueue: make(chan struct{}, 1),
 	}
 }
 
@@ -68,7 +68,7 @@ func NewPauses(store *Store, now func() time.Time, tick time.Duration) *Pauses {
 // at first.
 func (p *Pauses) Run(ctx context.Context) error {
 	var telling sync.WaitGroup
-	telling.Go(func() { p.writeOwed(ctx) })
+	telling.Go(func() { p.writeQueued(ctx) })
 	defer telling.Wait()
 
 	_ = p.store.follow(ctx, pausePrefix+">", func(e jetstream.KeyValueEntry) {
@@ -98,20 +98,20 @@ func (p *Pauses) Active(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.current[b]
-	return c, c.holds(p.now()), p.changed
+	return c, c.isActive(p.now()), p.changed
 }
 
-// holds reports whether the pause is active. A pause after a fault whose end is further away than
-// any such pause lasts does not count: it was written before the clock was set back, or by a clock
-// that is ahead.
-func (p Pause) holds(now time.Time) bool {
+// isActive reports whether the pause is active. A pause after a fault whose end is further away
+// than any such pause lasts does not count: it was written before the clock was set back, or by a
+// clock that is ahead.
+func (p Pause) isActive(now time.Time) bool {
 	left := p.Until.Sub(now)
 
 	return left > 0 && (p.Spent || p.By != "" || left <= LongestPause+clockSlack)
 }
 
-// Long is Active for a pause that lasts longer than workers hold jobs.
-func (p *Pauses) Long(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
+// ActiveLong is Active for a pause that lasts longer than workers hold jobs.
+func (p *Pauses) ActiveLong(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 	c, on, changed := p.Active(b)
 	return c, on && c.Until.Sub(p.now()) > shortPause, changed
 }
@@ -182,31 +182,31 @@ func (p *Pauses) pause(ctx context.Context, b pipeline.Budget, next Pause) error
 	defer cancel()
 	err := p.write(ctx, b, next)
 	if err != nil {
-		p.owe(b, next)
+		p.queueWrite(b, next)
 	}
 
 	return err
 }
 
-// owe keeps a pause that is not in the store yet for writeOwed.
-func (p *Pauses) owe(b pipeline.Budget, next Pause) {
+// queueWrite keeps a pause that is not in the store yet for writeQueued.
+func (p *Pauses) queueWrite(b pipeline.Budget, next Pause) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
 	p.unwritten[b] = next
 	select {
-	case p.owes <- struct{}{}:
+	case p.writeQueue <- struct{}{}:
 	default:
 	}
 }
 
-// writeOwed writes these pauses until ctx ends.
-func (p *Pauses) writeOwed(ctx context.Context) {
+// writeQueued writes these pauses until ctx ends.
+func (p *Pauses) writeQueued(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.owes:
+		case <-p.writeQueue:
 		}
 
 		p.mu.Lock()
@@ -215,14 +215,14 @@ func (p *Pauses) writeOwed(ctx context.Context) {
 		p.mu.Unlock()
 
 		for b, next := range unwritten {
-			for p.still(b, next) && p.write(ctx, b, next) != nil && Sleep(ctx, time.Second) == nil {
+			for p.isCurrent(b, next) && p.write(ctx, b, next) != nil && Sleep(ctx, time.Second) == nil {
 			}
 		}
 	}
 }
 
-// still reports whether a pause is active and has not been replaced by another.
-func (p *Pauses) still(b pipeline.Budget, is Pause) bool {
+// isCurrent reports whether a pause is active and has not been replaced by another.
+func (p *Pauses) isCurrent(b pipeline.Budget, is Pause) bool {
 	current, on, _ := p.Active(b)
 
 	return on && current == is
@@ -235,7 +235,7 @@ func (p *Pauses) write(ctx context.Context, b pipeline.Budget, next Pause) error
 		if err != nil {
 			return err
 		}
-		if rev != 0 && !cur.Probing && cur.holds(p.now()) && !cur.Until.Before(next.Until) {
+		if rev != 0 && !cur.Probing && cur.isActive(p.now()) && !cur.Until.Before(next.Until) {
 			p.set(b, cur)
 			return nil
 		}
@@ -261,18 +261,19 @@ func (p *Pauses) Park(ctx context.Context, b pipeline.Budget) (Pause, error) {
 	return next, p.pause(ctx, b, next)
 }
 
-// Grow pauses a budget after a fault that affects every call: 30 seconds at first, doubling up to
-// ten minutes until a call succeeds. Workers that detect the fault at the same time pause once.
-func (p *Pauses) Grow(ctx context.Context, b pipeline.Budget, reason string) error {
-	return p.grow(ctx, b, Pause{Reason: reason})
+// PauseAfterFault pauses a budget after a fault that affects every call: 30 seconds at first,
+// doubling up to ten minutes until a call succeeds. Workers that detect the fault at the same time
+// pause once.
+func (p *Pauses) PauseAfterFault(ctx context.Context, b pipeline.Budget, reason string) error {
+	return p.pauseLonger(ctx, b, Pause{Reason: reason})
 }
 
-// Doubt is Grow for a cause that may lie in single samples.
-func (p *Pauses) Doubt(ctx context.Context, b pipeline.Budget, reason string) error {
-	return p.grow(ctx, b, Pause{Reason: reason, Doubted: true})
+// PauseInDoubt is PauseAfterFault for a cause that may lie in single samples.
+func (p *Pauses) PauseInDoubt(ctx context.Context, b pipeline.Budget, reason string) error {
+	return p.pauseLonger(ctx, b, Pause{Reason: reason, Doubted: true})
 }
 
-func (p *Pauses) grow(ctx context.Context, b pipeline.Budget, next Pause) error {
+func (p *Pauses) pauseLonger(ctx context.Context, b pipeline.Budget, next Pause) error {
 	cur, on, _ := p.Active(b)
 	if on && !cur.Probing {
 		return nil
@@ -284,8 +285,8 @@ func (p *Pauses) grow(ctx context.Context, b pipeline.Budget, next Pause) error 
 	return p.pause(ctx, b, next)
 }
 
-// Healed ends a pause after a success, if it has run out, is being probed, or is doubted.
-func (p *Pauses) Healed(ctx context.Context, b pipeline.Budget) {
+// EndAfterSuccess ends a pause after a success, if it has run out, is being probed, or is doubted.
+func (p *Pauses) EndAfterSuccess(ctx context.Context, b pipeline.Budget) {
 	cur, on, _ := p.Active(b)
 	if cur.Reason == "" || (on && !cur.Probing && !cur.Doubted) {
 		return
@@ -321,7 +322,7 @@ const (
 // PauseOf reads the active pause of a budget from the store; the zero Pause if there is none.
 func PauseOf(ctx context.Context, s *Store, b pipeline.Budget, now time.Time) (Pause, error) {
 	p, _, err := Get[Pause](ctx, s, pausePrefix+string(b))
-	if err != nil || !p.holds(now) {
+	if err != nil || !p.isActive(now) {
 		return Pause{}, err
 	}
 

@@ -24,16 +24,16 @@ func newWorkerID() string {
 	if err != nil {
 		return nuid.Next()
 	}
-	began, err := processBegan(os.Getpid())
+	began, err := processStartTime(os.Getpid())
 	if err != nil {
 		return nuid.Next()
 	}
 	return fmt.Sprintf("%s-%d-%s-%d", machine, os.Getpid(), strconv.FormatUint(began, 36), workers.Add(1))
 }
 
-// dead reports whether the process of a worker has definitely ended: it ran on this machine, and
-// its process ID is unused or reused. It returns false for other machines.
-func dead(worker string) bool {
+// processEnded reports whether the process of a worker has definitely ended: it ran on this
+// machine, and its process ID is unused or reused. It returns false for other machines.
+func processEnded(worker string) bool {
 	parts := strings.Split(worker, "-")
 	if len(parts) != 4 {
 		return false
@@ -46,6 +46,6 @@ func dead(worker string) bool {
 	if !processExists(pid) {
 		return true
 	}
-	began, err := processBegan(pid)
+	began, err := processStartTime(pid)
 	return err == nil && strconv.FormatUint(began, 36) != parts[2]
 }

@@ -28,9 +28,9 @@ func processExists(pid int) bool {
 	return pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }
 
-// processBegan returns when a process started, in clock ticks since the boot: starttime of
+// processStartTime returns when a process started, in clock ticks since the boot: starttime of
 // proc_pid_stat(5), the 20th field after the name, which may contain any character.
-func processBegan(pid int) (uint64, error) {
+func processStartTime(pid int) (uint64, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err

@@ -40,7 +40,7 @@ func TestDeadProcess(t *testing.T) {
 		{"an ID without a process", "L3KNtfnps2Lv4VGmKpR84R", false},
 		{"no id", "", false},
 	} {
-		if got := dead(c.id); got != c.want {
+		if got := processEnded(c.id); got != c.want {
 			t.Errorf("%s (%s): dead %v, want %v", c.what, c.id, got, c.want)
 		}
 	}

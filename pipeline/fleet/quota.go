@@ -49,7 +49,7 @@ type spent struct {
 
 const (
 	// How long a source that wanted more counts as one that wants more.
-	askingFor = 10 * time.Minute
+	demandPeriod = 10 * time.Minute
 
 	// The number of sources that are counted separately; later ones share the share of one source.
 	maxSpenders = 200
@@ -245,7 +245,7 @@ func (l *Quota) spending(ctx context.Context) (s spent, rev uint64, as pipeline.
 
 	asking := map[string]int{}
 	for source, at := range s.Asked {
-		if now.Unix()-at < int64(askingFor/time.Second) {
+		if now.Unix()-at < int64(demandPeriod/time.Second) {
 			asking[source] = 1
 		}
 	}
@@ -270,7 +270,7 @@ func (l *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Prio
 	day := pipeline.Day(l.now())
 	account := s.account(source)
 	left := as.Allowance(account, p)
-	if left == 0 && !s.asks(account, l.now()) {
+	if left == 0 && !s.recordDemand(account, l.now()) {
 		return fmt.Errorf("%w: %d of %d %s, %d of them by %s", ErrSpent, s.Used, as.Limit, l.budget, s.By[account], account)
 	}
 
@@ -278,7 +278,7 @@ func (l *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Prio
 	if left > 0 {
 		n = min(max(left/(50*max(len(s.By), 1)), 1), 20)
 		s.add(account, n)
-		s.asks(account, l.now())
+		s.recordDemand(account, l.now())
 	}
 	if _, err := l.store.Save(ctx, l.key(day), s, rev); err != nil {
 		return err
@@ -302,10 +302,10 @@ func (l *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Prio
 	return nil
 }
 
-// asks records that a source wants more. It reports whether this is new and should be stored for
-// the others.
-func (s *spent) asks(source string, now time.Time) bool {
-	if source == "" || now.Unix()-s.Asked[source] < int64(askingFor/time.Second)/2 {
+// recordDemand records that a source wants more. It reports whether this is new and should be
+// stored for the others.
+func (s *spent) recordDemand(source string, now time.Time) bool {
+	if source == "" || now.Unix()-s.Asked[source] < int64(demandPeriod/time.Second)/2 {
 		return false
 	}
 	if s.Asked == nil {

@@ -21,7 +21,7 @@ func Stop(ctx context.Context, s *Store, b pipeline.Budget, by, reason string, n
 	var spent error
 	err := Change(ctx, s, pausePrefix+string(b), func(p *Pause) bool {
 		spent = nil
-		if p.Spent && p.holds(now) && !p.Until.Before(next.Until) {
+		if p.Spent && p.isActive(now) && !p.Until.Before(next.Until) {
 			next = *p
 			spent = ErrSpent
 			return false
@@ -42,7 +42,7 @@ func Resume(ctx context.Context, s *Store, b pipeline.Budget, now time.Time) (Pa
 		was = *p
 		spent = nil
 		switch {
-		case !p.holds(now):
+		case !p.isActive(now):
 			was = Pause{}
 			return false
 		case p.Spent:

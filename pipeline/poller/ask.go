@@ -224,7 +224,7 @@ func (p *Poller) askOnce(ctx context.Context) error {
 		p.putBack(c)
 		return err
 	}
-	p.Pauses.Healed(ctx, pipeline.Queries)
+	p.Pauses.EndAfterSuccess(ctx, pipeline.Queries)
 	p.Metrics.Queries.Inc()
 	p.Metrics.Hashes.Observe(float64(len(c.hashes)))
 	p.reply(records)
@@ -417,7 +417,7 @@ func (p *Poller) afterQueryError(ctx context.Context, err error) bool {
 		p.Log.Warn().Time("until", pause.Until).Msg("query budget is used up; queries stop until the reset")
 	case pipeline.PauseFleet:
 		p.Log.Error().Err(err).Msg("WildFire rejects queries; queries paused")
-		p.logPause(p.Pauses.Grow(ctx, pipeline.Queries, d.Message))
+		p.logPause(p.Pauses.PauseAfterFault(ctx, pipeline.Queries, d.Message))
 	case pipeline.Defer:
 		p.Log.Warn().Err(err).Msg("cannot query verdicts without a token; retrying")
 		_ = p.Wait(ctx)

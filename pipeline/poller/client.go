@@ -84,7 +84,7 @@ func (a *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 	a.mu.Unlock()
 	signal(a.wake)
 	for {
-		_, paused, changed := a.pauses.Long(pipeline.Queries)
+		_, paused, changed := a.pauses.ActiveLong(pipeline.Queries)
 		if paused {
 			a.forget(qn.Key, ch)
 			return Answer{}, fmt.Errorf("ask WildFire about %s: %w", qn.Key, ErrNoAnswers)

@@ -215,7 +215,7 @@ func (p *Poller) applyStep(ctx context.Context, e *waiting, s queue.SampleEntry,
 	}
 
 	if step.Kind == pipeline.StepAsk {
-		if pause, paused, _ := p.Pauses.Long(pipeline.Queries); paused {
+		if pause, paused, _ := p.Pauses.ActiveLong(pipeline.Queries); paused {
 			return nextCheck{due: pause.Until} // a worker would have to ask WildFire first
 		}
 	}
@@ -349,7 +349,7 @@ func (p *Poller) requeueOne(ctx context.Context, e *waiting) nextCheck {
 	if job.name == "" {
 		return nextCheck{due: now}
 	}
-	if pause, paused, _ := p.Pauses.Long(pipeline.Uploads); paused {
+	if pause, paused, _ := p.Pauses.ActiveLong(pipeline.Uploads); paused {
 		return nextCheck{due: pause.Until}
 	}
 	if ok, err := p.Uploads.Available(ctx, job.source(), job.priority()); err != nil || !ok {

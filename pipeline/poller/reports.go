@@ -271,7 +271,7 @@ func (p *Poller) storeOtherDocuments(ctx context.Context, reports *queue.Reports
 // checkSpareQueries returns an error unless verdicts leave at least n spare queries and no question
 // is waiting.
 func (p *Poller) checkSpareQueries(ctx context.Context, n int) error {
-	if p.hasQuestions(false) || !p.Member.Sure() {
+	if p.hasQuestions(false) || !p.Member.StillMember() {
 		return errVerdictsFirst
 	}
 	if _, paused, _ := p.Pauses.Active(pipeline.Queries); paused {
@@ -301,7 +301,7 @@ func (p *Poller) document(ctx context.Context, fetch func(io.Writer) ([]byte, er
 	var written limitedBuffer
 	body, err := fetch(&written)
 	if err == nil {
-		p.Pauses.Healed(ctx, pipeline.Queries)
+		p.Pauses.EndAfterSuccess(ctx, pipeline.Queries)
 		if body == nil {
 			body = written.Bytes()
 		}

@@ -165,7 +165,7 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 			return err
 		case !leads:
 			return errors.New("another worker leads")
-		case !p.Member.Sure():
+		case !p.Member.StillMember():
 			return errors.New("this worker's membership is in doubt")
 		}
 

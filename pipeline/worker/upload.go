@@ -170,7 +170,7 @@ func (w *Worker) uploaded(work context.Context, d *delivery, sub wildfire.Submis
 	if disp.Answered() {
 		w.breaker.success()
 		w.refusals.Passed(d.sample.Key)
-		w.pauses.Healed(ctx, pipeline.Uploads)
+		w.pauses.EndAfterSuccess(ctx, pipeline.Uploads)
 	}
 
 	var err error
@@ -180,7 +180,7 @@ func (w *Worker) uploaded(work context.Context, d *delivery, sub wildfire.Submis
 	case pipeline.Retry:
 		if disp.Reason == results.AttemptsExhausted && w.breaker.fault(d.sample.Key) {
 			w.log.Error().Str("err", disp.Message).Msg("WildFire rejects every file; uploads paused")
-			err = w.pauses.Grow(ctx, pipeline.Uploads, "WildFire fails: "+disp.Message)
+			err = w.pauses.PauseAfterFault(ctx, pipeline.Uploads, "WildFire fails: "+disp.Message)
 		}
 	case pipeline.ParkBudget:
 		var p fleet.Pause
@@ -189,9 +189,9 @@ func (w *Worker) uploaded(work context.Context, d *delivery, sub wildfire.Submis
 	case pipeline.PauseFleet:
 		w.log.Error().Str("job", d.Job.ID).Str("err", disp.Message).Msg("uploads are paused")
 		if disp.Doubted {
-			err = w.pauses.Doubt(ctx, pipeline.Uploads, disp.Message)
+			err = w.pauses.PauseInDoubt(ctx, pipeline.Uploads, disp.Message)
 		} else {
-			err = w.pauses.Grow(ctx, pipeline.Uploads, disp.Message)
+			err = w.pauses.PauseAfterFault(ctx, pipeline.Uploads, disp.Message)
 		}
 	}
 	if err != nil {
@@ -236,7 +236,7 @@ func (w *Worker) admit(ctx context.Context, d *delivery) error {
 
 func (w *Worker) waitForUpload(ctx context.Context, d *delivery) error {
 	for {
-		if _, paused, _ := w.pauses.Long(pipeline.Uploads); paused {
+		if _, paused, _ := w.pauses.ActiveLong(pipeline.Uploads); paused {
 			return errPaused
 		}
 		if err := w.pauses.Wait(ctx, pipeline.Uploads); err != nil {
