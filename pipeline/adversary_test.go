@@ -827,7 +827,7 @@ func TestAPauseIsWrittenLater(t *testing.T) {
 	}
 
 	if err := p.PauseAfterFault(t.Context(), pipeline.Queries, "the service is failing"); err == nil {
-		t.Fatal("Grow succeeded without a bucket")
+		t.Fatal("PauseAfterFault succeeded without a bucket")
 	}
 	if !pausedFor(p, pipeline.Queries) {
 		t.Error("this process is not paused")

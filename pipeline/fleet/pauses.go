@@ -117,7 +117,7 @@ func (p *Pauses) ActiveLong(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 }
 
 // Wait blocks while the budget is paused. After a pause for a fault, one caller in the whole fleet
-// continues first, as the probe. Its success (Healed) releases the others at once.
+// continues first, as the probe. Its success (EndAfterSuccess) releases the others at once.
 func (p *Pauses) Wait(ctx context.Context, b pipeline.Budget) error {
 	for {
 		c, on, changed := p.Active(b)
