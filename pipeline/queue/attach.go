@@ -36,20 +36,20 @@ func Attach(ctx context.Context, nc *nats.Conn, domain, prefix string) (*Queue, 
 		{q.DeadStream(), &q.dead},
 	} {
 		if *s.dst, err = js.Stream(ctx, s.name); err != nil {
-			return nil, q.lacks("stream "+s.name, err)
+			return nil, q.lookupError("stream "+s.name, err)
 		}
 	}
 	if err := checkFormat(q.ledger.CachedInfo().Config); err != nil {
 		return nil, err
 	}
 	if q.control, err = js.KeyValue(ctx, q.ControlBucket()); err != nil {
-		return nil, q.lacks("bucket "+q.ControlBucket(), err)
+		return nil, q.lookupError("bucket "+q.ControlBucket(), err)
 	}
 	if q.files, err = js.ObjectStore(ctx, q.FilesBucket()); err != nil {
-		return nil, q.lacks("object bucket "+q.FilesBucket(), err)
+		return nil, q.lookupError("object bucket "+q.FilesBucket(), err)
 	}
-	q.topology = q.found(prefix)
-	q.noteLedger(q.ledger.CachedInfo())
+	q.topology = q.existingTopology(prefix)
+	q.recordLedgerInfo(q.ledger.CachedInfo())
 
 	return q, nil
 }
@@ -62,7 +62,7 @@ func AttachPublisher(ctx context.Context, js jetstream.JetStream, prefix string)
 	var err error
 	q := newQueue(js.Conn(), js, Topology{Prefix: prefix})
 	if q.files, err = js.ObjectStore(ctx, q.FilesBucket()); err != nil {
-		return nil, q.lacks("object bucket "+q.FilesBucket(), err)
+		return nil, q.lookupError("object bucket "+q.FilesBucket(), err)
 	}
 	return q.Publisher(), nil
 }
@@ -109,8 +109,8 @@ func attachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error
 	return q, nil
 }
 
-// lacks returns an error that says why a part of the queue could not be looked up.
-func (q *Queue) lacks(part string, err error) error {
+// lookupError returns an error that says why a part of the queue could not be looked up.
+func (q *Queue) lookupError(part string, err error) error {
 	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) {
 		return fmt.Errorf("%w under prefix %q (%s is not there): has `backburn run` or `worker` ever started here?",
 			ErrNoQueue, q.prefix, part)
@@ -118,8 +118,8 @@ func (q *Queue) lacks(part string, err error) error {
 	return fmt.Errorf("%s: %w", part, err)
 }
 
-// found returns the topology of the existing streams.
-func (q *Queue) found(prefix string) Topology {
+// existingTopology returns the topology of the existing streams.
+func (q *Queue) existingTopology(prefix string) Topology {
 	jobs := q.jobs.CachedInfo().Config
 	events := q.results.CachedInfo().Config
 	dead := q.dead.CachedInfo().Config

@@ -28,14 +28,14 @@ type committer struct {
 	once  sync.Once
 	fault error // of the subscription to answers
 
-	mu     sync.Mutex
-	queue  []*group            // not sent yet
-	queued int                 // messages in queue
-	flying map[uint64]*message // single messages in progress, by token
-	batch  *batch              // the atomic batch in progress
-	token  uint64              // of the last reply subject
-	check  *time.Timer         // runs while anything is in progress
-	cost   cost
+	mu      sync.Mutex
+	queue   []*group            // not sent yet
+	queued  int                 // messages in queue
+	singles map[uint64]*message // single messages in progress, by token
+	batch   *batch              // the atomic batch in progress
+	token   uint64              // of the last reply subject
+	check   *time.Timer         // runs while anything is in progress
+	cost    cost
 }
 
 // group holds the messages of one caller, in order. Sent as single messages, some may be refused
@@ -82,11 +82,11 @@ const commitTimeout = 5 * time.Second
 // errNoAnswer says that a message got no answer: it may be durable or not.
 var errNoAnswer = fmt.Errorf("no answer within %s: %w", commitTimeout, nats.ErrTimeout)
 
-func newCommitter(nc *nats.Conn, a *answer) *committer {
+func newCommitter(nc *nats.Conn, a *ackLatency) *committer {
 	return &committer{
-		nc:     nc,
-		flying: map[uint64]*message{},
-		cost:   newCost(a),
+		nc:      nc,
+		singles: map[uint64]*message{},
+		cost:    newCost(a),
 	}
 }
 
@@ -128,7 +128,7 @@ func (c *committer) commit(ctx context.Context, msgs ...*nats.Msg) ([]*message, 
 func (c *committer) subscribe() {
 	c.inbox = c.nc.NewInbox() + "."
 
-	sub, err := c.nc.Subscribe(c.inbox+"*", c.answered)
+	sub, err := c.nc.Subscribe(c.inbox+"*", c.handleAck)
 	if err != nil {
 		c.fault = fmt.Errorf("subscribe to acknowledgments: %w", err)
 		return
@@ -140,11 +140,11 @@ func (c *committer) subscribe() {
 func (c *committer) send() {
 	defer c.watch()
 
-	for len(c.queue) > 0 && c.batch == nil && len(c.flying) < maxInFlight {
-		switch few := c.cost.few(); {
-		case c.cost.cheap() || c.queued+len(c.flying) <= few || len(c.queue[0].messages) > maxBatchMessages:
+	for len(c.queue) > 0 && c.batch == nil && len(c.singles) < maxInFlight {
+		switch few := c.cost.maxSingles(); {
+		case c.cost.cheap() || c.queued+len(c.singles) <= few || len(c.queue[0].messages) > maxBatchMessages:
 			c.sendSingles()
-		case len(c.flying) == 0:
+		case len(c.singles) == 0:
 			c.sendBatch()
 		default:
 			return // messages in progress are answered first, and meanwhile more gather
@@ -154,8 +154,8 @@ func (c *committer) send() {
 
 // watch checks for overdue answers while anything is in progress. The caller holds mu.
 func (c *committer) watch() {
-	if c.check == nil && (c.batch != nil || len(c.flying) > 0) {
-		c.check = time.AfterFunc(commitTimeout/8, c.overdue)
+	if c.check == nil && (c.batch != nil || len(c.singles) > 0) {
+		c.check = time.AfterFunc(commitTimeout/8, c.failOverdue)
 	}
 }
 
@@ -166,7 +166,7 @@ func (c *committer) sendSingles() {
 	c.queue = c.queue[1:]
 	c.queued -= len(g.messages)
 
-	c.cost.begin(len(c.flying))
+	c.cost.begin(len(c.singles))
 	for _, m := range g.messages {
 		c.sendSingle(m)
 	}
@@ -177,11 +177,11 @@ func (c *committer) sendSingle(m *message) {
 	c.token++
 	m.sent = time.Now()
 	m.msg.Reply = c.inbox + strconv.FormatUint(c.token, 10)
-	c.flying[c.token] = m
+	c.singles[c.token] = m
 
 	if err := c.nc.PublishMsg(m.msg); err != nil {
-		delete(c.flying, c.token)
-		m.arrived(0, err)
+		delete(c.singles, c.token)
+		m.complete(0, err)
 	}
 }
 
@@ -208,7 +208,7 @@ func (c *committer) sendBatch() {
 
 			if err := c.nc.PublishMsg(m.msg); err != nil {
 				c.batch = nil
-				b.failed(err)
+				b.fail(err)
 				return
 			}
 		}
@@ -224,7 +224,7 @@ func (c *committer) gather() *batch {
 	later := c.queue[:0:0]
 
 	for _, g := range c.queue {
-		if b.messages+len(g.messages) > maxBatchMessages || bytes > maxBatchBytes || g.meets(subjects) {
+		if b.messages+len(g.messages) > maxBatchMessages || bytes > maxBatchBytes || g.expectsAny(subjects) {
 			later = append(later, g)
 			continue
 		}
@@ -245,8 +245,8 @@ func (c *committer) gather() *batch {
 	return b
 }
 
-// meets reports whether the group has an expected sequence on one of the subjects.
-func (g *group) meets(subjects map[string]struct{}) bool {
+// expectsAny reports whether the group has an expected sequence on one of the subjects.
+func (g *group) expectsAny(subjects map[string]struct{}) bool {
 	for _, m := range g.messages {
 		if _, there := subjects[m.msg.Subject]; there {
 			return true
@@ -256,8 +256,8 @@ func (g *group) meets(subjects map[string]struct{}) bool {
 	return false
 }
 
-// arrived records the outcome of a message, and wakes its caller after the last one.
-func (m *message) arrived(seq uint64, err error) {
+// complete records the outcome of a message, and wakes its caller after the last one.
+func (m *message) complete(seq uint64, err error) {
 	m.seq = seq
 	m.err = err
 
@@ -266,25 +266,25 @@ func (m *message) arrived(seq uint64, err error) {
 	}
 }
 
-// failed sets an error on every message of the batch.
-func (b *batch) failed(err error) {
+// fail sets an error on every message of the batch.
+func (b *batch) fail(err error) {
 	for _, g := range b.groups {
 		for _, m := range g.messages {
-			m.single()
-			m.arrived(0, err)
+			m.removeBatchHeaders()
+			m.complete(0, err)
 		}
 	}
 }
 
-// single removes the headers of a batch, so that the message can be sent by itself.
-func (m *message) single() {
+// removeBatchHeaders removes the headers of a batch, so that the message can be sent by itself.
+func (m *message) removeBatchHeaders() {
 	delete(m.msg.Header, headerBatchID)
 	delete(m.msg.Header, headerBatchSeq)
 	delete(m.msg.Header, headerBatchCommit)
 }
 
-// answered handles the server's answers.
-func (c *committer) answered(answer *nats.Msg) {
+// handleAck handles the server's answers.
+func (c *committer) handleAck(answer *nats.Msg) {
 	token, err := strconv.ParseUint(answer.Subject[len(c.inbox):], 10, 64)
 	if err != nil {
 		return
@@ -296,19 +296,19 @@ func (c *committer) answered(answer *nats.Msg) {
 
 	if b := c.batch; b != nil && b.token == token {
 		c.batch = nil
-		c.landed(b, seq, err)
-	} else if m := c.flying[token]; m != nil {
-		delete(c.flying, token)
+		c.batchAnswered(b, seq, err)
+	} else if m := c.singles[token]; m != nil {
+		delete(c.singles, token)
 		c.cost.single(m.sent, err == nil && !bytes.Contains(answer.Data, duplicate))
-		m.arrived(seq, err)
+		m.complete(seq, err)
 	}
 
 	c.send()
 }
 
-// landed handles the answer to a batch. A refused batch is split: each message is sent again by
-// itself and succeeds or fails alone. The caller holds mu.
-func (c *committer) landed(b *batch, last uint64, err error) {
+// batchAnswered handles the answer to a batch. A refused batch is split: each message is sent again
+// by itself and succeeds or fails alone. The caller holds mu.
+func (c *committer) batchAnswered(b *batch, last uint64, err error) {
 	if err == nil {
 		c.cost.batch(time.Since(b.sent), b.messages)
 
@@ -316,7 +316,7 @@ func (c *committer) landed(b *batch, last uint64, err error) {
 		for _, g := range b.groups {
 			for _, m := range g.messages {
 				seq++
-				m.arrived(seq, nil)
+				m.complete(seq, nil)
 			}
 		}
 		return
@@ -325,27 +325,27 @@ func (c *committer) landed(b *batch, last uint64, err error) {
 	c.cost.begin(0)
 	for _, g := range b.groups {
 		for _, m := range g.messages {
-			m.single()
+			m.removeBatchHeaders()
 			c.sendSingle(m)
 		}
 	}
 }
 
-// overdue gives up on messages that were not answered in time.
-func (c *committer) overdue() {
+// failOverdue gives up on messages that were not answered in time.
+func (c *committer) failOverdue() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
 	c.check = nil
-	for token, m := range c.flying {
+	for token, m := range c.singles {
 		if time.Since(m.sent) > commitTimeout {
-			delete(c.flying, token)
-			m.arrived(0, errNoAnswer)
+			delete(c.singles, token)
+			m.complete(0, errNoAnswer)
 		}
 	}
 	if b := c.batch; b != nil && time.Since(b.sent) > commitTimeout {
 		c.batch = nil
-		b.failed(errNoAnswer)
+		b.fail(errNoAnswer)
 	}
 
 	c.send()

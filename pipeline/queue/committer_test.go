@@ -30,8 +30,8 @@ func asBatches(c *committer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cost.message = time.Millisecond
-	c.cost.answer.add(time.Now(), time.Millisecond)
-	c.cost.fixed = lowest{value: time.Millisecond}
+	c.cost.ackLatency.add(time.Now(), time.Millisecond)
+	c.cost.batchOverhead = slidingMinimum{value: time.Millisecond}
 }
 
 // sendAsBatch sends messages as if they had gathered while the server was busy.
@@ -196,7 +196,7 @@ func TestCommitterGathers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCommitter(nil, newAnswer(false))
+			c := newCommitter(nil, newAckLatency(false))
 			c.queue = append(c.queue, tc.queue...)
 			for _, g := range tc.queue {
 				c.queued += len(g.messages)
@@ -258,7 +258,7 @@ func TestCommitterWithoutAnswer(t *testing.T) {
 	for name, batch := range map[string]bool{"single": false, "batch": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCommitter(nc, newAnswer(false))
+			c := newCommitter(nc, newAckLatency(false))
 			var groups []*group
 			for i := range 20 {
 				groups = append(groups, groupOf(nats.NewMsg("silent."+strconv.Itoa(i))))
@@ -297,7 +297,7 @@ func TestCommitterWithoutCaller(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := newCommitter(nc, newAnswer(false)).commit(ctx, nats.NewMsg("silent")); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := newCommitter(nc, newAckLatency(false)).commit(ctx, nats.NewMsg("silent")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want %v", err, context.DeadlineExceeded)
 	}
 }
@@ -386,12 +386,12 @@ func TestCommitterGathersWithoutAnswer(t *testing.T) {
 	if _, err := nc.Subscribe("silent.>", func(*nats.Msg) {}); err != nil {
 		t.Fatal(err)
 	}
-	c := newCommitter(nc, newAnswer(false))
+	c := newCommitter(nc, newAckLatency(false))
 	c.cost.message = time.Millisecond // the server syncs, so few messages go one by one
-	c.cost.answer.add(time.Now(), time.Millisecond)
+	c.cost.ackLatency.add(time.Now(), time.Millisecond)
 
 	var callers sync.WaitGroup
-	for i := range 3 * c.cost.few() {
+	for i := range 3 * c.cost.maxSingles() {
 		callers.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), 4*commitTimeout)
 			defer cancel()

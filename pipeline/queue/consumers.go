@@ -31,7 +31,7 @@ func (q *Queue) subjects(l Lane) []string {
 func (q *Queue) lanes(ctx context.Context) ([]Lane, error) {
 	info, err := q.jobs.Info(ctx, jetstream.WithSubjectFilter(q.prefix+".>"))
 	if err != nil {
-		q.restore(ctx, err)
+		q.recreateStreams(ctx, err)
 		return nil, fmt.Errorf("stream %s: %w", q.JobsStream(), err)
 	}
 
@@ -87,8 +87,8 @@ func (q *Queue) Feeds(ctx context.Context) ([]Feed, error) {
 	return slices.Collect(maps.Values(feeds)), err
 }
 
-// Lost forgets a feed whose consumer does not answer, so that it is created again.
-func (q *Queue) Lost(f Feed) { q.lostFeeds.Store(f.Name, true) }
+// ForgetFeed forgets a feed whose consumer does not answer, so that it is created again.
+func (q *Queue) ForgetFeed(f Feed) { q.lostFeeds.Store(f.Name, true) }
 
 // feed finds or creates the feeds of lanes.
 func (q *Queue) feed(ctx context.Context, lanes []Lane, feeds map[string]Feed) error {
@@ -105,7 +105,7 @@ func (q *Queue) feed(ctx context.Context, lanes []Lane, feeds map[string]Feed) e
 		case l.Source == "*" || l.Source == ">": // its consumer would get the jobs of all sources
 			faults = append(faults, fmt.Errorf("jobs were published on %s, which is a wildcard and not a valid subject: purge it",
 				q.JobSubject(l.Priority, l.Source)))
-		case names[own.Name] || countOf(names, l.Priority) < ownConsumers:
+		case names[own.Name] || countConsumers(names, l.Priority) < ownConsumers:
 			names[own.Name] = true
 			if own.Consumer, err = q.makeConsumer(ctx, own.Name, q.subjects(l)); err != nil {
 				faults = append(faults, err)
@@ -119,7 +119,7 @@ func (q *Queue) feed(ctx context.Context, lanes []Lane, feeds map[string]Feed) e
 	}
 
 	for f, subjects := range joining {
-		if f.Consumer, err = q.join(ctx, f.Name, subjects); err != nil {
+		if f.Consumer, err = q.addSubjects(ctx, f.Name, subjects); err != nil {
 			faults = append(faults, err)
 			continue
 		}
@@ -129,8 +129,8 @@ func (q *Queue) feed(ctx context.Context, lanes []Lane, feeds map[string]Feed) e
 	return errors.Join(faults...)
 }
 
-// countOf counts the consumers of a lane.
-func countOf(names map[string]bool, p pipeline.Priority) int {
+// countConsumers counts the consumers of a lane.
+func countConsumers(names map[string]bool, p pipeline.Priority) int {
 	n := 0
 	for name := range names {
 		if strings.HasPrefix(name, LaneConsumerPrefix(p)) {
@@ -155,9 +155,9 @@ func (q *Queue) consumers(ctx context.Context) (map[string]bool, error) {
 	return names, nil
 }
 
-// join adds subjects to those of a shared consumer. If two workers do that at the same moment, one
-// change is lost, and that worker joins again at its next look for lanes.
-func (q *Queue) join(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
+// addSubjects adds subjects to those of a shared consumer. If two workers do that at the same
+// moment, one change is lost, and that worker joins again at its next look for lanes.
+func (q *Queue) addSubjects(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
 	c, err := q.jobs.Consumer(ctx, name)
 	if err == nil {
 		have := c.CachedInfo().Config.FilterSubjects

@@ -8,9 +8,9 @@ import (
 // cost measures how long the server takes for single messages and for batches, and decides which of
 // them to send.
 type cost struct {
-	message time.Duration // recent time of one message among others
-	answer  *answer       // of the connection
-	fixed   lowest        // for a batch, apart from its messages
+	message       time.Duration  // recent time of one message among others
+	ackLatency    *ackLatency    // of the connection
+	batchOverhead slidingMinimum // for a batch, apart from its messages
 
 	since time.Time // when the current series of single messages began
 	acks  int       // messages in that series
@@ -20,32 +20,35 @@ const (
 	// Below one of these times a server does not sync for each message, or syncs very fast, and a
 	// batch gains nothing. The time of a message among others rises with the load of the machine.
 	// The fastest answer to one message does not, once there was one at a quiet moment.
-	cheapSingle = 60 * time.Microsecond
-	cheapAnswer = 200 * time.Microsecond
+	cheapMessageTime = 60 * time.Microsecond
+	cheapAckTime     = 200 * time.Microsecond
 
-	eachInBatch  = 12 * time.Microsecond
-	leastBatch   = 200 * time.Microsecond
-	rowOfSingles = 16 // messages in a measurement
+	batchMessageTime = 12 * time.Microsecond
+	minBatchTime     = 200 * time.Microsecond
+	seriesLength     = 16 // messages in a measurement
 
-	answerPeriod = 5 * time.Minute
-	batchPeriod  = 2 * time.Second
+	ackPeriod   = 5 * time.Minute
+	batchPeriod = 2 * time.Second
 
 	maxInFlight = 512 // messages sent and not answered
 )
 
-func newCost(a *answer) cost {
+func newCost(a *ackLatency) cost {
 	return cost{
-		message: 20 * time.Microsecond,
-		answer:  a,
-		fixed:   lowest{period: batchPeriod, value: 2 * time.Millisecond},
+		message:       20 * time.Microsecond,
+		ackLatency:    a,
+		batchOverhead: slidingMinimum{period: batchPeriod, value: 2 * time.Millisecond},
 	}
 }
 
 // cheap reports whether single messages are so cheap that batches gain nothing.
-func (c *cost) cheap() bool { return c.message < cheapSingle || c.answer.cheap() }
+func (c *cost) cheap() bool { return c.message < cheapMessageTime || c.ackLatency.cheap() }
 
-// few is how many messages are better sent one by one: about as many as take the time of one batch.
-func (c *cost) few() int { return min(max(int(c.fixed.value/c.message), 8), maxInFlight) }
+// maxSingles is how many messages are better sent one by one: about as many as take the time of one
+// batch.
+func (c *cost) maxSingles() int {
+	return min(max(int(c.batchOverhead.value/c.message), 8), maxInFlight)
+}
 
 // begin records that single messages are sent, and how many are in progress.
 func (c *cost) begin(underWay int) {
@@ -60,10 +63,10 @@ func (c *cost) begin(underWay int) {
 func (c *cost) single(sent time.Time, durable bool) {
 	now := time.Now()
 	if durable { // refused and repeated messages are not written
-		c.answer.add(now, now.Sub(sent))
+		c.ackLatency.add(now, now.Sub(sent))
 	}
 	c.acks++
-	if c.acks < rowOfSingles {
+	if c.acks < seriesLength {
 		return
 	}
 
@@ -75,54 +78,54 @@ func (c *cost) single(sent time.Time, durable bool) {
 
 // batch records how long a batch took.
 func (c *cost) batch(took time.Duration, messages int) {
-	c.fixed.add(time.Now(), max(took-time.Duration(messages)*eachInBatch, leastBatch))
+	c.batchOverhead.add(time.Now(), max(took-time.Duration(messages)*batchMessageTime, minBatchTime))
 }
 
-// answer is how long the server takes to make one message durable, whatever the stream. It is safe
-// for concurrent use.
-type answer struct {
+// ackLatency is how long the server takes to make one message durable, whatever the stream. It is
+// safe for concurrent use.
+type ackLatency struct {
 	lazy bool // it is known that the server does not sync for each message
 
 	mu sync.Mutex
-	lowest
+	slidingMinimum
 }
 
-func newAnswer(lazy bool) *answer {
-	return &answer{lazy: lazy, lowest: lowest{period: answerPeriod}}
+func newAckLatency(lazy bool) *ackLatency {
+	return &ackLatency{lazy: lazy, slidingMinimum: slidingMinimum{period: ackPeriod}}
 }
 
-func (a *answer) add(now time.Time, d time.Duration) {
+func (a *ackLatency) add(now time.Time, d time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.lowest.add(now, d)
+	a.slidingMinimum.add(now, d)
 }
 
-func (a *answer) cheap() bool {
+func (a *ackLatency) cheap() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 
-	return a.lazy || a.value < cheapAnswer
+	return a.lazy || a.value < cheapAckTime
 }
 
-// lowest is the lowest value of the last one to two periods. Other load on the machine only raises
-// the values.
-type lowest struct {
-	period       time.Duration
-	value        time.Duration
-	best, before time.Duration // in this period and the one before; 0 for none
-	began        time.Time     // this period
+// slidingMinimum is the lowest value of the last one to two periods. Other load on the machine only
+// raises the values.
+type slidingMinimum struct {
+	period            time.Duration
+	value             time.Duration
+	current, previous time.Duration // in this period and the one before; 0 for none
+	began             time.Time     // this period
 }
 
-func (l *lowest) add(now time.Time, d time.Duration) {
+func (l *slidingMinimum) add(now time.Time, d time.Duration) {
 	if now.Sub(l.began) > l.period {
-		l.before = l.best
-		l.best = d
+		l.previous = l.current
+		l.current = d
 		l.began = now
 	}
 
-	l.best = min(l.best, d)
-	l.value = l.best
-	if l.before > 0 {
-		l.value = min(l.best, l.before)
+	l.current = min(l.current, d)
+	l.value = l.current
+	if l.previous > 0 {
+		l.value = min(l.current, l.previous)
 	}
 }

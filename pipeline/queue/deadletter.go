@@ -69,7 +69,7 @@ func (q *Queue) DeadLetters(ctx context.Context, f DeadFilter) iter.Seq2[Letter,
 			cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &f.Since
 		}
 		err := readAll(ctx, q.dead, cfg, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-			return yield(q.letter(m.Subject(), m.Headers(), nil, meta.Sequence.Stream, meta.Timestamp), nil)
+			return yield(q.decodeLetter(m.Subject(), m.Headers(), nil, meta.Sequence.Stream, meta.Timestamp), nil)
 		})
 		if err != nil {
 			yield(Letter{}, fmt.Errorf("read dead letters: %w", err))
@@ -99,11 +99,12 @@ func (q *Queue) DeadLetter(ctx context.Context, seq uint64) (Letter, error) {
 	if m.Data == nil {
 		m.Data = []byte{}
 	}
-	return q.letter(m.Subject, m.Header, m.Data, m.Sequence, m.Time), nil
+	return q.decodeLetter(m.Subject, m.Header, m.Data, m.Sequence, m.Time), nil
 }
 
-// letter decodes a message of DEAD. If only headers were read, the job has only the fields in them.
-func (q *Queue) letter(subject string, h nats.Header, body []byte, seq uint64, at time.Time) Letter {
+// decodeLetter decodes a message of DEAD. If only headers were read, the job has only the fields in
+// them.
+func (q *Queue) decodeLetter(subject string, h nats.Header, body []byte, seq uint64, at time.Time) Letter {
 	l := Letter{
 		Seq:    seq,
 		Time:   at.UTC(),
@@ -209,7 +210,7 @@ func (q *Queue) Replay(ctx context.Context, seq uint64, r Replay) (Replayed, err
 	m := *l.Message
 	m.Job.ID = done.Job
 	m.Basis = ""
-	if err := q.stillThere(ctx, l, r); errors.Is(err, ErrContentsGone) && r.Find != nil {
+	if err := q.checkContents(ctx, l, r); errors.Is(err, ErrContentsGone) && r.Find != nil {
 		open, size, ok := r.Find(l)
 		if !ok {
 			return done, err
@@ -255,8 +256,8 @@ func FirstID(id string) string {
 	return next[:strings.LastIndexByte(next, '~')]
 }
 
-// stillThere reports whether the contents of a letter are where the letter says.
-func (q *Queue) stillThere(ctx context.Context, l Letter, r Replay) error {
+// checkContents reports whether the contents of a letter are where the letter says.
+func (q *Queue) checkContents(ctx context.Context, l Letter, r Replay) error {
 	c := l.Job.Content
 	switch {
 	case l.Raw || l.Job.Kind == pipeline.KindURL || c == nil:

@@ -17,9 +17,9 @@ import (
 // displace the dead letters of all others. Before the stream is full, letters beyond their source's
 // share are removed.
 const (
-	deadFull  = 0.75 // part of the stream's bytes beyond which letters are removed
-	deadRoom  = 0.5  // part of the stream's bytes that is kept then
-	deadCheck = 16   // a process checks each time it has written this part of the stream
+	deadTrimAbove = 0.75 // part of the stream's bytes beyond which letters are removed
+	deadTrimTo    = 0.5  // part of the stream's bytes that is kept then
+	deadCheckPart = 16   // a process checks each time it has written this part of the stream
 )
 
 // msgSizeHeader is the header with the size, in bytes, of a message that the server delivers
@@ -29,7 +29,7 @@ const msgSizeHeader = "Nats-Msg-Size"
 // deadWritten records that a dead letter was written, and makes room when it is time.
 func (q *Queue) deadWritten(ctx context.Context, size int) {
 	limit := cmp.Or(q.topology.DeadMaxBytes, DefaultDeadMaxBytes)
-	if q.deadBytes.Add(int64(size)) < limit/deadCheck {
+	if q.deadBytes.Add(int64(size)) < limit/deadCheckPart {
 		return
 	}
 	if !q.trimming.TryLock() {
@@ -48,7 +48,7 @@ func (q *Queue) TrimDead(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("stream %s: %w", q.DeadStream(), err)
 	}
 	limit := s.CachedInfo().Config.MaxBytes
-	if used := s.CachedInfo().State.Bytes; limit <= 0 || float64(used) < deadFull*float64(limit) {
+	if used := s.CachedInfo().State.Bytes; limit <= 0 || float64(used) < deadTrimAbove*float64(limit) {
 		return nil, nil
 	}
 
@@ -74,7 +74,7 @@ func (q *Queue) TrimDead(ctx context.Context) ([]string, error) {
 	}
 
 	var trimmed []string
-	most := pipeline.EqualShare(bytes, int64(deadRoom*float64(limit)))
+	most := pipeline.EqualShare(bytes, int64(deadTrimTo*float64(limit)))
 	for source, all := range letters {
 		over := bytes[source] - most
 		if over <= 0 {

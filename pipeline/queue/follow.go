@@ -65,7 +65,7 @@ func (q *Queue) FollowJobs(ctx context.Context, handle func(JobRecord), read fun
 	if c.CachedInfo().NumPending == 0 {
 		read()
 	}
-	f := &follower{}
+	f := &callbackGate{}
 	consume, err := c.Consume(f.calls(func(m jetstream.Msg) {
 		meta, err := m.Metadata()
 		if err != nil {
@@ -75,7 +75,7 @@ func (q *Queue) FollowJobs(ctx context.Context, handle func(JobRecord), read fun
 		if meta.NumPending == 0 {
 			read()
 		}
-	}), newsExpiry, newsHeartbeat, jetstream.PullMaxMessages(followAtOnce))
+	}), pullExpiry, pullHeartbeat, jetstream.PullMaxMessages(followBatch))
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
@@ -86,14 +86,14 @@ func (q *Queue) FollowJobs(ctx context.Context, handle func(JobRecord), read fun
 	}, nil
 }
 
-// follower lets a consumer's callbacks run until its end. The client's own Stop does not wait for a
-// running callback.
-type follower struct {
+// callbackGate lets a consumer's callbacks run until its end. The client's own Stop does not wait
+// for a running callback.
+type callbackGate struct {
 	mu    sync.Mutex
 	ended bool
 }
 
-func (f *follower) calls(handle func(jetstream.Msg)) func(jetstream.Msg) {
+func (f *callbackGate) calls(handle func(jetstream.Msg)) func(jetstream.Msg) {
 	return func(m jetstream.Msg) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -105,15 +105,15 @@ func (f *follower) calls(handle func(jetstream.Msg)) func(jetstream.Msg) {
 }
 
 // end returns once no callback is running and none can start.
-func (f *follower) end() {
+func (f *callbackGate) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
 	f.ended = true
 }
 
-// followAtOnce is how many records are requested at a time.
-const followAtOnce = 4096
+// followBatch is how many records are requested at a time.
+const followBatch = 4096
 
 // readJobs visits the jobs that are in the ledger now, until visit returns false.
 func (q *Queue) readJobs(ctx context.Context, visit func(JobRecord) bool) error {
@@ -194,7 +194,7 @@ func (q *Queue) ReadSamples(ctx context.Context, after uint64, since time.Time, 
 		return last, nil
 	}
 
-	f := &follower{}
+	f := &callbackGate{}
 	var handled atomic.Uint64
 	read := make(chan struct{})
 	ended := sync.OnceFunc(func() { close(read) })
@@ -213,7 +213,7 @@ func (q *Queue) ReadSamples(ctx context.Context, after uint64, since time.Time, 
 		if meta.NumPending == 0 {
 			ended()
 		}
-	}), newsExpiry, newsHeartbeat)
+	}), pullExpiry, pullHeartbeat)
 	if err != nil {
 		return after, fmt.Errorf("read samples: %w", err)
 	}

@@ -196,13 +196,13 @@ func (q *Queue) Commit(ctx context.Context, changes ...*Change) error {
 		msgs[i] = c.msg
 	}
 
-	err := q.insistOn(ctx, q.ledgerCommits, msgs, func(i int, m *message) {
+	err := q.publishUntilAnswered(ctx, q.ledgerCommits, msgs, func(i int, m *message) {
 		changes[i].Revision = m.seq
 		q.committed(changes[i])
 	})
 	if err != nil {
 		for _, c := range changes {
-			q.forget(c)
+			q.forgetWritten(c)
 		}
 	}
 
@@ -213,20 +213,20 @@ func (q *Queue) Commit(ctx context.Context, changes ...*Change) error {
 func (q *Queue) committed(c *Change) {
 	subject := c.msg.Subject
 	switch {
-	case len(c.msg.Data) > writtenBytes:
-		q.forget(c)
+	case len(c.msg.Data) > maxCachedBytes:
+		q.forgetWritten(c)
 	case c.sample != nil:
 		c.sample.Revision = c.Revision
 		q.lastSamples.put(subject, *c.sample, c.Revision)
 	case c.waiting != nil:
 		q.lastWaiting.put(subject, c.waiting, c.Revision)
 	default:
-		q.forget(c)
+		q.forgetWritten(c)
 	}
 }
 
-// forget forgets what is kept of a record.
-func (q *Queue) forget(c *Change) {
+// forgetWritten forgets what is kept of a record.
+func (q *Queue) forgetWritten(c *Change) {
 	q.lastSamples.forget(c.msg.Subject)
 	q.lastWaiting.forget(c.msg.Subject)
 }

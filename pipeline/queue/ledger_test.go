@@ -333,7 +333,7 @@ func TestRepair(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !fits(s.CachedInfo().Config, before) {
+		if !matchesConfig(s.CachedInfo().Config, before) {
 			t.Errorf("%s: it is still\n%+v\nand was\n%+v", name, s.CachedInfo().Config, before)
 			if err := q.Provision(ctx); err != nil {
 				t.Fatal(err)

@@ -113,7 +113,7 @@ func isJSON(h nats.Header) bool {
 
 // bounded cuts a header so that there is room for our own.
 func bounded(h nats.Header) nats.Header {
-	room := maxHeaderBytes - onwardRoom
+	room := maxHeaderBytes - recordHeadroom
 	kept := nats.Header{}
 	for k, values := range h {
 		if n := headerBytes(k, values); n <= room && !strings.HasPrefix(k, "Nats-") {
@@ -130,7 +130,7 @@ const (
 
 	// The size of a record without the contents: the job as JSON, with an original's headers, and
 	// its own headers.
-	onwardRoom = 40 << 10
+	recordHeadroom = 40 << 10
 )
 
 // headerBytes is the size of a header in a message, in bytes.

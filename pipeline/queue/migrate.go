@@ -36,7 +36,7 @@ const (
 	// oldLeaderKey is the key of the leader of a version 1 fleet, in the control bucket.
 	oldLeaderKey = "batcher"
 
-	migrateAtOnce = 512 // records in progress
+	migrateBatch = 512 // records in progress
 )
 
 // errOldWorkers says that workers of version 1 still run: they would continue to write to the old
@@ -47,7 +47,7 @@ var errOldWorkers = errors.New("workers of version 1 are still running: stop the
 func (q *Queue) migrate(ctx context.Context) error {
 	var old []jetstream.Stream
 	for _, name := range q.OldStreams() {
-		s, err := q.streamThere(ctx, name)
+		s, err := q.findStream(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func (q *Queue) migrate(ctx context.Context) error {
 		return nil
 	}
 
-	if err := q.noOldWorkers(ctx); err != nil {
+	if err := q.awaitOldWorkers(ctx); err != nil {
 		return err
 	}
 
@@ -86,7 +86,7 @@ func (q *Queue) migrate(ctx context.Context) error {
 			continue
 		}
 		name := s.CachedInfo().Config.Name
-		err := insist(ctx, "remove stream "+name, func(ctx context.Context) error {
+		err := untilAnswered(ctx, "remove stream "+name, func(ctx context.Context) error {
 			err := q.js.DeleteStream(ctx, name)
 			if errors.Is(err, jetstream.ErrStreamNotFound) {
 				return nil // another process was faster
@@ -101,9 +101,9 @@ func (q *Queue) migrate(ctx context.Context) error {
 	return nil
 }
 
-// noOldWorkers waits until no worker of version 1 leads a fleet. A worker that died counts as
+// awaitOldWorkers waits until no worker of version 1 leads a fleet. A worker that died counts as
 // running until its lease ends.
-func (q *Queue) noOldWorkers(ctx context.Context) error {
+func (q *Queue) awaitOldWorkers(ctx context.Context) error {
 	for {
 		led, err := q.oldLeader(ctx)
 		switch {
@@ -158,7 +158,7 @@ func (m oldMessage) key() string { return m.subject[strings.LastIndexByte(m.subj
 // all calls each for the newest message of every subject of a stream, for many concurrently.
 func (m *migration) all(ctx context.Context, s jetstream.Stream, each func(context.Context, oldMessage) error) error {
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(migrateAtOnce)
+	g.SetLimit(migrateBatch)
 
 	err := readAll(gctx, s, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,

@@ -145,14 +145,15 @@ func (o *Objects) put(ctx context.Context, name string, r io.Reader) (*jetstream
 	return o.store.Put(ctx, jetstream.ObjectMeta{
 		Name: name,
 		Opts: &jetstream.ObjectMetaOptions{ChunkSize: o.q.chunkSize()},
-	}, wholeChunks{r})
+	}, fullReader{r})
 }
 
-// keepObject makes sure that an object holds contents of ours, whose SHA-256 is known. An existing
-// object that differs is incomplete, because a process died while writing it, and is replaced.
-func (q *Queue) keepObject(ctx context.Context, name, sum string, size int64, open func() (io.ReadCloser, error)) error {
+// ensureObject makes sure that an object holds contents of ours, whose SHA-256 is known. An
+// existing object that differs is incomplete, because a process died while writing it, and is
+// replaced.
+func (q *Queue) ensureObject(ctx context.Context, name, sum string, size int64, open func() (io.ReadCloser, error)) error {
 	info, err := q.files.GetInfo(ctx, name)
-	if err == nil && holds(info, sum) {
+	if err == nil && hasDigest(info, sum) {
 		return nil
 	}
 	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
@@ -162,18 +163,18 @@ func (q *Queue) keepObject(ctx context.Context, name, sum string, size int64, op
 	return q.Objects().Put(ctx, name, size, open)
 }
 
-// holds reports whether an object's contents have a SHA-256.
-func holds(info *jetstream.ObjectInfo, sha256 string) bool {
+// hasDigest reports whether an object's contents have a SHA-256.
+func hasDigest(info *jetstream.ObjectInfo, sha256 string) bool {
 	digest, err := jetstream.DecodeObjectDigest(info.Digest)
 
 	return err == nil && hex.EncodeToString(digest) == sha256
 }
 
-// wholeChunks fills the buffer in every Read, because the client makes one chunk, and so one
+// fullReader fills the buffer in every Read, because the client makes one chunk, and so one
 // durable write, of each Read.
-type wholeChunks struct{ r io.Reader }
+type fullReader struct{ r io.Reader }
 
-func (w wholeChunks) Read(p []byte) (int, error) {
+func (w fullReader) Read(p []byte) (int, error) {
 	n, err := io.ReadFull(w.r, p)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = nil
@@ -231,15 +232,15 @@ func (r *hashingReader) Read(b []byte) (int, error) {
 
 func (r *hashingReader) sum() string { return hex.EncodeToString(r.h.Sum(nil)) }
 
-// Unload moves contents into an object if they leave too little room in a message for the record,
-// and makes the job point there.
-func (q *Queue) Unload(ctx context.Context, m *Message) error {
-	if !m.Raw || m.Original != nil || int64(len(m.Contents)) <= q.nc.MaxPayload()-onwardRoom {
+// MoveToObject moves contents into an object if they leave too little room in a message for the
+// record, and makes the job point there.
+func (q *Queue) MoveToObject(ctx context.Context, m *Message) error {
+	if !m.Raw || m.Original != nil || int64(len(m.Contents)) <= q.nc.MaxPayload()-recordHeadroom {
 		return nil
 	}
 
 	name := "job." + pipeline.JobKey(m.Job.Ref().String()) + "." + m.Job.SHA256
-	err := q.keepObject(ctx, name, m.Job.SHA256, int64(len(m.Contents)), func() (io.ReadCloser, error) {
+	err := q.ensureObject(ctx, name, m.Job.SHA256, int64(len(m.Contents)), func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(m.Contents)), nil
 	})
 	if err != nil {

@@ -106,7 +106,7 @@ func (q *Queue) record(ctx context.Context, ref pipeline.Ref, e Ending, body []b
 // event, and for one of version 1, which used other IDs, RESULTS is searched. m is nil if the
 // caller does not have the job.
 func (q *Queue) Republish(ctx context.Context, m *Message, ev results.Event) error {
-	if time.Since(ev.Time) > q.topology.dedupe()/2 || ev.Time.UnixNano() < q.ledgerMade.Load() {
+	if time.Since(ev.Time) > q.topology.dedupe()/2 || ev.Time.UnixNano() < q.ledgerCreated.Load() {
 		there, err := q.published(ctx, ev)
 		if err != nil {
 			return fmt.Errorf("finish job %s/%s: %w", ev.Data.Source, ev.Data.JobID, err)
@@ -163,7 +163,7 @@ func (q *Queue) publishEncoded(ctx context.Context, ev results.Event, body []byt
 	span.Inject(ctx, m.Header)
 	m.Data = body
 
-	return q.insistOn(ctx, q.eventCommits, []*nats.Msg{m}, func(int, *message) {})
+	return q.publishUntilAnswered(ctx, q.eventCommits, []*nats.Msg{m}, func(int, *message) {})
 }
 
 // published looks for an event in RESULTS, from shortly before it was decided. It reads the events
@@ -200,7 +200,7 @@ func (q *Queue) deadLetter(ctx context.Context, m *Message, ev results.Event) er
 // id.
 func (q *Queue) DeadLetterAs(ctx context.Context, m *Message, reason results.Error, attempts int, id string) error {
 	letter := nats.NewMsg(q.DeadSubject(string(reason.Reason), m.Job.Source))
-	if err := q.cut(m).encode(letter); err != nil {
+	if err := q.truncateInvalid(m).encode(letter); err != nil {
 		return err
 	}
 
@@ -227,7 +227,7 @@ func (q *Queue) DeadLetterAs(ctx context.Context, m *Message, reason results.Err
 	}
 	span.Inject(ctx, h)
 
-	if err := q.insistOn(ctx, q.deadCommits, []*nats.Msg{letter}, func(int, *message) {}); err != nil {
+	if err := q.publishUntilAnswered(ctx, q.deadCommits, []*nats.Msg{letter}, func(int, *message) {}); err != nil {
 		return fmt.Errorf("dead-letter job %s: %w", m.Job.Ref(), err)
 	}
 	if q.deadLettered != nil {
@@ -243,12 +243,12 @@ func (q *Queue) DeadLetterAs(ctx context.Context, m *Message, reason results.Err
 // Call it before the queue is used.
 func (q *Queue) OnDeadLetter(f func(results.Reason)) { q.deadLettered = f }
 
-// keptOfInvalid limits what a dead letter keeps of an invalid message, in bytes.
-const keptOfInvalid = 64 << 10
+// maxInvalidContents limits what a dead letter keeps of an invalid message, in bytes.
+const maxInvalidContents = 64 << 10
 
-// cut bounds what a letter keeps of an invalid message.
-func (q *Queue) cut(m *Message) *Message {
-	limit := min(keptOfInvalid, int(q.nc.MaxPayload())-onwardRoom)
+// truncateInvalid bounds what a letter keeps of an invalid message.
+func (q *Queue) truncateInvalid(m *Message) *Message {
+	limit := min(maxInvalidContents, int(q.nc.MaxPayload())-recordHeadroom)
 	if m.Original == nil || len(m.Contents) <= max(limit, 0) {
 		return m
 	}
@@ -267,7 +267,7 @@ func (q *Queue) Requeue(ctx context.Context, m *Message) error {
 		return err
 	}
 
-	return q.insistOn(ctx, q.jobCommits, []*nats.Msg{back}, func(int, *message) {})
+	return q.publishUntilAnswered(ctx, q.jobCommits, []*nats.Msg{back}, func(int, *message) {})
 }
 
 // Final returns a job's final event, or false if it has none yet or was never submitted.
@@ -315,7 +315,7 @@ func (q *Queue) await(ctx context.Context, ref pipeline.Ref) (results.Event, err
 			default:
 			}
 		}
-	}, newsExpiry, newsHeartbeat)
+	}, pullExpiry, pullHeartbeat)
 	if err != nil {
 		return results.Event{}, fmt.Errorf("watch job: %w", err)
 	}
@@ -331,6 +331,6 @@ func (q *Queue) await(ctx context.Context, ref pipeline.Ref) (results.Event, err
 
 // Detect a lost connection soon: the client's own defaults are ten times as long.
 const (
-	newsExpiry    = jetstream.PullExpiry(5 * time.Second)
-	newsHeartbeat = jetstream.PullHeartbeat(time.Second)
+	pullExpiry    = jetstream.PullExpiry(5 * time.Second)
+	pullHeartbeat = jetstream.PullHeartbeat(time.Second)
 )

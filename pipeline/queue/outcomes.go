@@ -27,10 +27,10 @@ func (q *Queue) Outcomes(reader string) *Outcomes {
 	return &Outcomes{q: q, reader: pipeline.JobKey(reader)}
 }
 
-// outcomesAtOnce is how many events one request fetches. A request stays open for fetchWait.
+// outcomesBatch is how many events one request fetches. A request stays open for fetchWait.
 const (
-	outcomesAtOnce = 256
-	fetchWait      = time.Second
+	outcomesBatch = 256
+	fetchWait     = time.Second
 )
 
 // Follow passes the final events of a source to handle, each at least once, until ctx ends. It
@@ -57,7 +57,7 @@ func (o *Outcomes) follow(ctx context.Context, source, folder string, handle fun
 			o.q.ResultsSubject("failed", "*", source),
 		},
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxDeliver: -1,
-		MaxAckPending: 4 * outcomesAtOnce, InactiveThreshold: o.q.topology.ResultsMaxAge,
+		MaxAckPending: 4 * outcomesBatch, InactiveThreshold: o.q.topology.ResultsMaxAge,
 	})
 	if err != nil {
 		return err
@@ -65,9 +65,9 @@ func (o *Outcomes) follow(ctx context.Context, source, folder string, handle fun
 
 	var delivering sync.WaitGroup
 	defer delivering.Wait()
-	turns := make(chan struct{}, outcomesAtOnce)
+	turns := make(chan struct{}, outcomesBatch)
 	for ctx.Err() == nil {
-		batch, err := c.Fetch(outcomesAtOnce, jetstream.FetchMaxWait(fetchWait))
+		batch, err := c.Fetch(outcomesBatch, jetstream.FetchMaxWait(fetchWait))
 		if err != nil {
 			return err
 		}

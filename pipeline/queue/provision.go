@@ -17,8 +17,8 @@ import (
 // ErrFormat says that the ledger was written by a later version, which this one cannot read.
 var ErrFormat = errors.New("the ledger was written by a later version of Backburn")
 
-// insist repeats a request until it is answered or ctx ends.
-func insist(ctx context.Context, what string, request func(context.Context) error) error {
+// untilAnswered repeats a request until it is answered or ctx ends.
+func untilAnswered(ctx context.Context, what string, request func(context.Context) error) error {
 	for attempt := 0; ; attempt++ {
 		actx, cancel := context.WithTimeout(ctx, min(provisionAttempt<<min(attempt, 4), longestProvisionAttempt))
 		err := request(actx)
@@ -61,13 +61,13 @@ func (q *Queue) Provision(ctx context.Context) error {
 		if c.Name == q.LedgerStream() && oldJobs > 0 {
 			c.Metadata[oldJobsKey] = strconv.FormatUint(oldJobs, 10)
 		}
-		err := insist(ctx, "stream "+c.Name, func(ctx context.Context) error {
+		err := untilAnswered(ctx, "stream "+c.Name, func(ctx context.Context) error {
 			s, err := q.provisionStream(ctx, c)
 			if err == nil && *handles[c.Name] == nil {
 				*handles[c.Name] = s
 			}
 			if err == nil && c.Name == q.LedgerStream() {
-				q.noteLedger(s.CachedInfo())
+				q.recordLedgerInfo(s.CachedInfo())
 			}
 			return err
 		})
@@ -76,7 +76,7 @@ func (q *Queue) Provision(ctx context.Context) error {
 		}
 	}
 
-	err = insist(ctx, "bucket "+q.ControlBucket(), func(ctx context.Context) error {
+	err = untilAnswered(ctx, "bucket "+q.ControlBucket(), func(ctx context.Context) error {
 		kv, err := q.js.CreateOrUpdateKeyValue(ctx, q.topology.control())
 		if err == nil && q.control == nil {
 			q.control = kv
@@ -87,7 +87,7 @@ func (q *Queue) Provision(ctx context.Context) error {
 		return err
 	}
 
-	err = insist(ctx, "object bucket "+q.FilesBucket(), func(ctx context.Context) error {
+	err = untilAnswered(ctx, "object bucket "+q.FilesBucket(), func(ctx context.Context) error {
 		files, err := q.js.CreateOrUpdateObjectStore(ctx, q.topology.files())
 		if err == nil && q.files == nil {
 			q.files = files
@@ -103,7 +103,7 @@ func (q *Queue) Provision(ctx context.Context) error {
 		return nil
 	}
 
-	return insist(ctx, "object bucket "+reports.Bucket, func(ctx context.Context) error {
+	return untilAnswered(ctx, "object bucket "+reports.Bucket, func(ctx context.Context) error {
 		_, err := q.js.CreateOrUpdateObjectStore(ctx, reports)
 		return err
 	})
@@ -129,7 +129,7 @@ func (q *Queue) provisionStream(ctx context.Context, c jetstream.StreamConfig) (
 	if err := q.topology.checkMark(s.CachedInfo().Config); err != nil {
 		return nil, err
 	}
-	if fits(s.CachedInfo().Config, c) {
+	if matchesConfig(s.CachedInfo().Config, c) {
 		return s, nil
 	}
 	if old := s.CachedInfo().Config.Metadata[oldJobsKey]; old != "" {
@@ -143,7 +143,7 @@ func (q *Queue) provisionStream(ctx context.Context, c jetstream.StreamConfig) (
 // streams in a simulation, before anything is created. exists says whether there is a ledger.
 func (q *Queue) check(ctx context.Context) (exists bool, err error) {
 	for _, c := range q.topology.Streams() {
-		s, err := q.streamThere(ctx, c.Name)
+		s, err := q.findStream(ctx, c.Name)
 		if err != nil {
 			return false, err
 		}
@@ -176,20 +176,20 @@ func checkFormat(ledger jetstream.StreamConfig) error {
 	return nil
 }
 
-// noteLedger records when the ledger was created, and which jobs version 1 left in JOBS.
-func (q *Queue) noteLedger(info *jetstream.StreamInfo) {
+// recordLedgerInfo records when the ledger was created, and which jobs version 1 left in JOBS.
+func (q *Queue) recordLedgerInfo(info *jetstream.StreamInfo) {
 	n, _ := strconv.ParseUint(info.Config.Metadata[oldJobsKey], 10, 64)
 	q.oldJobsUntil.Store(n)
-	q.ledgerMade.Store(info.Created.UnixNano())
+	q.ledgerCreated.Store(info.Created.UnixNano())
 }
 
 // oldJobs returns the last sequence of JOBS that version 1 wrote; 0 if there was no version 1.
 func (q *Queue) oldJobs(ctx context.Context) (uint64, error) {
-	found, err := q.streamThere(ctx, q.waitingStream())
+	found, err := q.findStream(ctx, q.waitingStream())
 	if found == nil || err != nil {
 		return 0, err
 	}
-	jobs, err := q.streamThere(ctx, q.JobsStream())
+	jobs, err := q.findStream(ctx, q.JobsStream())
 	if jobs == nil || err != nil {
 		return 0, err
 	}
@@ -197,10 +197,10 @@ func (q *Queue) oldJobs(ctx context.Context) (uint64, error) {
 	return jobs.CachedInfo().State.LastSeq, nil
 }
 
-// streamThere looks up a stream, and returns nil if it does not exist.
-func (q *Queue) streamThere(ctx context.Context, name string) (jetstream.Stream, error) {
+// findStream looks up a stream, and returns nil if it does not exist.
+func (q *Queue) findStream(ctx context.Context, name string) (jetstream.Stream, error) {
 	var found jetstream.Stream
-	err := insist(ctx, "stream "+name, func(ctx context.Context) error {
+	err := untilAnswered(ctx, "stream "+name, func(ctx context.Context) error {
 		s, err := q.js.Stream(ctx, name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			return nil

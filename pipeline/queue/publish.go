@@ -12,8 +12,8 @@ import (
 	"backburn/pipeline/fleet"
 )
 
-// insistOn sends messages through a committer until each has an answer.
-func (q *Queue) insistOn(ctx context.Context, c *committer, msgs []*nats.Msg, durable func(i int, m *message)) error {
+// publishUntilAnswered sends messages through a committer until each has an answer.
+func (q *Queue) publishUntilAnswered(ctx context.Context, c *committer, msgs []*nats.Msg, durable func(i int, m *message)) error {
 	left := make([]int, len(msgs))
 	for i := range left {
 		left[i] = i
@@ -54,13 +54,13 @@ func (q *Queue) insistOn(ctx context.Context, c *committer, msgs []*nats.Msg, du
 			return fmt.Errorf("publish to %s: %w (%w)", msgs[0].Subject, serr, err)
 		}
 		if attempt > 0 { // a server that is shutting down answers this as well
-			q.restore(ctx, err)
+			q.recreateStreams(ctx, err)
 		}
 	}
 }
 
-// restore creates missing streams again, if this process has the permission.
-func (q *Queue) restore(ctx context.Context, err error) {
+// recreateStreams creates missing streams again, if this process has the permission.
+func (q *Queue) recreateStreams(ctx context.Context, err error) {
 	if !isGone(err) {
 		return
 	}

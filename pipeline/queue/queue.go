@@ -33,10 +33,10 @@ type Queue struct {
 	ledgerCommits *committer
 	eventCommits  *committer
 	deadCommits   *committer
-	answer        *answer // of the server, to all of these
-	reads         *reader // of the ledger
-	lastSamples   written[SampleEntry]
-	lastWaiting   written[*Message]
+	ackLatency    *ackLatency // of the server, to all of these
+	reads         *reader     // of the ledger
+	lastSamples   writeCache[SampleEntry]
+	lastWaiting   writeCache[*Message]
 
 	// NoLedger says that this process may not read the ledger, so only the leader is asked about
 	// waiting jobs. Set it before the queue is used.
@@ -48,8 +48,8 @@ type Queue struct {
 	feeds     map[string]Feed // of lanes with a feed of their own; guarded by feedsMu
 	lostFeeds sync.Map        // names
 
-	ledgerMade   atomic.Int64  // when the ledger was created, in ns since 1970
-	oldJobsUntil atomic.Uint64 // version 1 wrote JOBS up to this sequence
+	ledgerCreated atomic.Int64  // when the ledger was created, in ns since 1970
+	oldJobsUntil  atomic.Uint64 // version 1 wrote JOBS up to this sequence
 
 	deadBytes atomic.Int64 // written to DEAD since it was last trimmed
 	trimming  sync.Mutex
@@ -57,14 +57,14 @@ type Queue struct {
 
 func newQueue(nc *nats.Conn, js jetstream.JetStream, t Topology) *Queue {
 	n := NamesFor(t.Prefix)
-	a := newAnswer(t.Lazy)
+	a := newAckLatency(t.Lazy)
 
 	return &Queue{
 		Names:         n,
 		nc:            nc,
 		js:            js,
 		topology:      t,
-		answer:        a,
+		ackLatency:    a,
 		jobCommits:    newCommitter(nc, a),
 		ledgerCommits: newCommitter(nc, a),
 		eventCommits:  newCommitter(nc, a),

@@ -49,12 +49,12 @@ type round struct {
 }
 
 const (
-	readAtOnce = 512     // subjects; the server allows 1,024 at most
-	readBytes  = 8 << 20 // limit of the server's answer, so that it does not overflow the connection
-	readRounds = 2       // rounds in progress at a time
+	maxReadSubjects = 512     // subjects; the server allows 1,024 at most
+	readBytes       = 8 << 20 // limit of the server's answer, so that it does not overflow the connection
+	maxReadRounds   = 2       // rounds in progress at a time
 )
 
-var errUnread = errors.New("no answer to a read")
+var errReadUnanswered = errors.New("no answer to a read")
 
 func newReader(nc *nats.Conn, api, stream string) *reader {
 	return &reader{
@@ -70,7 +70,7 @@ func newReader(nc *nats.Conn, api, stream string) *reader {
 func (r *reader) last(ctx context.Context, subjects ...string) ([]*nats.Msg, error) {
 	for attempt := 0; ; attempt++ {
 		msgs, err := r.try(ctx, subjects)
-		if !errors.Is(err, errUnread) {
+		if !errors.Is(err, errReadUnanswered) {
 			return msgs, err
 		}
 
@@ -100,7 +100,7 @@ func (r *reader) try(ctx context.Context, subjects []string) ([]*nats.Msg, error
 		select {
 		case m, ok := <-answer:
 			if !ok {
-				return nil, errUnread
+				return nil, errReadUnanswered
 			}
 			msgs[i] = m
 		case <-ctx.Done():
@@ -114,7 +114,7 @@ func (r *reader) try(ctx context.Context, subjects []string) ([]*nats.Msg, error
 func (r *reader) subscribe() {
 	r.prefix = r.nc.NewInbox() + "."
 
-	sub, err := r.nc.Subscribe(r.prefix+"*", r.answered)
+	sub, err := r.nc.Subscribe(r.prefix+"*", r.handleAnswer)
 	if err != nil {
 		r.fault = fmt.Errorf("subscribe to reads: %w", err)
 		return
@@ -124,11 +124,11 @@ func (r *reader) subscribe() {
 
 // send requests the gathered subjects. The caller holds mu.
 func (r *reader) send() {
-	for len(r.queue) > 0 && len(r.rounds) < readRounds {
-		wanted := make(map[string][]chan *nats.Msg, min(len(r.queue), readAtOnce))
+	for len(r.queue) > 0 && len(r.rounds) < maxReadRounds {
+		wanted := make(map[string][]chan *nats.Msg, min(len(r.queue), maxReadSubjects))
 		for s, answers := range r.queue {
 			delete(r.queue, s)
-			if wanted[s] = answers; len(wanted) == readAtOnce {
+			if wanted[s] = answers; len(wanted) == maxReadSubjects {
 				break
 			}
 		}
@@ -136,7 +136,7 @@ func (r *reader) send() {
 	}
 
 	if r.overdue == nil && len(r.rounds) > 0 {
-		r.overdue = time.AfterFunc(commitTimeout/8, r.giveUp)
+		r.overdue = time.AfterFunc(commitTimeout/8, r.failOverdue)
 	}
 }
 
@@ -171,8 +171,8 @@ func (r *reader) fail(token uint64) {
 	delete(r.rounds, token)
 }
 
-// giveUp ends the rounds that were not answered in time.
-func (r *reader) giveUp() {
+// failOverdue ends the rounds that were not answered in time.
+func (r *reader) failOverdue() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
@@ -186,8 +186,8 @@ func (r *reader) giveUp() {
 	r.send()
 }
 
-// answered handles one message of a round, or its end.
-func (r *reader) answered(m *nats.Msg) {
+// handleAnswer handles one message of a round, or its end.
+func (r *reader) handleAnswer(m *nats.Msg) {
 	token, err := strconv.ParseUint(m.Subject[len(r.prefix):], 10, 64)
 	if err != nil {
 		return

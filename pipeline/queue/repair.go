@@ -20,7 +20,7 @@ func (q *Queue) Repair(ctx context.Context) ([]string, error) {
 			wrong = append(wrong, want.Name)
 		case err != nil:
 			return nil, fmt.Errorf("stream %s: %w", want.Name, err)
-		case !fits(s.CachedInfo().Config, want):
+		case !matchesConfig(s.CachedInfo().Config, want):
 			wrong = append(wrong, want.Name)
 		}
 	}

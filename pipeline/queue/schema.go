@@ -252,8 +252,8 @@ func (t Topology) buckets() []jetstream.StreamConfig {
 	return buckets
 }
 
-// fits reports whether a stream has the required limits and access settings.
-func fits(is, want jetstream.StreamConfig) bool {
+// matchesConfig reports whether a stream has the required limits and access settings.
+func matchesConfig(is, want jetstream.StreamConfig) bool {
 	return is.MaxBytes == want.MaxBytes &&
 		is.MaxAge == want.MaxAge &&
 		is.Discard == want.Discard &&

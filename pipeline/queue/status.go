@@ -90,7 +90,7 @@ func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error)
 		Lanes:     map[pipeline.Priority]LaneStatus{},
 		Dead:      map[string]uint64{},
 	}
-	held, err := q.held(ctx)
+	held, err := q.heldJobs(ctx)
 	if err != nil {
 		return st, err
 	}
@@ -144,8 +144,8 @@ func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error)
 	return st, err
 }
 
-// held counts the jobs of every lane that workers hold or that wait for redelivery.
-func (q *Queue) held(ctx context.Context) (map[pipeline.Priority]int, error) {
+// heldJobs counts the jobs of every lane that workers hold or that wait for redelivery.
+func (q *Queue) heldJobs(ctx context.Context) (map[pipeline.Priority]int, error) {
 	out := map[pipeline.Priority]int{}
 	consumers := q.jobs.ListConsumers(ctx)
 	for c := range consumers.Info() {
@@ -187,8 +187,8 @@ func (q *Queue) laneStatus(ctx context.Context, p pipeline.Priority, held int) (
 	return st, nil
 }
 
-// mostSources is how many sources a status lists by name.
-const mostSources = 200
+// maxListedSources is how many sources a status lists by name.
+const maxListedSources = 200
 
 // bySource counts messages by source, the last token of their subjects.
 func bySource(subjects map[string]uint64) map[string]int {
@@ -196,13 +196,13 @@ func bySource(subjects map[string]uint64) map[string]int {
 	for subject, messages := range subjects {
 		n[subject[strings.LastIndexByte(subject, '.')+1:]] += int(messages)
 	}
-	if len(n) <= mostSources {
+	if len(n) <= maxListedSources {
 		return n
 	}
 
 	least := slices.SortedFunc(maps.Keys(n), func(a, b string) int { return cmp.Compare(n[a], n[b]) })
 	rest := 0
-	for _, source := range least[:len(n)-mostSources] {
+	for _, source := range least[:len(n)-maxListedSources] {
 		rest += n[source]
 		delete(n, source)
 	}
@@ -256,7 +256,7 @@ type Waiters struct {
 
 // waiting asks the leader about waiting jobs; if none answers, it reads the ledger.
 func (q *Queue) waiting(ctx context.Context) (w Waiters, err error) {
-	actx, cancel := context.WithTimeout(ctx, leaderAnswers)
+	actx, cancel := context.WithTimeout(ctx, leaderTimeout)
 	defer cancel()
 
 	m, err := q.nc.RequestWithContext(actx, q.WaitingSubject(), nil)
@@ -278,8 +278,8 @@ func (q *Queue) waiting(ctx context.Context) (w Waiters, err error) {
 	return w, err
 }
 
-// leaderAnswers bounds the wait for the leader's answer.
-const leaderAnswers = 500 * time.Millisecond
+// leaderTimeout bounds the wait for the leader's answer.
+const leaderTimeout = 500 * time.Millisecond
 
 // Note counts a job that waits.
 func (w *Waiters) Note(r JobRecord) {

@@ -21,7 +21,7 @@ func TestJobsBySource(t *testing.T) {
 	for _, n := range by {
 		all += n
 	}
-	if len(by) != mostSources+1 || by["mail"] != 100 || by["*"] != 202 || all != 700 {
+	if len(by) != maxListedSources+1 || by["mail"] != 100 || by["*"] != 202 || all != 700 {
 		t.Errorf("%d names, %d jobs of mail, %d of others, %d of all", len(by), by["mail"], by["*"], all)
 	}
 }

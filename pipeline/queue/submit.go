@@ -96,7 +96,7 @@ var (
 
 // rawHeadroom is the room, in bytes, that a raw job's message needs in addition to the contents,
 // for names, metadata and headers, including headers that are added later.
-const rawHeadroom = onwardRoom
+const rawHeadroom = recordHeadroom
 
 // Submit submits a job, and returns once it and its contents are durable: in the job's message if
 // the server's max_payload allows, otherwise as an object. The caller sets ID, Source and Priority,
@@ -161,7 +161,7 @@ func (p *Publisher) inPlace(ctx context.Context, j pipeline.Job) (Receipt, error
 	if err := j.Check(); err != nil {
 		return Receipt{}, err
 	}
-	p.keepHere(&j, p.lookAt(j))
+	p.withholdIfSecret(&j, p.scanFields(j))
 
 	return p.publish(ctx, j, func() (*nats.Msg, error) { return p.jsonJob(j) })
 }
@@ -174,9 +174,9 @@ func (p *Publisher) inMessage(ctx context.Context, j pipeline.Job, c Content, bo
 	}
 	j.Learn(hex.EncodeToString(sum[:]), int64(len(body)))
 
-	scan := p.lookAt(j)
+	scan := p.scanFields(j)
 	_, _ = scan.Write(body) // never fails
-	p.keepHere(&j, scan)
+	p.withholdIfSecret(&j, scan)
 
 	h, _ := rawHeader(j)
 
@@ -185,16 +185,16 @@ func (p *Publisher) inMessage(ctx context.Context, j pipeline.Job, c Content, bo
 	})
 }
 
-// lookAt scans the fields of a job that leave in addition to its contents.
-func (p *Publisher) lookAt(j pipeline.Job) *guard.Scan {
+// scanFields scans the fields of a job that leave in addition to its contents.
+func (p *Publisher) scanFields(j pipeline.Job) *guard.Scan {
 	s := p.guard.Scan()
 	_, _ = io.WriteString(s, j.Filename+"\n"+j.URL+"\n") // never fails
 
 	return s
 }
 
-// keepHere marks a job with a secret in its contents so that nothing of it leaves.
-func (p *Publisher) keepHere(j *pipeline.Job, s *guard.Scan) {
+// withholdIfSecret marks a job with a secret in its contents so that nothing of it leaves.
+func (p *Publisher) withholdIfSecret(j *pipeline.Job, s *guard.Scan) {
 	if err := s.Err(); err != nil {
 		p.guard.Withheld()
 		j.Withhold(err.Error())
@@ -221,7 +221,7 @@ func (c Content) verify(j pipeline.Job, sum string, n int64) error {
 // if it is never used. Only one chunk is held in memory.
 func (p *Publisher) stream(ctx context.Context, j pipeline.Job, c Content, r io.Reader) (Receipt, error) {
 	name := objectName(j.Ref())
-	scan := p.lookAt(j)
+	scan := p.scanFields(j)
 	counted := newHashingReader(io.TeeReader(io.LimitReader(r, c.limit+1), scan))
 
 	info, err := p.q.files.GetInfo(ctx, name)
@@ -235,14 +235,14 @@ func (p *Publisher) stream(ctx context.Context, j pipeline.Job, c Content, r io.
 	if err == nil {
 		err = c.verify(j, counted.sum(), counted.n)
 	}
-	if err == nil && !fresh && !holds(info, counted.sum()) {
+	if err == nil && !fresh && !hasDigest(info, counted.sum()) {
 		err = ErrOtherContents
 	}
 
 	var receipt Receipt
 	if err == nil {
 		j.Learn(counted.sum(), counted.n)
-		p.keepHere(&j, scan)
+		p.withholdIfSecret(&j, scan)
 		j.Content = &pipeline.Content{Object: name}
 		if j.ReceivedAt.IsZero() {
 			j.ReceivedAt = time.Now().UTC()
@@ -280,7 +280,7 @@ func (p *Publisher) publish(ctx context.Context, j pipeline.Job, build func() (*
 
 	ctx, sp := p.spans.Publish(ctx, j)
 	span.Inject(ctx, m.Header)
-	err = p.q.insistOn(ctx, p.q.jobCommits, []*nats.Msg{m}, func(int, *message) {})
+	err = p.q.publishUntilAnswered(ctx, p.q.jobCommits, []*nats.Msg{m}, func(int, *message) {})
 	span.End(sp, err != nil)
 
 	return receipt, err
@@ -350,12 +350,12 @@ func rawHeader(j pipeline.Job) (nats.Header, bool) {
 	set(HeaderSubmit, string(j.Submit), nil)
 	set(HeaderSubmitReason, j.SubmitReason, nil)
 	for k, v := range j.Metadata {
-		ok = ok && v != "" && plainKey.MatchString(k)
+		ok = ok && v != "" && headerSafeKey.MatchString(k)
 		set(HeaderMeta+k, v, nil)
 	}
 
 	return h, ok
 }
 
-// plainKey matches names of metadata that can be part of a header's name unchanged.
-var plainKey = regexp.MustCompile(`^[a-z0-9._-]+$`)
+// headerSafeKey matches names of metadata that can be part of a header's name unchanged.
+var headerSafeKey = regexp.MustCompile(`^[a-z0-9._-]+$`)

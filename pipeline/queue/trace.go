@@ -89,11 +89,11 @@ type Trace struct {
 // and reports if that was reached. It consumes no messages.
 func (q *Queue) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
 	t := &tracer{
-		q:     q,
-		query: tq,
-		limit: cmp.Or(tq.Limit, defaultTraceLimit),
-		jobs:  map[pipeline.Ref]results.Event{},
-		acts:  map[string]int{},
+		q:       q,
+		query:   tq,
+		limit:   cmp.Or(tq.Limit, defaultTraceLimit),
+		jobs:    map[pipeline.Ref]results.Event{},
+		actions: map[string]int{},
 	}
 	t.out.Simulated = q.Simulated()
 	if err := t.identify(ctx); err != nil {
@@ -101,13 +101,13 @@ func (q *Queue) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
 	}
 
 	t.out.Steps = []Step{}
-	for _, look := range []func(context.Context) error{t.ledger, t.waiting, t.queued, t.events, t.dead} {
+	for _, look := range []func(context.Context) error{t.ledger, t.waiting, t.searchJobs, t.events, t.dead} {
 		if err := look(ctx); err != nil {
 			return Trace{}, fmt.Errorf("trace: %w", err)
 		}
 	}
 	slices.SortStableFunc(t.out.Steps, func(a, b Step) int { return a.Time.Compare(b.Time) })
-	if err := t.conclude(ctx); err != nil {
+	if err := t.setState(ctx); err != nil {
 		return Trace{}, fmt.Errorf("trace: %w", err)
 	}
 	return t.out, nil
@@ -120,11 +120,11 @@ type tracer struct {
 	limit int
 	out   Trace
 
-	key  string                         // key of the sample, once it is known
-	s    pipeline.Sample                // its record
-	job  *pipeline.Job                  // a job in progress, if there is one
-	jobs map[pipeline.Ref]results.Event // final events
-	acts map[string]int                 // steps of what people did, by the action's id
+	key     string                         // key of the sample, once it is known
+	s       pipeline.Sample                // its record
+	job     *pipeline.Job                  // a job in progress, if there is one
+	jobs    map[pipeline.Ref]results.Event // final events
+	actions map[string]int                 // steps of what people did, by the action's id
 }
 
 // ErrAmbiguous says that several sources have a job with this ID.
@@ -180,13 +180,13 @@ func (t *tracer) step(s Step) {
 	t.out.Steps = append(t.out.Steps, s)
 }
 
-// bounded records that a stream was not read to its end.
-func (t *tracer) bounded(stream string) {
+// noteLimit records that a stream was not read to its end.
+func (t *tracer) noteLimit(stream string) {
 	t.out.Notes = append(t.out.Notes, fmt.Sprintf("only %d messages of %s were read", t.limit, stream))
 }
 
-// wants reports whether a job matches the query.
-func (t *tracer) wants(j pipeline.Job) bool {
+// matches reports whether a job matches the query.
+func (t *tracer) matches(j pipeline.Job) bool {
 	if t.query.Source != "" && j.Source != t.query.Source {
 		return false
 	}
@@ -213,9 +213,9 @@ func (t *tracer) ledger(ctx context.Context) error {
 		t.key = entry.Sample
 		switch entry.State {
 		case JobDone:
-			t.ended(entry.Event)
+			t.addFinal(entry.Event)
 		case JobWaiting:
-			if err := t.waits(ctx, t.q.LedgerSubject(ref)); err != nil {
+			if err := t.addWaiting(ctx, t.q.LedgerSubject(ref)); err != nil {
 				return err
 			}
 		}
@@ -224,15 +224,15 @@ func (t *tracer) ledger(ctx context.Context) error {
 	return t.sample(ctx)
 }
 
-// ended records a final event.
-func (t *tracer) ended(ev results.Event) {
+// addFinal records a final event.
+func (t *tracer) addFinal(ev results.Event) {
 	ref := pipeline.Ref{Source: ev.Data.Source, ID: ev.Data.JobID}
 	if _, known := t.jobs[ref]; known {
 		return
 	}
 
 	t.jobs[ref] = ev
-	t.happened(ev)
+	t.addEvent(ev)
 	if t.query.Job != "" {
 		t.out.Metadata = ev.Data.Metadata
 	}
@@ -249,8 +249,8 @@ func keyOf(d results.Data) string {
 	return d.SHA256
 }
 
-// happened turns an event into a step.
-func (t *tracer) happened(ev results.Event) {
+// addEvent turns an event into a step.
+func (t *tracer) addEvent(ev results.Event) {
 	d := ev.Data
 	s := Step{
 		Time:   ev.Time,
@@ -371,7 +371,7 @@ func (t *tracer) waiting(ctx context.Context) error {
 	}
 
 	for _, subject := range subjects {
-		if err := t.waits(ctx, subject); err != nil {
+		if err := t.addWaiting(ctx, subject); err != nil {
 			return err
 		}
 	}
@@ -379,8 +379,8 @@ func (t *tracer) waiting(ctx context.Context) error {
 	return nil
 }
 
-// waits turns a waiting job into a step.
-func (t *tracer) waits(ctx context.Context, subject string) error {
+// addWaiting turns a waiting job into a step.
+func (t *tracer) addWaiting(ctx context.Context, subject string) error {
 	msgs, err := t.q.reads.last(ctx, subject)
 	if err != nil || msgs[0] == nil {
 		return err
@@ -400,8 +400,9 @@ func (t *tracer) waits(ctx context.Context, subject string) error {
 	return nil
 }
 
-// queued searches JOBS. A work queue allows no second consumer, so it gets the messages one by one.
-func (t *tracer) queued(ctx context.Context) error {
+// searchJobs searches JOBS. A work queue allows no second consumer, so it gets the messages one by
+// one.
+func (t *tracer) searchJobs(ctx context.Context) error {
 	if len(t.jobs) > 0 && t.query.Job != "" {
 		return nil // the job has already ended
 	}
@@ -410,7 +411,7 @@ func (t *tracer) queued(ctx context.Context) error {
 
 	return t.walk(ctx, t.q.jobs, t.q.JobsStream(), filter, func(m *jetstream.RawStreamMsg) bool {
 		msg, err := t.q.open(m.Subject, m.Header, m.Data, m.Sequence, m.Time)
-		if err != nil && t.query.Job == "" || !t.wants(msg.Job) {
+		if err != nil && t.query.Job == "" || !t.matches(msg.Job) {
 			return true
 		}
 
@@ -447,7 +448,7 @@ func (t *tracer) walk(ctx context.Context, s jetstream.Stream, name, filter stri
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		if n == t.limit {
-			t.bounded(name)
+			t.noteLimit(name)
 			return nil
 		}
 		if !visit(m) {
@@ -459,14 +460,14 @@ func (t *tracer) walk(ctx context.Context, s jetstream.Stream, name, filter stri
 
 // events reads RESULTS from the time at which the sample was first seen.
 func (t *tracer) events(ctx context.Context) error {
-	from, n := t.from(), 0
+	from, n := t.earliestTime(), 0
 	cfg := jetstream.OrderedConsumerConfig{
 		FilterSubjects: t.subjects(),
 		DeliverPolicy:  jetstream.DeliverByStartTimePolicy, OptStartTime: &from,
 	}
 	err := readAll(ctx, t.q.results, cfg, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
 		if n++; n > t.limit {
-			t.bounded(t.q.ResultsStream())
+			t.noteLimit(t.q.ResultsStream())
 			return false
 		}
 		id := m.Headers().Get(nats.MsgIdHdr)
@@ -480,12 +481,12 @@ func (t *tracer) events(ctx context.Context) error {
 		}
 		switch {
 		case ev.Data.Audit != nil:
-			t.acted(ev.Time, *ev.Data.Audit)
+			t.addAction(ev.Time, *ev.Data.Audit)
 		case t.query.Job != "" && ev.Data.JobID != t.query.Job, t.query.Job == "" && keyOf(ev.Data) != t.key:
 		case ev.Type.Final():
-			t.ended(ev)
+			t.addFinal(ev)
 		default:
-			t.happened(ev)
+			t.addEvent(ev)
 		}
 		return true
 	})
@@ -507,9 +508,9 @@ func (t *tracer) subjects() []string {
 	}
 }
 
-// acted makes a step of what a person did to a job or its contents. Of an action's two events the
-// later one counts.
-func (t *tracer) acted(at time.Time, a results.Audit) {
+// addAction makes a step of what a person did to a job or its contents. Of an action's two events
+// the later one counts.
+func (t *tracer) addAction(at time.Time, a results.Audit) {
 	about := a.SHA256
 	if a.URL != "" {
 		about = pipeline.LinkKey(a.URL)
@@ -522,17 +523,17 @@ func (t *tracer) acted(at time.Time, a results.Audit) {
 	if a.Letter > 0 {
 		s.Detail = fmt.Sprintf("%s of dead letter %d by %s (%s): %s", a.Action, a.Letter, a.By, a.Via, cmp.Or(a.Result, string(a.Status)))
 	}
-	if i, known := t.acts[a.ID]; known {
+	if i, known := t.actions[a.ID]; known {
 		s.Time = t.out.Steps[i].Time // it was asked for then
 		t.out.Steps[i] = s
 		return
 	}
-	t.acts[a.ID] = len(t.out.Steps)
+	t.actions[a.ID] = len(t.out.Steps)
 	t.step(s)
 }
 
-// from returns the earliest possible time of an event.
-func (t *tracer) from() time.Time {
+// earliestTime returns the earliest possible time of an event.
+func (t *tracer) earliestTime() time.Time {
 	if !t.query.Since.IsZero() {
 		return t.query.Since
 	}
@@ -556,7 +557,7 @@ func (t *tracer) from() time.Time {
 // dead finds the letters of failed jobs, by the reason and source in their events. A letter may
 // outlive the job's event; then dead searches for the letter by its job.
 func (t *tracer) dead(ctx context.Context) error {
-	if t.query.Job != "" && len(t.out.Steps) == len(t.acts) { // nothing but what people did
+	if t.query.Job != "" && len(t.out.Steps) == len(t.actions) { // nothing but what people did
 		return t.letter(ctx, t.query.Job, DeadFilter{Source: t.query.Source})
 	}
 	for ref, ev := range t.jobs {
@@ -579,7 +580,7 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 			return err
 		}
 		if n++; n > t.limit {
-			t.bounded(t.q.DeadStream())
+			t.noteLimit(t.q.DeadStream())
 			break
 		}
 		if l.Job.ID == job {
@@ -601,8 +602,8 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 	return nil
 }
 
-// conclude sets the state of the job, and what it waits for.
-func (t *tracer) conclude(ctx context.Context) error {
+// setState sets the state of the job, and what it waits for.
+func (t *tracer) setState(ctx context.Context) error {
 	o := &t.out
 	o.State = TraceUnknown
 	if t.query.Job != "" && t.job != nil {
@@ -633,12 +634,12 @@ func (t *tracer) conclude(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	o.WaitsFor, err = t.reason(ctx)
+	o.WaitsFor, err = t.waitReason(ctx)
 	return err
 }
 
-// reason returns what has to happen before the job's next step.
-func (t *tracer) reason(ctx context.Context) (string, error) {
+// waitReason returns what has to happen before the job's next step.
+func (t *tracer) waitReason(ctx context.Context) (string, error) {
 	control := t.q.Control()
 	members, err := fleet.Members(ctx, control)
 	if err != nil {
@@ -648,7 +649,7 @@ func (t *tracer) reason(ctx context.Context) (string, error) {
 		return "a worker: none is running", nil
 	}
 
-	step := t.next()
+	step := t.nextStep()
 	for _, b := range budgetsOf(step) {
 		p, err := fleet.PauseOf(ctx, control, b, time.Now())
 		if err != nil {
@@ -673,8 +674,8 @@ func (t *tracer) reason(ctx context.Context) (string, error) {
 	return "its turn to be uploaded, as the day's budget and the rate allow", nil
 }
 
-// next returns what Decide says about the job, given the records.
-func (t *tracer) next() pipeline.Step {
+// nextStep returns what Decide says about the job, given the records.
+func (t *tracer) nextStep() pipeline.Step {
 	j := pipeline.Job{Priority: pipeline.Normal}
 	if t.job != nil {
 		j = *t.job

@@ -29,23 +29,23 @@ const (
 // requests, and is bounded by ctx.
 func (q *Queue) Writable(ctx context.Context, member *fleet.Membership, ledger bool) error {
 	if err := member.Renew(ctx); err != nil {
-		return q.unwritable(q.ControlBucket(), err)
+		return q.writeFault(q.ControlBucket(), err)
 	}
 	if ledger {
 		m := nats.NewMsg(q.SampleSubject("probe-" + member.ID()))
 		m.Data = []byte("{}")
 		began := time.Now()
 		if _, err := q.js.PublishMsg(ctx, m, jetstream.WithMsgTTL(probeTTL)); err != nil {
-			return q.unwritable(q.LedgerStream(), err)
+			return q.writeFault(q.LedgerStream(), err)
 		}
-		q.answer.add(time.Now(), time.Since(began))
+		q.ackLatency.add(time.Now(), time.Since(began))
 	}
 
 	var nearly error
 	for _, name := range []string{q.JobsStream(), q.LedgerStream(), jets.KeyStream + q.ControlBucket(), jets.ObjectStream + q.FilesBucket()} {
 		s, err := q.js.Stream(ctx, name)
 		if err != nil {
-			return q.unwritable(name, err)
+			return q.writeFault(name, err)
 		}
 		f, ok := fullness(s.CachedInfo())
 		switch {
@@ -97,8 +97,8 @@ func fullness(info *jetstream.StreamInfo) (f health.Fault, ok bool) {
 	return f, false
 }
 
-// unwritable returns why something cannot be written, and what to do.
-func (q *Queue) unwritable(what string, err error) error {
+// writeFault returns why something cannot be written, and what to do.
+func (q *Queue) writeFault(what string, err error) error {
 	f := health.Fault{
 		Cause:  health.CauseOther,
 		Reason: "cannot write " + what + ": " + err.Error(),

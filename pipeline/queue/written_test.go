@@ -121,11 +121,11 @@ func TestOutdatedRecordsAreForgotten(t *testing.T) {
 func TestKeptRecordsAreBounded(t *testing.T) {
 	t.Parallel()
 
-	var w written[int]
-	for i := range 10 * writtenMost {
+	var w writeCache[int]
+	for i := range 10 * maxCachedWrites {
 		w.put(fmt.Sprint(i), i, 1)
 	}
-	if n := len(w.now) + len(w.before); n > 2*writtenMost {
+	if n := len(w.now) + len(w.before); n > 2*maxCachedWrites {
 		t.Errorf("%d records are kept", n)
 	}
 	if _, ok := w.get("0"); ok {
@@ -139,7 +139,7 @@ func TestKeptRecordsAreBounded(t *testing.T) {
 
 	q := openTest(t)
 	m := noContents("mail", "large")
-	m.Job.Metadata["k"] = string(make([]byte, writtenBytes))
+	m.Job.Metadata["k"] = string(make([]byte, maxCachedBytes))
 	if err := q.Commit(t.Context(), q.PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
 		t.Fatal(err)
 	}

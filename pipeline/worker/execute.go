@@ -34,7 +34,7 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 	if d.invalid != nil {
 		return w.invalid(ctx, work, d)
 	}
-	if err := w.q.Unload(ctx, &d.Message); err != nil {
+	if err := w.q.MoveToObject(ctx, &d.Message); err != nil {
 		return result{}, err
 	}
 	d.Share = ""

@@ -107,7 +107,7 @@ func (f *fetcher) run(ctx, work context.Context, over func() bool) {
 
 		taken, err := f.fetch(ctx, work, n)
 		if err != nil && ctx.Err() == nil {
-			f.w.q.Lost(f.feed) // the consumer may have been lost with its server; it is created again
+			f.w.q.ForgetFeed(f.feed) // the consumer may have been lost with its server; it is created again
 			waitAfterFault(ctx, log, err, 0)
 			return
 		}
