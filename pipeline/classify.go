@@ -74,8 +74,8 @@ type Disposition struct {
 
 // rule is a row of the table. The first row whose sentinel matches decides.
 type rule struct {
-	is   error
-	then Disposition
+	sentinel    error
+	disposition Disposition
 }
 
 var (
@@ -162,8 +162,8 @@ func Classify(op Op, err error) Disposition {
 
 	d := mayPass
 	for _, r := range rulesOf(op) {
-		if errors.Is(err, r.is) {
-			d = r.then
+		if errors.Is(err, r.sentinel) {
+			d = r.disposition
 			break
 		}
 	}

@@ -373,7 +373,7 @@ func uploadsOf(rounds int, samples []string, refuses func(sample string) bool) (
 				continue
 			}
 			if !refuses(s) {
-				refusals.Passed(s)
+				refusals.Accepted(s)
 				ended[s] = true
 				continue
 			}
@@ -475,10 +475,10 @@ func TestRefusalsOfOneFileAlone(t *testing.T) {
 	if d := r.Judge("alone", doubt); d.Delay != 5*time.Minute {
 		t.Errorf("in the end it is retried after %s", d.Delay)
 	}
-	r.Passed("another")
+	r.Accepted("another")
 	judged(pipeline.Retry)
 	judged(pipeline.Retry)
-	r.Passed("alone")
+	r.Accepted("alone")
 	judged(pipeline.Defer) // it succeeded: the next refusal starts a new count
 }
 
@@ -491,7 +491,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 	for i := range 25_000 {
 		r.Judge(fmt.Sprint(i), doubt)
 	}
-	r.Passed("good")
+	r.Accepted("good")
 	if d := r.Judge("24999", doubt); d.Action != pipeline.Retry {
 		t.Errorf("a recently refused file is %s, want %s", d.Action.Label(), pipeline.Retry.Label())
 	}

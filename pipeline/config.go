@@ -204,8 +204,8 @@ func CheckError(check func(bad func(key, expected string, beside ...string))) er
 	return errors.Join(all...)
 }
 
-// Memory returns how long a verdict is reused for identical contents without asking again.
-func (c Config) Memory(v wildfire.Verdict) time.Duration {
+// ReuseDuration returns how long a verdict is reused for identical contents without asking again.
+func (c Config) ReuseDuration(v wildfire.Verdict) time.Duration {
 	if v.Malicious() {
 		return c.MaliciousAge
 	}
@@ -220,9 +220,9 @@ func (c Config) MayBeUrgent(source string) bool {
 	return slices.Contains(c.UrgentSources, anySource) || slices.Contains(c.UrgentSources, source)
 }
 
-// Patience is how long the other jobs of a sample wait for the job that is uploading it. That job
-// is redelivered even if its worker dies, unless somebody removed it.
-func (c Config) Patience() time.Duration { return 2*c.RetryMax + 4*c.Lease }
+// DuplicateWait is how long the other jobs of a sample wait for the job that is uploading it. That
+// job is redelivered even if its worker dies, unless somebody removed it.
+func (c Config) DuplicateWait() time.Duration { return 2*c.RetryMax + 4*c.Lease }
 
 // Schedule returns when to ask WildFire about a pending sample.
 func (c Config) Schedule() Schedule { return Schedule{First: c.FirstPoll, Max: c.MaxPoll} }

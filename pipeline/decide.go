@@ -142,7 +142,7 @@ func Decide(s Sample, j Job, e Event, p Policy, now time.Time) (Step, Sample) {
 	case Unanswered:
 		step = Step{Kind: StepPark, Budget: Queries, Basis: results.BasisShared}
 	case NotAdmitted:
-		if d.ours() {
+		if d.claimedByUs() {
 			d.s.release(StateNone, now)
 		}
 		step = Step{Kind: StepPark, Budget: Uploads, Basis: results.BasisShared}
@@ -164,14 +164,15 @@ type decision struct {
 }
 
 // mayAsk reports whether WildFire may be asked about the hash or the link.
-func (d *decision) mayAsk() bool { return d.p.Ruling.Submit.allows() >= SubmitLookup.allows() }
+func (d *decision) mayAsk() bool { return d.p.Ruling.Submit.rank() >= SubmitLookup.rank() }
 
 // maySend reports whether contents may be uploaded, or a link submitted.
-func (d *decision) maySend() bool { return d.p.Ruling.Submit.allows() >= SubmitAlways.allows() }
+func (d *decision) maySend() bool { return d.p.Ruling.Submit.rank() >= SubmitAlways.rank() }
 
-// heldLately reports whether WildFire was asked recently about contents that the policy withholds.
-// The poller repeats the question, and publishes the answer for each job that was withheld.
-func (d *decision) heldLately() bool {
+// recentlyWithheld reports whether WildFire was asked recently about contents that the policy
+// withholds. The poller repeats the question, and publishes the answer for each job that was
+// withheld.
+func (d *decision) recentlyWithheld() bool {
 	return d.s.State == StateNone && !d.s.WithheldAt.IsZero() && d.j.Kind != KindURL &&
 		d.now.Sub(d.s.CheckedAt) < d.p.Recheck
 }
@@ -188,7 +189,7 @@ func (d *decision) withhold(why string) Step {
 func (d *decision) look() Step {
 	switch d.s.State {
 	case StateVerdict:
-		if d.now.Sub(d.s.CheckedAt) <= d.p.Memory(wildfire.Verdict(d.s.Verdict)) {
+		if d.now.Sub(d.s.CheckedAt) <= d.p.ReuseDuration(wildfire.Verdict(d.s.Verdict)) {
 			return Step{Kind: StepFinish, Basis: results.BasisCache}
 		}
 	case StateRefused:
@@ -218,7 +219,7 @@ func (d *decision) look() Step {
 func (d *decision) pending() Step {
 	deadline := d.s.SubmittedAt.Add(d.p.Deadline)
 	if !d.now.Before(deadline) {
-		d.s = d.s.renewed(d.now)
+		d.s = d.s.reset(d.now)
 
 		return d.fail(results.Error{
 			Reason:  results.VerdictTimeout,
@@ -243,20 +244,20 @@ func (d *decision) pending() Step {
 func (d *decision) mayRetry() bool {
 	return d.s.Job == d.j.Ref().String() ||
 		d.j.Priority.Before(d.s.Priority) ||
-		d.now.Sub(d.s.ChangedAt).Abs() >= d.p.Patience() // a time in the future was written before the clock was set back
+		d.now.Sub(d.s.ChangedAt).Abs() >= d.p.DuplicateWait() // a time in the future was written before the clock was set back
 }
 
 // waitForOther waits for the job that is uploading the sample. That job is redelivered even if its
 // worker dies, unless somebody removed it.
 func (d *decision) waitForOther() Step {
-	return Step{Kind: StepWait, Due: d.s.ChangedAt.Add(d.p.Patience()), Basis: results.BasisShared}
+	return Step{Kind: StepWait, Due: d.s.ChangedAt.Add(d.p.DuplicateWait()), Basis: results.BasisShared}
 }
 
 // unknown decides about a sample that nobody is uploading. WildFire is asked about it if the
 // configuration says so, or if an earlier upload may have succeeded without an answer. Otherwise it
 // is uploaded.
 func (d *decision) unknown() Step {
-	if !d.maySend() && d.heldLately() {
+	if !d.maySend() && d.recentlyWithheld() {
 		return d.withhold("WildFire did not know it at " + d.s.CheckedAt.UTC().Format(time.RFC3339) +
 			", and its contents must not leave")
 	}
@@ -330,7 +331,7 @@ func (d *decision) claimed(e Claimed) Step {
 func (d *decision) lookedUp(e Answered) Step {
 	ours := d.s.Unsure && d.s.Job == d.j.Ref().String()
 	if d.s.Final() {
-		d.s = d.s.renewed(d.now)
+		d.s = d.s.reset(d.now)
 	}
 	if !ours {
 		d.s.Job = ""
@@ -373,7 +374,7 @@ func (d *decision) polled(e Answered) Step {
 		return d.look()
 	case v == wildfire.Unknown && d.s.Resubmitted:
 	case v == wildfire.Unknown, v == wildfire.AnalysisError, v == wildfire.Flawed:
-		d.s.lost(v, d.now)
+		d.s.resubmitOrRefuse(v, d.now)
 		return d.look()
 	case v == wildfire.InvalidHash:
 		d.s.refuse("", rejection("WildFire calls the hash invalid (-103)"), d.now)
@@ -383,13 +384,13 @@ func (d *decision) polled(e Answered) Step {
 	return d.pending()
 }
 
-// ours reports whether the deciding worker has claimed the sample.
-func (d *decision) ours() bool { return d.s.State == StateUploading && d.s.Owner == d.p.Self }
+// claimedByUs reports whether the deciding worker has claimed the sample.
+func (d *decision) claimedByUs() bool { return d.s.State == StateUploading && d.s.Owner == d.p.Self }
 
 // uploaded decides after an upload attempt. If another worker has taken over the claim, the sample
 // is left to that worker.
 func (d *decision) uploaded(e Uploaded) Step {
-	if !d.ours() {
+	if !d.claimedByUs() {
 		return d.look()
 	}
 	disp := e.Disposition
@@ -439,7 +440,7 @@ func (d *decision) terminate(disp Disposition) Step {
 	cause := results.Error{Reason: disp.Reason, Message: disp.Message, HTTPStatus: disp.Status}
 	attempts := d.s.Attempts + 1
 
-	d.s = d.s.renewed(d.now)
+	d.s = d.s.reset(d.now)
 	if disp.Content {
 		d.s.Attempts = attempts
 		d.s.refuse(extension(d.j), cause, d.now)

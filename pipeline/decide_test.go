@@ -150,7 +150,7 @@ func failed(cause results.Error, attempts int) pipeline.Step {
 func forOther(since time.Duration) pipeline.Step {
 	return pipeline.Step{
 		Kind:  pipeline.StepWait,
-		Due:   ago(since).Add(pipeline.DefaultConfig().Patience()),
+		Due:   ago(since).Add(pipeline.DefaultConfig().DuplicateWait()),
 		Basis: results.BasisShared,
 	}
 }
@@ -918,7 +918,7 @@ func TestDecideInvariants(t *testing.T) {
 		answered, wasAnswered := e.(pipeline.Answered)
 		owned, wasOwned := e.(pipeline.Owned)
 		oursNow := s.State == pipeline.StateUploading && s.Owner == p.Self
-		counts := s.State == pipeline.StateVerdict && decideNow.Sub(s.CheckedAt) <= p.Memory(wildfire.Verdict(s.Verdict))
+		counts := s.State == pipeline.StateVerdict && decideNow.Sub(s.CheckedAt) <= p.ReuseDuration(wildfire.Verdict(s.Verdict))
 		changed := !cmp.Equal(s, next)
 
 		for rule, broken := range map[string]bool{

@@ -14,8 +14,8 @@ const (
 // Submits lists the values of Submit.
 func Submits() []Submit { return []Submit{SubmitAlways, SubmitLookup, SubmitNever} }
 
-// allows ranks the values by how much may leave.
-func (s Submit) allows() int {
+// rank ranks the values by how much may leave.
+func (s Submit) rank() int {
 	switch s {
 	case SubmitAlways:
 		return 2

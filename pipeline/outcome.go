@@ -7,8 +7,8 @@ import (
 	"backburn/wildfire"
 )
 
-// eventAbout starts an event about a job.
-func eventAbout(t results.Type, j Job, at time.Time) results.Event {
+// newEvent starts an event about a job.
+func newEvent(t results.Type, j Job, at time.Time) results.Event {
 	return results.Event{Type: t, Time: at.UTC(), Data: results.Data{
 		JobID:       j.ID,
 		Source:      j.Source,
@@ -26,7 +26,7 @@ func eventAbout(t results.Type, j Job, at time.Time) results.Event {
 
 // SubmittedEvent says that WildFire accepted an upload.
 func SubmittedEvent(j Job, s Sample) results.Event {
-	ev := eventAbout(results.Submitted, j, s.SubmittedAt)
+	ev := newEvent(results.Submitted, j, s.SubmittedAt)
 	ev.Data.MD5 = s.MD5
 	ev.Data.Filetype = s.Filetype
 	ev.Data.Basis = results.BasisUpload
@@ -40,7 +40,7 @@ func SubmittedEvent(j Job, s Sample) results.Event {
 // VerdictEvent is the final event of a job whose sample has its verdict.
 func VerdictEvent(j Job, s Sample, basis results.Basis, at time.Time) results.Event {
 	code := s.Verdict
-	ev := eventAbout(results.Verdict, j, at)
+	ev := newEvent(results.Verdict, j, at)
 	ev.Data.Verdict = wildfire.Verdict(code).String()
 	ev.Data.VerdictCode = &code
 	ev.Data.Basis = basis
@@ -63,7 +63,7 @@ func VerdictEvent(j Job, s Sample, basis results.Basis, at time.Time) results.Ev
 
 // FailedEvent is the final event of a job that failed.
 func FailedEvent(j Job, cause results.Error, attempts int, at time.Time) results.Event {
-	ev := eventAbout(results.Failed, j, at)
+	ev := newEvent(results.Failed, j, at)
 	ev.Data.Error = &cause
 	ev.Data.Attempts = attempts
 	ev.Data.DecidedAt = at.UTC()

@@ -10,11 +10,11 @@ import (
 // outcomes of other uploads decide. Safe for concurrent use.
 type Refusals struct {
 	mu      sync.Mutex
-	refused map[string]refused // by sample
+	refused map[string]refusal // by sample
 	open    int                // samples refused since the last success
 }
 
-type refused struct {
+type refusal struct {
 	passed bool // another sample has succeeded since
 	times  int  // refusals without a success in between
 }
@@ -25,16 +25,16 @@ const (
 	maxRefusals = 10_000
 
 	// If this many samples are refused without any success, the samples are not at fault.
-	refusedByAll = 5
+	refusalsBeforePause = 5
 
 	// Delay before a refused sample is tried again; it grows each time. Other samples do not wait
 	// for it.
-	firstDoubt   = time.Second
-	longestDoubt = 5 * time.Minute
+	minRefusalDelay = time.Second
+	maxRefusalDelay = 5 * time.Minute
 )
 
-// Passed records that a sample was accepted.
-func (r *Refusals) Passed(sample string) {
+// Accepted records that a sample was accepted.
+func (r *Refusals) Accepted(sample string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
@@ -63,24 +63,24 @@ func (r *Refusals) Judge(sample string, d Disposition) Disposition {
 		return d
 	}
 
-	times := r.note(sample)
+	times := r.count(sample)
 	d.Doubted = true
 	d.Action = Defer
-	d.Delay = min(firstDoubt<<min(times-1, 20), longestDoubt)
-	if r.open >= refusedByAll {
+	d.Delay = min(minRefusalDelay<<min(times-1, 20), maxRefusalDelay)
+	if r.open >= refusalsBeforePause {
 		d.Action = PauseFleet
 	}
 
 	return d
 }
 
-// note counts a refusal of a sample, and returns its number of refusals.
-func (r *Refusals) note(sample string) int {
+// count counts a refusal of a sample, and returns its number of refusals.
+func (r *Refusals) count(sample string) int {
 	if len(r.refused) >= maxRefusals {
 		r.refused = nil
 	}
 	if r.refused == nil {
-		r.refused = map[string]refused{}
+		r.refused = map[string]refusal{}
 		r.open = 0
 	}
 

@@ -17,7 +17,7 @@ func ReportEvent(final results.Event, r results.Report, at time.Time, limit int)
 
 	limit = min(limit, results.MaxReportBytes)
 	for n := results.MaxReportEntries; ; n /= 2 {
-		short := shorten(r, n)
+		short := truncateLists(r, n)
 		if body, err := json.Marshal(short); err == nil && len(body) <= limit || n == 0 {
 			ev.Data.Report = &short
 			return ev
@@ -36,14 +36,14 @@ func AvailableReport(r wildfire.Report, kept []string) results.Report {
 		Malware:      r.Malware,
 		Signer:       r.Signer,
 		SHA1:         r.SHA1,
-		Platforms:    each(r.Platforms, func(p wildfire.Platform) results.ReportPlatform { return results.ReportPlatform(p) }),
-		Behaviors:    each(r.Behaviors, behavior),
-		Processes:    each(r.Processes, process),
+		Platforms:    convertAll(r.Platforms, func(p wildfire.Platform) results.ReportPlatform { return results.ReportPlatform(p) }),
+		Behaviors:    convertAll(r.Behaviors, behavior),
+		Processes:    convertAll(r.Processes, process),
 		FilesWritten: r.FilesWritten,
-		RegistryKeys: each(r.RegistryKeys, func(k wildfire.RegistryKey) results.ReportRegistry { return results.ReportRegistry(k) }),
-		Dropped:      each(r.Dropped, func(f wildfire.DroppedFile) results.ReportFile { return results.ReportFile(f) }),
+		RegistryKeys: convertAll(r.RegistryKeys, func(k wildfire.RegistryKey) results.ReportRegistry { return results.ReportRegistry(k) }),
+		Dropped:      convertAll(r.Dropped, func(f wildfire.DroppedFile) results.ReportFile { return results.ReportFile(f) }),
 		Mutexes:      r.Mutexes,
-		Connections:  each(r.Connections, func(c wildfire.Connection) results.ReportConnection { return results.ReportConnection(c) }),
+		Connections:  convertAll(r.Connections, func(c wildfire.Connection) results.ReportConnection { return results.ReportConnection(c) }),
 		Domains:      r.Domains,
 		IPs:          r.IPs,
 		URLs:         r.URLs,
@@ -66,7 +66,7 @@ func process(p wildfire.Process) results.ReportProcess {
 	return results.ReportProcess{Name: p.Name, Command: p.Command}
 }
 
-func each[T, U any](list []T, convert func(T) U) []U {
+func convertAll[T, U any](list []T, convert func(T) U) []U {
 	var out []U
 	for _, one := range list {
 		out = append(out, convert(one))
@@ -75,25 +75,25 @@ func each[T, U any](list []T, convert func(T) U) []U {
 	return out
 }
 
-// shorten keeps at most n entries of each list.
-func shorten(r results.Report, n int) results.Report {
-	first(&r, &r.Platforms, n)
-	first(&r, &r.Behaviors, n)
-	first(&r, &r.Processes, n)
-	first(&r, &r.FilesWritten, n)
-	first(&r, &r.RegistryKeys, n)
-	first(&r, &r.Dropped, n)
-	first(&r, &r.Mutexes, n)
-	first(&r, &r.Connections, n)
-	first(&r, &r.Domains, n)
-	first(&r, &r.IPs, n)
-	first(&r, &r.URLs, n)
-	first(&r, &r.UserAgents, n)
+// truncateLists keeps at most n entries of each list.
+func truncateLists(r results.Report, n int) results.Report {
+	truncate(&r, &r.Platforms, n)
+	truncate(&r, &r.Behaviors, n)
+	truncate(&r, &r.Processes, n)
+	truncate(&r, &r.FilesWritten, n)
+	truncate(&r, &r.RegistryKeys, n)
+	truncate(&r, &r.Dropped, n)
+	truncate(&r, &r.Mutexes, n)
+	truncate(&r, &r.Connections, n)
+	truncate(&r, &r.Domains, n)
+	truncate(&r, &r.IPs, n)
+	truncate(&r, &r.URLs, n)
+	truncate(&r, &r.UserAgents, n)
 
 	return r
 }
 
-func first[T any](r *results.Report, list *[]T, n int) {
+func truncate[T any](r *results.Report, list *[]T, n int) {
 	if len(*list) > n {
 		*list = (*list)[:n:n]
 		r.Truncated = true

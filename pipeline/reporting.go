@@ -8,8 +8,8 @@ import (
 	"backburn/wildfire"
 )
 
-// Wish records a job's wish. It reports whether the sample changed.
-func (s *Sample) Wish(source string, w Wish) bool {
+// RecordWish records a job's wish. It reports whether the sample changed.
+func (s *Sample) RecordWish(source string, w Wish) bool {
 	wishes := ReportWishes{}
 	if s.Wishes != nil {
 		wishes = *s.Wishes
@@ -26,8 +26,8 @@ func (s *Sample) Wish(source string, w Wish) bool {
 	return true
 }
 
-// ruleOnReports reports whether a rule says anything about reports.
-func (c Config) ruleOnReports() bool {
+// hasReportRule reports whether a rule says anything about reports.
+func (c Config) hasReportRule() bool {
 	return slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Report != ReportByVerdict })
 }
 
@@ -41,15 +41,15 @@ func (c Config) Reporting() bool {
 // not leave never causes a fetch: it gets a report that was fetched for others, unless its rule
 // refuses that as well. RecordWish reports whether the sample changed.
 func (c Config) RecordWish(s *Sample, j Job, r Ruling) bool {
-	if !c.ruleOnReports() || j.Kind == KindURL || r.Submit == SubmitNever && r.Report != ReportNever {
+	if !c.hasReportRule() || j.Kind == KindURL || r.Submit == SubmitNever && r.Report != ReportNever {
 		return false
 	}
 
-	return s.Wish(j.Source, r.Report)
+	return s.RecordWish(j.Source, r.Report)
 }
 
-// listed reports whether reports.verdicts names the verdict of a sample.
-func (c Config) listed(s Sample) bool {
+// reportsVerdict reports whether reports.verdicts names the verdict of a sample.
+func (c Config) reportsVerdict(s Sample) bool {
 	return slices.Contains(c.ReportVerdicts, wildfire.Verdict(s.Verdict).String())
 }
 
@@ -59,11 +59,11 @@ func (c Config) WantsReport(key string, s Sample) bool {
 	case s.State != StateVerdict || IsLink(key):
 		return false
 	case s.Wishes == nil:
-		return c.listed(s)
+		return c.reportsVerdict(s)
 	}
 
 	for _, w := range *s.Wishes {
-		if w.wants(c.listed(s)) {
+		if w.wants(c.reportsVerdict(s)) {
 			return true
 		}
 	}
@@ -78,10 +78,10 @@ func (c Config) WantsReportFor(source string, s Sample) bool {
 		w = (*s.Wishes)[source]
 	}
 
-	return w.wants(c.listed(s))
+	return w.wants(c.reportsVerdict(s))
 }
 
-// Owe is Sample.Owe for a source that gets the report.
-func (c Config) Owe(s *Sample, source string, now time.Time) bool {
-	return c.WantsReportFor(source, *s) && s.Owe(source, now)
+// OweReport is Sample.OweReport for a source that gets the report.
+func (c Config) OweReport(s *Sample, source string, now time.Time) bool {
+	return c.WantsReportFor(source, *s) && s.OweReport(source, now)
 }

@@ -174,7 +174,7 @@ func TestMissingReports(t *testing.T) {
 		t.Errorf("%d requests for a report that never exists", asked)
 	}
 	s := f.sampleOf(sha("MZ never"))
-	if s.Report.State != results.ReportMissing || !slices.Equal(s.Report.Told, []string{"mail"}) {
+	if s.Report.State != results.ReportMissing || !slices.Equal(s.Report.Published, []string{"mail"}) {
 		t.Errorf("the ledger says %+v", s.Report)
 	}
 
@@ -220,7 +220,7 @@ func TestReportsWaitForTheEndOfTheJob(t *testing.T) {
 	sum := sha("MZ owed")
 	f.sampleOf(sum)
 
-	_, err := f.q.ChangeSample(t.Context(), sum, func(s *pipeline.Sample) bool { return s.Owe("web", time.Now()) })
+	_, err := f.q.ChangeSample(t.Context(), sum, func(s *pipeline.Sample) bool { return s.OweReport("web", time.Now()) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,12 +104,12 @@ func (c Config) Rule(f Facts, j Job) Ruling {
 	}
 
 	ruling := c.combine(first, limit, j)
-	if types := f.Types; ruling.Submit == SubmitAlways && c.refused(f) {
+	if types := f.Types; ruling.Submit == SubmitAlways && c.refusesType(f) {
 		ruling.Submit = SubmitLookup
 		ruling.Rule = fmt.Sprintf("wildfire.refused_kinds (%s)", types[0])
 	}
-	if j.Submit != "" && j.Submit.allows() < ruling.Submit.allows() {
-		ruling.Submit = Submits()[SubmitAlways.allows()-j.Submit.allows()]
+	if j.Submit != "" && j.Submit.rank() < ruling.Submit.rank() {
+		ruling.Submit = Submits()[SubmitAlways.rank()-j.Submit.rank()]
 		ruling.Rule = fmt.Sprintf("the job (submit = %q)", j.Submit)
 		if j.SubmitReason != "" {
 			ruling.Rule = fmt.Sprintf("the job (submit = %q: %s)", j.Submit, j.SubmitReason)
@@ -136,7 +136,7 @@ func (c Config) combine(first, limit int, j Job) Ruling {
 		current = ruling.Priority
 	}
 	switch {
-	case said.Submit.allows() > ruling.Submit.allows():
+	case said.Submit.rank() > ruling.Submit.rank():
 		ruling.Rule += fmt.Sprintf("; policy[%d] would allow more, but matches what the publisher says", first)
 		return ruling
 	case said.Priority == "" || said.Priority.Before(current):
@@ -182,10 +182,10 @@ func (c Config) NeedsTypes() bool {
 	return len(c.RefusedKinds) > 0 || slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Kind != "" })
 }
 
-// taken are the extensions that WildFire accepts whatever the contents look like. It recognizes
-// scripts by them, and programs open files by their extension even if the beginning looks like
-// another type.
-var taken = extensions("7z apk app asp aspx bat class cmd csv dll dmg doc docm docx dot elf exe fon hta htm html iqy jar jnlp js " +
+// acceptedExtensions are the extensions that WildFire accepts whatever the contents look like. It
+// recognizes scripts by them, and programs open files by their extension even if the beginning
+// looks like another type.
+var acceptedExtensions = extensions("7z apk app asp aspx bat class cmd csv dll dmg doc docm docx dot elf exe fon hta htm html iqy jar jnlp js " +
 	"jse lnk macho msi ocx pdf pkg pl ppt pptm pptx ps1 py rar rtf scr sh slk swf sys vbe vbs wsf xls xlsb xlsm xlsx xml zip")
 
 func extensions(list string) map[string]bool {
@@ -197,11 +197,11 @@ func extensions(list string) map[string]bool {
 	return set
 }
 
-// refused reports whether contents are of a kind that WildFire is known to refuse. An extension
+// refusesType reports whether contents are of a kind that WildFire is known to refuse. An extension
 // that WildFire accepts takes precedence over the type of the contents.
-func (c Config) refused(f Facts) bool {
+func (c Config) refusesType(f Facts) bool {
 	for _, name := range []string{f.Name, f.Declared.Name} {
-		if taken[strings.ToLower(path.Ext(name))] {
+		if acceptedExtensions[strings.ToLower(path.Ext(name))] {
 			return false
 		}
 	}
@@ -222,16 +222,16 @@ func (r Rule) matches(f Facts) (known, said bool) {
 		return false, false
 	}
 
-	names := r.named(f.Name, f.Path, f.URL)
-	labels := r.labeled(f.Metadata)
+	names := r.matchesName(f.Name, f.Path, f.URL)
+	labels := r.matchesMetadata(f.Metadata)
 	known = names && len(r.Metadata) == 0
-	said = labels && (names || r.named(f.Declared.Name, f.Declared.Path, ""))
+	said = labels && (names || r.matchesName(f.Declared.Name, f.Declared.Path, ""))
 
 	return known, said
 }
 
-// named reports whether the conditions on names match a file's name and path, or a link.
-func (r Rule) named(name, rel, url string) bool {
+// matchesName reports whether the conditions on names match a file's name and path, or a link.
+func (r Rule) matchesName(name, rel, url string) bool {
 	if r.Name != "" {
 		against := name
 		if strings.Contains(r.Name, "/") {
@@ -249,8 +249,8 @@ func (r Rule) named(name, rel, url string) bool {
 	return name != "" && match(strings.TrimPrefix(r.Extension, "."), ext)
 }
 
-// labeled reports whether the conditions on metadata match.
-func (r Rule) labeled(metadata map[string]string) bool {
+// matchesMetadata reports whether the conditions on metadata match.
+func (r Rule) matchesMetadata(metadata map[string]string) bool {
 	for key, glob := range r.Metadata {
 		found := false
 		for k, v := range metadata {

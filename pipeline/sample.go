@@ -81,15 +81,15 @@ func (r *Refusal) covers(j Job) bool {
 // Final reports whether the sample has a verdict or a refusal, however old.
 func (s *Sample) Final() bool { return s.State == StateVerdict || s.State == StateRefused }
 
-// renewed forgets everything about a sample except the policy's wishes about its report.
-func (s *Sample) renewed(now time.Time) Sample {
+// reset forgets everything about a sample except the policy's wishes about its report.
+func (s *Sample) reset(now time.Time) Sample {
 	return Sample{ChangedAt: now, Wishes: s.Wishes}
 }
 
 // claim marks the sample as being uploaded. Claiming an expired result resets the attempts.
 func (s *Sample) claim(owner string, j Job, now time.Time) {
 	if s.Final() {
-		*s = s.renewed(now)
+		*s = s.reset(now)
 	}
 
 	s.State = StateUploading
@@ -140,9 +140,9 @@ func (s *Sample) decide(v wildfire.Verdict, md5 string, now time.Time) {
 // ReportNote records the outcome of a report request. A sample without a note has a report that was
 // not requested yet, or not found so far.
 type ReportNote struct {
-	State results.ReportStatus `json:"state"`
-	At    time.Time            `json:"at"`
-	Told  []string             `json:"told,omitempty"` // sources for which the event was published
+	State     results.ReportStatus `json:"state"`
+	At        time.Time            `json:"at"`
+	Published []string             `json:"told,omitempty"` // sources for which the event was published
 
 	// Owed are the sources whose first job with these contents ended later. The event has yet to be
 	// published for them.
@@ -152,11 +152,11 @@ type ReportNote struct {
 // maxReportSources bounds the sources of a note. Further sources get no event.
 const maxReportSources = 100
 
-// Owe records that a job of a source ends with the sample's verdict. It reports whether the report
-// must now be published for that source as well.
-func (s *Sample) Owe(source string, now time.Time) bool {
+// OweReport records that a job of a source ends with the sample's verdict. It reports whether the
+// report must now be published for that source as well.
+func (s *Sample) OweReport(source string, now time.Time) bool {
 	r := s.Report
-	if r == nil || slices.Contains(r.Told, source) || len(r.Told)+len(r.Owed) >= maxReportSources {
+	if r == nil || slices.Contains(r.Published, source) || len(r.Published)+len(r.Owed) >= maxReportSources {
 		return false
 	}
 	if _, owed := r.Owed[source]; owed {
@@ -180,24 +180,24 @@ func (s *Sample) Reported(state results.ReportStatus, told []string, now time.Ti
 	if s.Report != nil {
 		note = *s.Report
 		note.Owed = maps.Clone(note.Owed)
-		note.Told = slices.Clone(note.Told)
+		note.Published = slices.Clone(note.Published)
 	}
 
 	for _, source := range told {
-		if delete(note.Owed, source); !slices.Contains(note.Told, source) {
-			note.Told = append(note.Told, source)
+		if delete(note.Owed, source); !slices.Contains(note.Published, source) {
+			note.Published = append(note.Published, source)
 		}
 	}
-	slices.Sort(note.Told)
+	slices.Sort(note.Published)
 	s.Report = &note
 }
 
 // Redecide replaces a verdict after WildFire changed it.
 func (s *Sample) Redecide(v wildfire.Verdict, md5 string, now time.Time) { s.decide(v, md5, now) }
 
-// lost frees a sample if this submission will never lead to a verdict, so that it is uploaded
-// again, once. The second time the sample is refused.
-func (s *Sample) lost(v wildfire.Verdict, now time.Time) {
+// resubmitOrRefuse frees a sample if this submission will never lead to a verdict, so that it is
+// uploaded again, once. The second time the sample is refused.
+func (s *Sample) resubmitOrRefuse(v wildfire.Verdict, now time.Time) {
 	if !s.Resubmitted {
 		s.Resubmitted = true
 		s.release(StateNone, now)
@@ -213,7 +213,7 @@ func (s *Sample) lost(v wildfire.Verdict, now time.Time) {
 // withhold records that WildFire does not know a sample that the policy withholds.
 func (s *Sample) withhold(now time.Time) {
 	if s.Final() {
-		*s = s.renewed(now)
+		*s = s.reset(now)
 	}
 	if s.WithheldAt.IsZero() {
 		s.WithheldAt = now
@@ -240,13 +240,13 @@ func (s *Sample) refuse(ext string, cause results.Error, now time.Time) {
 	s.Refusal = &Refusal{Error: cause, Ext: ext, At: now}
 }
 
-// Forgive removes a refusal, so that the contents can be uploaded again. It reports whether there
-// was one.
-func (s *Sample) Forgive(now time.Time) bool {
+// ClearRefusal removes a refusal, so that the contents can be uploaded again. It reports whether
+// there was one.
+func (s *Sample) ClearRefusal(now time.Time) bool {
 	if s.State != StateRefused {
 		return false
 	}
 
-	*s = s.renewed(now)
+	*s = s.reset(now)
 	return true
 }

@@ -54,7 +54,7 @@ func TestWishes(t *testing.T) {
 			if got := cfg.WantsReportFor(source, s); got != want {
 				t.Errorf("%s: %s gets it: %v, want %v", name, source, got, want)
 			}
-			if got := cfg.Owe(&pipeline.Sample{State: s.State, Verdict: s.Verdict, Wishes: s.Wishes, Report: &pipeline.ReportNote{}}, source, time.Now()); got != want {
+			if got := cfg.OweReport(&pipeline.Sample{State: s.State, Verdict: s.Verdict, Wishes: s.Wishes, Report: &pipeline.ReportNote{}}, source, time.Now()); got != want {
 				t.Errorf("%s: %s is owed it: %v, want %v", name, source, got, want)
 			}
 		}
@@ -80,7 +80,7 @@ func TestWishesOnlyGrow(t *testing.T) {
 		{pipeline.ReportByVerdict, false},
 	} {
 		before := s
-		if got := s.Wish("mail", step.wish); got != step.changes || (s != before) != step.changes {
+		if got := s.RecordWish("mail", step.wish); got != step.changes || (s != before) != step.changes {
 			t.Errorf("step %d: changed: %v, want %v", i, got, step.changes)
 		}
 	}
@@ -94,7 +94,7 @@ func TestWishesOutliveVerdicts(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	s := pipeline.Sample{State: pipeline.StateVerdict, CheckedAt: now.Add(-365 * 24 * time.Hour)}
-	s.Wish("mail", pipeline.ReportAlways)
+	s.RecordWish("mail", pipeline.ReportAlways)
 	p := pipeline.Policy{Config: pipeline.DefaultConfig(), Ruling: pipeline.Unruled(), Self: "w"}
 	j := pipeline.Job{ID: "j", Source: "mail", Kind: pipeline.KindFile}
 	for name, e := range map[string]pipeline.Event{

@@ -151,7 +151,7 @@ func serve(dir string, n int) (address string, stop func(), err error) {
 	cfg.Wait = 0
 	cfg.Unknown = clamd.UnknownError
 	s, err := clamd.New(cfg, clamd.Use{
-		Judge:    judge.New(judge.Config{Queue: q, Intake: q.Publisher(), Memory: pipeline.DefaultConfig().Memory}),
+		Judge:    judge.New(judge.Config{Queue: q, Intake: q.Publisher(), Memory: pipeline.DefaultConfig().ReuseDuration}),
 		Registry: prometheus.NewRegistry(),
 		Log:      zerolog.Nop(),
 	})

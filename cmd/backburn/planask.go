@@ -64,7 +64,7 @@ func fresh(a plan.Answer, cfg pipeline.Config, now time.Time) bool {
 		return now.Sub(a.At) < unknownAge
 	}
 
-	return now.Sub(a.At) <= cfg.Memory(a.Verdict)
+	return now.Sub(a.At) <= cfg.ReuseDuration(a.Verdict)
 }
 
 // ask asks WildFire about every hash that the policy allows, within the number of queries. The note

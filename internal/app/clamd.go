@@ -13,7 +13,7 @@ func (n *Node) judge() *judge.Judge {
 	return judge.New(judge.Config{
 		Queue:  n.queue,
 		Intake: n.publisher(n.queue.Publisher()),
-		Memory: n.cfg.Pipeline.Memory,
+		Memory: n.cfg.Pipeline.ReuseDuration,
 	})
 }
 

@@ -227,7 +227,7 @@ func (q *Queue) Replay(ctx context.Context, seq uint64, r Replay) (Replayed, err
 		return done, nil
 	}
 
-	if err := q.forgive(ctx, l.Job); err != nil {
+	if err := q.clearRefusal(ctx, l.Job); err != nil {
 		return done, err
 	}
 	if err := q.Requeue(ctx, &m); err != nil {
@@ -298,14 +298,14 @@ func (q *Queue) storeFound(ctx context.Context, m *Message, size int64, open fun
 	return nil
 }
 
-// forgive removes WildFire's recorded refusal of a job's contents, so that it is asked again.
-func (q *Queue) forgive(ctx context.Context, j pipeline.Job) error {
+// clearRefusal removes WildFire's recorded refusal of a job's contents, so that it is asked again.
+func (q *Queue) clearRefusal(ctx context.Context, j pipeline.Job) error {
 	key := pipeline.SampleKey(j)
 	if key == "" {
 		return nil // no worker has ever read it
 	}
 
-	_, err := q.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return s.Forgive(time.Now().UTC()) })
+	_, err := q.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return s.ClearRefusal(time.Now().UTC()) })
 
 	return err
 }

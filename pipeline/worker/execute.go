@@ -292,7 +292,7 @@ func (w *Worker) writeSample(ctx context.Context, d *delivery, next pipeline.Sam
 func (w *Worker) conclude(work context.Context, d *delivery, e pipeline.Event, step pipeline.Step, next pipeline.Sample) (result, error) {
 	before := d.sample.Sample
 	if step.Kind == pipeline.StepFinish {
-		w.config().Owe(&next, d.Job.Source, w.now()) // the report was published before
+		w.config().OweReport(&next, d.Job.Source, w.now()) // the report was published before
 	}
 	after := d.sample
 	after.Sample = next

@@ -169,7 +169,7 @@ func (w *Worker) uploaded(work context.Context, d *delivery, sub wildfire.Submis
 
 	if disp.Answered() {
 		w.breaker.success()
-		w.refusals.Passed(d.sample.Key)
+		w.refusals.Accepted(d.sample.Key)
 		w.pauses.EndAfterSuccess(ctx, pipeline.Uploads)
 	}
 
