@@ -166,8 +166,8 @@ func (c *Client) credential(token string, call apiCall) []field {
 	return fields
 }
 
-// attempt makes one request and passes a successful answer to call.handle. It returns the status, or 0
-// without an answer. It drains and closes the answer, so that the connection can be reused.
+// attempt makes one request and passes a successful answer to call.handle. It returns the status,
+// or 0 without an answer. It drains and closes the answer, so that the connection can be reused.
 func (c *Client) attempt(parent context.Context, call apiCall, body payload, token string) (int, error) {
 	dog := newWatchdog(parent, c.cfg.StallTimeout, c.cfg.AnswerTimeout)
 	defer dog.stop()

@@ -265,8 +265,8 @@ func (s *uploadStream) readContents(p []byte) (int, error) {
 	return 0, s.err
 }
 
-// replaceIfClosed drops an error of the contents if they were closed meanwhile: HTTP/2 closes a body
-// whose stream ended while it is being read.
+// replaceIfClosed drops an error of the contents if they were closed meanwhile: HTTP/2 closes a
+// body whose stream ended while it is being read.
 func (s *uploadStream) replaceIfClosed(err error) error {
 	if s.closed.Load() {
 		return errBodyClosed
