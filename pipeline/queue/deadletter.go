@@ -68,7 +68,7 @@ func (q *Queue) DeadLetters(ctx context.Context, f DeadFilter) iter.Seq2[Letter,
 		if !f.Since.IsZero() {
 			cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &f.Since
 		}
-		err := readAll(ctx, q.dead, cfg, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+		err := readAll(ctx, q.dead, cfg, readBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 			return yield(q.decodeLetter(m.Subject(), m.Headers(), nil, meta.Sequence.Stream, meta.Timestamp), nil)
 		})
 		if err != nil {

@@ -58,7 +58,7 @@ func (q *Queue) TrimDead(ctx context.Context) ([]string, error) {
 	}
 	letters := map[string][]letter{}
 	bytes := map[string]int64{}
-	err = readAll(ctx, s, jetstream.OrderedConsumerConfig{HeadersOnly: true}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+	err = readAll(ctx, s, jetstream.OrderedConsumerConfig{HeadersOnly: true}, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		subject := m.Subject()
 		source := subject[strings.LastIndexByte(subject, '.')+1:]
 		size, _ := strconv.ParseInt(m.Headers().Get(msgSizeHeader), 10, 64)

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -75,7 +74,7 @@ func (q *Queue) FollowJobs(ctx context.Context, handle func(JobRecord), read fun
 		if meta.NumPending == 0 {
 			read()
 		}
-	}), pullExpiry, pullHeartbeat, jetstream.PullMaxMessages(followBatch))
+	}), pullExpiry, pullHeartbeat, jetstream.PullMaxMessages(recordBatch))
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
@@ -112,15 +111,12 @@ func (f *callbackGate) end() {
 	f.ended = true
 }
 
-// followBatch is how many records are requested at a time.
-const followBatch = 4096
-
 // readJobs visits the jobs that are in the ledger now, until visit returns false.
 func (q *Queue) readJobs(ctx context.Context, visit func(JobRecord) bool) error {
 	return readAll(ctx, q.ledger, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{q.AnyLedgerJob()},
 		HeadersOnly:    true,
-	}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+	}, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		return visit(q.jobRecord(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
 	})
 }
@@ -186,66 +182,21 @@ func (q *Queue) ReadSamples(ctx context.Context, after uint64, since time.Time, 
 		cfg.OptStartTime = nil
 		cfg.OptStartSeq = after + 1
 	}
-	c, err := q.ledger.OrderedConsumer(ctx, cfg)
-	if err != nil {
-		return after, fmt.Errorf("read samples: %w", err)
-	}
-	if c.CachedInfo().NumPending == 0 {
-		return last, nil
-	}
-
-	f := &callbackGate{}
-	var handled atomic.Uint64
-	read := make(chan struct{})
-	ended := sync.OnceFunc(func() { close(read) })
-	consume, err := c.Consume(f.calls(func(m jetstream.Msg) {
-		meta, err := m.Metadata()
-		if err != nil {
-			return
-		}
-		handled.Add(1)
+	err = readAll(ctx, q.ledger, cfg, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		handle(SampleRecord{
 			Key:  m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:],
 			Body: m.Data(),
 			Time: meta.Timestamp,
 		})
 		last = max(last, meta.Sequence.Stream)
-		if meta.NumPending == 0 {
-			ended()
-		}
-	}), pullExpiry, pullHeartbeat)
-	if err != nil {
-		return after, fmt.Errorf("read samples: %w", err)
-	}
-	err = awaitEnd(ctx, c, read, &handled)
-	consume.Stop()
-	f.end()
+
+		return true
+	})
 	if err != nil {
 		return after, fmt.Errorf("read samples: %w", err)
 	}
 
 	return last, nil
-}
-
-// awaitEnd waits until a consumer has delivered the last message, or the rest was removed
-// meanwhile.
-func awaitEnd(ctx context.Context, c jetstream.Consumer, last <-chan struct{}, handled *atomic.Uint64) error {
-	for before := uint64(0); ; before = handled.Load() {
-		select {
-		case <-last:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Second):
-		}
-
-		if handled.Load() != before {
-			continue
-		}
-		if info, err := c.Info(ctx); err == nil && info.NumPending == 0 {
-			return nil
-		}
-	}
 }
 
 // LastSequence returns the sequence of the newest record of the ledger.

@@ -162,7 +162,7 @@ func (m *migration) all(ctx context.Context, s jetstream.Stream, each func(conte
 
 	err := readAll(gctx, s, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
-	}, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+	}, readBatch, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		old := oldMessage{msg.Subject(), msg.Headers(), msg.Data(), meta.Timestamp}
 		if old.header.Get(jetstream.MarkerReasonHeader) != "" || old.header.Get("KV-Operation") != "" {
 			return true // a deletion

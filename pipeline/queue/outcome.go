@@ -176,7 +176,7 @@ func (q *Queue) published(ctx context.Context, ev results.Event) (bool, error) {
 		DeliverPolicy:  jetstream.DeliverByStartTimePolicy,
 		OptStartTime:   &from,
 		HeadersOnly:    true,
-	}, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
+	}, recordBatch, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
 		id := m.Headers().Get(nats.MsgIdHdr)
 		found = id == messageID(ev) || id == ev.ID() // of version 1
 

@@ -7,21 +7,25 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// readBatch is how many messages of a stream are requested at a time.
-const readBatch = 256
+// How many messages of a stream are requested at a time.
+const (
+	readBatch   = 256  // that may be large
+	recordBatch = 4096 // that are records of the ledger, or headers alone
+)
 
 // errCutOff says that a server stopped answering before all messages were read.
 var errCutOff = errors.New("the server stopped in the middle of its answer")
 
-// readAll visits the messages that are in a stream now, until visit returns false.
-func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, visit func(jetstream.Msg, *jetstream.MsgMetadata) bool) error {
+// readAll visits the messages that are in a stream now, until visit returns false. It requests
+// batchSize messages at a time; each request makes the consumer anew.
+func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, batchSize int, visit func(jetstream.Msg, *jetstream.MsgMetadata) bool) error {
 	cfg.MaxResetAttempts = 2 // otherwise it would retry forever, even after ctx ends
 	c, err := s.OrderedConsumer(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
-		batch, err := c.FetchNoWait(readBatch)
+		batch, err := c.FetchNoWait(batchSize)
 		if err != nil {
 			return err
 		}

@@ -465,7 +465,7 @@ func (t *tracer) events(ctx context.Context) error {
 		FilterSubjects: t.subjects(),
 		DeliverPolicy:  jetstream.DeliverByStartTimePolicy, OptStartTime: &from,
 	}
-	err := readAll(ctx, t.q.results, cfg, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
+	err := readAll(ctx, t.q.results, cfg, readBatch, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
 		if n++; n > t.limit {
 			t.noteLimit(t.q.ResultsStream())
 			return false
