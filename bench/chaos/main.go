@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -65,7 +64,11 @@ func main() {
 }
 
 func run(t testing.TB, s settings) {
-	build(t, s)
+	var flags []string
+	if s.race {
+		flags = append(flags, "-race")
+	}
+	testkit.BuildPrograms(t, flags...)
 	site := testkit.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond), wildfiretest.WithCapacity(2*s.n, 100*s.n))
 	site.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 50 * time.Millisecond}})
 	c := testkit.Chaos{
@@ -93,32 +96,6 @@ func run(t testing.TB, s settings) {
 	site.Configure(keys)
 	t.Logf("topology %s, a kill every %s", s.topology, s.every)
 	t.Log(c.Run())
-}
-
-// build builds the programs and adds them to the PATH.
-func build(t testing.TB, s settings) {
-	dir := t.TempDir()
-	args := []string{"build", "-o", dir + string(filepath.Separator)}
-	if s.race {
-		args = append(args, "-race")
-	}
-
-	cmd := exec.CommandContext(t.Context(), "go", append(args, "backburn/cmd/backburn", "backburn/cmd/watcher", "backburn/cmd/worker")...)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("build the programs: %v", err)
-	}
-
-	self, err := os.Executable()
-	if err == nil {
-		err = os.Symlink(self, filepath.Join(dir, "nats"))
-	}
-	if err == nil {
-		err = os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // servers sets up a fleet of workers and watchers on n NATS servers.

@@ -15,7 +15,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -23,7 +22,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/internal/testkit"
@@ -60,8 +58,16 @@ func main() {
 }
 
 func run(t testing.TB, s settings) {
+	testkit.BuildPrograms(t)
+	for i, program := range s.programs {
+		path, err := filepath.Abs(program) // they run in another folder
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.programs[i] = path
+	}
 	if len(s.programs) == 0 {
-		s.programs = []string{build(t)}
+		s.programs = []string{"backburn"}
 	}
 
 	ratios := make([][]float64, len(s.programs))
@@ -84,18 +90,6 @@ func run(t testing.TB, s settings) {
 		slices.Sort(ratios[i])
 		fmt.Printf("%s: median ratio %.2f\n", program, ratios[i][s.rounds/2])
 	}
-}
-
-// build builds this revision.
-func build(t testing.TB) string {
-	program := filepath.Join(t.TempDir(), "backburn")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", program, "backburn/cmd/backburn")
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("build backburn: %v", err)
-	}
-
-	return program
 }
 
 // measure returns files a second, from the first drop to the last final event.
@@ -170,16 +164,9 @@ func next(t testing.TB, events <-chan struct{}) {
 
 // servers starts NATS servers, and makes the site use them.
 func servers(t testing.TB, site *testkit.Site, n int) jetstream.JetStream {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(self, site.Path("nats")); err != nil {
-		t.Fatal(err)
-	}
 	args, urls := testkit.NATSArgs(t, n, site.Path("server"))
 	for _, a := range args {
-		site.Start(site.Path("nats"), a...).Logged("nats server is up")
+		site.Start("nats", a...).Logged("nats server is up")
 	}
 	site.Configure(testkit.Settings{
 		"nats.url":              urls,
@@ -192,17 +179,7 @@ func servers(t testing.TB, site *testkit.Site, n int) jetstream.JetStream {
 		"worker.burst":          100_000,
 	})
 
-	nc, err := nats.Connect(urls, nats.MaxReconnects(-1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	return js
+	return site.Connect(urls)
 }
 
 // events returns a channel that receives once for each event of a type.
