@@ -360,7 +360,7 @@ func (p *Poller) handleAnswer(ctx context.Context, e *waiting, r wildfire.Verdic
 	learned := answered(r, ok)
 	read := p.Queue.Sample
 	if learned.Known && learned.Verdict.Final() {
-		read = p.Queue.LastSample // a verdict replaces the record
+		read = p.Queue.PendingSample // a verdict replaces the record
 	}
 	s, err := read(ctx, e.key())
 	if err != nil {

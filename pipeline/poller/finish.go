@@ -278,7 +278,7 @@ func (p *Poller) finishJobs(ctx context.Context, e *waiting, s queue.SampleEntry
 
 // finishJob ends one waiting job.
 func (p *Poller) finishJob(ctx context.Context, e *waiting, job waitingJob, s queue.SampleEntry, with []*queue.Change) error {
-	m, revision, err := p.Queue.LastWaiting(ctx, job.name)
+	m, revision, err := p.Queue.WaitingAt(ctx, job.name, job.seq)
 	if err != nil {
 		return err
 	}

@@ -133,11 +133,10 @@ func (q *Queue) ReadWaiting(ctx context.Context, name string) (*Message, uint64,
 	return entry.Message, entry.Revision, nil
 }
 
-// LastWaiting returns a waiting job as this process wrote it last, or reads it like ReadWaiting.
-// The result may be outdated, so it may only be used for a change of this job; see
-// pipeline.ErrConflict. The caller must not change the message.
-func (q *Queue) LastWaiting(ctx context.Context, name string) (*Message, uint64, error) {
-	if r, ok := q.lastWaiting.get(q.ledgerJob(name)); ok {
+// WaitingAt returns a waiting job of a revision if this process wrote it, or reads it like
+// ReadWaiting. The caller must not change the message.
+func (q *Queue) WaitingAt(ctx context.Context, name string, revision uint64) (*Message, uint64, error) {
+	if r, ok := q.waitingJobs.get(q.ledgerJob(name)); ok && r.revision == revision {
 		return r.value, r.revision, nil
 	}
 

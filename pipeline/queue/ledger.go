@@ -55,10 +55,11 @@ func (q *Queue) Sample(ctx context.Context, key string) (SampleEntry, error) {
 	return s, err
 }
 
-// LastSample returns a sample as this process wrote it last, or reads it. The result may be
-// outdated, so it may only be used for a change of this sample; see pipeline.ErrConflict.
-func (q *Queue) LastSample(ctx context.Context, key string) (SampleEntry, error) {
-	if r, ok := q.lastSamples.get(q.SampleSubject(key)); ok {
+// PendingSample returns a sample as this process wrote it last, if it was pending then, or reads
+// it. A sample that is returned as pending may have changed since, so it may only be used for a
+// change of this sample; see pipeline.ErrConflict.
+func (q *Queue) PendingSample(ctx context.Context, key string) (SampleEntry, error) {
+	if r, ok := q.pendingSamples.get(q.SampleSubject(key)); ok {
 		return r.value, nil
 	}
 
@@ -215,11 +216,11 @@ func (q *Queue) committed(c *Change) {
 	switch {
 	case len(c.msg.Data) > maxCachedBytes:
 		q.forgetWritten(c)
-	case c.sample != nil:
+	case c.sample != nil && c.sample.State == pipeline.StatePending:
 		c.sample.Revision = c.Revision
-		q.lastSamples.put(subject, *c.sample, c.Revision)
+		q.pendingSamples.put(subject, *c.sample, c.Revision)
 	case c.waiting != nil:
-		q.lastWaiting.put(subject, c.waiting, c.Revision)
+		q.waitingJobs.put(subject, c.waiting, c.Revision)
 	default:
 		q.forgetWritten(c)
 	}
@@ -227,8 +228,8 @@ func (q *Queue) committed(c *Change) {
 
 // forgetWritten forgets what is kept of a record.
 func (q *Queue) forgetWritten(c *Change) {
-	q.lastSamples.forget(c.msg.Subject)
-	q.lastWaiting.forget(c.msg.Subject)
+	q.pendingSamples.forget(c.msg.Subject)
+	q.waitingJobs.forget(c.msg.Subject)
 }
 
 // ChangeSample applies change to the newest record until the write succeeds. change returns false

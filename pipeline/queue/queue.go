@@ -29,14 +29,14 @@ type Queue struct {
 	control jetstream.KeyValue
 	files   jetstream.ObjectStore
 
-	jobCommits    *committer
-	ledgerCommits *committer
-	eventCommits  *committer
-	deadCommits   *committer
-	ackLatency    *ackLatency // of the server, to all of these
-	reads         *reader     // of the ledger
-	lastSamples   writeCache[SampleEntry]
-	lastWaiting   writeCache[*Message]
+	jobCommits     *committer
+	ledgerCommits  *committer
+	eventCommits   *committer
+	deadCommits    *committer
+	ackLatency     *ackLatency // of the server, to all of these
+	reads          *reader     // of the ledger
+	pendingSamples writeCache[SampleEntry]
+	waitingJobs    writeCache[*Message]
 
 	// NoLedger says that this process may not read the ledger, so only the leader is asked about
 	// waiting jobs. Set it before the queue is used.

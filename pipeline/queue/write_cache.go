@@ -4,8 +4,9 @@ import "sync"
 
 // writeCache keeps the newest records that this process wrote, by subject, so that its poller need
 // not read again what its worker has just written. Another process may have replaced such a record
-// since. So it may only be used for a change that names its revision: the server refuses that
-// change, and the record is forgotten. It is safe for concurrent use.
+// since. So it may only be used if its revision is known to be the newest, or for a change that
+// names its revision: the server refuses that change, and the record is forgotten. It is safe for
+// concurrent use.
 type writeCache[T any] struct {
 	mu     sync.Mutex
 	now    map[string]cachedRecord[T]

@@ -53,11 +53,11 @@ func TestWrittenRecordsAreKept(t *testing.T) {
 
 	gone, cancel := context.WithCancel(t.Context())
 	cancel() // nothing can be read
-	kept, err := q.LastSample(gone, m.Job.SHA256)
+	kept, err := q.PendingSample(gone, m.Job.SHA256)
 	if err != nil || !reflect.DeepEqual(kept, read) {
 		t.Errorf("kept %+v, %v; the ledger has %+v", kept, err, read)
 	}
-	keptJob, keptRevision, err := q.LastWaiting(gone, name)
+	keptJob, keptRevision, err := q.WaitingAt(gone, name, revision)
 	if err != nil || keptRevision != revision || !reflect.DeepEqual(keptJob, readJob) {
 		t.Errorf("kept %+v at %d, %v; the ledger has %+v at %d", keptJob, keptRevision, err, readJob, revision)
 	}
@@ -90,7 +90,7 @@ func TestOutdatedRecordsAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	outdated, err := q.LastSample(t.Context(), m.Job.SHA256)
+	outdated, err := q.PendingSample(t.Context(), m.Job.SHA256)
 	if err != nil || outdated.State != pipeline.StatePending {
 		t.Fatalf("%+v, %v", outdated, err)
 	}
@@ -98,11 +98,11 @@ func TestOutdatedRecordsAreForgotten(t *testing.T) {
 	if err := q.Commit(t.Context(), q.PutSample(outdated)); !errors.Is(err, pipeline.ErrConflict) {
 		t.Errorf("a change of an outdated sample: %v, want a conflict", err)
 	}
-	if now, err := q.LastSample(t.Context(), m.Job.SHA256); err != nil || now.State != pipeline.StateRetrying {
+	if now, err := q.PendingSample(t.Context(), m.Job.SHA256); err != nil || now.State != pipeline.StateRetrying {
 		t.Errorf("after the conflict the sample is %+v, %v", now, err)
 	}
 
-	again, revision, err := q.LastWaiting(t.Context(), name)
+	again, revision, err := q.WaitingAt(t.Context(), name, entry.Revision)
 	if err != nil || again == nil {
 		t.Fatalf("%v, %v", again, err)
 	}
@@ -112,8 +112,56 @@ func TestOutdatedRecordsAreForgotten(t *testing.T) {
 	if err != nil || ev.Data.Verdict != "benign" {
 		t.Errorf("an ended job ends again, as %s, %v", ev.Data.Verdict, err)
 	}
-	if gone, _, err := q.LastWaiting(t.Context(), name); err != nil || gone != nil {
+	if gone, _, err := q.WaitingAt(t.Context(), name, entry.Revision); err != nil || gone != nil {
 		t.Errorf("the ended job is kept: %+v, %v", gone, err)
+	}
+}
+
+// Only pending samples are kept, and a waiting job is used only at its newest revision. The poller
+// hands a job back to the workers when its sample is not pending, which no conflict would reveal as
+// a mistake: with an outdated claim, the job would go back and forth forever.
+func TestWhatAnotherProcessWroteIsRead(t *testing.T) {
+	t.Parallel()
+	server := startServer(t, t.TempDir(), false)
+	q := openOn(t, connectTo(t, server.ClientURL()))
+	other := openOn(t, connectTo(t, server.ClientURL()))
+
+	for _, state := range pipeline.States() {
+		key := "s-" + string(state)
+		if err := q.Commit(t.Context(), q.PutSample(SampleEntry{Key: key, Sample: pipeline.Sample{State: state, Job: "ours"}})); err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := other.Sample(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs.State = pipeline.StatePending
+		theirs.Job = "theirs"
+		if err := other.Commit(t.Context(), other.PutSample(theirs)); err != nil {
+			t.Fatal(err)
+		}
+
+		want := "theirs"
+		if state == pipeline.StatePending {
+			want = "ours"
+		}
+		if s, err := q.PendingSample(t.Context(), key); err != nil || s.Job != want || s.State != pipeline.StatePending {
+			t.Errorf("after %q: %+v, %v; want the pending sample of %s", state, s, err, want)
+		}
+	}
+
+	m := noContents("mail", "job")
+	name := m.Job.Source + "." + pipeline.JobKey(m.Job.ID)
+	ours := q.PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisShared}, 0)
+	if err := q.Commit(t.Context(), ours); err != nil {
+		t.Fatal(err)
+	}
+	theirs := other.PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisUpload}, ours.Revision)
+	if err := other.Commit(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	if got, revision, err := q.WaitingAt(t.Context(), name, theirs.Revision); err != nil || revision != theirs.Revision || got.Basis != results.BasisUpload {
+		t.Errorf("%+v at %d, %v; want the record at %d", got, revision, err, theirs.Revision)
 	}
 }
 
@@ -143,7 +191,7 @@ func TestKeptRecordsAreBounded(t *testing.T) {
 	if err := q.Commit(t.Context(), q.PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := q.lastWaiting.get(q.LedgerSubject(m.Job.Ref())); ok {
+	if _, ok := q.waitingJobs.get(q.LedgerSubject(m.Job.Ref())); ok {
 		t.Error("a large record is kept")
 	}
 }
