@@ -13,6 +13,7 @@ import (
 	"backburn/internal/clamd"
 	"backburn/internal/guard"
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/needs"
 )
 
 // pass sends file descriptors, with the byte that must accompany them.
@@ -214,7 +215,7 @@ func TestOwnFilesAreNotJudged(t *testing.T) {
 	dir := t.TempDir()
 	own := write(t, filepath.Join(dir, "backburn.toml"), "of ours")
 	if err := os.Link(own, filepath.Join(dir, "other.exe")); err != nil {
-		t.Skip("SKIPPED: no hard links here: ", err)
+		needs.CannotRun(t, "no hard links here: %v", err)
 	}
 	s := serve(t, p, func(c *clamd.Config) { c.Roots = []string{dir} }, guard.Own{Key: "--config", Path: own})
 

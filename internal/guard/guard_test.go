@@ -15,6 +15,7 @@ import (
 	"backburn/internal/guard"
 	"backburn/internal/rootfs"
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/needs"
 )
 
 func put(t *testing.T, name, content string) string {
@@ -193,7 +194,7 @@ func TestFile(t *testing.T) {
 		{Key: "later", Path: at("later"), Holds: guard.Secrets},
 	})
 	if err := os.Link(at("secret"), at("linked")); err != nil {
-		t.Skip("no hard links here: ", err)
+		needs.CannotRun(t, "no hard links here: %v", err)
 	}
 
 	for name, want := range map[string]string{"secret": "secret", "linked": "secret", "store": "store", "plain": ""} {
@@ -204,7 +205,7 @@ func TestFile(t *testing.T) {
 
 	put(t, at("store/block"), "")
 	if err := os.Symlink("store/block", at("link")); err != nil {
-		t.Skip("no links here: ", err)
+		needs.CannotRun(t, "no links here: %v", err)
 	}
 
 	for name, want := range map[string]string{"secret": "secret", "store/block": "store", "link": "store", "plain": "", "nothing": ""} {
