@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -842,6 +843,35 @@ func TestAPauseIsWrittenLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.pauseIs(f.pauses(time.Now), pipeline.Queries, "the service is failing")
+}
+
+// The ledger is lost, and a process that does not lead is the first to create it again. The leader
+// does not go on where it was in the old one, because the new one begins at 1.
+func TestALedgerCreatedAgainIsReadFromItsStart(t *testing.T) {
+	t.Parallel()
+	nc := connect(t, natsServer(t))
+	f := newFixtureOn(t, openQueue(t, nc), wildfiretest.WithDelay(time.Hour))
+	f.work()
+	const before = 20
+	for i := range before {
+		f.raw(fmt.Sprint("before-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
+	}
+	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == before })
+	f.taken()
+
+	if err := f.q.JetStream().DeleteStream(t.Context(), f.q.LedgerStream()); err != nil {
+		t.Fatal(err)
+	}
+	openQueue(t, nc)
+
+	const body = "MZ after"
+	f.raw("after", "mail", "x.exe", body)
+	f.until(func(es events) bool { return len(es.of("after")) == 1 })
+	f.wildfire.SetVerdict("", fmt.Sprintf("%x", sha256.Sum256([]byte(body))), wildfire.Malware)
+	all := f.until(func(es events) bool { return len(es.of("after").final()) == 1 })
+	if ev := all.one(t, "after"); ev.Data.Verdict != "malware" {
+		t.Errorf("the job ended %s", ev.Outcome())
+	}
 }
 
 // taken waits until the workers have acknowledged every job: each has ended or waits in the ledger.

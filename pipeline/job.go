@@ -87,6 +87,10 @@ type Job struct {
 	// Verified says that a worker or Backburn's own watcher computed SHA256 and Size from the
 	// contents, so they are not a publisher's claim. It is never read from a publisher's message.
 	Verified bool `json:"-"`
+
+	// Repeated says that the job was submitted before, so it may have ended already even if the
+	// ledger does not know it.
+	Repeated bool `json:"-"`
 }
 
 // Learn sets the hashes and the size that were computed from the contents.

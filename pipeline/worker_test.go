@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +115,66 @@ func TestARepeatedJobDoesNothing(t *testing.T) {
 	all.one(t, "bad")
 	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 3 {
 		t.Errorf("%d uploads, want 3", n)
+	}
+}
+
+// A job may be submitted again because the ledger lost its record. If its file was moved away when
+// it ended, that is no second end.
+func TestARepeatedJobEndsOnceWithoutItsRecord(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	dir := t.TempDir()
+	f.cfg.Roots["mail"] = dir
+	stop := f.work()
+	job := func(id string) pipeline.Job {
+		return pipeline.Job{
+			ID:         id,
+			Version:    1,
+			Kind:       pipeline.KindFile,
+			Filename:   "x.exe",
+			Content:    &pipeline.Content{Path: id},
+			ReceivedAt: time.Now().UTC(),
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "moved"), []byte("MZ"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	moved := job("moved")
+	f.job("mail", moved)
+	f.events(1)
+	f.idle()
+	stop()
+
+	for _, name := range []string{f.q.LedgerStream(), f.q.JobsStream()} {
+		s, err := f.q.JetStream().Stream(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Purge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, "moved")); err != nil {
+		t.Fatal(err)
+	}
+	f.work()
+	for _, again := range []pipeline.Job{moved, job("removed before it ended")} {
+		again.Source = "mail"
+		again.Priority = pipeline.Normal
+		again.Repeated = true
+		if err := submit(t.Context(), f.q, again); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	f.events(2)
+	f.idle()
+	all := f.events(2)
+	if ev := all.one(t, "moved"); ev.Type != results.Verdict {
+		t.Errorf("the job ended %s", ev.Outcome())
+	}
+	if ev := all.one(t, "removed before it ended"); ev.Outcome() != string(results.ContentMissing) {
+		t.Errorf("a repeated job without an end ended %s", ev.Outcome())
 	}
 }
 

@@ -14,8 +14,9 @@ import (
 // published. Such a job ends with one commit, after which no other process would publish its event.
 // If the leader dies before it is published, the next leader finds the event after the mark.
 type mark struct {
-	from uint64 // the stored mark when we began to lead
-	lost bool   // there was no mark: check only recent events
+	created time.Time // when the ledger was created
+	from    uint64    // the stored mark when we began to lead
+	lost    bool      // there was no mark: check only recent events
 
 	mu     sync.Mutex
 	seen   uint64         // the last ledger sequence that we have seen
@@ -36,7 +37,7 @@ const (
 
 // load reads the mark of the previous leader. Without a mark no leader has ended a job yet.
 func (m *mark) load(ctx context.Context, q *queue.Queue) error {
-	last, err := q.LastSequence(ctx)
+	ledger, err := q.LedgerState(ctx)
 	if err != nil {
 		return err
 	}
@@ -48,9 +49,10 @@ func (m *mark) load(ctx context.Context, q *queue.Queue) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
+	m.created = ledger.Created
 	m.from = stored.Sequence
 	m.lost = revision == 0
-	if m.from > last { // the ledger was created again
+	if m.from > ledger.LastSeq { // the ledger was created again
 		m.from = 0
 	}
 	m.seen = m.from
@@ -71,6 +73,15 @@ func (m *mark) recordSeen(seq uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.seen = max(m.seen, seq)
+}
+
+// replaced reports whether the ledger was created again, or an older state of it restored, since
+// load. Whoever reads it from a sequence on would miss its records.
+func (m *mark) replaced(ledger queue.LedgerState) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	return !ledger.Created.Equal(m.created) || ledger.LastSeq < m.seen
 }
 
 // begin records that a job is about to be ended. The caller calls the returned function once its

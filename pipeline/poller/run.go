@@ -181,10 +181,14 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 		for _, what := range changed {
 			p.Log.Warn().Str("what", what).Msg("a stream or bucket was removed or changed from outside; repaired")
 		}
+		var ledger queue.LedgerState
+		if err == nil {
+			ledger, err = p.Queue.LedgerState(ctx)
+		}
 		switch {
 		case err != nil && ctx.Err() == nil:
 			p.Log.Warn().Err(err).Msg("cannot check streams")
-		case len(changed) > 0:
+		case err == nil && (len(changed) > 0 || p.published.replaced(ledger)):
 			return errors.New("the ledger may have been created again")
 		}
 	}

@@ -166,7 +166,8 @@ type SampleRecord struct {
 // or, if that is 0, since the given time. It returns the sequence up to which it has read. handle
 // is called by one goroutine at a time.
 func (q *Queue) ReadSamples(ctx context.Context, after uint64, since time.Time, handle func(SampleRecord)) (uint64, error) {
-	last, err := q.LastSequence(ctx)
+	state, err := q.LedgerState(ctx)
+	last := state.LastSeq
 	if err != nil || last == after {
 		return after, err
 	}
@@ -198,12 +199,18 @@ func (q *Queue) ReadSamples(ctx context.Context, after uint64, since time.Time, 
 	return last, nil
 }
 
-// LastSequence returns the sequence of the newest record of the ledger.
-func (q *Queue) LastSequence(ctx context.Context) (uint64, error) {
+// LedgerState says which stream the ledger is, and how far it was written.
+type LedgerState struct {
+	Created time.Time
+	LastSeq uint64 // of the newest record
+}
+
+// LedgerState reads the state of the ledger.
+func (q *Queue) LedgerState(ctx context.Context) (LedgerState, error) {
 	info, err := q.ledger.Info(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("stream %s: %w", q.LedgerStream(), err)
+		return LedgerState{}, fmt.Errorf("stream %s: %w", q.LedgerStream(), err)
 	}
 
-	return info.State.LastSeq, nil
+	return LedgerState{Created: info.Created, LastSeq: info.State.LastSeq}, nil
 }

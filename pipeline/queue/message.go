@@ -38,6 +38,8 @@ const (
 	headerSize   = "Backburn-Size"   // dead letters: of the contents, in bytes
 	headerSHA256 = "Backburn-SHA256" // dead letters: of the contents
 	headerURL    = "Backburn-URL"    // dead letters: of a link
+
+	headerRepeated = "Backburn-Repeated" // jobs: "true" if the job was submitted before
 )
 
 // maxJobJSON bounds a JSON job, in bytes.
@@ -77,6 +79,7 @@ func (n Names) openPublished(subject string, h nats.Header, body []byte, seq uin
 	m := Message{AcceptedAt: at.UTC(), Trace: span.Of(h)}
 	m.Job.Priority = p
 	m.Job.Source = source
+	m.Job.Repeated = h.Get(headerRepeated) != ""
 	m.Job.ReceivedAt = at.UTC()
 	m.Job.ID = cmp.Or(h.Get(nats.MsgIdHdr), fmt.Sprintf("m%d-%x", seq, at.UnixNano()))
 	if len(m.Job.ID) > pipeline.MaxIDBytes || !utf8.ValidString(m.Job.ID) { // an event could not carry it unchanged
@@ -228,6 +231,7 @@ func (m *Message) readJSON(body []byte) error {
 	j.ID = m.Job.ID
 	j.Source = m.Job.Source
 	j.Priority = m.Job.Priority
+	j.Repeated = m.Job.Repeated
 	if j.ReceivedAt.IsZero() {
 		j.ReceivedAt = m.Job.ReceivedAt
 	}
@@ -243,6 +247,7 @@ type record struct {
 	Priority   pipeline.Priority `json:"priority"`
 	Job        pipeline.Job      `json:"job"`
 	Verified   bool              `json:"verified,omitempty"`
+	Repeated   bool              `json:"repeated,omitempty"`
 	Raw        bool              `json:"raw,omitempty"`
 	AcceptedAt time.Time         `json:"accepted_at"`
 	Basis      results.Basis     `json:"basis,omitempty"`
@@ -259,6 +264,7 @@ func (m *Message) encode(to *nats.Msg) error {
 		Priority:   m.Job.Priority,
 		Job:        m.Job,
 		Verified:   m.Job.Verified,
+		Repeated:   m.Job.Repeated,
 		Raw:        m.Raw,
 		AcceptedAt: m.AcceptedAt,
 		Basis:      m.Basis,
@@ -302,6 +308,7 @@ func decodeRecord(h nats.Header, body []byte) (Message, error) {
 	m.Job.Source = r.Source
 	m.Job.Priority = r.Priority
 	m.Job.Verified = r.Verified
+	m.Job.Repeated = r.Repeated
 	if m.Raw {
 		m.Contents = body[n:]
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -166,19 +167,37 @@ func (q *Queue) publishEncoded(ctx context.Context, ev results.Event, body []byt
 	return q.publishUntilAnswered(ctx, q.eventCommits, []*nats.Msg{m}, func(int, *message) {})
 }
 
-// published looks for an event in RESULTS, from shortly before it was decided. It reads the events
-// of one outcome and one source, which is fast enough for a rare check.
+// published looks for an event in RESULTS.
 func (q *Queue) published(ctx context.Context, ev results.Event) (bool, error) {
-	from := ev.Time.Add(-time.Minute)
-	found := false
-	err := readAll(ctx, q.results, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{ev.Subject(q.prefix)},
+	return q.hasEvent(ctx, ev.Time, []string{ev.Subject(q.prefix)}, messageID(ev), ev.ID()) // the latter of version 1
+}
+
+// HasEnded looks for the final event of a job in RESULTS, from the time at which the job was
+// received. It finds an event whose record the ledger has lost.
+func (q *Queue) HasEnded(ctx context.Context, j pipeline.Job) (bool, error) {
+	var subjects, ids []string
+	for _, t := range []results.Type{results.Verdict, results.Failed} {
+		ev := results.Event{Type: t}
+		ev.Data.JobID = j.ID
+		ev.Data.Source = j.Source
+		subjects = append(subjects, q.ResultsSubject(t.Name(), "*", j.Source))
+		ids = append(ids, messageID(ev))
+	}
+
+	return q.hasEvent(ctx, j.ReceivedAt, subjects, ids...)
+}
+
+// hasEvent looks for an event with one of these IDs in RESULTS, from shortly before a time. It
+// reads the headers of all events with these subjects, which is fast enough for a rare check.
+func (q *Queue) hasEvent(ctx context.Context, from time.Time, subjects []string, ids ...string) (found bool, err error) {
+	from = from.Add(-time.Minute)
+	err = readAll(ctx, q.results, jetstream.OrderedConsumerConfig{
+		FilterSubjects: subjects,
 		DeliverPolicy:  jetstream.DeliverByStartTimePolicy,
 		OptStartTime:   &from,
 		HeadersOnly:    true,
 	}, recordBatch, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
-		id := m.Headers().Get(nats.MsgIdHdr)
-		found = id == messageID(ev) || id == ev.ID() // of version 1
+		found = slices.Contains(ids, m.Headers().Get(nats.MsgIdHdr))
 
 		return !found
 	})

@@ -28,7 +28,10 @@ func (q *Queue) Receive(msg jetstream.Msg) (Message, error) {
 		return Message{}, fmt.Errorf("read message: %w", err)
 	}
 
-	return q.open(msg.Subject(), msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp)
+	m, err := q.open(msg.Subject(), msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp)
+	m.Job.Repeated = m.Job.Repeated || meta.NumDelivered > 1
+
+	return m, err
 }
 
 // openOld decodes a job of version 1, whose messages name the job and its original subject in

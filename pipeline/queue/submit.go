@@ -322,6 +322,9 @@ func (p *Publisher) jsonJob(j pipeline.Job) (*nats.Msg, error) {
 	m := nats.NewMsg(p.q.JobSubject(j.Priority, j.Source))
 	m.Header["Content-Type"] = []string{"application/json"}
 	m.Header[nats.MsgIdHdr] = []string{j.ID}
+	if j.Repeated {
+		m.Header[headerRepeated] = []string{"true"}
+	}
 	m.Data = body
 
 	return m, nil

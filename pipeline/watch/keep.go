@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"path"
+	"sync"
 	"time"
 
 	"backburn/internal/rootfs"
@@ -24,6 +25,7 @@ type keeper struct {
 	*folder
 	memory *memory
 	sync   *syncer
+	lost   sync.Map // IDs of files whose jobs the queue has lost, until they are taken again
 }
 
 // keepID derives a job's ID from everything that distinguishes this file from others. The name is
@@ -88,6 +90,7 @@ func (k *keeper) submit(ctx context.Context, rel string, f *rootfs.File, st root
 		return err
 	}
 
+	_, job.Repeated = k.lost.LoadAndDelete(r.ID)
 	k.w.inFlight.claimed(r.ID, "", job.ReceivedAt)
 	k.w.claims.Add(1)
 	k.w.m.claimed.Inc()
@@ -157,6 +160,7 @@ func (k *keeper) republish(_ context.Context, ids []string) (n int, err error) {
 	}
 	for _, id := range forgotten {
 		k.w.inFlight.finished(id)
+		k.lost.Store(id, nil)
 	}
 
 	return len(forgotten), nil

@@ -44,6 +44,7 @@ type claimedFile struct {
 	f       *rootfs.File   // open, or nil
 	settled bool           // it did not change for long enough
 	seen    settle.History // the last look; unused once settled
+	before  bool           // its job may have been published before
 }
 
 func (c *claimedFile) close() {
@@ -289,6 +290,7 @@ func (m *mover) prepare(ctx context.Context, c *claimedFile) (pipeline.Job, erro
 
 	job := m.describe(c.id, c.rel, before)
 	job.ReceivedAt = spool.IDTime(c.id)
+	job.Repeated = c.before
 	job.Content.Path, job.Content.PathB64 = pipeline.Name(spool.JobPath(c.name))
 	described := m.describeBy(&job, m.spool.Root, spool.Beside+"/"+c.id)
 	if err := m.hashers.fill(ctx, c.f, before, m.cfg.MaxFileSize, &job); err != nil {

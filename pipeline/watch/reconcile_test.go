@@ -27,6 +27,9 @@ func TestQueueLosesItsStore(t *testing.T) {
 			if again.ID != first.ID || again.SHA256 != first.SHA256 || again.Path != first.Path {
 				t.Errorf("published again as %+v, first as %+v", again, first)
 			}
+			if first.Repeated || !again.Repeated {
+				t.Errorf("marked as repeats: first %t, then %t", first.Repeated, again.Repeated)
+			}
 			until(t, "the metric", func() bool { return r.gauge("republished_total") == 1 })
 			until(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
 			r.outcomes.send(verdict(again, "benign"))

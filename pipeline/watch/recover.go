@@ -63,7 +63,7 @@ func (m *mover) adopt(id, name, base string, whole bool, minAge time.Duration) *
 		return nil
 	}
 
-	return &claimedFile{id: id, name: name, rel: m.foundAt(id, base, whole)}
+	return &claimedFile{id: id, name: name, rel: m.foundAt(id, base, whole), before: true}
 }
 
 // foundAt returns the path where a claimed file was found. If that is not recorded, it returns the
@@ -114,7 +114,7 @@ func (m *mover) republish(ctx context.Context, ids []string) (n int, err error) 
 		if !m.w.inFlight.unpublished(id) {
 			continue // finished in the meantime
 		}
-		if err := m.start(ctx, &claimedFile{id: id, name: name, rel: m.foundAt(id, base, whole)}); err != nil {
+		if err := m.start(ctx, &claimedFile{id: id, name: name, rel: m.foundAt(id, base, whole), before: true}); err != nil {
 			return n, err
 		}
 		n++

@@ -395,7 +395,16 @@ func (w *Worker) oweReport(ctx context.Context, d *delivery, s pipeline.Sample) 
 
 // finish ends a job with its final event.
 func (w *Worker) finish(work context.Context, d *delivery, ev results.Event, with []*queue.Change) (result, error) {
-	ev, err := w.q.Finish(work, &d.Message, queue.Ending{
+	ended, err := w.endedBefore(work, d, ev)
+	if err != nil {
+		return result{}, err
+	}
+	if ended {
+		d.outcome = "repeat"
+		return ack, w.q.Commit(work, with...)
+	}
+
+	ev, err = w.q.Finish(work, &d.Message, queue.Ending{
 		Event:  ev,
 		Sample: d.sample.Key,
 		Entry:  d.entry,
@@ -409,6 +418,22 @@ func (w *Worker) finish(work context.Context, d *delivery, ev results.Event, wit
 	w.metrics.Finished(ev)
 
 	return ack, nil
+}
+
+// endedBefore reports whether a job that is about to fail for want of its contents has a final
+// event already. Its contents are removed when it ends, so a job that was submitted again, because
+// the ledger had lost its record, does not find them.
+func (w *Worker) endedBefore(work context.Context, d *delivery, ev results.Event) (bool, error) {
+	if !d.Job.Repeated || ev.Data.Error == nil || ev.Data.Error.Reason != results.ContentMissing {
+		return false, nil
+	}
+
+	ended, err := w.q.HasEnded(work, d.Job)
+	if err != nil {
+		return false, fmt.Errorf("look for the end of a repeated job: %w", err)
+	}
+
+	return ended, nil
 }
 
 // fail ends a job with a failure.
