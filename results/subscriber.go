@@ -125,7 +125,7 @@ type Handler func(ctx context.Context, e Event) error
 var ErrStop = errors.New("no more events wanted")
 
 // Run passes events to handle, one at a time, until ctx ends or handle returns ErrStop. It survives
-// servers that stop and come back.
+// servers that stop and come back, and a stream that is created again.
 func (s *Subscriber) Run(ctx context.Context, handle Handler) error {
 	return s.RunRaw(ctx, known(handle))
 }
@@ -170,9 +170,10 @@ func known(handle Handler) RawHandler {
 }
 
 const (
-	drainSize = 1024
-	retryWait = time.Second
-	heartbeat = 5 * time.Second // after two missing heartbeats the server or the consumer counts as gone
+	drainSize  = 1024
+	retryWait  = time.Second
+	resetCheck = 5 * time.Second // how often an idle Subscriber checks whether its consumer was reset
+	heartbeat  = 5 * time.Second // after two missing heartbeats the server or the consumer counts as gone
 )
 
 func (s *Subscriber) run(ctx context.Context, handle RawHandler, follow bool) error {
@@ -212,7 +213,18 @@ type place struct {
 	since time.Time
 	began time.Time // when the first consumer was created
 	seq   uint64    // stream sequence of the last message; 0: none yet
+	at    time.Time // when the stream stored it
 }
+
+// passed reports whether a message was delivered before. A higher sequence alone does not say so: a
+// stream that was created again begins at 1.
+func (p place) passed(meta *jetstream.MsgMetadata) bool {
+	return meta.Sequence.Stream <= p.seq && !meta.Timestamp.After(p.at)
+}
+
+// errReset says that an ordered consumer reset itself. It then continues at the next sequence, which
+// is wrong if the stream was created again.
+var errReset = errors.New("the consumer was created again")
 
 // follow reads from a consumer until ctx or the consumer ends. It requests messages in advance, so
 // that the handler does not wait for the network between two of them.
@@ -222,11 +234,18 @@ func (s *Subscriber) follow(ctx context.Context, c jetstream.Consumer, handle Ra
 		return err
 	}
 	defer it.Stop() // fetched messages that were not handled are redelivered
+	name := c.CachedInfo().Name
 	for {
-		m, err := it.Next(jetstream.NextContext(ctx))
+		nctx, cancel := context.WithTimeout(ctx, resetCheck)
+		m, err := it.Next(jetstream.NextContext(nctx))
+		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case c.CachedInfo().Name != name:
+			return errReset
+		case errors.Is(err, context.DeadlineExceeded):
+			continue // no event yet
 		case errors.Is(err, jetstream.ErrNoHeartbeat):
 			continue // the server is away or busy; the iterator asks again
 		case err != nil:
@@ -303,17 +322,16 @@ func (s *Subscriber) away() bool {
 func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, error) {
 	policy := jetstream.DeliverAllPolicy
 	since := (*time.Time)(nil)
-	seq := uint64(0)
 	switch {
 	case s.cfg.Durable == "" && p.seq > 0:
-		policy, seq = jetstream.DeliverByStartSequencePolicy, p.seq+1
+		policy, since = jetstream.DeliverByStartTimePolicy, &p.at
 	case !p.since.IsZero():
 		policy, since = jetstream.DeliverByStartTimePolicy, &p.since
 	}
 	stream, subjects := strings.ToUpper(s.cfg.Prefix)+"_RESULTS", s.cfg.Filter.subjects(s.cfg.Prefix)
 	if s.cfg.Durable == "" {
 		return s.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
-			FilterSubjects: subjects, DeliverPolicy: policy, OptStartTime: since, OptStartSeq: seq,
+			FilterSubjects: subjects, DeliverPolicy: policy, OptStartTime: since,
 			MaxResetAttempts: resets,
 		})
 	}
@@ -356,7 +374,13 @@ func (s *Subscriber) one(ctx context.Context, m jetstream.Msg, handle RawHandler
 	if err != nil {
 		return err
 	}
-	p.seq = meta.Sequence.Stream
+	if s.cfg.Durable == "" {
+		if p.passed(meta) {
+			return nil
+		}
+		p.seq = meta.Sequence.Stream
+		p.at = meta.Timestamp
+	}
 	err = handle(ctx, Delivery{
 		Body:     m.Data(),
 		Stored:   meta.Timestamp,

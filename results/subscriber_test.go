@@ -113,6 +113,56 @@ func TestConsumerVanishes(t *testing.T) {
 	}
 }
 
+// A stream that is removed and created again begins at sequence 1. Its events are delivered
+// nevertheless.
+func TestStreamIsCreatedAgain(t *testing.T) {
+	t.Parallel()
+	js := stream(t, 3)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var got []string
+	err := results.NewSubscriber(js, results.SubscriberConfig{}).Run(ctx, func(ctx context.Context, e results.Event) error {
+		got = append(got, e.Data.JobID)
+		switch len(got) {
+		case 3:
+			return createAgain(ctx, js, event(3), event(4), event(5), event(6))
+		case 7:
+			return results.ErrStop
+		}
+
+		return nil
+	})
+	want := []string{"job-0", "job-1", "job-2", "job-3", "job-4", "job-5", "job-6"}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v: %v", got, want, err)
+	}
+}
+
+// createAgain removes the stream of events, creates it again, and publishes events.
+func createAgain(ctx context.Context, js jetstream.JetStream, events ...results.Event) error {
+	s, err := js.Stream(ctx, "BACKBURN_RESULTS")
+	if err != nil {
+		return err
+	}
+	if err := js.DeleteStream(ctx, s.CachedInfo().Config.Name); err != nil {
+		return err
+	}
+	if _, err := js.CreateStream(ctx, s.CachedInfo().Config); err != nil {
+		return err
+	}
+	for _, e := range events {
+		b, err := e.MarshalJSON()
+		if err != nil {
+			return err
+		}
+		if _, err := js.Publish(ctx, e.Subject("backburn"), b); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
 // deaf simulates a cluster that does not answer the first request for a consumer.
 type deaf struct {
 	jetstream.JetStream
