@@ -92,7 +92,7 @@ func TestFileOnAFullDisk(t *testing.T) {
 		s := r.Status()
 		return s.State == sink.StateRetrying && strings.Contains(s.Cause, "no space left") && s.Remedy == "free some disk space" && s.Attempts > 3
 	})
-	if got := written(t, path); len(got) == 0 || len(got) >= n {
+	if got := writtenSoFar(t, path); len(got) == 0 || len(got) >= n {
 		t.Errorf("%d lines on the full disk", len(got))
 	}
 	if warned := r.logs.count(`"level":"warn"`); warned != 1 {
@@ -101,7 +101,7 @@ func TestFileOnAFullDisk(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "all events are written", func() bool { return len(written(t, path)) == n })
+	until(t, "all events are written", func() bool { return len(writtenSoFar(t, path)) == n })
 	if got := written(t, path); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}

@@ -46,6 +46,23 @@ func written(t *testing.T, path string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
+	return jobsIn(t, path, b)
+}
+
+// writtenSoFar returns the jobs in the complete lines of a file that is being written.
+func writtenSoFar(t *testing.T, path string) []string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return jobsIn(t, path, b[:bytes.LastIndexByte(b, '\n')+1])
+}
+
+func jobsIn(t *testing.T, path string, b []byte) []string {
+	t.Helper()
 	if bytes.IndexByte(b, 0) >= 0 {
 		t.Errorf("%s has NUL bytes", path)
 	}
