@@ -54,7 +54,7 @@ func node(t *testing.T) []string {
 
 	t.Cleanup(server.Shutdown)
 	cfg.NATS = server.NATS()
-	n, err := app.Start(t.Context(), cfg, app.Roles{Work: true, API: true, MaxStore: server.MaxStore()}, zerolog.Nop())
+	n, err := app.Start(t.Context(), cfg, app.Roles{Work: true, API: true, NATS: server}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -319,7 +319,7 @@ func backburn(s settings) (m measured, err error) {
 	}
 	defer server.Shutdown()
 	cfg.NATS = server.NATS()
-	n, err := app.Start(context.Background(), cfg, app.Roles{Watch: true, Work: true, MaxStore: server.MaxStore()}, log)
+	n, err := app.Start(context.Background(), cfg, app.Roles{Watch: true, Work: true, NATS: server}, log)
 	if err != nil {
 		return m, err
 	}

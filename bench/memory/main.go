@@ -212,7 +212,7 @@ func measured() error {
 	}
 	defer server.Shutdown()
 	cfg.NATS = server.NATS()
-	n, err := app.Start(context.Background(), cfg, app.Roles{Watch: true, Work: true, MaxStore: server.MaxStore()}, log)
+	n, err := app.Start(context.Background(), cfg, app.Roles{Watch: true, Work: true, NATS: server}, log)
 	if err != nil {
 		return err
 	}

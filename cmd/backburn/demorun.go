@@ -51,7 +51,7 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 	}
 	defer server.Shutdown()
 	cfg.NATS = server.NATS()
-	n, err := app.Start(ctx, cfg, app.Roles{Watch: true, Work: true, MaxStore: server.MaxStore()}, log)
+	n, err := app.Start(ctx, cfg, app.Roles{Watch: true, Work: true, NATS: server}, log)
 	if err != nil {
 		return err
 	}

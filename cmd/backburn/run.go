@@ -91,8 +91,7 @@ are not served. To look at it, add --simulate to results, status, trace, report,
 				}
 				defer server.Shutdown()
 				cfg.NATS = server.NATS()
-				roles.MaxStore = server.MaxStore()
-				roles.Report = server.Report
+				roles.NATS = server
 			}
 
 			n, err := app.Start(ctx, cfg, roles, log)

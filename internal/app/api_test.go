@@ -60,7 +60,7 @@ func TestFromTheAPIToASink(t *testing.T) {
 	}
 	defer server.Shutdown()
 	cfg.NATS = server.NATS()
-	n, err := app.Start(t.Context(), cfg, app.Roles{Work: true, API: true, Sinks: true, MaxStore: server.MaxStore()}, zerolog.Nop())
+	n, err := app.Start(t.Context(), cfg, app.Roles{Work: true, API: true, Sinks: true, NATS: server}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

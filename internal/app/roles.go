@@ -4,6 +4,8 @@ import (
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/health"
+
+	"github.com/nats-io/nats.go"
 )
 
 // Roles are the parts that a process runs.
@@ -15,18 +17,26 @@ type Roles struct {
 	Mail  bool // the mail filter, if configured
 	Sinks bool // the sinks, if configured
 
-	// MaxStore is how much the embedded server may store, in bytes; 0 if the server is another one.
-	MaxStore config.Size
+	// NATS is the server in this process; nil: NATS is another process.
+	NATS EmbeddedNATS
 
 	// Version is the version of the binary.
 	Version string
 
 	// Reload reloads the configuration at SIGHUP; nil: SIGHUP does not reload it.
 	Reload *cli.Reload
+}
 
-	// Report adds further parts to the health registry, such as the embedded NATS server; nil:
-	// none.
-	Report func(*health.Registry)
+// EmbeddedNATS is a NATS server in the same process; see package natsd.
+type EmbeddedNATS interface {
+	// MaxStore returns how much the server may store.
+	MaxStore() config.Size
+
+	// Report adds the server's parts to a health registry.
+	Report(r *health.Registry)
+
+	// InProcess returns the option that connects a client without a socket.
+	InProcess() nats.Option
 }
 
 // process returns the name of the process's role in the fleet.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
@@ -23,8 +24,8 @@ func Start(ctx context.Context, cfg config.Config, roles Roles, log zerolog.Logg
 	n.health = health.New(log.With().Str("component", "health").Logger())
 	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		n.health, buildInfo(roles))
-	if roles.Report != nil {
-		roles.Report(n.health)
+	if roles.NATS != nil {
+		roles.NATS.Report(n.health)
 	}
 
 	if err := n.start(ctx); err != nil {
@@ -105,8 +106,11 @@ const openTimeout = time.Minute
 // connect connects to NATS, and attaches the process to the queue.
 func (n *Node) connect(ctx context.Context) error {
 	role := n.roles.name()
-	nc, err := natsconn.Connect(n.cfg.NATS, "backburn "+role, n.log.With().Str("component", "nats").Logger(),
-		natsconn.Inbox(n.cfg.NATS.Prefix, role))
+	options := []nats.Option{natsconn.Inbox(n.cfg.NATS.Prefix, role)}
+	if n.roles.NATS != nil {
+		options = append(options, n.roles.NATS.InProcess())
+	}
+	nc, err := natsconn.Connect(n.cfg.NATS, "backburn "+role, n.log.With().Str("component", "nats").Logger(), options...)
 	if err != nil {
 		return err
 	}
@@ -121,9 +125,12 @@ func (n *Node) connect(ctx context.Context) error {
 	octx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	topology := Topology(n.cfg)
-	if n.roles.MaxStore > 0 {
-		topology = fit(topology, n.roles.MaxStore.Bytes(), n.log)
-		topology.Lazy = !n.cfg.NATS.Embedded.SyncAlways
+	if n.roles.NATS != nil {
+		topology = fit(topology, n.roles.NATS.MaxStore().Bytes(), n.log)
+		topology.Durability = queue.SyncLater
+		if n.cfg.NATS.Embedded.SyncAlways {
+			topology.Durability = queue.SyncAlways
+		}
 	}
 
 	// Only a worker creates the queue, and updates it to the configuration.

@@ -48,7 +48,7 @@ func traceOne(t *testing.T, endpoint string, log zerolog.Logger) {
 	check(t, err)
 	defer server.Shutdown()
 	cfg.NATS = server.NATS()
-	n, err := app.Start(t.Context(), cfg, app.Roles{Work: true, MaxStore: server.MaxStore()}, log)
+	n, err := app.Start(t.Context(), cfg, app.Roles{Work: true, NATS: server}, log)
 	check(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

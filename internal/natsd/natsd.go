@@ -16,6 +16,7 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
 	"backburn/auth"
@@ -189,6 +190,10 @@ func (s *Server) Token() auth.Secret { return s.token }
 
 // NATS returns the configuration of a client of this server.
 func (s *Server) NATS() config.NATS { return s.cfg }
+
+// InProcess returns an option for a client in the server's own process: it connects by a pipe
+// instead of a socket.
+func (s *Server) InProcess() nats.Option { return nats.InProcessServer(s.server) }
 
 // Report adds the server and the disk of its store to a registry. After the disk was full,
 // JetStream accepts no messages until the server is restarted, and does not report it.

@@ -196,7 +196,7 @@ func TestCommitterGathers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCommitter(nil, newAckLatency(false))
+			c := newCommitter(nil, newAckLatency(SyncUnknown))
 			c.queue = append(c.queue, tc.queue...)
 			for _, g := range tc.queue {
 				c.queued += len(g.messages)
@@ -258,7 +258,7 @@ func TestCommitterWithoutAnswer(t *testing.T) {
 	for name, batch := range map[string]bool{"single": false, "batch": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCommitter(nc, newAckLatency(false))
+			c := newCommitter(nc, newAckLatency(SyncUnknown))
 			var groups []*group
 			for i := range 20 {
 				groups = append(groups, groupOf(nats.NewMsg("silent."+strconv.Itoa(i))))
@@ -297,7 +297,7 @@ func TestCommitterWithoutCaller(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := newCommitter(nc, newAckLatency(false)).commit(ctx, nats.NewMsg("silent")); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := newCommitter(nc, newAckLatency(SyncUnknown)).commit(ctx, nats.NewMsg("silent")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want %v", err, context.DeadlineExceeded)
 	}
 }
@@ -386,7 +386,7 @@ func TestCommitterGathersWithoutAnswer(t *testing.T) {
 	if _, err := nc.Subscribe("silent.>", func(*nats.Msg) {}); err != nil {
 		t.Fatal(err)
 	}
-	c := newCommitter(nc, newAckLatency(false))
+	c := newCommitter(nc, newAckLatency(SyncUnknown))
 	c.cost.message = time.Millisecond // the server syncs, so few messages go one by one
 	c.cost.ackLatency.add(time.Now(), time.Millisecond)
 
@@ -401,4 +401,40 @@ func TestCommitterGathersWithoutAnswer(t *testing.T) {
 		})
 	}
 	callers.Wait()
+}
+
+// Batches are for servers that sync each message. Whether an unknown one does shows in its fastest
+// answer, beyond the round trip.
+func TestWhenMessagesAreCheap(t *testing.T) {
+	t.Parallel()
+	const us = time.Microsecond
+	for name, tc := range map[string]struct {
+		durability     Durability
+		ack, roundTrip time.Duration
+		among          time.Duration // of one message among others
+		want           bool
+	}{
+		"it syncs, on a fast disk":              {SyncAlways, 90 * us, 60 * us, 20 * us, false},
+		"it does not sync, on a busy machine":   {SyncLater, time.Millisecond, 60 * us, time.Millisecond, true},
+		"unknown, no answer yet":                {SyncUnknown, 0, 0, 20 * us, true},
+		"unknown, as fast as a round trip":      {SyncUnknown, 130 * us, 60 * us, 200 * us, true},
+		"unknown, far away, and does not sync":  {SyncUnknown, 2050 * us, 2000 * us, 200 * us, true},
+		"unknown, syncs a fast disk":            {SyncUnknown, 190 * us, 60 * us, 200 * us, false},
+		"unknown, syncs a slow disk":            {SyncUnknown, 5 * time.Millisecond, 60 * us, time.Millisecond, false},
+		"unknown, many messages at little cost": {SyncUnknown, 190 * us, 60 * us, 20 * us, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAckLatency(tc.durability)
+			if tc.ack > 0 {
+				a.add(time.Now(), tc.ack)
+				a.addRoundTrip(time.Now(), tc.roundTrip)
+			}
+			c := newCost(a)
+			c.message = tc.among
+			if got := c.cheap(); got != tc.want {
+				t.Errorf("cheap: %t, want %t", got, tc.want)
+			}
+		})
+	}
 }

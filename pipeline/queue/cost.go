@@ -19,9 +19,10 @@ type cost struct {
 const (
 	// Below one of these times a server does not sync for each message, or syncs very fast, and a
 	// batch gains nothing. The time of a message among others rises with the load of the machine.
-	// The fastest answer to one message does not, once there was one at a quiet moment.
+	// The fastest answer to one message does not, once there was one at a quiet moment. Its time
+	// counts beyond the fastest round trip to the server.
 	cheapMessageTime = 60 * time.Microsecond
-	cheapAckTime     = 200 * time.Microsecond
+	cheapAckTime     = 100 * time.Microsecond
 
 	batchMessageTime = 12 * time.Microsecond
 	minBatchTime     = 200 * time.Microsecond
@@ -42,7 +43,16 @@ func newCost(a *ackLatency) cost {
 }
 
 // cheap reports whether single messages are so cheap that batches gain nothing.
-func (c *cost) cheap() bool { return c.message < cheapMessageTime || c.ackLatency.cheap() }
+func (c *cost) cheap() bool {
+	switch c.ackLatency.durability {
+	case SyncAlways:
+		return false
+	case SyncLater:
+		return true
+	}
+
+	return c.message < cheapMessageTime || c.ackLatency.cheap()
+}
 
 // maxSingles is how many messages are better sent one by one: about as many as take the time of one
 // batch.
@@ -84,27 +94,38 @@ func (c *cost) batch(took time.Duration, messages int) {
 // ackLatency is how long the server takes to make one message durable, whatever the stream. It is
 // safe for concurrent use.
 type ackLatency struct {
-	lazy bool // it is known that the server does not sync for each message
+	durability Durability
 
-	mu sync.Mutex
-	slidingMinimum
+	mu        sync.Mutex
+	ack       slidingMinimum
+	roundTrip slidingMinimum // without a write
 }
 
-func newAckLatency(lazy bool) *ackLatency {
-	return &ackLatency{lazy: lazy, slidingMinimum: slidingMinimum{period: ackPeriod}}
+func newAckLatency(d Durability) *ackLatency {
+	return &ackLatency{
+		durability: d,
+		ack:        slidingMinimum{period: ackPeriod},
+		roundTrip:  slidingMinimum{period: ackPeriod},
+	}
 }
 
 func (a *ackLatency) add(now time.Time, d time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.slidingMinimum.add(now, d)
+	a.ack.add(now, d)
+}
+
+func (a *ackLatency) addRoundTrip(now time.Time, d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.roundTrip.add(now, d)
 }
 
 func (a *ackLatency) cheap() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 
-	return a.lazy || a.value < cheapAckTime
+	return a.ack.value < a.roundTrip.value+cheapAckTime
 }
 
 // slidingMinimum is the lowest value of the last one to two periods. Other load on the machine only

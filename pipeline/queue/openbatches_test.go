@@ -49,7 +49,7 @@ func TestMoreBatchesThanTheServerOpens(t *testing.T) {
 	first.Add(processes)
 	released := make(chan struct{})
 	for p := range processes {
-		c := newCommitter(connectTo(t, s.ClientURL()), newAckLatency(false))
+		c := newCommitter(connectTo(t, s.ClientURL()), newAckLatency(SyncUnknown))
 		writers.Go(func() {
 			for b := range batches {
 				groups := make([]*group, messages)

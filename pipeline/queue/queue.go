@@ -57,7 +57,7 @@ type Queue struct {
 
 func newQueue(nc *nats.Conn, js jetstream.JetStream, t Topology) *Queue {
 	n := NamesFor(t.Prefix)
-	a := newAckLatency(t.Lazy)
+	a := newAckLatency(t.Durability)
 
 	return &Queue{
 		Names:         n,

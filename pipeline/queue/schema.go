@@ -17,7 +17,7 @@ type Topology struct {
 	Prefix          string        // first subject token
 	Domain          string        // the JetStream domain, if the connection is to a leaf node
 	Replicas        int           // 1, or 3 on a cluster
-	Lazy            bool          // the server is known to acknowledge before its disk is synced
+	Durability      Durability    // of what the server acknowledges; the zero value is for one that is not known
 	Lease           time.Duration // AckWait of the lanes
 	ResultsMaxAge   time.Duration // how long events, and records of finished jobs and samples, are kept
 	ResultsMaxBytes int64         // of the RESULTS stream
@@ -32,6 +32,17 @@ type Topology struct {
 	ReportsMaxAge   time.Duration // how long documents about samples are kept; 0: there is no bucket for them
 	ReportsMaxBytes int64         // of these documents; the oldest are removed first
 }
+
+// Durability says when a NATS server syncs what it acknowledges (sync_always in its configuration).
+// It decides whether messages are sent in batches; that of an unknown server is measured.
+type Durability int
+
+// The kinds of durability.
+const (
+	SyncUnknown Durability = iota
+	SyncAlways             // before the acknowledgment
+	SyncLater              // after it, at intervals
+)
 
 // The defaults of Topology's bounds.
 const (

@@ -32,6 +32,9 @@ func (q *Queue) Writable(ctx context.Context, member *fleet.Membership, ledger b
 		return q.writeFault(q.ControlBucket(), err)
 	}
 	if ledger {
+		if d, err := q.nc.RTT(); err == nil { // an error shows in the write
+			q.ackLatency.addRoundTrip(time.Now(), d)
+		}
 		m := nats.NewMsg(q.SampleSubject("probe-" + member.ID()))
 		m.Data = []byte("{}")
 		began := time.Now()

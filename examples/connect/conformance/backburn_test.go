@@ -53,7 +53,7 @@ func newBackburn(t *testing.T, p *pipeline, changes ...string) *backburn {
 	must(t, err)
 	t.Cleanup(server.Shutdown)
 	cfg.NATS = server.NATS()
-	b.node, err = app.Start(t.Context(), cfg, app.Roles{Work: true, Sinks: true, MaxStore: server.MaxStore()}, zerolog.Nop())
+	b.node, err = app.Start(t.Context(), cfg, app.Roles{Work: true, Sinks: true, NATS: server}, zerolog.Nop())
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
