@@ -75,13 +75,20 @@ func (m *mark) recordSeen(seq uint64) {
 	m.seen = max(m.seen, seq)
 }
 
-// replaced reports whether the ledger was created again, or an older state of it restored, since
-// load. Whoever reads it from a sequence on would miss its records.
-func (m *mark) replaced(ledger queue.LedgerState) bool {
+// ledgerReplaced reports whether the ledger was created again, or an older state of it restored,
+// since load. Whoever reads it from a sequence on would miss its records.
+func (m *mark) ledgerReplaced(ctx context.Context, q *queue.Queue) (bool, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	created := m.created
+	seen := m.seen // before the request, because it grows
+	m.mu.Unlock()
 
-	return !ledger.Created.Equal(m.created) || ledger.LastSeq < m.seen
+	ledger, err := q.LedgerState(ctx)
+	if err != nil {
+		return false, err
+	}
+
+	return !ledger.Created.Equal(created) || ledger.LastSeq < seen, nil
 }
 
 // begin records that a job is about to be ended. The caller calls the returned function once its

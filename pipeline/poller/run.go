@@ -181,14 +181,14 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 		for _, what := range changed {
 			p.Log.Warn().Str("what", what).Msg("a stream or bucket was removed or changed from outside; repaired")
 		}
-		var ledger queue.LedgerState
-		if err == nil {
-			ledger, err = p.Queue.LedgerState(ctx)
+		replaced := len(changed) > 0
+		if err == nil && !replaced {
+			replaced, err = p.published.ledgerReplaced(ctx, p.Queue)
 		}
 		switch {
 		case err != nil && ctx.Err() == nil:
 			p.Log.Warn().Err(err).Msg("cannot check streams")
-		case err == nil && (len(changed) > 0 || p.published.replaced(ledger)):
+		case replaced:
 			return errors.New("the ledger may have been created again")
 		}
 	}
