@@ -222,7 +222,7 @@ func (p place) passed(meta *jetstream.MsgMetadata) bool {
 	return meta.Sequence.Stream <= p.seq && !meta.Timestamp.After(p.at)
 }
 
-// errReset says that an ordered consumer reset itself. It then continues at the next sequence, which
+// errReset says that an ordered consumer reset itself. It then continues at the next sequence. That
 // is wrong if the stream was created again.
 var errReset = errors.New("the consumer was created again")
 
