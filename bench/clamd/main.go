@@ -122,7 +122,7 @@ func serve(dir string, n int) (address string, stop func(), err error) {
 		return "", nil, errors.New("the NATS server did not start")
 	}
 
-	nc, err := nats.Connect(ns.ClientURL())
+	nc, err := nats.Connect(ns.ClientURL(), nats.InProcessServer(ns)) // as `backburn run` does
 	if err != nil {
 		return "", nil, err
 	}

@@ -18,9 +18,9 @@ import (
 	"backburn/pipeline/fleet"
 )
 
-// reader reads the last message of each subject of one stream. Reads of many callers at the same
-// time are combined into one request. A subject by itself gets a simpler request, which takes the
-// server less time. It is safe for concurrent use.
+// reader reads the last message of each subject of one stream. Each of a few subjects gets a simple
+// request, which takes the server little time. Reads of many callers at the same time are combined
+// into one request. It is safe for concurrent use.
 type reader struct {
 	nc     *nats.Conn
 	api    string // the subject of requests: a direct get, which any replica answers
@@ -51,7 +51,8 @@ type round struct {
 const (
 	maxReadSubjects = 512     // subjects; the server allows 1,024 at most
 	readBytes       = 8 << 20 // limit of the server's answer, so that it does not overflow the connection
-	maxReadRounds   = 2       // rounds in progress at a time
+	maxReadRounds   = 8       // rounds in progress at a time
+	maxCombined     = 2       // of these with several subjects; meanwhile more subjects gather
 )
 
 var errReadUnanswered = errors.New("no answer to a read")
@@ -125,10 +126,17 @@ func (r *reader) subscribe() {
 // send requests the gathered subjects. The caller holds mu.
 func (r *reader) send() {
 	for len(r.queue) > 0 && len(r.rounds) < maxReadRounds {
-		wanted := make(map[string][]chan *nats.Msg, min(len(r.queue), maxReadSubjects))
+		most := maxReadSubjects
+		if len(r.queue) <= maxReadRounds-len(r.rounds) {
+			most = 1
+		} else if r.combined() >= maxCombined {
+			break
+		}
+
+		wanted := make(map[string][]chan *nats.Msg, min(len(r.queue), most))
 		for s, answers := range r.queue {
 			delete(r.queue, s)
-			if wanted[s] = answers; len(wanted) == maxReadSubjects {
+			if wanted[s] = answers; len(wanted) == most {
 				break
 			}
 		}
@@ -138,6 +146,18 @@ func (r *reader) send() {
 	if r.overdue == nil && len(r.rounds) > 0 {
 		r.overdue = time.AfterFunc(commitTimeout/8, r.failOverdue)
 	}
+}
+
+// combined returns how many rounds with several subjects are in progress. The caller holds mu.
+func (r *reader) combined() int {
+	n := 0
+	for _, round := range r.rounds {
+		if !round.single {
+			n++
+		}
+	}
+
+	return n
 }
 
 // start sends the request of a round. The caller holds mu.
