@@ -32,11 +32,11 @@ func sha(body string) string {
 func (f *fixture) letters(filter queue.DeadFilter) []queue.Letter {
 	f.t.Helper()
 	var out []queue.Letter
-	for l, err := range f.q.DeadLetters(f.t.Context(), filter) {
+	for l, err := range f.q.Dead().All(f.t.Context(), filter) {
 		if err != nil {
 			f.t.Fatal(err)
 		}
-		whole, err := f.q.DeadLetter(f.t.Context(), l.Seq)
+		whole, err := f.q.Dead().Get(f.t.Context(), l.Seq)
 		if err != nil {
 			f.t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestDeadLetters(t *testing.T) {
 		string(l.Body) != `{"version": 9}` || l.Raw || !strings.Contains(l.Error, "version 9") {
 		t.Errorf("letter c: %+v", l)
 	}
-	for l, err := range f.q.DeadLetters(t.Context(), queue.DeadFilter{Reason: results.UnsupportedType}) {
+	for l, err := range f.q.Dead().All(t.Context(), queue.DeadFilter{Reason: results.UnsupportedType}) {
 		if err != nil || l.Body != nil || l.Job.Filename != "notes.unsupported" || l.Job.Size != int64(len("what is it")) || l.Attempts != 1 {
 			t.Errorf("letter a without its body: %+v, %v", l, err)
 		}
@@ -118,11 +118,11 @@ func TestAReplayedLetterIsReallyTriedAgain(t *testing.T) {
 	}
 
 	for _, l := range f.letters(queue.DeadFilter{}) {
-		r, err := f.q.Replay(t.Context(), l.Seq, queue.Replay{})
+		r, err := f.q.Dead().Replay(t.Context(), l.Seq, queue.Replay{})
 		if err != nil || r.Job != l.Job.ID+"~1" {
 			t.Fatalf("replay of %s: %+v, %v", l.Job.ID, r, err)
 		}
-		if _, err := f.q.Replay(t.Context(), l.Seq, queue.Replay{}); !errors.Is(err, queue.ErrNoLetter) {
+		if _, err := f.q.Dead().Replay(t.Context(), l.Seq, queue.Replay{}); !errors.Is(err, queue.ErrNoLetter) {
 			t.Errorf("replayed twice: %v", err)
 		}
 	}
@@ -158,12 +158,12 @@ func TestAReplayMayBeRepeated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.q.Replay(t.Context(), l.Seq, queue.Replay{}); err != nil {
+	if _, err := f.q.Dead().Replay(t.Context(), l.Seq, queue.Replay{}); err != nil {
 		t.Fatal(err)
 	}
 	copied.Header.Set(nats.MsgIdHdr, "the same letter")
 	f.publish("backburn.dead.unprocessable.mail", copied.Header, string(copied.Data))
-	if _, err := f.q.Replay(t.Context(), f.letter().Seq, queue.Replay{}); err != nil {
+	if _, err := f.q.Dead().Replay(t.Context(), f.letter().Seq, queue.Replay{}); err != nil {
 		t.Fatal(err)
 	}
 	f.work()
@@ -201,7 +201,7 @@ func TestReplayOfMissingContents(t *testing.T) {
 		t.Fatal(err)
 	}
 	how := queue.Replay{Roots: f.cfg.Roots}
-	if _, err := f.q.Replay(t.Context(), l.Seq, how); !errors.Is(err, queue.ErrContentsGone) {
+	if _, err := f.q.Dead().Replay(t.Context(), l.Seq, how); !errors.Is(err, queue.ErrContentsGone) {
 		t.Fatalf("%v, want %v", err, queue.ErrContentsGone)
 	}
 	f.letter() // still there
@@ -210,12 +210,12 @@ func TestReplayOfMissingContents(t *testing.T) {
 		return reader(body), int64(len(body)), true
 	}
 	how.DryRun = true
-	if r, err := f.q.Replay(t.Context(), l.Seq, how); err != nil || !r.Found || r.Job != "a~1" {
+	if r, err := f.q.Dead().Replay(t.Context(), l.Seq, how); err != nil || !r.Found || r.Job != "a~1" {
 		t.Fatalf("dry run: %+v, %v", r, err)
 	}
 	f.letter() // still there
 	how.DryRun = false
-	if r, err := f.q.Replay(t.Context(), l.Seq, how); err != nil || !r.Found {
+	if r, err := f.q.Dead().Replay(t.Context(), l.Seq, how); err != nil || !r.Found {
 		t.Fatalf("replay: %+v, %v", r, err)
 	}
 	if ev := f.events(2).one(t, "a~1"); ev.Data.Error == nil || ev.Data.Error.Reason != results.TooLarge {
@@ -230,7 +230,7 @@ func TestReplayOfMissingContents(t *testing.T) {
 	if err := f.q.Objects().Delete(t.Context(), l.Job.Content.Object); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.q.Replay(t.Context(), l.Seq, queue.Replay{}); !errors.Is(err, queue.ErrContentsGone) {
+	if _, err := f.q.Dead().Replay(t.Context(), l.Seq, queue.Replay{}); !errors.Is(err, queue.ErrContentsGone) {
 		t.Errorf("%v, want %v", err, queue.ErrContentsGone)
 	}
 }
@@ -247,7 +247,7 @@ func TestReplayOfALink(t *testing.T) {
 	}
 	f.events(1)
 	heal()
-	if _, err := f.q.Replay(t.Context(), f.letter().Seq, queue.Replay{}); err != nil {
+	if _, err := f.q.Dead().Replay(t.Context(), f.letter().Seq, queue.Replay{}); err != nil {
 		t.Fatal(err)
 	}
 	if ev := f.events(2).one(t, "a~1"); ev.Data.Verdict != "malware" || ev.Data.URL != "https://example.com/malware" {
@@ -270,13 +270,13 @@ func TestDrop(t *testing.T) {
 	if objects, err := f.q.Objects().List(t.Context(), ""); err != nil || len(objects) != 1 {
 		t.Fatalf("the contents of a dead letter were not kept: %v, %v", objects, err)
 	}
-	if err := f.q.Drop(t.Context(), l.Seq); err != nil {
+	if err := f.q.Dead().Drop(t.Context(), l.Seq); err != nil {
 		t.Fatal(err)
 	}
 	if objects, err := f.q.Objects().List(t.Context(), ""); err != nil || len(objects) != 0 {
 		t.Errorf("objects %v are left, %v", objects, err)
 	}
-	if err := f.q.Drop(t.Context(), l.Seq); !errors.Is(err, queue.ErrNoLetter) {
+	if err := f.q.Dead().Drop(t.Context(), l.Seq); !errors.Is(err, queue.ErrNoLetter) {
 		t.Errorf("dropped twice: %v", err)
 	}
 }

@@ -133,7 +133,7 @@ func TestWithheldJobsGetALaterVerdict(t *testing.T) {
 	deadline := time.Now().Add(30 * time.Second)
 	for _, contents := range []string{"MZ later", "MZ uploaded by another"} {
 		for {
-			s, err := f.q.Sample(t.Context(), sha(contents))
+			s, err := f.q.Ledger().Sample(t.Context(), sha(contents))
 			if err != nil {
 				t.Fatal(err)
 			}

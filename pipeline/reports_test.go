@@ -193,7 +193,7 @@ func (f *fixture) sampleOf(sum string) pipeline.Sample {
 	f.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		s, err := f.q.Sample(f.t.Context(), sum)
+		s, err := f.q.Ledger().Sample(f.t.Context(), sum)
 		if err != nil {
 			f.t.Fatal(err)
 		}
@@ -220,7 +220,7 @@ func TestReportsWaitForTheEndOfTheJob(t *testing.T) {
 	sum := sha("MZ owed")
 	f.sampleOf(sum)
 
-	_, err := f.q.ChangeSample(t.Context(), sum, func(s *pipeline.Sample) bool { return s.OweReport("web", time.Now()) })
+	_, err := f.q.Ledger().ChangeSample(t.Context(), sum, func(s *pipeline.Sample) bool { return s.OweReport("web", time.Now()) })
 	if err != nil {
 		t.Fatal(err)
 	}

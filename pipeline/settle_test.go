@@ -46,7 +46,7 @@ func TestARawJobKeepsTheTimeOfItsArrival(t *testing.T) {
 			t.Errorf("job %s was received at %s, its event says %s", id, want, got)
 		}
 	}
-	for l, err := range f.q.DeadLetters(t.Context(), queue.DeadFilter{}) {
+	for l, err := range f.q.Dead().All(t.Context(), queue.DeadFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

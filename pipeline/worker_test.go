@@ -346,7 +346,7 @@ func TestChangedVerdictsArePublished(t *testing.T) {
 	// The change is published before it is recorded. If the leader dies in between, it is published
 	// again.
 	for end := time.Now().Add(testkit.Patience); ; time.Sleep(10 * time.Millisecond) {
-		sample, err := f.q.Sample(t.Context(), sha("MZ changed"))
+		sample, err := f.q.Ledger().Sample(t.Context(), sha("MZ changed"))
 		if err == nil && wildfire.Verdict(sample.Verdict) == wildfire.Malware {
 			break
 		}

@@ -151,7 +151,7 @@ func serve(dir string, n int) (address string, stop func(), err error) {
 	cfg.Wait = 0
 	cfg.Unknown = clamd.UnknownError
 	s, err := clamd.New(cfg, clamd.Use{
-		Judge:    judge.New(judge.Config{Queue: q, Intake: q.Publisher(), Memory: pipeline.DefaultConfig().ReuseDuration}),
+		Judge:    judge.New(judge.Config{Ledger: q.Ledger(), Queue: q, Intake: q.Publisher(), Memory: pipeline.DefaultConfig().ReuseDuration}),
 		Registry: prometheus.NewRegistry(),
 		Log:      zerolog.Nop(),
 	})
@@ -178,7 +178,7 @@ func know(ctx context.Context, q *queue.Queue, n int) error {
 	for file := range n {
 		b := stream(file)
 		sum := sha256.Sum256(b[len("zINSTREAM\x00")+4 : len(b)-4])
-		_, err := q.ChangeSample(ctx, hex.EncodeToString(sum[:]), func(s *pipeline.Sample) bool {
+		_, err := q.Ledger().ChangeSample(ctx, hex.EncodeToString(sum[:]), func(s *pipeline.Sample) bool {
 			s.State = pipeline.StateVerdict
 			s.CheckedAt = time.Now()
 			s.DecidedAt = s.CheckedAt

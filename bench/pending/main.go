@@ -162,14 +162,14 @@ func wait(ctx context.Context, q *queue.Queue, i int) error {
 	}
 	m.Job.Learn(key, 10_240)
 
-	return q.Commit(ctx,
-		q.PutSample(queue.SampleEntry{Key: key, Sample: pipeline.Sample{
+	return q.Ledger().Commit(ctx,
+		q.Ledger().PutSample(queue.SampleEntry{Key: key, Sample: pipeline.Sample{
 			State:       pipeline.StatePending,
 			ChangedAt:   now,
 			Size:        10_240,
 			SubmittedAt: now,
 		}}),
-		q.PutWaiting(m, queue.Waiting{Sample: key, Basis: results.BasisUpload, Pending: now}, 0))
+		q.Ledger().PutWaiting(m, queue.Waiting{Sample: key, Basis: results.BasisUpload, Pending: now}, 0))
 }
 
 func measure(n int, nc *nats.Conn, q *queue.Queue, server, wildFire string) error {

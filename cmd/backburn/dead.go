@@ -83,7 +83,7 @@ column is the number that "show", "replay" and "drop" take.`,
 func newest(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit int) ([]queue.Letter, map[string]uint64, error) {
 	var letters []queue.Letter
 	counts := map[string]uint64{}
-	for l, err := range q.DeadLetters(ctx, filter) {
+	for l, err := range q.Dead().All(ctx, filter) {
 		if err != nil {
 			return nil, nil, err
 		}
@@ -103,7 +103,7 @@ func newest(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit 
 			continue
 		}
 
-		whole, err := q.DeadLetter(ctx, l.Seq)
+		whole, err := q.Dead().Get(ctx, l.Seq)
 		if errors.Is(err, queue.ErrNoLetter) {
 			continue // removed meanwhile
 		}

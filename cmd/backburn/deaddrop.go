@@ -38,7 +38,7 @@ events stay, and audit events say who removed which letter. On a terminal it ask
 
 			return f.each(tool, c.letters, "dropped", func(seq uint64) (string, error) {
 				if f.dryRun {
-					_, err := c.queue.DeadLetter(ctx, seq)
+					_, err := c.queue.Dead().Get(ctx, seq)
 					return "", err
 				}
 

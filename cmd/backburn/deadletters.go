@@ -124,7 +124,7 @@ func (f *deadFlags) choose(ctx context.Context, tool *cli.App, args []string) (c
 // lettersOf finds the letters that match a filter, at most limit; 0 means all.
 func lettersOf(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit int) ([]uint64, error) {
 	var seqs []uint64
-	for l, err := range q.DeadLetters(ctx, filter) {
+	for l, err := range q.Dead().All(ctx, filter) {
 		if err != nil {
 			return nil, err
 		}
@@ -149,7 +149,7 @@ func letterArgs(ctx context.Context, q *queue.Queue, args []string) ([]uint64, e
 	}
 
 	if len(wanted) > 0 {
-		for l, err := range q.DeadLetters(ctx, queue.DeadFilter{}) {
+		for l, err := range q.Dead().All(ctx, queue.DeadFilter{}) {
 			if err != nil {
 				return nil, err
 			}

@@ -50,7 +50,7 @@ exist, the letter stays, and the exit code is 3. Each letter has its audit event
 
 			return f.each(tool, c.letters, "replayed", func(seq uint64) (string, error) {
 				if f.dryRun {
-					r, err := c.queue.Replay(ctx, seq, how)
+					r, err := c.queue.Dead().Replay(ctx, seq, how)
 					return r.Job, err
 				}
 

@@ -51,7 +51,7 @@ shown as a hexadecimal dump, and only -o writes it to a file (mode 0600).`,
 				return err
 			}
 
-			l, err := q.DeadLetter(cmd.Context(), seqs[0])
+			l, err := q.Dead().Get(cmd.Context(), seqs[0])
 			if err != nil {
 				return err
 			}

@@ -66,7 +66,7 @@ func TestPlanOfManyFiles(t *testing.T) {
 		}
 
 		sum := sha256.Sum256([]byte(body))
-		known = append(known, q.PutSample(queue.SampleEntry{Key: hex.EncodeToString(sum[:]), Sample: pipeline.Sample{
+		known = append(known, q.Ledger().PutSample(queue.SampleEntry{Key: hex.EncodeToString(sum[:]), Sample: pipeline.Sample{
 			State:     pipeline.StateVerdict,
 			Verdict:   int(wildfire.Benign),
 			CheckedAt: time.Now(),
@@ -75,7 +75,7 @@ func TestPlanOfManyFiles(t *testing.T) {
 
 	for len(known) > 0 {
 		n := min(500, len(known))
-		if err := q.Commit(t.Context(), known[:n]...); err != nil {
+		if err := q.Ledger().Commit(t.Context(), known[:n]...); err != nil {
 			t.Fatal(err)
 		}
 

@@ -37,7 +37,7 @@ func (p *planRun) lookHere(ctx context.Context, cfg pipeline.Config) error {
 		}
 
 		g.Go(func() error {
-			s, err := p.service.fleet.queue.Sample(gctx, c.File.SHA256)
+			s, err := p.service.fleet.queue.Ledger().Sample(gctx, c.File.SHA256)
 			if err != nil || s.State != pipeline.StateVerdict {
 				return err
 			}

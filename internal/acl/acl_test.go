@@ -491,7 +491,7 @@ func everyRoleWorks(t *testing.T, st *site) {
 	}
 
 	n := 0
-	for l, err := range q.DeadLetters(ctx, queue.DeadFilter{}) {
+	for l, err := range q.Dead().All(ctx, queue.DeadFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

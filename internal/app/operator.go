@@ -29,7 +29,7 @@ type Operator struct {
 func (o Operator) Retry(ctx context.Context, letter uint64) (queue.Replayed, error) {
 	var done queue.Replayed
 	err := o.withLetter(ctx, results.AuditRetry, letter, func(ctx context.Context) (_ string, err error) {
-		done, err = o.Queue.Replay(ctx, letter, o.Replay)
+		done, err = o.Queue.Dead().Replay(ctx, letter, o.Replay)
 		return "submitted again as job " + done.Job, err
 	})
 
@@ -39,7 +39,7 @@ func (o Operator) Retry(ctx context.Context, letter uint64) (queue.Replayed, err
 // Drop removes a dead letter for good. See queue.Queue.Drop.
 func (o Operator) Drop(ctx context.Context, letter uint64) error {
 	return o.withLetter(ctx, results.AuditDrop, letter, func(ctx context.Context) (string, error) {
-		return "removed", o.Queue.Drop(ctx, letter)
+		return "removed", o.Queue.Dead().Drop(ctx, letter)
 	})
 }
 

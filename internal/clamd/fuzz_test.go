@@ -59,7 +59,7 @@ func FuzzSession(f *testing.F) {
 	cfg.MaxStream = 1000
 	cfg.Roots = []string{"/root-that-is-not-there"}
 	s, err := New(cfg, Use{
-		Judge:    judge.New(judge.Config{Queue: nobody{}, Intake: nobody{}, Memory: pipeline.DefaultConfig().ReuseDuration}),
+		Judge:    judge.New(judge.Config{Ledger: nobody{}, Queue: nobody{}, Intake: nobody{}, Memory: pipeline.DefaultConfig().ReuseDuration}),
 		Registry: prometheus.NewRegistry(),
 		Log:      zerolog.Nop(),
 	})

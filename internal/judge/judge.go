@@ -21,9 +21,13 @@ import (
 	"backburn/wildfire"
 )
 
-// Queue is the part of the pipeline that a Judge needs.
-type Queue interface {
+// Ledger finds what is known of contents; queue.Ledger implements it.
+type Ledger interface {
 	Sample(ctx context.Context, key string) (queue.SampleEntry, error)
+}
+
+// Queue waits for final events; queue.Queue implements it.
+type Queue interface {
 	Await(ctx context.Context, ref pipeline.Ref) (results.Event, error)
 }
 
@@ -34,6 +38,7 @@ type Intake interface {
 
 // Config has the dependencies of a Judge. Every field is required.
 type Config struct {
+	Ledger Ledger
 	Queue  Queue
 	Intake Intake
 
@@ -99,7 +104,7 @@ func (j *Judge) Known(ctx context.Context, sha256 string) (Outcome, bool, error)
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	s, err := j.cfg.Queue.Sample(ctx, sha256)
+	s, err := j.cfg.Ledger.Sample(ctx, sha256)
 	if err != nil {
 		return Outcome{}, false, fmt.Errorf("look for a verdict: %w", err)
 	}

@@ -255,7 +255,7 @@ func TestUsersAct(t *testing.T) {
 	// The list does not move while the user is at a file.
 	until(t, ctx, `(document.activeElement.blur(), document.querySelectorAll("#events li[data-level=warn]").length === 2)`)
 	eventually(t, n, "one letter replaces the other", func(st app.Status) bool { return st.Dead["unsupported_type"] == 1 })
-	for letter, err := range n.Queue().DeadLetters(t.Context(), queue.DeadFilter{}) {
+	for letter, err := range n.Queue().Dead().All(t.Context(), queue.DeadFilter{}) {
 		check(t, err)
 		if !strings.HasSuffix(letter.Job.ID, "~1") {
 			t.Errorf("the letter of %s still exists", letter.Job.ID)

@@ -299,7 +299,7 @@ func (p *Poller) linkText(ctx context.Context, c *call) error {
 	}
 	p.mu.Unlock()
 
-	m, _, err := p.Queue.ReadWaiting(ctx, job.name)
+	m, _, err := p.Queue.Ledger().ReadWaiting(ctx, job.name)
 	if err != nil || m == nil {
 		return err
 	}
@@ -358,9 +358,9 @@ func (p *Poller) reply(records map[string]wildfire.VerdictRecord) {
 // handleAnswer handles WildFire's answer about a sample that jobs wait for.
 func (p *Poller) handleAnswer(ctx context.Context, e *waiting, r wildfire.VerdictRecord, ok bool) nextCheck {
 	learned := answered(r, ok)
-	read := p.Queue.Sample
+	read := p.Queue.Ledger().Sample
 	if learned.Known && learned.Verdict.Final() {
-		read = p.Queue.PendingSample // a verdict replaces the record
+		read = p.Queue.Ledger().PendingSample // a verdict replaces the record
 	}
 	s, err := read(ctx, e.key())
 	if err != nil {
@@ -379,13 +379,13 @@ func (p *Poller) handleAnswer(ctx context.Context, e *waiting, r wildfire.Verdic
 	}
 
 	s.Sample = next
-	change := p.Queue.PutSample(s)
+	change := p.Queue.Ledger().PutSample(s)
 	if next.Final() {
 		o := p.finishJobs(ctx, e, s, change)
 		p.scheduleRecheck(s)
 		return o
 	}
-	if err := p.Queue.Commit(ctx, change); err != nil {
+	if err := p.Queue.Ledger().Commit(ctx, change); err != nil {
 		return p.retryLater(ctx, e, err, "answer cannot be recorded")
 	}
 	s.Revision = change.Revision

@@ -26,7 +26,7 @@ func (p *Poller) updateRechecks(key string, s pipeline.Sample) {
 // handleRecheck handles the answer to a recheck of a verdict or of a sample that the policy
 // withholds.
 func (p *Poller) handleRecheck(ctx context.Context, key string, r wildfire.VerdictRecord) error {
-	s, err := p.Queue.Sample(ctx, key)
+	s, err := p.Queue.Ledger().Sample(ctx, key)
 	switch {
 	case err != nil:
 		return err
@@ -56,7 +56,7 @@ func (p *Poller) publishChangedVerdict(ctx context.Context, s queue.SampleEntry,
 		return err
 	}
 
-	_, err = p.Queue.ChangeSample(ctx, s.Key, func(s *pipeline.Sample) bool {
+	_, err = p.Queue.Ledger().ChangeSample(ctx, s.Key, func(s *pipeline.Sample) bool {
 		if s.State != pipeline.StateVerdict || s.Verdict == int(r.Verdict) {
 			return false
 		}
@@ -72,7 +72,7 @@ func (p *Poller) publishChangedVerdict(ctx context.Context, s queue.SampleEntry,
 // handleWithheldRecheck records WildFire's answer about a withheld sample. If there is no verdict,
 // it is asked again for as long as the jobs that ended as withheld can still be found.
 func (p *Poller) handleWithheldRecheck(ctx context.Context, key string, r wildfire.VerdictRecord) error {
-	_, err := p.Queue.ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
+	_, err := p.Queue.Ledger().ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
 		if s.State != pipeline.StateNone || s.WithheldAt.IsZero() {
 			return false
 		}
@@ -97,7 +97,7 @@ func (p *Poller) publishWithheld(ctx context.Context, key string, s pipeline.Sam
 		at:        s.DecidedAt.UTC().Truncate(time.Second),
 	})
 	if err == nil {
-		_, err = p.Queue.ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
+		_, err = p.Queue.Ledger().ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
 			told := s.State == pipeline.StateVerdict && !s.WithheldAt.IsZero()
 			s.WithheldAt = time.Time{}
 			return told

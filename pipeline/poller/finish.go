@@ -128,7 +128,7 @@ func (p *Poller) reschedule(e *waiting, o nextCheck) {
 
 // check reads a sample's record and acts on it.
 func (p *Poller) check(ctx context.Context, e *waiting) nextCheck {
-	s, err := p.Queue.Sample(ctx, e.key())
+	s, err := p.Queue.Ledger().Sample(ctx, e.key())
 	if err != nil {
 		return p.retryLater(ctx, e, err, "sample cannot be read")
 	}
@@ -206,8 +206,8 @@ func (p *Poller) applyStep(ctx context.Context, e *waiting, s queue.SampleEntry,
 
 	case pipeline.StepReconsider:
 		s.Sample = next
-		c := p.Queue.PutSample(s)
-		if err := p.Queue.Commit(ctx, c); err != nil {
+		c := p.Queue.Ledger().PutSample(s)
+		if err := p.Queue.Ledger().Commit(ctx, c); err != nil {
 			return p.retryLater(ctx, e, err, "sample cannot be released")
 		}
 		s.Revision = c.Revision
@@ -244,7 +244,7 @@ func (p *Poller) timeOut(ctx context.Context, e *waiting, s queue.SampleEntry, f
 	}
 
 	s.Sample = freed
-	if err := p.Queue.Commit(ctx, p.Queue.PutSample(s)); err != nil && !errors.Is(err, pipeline.ErrConflict) {
+	if err := p.Queue.Ledger().Commit(ctx, p.Queue.Ledger().PutSample(s)); err != nil && !errors.Is(err, pipeline.ErrConflict) {
 		p.Log.Warn().Err(err).Str("sha256", e.key()).Msg("sample cannot be freed")
 	}
 
@@ -278,13 +278,13 @@ func (p *Poller) finishJobs(ctx context.Context, e *waiting, s queue.SampleEntry
 
 // finishJob ends one waiting job.
 func (p *Poller) finishJob(ctx context.Context, e *waiting, job waitingJob, s queue.SampleEntry, with []*queue.Change) error {
-	m, revision, err := p.Queue.WaitingAt(ctx, job.name, job.seq)
+	m, revision, err := p.Queue.Ledger().WaitingAt(ctx, job.name, job.seq)
 	if err != nil {
 		return err
 	}
 	if m == nil {
 		p.forget(e, job)
-		return p.Queue.Commit(ctx, with...)
+		return p.Queue.Ledger().Commit(ctx, with...)
 	}
 
 	now := p.Now()
@@ -297,7 +297,7 @@ func (p *Poller) finishJob(ctx context.Context, e *waiting, job waitingJob, s qu
 	case pipeline.StepFail:
 		ev = pipeline.FailedEvent(m.Job, step.Cause, step.Attempts, now)
 	default:
-		if err := p.Queue.Commit(ctx, with...); err != nil {
+		if err := p.Queue.Ledger().Commit(ctx, with...); err != nil {
 			return err
 		}
 		return p.Queue.Requeue(ctx, m)
@@ -359,7 +359,7 @@ func (p *Poller) requeueOne(ctx context.Context, e *waiting) nextCheck {
 		return nextCheck{due: now.Add(p.requeueIn()), queued: true}
 	}
 
-	m, _, err := p.Queue.ReadWaiting(ctx, job.name)
+	m, _, err := p.Queue.Ledger().ReadWaiting(ctx, job.name)
 	switch {
 	case err != nil:
 		return p.retryLater(ctx, e, err, "waiting job cannot be read")
@@ -424,7 +424,7 @@ func (c *clock) jumped() time.Duration {
 // republish publishes the event of a job that another leader ended but may not have published.
 func (p *Poller) republish(ctx context.Context, name string, published func()) {
 	for ctx.Err() == nil {
-		entry, done, err := p.Queue.ReadDone(ctx, name)
+		entry, done, err := p.Queue.Ledger().ReadDone(ctx, name)
 		if err == nil && done && !p.published.tooOld(entry.Event, p.Now()) {
 			err = p.Queue.Republish(ctx, nil, entry.Event)
 		}

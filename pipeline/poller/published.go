@@ -37,7 +37,7 @@ const (
 
 // load reads the mark of the previous leader. Without a mark no leader has ended a job yet.
 func (m *mark) load(ctx context.Context, q *queue.Queue) error {
-	ledger, err := q.LedgerState(ctx)
+	ledger, err := q.Ledger().State(ctx)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (m *mark) ledgerReplaced(ctx context.Context, q *queue.Queue) (bool, error)
 	seen := m.seen // before the request, because it grows
 	m.mu.Unlock()
 
-	ledger, err := q.LedgerState(ctx)
+	ledger, err := q.Ledger().State(ctx)
 	if err != nil {
 		return false, err
 	}

@@ -143,7 +143,7 @@ func (p *Poller) noteReport(r queue.SampleRecord, s pipeline.Sample) {
 
 // report handles one due report, and then schedules it again or forgets it.
 func (p *Poller) report(ctx context.Context, key string) error {
-	s, err := p.Queue.Sample(ctx, key)
+	s, err := p.Queue.Ledger().Sample(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -367,7 +367,7 @@ func (p *Poller) publishReport(ctx context.Context, s queue.SampleEntry, report 
 		}
 	}
 
-	_, err = p.Queue.ChangeSample(ctx, s.Key, func(sample *pipeline.Sample) bool {
+	_, err = p.Queue.Ledger().ChangeSample(ctx, s.Key, func(sample *pipeline.Sample) bool {
 		if sample.State != pipeline.StateVerdict || sample.Report != nil {
 			return false
 		}
@@ -426,7 +426,7 @@ func (p *Poller) finals(ctx context.Context, s queue.SampleEntry, before time.Du
 // publishOwed publishes an available report for the sources whose first job with the contents ended
 // later.
 func (p *Poller) publishOwed(ctx context.Context, key string) error {
-	s, err := p.Queue.Sample(ctx, key)
+	s, err := p.Queue.Ledger().Sample(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -454,7 +454,7 @@ func (p *Poller) publishOwed(ctx context.Context, key string) error {
 	}
 
 	if len(told) > 0 {
-		_, err := p.Queue.ChangeSample(ctx, key, func(sample *pipeline.Sample) bool {
+		_, err := p.Queue.Ledger().ChangeSample(ctx, key, func(sample *pipeline.Sample) bool {
 			if sample.Report == nil {
 				return false
 			}

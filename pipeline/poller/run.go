@@ -102,7 +102,7 @@ func (p *Poller) subscribe(ctx context.Context, read func()) (stop func(), err e
 		stops = append(stops, func() { _ = sub.Unsubscribe() })
 	}
 
-	s, err := p.Queue.FollowJobs(ctx, func(r queue.JobRecord) { p.jobWritten(ctx, r) }, read)
+	s, err := p.Queue.Ledger().FollowJobs(ctx, func(r queue.JobRecord) { p.jobWritten(ctx, r) }, read)
 	if err != nil {
 		return stop, err
 	}
@@ -141,7 +141,7 @@ func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) er
 
 	for read := uint64(0); ; {
 		var err error
-		read, err = p.Queue.ReadSamples(ctx, read, since, func(r queue.SampleRecord) { p.sampleWritten(ctx, r) })
+		read, err = p.Queue.Ledger().ReadSamples(ctx, read, since, func(r queue.SampleRecord) { p.sampleWritten(ctx, r) })
 		if err != nil && ctx.Err() == nil {
 			p.Log.Debug().Err(err).Msg("cannot read samples; retrying")
 		}
@@ -169,7 +169,7 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 			return errors.New("this worker's membership is in doubt")
 		}
 
-		trimmed, err := p.Queue.TrimDead(ctx)
+		trimmed, err := p.Queue.Dead().Trim(ctx)
 		for _, source := range trimmed {
 			p.Log.Warn().Str("source", source).Msg("dead letters were nearly full; the oldest beyond this source's share were removed")
 		}

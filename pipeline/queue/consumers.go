@@ -23,22 +23,22 @@ const (
 )
 
 // subjects returns the subjects of the lane's jobs.
-func (q *Queue) subjects(l Lane) []string {
-	return []string{q.JobSubject(l.Priority, l.Source), q.RequeueSubject(l.Priority, l.Source)}
+func (ls *Lanes) subjects(l Lane) []string {
+	return []string{ls.q.JobSubject(l.Priority, l.Source), ls.q.RequeueSubject(l.Priority, l.Source)}
 }
 
 // lanes lists the lanes that have jobs now.
-func (q *Queue) lanes(ctx context.Context) ([]Lane, error) {
-	info, err := q.jobs.Info(ctx, jetstream.WithSubjectFilter(q.prefix+".>"))
+func (ls *Lanes) withJobs(ctx context.Context) ([]Lane, error) {
+	info, err := ls.q.jobs.Info(ctx, jetstream.WithSubjectFilter(ls.q.prefix+".>"))
 	if err != nil {
-		q.recreateStreams(ctx, err)
-		return nil, fmt.Errorf("stream %s: %w", q.JobsStream(), err)
+		ls.q.recreateStreams(ctx, err)
+		return nil, fmt.Errorf("stream %s: %w", ls.q.JobsStream(), err)
 	}
 
 	var lanes []Lane
 	seen := map[Lane]bool{}
 	for subject := range info.State.Subjects {
-		t := strings.Split(strings.TrimPrefix(subject, q.prefix+"."), ".")
+		t := strings.Split(strings.TrimPrefix(subject, ls.q.prefix+"."), ".")
 		if len(t) != 3 {
 			continue
 		}
@@ -56,43 +56,43 @@ func (q *Queue) lanes(ctx context.Context) ([]Lane, error) {
 // Feeds returns the feeds of the lanes that have jobs now, and creates missing ones. A consumer has
 // no delivery limit and no back-off list: attempts are counted in the sample's record. If some
 // lanes have no feed, Feeds returns the others with an error.
-func (q *Queue) Feeds(ctx context.Context) ([]Feed, error) {
-	lanes, err := q.lanes(ctx)
+func (ls *Lanes) Feeds(ctx context.Context) ([]Feed, error) {
+	lanes, err := ls.withJobs(ctx)
 	if err != nil {
 		return nil, err
 	}
 
-	q.feedsMu.Lock()
-	defer q.feedsMu.Unlock()
+	ls.q.feedsMu.Lock()
+	defer ls.q.feedsMu.Unlock()
 
-	q.lostFeeds.Range(func(name, _ any) bool {
-		delete(q.feeds, name.(string))
-		q.lostFeeds.Delete(name)
+	ls.q.lostFeeds.Range(func(name, _ any) bool {
+		delete(ls.q.feeds, name.(string))
+		ls.q.lostFeeds.Delete(name)
 		return true
 	})
 
 	feeds := map[string]Feed{}
 	var fresh []Lane
 	for _, l := range lanes {
-		if f, known := q.feeds[l.own().Name]; known {
+		if f, known := ls.q.feeds[l.own().Name]; known {
 			feeds[f.Name] = f
 		} else {
 			fresh = append(fresh, l)
 		}
 	}
 	if len(fresh) > 0 {
-		err = q.feed(ctx, fresh, feeds)
+		err = ls.feed(ctx, fresh, feeds)
 	}
 
 	return slices.Collect(maps.Values(feeds)), err
 }
 
 // ForgetFeed forgets a feed whose consumer does not answer, so that it is created again.
-func (q *Queue) ForgetFeed(f Feed) { q.lostFeeds.Store(f.Name, true) }
+func (ls *Lanes) Forget(f Feed) { ls.q.lostFeeds.Store(f.Name, true) }
 
 // feed finds or creates the feeds of lanes.
-func (q *Queue) feed(ctx context.Context, lanes []Lane, feeds map[string]Feed) error {
-	names, err := q.consumers(ctx)
+func (ls *Lanes) feed(ctx context.Context, lanes []Lane, feeds map[string]Feed) error {
+	names, err := ls.consumers(ctx)
 	if err != nil {
 		return err
 	}
@@ -104,22 +104,22 @@ func (q *Queue) feed(ctx context.Context, lanes []Lane, feeds map[string]Feed) e
 		switch {
 		case l.Source == "*" || l.Source == ">": // its consumer would get the jobs of all sources
 			faults = append(faults, fmt.Errorf("jobs were published on %s, which is a wildcard and not a valid subject: purge it",
-				q.JobSubject(l.Priority, l.Source)))
+				ls.q.JobSubject(l.Priority, l.Source)))
 		case names[own.Name] || countConsumers(names, l.Priority) < ownConsumers:
 			names[own.Name] = true
-			if own.Consumer, err = q.makeConsumer(ctx, own.Name, q.subjects(l)); err != nil {
+			if own.Consumer, err = ls.makeConsumer(ctx, own.Name, ls.subjects(l)); err != nil {
 				faults = append(faults, err)
 				continue
 			}
-			q.feeds[own.Name] = own
+			ls.q.feeds[own.Name] = own
 			feeds[own.Name] = own
 		default:
-			joining[l.shared()] = append(joining[l.shared()], q.subjects(l)...)
+			joining[l.shared()] = append(joining[l.shared()], ls.subjects(l)...)
 		}
 	}
 
 	for f, subjects := range joining {
-		if f.Consumer, err = q.addSubjects(ctx, f.Name, subjects); err != nil {
+		if f.Consumer, err = ls.addSubjects(ctx, f.Name, subjects); err != nil {
 			faults = append(faults, err)
 			continue
 		}
@@ -142,14 +142,14 @@ func countConsumers(names map[string]bool, p pipeline.Priority) int {
 }
 
 // consumers lists the names of the consumers of JOBS.
-func (q *Queue) consumers(ctx context.Context) (map[string]bool, error) {
+func (ls *Lanes) consumers(ctx context.Context) (map[string]bool, error) {
 	names := map[string]bool{}
-	list := q.jobs.ConsumerNames(ctx)
+	list := ls.q.jobs.ConsumerNames(ctx)
 	for name := range list.Name() {
 		names[name] = true
 	}
 	if err := list.Err(); err != nil {
-		return nil, fmt.Errorf("consumers of %s: %w", q.JobsStream(), err)
+		return nil, fmt.Errorf("consumers of %s: %w", ls.q.JobsStream(), err)
 	}
 
 	return names, nil
@@ -157,8 +157,8 @@ func (q *Queue) consumers(ctx context.Context) (map[string]bool, error) {
 
 // addSubjects adds subjects to those of a shared consumer. If two workers do that at the same
 // moment, one change is lost, and that worker joins again at its next look for lanes.
-func (q *Queue) addSubjects(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
-	c, err := q.jobs.Consumer(ctx, name)
+func (ls *Lanes) addSubjects(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
+	c, err := ls.q.jobs.Consumer(ctx, name)
 	if err == nil {
 		have := c.CachedInfo().Config.FilterSubjects
 		missing := slices.DeleteFunc(slices.Clone(subjects), func(s string) bool { return slices.Contains(have, s) })
@@ -168,16 +168,16 @@ func (q *Queue) addSubjects(ctx context.Context, name string, subjects []string)
 		subjects = append(missing, have...)
 	}
 
-	return q.makeConsumer(ctx, name, subjects)
+	return ls.makeConsumer(ctx, name, subjects)
 }
 
-func (q *Queue) makeConsumer(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
-	c, err := q.jobs.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+func (ls *Lanes) makeConsumer(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
+	c, err := ls.q.jobs.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 		Durable:           name,
 		Description:       "jobs of a lane",
 		FilterSubjects:    subjects,
 		AckPolicy:         jetstream.AckExplicitPolicy,
-		AckWait:           q.topology.Lease,
+		AckWait:           ls.q.topology.Lease,
 		MaxDeliver:        -1,
 		MaxAckPending:     laneMaxAckPending,
 		InactiveThreshold: consumerMemory,

@@ -49,6 +49,13 @@ func (l Letter) MarshalJSON() ([]byte, error) {
 	}{plain(l), l.Job.ID, l.Job.Source, l.Job.Priority, &l.Job})
 }
 
+// DeadLetters reads, writes and removes dead letters, and submits their jobs again. It is safe for
+// concurrent use.
+type DeadLetters struct{ q *Queue }
+
+// Dead returns the queue's dead letters.
+func (q *Queue) Dead() *DeadLetters { return &DeadLetters{q} }
+
 // DeadFilter selects dead letters. The zero value selects all.
 type DeadFilter struct {
 	Reason results.Reason
@@ -62,14 +69,14 @@ var ErrNoLetter = errors.New("no such dead letter")
 // DeadLetters reads the dead letters that match a filter, the oldest first, without their bodies,
 // because a body may be as large as a file. The fields of a JSON job are therefore missing;
 // DeadLetter returns them. Letters that arrive meanwhile are left out.
-func (q *Queue) DeadLetters(ctx context.Context, f DeadFilter) iter.Seq2[Letter, error] {
+func (d *DeadLetters) All(ctx context.Context, f DeadFilter) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
-		cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{q.deadFilter(f)}, HeadersOnly: true}
+		cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{d.filter(f)}, HeadersOnly: true}
 		if !f.Since.IsZero() {
 			cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &f.Since
 		}
-		err := readAll(ctx, q.dead, cfg, readBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-			return yield(q.decodeLetter(m.Subject(), m.Headers(), nil, meta.Sequence.Stream, meta.Timestamp), nil)
+		err := readAll(ctx, d.q.dead, cfg, readBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+			return yield(d.decode(m.Subject(), m.Headers(), nil, meta.Sequence.Stream, meta.Timestamp), nil)
 		})
 		if err != nil {
 			yield(Letter{}, fmt.Errorf("read dead letters: %w", err))
@@ -77,19 +84,19 @@ func (q *Queue) DeadLetters(ctx context.Context, f DeadFilter) iter.Seq2[Letter,
 	}
 }
 
-func (q *Queue) deadFilter(f DeadFilter) string {
+func (d *DeadLetters) filter(f DeadFilter) string {
 	or := func(s string) string {
 		if s == "" {
 			return "*"
 		}
 		return s
 	}
-	return q.DeadSubject(or(string(f.Reason)), or(f.Source))
+	return d.q.DeadSubject(or(string(f.Reason)), or(f.Source))
 }
 
 // DeadLetter reads one letter with its body. It returns ErrNoLetter if it does not exist.
-func (q *Queue) DeadLetter(ctx context.Context, seq uint64) (Letter, error) {
-	m, err := q.dead.GetMsg(ctx, seq)
+func (d *DeadLetters) Get(ctx context.Context, seq uint64) (Letter, error) {
+	m, err := d.q.dead.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return Letter{}, fmt.Errorf("%w: %d", ErrNoLetter, seq)
 	}
@@ -99,12 +106,12 @@ func (q *Queue) DeadLetter(ctx context.Context, seq uint64) (Letter, error) {
 	if m.Data == nil {
 		m.Data = []byte{}
 	}
-	return q.decodeLetter(m.Subject, m.Header, m.Data, m.Sequence, m.Time), nil
+	return d.decode(m.Subject, m.Header, m.Data, m.Sequence, m.Time), nil
 }
 
 // decodeLetter decodes a message of DEAD. If only headers were read, the job has only the fields in
 // them.
-func (q *Queue) decodeLetter(subject string, h nats.Header, body []byte, seq uint64, at time.Time) Letter {
+func (d *DeadLetters) decode(subject string, h nats.Header, body []byte, seq uint64, at time.Time) Letter {
 	l := Letter{
 		Seq:    seq,
 		Time:   at.UTC(),
@@ -132,7 +139,7 @@ func (q *Queue) decodeLetter(subject string, h nats.Header, body []byte, seq uin
 
 	m, err := decodeRecord(h, body)
 	if old := h.Get(headerOldSubject); err != nil && old != "" {
-		m, err = q.openOld(old, h, body, seq, at)
+		m, err = d.q.openOld(old, h, body, seq, at)
 	}
 	if err != nil {
 		l.Body = body
@@ -147,7 +154,7 @@ func (q *Queue) decodeLetter(subject string, h nats.Header, body []byte, seq uin
 		l.Subject = m.Original.Subject
 		l.Raw = !isJSON(m.Original.Header)
 	} else {
-		l.Subject = q.JobSubject(m.Job.Priority, m.Job.Source)
+		l.Subject = d.q.JobSubject(m.Job.Priority, m.Job.Source)
 	}
 
 	return l
@@ -155,16 +162,16 @@ func (q *Queue) decodeLetter(subject string, h nats.Header, body []byte, seq uin
 
 // Drop removes a letter for good, with its contents in the object bucket. It returns ErrNoLetter if
 // it does not exist.
-func (q *Queue) Drop(ctx context.Context, seq uint64) error {
-	l, err := q.DeadLetter(ctx, seq)
+func (d *DeadLetters) Drop(ctx context.Context, seq uint64) error {
+	l, err := d.Get(ctx, seq)
 	if err != nil {
 		return err
 	}
-	if err := q.removeLetter(ctx, seq); err != nil {
+	if err := d.remove(ctx, seq); err != nil {
 		return err
 	}
 	if c := l.Job.Content; c != nil && c.Object != "" {
-		return q.Objects().Delete(ctx, c.Object)
+		return d.q.Objects().Delete(ctx, c.Object)
 	}
 	return nil
 }
@@ -197,8 +204,8 @@ type Replayed struct {
 // any point, because the new job's ID is derived from the old one (see NextID); the old ID already
 // has its final event. It returns ErrNoLetter, ErrContentsGone or pipeline.ErrFull, and then keeps
 // an existing letter.
-func (q *Queue) Replay(ctx context.Context, seq uint64, r Replay) (Replayed, error) {
-	l, err := q.DeadLetter(ctx, seq)
+func (d *DeadLetters) Replay(ctx context.Context, seq uint64, r Replay) (Replayed, error) {
+	l, err := d.Get(ctx, seq)
 	if err != nil {
 		return Replayed{}, err
 	}
@@ -210,13 +217,13 @@ func (q *Queue) Replay(ctx context.Context, seq uint64, r Replay) (Replayed, err
 	m := *l.Message
 	m.Job.ID = done.Job
 	m.Basis = ""
-	if err := q.checkContents(ctx, l, r); errors.Is(err, ErrContentsGone) && r.Find != nil {
+	if err := d.checkContents(ctx, l, r); errors.Is(err, ErrContentsGone) && r.Find != nil {
 		open, size, ok := r.Find(l)
 		if !ok {
 			return done, err
 		}
 		if done.Found = true; !r.DryRun {
-			if err := q.storeFound(ctx, &m, size, open); err != nil {
+			if err := d.storeFound(ctx, &m, size, open); err != nil {
 				return done, err
 			}
 		}
@@ -227,14 +234,14 @@ func (q *Queue) Replay(ctx context.Context, seq uint64, r Replay) (Replayed, err
 		return done, nil
 	}
 
-	if err := q.clearRefusal(ctx, l.Job); err != nil {
+	if err := d.clearRefusal(ctx, l.Job); err != nil {
 		return done, err
 	}
-	if err := q.Requeue(ctx, &m); err != nil {
+	if err := d.q.Requeue(ctx, &m); err != nil {
 		return done, fmt.Errorf("replay dead letter %d: %w", seq, err)
 	}
 
-	return done, q.removeLetter(ctx, seq)
+	return done, d.remove(ctx, seq)
 }
 
 // NextID returns the ID for a replay of a job: <id>~1, then <id>~2, and so on.
@@ -257,13 +264,13 @@ func FirstID(id string) string {
 }
 
 // checkContents reports whether the contents of a letter are where the letter says.
-func (q *Queue) checkContents(ctx context.Context, l Letter, r Replay) error {
+func (d *DeadLetters) checkContents(ctx context.Context, l Letter, r Replay) error {
 	c := l.Job.Content
 	switch {
 	case l.Raw || l.Job.Kind == pipeline.KindURL || c == nil:
 		return nil
 	case c.Object != "":
-		_, err := q.Objects().Find(ctx, c.Object)
+		_, err := d.q.Objects().Find(ctx, c.Object)
 		if errors.Is(err, pipeline.ErrContentMissing) {
 			return fmt.Errorf("dead letter %d: %w: object %q", l.Seq, ErrContentsGone, c.Object)
 		}
@@ -287,9 +294,9 @@ func (q *Queue) checkContents(ctx context.Context, l Letter, r Replay) error {
 }
 
 // storeFound stores contents that Find returned as an object, and points the job to it.
-func (q *Queue) storeFound(ctx context.Context, m *Message, size int64, open func() (io.ReadCloser, error)) error {
+func (d *DeadLetters) storeFound(ctx context.Context, m *Message, size int64, open func() (io.ReadCloser, error)) error {
 	name := objectName(m.Job.Ref())
-	if err := q.Objects().Put(ctx, name, size, open); err != nil {
+	if err := d.q.Objects().Put(ctx, name, size, open); err != nil {
 		return fmt.Errorf("replay job %s: %w", m.Job.Ref(), err)
 	}
 	m.Job.Content = &pipeline.Content{Object: name}
@@ -299,13 +306,13 @@ func (q *Queue) storeFound(ctx context.Context, m *Message, size int64, open fun
 }
 
 // clearRefusal removes WildFire's recorded refusal of a job's contents, so that it is asked again.
-func (q *Queue) clearRefusal(ctx context.Context, j pipeline.Job) error {
+func (d *DeadLetters) clearRefusal(ctx context.Context, j pipeline.Job) error {
 	key := pipeline.SampleKey(j)
 	if key == "" {
 		return nil // no worker has ever read it
 	}
 
-	_, err := q.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return s.ClearRefusal(time.Now().UTC()) })
+	_, err := d.q.Ledger().ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return s.ClearRefusal(time.Now().UTC()) })
 
 	return err
 }

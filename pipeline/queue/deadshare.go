@@ -27,25 +27,25 @@ const (
 const msgSizeHeader = "Nats-Msg-Size"
 
 // deadWritten records that a dead letter was written, and makes room when it is time.
-func (q *Queue) deadWritten(ctx context.Context, size int) {
-	limit := cmp.Or(q.topology.DeadMaxBytes, DefaultDeadMaxBytes)
-	if q.deadBytes.Add(int64(size)) < limit/deadCheckPart {
+func (d *DeadLetters) written(ctx context.Context, size int) {
+	limit := cmp.Or(d.q.topology.DeadMaxBytes, DefaultDeadMaxBytes)
+	if d.q.deadBytes.Add(int64(size)) < limit/deadCheckPart {
 		return
 	}
-	if !q.trimming.TryLock() {
+	if !d.q.trimming.TryLock() {
 		return // another goroutine is doing it
 	}
-	defer q.trimming.Unlock()
-	q.deadBytes.Store(0)
-	_, _ = q.TrimDead(ctx) // the letter is kept; the leader tries again and logs the error
+	defer d.q.trimming.Unlock()
+	d.q.deadBytes.Store(0)
+	_, _ = d.Trim(ctx) // the letter is kept; the leader tries again and logs the error
 }
 
 // TrimDead removes the oldest dead letters of sources with more than their share if the stream is
 // nearly full. It returns those sources.
-func (q *Queue) TrimDead(ctx context.Context) ([]string, error) {
-	s, err := q.js.Stream(ctx, q.DeadStream())
+func (d *DeadLetters) Trim(ctx context.Context) ([]string, error) {
+	s, err := d.q.js.Stream(ctx, d.q.DeadStream())
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", q.DeadStream(), err)
+		return nil, fmt.Errorf("stream %s: %w", d.q.DeadStream(), err)
 	}
 	limit := s.CachedInfo().Config.MaxBytes
 	if used := s.CachedInfo().State.Bytes; limit <= 0 || float64(used) < deadTrimAbove*float64(limit) {
@@ -84,7 +84,7 @@ func (q *Queue) TrimDead(ctx context.Context) ([]string, error) {
 			if over <= 0 {
 				break
 			}
-			if err := q.removeLetter(ctx, l.seq); err != nil {
+			if err := d.remove(ctx, l.seq); err != nil {
 				return trimmed, err
 			}
 			over -= l.size
@@ -95,6 +95,6 @@ func (q *Queue) TrimDead(ctx context.Context) ([]string, error) {
 	return trimmed, nil
 }
 
-func (q *Queue) removeLetter(ctx context.Context, seq uint64) error {
-	return jets.Delete(ctx, q.js, q.DeadStream(), seq)
+func (d *DeadLetters) remove(ctx context.Context, seq uint64) error {
+	return jets.Delete(ctx, d.q.js, d.q.DeadStream(), seq)
 }

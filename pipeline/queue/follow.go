@@ -52,9 +52,9 @@ func (n Names) jobRecord(subject string, h nats.Header, seq uint64, at time.Time
 // written, and then for each new one, until stop is called. It calls read whenever handle has seen
 // all existing records. Both are called by one goroutine at a time; neither runs after stop
 // returns.
-func (q *Queue) FollowJobs(ctx context.Context, handle func(JobRecord), read func()) (stop func(), err error) {
-	c, err := q.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{q.AnyLedgerJob()},
+func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobRecord), read func()) (stop func(), err error) {
+	c, err := l.q.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{l.q.AnyLedgerJob()},
 		HeadersOnly:    true,
 	})
 	if err != nil {
@@ -70,7 +70,7 @@ func (q *Queue) FollowJobs(ctx context.Context, handle func(JobRecord), read fun
 		if err != nil {
 			return
 		}
-		handle(q.jobRecord(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
+		handle(l.q.jobRecord(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
 		if meta.NumPending == 0 {
 			read()
 		}
@@ -112,45 +112,45 @@ func (f *callbackGate) end() {
 }
 
 // readJobs visits the jobs that are in the ledger now, until visit returns false.
-func (q *Queue) readJobs(ctx context.Context, visit func(JobRecord) bool) error {
-	return readAll(ctx, q.ledger, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{q.AnyLedgerJob()},
+func (l *Ledger) readJobs(ctx context.Context, visit func(JobRecord) bool) error {
+	return readAll(ctx, l.q.ledger, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{l.q.AnyLedgerJob()},
 		HeadersOnly:    true,
 	}, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-		return visit(q.jobRecord(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
+		return visit(l.q.jobRecord(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
 	})
 }
 
 // ReadWaiting reads a waiting job by the name of its record. It returns nil if the job no longer
 // waits.
-func (q *Queue) ReadWaiting(ctx context.Context, name string) (*Message, uint64, error) {
-	msgs, err := q.reads.last(ctx, q.ledgerJob(name))
+func (l *Ledger) ReadWaiting(ctx context.Context, name string) (*Message, uint64, error) {
+	msgs, err := l.q.reads.last(ctx, l.q.ledgerJob(name))
 	if err != nil || msgs[0] == nil {
 		return nil, 0, err
 	}
-	entry := q.jobEntry(msgs[0])
+	entry := l.jobEntry(msgs[0])
 
 	return entry.Message, entry.Revision, nil
 }
 
 // WaitingAt returns a waiting job of a revision if this process wrote it, or reads it like
 // ReadWaiting. The caller must not change the message.
-func (q *Queue) WaitingAt(ctx context.Context, name string, revision uint64) (*Message, uint64, error) {
-	if r, ok := q.waitingJobs.get(q.ledgerJob(name)); ok && r.revision == revision {
+func (l *Ledger) WaitingAt(ctx context.Context, name string, revision uint64) (*Message, uint64, error) {
+	if r, ok := l.q.waitingJobs.get(l.q.ledgerJob(name)); ok && r.revision == revision {
 		return r.value, r.revision, nil
 	}
 
-	return q.ReadWaiting(ctx, name)
+	return l.ReadWaiting(ctx, name)
 }
 
 // ReadDone reads the final event of a job by the name of its record. It returns false if there is
 // none.
-func (q *Queue) ReadDone(ctx context.Context, name string) (JobEntry, bool, error) {
-	msgs, err := q.reads.last(ctx, q.ledgerJob(name))
+func (l *Ledger) ReadDone(ctx context.Context, name string) (JobEntry, bool, error) {
+	msgs, err := l.q.reads.last(ctx, l.q.ledgerJob(name))
 	if err != nil || msgs[0] == nil {
 		return JobEntry{}, false, err
 	}
-	entry := q.jobEntry(msgs[0])
+	entry := l.jobEntry(msgs[0])
 
 	return entry, entry.State == JobDone, nil
 }
@@ -165,15 +165,15 @@ type SampleRecord struct {
 // ReadSamples calls handle for every sample of which the newest record was written after a sequence
 // or, if that is 0, since the given time. It returns the sequence up to which it has read. handle
 // is called by one goroutine at a time.
-func (q *Queue) ReadSamples(ctx context.Context, after uint64, since time.Time, handle func(SampleRecord)) (uint64, error) {
-	state, err := q.LedgerState(ctx)
+func (l *Ledger) ReadSamples(ctx context.Context, after uint64, since time.Time, handle func(SampleRecord)) (uint64, error) {
+	state, err := l.State(ctx)
 	last := state.LastSeq
 	if err != nil || last == after {
 		return after, err
 	}
 
 	cfg := jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{q.SampleSubject("*")},
+		FilterSubjects: []string{l.q.SampleSubject("*")},
 		DeliverPolicy:  jetstream.DeliverByStartTimePolicy,
 		OptStartTime:   &since,
 	}
@@ -182,7 +182,7 @@ func (q *Queue) ReadSamples(ctx context.Context, after uint64, since time.Time, 
 		cfg.OptStartTime = nil
 		cfg.OptStartSeq = after + 1
 	}
-	err = readAll(ctx, q.ledger, cfg, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+	err = readAll(ctx, l.q.ledger, cfg, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		handle(SampleRecord{
 			Key:  m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:],
 			Body: m.Data(),
@@ -206,10 +206,10 @@ type LedgerState struct {
 }
 
 // LedgerState reads the state of the ledger.
-func (q *Queue) LedgerState(ctx context.Context) (LedgerState, error) {
-	info, err := q.ledger.Info(ctx)
+func (l *Ledger) State(ctx context.Context) (LedgerState, error) {
+	info, err := l.q.ledger.Info(ctx)
 	if err != nil {
-		return LedgerState{}, fmt.Errorf("stream %s: %w", q.LedgerStream(), err)
+		return LedgerState{}, fmt.Errorf("stream %s: %w", l.q.LedgerStream(), err)
 	}
 
 	return LedgerState{Created: info.Created, LastSeq: info.State.LastSeq}, nil

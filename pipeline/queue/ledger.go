@@ -15,19 +15,25 @@ import (
 	"backburn/results"
 )
 
+// Ledger reads and writes what is known of samples and jobs. It is safe for concurrent use.
+type Ledger struct{ q *Queue }
+
+// Ledger returns the queue's ledger.
+func (q *Queue) Ledger() *Ledger { return &Ledger{q} }
+
 // Load reads a sample and a job in one request. An empty key or ref is not read.
-func (q *Queue) Load(ctx context.Context, sampleKey string, ref pipeline.Ref) (SampleEntry, JobEntry, error) {
+func (l *Ledger) Load(ctx context.Context, sampleKey string, ref pipeline.Ref) (SampleEntry, JobEntry, error) {
 	subjects := make([]string, 0, 2)
 	if ref.ID != "" {
-		subjects = append(subjects, q.LedgerSubject(ref))
+		subjects = append(subjects, l.q.LedgerSubject(ref))
 	}
 	if sampleKey != "" {
-		subjects = append(subjects, q.SampleSubject(sampleKey))
+		subjects = append(subjects, l.q.SampleSubject(sampleKey))
 	}
 
 	s := SampleEntry{Key: sampleKey}
 	var j JobEntry
-	msgs, err := q.reads.last(ctx, subjects...)
+	msgs, err := l.q.reads.last(ctx, subjects...)
 	if err != nil {
 		return s, j, fmt.Errorf("read the ledger: %w", err)
 	}
@@ -35,13 +41,13 @@ func (q *Queue) Load(ctx context.Context, sampleKey string, ref pipeline.Ref) (S
 	for i, m := range msgs {
 		switch {
 		case m == nil:
-		case subjects[i] == q.SampleSubject(sampleKey):
+		case subjects[i] == l.q.SampleSubject(sampleKey):
 			s.Revision = sequenceOf(m)
 			if json.Unmarshal(m.Data, &s.Sample) != nil {
 				s.Sample = pipeline.Sample{} // an unreadable record is overwritten
 			}
 		default:
-			j = q.jobEntry(m)
+			j = l.jobEntry(m)
 		}
 	}
 
@@ -49,8 +55,8 @@ func (q *Queue) Load(ctx context.Context, sampleKey string, ref pipeline.Ref) (S
 }
 
 // Sample reads a sample.
-func (q *Queue) Sample(ctx context.Context, key string) (SampleEntry, error) {
-	s, _, err := q.Load(ctx, key, pipeline.Ref{})
+func (l *Ledger) Sample(ctx context.Context, key string) (SampleEntry, error) {
+	s, _, err := l.Load(ctx, key, pipeline.Ref{})
 
 	return s, err
 }
@@ -58,23 +64,23 @@ func (q *Queue) Sample(ctx context.Context, key string) (SampleEntry, error) {
 // PendingSample returns a sample as this process wrote it last, if it was pending then, or reads
 // it. A sample that is returned as pending may have changed since, so it may only be used for a
 // change of this sample; see pipeline.ErrConflict.
-func (q *Queue) PendingSample(ctx context.Context, key string) (SampleEntry, error) {
-	if r, ok := q.pendingSamples.get(q.SampleSubject(key)); ok {
+func (l *Ledger) PendingSample(ctx context.Context, key string) (SampleEntry, error) {
+	if r, ok := l.q.pendingSamples.get(l.q.SampleSubject(key)); ok {
 		return r.value, nil
 	}
 
-	return q.Sample(ctx, key)
+	return l.Sample(ctx, key)
 }
 
 // Job reads a job's record.
-func (q *Queue) Job(ctx context.Context, ref pipeline.Ref) (JobEntry, error) {
-	_, j, err := q.Load(ctx, "", ref)
+func (l *Ledger) Job(ctx context.Context, ref pipeline.Ref) (JobEntry, error) {
+	_, j, err := l.Load(ctx, "", ref)
 
 	return j, err
 }
 
 // jobEntry decodes a record. An unreadable one counts as missing, and is overwritten.
-func (q *Queue) jobEntry(m *nats.Msg) JobEntry {
+func (l *Ledger) jobEntry(m *nats.Msg) JobEntry {
 	j := JobEntry{
 		Revision: sequenceOf(m),
 		State:    JobState(m.Header.Get(headerState)),
@@ -116,12 +122,12 @@ func change(subject string, body []byte, replaces uint64, err error) *Change {
 }
 
 // PutSample replaces a sample's record if its revision has not changed.
-func (q *Queue) PutSample(s SampleEntry) *Change {
+func (l *Ledger) PutSample(s SampleEntry) *Change {
 	body, err := json.Marshal(s.Sample)
-	c := change(q.SampleSubject(s.Key), body, s.Revision, err)
+	c := change(l.q.SampleSubject(s.Key), body, s.Revision, err)
 	c.sample = &s
 	if s.Final() || s.State == pipeline.StateNone {
-		c.expires(q.topology.ResultsMaxAge)
+		c.expires(l.q.topology.ResultsMaxAge)
 	}
 
 	return c
@@ -136,9 +142,9 @@ type Waiting struct {
 }
 
 // PutWaiting replaces a job's record by the whole waiting job.
-func (q *Queue) PutWaiting(m *Message, why Waiting, replaces uint64) *Change {
+func (l *Ledger) PutWaiting(m *Message, why Waiting, replaces uint64) *Change {
 	m.Basis = why.Basis
-	c := change(q.LedgerSubject(m.Job.Ref()), nil, replaces, nil)
+	c := change(l.q.LedgerSubject(m.Job.Ref()), nil, replaces, nil)
 	c.err = m.encode(c.msg)
 	if !m.Raw {
 		kept := *m
@@ -161,14 +167,14 @@ func (q *Queue) PutWaiting(m *Message, why Waiting, replaces uint64) *Change {
 
 // putDone replaces a job's record by its final event. by names the leader if a leader ends the job:
 // then the event is only in the ledger until it is published.
-func (q *Queue) putDone(ref pipeline.Ref, sampleKey string, event []byte, by string, replaces uint64) *Change {
-	c := change(q.LedgerSubject(ref), event, replaces, nil)
+func (l *Ledger) putDone(ref pipeline.Ref, sampleKey string, event []byte, by string, replaces uint64) *Change {
+	c := change(l.q.LedgerSubject(ref), event, replaces, nil)
 	c.msg.Header[headerState] = []string{string(JobDone)}
 	c.msg.Header[headerSample] = []string{sampleKey}
 	if by != "" {
 		c.msg.Header[headerBy] = []string{by}
 	}
-	c.expires(q.topology.ResultsMaxAge)
+	c.expires(l.q.topology.ResultsMaxAge)
 
 	return c
 }
@@ -184,7 +190,7 @@ func (c *Change) expires(after time.Duration) {
 // been made. pipeline.ErrConflict says that a record had another revision; a writer also gets it if
 // its first attempt succeeded but the answer was lost. Commit repeats changes until they are
 // answered or ctx ends.
-func (q *Queue) Commit(ctx context.Context, changes ...*Change) error {
+func (l *Ledger) Commit(ctx context.Context, changes ...*Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
@@ -197,13 +203,13 @@ func (q *Queue) Commit(ctx context.Context, changes ...*Change) error {
 		msgs[i] = c.msg
 	}
 
-	err := q.publishUntilAnswered(ctx, q.ledgerCommits, msgs, func(i int, m *message) {
+	err := l.q.publishUntilAnswered(ctx, l.q.ledgerCommits, msgs, func(i int, m *message) {
 		changes[i].Revision = m.seq
-		q.committed(changes[i])
+		l.committed(changes[i])
 	})
 	if err != nil {
 		for _, c := range changes {
-			q.forgetWritten(c)
+			l.forgetWritten(c)
 		}
 	}
 
@@ -211,41 +217,41 @@ func (q *Queue) Commit(ctx context.Context, changes ...*Change) error {
 }
 
 // committed keeps what a change wrote.
-func (q *Queue) committed(c *Change) {
+func (l *Ledger) committed(c *Change) {
 	subject := c.msg.Subject
 	switch {
 	case len(c.msg.Data) > maxCachedBytes:
-		q.forgetWritten(c)
+		l.forgetWritten(c)
 	case c.sample != nil && c.sample.State == pipeline.StatePending:
 		c.sample.Revision = c.Revision
-		q.pendingSamples.put(subject, *c.sample, c.Revision)
+		l.q.pendingSamples.put(subject, *c.sample, c.Revision)
 	case c.waiting != nil:
-		q.waitingJobs.put(subject, c.waiting, c.Revision)
+		l.q.waitingJobs.put(subject, c.waiting, c.Revision)
 	default:
-		q.forgetWritten(c)
+		l.forgetWritten(c)
 	}
 }
 
 // forgetWritten forgets what is kept of a record.
-func (q *Queue) forgetWritten(c *Change) {
-	q.pendingSamples.forget(c.msg.Subject)
-	q.waitingJobs.forget(c.msg.Subject)
+func (l *Ledger) forgetWritten(c *Change) {
+	l.q.pendingSamples.forget(c.msg.Subject)
+	l.q.waitingJobs.forget(c.msg.Subject)
 }
 
 // ChangeSample applies change to the newest record until the write succeeds. change returns false
 // to leave the sample as it is.
-func (q *Queue) ChangeSample(ctx context.Context, key string, change func(*pipeline.Sample) bool) (SampleEntry, error) {
+func (l *Ledger) ChangeSample(ctx context.Context, key string, change func(*pipeline.Sample) bool) (SampleEntry, error) {
 	for {
-		s, err := q.Sample(ctx, key)
+		s, err := l.Sample(ctx, key)
 		if err != nil || !change(&s.Sample) {
 			return s, err
 		}
 
-		c := q.PutSample(s)
-		err = q.Commit(ctx, c)
+		c := l.PutSample(s)
+		err = l.Commit(ctx, c)
 		if err == nil {
 			s.Revision = c.Revision
-			q.SampleChanged(key)
+			l.q.SampleChanged(key)
 		}
 		if !errors.Is(err, pipeline.ErrConflict) {
 			return s, err

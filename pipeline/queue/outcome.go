@@ -41,7 +41,7 @@ func (q *Queue) Finish(ctx context.Context, m *Message, e Ending) (results.Event
 
 	// A waiting job exists only in its ledger record.
 	if e.By != "" && e.Event.Type == results.Failed {
-		if err := q.deadLetter(ctx, m, e.Event); err != nil {
+		if err := q.Dead().putFailed(ctx, m, e.Event); err != nil {
 			return e.Event, err
 		}
 	}
@@ -55,7 +55,7 @@ func (q *Queue) Finish(ctx context.Context, m *Message, e Ending) (results.Event
 	}
 
 	if e.By == "" && ev.Type == results.Failed {
-		if err := q.deadLetter(ctx, m, ev); err != nil {
+		if err := q.Dead().putFailed(ctx, m, ev); err != nil {
 			return ev, err
 		}
 	}
@@ -77,8 +77,8 @@ func (q *Queue) record(ctx context.Context, ref pipeline.Ref, e Ending, body []b
 			return entry.Event, true, nil
 		}
 
-		done := q.putDone(ref, e.Sample, body, e.By, entry.Revision)
-		err := q.Commit(ctx, append(with, done)...)
+		done := q.Ledger().putDone(ref, e.Sample, body, e.By, entry.Revision)
+		err := q.Ledger().Commit(ctx, append(with, done)...)
 		switch {
 		case err == nil:
 			return e.Event, false, nil
@@ -91,7 +91,7 @@ func (q *Queue) record(ctx context.Context, ref pipeline.Ref, e Ending, body []b
 		}
 
 		before := entry.Revision
-		if entry, err = q.Job(ctx, ref); err != nil {
+		if entry, err = q.Ledger().Job(ctx, ref); err != nil {
 			return e.Event, false, err
 		}
 		if entry.Revision == before { // the replica lags behind, or it was another change
@@ -119,7 +119,7 @@ func (q *Queue) Republish(ctx context.Context, m *Message, ev results.Event) err
 	}
 
 	if m != nil && ev.Type == results.Failed {
-		if err := q.deadLetter(ctx, m, ev); err != nil {
+		if err := q.Dead().putFailed(ctx, m, ev); err != nil {
 			return err
 		}
 	}
@@ -206,20 +206,20 @@ func (q *Queue) hasEvent(ctx context.Context, from time.Time, subjects []string,
 }
 
 // deadLetter copies a failed job to DEAD completely, with its reason.
-func (q *Queue) deadLetter(ctx context.Context, m *Message, ev results.Event) error {
+func (d *DeadLetters) putFailed(ctx context.Context, m *Message, ev results.Event) error {
 	reason := ev.Data.Error
 	if reason == nil {
 		return fmt.Errorf("dead-letter job %s: its event has no reason", m.Job.Ref())
 	}
 
-	return q.DeadLetterAs(ctx, m, *reason, ev.Data.Attempts, messageID(ev))
+	return d.Put(ctx, m, *reason, ev.Data.Attempts, messageID(ev))
 }
 
 // DeadLetterAs copies a job to DEAD for a reason that need not have an event. Repeats have the same
 // id.
-func (q *Queue) DeadLetterAs(ctx context.Context, m *Message, reason results.Error, attempts int, id string) error {
-	letter := nats.NewMsg(q.DeadSubject(string(reason.Reason), m.Job.Source))
-	if err := q.truncateInvalid(m).encode(letter); err != nil {
+func (d *DeadLetters) Put(ctx context.Context, m *Message, reason results.Error, attempts int, id string) error {
+	letter := nats.NewMsg(d.q.DeadSubject(string(reason.Reason), m.Job.Source))
+	if err := d.truncateInvalid(m).encode(letter); err != nil {
 		return err
 	}
 
@@ -241,19 +241,19 @@ func (q *Queue) DeadLetterAs(ctx context.Context, m *Message, reason results.Err
 	h[HeaderError] = []string{oneLine(reason.Message)}
 	h[HeaderAttempts] = []string{strconv.Itoa(attempts)}
 	h[nats.MsgIdHdr] = []string{"dead." + id}
-	if age := cmp.Or(q.topology.DeadExpectedAge, DefaultDeadExpectedAge); reason.Reason.Expected() && age < cmp.Or(q.topology.DeadMaxAge, DefaultDeadMaxAge) {
+	if age := cmp.Or(d.q.topology.DeadExpectedAge, DefaultDeadExpectedAge); reason.Reason.Expected() && age < cmp.Or(d.q.topology.DeadMaxAge, DefaultDeadMaxAge) {
 		h[headerTTL] = []string{age.Truncate(time.Second).String()}
 	}
 	span.Inject(ctx, h)
 
-	if err := q.publishUntilAnswered(ctx, q.deadCommits, []*nats.Msg{letter}, func(int, *message) {}); err != nil {
+	if err := d.q.publishUntilAnswered(ctx, d.q.deadCommits, []*nats.Msg{letter}, func(int, *message) {}); err != nil {
 		return fmt.Errorf("dead-letter job %s: %w", m.Job.Ref(), err)
 	}
-	if q.deadLettered != nil {
-		q.deadLettered(reason.Reason)
+	if d.q.deadLettered != nil {
+		d.q.deadLettered(reason.Reason)
 	}
 
-	q.deadWritten(ctx, letter.Size())
+	d.written(ctx, letter.Size())
 
 	return nil
 }
@@ -266,8 +266,8 @@ func (q *Queue) OnDeadLetter(f func(results.Reason)) { q.deadLettered = f }
 const maxInvalidContents = 64 << 10
 
 // truncateInvalid bounds what a letter keeps of an invalid message.
-func (q *Queue) truncateInvalid(m *Message) *Message {
-	limit := min(maxInvalidContents, int(q.nc.MaxPayload())-recordHeadroom)
+func (d *DeadLetters) truncateInvalid(m *Message) *Message {
+	limit := min(maxInvalidContents, int(d.q.nc.MaxPayload())-recordHeadroom)
 	if m.Original == nil || len(m.Contents) <= max(limit, 0) {
 		return m
 	}
@@ -291,7 +291,7 @@ func (q *Queue) Requeue(ctx context.Context, m *Message) error {
 
 // Final returns a job's final event, or false if it has none yet or was never submitted.
 func (q *Queue) Final(ctx context.Context, ref pipeline.Ref) (results.Event, bool, error) {
-	j, err := q.Job(ctx, ref)
+	j, err := q.Ledger().Job(ctx, ref)
 	if err != nil {
 		return results.Event{}, false, fmt.Errorf("job %s: %w", ref, err)
 	}

@@ -24,7 +24,7 @@ func (q *Queue) Unknown(ctx context.Context, source string, ids []string) ([]str
 		return nil, err
 	}
 
-	return q.withoutRecord(ctx, source, left)
+	return q.Ledger().withoutRecord(ctx, source, left)
 }
 
 // notQueued returns those of the jobs that are not in JOBS. all says whether JOBS was read to its
@@ -57,10 +57,10 @@ func (q *Queue) notQueued(ctx context.Context, source string, ids []string) (lef
 
 // withoutRecord returns the jobs that have no record in the ledger. It reads them one by one: a
 // watcher may only read the records of its own sources, and the server checks that by the subject.
-func (q *Queue) withoutRecord(ctx context.Context, source string, ids []string) ([]string, error) {
+func (l *Ledger) withoutRecord(ctx context.Context, source string, ids []string) ([]string, error) {
 	var missing []string
 	for _, id := range ids {
-		m, err := q.ledger.GetLastMsgForSubject(ctx, q.LedgerSubject(pipeline.Ref{Source: source, ID: id}))
+		m, err := l.q.ledger.GetLastMsgForSubject(ctx, l.q.LedgerSubject(pipeline.Ref{Source: source, ID: id}))
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			missing = append(missing, id)

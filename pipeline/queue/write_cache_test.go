@@ -36,28 +36,28 @@ func TestWrittenRecordsAreKept(t *testing.T) {
 	q := openTest(t)
 
 	m := noContents("mail", "job")
-	sample := q.PutSample(SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{State: pipeline.StatePending, SubmittedAt: time.Now().UTC()}})
-	job := q.PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisUpload}, 0)
-	if err := q.Commit(t.Context(), sample, job); err != nil {
+	sample := q.Ledger().PutSample(SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{State: pipeline.StatePending, SubmittedAt: time.Now().UTC()}})
+	job := q.Ledger().PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisUpload}, 0)
+	if err := q.Ledger().Commit(t.Context(), sample, job); err != nil {
 		t.Fatal(err)
 	}
-	read, err := q.Sample(t.Context(), m.Job.SHA256)
+	read, err := q.Ledger().Sample(t.Context(), m.Job.SHA256)
 	if err != nil {
 		t.Fatal(err)
 	}
 	name := m.Job.Source + "." + pipeline.JobKey(m.Job.ID)
-	readJob, revision, err := q.ReadWaiting(t.Context(), name)
+	readJob, revision, err := q.Ledger().ReadWaiting(t.Context(), name)
 	if err != nil || readJob == nil {
 		t.Fatalf("%v, %v", readJob, err)
 	}
 
 	gone, cancel := context.WithCancel(t.Context())
 	cancel() // nothing can be read
-	kept, err := q.PendingSample(gone, m.Job.SHA256)
+	kept, err := q.Ledger().PendingSample(gone, m.Job.SHA256)
 	if err != nil || !reflect.DeepEqual(kept, read) {
 		t.Errorf("kept %+v, %v; the ledger has %+v", kept, err, read)
 	}
-	keptJob, keptRevision, err := q.WaitingAt(gone, name, revision)
+	keptJob, keptRevision, err := q.Ledger().WaitingAt(gone, name, revision)
 	if err != nil || keptRevision != revision || !reflect.DeepEqual(keptJob, readJob) {
 		t.Errorf("kept %+v at %d, %v; the ledger has %+v at %d", keptJob, keptRevision, err, readJob, revision)
 	}
@@ -72,17 +72,17 @@ func TestOutdatedRecordsAreForgotten(t *testing.T) {
 
 	m := noContents("mail", "job")
 	name := m.Job.Source + "." + pipeline.JobKey(m.Job.ID)
-	first := q.PutSample(SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{State: pipeline.StatePending}})
-	if err := q.Commit(t.Context(), first, q.PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
+	first := q.Ledger().PutSample(SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{State: pipeline.StatePending}})
+	if err := q.Ledger().Commit(t.Context(), first, q.Ledger().PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
 		t.Fatal(err)
 	}
 
-	theirs, entry, err := other.Load(t.Context(), m.Job.SHA256, m.Job.Ref())
+	theirs, entry, err := other.Ledger().Load(t.Context(), m.Job.SHA256, m.Job.Ref())
 	if err != nil {
 		t.Fatal(err)
 	}
 	theirs.Sample.State = pipeline.StateRetrying
-	if err := other.Commit(t.Context(), other.PutSample(theirs)); err != nil {
+	if err := other.Ledger().Commit(t.Context(), other.Ledger().PutSample(theirs)); err != nil {
 		t.Fatal(err)
 	}
 	final := results.Event{Type: results.Verdict, Time: time.Now().UTC(), Data: results.Data{JobID: m.Job.ID, Source: m.Job.Source, Verdict: "benign", SHA256: m.Job.SHA256}}
@@ -90,19 +90,19 @@ func TestOutdatedRecordsAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	outdated, err := q.PendingSample(t.Context(), m.Job.SHA256)
+	outdated, err := q.Ledger().PendingSample(t.Context(), m.Job.SHA256)
 	if err != nil || outdated.State != pipeline.StatePending {
 		t.Fatalf("%+v, %v", outdated, err)
 	}
 	outdated.State = pipeline.StateVerdict
-	if err := q.Commit(t.Context(), q.PutSample(outdated)); !errors.Is(err, pipeline.ErrConflict) {
+	if err := q.Ledger().Commit(t.Context(), q.Ledger().PutSample(outdated)); !errors.Is(err, pipeline.ErrConflict) {
 		t.Errorf("a change of an outdated sample: %v, want a conflict", err)
 	}
-	if now, err := q.PendingSample(t.Context(), m.Job.SHA256); err != nil || now.State != pipeline.StateRetrying {
+	if now, err := q.Ledger().PendingSample(t.Context(), m.Job.SHA256); err != nil || now.State != pipeline.StateRetrying {
 		t.Errorf("after the conflict the sample is %+v, %v", now, err)
 	}
 
-	again, revision, err := q.WaitingAt(t.Context(), name, entry.Revision)
+	again, revision, err := q.Ledger().WaitingAt(t.Context(), name, entry.Revision)
 	if err != nil || again == nil {
 		t.Fatalf("%v, %v", again, err)
 	}
@@ -112,7 +112,7 @@ func TestOutdatedRecordsAreForgotten(t *testing.T) {
 	if err != nil || ev.Data.Verdict != "benign" {
 		t.Errorf("an ended job ends again, as %s, %v", ev.Data.Verdict, err)
 	}
-	if gone, _, err := q.WaitingAt(t.Context(), name, entry.Revision); err != nil || gone != nil {
+	if gone, _, err := q.Ledger().WaitingAt(t.Context(), name, entry.Revision); err != nil || gone != nil {
 		t.Errorf("the ended job is kept: %+v, %v", gone, err)
 	}
 }
@@ -128,16 +128,16 @@ func TestWhatAnotherProcessWroteIsRead(t *testing.T) {
 
 	for _, state := range pipeline.States() {
 		key := "s-" + string(state)
-		if err := q.Commit(t.Context(), q.PutSample(SampleEntry{Key: key, Sample: pipeline.Sample{State: state, Job: "ours"}})); err != nil {
+		if err := q.Ledger().Commit(t.Context(), q.Ledger().PutSample(SampleEntry{Key: key, Sample: pipeline.Sample{State: state, Job: "ours"}})); err != nil {
 			t.Fatal(err)
 		}
-		theirs, err := other.Sample(t.Context(), key)
+		theirs, err := other.Ledger().Sample(t.Context(), key)
 		if err != nil {
 			t.Fatal(err)
 		}
 		theirs.State = pipeline.StatePending
 		theirs.Job = "theirs"
-		if err := other.Commit(t.Context(), other.PutSample(theirs)); err != nil {
+		if err := other.Ledger().Commit(t.Context(), other.Ledger().PutSample(theirs)); err != nil {
 			t.Fatal(err)
 		}
 
@@ -145,22 +145,22 @@ func TestWhatAnotherProcessWroteIsRead(t *testing.T) {
 		if state == pipeline.StatePending {
 			want = "ours"
 		}
-		if s, err := q.PendingSample(t.Context(), key); err != nil || s.Job != want || s.State != pipeline.StatePending {
+		if s, err := q.Ledger().PendingSample(t.Context(), key); err != nil || s.Job != want || s.State != pipeline.StatePending {
 			t.Errorf("after %q: %+v, %v; want the pending sample of %s", state, s, err, want)
 		}
 	}
 
 	m := noContents("mail", "job")
 	name := m.Job.Source + "." + pipeline.JobKey(m.Job.ID)
-	ours := q.PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisShared}, 0)
-	if err := q.Commit(t.Context(), ours); err != nil {
+	ours := q.Ledger().PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisShared}, 0)
+	if err := q.Ledger().Commit(t.Context(), ours); err != nil {
 		t.Fatal(err)
 	}
-	theirs := other.PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisUpload}, ours.Revision)
-	if err := other.Commit(t.Context(), theirs); err != nil {
+	theirs := other.Ledger().PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisUpload}, ours.Revision)
+	if err := other.Ledger().Commit(t.Context(), theirs); err != nil {
 		t.Fatal(err)
 	}
-	if got, revision, err := q.WaitingAt(t.Context(), name, theirs.Revision); err != nil || revision != theirs.Revision || got.Basis != results.BasisUpload {
+	if got, revision, err := q.Ledger().WaitingAt(t.Context(), name, theirs.Revision); err != nil || revision != theirs.Revision || got.Basis != results.BasisUpload {
 		t.Errorf("%+v at %d, %v; want the record at %d", got, revision, err, theirs.Revision)
 	}
 }
@@ -188,7 +188,7 @@ func TestKeptRecordsAreBounded(t *testing.T) {
 	q := openTest(t)
 	m := noContents("mail", "large")
 	m.Job.Metadata["k"] = string(make([]byte, maxCachedBytes))
-	if err := q.Commit(t.Context(), q.PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
+	if err := q.Ledger().Commit(t.Context(), q.Ledger().PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := q.waitingJobs.get(q.LedgerSubject(m.Job.Ref())); ok {

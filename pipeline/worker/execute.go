@@ -101,7 +101,7 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 // ended meanwhile, the outcome is written only to the sample.
 func (w *Worker) reload(work context.Context, d *delivery, u pipeline.Uploaded) (r result, done bool, err error) {
 	for {
-		d.sample, d.entry, err = w.q.Load(work, d.sample.Key, d.Job.Ref())
+		d.sample, d.entry, err = w.q.Ledger().Load(work, d.sample.Key, d.Job.Ref())
 		if err != nil || d.entry.State != queue.JobDone {
 			return result{}, false, err
 		}
@@ -119,7 +119,7 @@ func (w *Worker) reload(work context.Context, d *delivery, u pipeline.Uploaded) 
 // load reads the records of the job and its sample. done says that nothing is left to do: the job
 // has ended, or its ID belongs to another job.
 func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, done bool, err error) {
-	d.sample, d.entry, err = w.q.Load(ctx, d.sample.Key, d.Job.Ref())
+	d.sample, d.entry, err = w.q.Ledger().Load(ctx, d.sample.Key, d.Job.Ref())
 	if err != nil {
 		return result{}, false, err
 	}
@@ -160,7 +160,7 @@ func (w *Worker) conflict(work context.Context, d *delivery) (result, error) {
 		Message: "the source used this id before, for other contents: use a new id for each file or link",
 	}
 	id := d.Job.Ref().String() + "." + d.sample.Key
-	if err := w.q.DeadLetterAs(work, &d.Message, cause, 0, id); err != nil {
+	if err := w.q.Dead().Put(work, &d.Message, cause, 0, id); err != nil {
 		return result{}, err
 	}
 
@@ -275,8 +275,8 @@ func (w *Worker) ask(ctx context.Context, d *delivery) (pipeline.Event, error) {
 func (w *Worker) writeSample(ctx context.Context, d *delivery, next pipeline.Sample) error {
 	s := d.sample
 	s.Sample = next
-	c := w.q.PutSample(s)
-	if err := w.q.Commit(ctx, c); err != nil {
+	c := w.q.Ledger().PutSample(s)
+	if err := w.q.Ledger().Commit(ctx, c); err != nil {
 		return err
 	}
 
@@ -299,7 +299,7 @@ func (w *Worker) conclude(work context.Context, d *delivery, e pipeline.Event, s
 
 	var with []*queue.Change
 	if next != before {
-		with = append(with, w.q.PutSample(after))
+		with = append(with, w.q.Ledger().PutSample(after))
 		if step.Kind != pipeline.StepWait || !step.Asking { // otherwise the job's record says so
 			defer w.q.SampleChanged(after.Key)
 		}
@@ -351,11 +351,11 @@ func (w *Worker) writeOutcome(work context.Context, d *delivery, e pipeline.Even
 		if step.Asking {
 			why.Pending = next.SubmittedAt
 		}
-		return ack, w.q.Commit(work, append(with, w.q.PutWaiting(&d.Message, why, d.entry.Revision))...)
+		return ack, w.q.Ledger().Commit(work, append(with, w.q.Ledger().PutWaiting(&d.Message, why, d.entry.Revision))...)
 	}
 
 	if len(with) > 0 {
-		if err := w.q.Commit(work, with...); err != nil {
+		if err := w.q.Ledger().Commit(work, with...); err != nil {
 			return result{}, err
 		}
 	}
@@ -376,7 +376,7 @@ func (w *Worker) recordWish(ctx context.Context, d *delivery) error {
 	}
 
 	var err error
-	d.sample, err = w.q.ChangeSample(ctx, d.sample.Key, func(s *pipeline.Sample) bool {
+	d.sample, err = w.q.Ledger().ChangeSample(ctx, d.sample.Key, func(s *pipeline.Sample) bool {
 		return w.config().RecordWish(s, d.Job, d.ruling)
 	})
 
@@ -401,7 +401,7 @@ func (w *Worker) finish(work context.Context, d *delivery, ev results.Event, wit
 	}
 	if ended {
 		d.outcome = "repeat"
-		return ack, w.q.Commit(work, with...)
+		return ack, w.q.Ledger().Commit(work, with...)
 	}
 
 	ev, err = w.q.Finish(work, &d.Message, queue.Ending{

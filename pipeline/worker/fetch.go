@@ -40,7 +40,7 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 	var mu sync.Mutex
 	running := map[string]*fetcher{} // by the feed's name
 	for fault := 0; ctx.Err() == nil; {
-		feeds, err := w.q.Feeds(ctx)
+		feeds, err := w.q.Lanes().Feeds(ctx)
 
 		mu.Lock()
 		for _, f := range feeds {
@@ -107,7 +107,7 @@ func (f *fetcher) run(ctx, work context.Context, over func() bool) {
 
 		taken, err := f.fetch(ctx, work, n)
 		if err != nil && ctx.Err() == nil {
-			f.w.q.ForgetFeed(f.feed) // the consumer may have been lost with its server; it is created again
+			f.w.q.Lanes().Forget(f.feed) // the consumer may have been lost with its server; it is created again
 			waitAfterFault(ctx, log, err, 0)
 			return
 		}

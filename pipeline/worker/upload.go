@@ -82,9 +82,9 @@ func (w *Worker) claim(ctx context.Context, d *delivery) error {
 
 	s := d.sample
 	s.Sample = next
-	c := w.q.PutSample(s)
+	c := w.q.Ledger().PutSample(s)
 	began := time.Now()
-	if err := w.q.Commit(ctx, c); err != nil {
+	if err := w.q.Ledger().Commit(ctx, c); err != nil {
 		return err
 	}
 	w.turns.claimed(time.Since(began))
