@@ -89,6 +89,8 @@ type Membership struct {
 	ttl    time.Duration // of the key, renewed at a third
 	grace  time.Duration // how long a key must be absent before its worker counts as gone
 
+	alone bool // the records of processes that this one replaces are removed; used by Run alone
+
 	mu        sync.Mutex
 	self      Member
 	parts     func() []health.Status // nil for none
@@ -109,6 +111,9 @@ const (
 	lastPrefix   = "last."
 	lastTTL      = 24 * time.Hour
 	lastInterval = time.Minute
+
+	// How long a new process tries to remove the records of those that it replaces.
+	replaceWithin = time.Minute
 )
 
 // Join creates a membership. Others see it only after Run. lease is how long others wait before
@@ -261,22 +266,24 @@ func (f *Membership) renewIfDue(ctx context.Context) {
 	state := f.describe().State
 	f.mu.Lock()
 	due := time.Since(f.renewedAt) >= f.ttl/3 || state != f.kept
-	first := f.renewedAt.IsZero()
 	f.mu.Unlock()
 
-	if due && f.Renew(ctx) == nil && first {
-		f.removeReplaced(ctx)
+	if due && f.Renew(ctx) != nil {
+		return
+	}
+	if !f.alone && time.Since(f.self.Started) < replaceWithin {
+		f.alone = f.removeReplaced(ctx) == nil
 	}
 }
 
 // removeReplaced removes the records of dead processes that this one replaces, so that they are not
 // shown as gone after it leaves.
-func (f *Membership) removeReplaced(ctx context.Context) {
+func (f *Membership) removeReplaced(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, f.ttl/3)
 	defer cancel()
 	live, last, err := f.store.members(ctx)
 	if err != nil {
-		return // it is shown as replaced as long as we run
+		return err
 	}
 	for _, m := range live {
 		delete(last, m.ID)
@@ -284,10 +291,15 @@ func (f *Membership) removeReplaced(ctx context.Context) {
 
 	self := f.describe()
 	for _, m := range last {
-		if replaces(self, m) {
-			_ = f.store.kv.Purge(ctx, lastPrefix+f.prefix+"."+m.ID, jetstream.PurgeTTL(time.Minute))
+		if !replaces(self, m) {
+			continue
+		}
+		if err := f.store.kv.Purge(ctx, lastPrefix+f.prefix+"."+m.ID, jetstream.PurgeTTL(time.Minute)); err != nil {
+			return err
 		}
 	}
+
+	return nil
 }
 
 // Renew writes our key with its time-to-live: a plain Put or Update would drop it. It is a cheap
