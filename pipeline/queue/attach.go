@@ -31,15 +31,15 @@ func Attach(ctx context.Context, nc *nats.Conn, domain, prefix string) (*Queue, 
 		dst  *jetstream.Stream
 	}{
 		{q.JobsStream(), &q.jobs},
-		{q.LedgerStream(), &q.ledger},
+		{q.LedgerStream(), &q.ledger.stream},
 		{q.ResultsStream(), &q.results},
-		{q.DeadStream(), &q.dead},
+		{q.DeadStream(), &q.dead.stream},
 	} {
 		if *s.dst, err = js.Stream(ctx, s.name); err != nil {
 			return nil, q.lookupError("stream "+s.name, err)
 		}
 	}
-	if err := checkFormat(q.ledger.CachedInfo().Config); err != nil {
+	if err := checkFormat(q.ledger.stream.CachedInfo().Config); err != nil {
 		return nil, err
 	}
 	if q.control, err = js.KeyValue(ctx, q.ControlBucket()); err != nil {
@@ -49,7 +49,7 @@ func Attach(ctx context.Context, nc *nats.Conn, domain, prefix string) (*Queue, 
 		return nil, q.lookupError("object bucket "+q.FilesBucket(), err)
 	}
 	q.topology = q.existingTopology(prefix)
-	q.recordLedgerInfo(q.ledger.CachedInfo())
+	q.recordLedgerInfo(q.ledger.stream.CachedInfo())
 
 	return q, nil
 }
@@ -122,7 +122,7 @@ func (q *Queue) lookupError(part string, err error) error {
 func (q *Queue) existingTopology(prefix string) Topology {
 	jobs := q.jobs.CachedInfo().Config
 	events := q.results.CachedInfo().Config
-	dead := q.dead.CachedInfo().Config
+	dead := q.dead.stream.CachedInfo().Config
 
 	return Topology{
 		Prefix:          prefix,
@@ -130,9 +130,9 @@ func (q *Queue) existingTopology(prefix string) Topology {
 		ResultsMaxAge:   events.MaxAge,
 		ResultsMaxBytes: events.MaxBytes,
 		JobsMaxBytes:    jobs.MaxBytes,
-		LedgerMaxBytes:  q.ledger.CachedInfo().Config.MaxBytes,
+		LedgerMaxBytes:  q.ledger.stream.CachedInfo().Config.MaxBytes,
 		DeadMaxAge:      dead.MaxAge,
 		DeadMaxBytes:    dead.MaxBytes,
-		Simulated:       isSimulated(q.ledger.CachedInfo().Config),
+		Simulated:       isSimulated(q.ledger.stream.CachedInfo().Config),
 	}
 }

@@ -64,7 +64,7 @@ func await(t *testing.T, groups ...*group) {
 func TestCommitterGivesEachCallerItsOutcome(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, q *Queue) {
-		asBatches(q.ledgerCommits)
+		asBatches(q.ledger.commits)
 
 		var callers sync.WaitGroup
 		for n := range 400 {
@@ -96,7 +96,7 @@ func TestCommitterGivesEachCallerItsOutcome(t *testing.T) {
 // isAt checks the ledger's message at a sequence.
 func isAt(t *testing.T, q *Queue, seq uint64, body string) {
 	t.Helper()
-	m, err := q.ledger.GetMsg(t.Context(), seq)
+	m, err := q.ledger.stream.GetMsg(t.Context(), seq)
 	if err != nil {
 		t.Errorf("sequence %d: %v", seq, err)
 		return
@@ -119,7 +119,7 @@ func TestCommitterSplitsARefusedBatch(t *testing.T) {
 			groups[i] = groupOf(change(q.SampleSubject(fmt.Sprint(i)), fmt.Append(nil, i), replaces, nil).msg)
 		}
 
-		sendAsBatch(q.ledgerCommits, groups...)
+		sendAsBatch(q.ledger.commits, groups...)
 		await(t, groups...)
 		for i, g := range groups {
 			m := g.messages[0]
@@ -225,7 +225,7 @@ func TestCommitterGathers(t *testing.T) {
 func TestCommitterOfAVeryLargeGroup(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
-	asBatches(q.ledgerCommits)
+	asBatches(q.ledger.commits)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

@@ -27,7 +27,7 @@ func (ls *Lanes) subjects(l Lane) []string {
 	return []string{ls.q.JobSubject(l.Priority, l.Source), ls.q.RequeueSubject(l.Priority, l.Source)}
 }
 
-// lanes lists the lanes that have jobs now.
+// withJobs lists the lanes that have jobs now.
 func (ls *Lanes) withJobs(ctx context.Context) ([]Lane, error) {
 	info, err := ls.q.jobs.Info(ctx, jetstream.WithSubjectFilter(ls.q.prefix+".>"))
 	if err != nil {
@@ -62,19 +62,19 @@ func (ls *Lanes) Feeds(ctx context.Context) ([]Feed, error) {
 		return nil, err
 	}
 
-	ls.q.feedsMu.Lock()
-	defer ls.q.feedsMu.Unlock()
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
 
-	ls.q.lostFeeds.Range(func(name, _ any) bool {
-		delete(ls.q.feeds, name.(string))
-		ls.q.lostFeeds.Delete(name)
+	ls.lost.Range(func(name, _ any) bool {
+		delete(ls.feeds, name.(string))
+		ls.lost.Delete(name)
 		return true
 	})
 
 	feeds := map[string]Feed{}
 	var fresh []Lane
 	for _, l := range lanes {
-		if f, known := ls.q.feeds[l.own().Name]; known {
+		if f, known := ls.feeds[l.own().Name]; known {
 			feeds[f.Name] = f
 		} else {
 			fresh = append(fresh, l)
@@ -87,8 +87,8 @@ func (ls *Lanes) Feeds(ctx context.Context) ([]Feed, error) {
 	return slices.Collect(maps.Values(feeds)), err
 }
 
-// ForgetFeed forgets a feed whose consumer does not answer, so that it is created again.
-func (ls *Lanes) Forget(f Feed) { ls.q.lostFeeds.Store(f.Name, true) }
+// Forget forgets a feed whose consumer does not answer, so that it is created again.
+func (ls *Lanes) Forget(f Feed) { ls.lost.Store(f.Name, true) }
 
 // feed finds or creates the feeds of lanes.
 func (ls *Lanes) feed(ctx context.Context, lanes []Lane, feeds map[string]Feed) error {
@@ -111,7 +111,7 @@ func (ls *Lanes) feed(ctx context.Context, lanes []Lane, feeds map[string]Feed) 
 				faults = append(faults, err)
 				continue
 			}
-			ls.q.feeds[own.Name] = own
+			ls.feeds[own.Name] = own
 			feeds[own.Name] = own
 		default:
 			joining[l.shared()] = append(joining[l.shared()], ls.subjects(l)...)

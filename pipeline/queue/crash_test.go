@@ -126,7 +126,7 @@ func TestServerKilledInsideABatch(t *testing.T) {
 		}
 
 		began := time.Now()
-		sendAsBatch(q.ledgerCommits, groups...)
+		sendAsBatch(q.ledger.commits, groups...)
 		if round == 0 {
 			await(t, groups...)
 			took = time.Since(began)

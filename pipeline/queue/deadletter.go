@@ -49,13 +49,6 @@ func (l Letter) MarshalJSON() ([]byte, error) {
 	}{plain(l), l.Job.ID, l.Job.Source, l.Job.Priority, &l.Job})
 }
 
-// DeadLetters reads, writes and removes dead letters, and submits their jobs again. It is safe for
-// concurrent use.
-type DeadLetters struct{ q *Queue }
-
-// Dead returns the queue's dead letters.
-func (q *Queue) Dead() *DeadLetters { return &DeadLetters{q} }
-
 // DeadFilter selects dead letters. The zero value selects all.
 type DeadFilter struct {
 	Reason results.Reason
@@ -66,16 +59,16 @@ type DeadFilter struct {
 // ErrNoLetter says that a dead letter does not exist, or no longer exists.
 var ErrNoLetter = errors.New("no such dead letter")
 
-// DeadLetters reads the dead letters that match a filter, the oldest first, without their bodies,
-// because a body may be as large as a file. The fields of a JSON job are therefore missing;
-// DeadLetter returns them. Letters that arrive meanwhile are left out.
+// All reads the dead letters that match a filter, the oldest first, without their bodies, because a
+// body may be as large as a file. The fields of a JSON job are therefore missing; Get returns them.
+// Letters that arrive meanwhile are left out.
 func (d *DeadLetters) All(ctx context.Context, f DeadFilter) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
 		cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{d.filter(f)}, HeadersOnly: true}
 		if !f.Since.IsZero() {
 			cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &f.Since
 		}
-		err := readAll(ctx, d.q.dead, cfg, readBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+		err := readAll(ctx, d.stream, cfg, readBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 			return yield(d.decode(m.Subject(), m.Headers(), nil, meta.Sequence.Stream, meta.Timestamp), nil)
 		})
 		if err != nil {
@@ -94,9 +87,9 @@ func (d *DeadLetters) filter(f DeadFilter) string {
 	return d.q.DeadSubject(or(string(f.Reason)), or(f.Source))
 }
 
-// DeadLetter reads one letter with its body. It returns ErrNoLetter if it does not exist.
+// Get reads one letter with its body. It returns ErrNoLetter if it does not exist.
 func (d *DeadLetters) Get(ctx context.Context, seq uint64) (Letter, error) {
-	m, err := d.q.dead.GetMsg(ctx, seq)
+	m, err := d.stream.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return Letter{}, fmt.Errorf("%w: %d", ErrNoLetter, seq)
 	}
@@ -109,7 +102,7 @@ func (d *DeadLetters) Get(ctx context.Context, seq uint64) (Letter, error) {
 	return d.decode(m.Subject, m.Header, m.Data, m.Sequence, m.Time), nil
 }
 
-// decodeLetter decodes a message of DEAD. If only headers were read, the job has only the fields in
+// decode decodes a message of DEAD. If only headers were read, the job has only the fields in
 // them.
 func (d *DeadLetters) decode(subject string, h nats.Header, body []byte, seq uint64, at time.Time) Letter {
 	l := Letter{

@@ -26,21 +26,21 @@ const (
 // without its body.
 const msgSizeHeader = "Nats-Msg-Size"
 
-// deadWritten records that a dead letter was written, and makes room when it is time.
+// written records that a dead letter was written, and makes room when it is time.
 func (d *DeadLetters) written(ctx context.Context, size int) {
 	limit := cmp.Or(d.q.topology.DeadMaxBytes, DefaultDeadMaxBytes)
-	if d.q.deadBytes.Add(int64(size)) < limit/deadCheckPart {
+	if d.bytes.Add(int64(size)) < limit/deadCheckPart {
 		return
 	}
-	if !d.q.trimming.TryLock() {
+	if !d.trimming.TryLock() {
 		return // another goroutine is doing it
 	}
-	defer d.q.trimming.Unlock()
-	d.q.deadBytes.Store(0)
+	defer d.trimming.Unlock()
+	d.bytes.Store(0)
 	_, _ = d.Trim(ctx) // the letter is kept; the leader tries again and logs the error
 }
 
-// TrimDead removes the oldest dead letters of sources with more than their share if the stream is
+// Trim removes the oldest dead letters of sources with more than their share if the stream is
 // nearly full. It returns those sources.
 func (d *DeadLetters) Trim(ctx context.Context) ([]string, error) {
 	s, err := d.q.js.Stream(ctx, d.q.DeadStream())

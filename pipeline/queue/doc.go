@@ -8,5 +8,9 @@
 // (ledger.go), so of many writers one succeeds. A job gets one final event, however often Finish is
 // repeated (outcome.go).
 //
+// A [Queue] publishes, ends and requeues jobs. Its parts have types of their own: [Publisher] for
+// those who submit jobs, [Lanes] for workers that fetch them, [Ledger] for what is known of samples
+// and jobs, [DeadLetters], [Objects] for contents, and [Outcomes] for final events.
+//
 // It decides nothing about jobs: that is the task of package pipeline.
 package queue

@@ -53,7 +53,7 @@ func (n Names) jobRecord(subject string, h nats.Header, seq uint64, at time.Time
 // all existing records. Both are called by one goroutine at a time; neither runs after stop
 // returns.
 func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobRecord), read func()) (stop func(), err error) {
-	c, err := l.q.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+	c, err := l.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{l.q.AnyLedgerJob()},
 		HeadersOnly:    true,
 	})
@@ -113,7 +113,7 @@ func (f *callbackGate) end() {
 
 // readJobs visits the jobs that are in the ledger now, until visit returns false.
 func (l *Ledger) readJobs(ctx context.Context, visit func(JobRecord) bool) error {
-	return readAll(ctx, l.q.ledger, jetstream.OrderedConsumerConfig{
+	return readAll(ctx, l.stream, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{l.q.AnyLedgerJob()},
 		HeadersOnly:    true,
 	}, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
@@ -124,7 +124,7 @@ func (l *Ledger) readJobs(ctx context.Context, visit func(JobRecord) bool) error
 // ReadWaiting reads a waiting job by the name of its record. It returns nil if the job no longer
 // waits.
 func (l *Ledger) ReadWaiting(ctx context.Context, name string) (*Message, uint64, error) {
-	msgs, err := l.q.reads.last(ctx, l.q.ledgerJob(name))
+	msgs, err := l.reads.last(ctx, l.q.ledgerJob(name))
 	if err != nil || msgs[0] == nil {
 		return nil, 0, err
 	}
@@ -136,7 +136,7 @@ func (l *Ledger) ReadWaiting(ctx context.Context, name string) (*Message, uint64
 // WaitingAt returns a waiting job of a revision if this process wrote it, or reads it like
 // ReadWaiting. The caller must not change the message.
 func (l *Ledger) WaitingAt(ctx context.Context, name string, revision uint64) (*Message, uint64, error) {
-	if r, ok := l.q.waitingJobs.get(l.q.ledgerJob(name)); ok && r.revision == revision {
+	if r, ok := l.waitingJobs.get(l.q.ledgerJob(name)); ok && r.revision == revision {
 		return r.value, r.revision, nil
 	}
 
@@ -146,7 +146,7 @@ func (l *Ledger) WaitingAt(ctx context.Context, name string, revision uint64) (*
 // ReadDone reads the final event of a job by the name of its record. It returns false if there is
 // none.
 func (l *Ledger) ReadDone(ctx context.Context, name string) (JobEntry, bool, error) {
-	msgs, err := l.q.reads.last(ctx, l.q.ledgerJob(name))
+	msgs, err := l.reads.last(ctx, l.q.ledgerJob(name))
 	if err != nil || msgs[0] == nil {
 		return JobEntry{}, false, err
 	}
@@ -182,7 +182,7 @@ func (l *Ledger) ReadSamples(ctx context.Context, after uint64, since time.Time,
 		cfg.OptStartTime = nil
 		cfg.OptStartSeq = after + 1
 	}
-	err = readAll(ctx, l.q.ledger, cfg, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+	err = readAll(ctx, l.stream, cfg, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		handle(SampleRecord{
 			Key:  m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:],
 			Body: m.Data(),
@@ -205,9 +205,9 @@ type LedgerState struct {
 	LastSeq uint64 // of the newest record
 }
 
-// LedgerState reads the state of the ledger.
+// State reads the state of the ledger.
 func (l *Ledger) State(ctx context.Context) (LedgerState, error) {
-	info, err := l.q.ledger.Info(ctx)
+	info, err := l.stream.Info(ctx)
 	if err != nil {
 		return LedgerState{}, fmt.Errorf("stream %s: %w", l.q.LedgerStream(), err)
 	}

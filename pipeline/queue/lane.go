@@ -16,13 +16,6 @@ type Lane struct {
 	Source   string // as in the subject, even if it is not a valid source
 }
 
-// Lanes finds the lanes that have jobs, and makes the consumers that feed workers. It is safe for
-// concurrent use.
-type Lanes struct{ q *Queue }
-
-// Lanes returns the queue's lanes.
-func (q *Queue) Lanes() *Lanes { return &Lanes{q} }
-
 // Feed is the consumer from which a worker fetches jobs. Each lane of a source has its own, so that
 // a source that floods its lane delays only itself. With very many sources, some of them share a
 // feed.

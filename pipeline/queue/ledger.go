@@ -15,12 +15,6 @@ import (
 	"backburn/results"
 )
 
-// Ledger reads and writes what is known of samples and jobs. It is safe for concurrent use.
-type Ledger struct{ q *Queue }
-
-// Ledger returns the queue's ledger.
-func (q *Queue) Ledger() *Ledger { return &Ledger{q} }
-
 // Load reads a sample and a job in one request. An empty key or ref is not read.
 func (l *Ledger) Load(ctx context.Context, sampleKey string, ref pipeline.Ref) (SampleEntry, JobEntry, error) {
 	subjects := make([]string, 0, 2)
@@ -33,7 +27,7 @@ func (l *Ledger) Load(ctx context.Context, sampleKey string, ref pipeline.Ref) (
 
 	s := SampleEntry{Key: sampleKey}
 	var j JobEntry
-	msgs, err := l.q.reads.last(ctx, subjects...)
+	msgs, err := l.reads.last(ctx, subjects...)
 	if err != nil {
 		return s, j, fmt.Errorf("read the ledger: %w", err)
 	}
@@ -65,7 +59,7 @@ func (l *Ledger) Sample(ctx context.Context, key string) (SampleEntry, error) {
 // it. A sample that is returned as pending may have changed since, so it may only be used for a
 // change of this sample; see pipeline.ErrConflict.
 func (l *Ledger) PendingSample(ctx context.Context, key string) (SampleEntry, error) {
-	if r, ok := l.q.pendingSamples.get(l.q.SampleSubject(key)); ok {
+	if r, ok := l.pendingSamples.get(l.q.SampleSubject(key)); ok {
 		return r.value, nil
 	}
 
@@ -203,7 +197,7 @@ func (l *Ledger) Commit(ctx context.Context, changes ...*Change) error {
 		msgs[i] = c.msg
 	}
 
-	err := l.q.publishUntilAnswered(ctx, l.q.ledgerCommits, msgs, func(i int, m *message) {
+	err := l.q.publishUntilAnswered(ctx, l.commits, msgs, func(i int, m *message) {
 		changes[i].Revision = m.seq
 		l.committed(changes[i])
 	})
@@ -224,9 +218,9 @@ func (l *Ledger) committed(c *Change) {
 		l.forgetWritten(c)
 	case c.sample != nil && c.sample.State == pipeline.StatePending:
 		c.sample.Revision = c.Revision
-		l.q.pendingSamples.put(subject, *c.sample, c.Revision)
+		l.pendingSamples.put(subject, *c.sample, c.Revision)
 	case c.waiting != nil:
-		l.q.waitingJobs.put(subject, c.waiting, c.Revision)
+		l.waitingJobs.put(subject, c.waiting, c.Revision)
 	default:
 		l.forgetWritten(c)
 	}
@@ -234,8 +228,8 @@ func (l *Ledger) committed(c *Change) {
 
 // forgetWritten forgets what is kept of a record.
 func (l *Ledger) forgetWritten(c *Change) {
-	l.q.pendingSamples.forget(c.msg.Subject)
-	l.q.waitingJobs.forget(c.msg.Subject)
+	l.pendingSamples.forget(c.msg.Subject)
+	l.waitingJobs.forget(c.msg.Subject)
 }
 
 // ChangeSample applies change to the newest record until the write succeeds. change returns false

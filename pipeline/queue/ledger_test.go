@@ -141,7 +141,7 @@ func TestLedgerExpiresFinishedRecords(t *testing.T) {
 
 func expires(t *testing.T, q *Queue, subject string, want bool) {
 	t.Helper()
-	m, err := q.ledger.GetLastMsgForSubject(t.Context(), subject)
+	m, err := q.ledger.stream.GetLastMsgForSubject(t.Context(), subject)
 	if err != nil {
 		t.Fatalf("%s: %v", subject, err)
 	}

@@ -88,7 +88,7 @@ func TestMoreBatchesThanTheServerOpens(t *testing.T) {
 		t.Errorf("%d messages were in refused batches, want at least %d", n, processes*messages)
 	}
 	t.Logf("%d of %d messages were in refused batches", refused.Load(), processes*batches*messages)
-	info, err := q.ledger.Info(t.Context())
+	info, err := q.ledger.stream.Info(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

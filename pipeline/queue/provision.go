@@ -49,7 +49,7 @@ func (q *Queue) Provision(ctx context.Context) error {
 	}
 
 	handles := map[string]*jetstream.Stream{
-		q.JobsStream(): &q.jobs, q.LedgerStream(): &q.ledger, q.ResultsStream(): &q.results, q.DeadStream(): &q.dead,
+		q.JobsStream(): &q.jobs, q.LedgerStream(): &q.ledger.stream, q.ResultsStream(): &q.results, q.DeadStream(): &q.dead.stream,
 	}
 	var oldJobs uint64
 	if !exists {

@@ -10,6 +10,7 @@ import (
 	"backburn/internal/jets"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
+	"backburn/results"
 )
 
 // publishUntilAnswered sends messages through a committer until each has an answer.
@@ -69,3 +70,7 @@ func (q *Queue) recreateStreams(ctx context.Context, err error) {
 	defer cancel()
 	_ = q.Provision(ctx) // the next attempt shows the result
 }
+
+// messageID is the ID of an event on its stream. It includes the source, because two sources may
+// use the same job ID.
+func messageID(ev results.Event) string { return ev.Data.Source + "." + ev.ID() }

@@ -23,56 +23,88 @@ type Queue struct {
 	topology Topology
 
 	jobs    jetstream.Stream
-	ledger  jetstream.Stream
 	results jetstream.Stream
-	dead    jetstream.Stream
 	control jetstream.KeyValue
 	files   jetstream.ObjectStore
+	ledger  Ledger
+	dead    DeadLetters
+	lanes   Lanes
 
-	jobCommits     *committer
-	ledgerCommits  *committer
-	eventCommits   *committer
-	deadCommits    *committer
-	ackLatency     *ackLatency // of the server, to all of these
-	reads          *reader     // of the ledger
-	pendingSamples writeCache[SampleEntry]
-	waitingJobs    writeCache[*Message]
+	jobCommits   *committer
+	eventCommits *committer
+	ackLatency   *ackLatency // of the server, to all committers
 
 	// NoLedger says that this process may not read the ledger, so only the leader is asked about
 	// waiting jobs. Set it before the queue is used.
 	NoLedger bool
 
-	deadLettered func(results.Reason) // may be nil
-
-	feedsMu   sync.Mutex
-	feeds     map[string]Feed // of lanes with a feed of their own; guarded by feedsMu
-	lostFeeds sync.Map        // names
-
 	ledgerCreated atomic.Int64  // when the ledger was created, in ns since 1970
 	oldJobsUntil  atomic.Uint64 // version 1 wrote JOBS up to this sequence
+}
 
-	deadBytes atomic.Int64 // written to DEAD since it was last trimmed
-	trimming  sync.Mutex
+// Ledger reads and writes what is known of samples and jobs. It is safe for concurrent use.
+type Ledger struct {
+	q              *Queue
+	stream         jetstream.Stream
+	commits        *committer
+	reads          *reader
+	pendingSamples writeCache[SampleEntry]
+	waitingJobs    writeCache[*Message]
+}
+
+// DeadLetters reads, writes and removes dead letters, and submits their jobs again. It is safe for
+// concurrent use.
+type DeadLetters struct {
+	q        *Queue
+	stream   jetstream.Stream
+	commits  *committer
+	onPut    func(results.Reason) // nil for none
+	bytes    atomic.Int64         // written since the letters were last trimmed
+	trimming sync.Mutex
+}
+
+// Lanes finds the lanes that have jobs, and makes the consumers that feed workers. It is safe for
+// concurrent use.
+type Lanes struct {
+	q *Queue
+
+	mu    sync.Mutex
+	feeds map[string]Feed // of lanes with a feed of their own; guarded by mu
+	lost  sync.Map        // names
 }
 
 func newQueue(nc *nats.Conn, js jetstream.JetStream, t Topology) *Queue {
 	n := NamesFor(t.Prefix)
 	a := newAckLatency(t.Durability)
 
-	return &Queue{
-		Names:         n,
-		nc:            nc,
-		js:            js,
-		topology:      t,
-		ackLatency:    a,
-		jobCommits:    newCommitter(nc, a),
-		ledgerCommits: newCommitter(nc, a),
-		eventCommits:  newCommitter(nc, a),
-		deadCommits:   newCommitter(nc, a),
-		reads:         newReader(nc, jets.APIPrefix(js.Options()), n.LedgerStream()),
-		feeds:         map[string]Feed{},
+	q := &Queue{
+		Names:        n,
+		nc:           nc,
+		js:           js,
+		topology:     t,
+		ackLatency:   a,
+		jobCommits:   newCommitter(nc, a),
+		eventCommits: newCommitter(nc, a),
 	}
+	q.ledger.q = q
+	q.ledger.commits = newCommitter(nc, a)
+	q.ledger.reads = newReader(nc, jets.APIPrefix(js.Options()), n.LedgerStream())
+	q.dead.q = q
+	q.dead.commits = newCommitter(nc, a)
+	q.lanes.q = q
+	q.lanes.feeds = map[string]Feed{}
+
+	return q
 }
+
+// Ledger returns the queue's ledger.
+func (q *Queue) Ledger() *Ledger { return &q.ledger }
+
+// Dead returns the queue's dead letters.
+func (q *Queue) Dead() *DeadLetters { return &q.dead }
+
+// Lanes returns the queue's lanes.
+func (q *Queue) Lanes() *Lanes { return &q.lanes }
 
 // ResultsMaxAge returns how long events are kept.
 func (q *Queue) ResultsMaxAge() time.Duration { return q.topology.ResultsMaxAge }

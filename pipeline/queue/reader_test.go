@@ -29,12 +29,12 @@ func TestReaderAsksForManyAtOnce(t *testing.T) {
 			store(t, q, subjects[i], fmt.Append(nil, "body of ", i))
 		}
 	}
-	requests, err := q.nc.SubscribeSync(q.reads.api)
+	requests, err := q.nc.SubscribeSync(q.ledger.reads.api)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	msgs, err := q.reads.last(t.Context(), subjects...)
+	msgs, err := q.ledger.reads.last(t.Context(), subjects...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,11 +63,11 @@ func TestReaderAsksForOne(t *testing.T) {
 
 	subject := q.SampleSubject("present")
 	store(t, q, subject, []byte("body"))
-	single, err := q.nc.SubscribeSync(q.reads.api + ".>")
+	single, err := q.nc.SubscribeSync(q.ledger.reads.api + ".>")
 	if err != nil {
 		t.Fatal(err)
 	}
-	many, err := q.nc.SubscribeSync(q.reads.api)
+	many, err := q.nc.SubscribeSync(q.ledger.reads.api)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestReaderAsksForOne(t *testing.T) {
 		return fmt.Sprint(one, " and ", more)
 	}
 
-	msgs, err := q.reads.last(t.Context(), subject)
+	msgs, err := q.ledger.reads.last(t.Context(), subject)
 	if err != nil || msgs[0] == nil || string(msgs[0].Data) != "body" || sequenceOf(msgs[0]) != 1 || timeOf(msgs[0]).IsZero() {
 		t.Errorf("read %+v, %v", msgs, err)
 	}
@@ -89,7 +89,7 @@ func TestReaderAsksForOne(t *testing.T) {
 		t.Errorf("%s requests for a record that is there, want 1 and 0", got)
 	}
 
-	msgs, err = q.reads.last(t.Context(), q.SampleSubject("missing"))
+	msgs, err = q.ledger.reads.last(t.Context(), q.SampleSubject("missing"))
 	if err != nil || msgs[0] != nil {
 		t.Errorf("read %+v, %v of a missing record", msgs, err)
 	}
@@ -111,7 +111,7 @@ func TestReaderServesManyCallers(t *testing.T) {
 	for n := range 400 {
 		readers.Go(func() {
 			i := n % subjects
-			msgs, err := q.reads.last(t.Context(), q.SampleSubject(fmt.Sprint(i)), q.SampleSubject("none"))
+			msgs, err := q.ledger.reads.last(t.Context(), q.SampleSubject(fmt.Sprint(i)), q.SampleSubject("none"))
 			if err != nil {
 				t.Error(err)
 				return
@@ -123,10 +123,10 @@ func TestReaderServesManyCallers(t *testing.T) {
 	}
 	readers.Wait()
 
-	q.reads.mu.Lock()
-	defer q.reads.mu.Unlock()
-	if len(q.reads.queue)+len(q.reads.rounds) > 0 {
-		t.Errorf("%d subjects and %d rounds are left", len(q.reads.queue), len(q.reads.rounds))
+	q.ledger.reads.mu.Lock()
+	defer q.ledger.reads.mu.Unlock()
+	if len(q.ledger.reads.queue)+len(q.ledger.reads.rounds) > 0 {
+		t.Errorf("%d subjects and %d rounds are left", len(q.ledger.reads.queue), len(q.ledger.reads.rounds))
 	}
 }
 
@@ -143,7 +143,7 @@ func TestReaderOfLargeRecords(t *testing.T) {
 		store(t, q, subjects[i], body)
 	}
 
-	msgs, err := q.reads.last(t.Context(), append(subjects, q.SampleSubject("none"))...)
+	msgs, err := q.ledger.reads.last(t.Context(), append(subjects, q.SampleSubject("none"))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,5 +36,5 @@ func (t Topology) checkMark(c jetstream.StreamConfig) error {
 
 // CheckMark returns ErrMixed if either the caller or the queue is simulated and the other is real.
 func (q *Queue) CheckMark(simulated bool) error {
-	return Topology{Simulated: simulated}.checkMark(q.ledger.CachedInfo().Config)
+	return Topology{Simulated: simulated}.checkMark(q.ledger.stream.CachedInfo().Config)
 }

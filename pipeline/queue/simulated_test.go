@@ -47,7 +47,7 @@ func TestALaterFormatIsRefused(t *testing.T) {
 			if _, err := q.js.Stream(ctx, q.DeadStream()); !errors.Is(err, jetstream.ErrStreamNotFound) {
 				t.Errorf("Repair created a stream: %v", err)
 			}
-			if _, err := q.js.CreateStream(ctx, q.dead.CachedInfo().Config); err != nil {
+			if _, err := q.js.CreateStream(ctx, q.dead.stream.CachedInfo().Config); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -213,7 +213,7 @@ func bySource(subjects map[string]uint64) map[string]int {
 
 // deadByReason counts the dead letters.
 func (q *Queue) deadByReason(ctx context.Context) (map[string]uint64, error) {
-	info, err := q.dead.Info(ctx, jetstream.WithSubjectFilter(q.prefix+".dead.>"))
+	info, err := q.dead.stream.Info(ctx, jetstream.WithSubjectFilter(q.prefix+".dead.>"))
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", q.DeadStream(), err)
 	}

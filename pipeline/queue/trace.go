@@ -159,7 +159,7 @@ func (t *tracer) identify(ctx context.Context) error {
 // Sources lists the sources that have a job with this ID in the ledger.
 func (q *Queue) Sources(ctx context.Context, id string) ([]string, error) {
 	filter := q.prefix + ".ledger.job.*." + pipeline.JobKey(id)
-	info, err := q.ledger.Info(ctx, jetstream.WithSubjectFilter(filter))
+	info, err := q.ledger.stream.Info(ctx, jetstream.WithSubjectFilter(filter))
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", q.LedgerStream(), err)
 	}
@@ -381,7 +381,7 @@ func (t *tracer) waiting(ctx context.Context) error {
 
 // addWaiting turns a waiting job into a step.
 func (t *tracer) addWaiting(ctx context.Context, subject string) error {
-	msgs, err := t.q.reads.last(ctx, subject)
+	msgs, err := t.q.ledger.reads.last(ctx, subject)
 	if err != nil || msgs[0] == nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (q *Queue) notQueued(ctx context.Context, source string, ids []string) (lef
 func (l *Ledger) withoutRecord(ctx context.Context, source string, ids []string) ([]string, error) {
 	var missing []string
 	for _, id := range ids {
-		m, err := l.q.ledger.GetLastMsgForSubject(ctx, l.q.LedgerSubject(pipeline.Ref{Source: source, ID: id}))
+		m, err := l.stream.GetLastMsgForSubject(ctx, l.q.LedgerSubject(pipeline.Ref{Source: source, ID: id}))
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			missing = append(missing, id)

@@ -191,7 +191,7 @@ func TestKeptRecordsAreBounded(t *testing.T) {
 	if err := q.Ledger().Commit(t.Context(), q.Ledger().PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := q.waitingJobs.get(q.LedgerSubject(m.Job.Ref())); ok {
+	if _, ok := q.ledger.waitingJobs.get(q.LedgerSubject(m.Job.Ref())); ok {
 		t.Error("a large record is kept")
 	}
 }

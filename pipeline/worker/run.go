@@ -63,7 +63,7 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poll
 		o.health.Func(string(b), "", func() error { return w.pauseFault(b) })
 	}
 	w.metrics = newMetrics(o.reg, w.log, w.leases, w.pauses)
-	q.OnDeadLetter(w.metrics.deadLettered)
+	q.Dead().OnPut(w.metrics.deadLettered)
 	w.poller = poller.New(poller.Deps{
 		Queue:    q,
 		Member:   w.member,

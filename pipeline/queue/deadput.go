@@ -1,0 +1,87 @@
+package queue
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"backburn/pipeline/span"
+	"backburn/results"
+
+	"github.com/nats-io/nats.go"
+)
+
+// putFailed copies a failed job to DEAD completely, with its reason.
+func (d *DeadLetters) putFailed(ctx context.Context, m *Message, ev results.Event) error {
+	reason := ev.Data.Error
+	if reason == nil {
+		return fmt.Errorf("dead-letter job %s: its event has no reason", m.Job.Ref())
+	}
+
+	return d.Put(ctx, m, *reason, ev.Data.Attempts, messageID(ev))
+}
+
+// Put copies a job to DEAD for a reason that need not have an event. Repeats have the same
+// id.
+func (d *DeadLetters) Put(ctx context.Context, m *Message, reason results.Error, attempts int, id string) error {
+	letter := nats.NewMsg(d.q.DeadSubject(string(reason.Reason), m.Job.Source))
+	if err := d.truncateInvalid(m).encode(letter); err != nil {
+		return err
+	}
+
+	// The fields of a list of letters, readable without their bodies.
+	h := letter.Header
+	set := func(key, value string) {
+		if value != "" {
+			h[key] = []string{oneLine(value)}
+		}
+	}
+	set(HeaderFilename, m.Job.Filename)
+	set(headerPriority, string(m.Job.Priority))
+	set(HeaderReceived, m.Job.ReceivedAt.UTC().Format(time.RFC3339Nano))
+	set(headerSize, strconv.FormatInt(max(m.Job.Size, 0), 10))
+	set(headerSHA256, m.Job.SHA256)
+	set(headerURL, m.Job.URL)
+
+	h[HeaderReason] = []string{string(reason.Reason)}
+	h[HeaderError] = []string{oneLine(reason.Message)}
+	h[HeaderAttempts] = []string{strconv.Itoa(attempts)}
+	h[nats.MsgIdHdr] = []string{"dead." + id}
+	if age := cmp.Or(d.q.topology.DeadExpectedAge, DefaultDeadExpectedAge); reason.Reason.Expected() && age < cmp.Or(d.q.topology.DeadMaxAge, DefaultDeadMaxAge) {
+		h[headerTTL] = []string{age.Truncate(time.Second).String()}
+	}
+	span.Inject(ctx, h)
+
+	if err := d.q.publishUntilAnswered(ctx, d.commits, []*nats.Msg{letter}, func(int, *message) {}); err != nil {
+		return fmt.Errorf("dead-letter job %s: %w", m.Job.Ref(), err)
+	}
+	if d.onPut != nil {
+		d.onPut(reason.Reason)
+	}
+
+	d.written(ctx, letter.Size())
+
+	return nil
+}
+
+// OnPut registers f, which is called for every new dead letter that this process writes. Call it
+// before the queue is used.
+func (d *DeadLetters) OnPut(f func(results.Reason)) { d.onPut = f }
+
+// maxInvalidContents limits what a dead letter keeps of an invalid message, in bytes.
+const maxInvalidContents = 64 << 10
+
+// truncateInvalid bounds what a letter keeps of an invalid message.
+func (d *DeadLetters) truncateInvalid(m *Message) *Message {
+	limit := min(maxInvalidContents, int(d.q.nc.MaxPayload())-recordHeadroom)
+	if m.Original == nil || len(m.Contents) <= max(limit, 0) {
+		return m
+	}
+
+	short := *m
+	short.Contents = m.Contents[:max(limit, 0)]
+
+	return &short
+}
