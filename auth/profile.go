@@ -72,7 +72,3 @@ func (p Profile) fields(each func(key string, tag reflect.StructTag, value refle
 		}
 	}
 }
-
-// Loopback reports whether host is this machine, by name or address, without a DNS lookup.
-// Credentials may be sent without TLS only to such a host.
-func Loopback(host string) bool { return oauth.Loopback(host) }

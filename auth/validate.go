@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	"backburn/auth/internal/oauth"
+	"backburn/internal/loopback"
 )
 
 // Validate returns all problems of p, joined. It reads no files.
@@ -51,7 +51,7 @@ func (p Profile) warnings() []string {
 	var out []string
 	vendor := p.preset().vendor
 	u, err := url.Parse(p.tokenURL())
-	if err == nil && vendor != "" && !oauth.Loopback(u.Hostname()) &&
+	if err == nil && vendor != "" && !loopback.Host(u.Hostname()) &&
 		u.Hostname() != vendor && !strings.HasSuffix(u.Hostname(), "."+vendor) {
 		out = append(out, "the token endpoint is outside the vendor's domain and will see the client secret")
 	}

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
+
+	"backburn/internal/loopback"
 )
 
 // Defaults of DefaultConfig.
@@ -160,7 +161,7 @@ func (c Config) endpoint() (string, error) {
 		return "", errors.New("no user or password in the address")
 	case u.RawQuery != "" || u.Fragment != "":
 		return "", errors.New("no query or fragment in the address")
-	case u.Scheme == "http" && !c.AllowHTTP && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !c.AllowHTTP && !loopback.Host(u.Hostname()):
 		return "", errors.New("https, because credentials are sent there (http is allowed for loopback addresses only)")
 	}
 
@@ -170,12 +171,4 @@ func (c Config) endpoint() (string, error) {
 	}
 
 	return u.Scheme + "://" + u.Host + path, nil
-}
-
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.IsLoopback()
 }

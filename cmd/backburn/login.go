@@ -20,6 +20,7 @@ import (
 	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
+	"backburn/internal/loopback"
 )
 
 func loginCommand(tool *cli.App) *cobra.Command {
@@ -140,7 +141,7 @@ func localCallback(redirect string) (address string, ok bool) {
 	if err != nil || u.Scheme != "http" || u.Port() == "" {
 		return "", false
 	}
-	return u.Host, auth.Loopback(u.Hostname())
+	return u.Host, loopback.Host(u.Hostname())
 }
 
 // loginHere serves the login for a browser on this machine.

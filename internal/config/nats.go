@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"backburn/auth"
+	"backburn/internal/loopback"
 	"backburn/pipeline"
 )
 
@@ -58,7 +58,7 @@ func (n NATS) URLs() []string {
 func (n NATS) Loopback() (host string, port int, err error) {
 	urls := n.URLs()
 	u, err := url.Parse(urls[0])
-	if err != nil || len(urls) != 1 || u.Scheme != "nats" || !auth.Loopback(u.Hostname()) {
+	if err != nil || len(urls) != 1 || u.Scheme != "nats" || !loopback.Host(u.Hostname()) {
 		return "", 0, errors.New(`one address of this machine alone, such as "nats://127.0.0.1:4222", for the embedded ` +
 			`server (or nats.embedded.enabled = false)`)
 	}

@@ -3,7 +3,7 @@ package config
 import (
 	"net/url"
 
-	"backburn/auth"
+	"backburn/internal/loopback"
 )
 
 // checker is a struct of the configuration that knows its rules. Check calls bad for each key
@@ -23,6 +23,6 @@ func wantHTTPS(want func(ok bool, key, expected string, beside ...string), key, 
 	case u.User != nil:
 		want(false, key, "no user or password in the address")
 	default:
-		want(u.Scheme == "https" || auth.Loopback(u.Hostname()), key, "https, because credentials would travel in the clear")
+		want(u.Scheme == "https" || loopback.Host(u.Hostname()), key, "https, because credentials would travel in the clear")
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"backburn/internal/loopback"
 )
 
 // Config configures a listener and its limits. Its keys are in the configuration table of the part
@@ -59,7 +61,7 @@ func validListen(s string) bool {
 }
 
 // Local reports whether the listener accepts connections only from this machine.
-func (c Config) Local() bool { return isLoopback(hostOf(c.Listen)) }
+func (c Config) Local() bool { return loopback.Host(hostOf(c.Listen)) }
 
 // hostOf returns the host of host:port, or of a host alone, in lower case and without brackets.
 func hostOf(s string) string {
@@ -69,15 +71,4 @@ func hostOf(s string) string {
 	s = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
 
 	return strings.ToLower(strings.TrimSuffix(s, "."))
-}
-
-// isLoopback reports whether a host is this machine regardless of name servers: a loopback address,
-// or localhost (RFC 6761, section 6.3).
-func isLoopback(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-
-	return err == nil && addr.Unmap().IsLoopback()
 }

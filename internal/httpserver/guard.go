@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"backburn/internal/loopback"
 )
 
 // guard protects a listener from web pages that a browser has open.
@@ -35,7 +37,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 // named reports whether a request's Host is allowed.
 func (s *Server) named(r *http.Request) bool {
 	host := hostOf(r.Host)
-	if isLoopback(host) || host != "" && host == hostOf(s.cfg.Listen) {
+	if loopback.Host(host) || host != "" && host == hostOf(s.cfg.Listen) {
 		return true
 	}
 	for _, name := range s.cfg.Names {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"backburn/internal/loopback"
+
 	"github.com/prometheus/exporter-toolkit/web"
 	"github.com/rs/zerolog"
 )
@@ -106,7 +108,7 @@ func (s *Server) Close() {
 
 // warn logs warnings about what is exposed to the network.
 func (s *Server) warn(settings Web) {
-	if isLoopback(hostOf(s.Addr().String())) {
+	if loopback.Host(hostOf(s.Addr().String())) {
 		return
 	}
 	log := s.use.Log.With().Str("addr", s.Addr().String()).Logger()

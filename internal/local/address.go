@@ -2,9 +2,10 @@ package local
 
 import (
 	"net"
-	"net/netip"
 	"strconv"
 	"strings"
+
+	"backburn/internal/loopback"
 )
 
 // unixPrefix begins the address of a Unix socket.
@@ -34,9 +35,8 @@ func Valid(address string) bool {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > 65535 {
 		return false
 	}
-	ip, err := netip.ParseAddr(host)
 
-	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+	return loopback.Host(host)
 }
 
 // SocketPath returns the path of a Unix socket's address.

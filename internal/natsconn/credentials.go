@@ -11,6 +11,7 @@ import (
 
 	"backburn/auth"
 	"backburn/internal/config"
+	"backburn/internal/loopback"
 )
 
 // credentials reads the files once, so that faults are reported at the start. All are read again at
@@ -93,7 +94,7 @@ func warnInClear(cfg config.NATS, log zerolog.Logger) {
 
 	for _, server := range cfg.URLs() {
 		u, err := url.Parse(server)
-		if err == nil && (u.Scheme == "nats" || u.Scheme == "ws") && !auth.Loopback(u.Hostname()) {
+		if err == nil && (u.Scheme == "nats" || u.Scheme == "ws") && !loopback.Host(u.Hostname()) {
 			log.Warn().Str("server", server).Str("key", key).
 				Msg("this secret is sent to another machine without TLS; use tls:// or wss:// in nats.url, or set nats.tls.ca_file")
 		}

@@ -3,9 +3,10 @@ package oauth
 import (
 	"cmp"
 	"errors"
-	"net"
 	"net/url"
 	"strings"
+
+	"backburn/internal/loopback"
 )
 
 // CheckURL checks a URL to which credentials are sent: it must be an absolute https URL, or http to
@@ -30,18 +31,7 @@ func CheckURL(raw string) error {
 
 // Confidential reports whether a request to u is encrypted or stays on this machine.
 func Confidential(u *url.URL) bool {
-	return u.Scheme == "https" || u.Scheme == "http" && Loopback(u.Hostname())
-}
-
-// Loopback reports whether host is this machine, by name or address, without a DNS lookup.
-func Loopback(host string) bool {
-	host = strings.ToLower(host)
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-
-	return ip != nil && ip.IsLoopback()
+	return u.Scheme == "https" || u.Scheme == "http" && loopback.Host(u.Hostname())
 }
 
 // HostPort returns the host of u in lower case and its port; without one, the default port of the
