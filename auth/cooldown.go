@@ -3,6 +3,8 @@ package auth
 import (
 	"errors"
 	"time"
+
+	"backburn/internal/backoff"
 )
 
 // cooldown records why no token may be requested, and until when. It is a negative cache: callers
@@ -50,15 +52,15 @@ func (t timing) cooldownLength(e *AuthError, n int) time.Duration {
 	case errors.Is(e, ErrReauthorize):
 		return t.permanent
 	case e.Permanent:
-		return doubled(t.permanent, n, t.coolMax)
+		return backoff.Doubled(n, t.permanent, t.coolMax)
 	default:
-		return jittered(doubled(t.backoffMin, n, t.backoffMax))
+		return backoff.Delay(n, t.backoffMin, t.backoffMax)
 	}
 }
 
 // tripBreaker opens the loop breaker: a fresh token, whose fingerprint is id, was refused.
 func (c *cooldown) tripBreaker(now time.Time, e *AuthError, id string, t timing) {
-	d := doubled(t.breakerMin, c.breaks, t.coolMax)
+	d := backoff.Doubled(c.breaks, t.breakerMin, t.coolMax)
 	c.breaks++
 	e.RetryAfter = d
 	c.until = now.Add(d)

@@ -9,6 +9,7 @@ import (
 
 	"backburn/auth/internal/kv"
 	"backburn/auth/internal/oauth"
+	"backburn/internal/backoff"
 )
 
 // conflictPause is the longest wait after another process wrote first.
@@ -34,7 +35,7 @@ func (f *shared) obtain(ctx context.Context, w renewalRequest) (*cachedToken, er
 			return nil, recordedError{v.Cooldown.authError(f.minter.profile.Name, left), v.revision}
 		}
 
-		wait := jittered(f.minter.timing.poll) // for the holder of the claim
+		wait := backoff.Jittered(f.minter.timing.poll) // for the holder of the claim
 		if !f.claimedByOther(v, nonce) {
 			err := f.claim(ctx, &v, w, nonce)
 			if err == nil {

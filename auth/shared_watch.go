@@ -3,6 +3,8 @@ package auth
 import (
 	"context"
 	"time"
+
+	"backburn/internal/backoff"
 )
 
 // run watches the record until ctx ends, so that a token of another process is available before a
@@ -12,7 +14,7 @@ func (f *shared) run(ctx context.Context, follow func(view, *cachedToken)) {
 	for ctx.Err() == nil {
 		f.watch(ctx, follow)
 		select {
-		case <-time.After(jittered(f.minter.timing.watchRetry)):
+		case <-time.After(backoff.Jittered(f.minter.timing.watchRetry)):
 		case <-ctx.Done():
 		}
 	}

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"math/rand/v2"
 	"time"
 )
 
@@ -51,17 +50,4 @@ func defaultTiming() timing {
 		saveRetry:   5 * time.Second,
 		credential:  time.Second,
 	}
-}
-
-// doubled returns first·2ⁿ, at most limit.
-func doubled(first time.Duration, n int, limit time.Duration) time.Duration {
-	for ; n > 0 && first < limit; n-- {
-		first *= 2
-	}
-	return min(first, limit)
-}
-
-// jittered returns a random duration in the upper half of d.
-func jittered(d time.Duration) time.Duration {
-	return d/2 + time.Duration(rand.Int64N(int64(d/2)+1))
 }

@@ -27,18 +27,3 @@ func ResetAfter(t time.Time) time.Time {
 
 	return time.Date(y, m, d+1, 0, 1, 0, 0, time.UTC).Add(rand.N(30 * time.Second))
 }
-
-// Backoff starts at low and doubles with each attempt, up to high. Its upper half is random.
-func Backoff(attempt int, low, high time.Duration) time.Duration {
-	return backoff(attempt, low, high, rand.Float64())
-}
-
-// backoff is Backoff with a random number from 0 to 1.
-func backoff(attempt int, low, high time.Duration, random float64) time.Duration {
-	d := high
-	if attempt < 30 && low<<attempt < high {
-		d = low << attempt
-	}
-
-	return d/2 + time.Duration(random*float64(d-d/2))
-}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 
+	"backburn/internal/backoff"
 	"backburn/wildfire"
 )
 
@@ -229,7 +230,7 @@ func (c Config) Schedule() Schedule { return Schedule{First: c.FirstPoll, Max: c
 
 // Backoff is the delay after this many counted attempts.
 func (c Config) Backoff(attempts int) time.Duration {
-	return Backoff(attempts, c.RetryMin, c.RetryMax)
+	return backoff.Delay(attempts, c.RetryMin, c.RetryMax)
 }
 
 // SizeLimit is the largest file of a source that is uploaded, in bytes.

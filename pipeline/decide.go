@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"backburn/internal/backoff"
 	"backburn/results"
 	"backburn/wildfire"
 )
@@ -101,7 +102,7 @@ type Policy struct {
 
 // backoff is the delay after this many counted attempts.
 func (p Policy) backoff(attempts int) time.Duration {
-	return backoff(attempts, p.RetryMin, p.RetryMax, p.Random)
+	return backoff.UpperHalf(backoff.Doubled(attempts, p.RetryMin, p.RetryMax), p.Random)
 }
 
 // refusalMemory is how long a refusal holds for the same contents.

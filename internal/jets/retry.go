@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/internal/backoff"
 )
 
 // Attempt bounds a single request. After this time the answer counts as lost, for example because
@@ -31,15 +32,12 @@ func New(nc *nats.Conn, domain string, opts ...jetstream.JetStreamOpt) (jetstrea
 // which ends after Attempt. An error of class Unavailable leads to another attempt; any other error
 // is returned unchanged. When ctx ends, the error wraps both its cause and the last answer.
 func Retry(ctx context.Context, request func(context.Context) error) error {
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = firstPause, longestPause
-
-	for {
+	for earlier := 0; ; earlier++ {
 		err := attempt(ctx, request)
 		if !Is(err, Unavailable) {
 			return err
 		}
-		if serr := pause(ctx, b.NextBackOff()); serr != nil {
+		if serr := pause(ctx, backoff.Delay(earlier, firstPause, longestPause)); serr != nil {
 			return fmt.Errorf("%w (%w)", serr, err)
 		}
 	}

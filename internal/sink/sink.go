@@ -8,10 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"backburn/internal/backoff"
 
 	"backburn/internal/sink/format"
 	"backburn/results"
@@ -151,8 +152,6 @@ func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
 	}
 	s.state.holds(m.ID, d.Pending+1)
 
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = s.cfg.RetryMin, s.cfg.RetryMax
 	failing := 0
 	for attempt := 1; ; attempt++ {
 		_ = d.InProgress() // if the server is unreachable, it will redeliver the event
@@ -183,7 +182,7 @@ func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
 		}
 		s.trouble(f, m, attempt)
 		s.look(ctx)
-		if !s.pause(ctx, s.wait(f, b), d) {
+		if !s.pause(ctx, s.wait(f, attempt), d) {
 			return ctx.Err()
 		}
 	}
@@ -196,9 +195,9 @@ func (s *Sink) send(ctx context.Context, m Message) error {
 	return s.target.Send(ctx, m)
 }
 
-// wait returns the delay before the next attempt.
-func (s *Sink) wait(f *Fault, b *backoff.ExponentialBackOff) time.Duration {
-	d := b.NextBackOff()
+// wait returns the delay after an attempt, of which the first is 1.
+func (s *Sink) wait(f *Fault, attempt int) time.Duration {
+	d := backoff.Delay(attempt-1, s.cfg.RetryMin, s.cfg.RetryMax)
 	if f.Kind == Misconfigured || f.Kind == Refused {
 		d = s.cfg.Pause
 	}

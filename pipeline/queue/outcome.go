@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backburn/internal/backoff"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/span"
@@ -231,7 +232,7 @@ func (q *Queue) Await(ctx context.Context, ref pipeline.Ref) (results.Event, err
 		if err == nil {
 			return ev, nil
 		}
-		if serr := fleet.Sleep(ctx, pipeline.Backoff(attempt, 100*time.Millisecond, 2*time.Second)); serr != nil {
+		if serr := fleet.Sleep(ctx, backoff.Delay(attempt, 100*time.Millisecond, 2*time.Second)); serr != nil {
 			return results.Event{}, fmt.Errorf("job %s: %w (%w)", ref, ErrPending, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backburn/internal/backoff"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/results"
@@ -42,7 +43,7 @@ func (o *Outcomes) Follow(ctx context.Context, source, folder string, handle fun
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if serr := fleet.Sleep(ctx, pipeline.Backoff(fault, 200*time.Millisecond, 5*time.Second)); serr != nil {
+		if serr := fleet.Sleep(ctx, backoff.Delay(fault, 200*time.Millisecond, 5*time.Second)); serr != nil {
 			return fmt.Errorf("follow events of %s: %w (%w)", source, serr, err)
 		}
 	}

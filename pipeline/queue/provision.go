@@ -9,8 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backburn/internal/backoff"
 	"backburn/internal/jets"
-	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 )
 
@@ -34,7 +34,7 @@ func untilAnswered(ctx context.Context, what string, request func(context.Contex
 		if !jets.Is(err, jets.Unavailable) {
 			return err
 		}
-		if fleet.Sleep(ctx, pipeline.Backoff(attempt, 200*time.Millisecond, 2*time.Second)) != nil {
+		if fleet.Sleep(ctx, backoff.Delay(attempt, 200*time.Millisecond, 2*time.Second)) != nil {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"backburn/internal/backoff"
 	"backburn/internal/jets"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
@@ -51,7 +52,7 @@ func (q *Queue) publishUntilAnswered(ctx context.Context, c *committer, msgs []*
 		case outcomes != nil:
 			left = again
 		}
-		if serr := fleet.Sleep(ctx, pipeline.Backoff(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
+		if serr := fleet.Sleep(ctx, backoff.Delay(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
 			return fmt.Errorf("publish to %s: %w (%w)", msgs[0].Subject, serr, err)
 		}
 		if attempt > 0 { // a server that is shutting down answers this as well

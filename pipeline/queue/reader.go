@@ -14,7 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"backburn/pipeline"
+	"backburn/internal/backoff"
 	"backburn/pipeline/fleet"
 )
 
@@ -75,7 +75,7 @@ func (r *reader) last(ctx context.Context, subjects ...string) ([]*nats.Msg, err
 			return msgs, err
 		}
 
-		if serr := fleet.Sleep(ctx, pipeline.Backoff(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
+		if serr := fleet.Sleep(ctx, backoff.Delay(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
 			return nil, fmt.Errorf("read %s: %w (%w)", subjects[0], serr, err)
 		}
 	}

@@ -3,13 +3,13 @@ package watch
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
+	"backburn/internal/backoff"
 	"backburn/pipeline"
 )
 
-// Backoff between attempts to publish a job: doubling, with full jitter.
+// The first and the longest delay between attempts to publish a job.
 const (
 	publishMin = 100 * time.Millisecond
 	publishMax = 5 * time.Second
@@ -34,8 +34,7 @@ func (f *folder) publish(ctx context.Context, job pipeline.Job) error {
 		} else {
 			f.part("intake", "jobs cannot be published, files wait in the folder: "+err.Error())
 		}
-		limit := min(publishMin<<min(try, 16), publishMax)
-		if err := pipeline.Sleep(ctx, publishMin/2+rand.N(limit)); err != nil {
+		if err := pipeline.Sleep(ctx, backoff.Delay(try, publishMin, publishMax)); err != nil {
 			return err
 		}
 	}

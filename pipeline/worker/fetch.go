@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"backburn/internal/backoff"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
@@ -124,7 +125,7 @@ func waitAfterFault(ctx context.Context, log zerolog.Logger, err error, fault in
 	if fault == 0 && ctx.Err() == nil {
 		log.Warn().Err(err).Msg("cannot fetch jobs; retrying")
 	}
-	_ = fleet.Sleep(ctx, pipeline.Backoff(fault, 100*time.Millisecond, 5*time.Second))
+	_ = fleet.Sleep(ctx, backoff.Delay(fault, 100*time.Millisecond, 5*time.Second))
 
 	return fault + 1
 }

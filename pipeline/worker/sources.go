@@ -4,8 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"backburn/internal/backoff"
 	"backburn/internal/health"
-	"backburn/pipeline"
 )
 
 // sources knows which sources' contents this worker cannot reach: their folder is not mounted here,
@@ -62,7 +62,7 @@ func (s *sources) unreachable(source string, err error) (first bool) {
 			Reason: "contents cannot be reached here, and are left to other workers: " + err.Error(),
 			Remedy: "mount the folder here, let this process read it, or correct worker.roots",
 		})
-		f.until = time.Now().Add(pipeline.Backoff(f.inARow-unreachableAfter, firstSourcePause, longestSourcePause))
+		f.until = time.Now().Add(backoff.Delay(f.inARow-unreachableAfter, firstSourcePause, longestSourcePause))
 	}
 
 	return f.inARow == unreachableAfter
