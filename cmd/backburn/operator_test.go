@@ -15,6 +15,7 @@ import (
 
 	"backburn/internal/app"
 	"backburn/internal/config"
+	"backburn/internal/natsconn"
 	"backburn/internal/natsd"
 	"backburn/internal/testkit"
 	"backburn/wildfire/wildfiretest"
@@ -83,13 +84,13 @@ func startOperated(env *testscript.Env) error {
 	env.Setenv("SIMULATED_SECRET", sim.secret)
 	nats := cfg.NATS
 	for name, c := range map[string]struct {
-		config.NATS
+		natsconn.Config
 		http string
 	}{
 		"backburn.toml": {nats, n.HTTPAddr()},
-		"far.toml":      {nats, ""},                                                                             // on another machine
-		"other.toml":    {config.NATS{URL: nats.URL, TokenFile: nats.TokenFile, Prefix: "other"}, n.HTTPAddr()}, // has no queue
-		"alone.toml":    {config.NATS{URL: "nats://127.0.0.1:1", Prefix: "backburn"}, n.HTTPAddr()},             // nobody is there
+		"far.toml":      {nats, ""},                                                                                 // on another machine
+		"other.toml":    {natsconn.Config{URL: nats.URL, TokenFile: nats.TokenFile, Prefix: "other"}, n.HTTPAddr()}, // has no queue
+		"alone.toml":    {natsconn.Config{URL: "nats://127.0.0.1:1", Prefix: "backburn"}, n.HTTPAddr()},             // nobody is there
 	} {
 		text := fmt.Appendf(nil, operatedConfig, c.URL, c.TokenFile, c.Prefix, cfg.NATS.Embedded.StoreDir, sim.url,
 			simulatedClient, simulatedTSG, sim.url+wildfiretest.TokenPath, c.http)

@@ -24,7 +24,6 @@ import (
 	"backburn/auth/natsbucket"
 	"backburn/internal/acl"
 	"backburn/internal/app"
-	"backburn/internal/config"
 	"backburn/internal/natsconn"
 	"backburn/internal/testkit"
 	"backburn/internal/testkit/leaks"
@@ -47,17 +46,17 @@ type site struct {
 	t       *testing.T
 	s       *server.Server
 	perms   map[string]acl.Permissions // by name of the user without the prefix
-	connect func(acl.Permissions) config.NATS
+	connect func(acl.Permissions) natsconn.Config
 }
 
 // mode is a way to give a server its users.
-type mode func(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) config.NATS)
+type mode func(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) natsconn.Config)
 
 // modes are the two that the server knows: a configuration file with passwords, and JWTs that an
 // operator signs, with the server's default limits and an account that requires max_bytes.
 var modes = map[string]mode{"configuration": configured, "operator": operated}
 
-func configured(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) config.NATS) {
+func configured(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) natsconn.Config) {
 	t.Helper()
 	for _, p := range all {
 		t.Setenv(acl.Variable(p.User), "pw-"+p.User)
@@ -80,17 +79,17 @@ func configured(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.P
 
 	opts.Port = server.RANDOM_PORT
 
-	return testkit.StartNATS(t, opts), func(p acl.Permissions) config.NATS {
+	return testkit.StartNATS(t, opts), func(p acl.Permissions) natsconn.Config {
 		password := filepath.Join(t.TempDir(), "password")
 		if err := os.WriteFile(password, []byte("pw-"+p.User+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 
-		return config.NATS{User: p.User, PasswordFile: password}
+		return natsconn.Config{User: p.User, PasswordFile: password}
 	}
 }
 
-func operated(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) config.NATS) {
+func operated(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) natsconn.Config) {
 	t.Helper()
 	operator := testkit.NewOperator(t)
 	accounts := acl.Accounts(prefix, all...)
@@ -136,8 +135,8 @@ func operated(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Per
 
 	opts := operator.Options()
 	opts.JetStreamMaxStore = 64 << 30 // the default depends on the free space of the disk
-	return testkit.StartNATS(t, opts), func(p acl.Permissions) config.NATS {
-		return config.NATS{CredentialsFile: byUser[p.User].User(claims(p))}
+	return testkit.StartNATS(t, opts), func(p acl.Permissions) natsconn.Config {
+		return natsconn.Config{CredentialsFile: byUser[p.User].User(claims(p))}
 	}
 }
 
@@ -827,7 +826,7 @@ func TestCredentialsFitIntoALine(t *testing.T) {
 					t.Errorf("a JWT of %d bytes, want at most %d: %v", len(token), most, err)
 				}
 
-				nc, err := natsconn.Connect(config.NATS{URL: ns.ClientURL(), CredentialsFile: file}, "test", zerolog.Nop())
+				nc, err := natsconn.Connect(natsconn.Config{URL: ns.ClientURL(), CredentialsFile: file}, "test", zerolog.Nop())
 				if err != nil {
 					t.Fatalf("with a JWT of %d bytes: %v", len(token), err)
 				}

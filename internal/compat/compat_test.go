@@ -10,7 +10,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
-	"backburn/internal/config"
 	"backburn/internal/natsconn"
 	"backburn/internal/testkit/leaks"
 	"backburn/pipeline"
@@ -44,13 +43,13 @@ func TestServers(t *testing.T) {
 	for _, version := range []string{"v2.12.15", "v2.14.10", "v2.15.3"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			endToEnd(t, config.NATS{URL: start(t, version)})
+			endToEnd(t, natsconn.Config{URL: start(t, version)})
 		})
 	}
 }
 
 // endToEnd submits files and waits for their final events.
-func endToEnd(t *testing.T, cfg config.NATS) {
+func endToEnd(t *testing.T, cfg natsconn.Config) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -136,7 +135,7 @@ func TestOldServersAreRefused(t *testing.T) {
 	for _, version := range []string{"v2.10.29", "v2.11.17"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			nc, err := natsconn.Connect(config.NATS{URL: start(t, version)}, "test", zerolog.Nop())
+			nc, err := natsconn.Connect(natsconn.Config{URL: start(t, version)}, "test", zerolog.Nop())
 			if err != nil {
 				t.Fatal(err)
 			}

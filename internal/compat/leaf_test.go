@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"backburn/internal/config"
+	"backburn/internal/natsconn"
 	"backburn/internal/testkit"
 )
 
@@ -38,7 +38,7 @@ func TestLeafNode(t *testing.T) {
 			}
 			leaf := run(t, leafOptions)
 
-			endToEnd(t, config.NATS{URL: leaf.ClientURL(), Domain: "hub"})
+			endToEnd(t, natsconn.Config{URL: leaf.ClientURL(), Domain: "hub"})
 			if n := streams(t, hub); n == 0 {
 				t.Error("there is nothing on the hub")
 			}

@@ -99,7 +99,7 @@ func (p *collector) files(c Config, parts Part) {
 	}
 
 	if parts&ServerPart != 0 && c.NATS.Embedded.Enabled {
-		if _, _, err := c.NATS.Loopback(); err != nil {
+		if _, _, err := c.NATS.EmbeddedAddress(); err != nil {
 			p.expected("nats.url", err.Error(), "nats.embedded.enabled")
 		}
 

@@ -12,6 +12,7 @@ import (
 	"backburn/internal/api"
 	"backburn/internal/clamd"
 	"backburn/internal/mail"
+	"backburn/internal/natsconn"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 	"backburn/wildfire"
@@ -20,7 +21,7 @@ import (
 // Config is the complete configuration, composed of the structs of the packages that own the keys.
 // It is a value: copy it freely, but do not modify maps and slices, which copies share.
 type Config struct {
-	NATS     NATS                    `toml:"nats" doc:"The NATS server or cluster that holds the queue and all other state."`
+	NATS     natsconn.Config         `toml:"nats" doc:"The NATS server or cluster that holds the queue and all other state."`
 	Watch    []watch.Config          `toml:"watch" doc:"A folder to watch. The first [[watch]] entry of a file replaces the default one. To watch no folder, write watch = [] at the top of the file."`
 	WildFire WildFire                `toml:"wildfire" doc:"How to reach WildFire, and how much of its quota to use."`
 	Pipeline pipeline.Config         `toml:",inline"`
@@ -118,12 +119,7 @@ func Default() Config {
 	quarantine.Complete()
 
 	return Config{
-		NATS: NATS{
-			URL:      "nats://127.0.0.1:4222",
-			Prefix:   "backburn",
-			Replicas: 1,
-			Embedded: Embedded{Enabled: true, StoreDir: "data/nats", SyncAlways: true},
-		},
+		NATS:     natsconn.DefaultConfig(),
 		Watch:    []watch.Config{quarantine},
 		WildFire: WildFire{Client: wildfire.DefaultConfig(), Auth: "wildfire"},
 		Pipeline: pipeline.DefaultConfig(),

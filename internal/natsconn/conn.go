@@ -17,7 +17,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
-	"backburn/internal/config"
 	"backburn/internal/health"
 	"backburn/internal/jets"
 )
@@ -43,7 +42,7 @@ func InboxPrefix(prefix, role string) string { return "_INBOX_" + prefix + "_" +
 // server of cfg.URL once and then returns one of this package's errors (for errors.Is) with what
 // to do about it; unreadable or exposed credential files are errors of their own. The caller
 // closes or drains the connection.
-func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...nats.Option) (*nats.Conn, error) {
+func Connect(cfg Config, name string, log zerolog.Logger, opts ...nats.Option) (*nats.Conn, error) {
 	credentials, err := credentials(cfg)
 	if err != nil {
 		return nil, err
@@ -79,7 +78,7 @@ func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...nats.Opti
 }
 
 // JetStream returns the JetStream context of a connection, in the configured domain.
-func JetStream(nc *nats.Conn, cfg config.NATS, opts ...jetstream.JetStreamOpt) (jetstream.JetStream, error) {
+func JetStream(nc *nats.Conn, cfg Config, opts ...jetstream.JetStreamOpt) (jetstream.JetStream, error) {
 	return jets.New(nc, cfg.Domain, opts...)
 }
 

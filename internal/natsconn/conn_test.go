@@ -71,7 +71,7 @@ func TestConnect(t *testing.T) {
 	crlf.TokenFile = file(t, s.Token().Reveal()+"\r\n", 0o600)
 	list := own
 	list.URL = unused(t) + ", " + own.URL
-	for name, cfg := range map[string]config.NATS{
+	for name, cfg := range map[string]natsconn.Config{
 		"embedded": own, "token file": token, "token file with CRLF": crlf, "second of the list": list,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -98,32 +98,32 @@ func TestConnect(t *testing.T) {
 func TestConnectRefusals(t *testing.T) {
 	t.Parallel()
 	_, s := embedded(t)
-	with := func(change func(*config.NATS)) config.NATS {
+	with := func(change func(*natsconn.Config)) natsconn.Config {
 		cfg := s.NATS()
 		change(&cfg)
 
 		return cfg
 	}
 	tests := map[string]struct {
-		cfg  config.NATS
+		cfg  natsconn.Config
 		is   error
 		says string
 	}{
-		"nobody there":   {with(func(c *config.NATS) { c.URL = unused(t) }), natsconn.ErrUnreachable, "backburn run"},
-		"no credentials": {with(func(c *config.NATS) { c.Embedded.Enabled = false }), natsconn.ErrRefused, "set nats.credentials_file"},
-		"wrong token":    {with(func(c *config.NATS) { c.TokenFile = file(t, "wrong\n", 0o600) }), natsconn.ErrRefused, "check nats.token_file"},
-		"other folder":   {with(func(c *config.NATS) { c.Embedded.StoreDir = t.TempDir() + "/x" }), natsconn.ErrRefused, "same working directory"},
-		"missing token":  {with(func(c *config.NATS) { c.TokenFile = "/nonexistent" }), nil, "nats.token_file"},
-		"empty token":    {with(func(c *config.NATS) { c.TokenFile = file(t, "\n", 0o600) }), nil, "is empty"},
-		"missing creds":  {with(func(c *config.NATS) { c.CredentialsFile = "/nonexistent" }), nil, "nats.credentials_file"},
-		"missing ca":     {with(func(c *config.NATS) { c.TLS.CAFile = "/nonexistent" }), nil, "/nonexistent"},
+		"nobody there":   {with(func(c *natsconn.Config) { c.URL = unused(t) }), natsconn.ErrUnreachable, "backburn run"},
+		"no credentials": {with(func(c *natsconn.Config) { c.Embedded.Enabled = false }), natsconn.ErrRefused, "set nats.credentials_file"},
+		"wrong token":    {with(func(c *natsconn.Config) { c.TokenFile = file(t, "wrong\n", 0o600) }), natsconn.ErrRefused, "check nats.token_file"},
+		"other folder":   {with(func(c *natsconn.Config) { c.Embedded.StoreDir = t.TempDir() + "/x" }), natsconn.ErrRefused, "same working directory"},
+		"missing token":  {with(func(c *natsconn.Config) { c.TokenFile = "/nonexistent" }), nil, "nats.token_file"},
+		"empty token":    {with(func(c *natsconn.Config) { c.TokenFile = file(t, "\n", 0o600) }), nil, "is empty"},
+		"missing creds":  {with(func(c *natsconn.Config) { c.CredentialsFile = "/nonexistent" }), nil, "nats.credentials_file"},
+		"missing ca":     {with(func(c *natsconn.Config) { c.TLS.CAFile = "/nonexistent" }), nil, "/nonexistent"},
 	}
 	if runtime.GOOS != "windows" {
 		tests["open token"] = struct {
-			cfg  config.NATS
+			cfg  natsconn.Config
 			is   error
 			says string
-		}{with(func(c *config.NATS) { c.TokenFile = file(t, "x\n", 0o644) }), nil, "chmod 600"}
+		}{with(func(c *natsconn.Config) { c.TokenFile = file(t, "x\n", 0o644) }), nil, "chmod 600"}
 	}
 
 	for name, tc := range tests {
@@ -161,7 +161,7 @@ func TestForbiddenSubjectIsLogged(t *testing.T) {
 	defer func() { s.Shutdown(); s.WaitForShutdown() }()
 
 	log := lines{seen: make(chan string, 16)}
-	nc, err := natsconn.Connect(config.NATS{URL: s.ClientURL()}, "test", zerolog.New(&log))
+	nc, err := natsconn.Connect(natsconn.Config{URL: s.ClientURL()}, "test", zerolog.New(&log))
 	if err != nil {
 		t.Fatal(err)
 	}

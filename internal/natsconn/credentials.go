@@ -10,13 +10,12 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/auth"
-	"backburn/internal/config"
 	"backburn/internal/loopback"
 )
 
 // credentials reads the files once, so that faults are reported at the start. All are read again at
 // every reconnection, so that they can be renewed in place; a seed must stay that of the same NKey.
-func credentials(cfg config.NATS) ([]nats.Option, error) {
+func credentials(cfg Config) ([]nats.Option, error) {
 	switch {
 	case cfg.CredentialsFile != "":
 		if err := auth.CheckSecretFile(cfg.CredentialsFile); err != nil {
@@ -51,7 +50,7 @@ func password(user, file string) ([]nats.Option, error) {
 	return []nats.Option{nats.UserInfoHandler(func() (string, string) { return user, reveal(file) })}, nil
 }
 
-func token(cfg config.NATS) ([]nats.Option, error) {
+func token(cfg Config) ([]nats.Option, error) {
 	file := cfg.TokenFile
 	if file == "" && cfg.Embedded.Enabled {
 		file = cfg.Embedded.TokenFile()
@@ -79,7 +78,7 @@ func reveal(file string) string {
 
 // warnInClear logs a warning about a password or token that is sent unencrypted. Credentials and
 // NKeys never leave the machine: they sign the server's challenge.
-func warnInClear(cfg config.NATS, log zerolog.Logger) {
+func warnInClear(cfg Config, log zerolog.Logger) {
 	key := ""
 	switch {
 	case cfg.User != "":

@@ -12,8 +12,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
-
-	"backburn/internal/config"
 )
 
 // The errors with which Connect gives up. Each has a text that says what to do.
@@ -26,14 +24,14 @@ var (
 )
 
 // explain adds to an error of a connection its meaning and what to do.
-func explain(cfg config.NATS, err error) error {
+func explain(cfg Config, err error) error {
 	condition := condition(cfg, err)
 	return fmt.Errorf("connect to %s: %w: %w; %s", cfg.URL, condition, err, remedy(cfg, condition, err))
 }
 
 // condition finds the sentinel for err. A server often closes the connection before the client has
 // read the reason.
-func condition(cfg config.NATS, err error) error {
+func condition(cfg Config, err error) error {
 	for _, refusal := range []error{
 		nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired,
 	} {
@@ -68,7 +66,7 @@ const (
 )
 
 // oversized reports whether the credentials may not fit into the first line.
-func oversized(cfg config.NATS) bool {
+func oversized(cfg Config) bool {
 	if cfg.CredentialsFile == "" {
 		return false
 	}
@@ -95,7 +93,7 @@ func isTLS(err error) bool {
 		strings.Contains(err.Error(), "tls: ") || strings.Contains(err.Error(), "TLS handshake")
 }
 
-func remedy(cfg config.NATS, condition, err error) string {
+func remedy(cfg Config, condition, err error) string {
 	switch condition {
 	case ErrRefused: //nolint:errorlint // a sentinel, never wrapped
 		return credentialsRemedy(cfg)
@@ -110,7 +108,7 @@ func remedy(cfg config.NATS, condition, err error) string {
 	return "start one with `backburn run`, or set nats.url to a running server"
 }
 
-func credentialsRemedy(cfg config.NATS) string {
+func credentialsRemedy(cfg Config) string {
 	switch {
 	case cfg.CredentialsFile != "":
 		return "check nats.credentials_file: it may be expired, revoked, or of another account"
@@ -128,7 +126,7 @@ func credentialsRemedy(cfg config.NATS) string {
 	return "set nats.credentials_file, nats.nkey_file, nats.user or nats.token_file"
 }
 
-func tlsRemedy(cfg config.NATS, err error) string {
+func tlsRemedy(cfg Config, err error) string {
 	var (
 		authority x509.UnknownAuthorityError
 		hostname  x509.HostnameError

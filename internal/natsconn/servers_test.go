@@ -15,7 +15,6 @@ import (
 	"github.com/nats-io/nkeys"
 	"github.com/rs/zerolog"
 
-	"backburn/internal/config"
 	"backburn/internal/natsconn"
 	"backburn/internal/testkit"
 )
@@ -54,18 +53,18 @@ func TestCredentials(t *testing.T) {
 
 	for name, tc := range map[string]struct {
 		url  string
-		cfg  config.NATS
+		cfg  natsconn.Config
 		says string // "": it connects
 	}{
-		"user and password": {users.ClientURL(), config.NATS{User: "mail", PasswordFile: file(t, "p w\n", 0o600)}, ""},
-		"NKey":              {users.ClientURL(), config.NATS{NKeyFile: file(t, text+"\n", 0o600)}, ""},
-		"credentials":       {jwts.ClientURL(), config.NATS{CredentialsFile: account.User(nil)}, ""},
+		"user and password": {users.ClientURL(), natsconn.Config{User: "mail", PasswordFile: file(t, "p w\n", 0o600)}, ""},
+		"NKey":              {users.ClientURL(), natsconn.Config{NKeyFile: file(t, text+"\n", 0o600)}, ""},
+		"credentials":       {jwts.ClientURL(), natsconn.Config{CredentialsFile: account.User(nil)}, ""},
 
-		"wrong password": {users.ClientURL(), config.NATS{User: "mail", PasswordFile: file(t, "wrong", 0o600)}, "check nats.user and nats.password_file"},
-		"wrong user":     {users.ClientURL(), config.NATS{User: "web", PasswordFile: file(t, "p w", 0o600)}, "check nats.user and nats.password_file"},
-		"another NKey":   {users.ClientURL(), config.NATS{NKeyFile: file(t, stranger, 0o600)}, "check nats.nkey_file"},
-		"none":           {users.ClientURL(), config.NATS{}, "set nats.credentials_file, nats.nkey_file, nats.user or nats.token_file"},
-		"expired": {jwts.ClientURL(), config.NATS{CredentialsFile: account.User(func(c *jwt.UserClaims) {
+		"wrong password": {users.ClientURL(), natsconn.Config{User: "mail", PasswordFile: file(t, "wrong", 0o600)}, "check nats.user and nats.password_file"},
+		"wrong user":     {users.ClientURL(), natsconn.Config{User: "web", PasswordFile: file(t, "p w", 0o600)}, "check nats.user and nats.password_file"},
+		"another NKey":   {users.ClientURL(), natsconn.Config{NKeyFile: file(t, stranger, 0o600)}, "check nats.nkey_file"},
+		"none":           {users.ClientURL(), natsconn.Config{}, "set nats.credentials_file, nats.nkey_file, nats.user or nats.token_file"},
+		"expired": {jwts.ClientURL(), natsconn.Config{CredentialsFile: account.User(func(c *jwt.UserClaims) {
 			c.Expires = time.Now().Add(-time.Hour).Unix()
 		})}, "check nats.credentials_file: it may be expired"},
 	} {
@@ -86,14 +85,14 @@ func TestCredentials(t *testing.T) {
 	}
 
 	for name, tc := range map[string]struct {
-		cfg  config.NATS
+		cfg  natsconn.Config
 		says string
 	}{
-		"no password file":    {config.NATS{User: "mail", PasswordFile: "/nonexistent"}, "nats.password_file"},
-		"open password file":  {config.NATS{User: "mail", PasswordFile: file(t, "p w", 0o644)}, "chmod 600"},
-		"no seed file":        {config.NATS{NKeyFile: "/nonexistent"}, "nats.nkey_file"},
-		"open seed file":      {config.NATS{NKeyFile: file(t, text, 0o644)}, "chmod 600"},
-		"no seed in the file": {config.NATS{NKeyFile: file(t, "SU not a seed", 0o600)}, "begins with SU"},
+		"no password file":    {natsconn.Config{User: "mail", PasswordFile: "/nonexistent"}, "nats.password_file"},
+		"open password file":  {natsconn.Config{User: "mail", PasswordFile: file(t, "p w", 0o644)}, "chmod 600"},
+		"no seed file":        {natsconn.Config{NKeyFile: "/nonexistent"}, "nats.nkey_file"},
+		"open seed file":      {natsconn.Config{NKeyFile: file(t, text, 0o644)}, "chmod 600"},
+		"no seed in the file": {natsconn.Config{NKeyFile: file(t, "SU not a seed", 0o600)}, "begins with SU"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -117,7 +116,7 @@ func TestPasswordIsReadAgain(t *testing.T) {
 	}
 	first := with("old", 0)
 	password := file(t, "old\n", 0o600)
-	cfg := config.NATS{URL: first.ClientURL(), User: "u", PasswordFile: password}
+	cfg := natsconn.Config{URL: first.ClientURL(), User: "u", PasswordFile: password}
 	nc, err := natsconn.Connect(cfg, "test", zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
@@ -170,28 +169,28 @@ func TestOtherConditions(t *testing.T) {
 	t.Cleanup(taken.Close)
 
 	for name, tc := range map[string]struct {
-		cfg  config.NATS
+		cfg  natsconn.Config
 		is   error // nil: it connects
 		says string
 	}{
-		"TLS":          {config.NATS{URL: secure.ClientURL(), TLS: config.TLS{CAFile: authority.File}}, nil, ""},
-		"mTLS":         {config.NATS{URL: mutual.ClientURL(), TLS: config.TLS{CAFile: authority.File, CertFile: cert, KeyFile: key}}, nil, ""},
-		"large JWT":    {config.NATS{URL: jwts.ClientURL(), CredentialsFile: large}, natsconn.ErrOversized, "max_control_line"},
-		"no authority": {config.NATS{URL: secure.ClientURL()}, natsconn.ErrTLS, "set nats.tls.ca_file"},
+		"TLS":          {natsconn.Config{URL: secure.ClientURL(), TLS: natsconn.TLS{CAFile: authority.File}}, nil, ""},
+		"mTLS":         {natsconn.Config{URL: mutual.ClientURL(), TLS: natsconn.TLS{CAFile: authority.File, CertFile: cert, KeyFile: key}}, nil, ""},
+		"large JWT":    {natsconn.Config{URL: jwts.ClientURL(), CredentialsFile: large}, natsconn.ErrOversized, "max_control_line"},
+		"no authority": {natsconn.Config{URL: secure.ClientURL()}, natsconn.ErrTLS, "set nats.tls.ca_file"},
 		"other authority": {
-			config.NATS{URL: secure.ClientURL(), TLS: config.TLS{CAFile: stranger.File}}, natsconn.ErrTLS, "set nats.tls.ca_file",
+			natsconn.Config{URL: secure.ClientURL(), TLS: natsconn.TLS{CAFile: stranger.File}}, natsconn.ErrTLS, "set nats.tls.ca_file",
 		},
 		"other name": {
-			config.NATS{URL: named, TLS: config.TLS{CAFile: authority.File}}, natsconn.ErrTLS, "a name in nats.url",
+			natsconn.Config{URL: named, TLS: natsconn.TLS{CAFile: authority.File}}, natsconn.ErrTLS, "a name in nats.url",
 		},
 		"no certificate": {
-			config.NATS{URL: mutual.ClientURL(), TLS: config.TLS{CAFile: authority.File}}, natsconn.ErrTLS, "nats.tls.cert_file",
+			natsconn.Config{URL: mutual.ClientURL(), TLS: natsconn.TLS{CAFile: authority.File}}, natsconn.ErrTLS, "nats.tls.cert_file",
 		},
 		"server without TLS": {
-			config.NATS{URL: plain.ClientURL(), TLS: config.TLS{CAFile: authority.File}}, natsconn.ErrTLS, "does not support TLS",
+			natsconn.Config{URL: plain.ClientURL(), TLS: natsconn.TLS{CAFile: authority.File}}, natsconn.ErrTLS, "does not support TLS",
 		},
-		"too many connections": {config.NATS{URL: busy.ClientURL()}, natsconn.ErrClosed, "max_connections"},
-		"nobody there":         {config.NATS{URL: unused(t)}, natsconn.ErrUnreachable, "set nats.url"},
+		"too many connections": {natsconn.Config{URL: busy.ClientURL()}, natsconn.ErrClosed, "max_connections"},
+		"nobody there":         {natsconn.Config{URL: unused(t)}, natsconn.ErrUnreachable, "set nats.url"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -210,17 +209,17 @@ func TestSecretInTheClearIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	secret := file(t, "s3cret-value", 0o600)
 	for name, tc := range map[string]struct {
-		cfg  config.NATS
+		cfg  natsconn.Config
 		want string // the key in the warning
 	}{
-		"token":             {config.NATS{URL: "nats://192.0.2.1:1", TokenFile: secret}, "nats.token_file"},
-		"password":          {config.NATS{URL: "nats://192.0.2.1:1", User: "u", PasswordFile: secret}, "nats.password_file"},
-		"by websocket":      {config.NATS{URL: "ws://192.0.2.1:1", TokenFile: secret}, "nats.token_file"},
-		"one of a cluster":  {config.NATS{URL: "tls://192.0.2.1:1,nats://192.0.2.2:1", TokenFile: secret}, "nats.token_file"},
-		"on this machine":   {config.NATS{URL: "nats://127.0.0.1:1", TokenFile: secret}, ""},
-		"by TLS":            {config.NATS{URL: "tls://192.0.2.1:1", TokenFile: secret}, ""},
-		"TLS is demanded":   {config.NATS{URL: "nats://192.0.2.1:1", TokenFile: secret, TLS: config.TLS{CAFile: secret}}, ""},
-		"nothing to reveal": {config.NATS{URL: "nats://192.0.2.1:1"}, ""},
+		"token":             {natsconn.Config{URL: "nats://192.0.2.1:1", TokenFile: secret}, "nats.token_file"},
+		"password":          {natsconn.Config{URL: "nats://192.0.2.1:1", User: "u", PasswordFile: secret}, "nats.password_file"},
+		"by websocket":      {natsconn.Config{URL: "ws://192.0.2.1:1", TokenFile: secret}, "nats.token_file"},
+		"one of a cluster":  {natsconn.Config{URL: "tls://192.0.2.1:1,nats://192.0.2.2:1", TokenFile: secret}, "nats.token_file"},
+		"on this machine":   {natsconn.Config{URL: "nats://127.0.0.1:1", TokenFile: secret}, ""},
+		"by TLS":            {natsconn.Config{URL: "tls://192.0.2.1:1", TokenFile: secret}, ""},
+		"TLS is demanded":   {natsconn.Config{URL: "nats://192.0.2.1:1", TokenFile: secret, TLS: natsconn.TLS{CAFile: secret}}, ""},
+		"nothing to reveal": {natsconn.Config{URL: "nats://192.0.2.1:1"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

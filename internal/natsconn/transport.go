@@ -6,12 +6,11 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"backburn/auth"
-	"backburn/internal/config"
 )
 
 // transport returns the TLS configuration of a connection. With a CA file or a client certificate
 // TLS is required, whatever the scheme of the address.
-func transport(t config.TLS) ([]nats.Option, error) {
+func transport(t TLS) ([]nats.Option, error) {
 	var options []nats.Option
 	if t.CAFile != "" {
 		options = append(options, nats.RootCAs(t.CAFile))

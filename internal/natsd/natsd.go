@@ -22,13 +22,14 @@ import (
 	"backburn/auth"
 	"backburn/internal/config"
 	"backburn/internal/health"
+	"backburn/internal/natsconn"
 )
 
 // Server is a running server.
 type Server struct {
 	server   *server.Server
 	lock     *flock.Flock
-	cfg      config.NATS
+	cfg      natsconn.Config
 	token    auth.Secret
 	maxStore config.Size
 }
@@ -37,7 +38,7 @@ type Server struct {
 // recovered its streams, or until ctx ends. Port 0 in nats.url means any free port. If it fails, it
 // undoes what it has begun.
 func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Server, err error) {
-	host, port, err := loopback(cfg)
+	host, port, err := listenAddress(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -114,9 +115,9 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 	return s, nil
 }
 
-// loopback is where the server listens.
-func loopback(cfg config.Config) (host string, port int, err error) {
-	if host, port, err = cfg.NATS.Loopback(); err != nil {
+// listenAddress returns the address at which the server listens.
+func listenAddress(cfg config.Config) (host string, port int, err error) {
+	if host, port, err = cfg.NATS.EmbeddedAddress(); err != nil {
 		return "", 0, cfg.Problem("nats.url", "expected %s", err)
 	}
 	if port == 0 {
@@ -164,7 +165,7 @@ func ready(ctx context.Context, ns *server.Server, logger *logger) error {
 }
 
 // explain finds the sentinel for the text of the server's last error.
-func explain(err error, cfg config.NATS) error {
+func explain(err error, cfg natsconn.Config) error {
 	switch text := err.Error(); {
 	case strings.Contains(text, "address already in use"), strings.Contains(text, "Only one usage of each socket address"):
 		return fmt.Errorf("embedded nats server: %s: %w: stop what listens there, or set another port in nats.url", cfg.URL, ErrPortInUse)
@@ -176,8 +177,8 @@ func explain(err error, cfg config.NATS) error {
 
 // clientOf returns the configuration of a client of this server, without the settings for other
 // servers.
-func clientOf(ns *server.Server, cfg config.NATS) config.NATS {
-	return config.NATS{
+func clientOf(ns *server.Server, cfg natsconn.Config) natsconn.Config {
+	return natsconn.Config{
 		URL:      ns.ClientURL(),
 		Prefix:   cfg.Prefix,
 		Replicas: cfg.Replicas,
@@ -189,7 +190,7 @@ func clientOf(ns *server.Server, cfg config.NATS) config.NATS {
 func (s *Server) Token() auth.Secret { return s.token }
 
 // NATS returns the configuration of a client of this server.
-func (s *Server) NATS() config.NATS { return s.cfg }
+func (s *Server) NATS() natsconn.Config { return s.cfg }
 
 // InProcess returns an option for a client in the server's own process: it connects by a pipe
 // instead of a socket.

@@ -1,4 +1,4 @@
-package config
+package natsconn
 
 import (
 	"cmp"
@@ -14,8 +14,8 @@ import (
 	"backburn/pipeline"
 )
 
-// NATS configures the connection to the NATS server or cluster.
-type NATS struct {
+// Config configures the connection to the NATS server or cluster.
+type Config struct {
 	URL             string   `toml:"url" doc:"Servers, separated by commas for a cluster (nats, tls, ws, wss)."`
 	CredentialsFile string   `toml:"credentials_file" own:"secret" doc:"NATS .creds file, mode 0600."`
 	NKeyFile        string   `toml:"nkey_file" own:"secret" doc:"Or a file with the seed of an NKey, mode 0600."`
@@ -44,19 +44,30 @@ type Embedded struct {
 	SyncAlways bool   `toml:"sync_always" doc:"Sync every message to the disk before it is acknowledged. false: a power failure can lose up to 2 minutes."`
 }
 
+// DefaultConfig returns the defaults: the embedded server, on this machine.
+func DefaultConfig() Config {
+	return Config{
+		URL:      "nats://127.0.0.1:4222",
+		Prefix:   "backburn",
+		Replicas: 1,
+		Embedded: Embedded{Enabled: true, StoreDir: "data/nats", SyncAlways: true},
+	}
+}
+
 // URLs splits the list of servers.
-func (n NATS) URLs() []string {
+func (c Config) URLs() []string {
 	var urls []string
-	for u := range strings.SplitSeq(n.URL, ",") {
+	for u := range strings.SplitSeq(c.URL, ",") {
 		urls = append(urls, strings.TrimSpace(u))
 	}
 
 	return urls
 }
 
-// Loopback returns where the embedded server listens. Port 0 means any free one.
-func (n NATS) Loopback() (host string, port int, err error) {
-	urls := n.URLs()
+// EmbeddedAddress returns the address at which the embedded server listens. Port 0 means any free
+// port.
+func (c Config) EmbeddedAddress() (host string, port int, err error) {
+	urls := c.URLs()
 	u, err := url.Parse(urls[0])
 	if err != nil || len(urls) != 1 || u.Scheme != "nats" || !loopback.Host(u.Hostname()) {
 		return "", 0, errors.New(`one address of this machine alone, such as "nats://127.0.0.1:4222", for the embedded ` +
@@ -79,10 +90,10 @@ func (e Embedded) TokenFile() string {
 	return strings.TrimRight(filepath.Clean(e.StoreDir), string(filepath.Separator)) + ".token"
 }
 
-// Check checks the rules of [nats].
-func (n NATS) Check(bad func(key, expected string, beside ...string)) {
+// Check calls bad for each key with an invalid value.
+func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want := pipeline.Wants(bad)
-	for _, s := range n.URLs() {
+	for _, s := range c.URLs() {
 		u, err := url.Parse(s)
 		want(err == nil && slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) && u.Hostname() != "",
 			"url", `servers such as "nats://127.0.0.1:4222", separated by commas`)
@@ -90,30 +101,30 @@ func (n NATS) Check(bad func(key, expected string, beside ...string)) {
 			"no user or password in the address; use nats.user and nats.password_file")
 	}
 
-	want(pipeline.ValidSource(n.Prefix), "prefix", pipeline.SourceRule)
-	want(slices.Contains([]int{1, 3, 5}, n.Replicas), "replicas", "1, 3 or 5")
-	want(n.Replicas <= 1 || !n.Embedded.Enabled, "replicas",
+	want(pipeline.ValidSource(c.Prefix), "prefix", pipeline.SourceRule)
+	want(slices.Contains([]int{1, 3, 5}, c.Replicas), "replicas", "1, 3 or 5")
+	want(c.Replicas <= 1 || !c.Embedded.Enabled, "replicas",
 		"1, because the embedded server is alone; a cluster needs nats.embedded.enabled = false", "embedded.enabled")
-	n.checkCredentials(want)
-	want(n.Domain == "" || domainName.MatchString(n.Domain), "domain", "1 to 64 of A-Z, a-z, 0-9, _ and -")
-	want(n.Domain == "" || !n.Embedded.Enabled, "domain",
+	c.checkCredentials(want)
+	want(c.Domain == "" || domainName.MatchString(c.Domain), "domain", "1 to 64 of A-Z, a-z, 0-9, _ and -")
+	want(c.Domain == "" || !c.Embedded.Enabled, "domain",
 		"none, because the embedded server has no domain; another server needs nats.embedded.enabled = false", "embedded.enabled")
-	want(n.TLS.CertFile == "" || n.TLS.KeyFile != "", "tls.key_file", "a file with the key of nats.tls.cert_file", "tls.cert_file")
-	want(n.TLS.KeyFile == "" || n.TLS.CertFile != "", "tls.cert_file", "a file with the certificate of nats.tls.key_file", "tls.key_file")
-	want(!n.Embedded.Enabled || n.Embedded.StoreDir != "", "embedded.store_dir", "a folder")
+	want(c.TLS.CertFile == "" || c.TLS.KeyFile != "", "tls.key_file", "a file with the key of nats.tls.cert_file", "tls.cert_file")
+	want(c.TLS.KeyFile == "" || c.TLS.CertFile != "", "tls.cert_file", "a file with the certificate of nats.tls.key_file", "tls.key_file")
+	want(!c.Embedded.Enabled || c.Embedded.StoreDir != "", "embedded.store_dir", "a folder")
 }
 
 // domainName matches valid JetStream domains, which are one token of a subject.
 var domainName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // checkCredentials allows one authentication method, which must be complete.
-func (n NATS) checkCredentials(want func(ok bool, key, expected string, beside ...string)) {
+func (c Config) checkCredentials(want func(ok bool, key, expected string, beside ...string)) {
 	first := ""
 	for _, way := range []struct{ key, value string }{
-		{"credentials_file", n.CredentialsFile},
-		{"nkey_file", n.NKeyFile},
-		{"user", n.User},
-		{"token_file", n.TokenFile},
+		{"credentials_file", c.CredentialsFile},
+		{"nkey_file", c.NKeyFile},
+		{"user", c.User},
+		{"token_file", c.TokenFile},
 	} {
 		if way.value == "" {
 			continue
@@ -123,6 +134,6 @@ func (n NATS) checkCredentials(want func(ok bool, key, expected string, beside .
 		first = cmp.Or(first, way.key)
 	}
 
-	want(n.User == "" || n.PasswordFile != "", "password_file", "a file with the password of nats.user", "user")
-	want(n.PasswordFile == "" || n.User != "", "user", "the user of nats.password_file", "password_file")
+	want(c.User == "" || c.PasswordFile != "", "password_file", "a file with the password of nats.user", "user")
+	want(c.PasswordFile == "" || c.User != "", "user", "the user of nats.password_file", "password_file")
 }
