@@ -48,14 +48,14 @@ dead_file. If it rejects single events, the exit code is 3.`,
 				return err
 			}
 
-			i := slices.IndexFunc(cfg.Sink, func(s config.Sink) bool { return s.Name == args[0] })
+			i := slices.IndexFunc(cfg.Sink, func(s sink.Config) bool { return s.Name == args[0] })
 			if i < 0 {
 				return cli.Usagef("the configuration has no sink %q", args[0])
 			}
 
 			r := replayReport{tool: tool, dryRun: dryRun, asJSON: asJSON}
 			replay := sink.Replay{Config: app.SinkConfig(cfg.NATS.Prefix, cfg.Sink[i]), DryRun: dryRun, Each: r.each}
-			if replay.Target, err = app.SinkTarget(cfg.Sink[i]); err != nil {
+			if replay.Target, err = sink.NewTarget(replay.Config); err != nil {
 				return cli.Exit(cli.Usage, fmt.Errorf("sink %s: %w", args[0], err))
 			}
 			defer replay.Target.Close()

@@ -17,6 +17,7 @@ import (
 	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
+	"backburn/internal/sink"
 	"backburn/results"
 	"backburn/wildfire/wildfiretest"
 )
@@ -47,12 +48,12 @@ func TestFromTheAPIToASink(t *testing.T) {
 	shown := api.DefaultToken()
 	shown.File, shown.Source = secret("token", "let-me-in-please"), "proxy"
 	cfg.API.Listen, cfg.API.Tokens = "127.0.0.1:0", []api.Token{shown}
-	archived := config.DefaultSink()
+	archived := sink.DefaultConfig()
 	archived.Name = "archive"
-	archived.Kind = config.SinkFile
+	archived.Kind = sink.KindFile
 	archived.Path = archive
 	archived.Types = []string{"verdict"}
-	cfg.Sink = []config.Sink{archived}
+	cfg.Sink = []sink.Config{archived}
 
 	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
+	"backburn/internal/sink"
 	"backburn/internal/testkit/leaks"
 	"backburn/internal/testkit/needs"
 	"backburn/wildfire/wildfiretest"
@@ -56,11 +57,11 @@ func site(t *testing.T) (cfg config.Config, stopNATS func()) {
 		TSGID: tsg, TokenURL: web.URL + wildfiretest.TokenPath, Share: auth.ShareOff,
 	}
 	cfg.Watch[0].Path, cfg.Watch[0].MinFree = t.TempDir(), 0
-	archive := config.DefaultSink()
+	archive := sink.DefaultConfig()
 	archive.Name = "archive"
-	archive.Kind = config.SinkFile
+	archive.Kind = sink.KindFile
 	archive.Path = filepath.Join(t.TempDir(), "events.jsonl")
-	cfg.Sink = []config.Sink{archive}
+	cfg.Sink = []sink.Config{archive}
 	cfg.Clamd.Listen, cfg.Mail.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	shown := api.DefaultToken()
 	shown.File = filepath.Join(t.TempDir(), "token")

@@ -3,10 +3,8 @@ package app
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"reflect"
 	"slices"
-	"strconv"
 	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,11 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"backburn/internal/cli"
-	"backburn/internal/config"
 	"backburn/internal/health"
 	"backburn/internal/sink"
-	"backburn/internal/sink/format"
-	"backburn/results"
 )
 
 // sinks are the sinks of a node. They are safe for concurrent use.
@@ -40,7 +35,7 @@ type sinks struct {
 type oneSink struct {
 	*sink.Sink
 
-	cfg    config.Sink
+	cfg    sink.Config
 	target sink.Target
 	stop   context.CancelFunc // nil before it runs
 	ended  chan struct{}      // closed when it stopped
@@ -57,7 +52,7 @@ func (o *oneSink) end() {
 }
 
 // makeAll creates sinks without starting them: all of them, or none.
-func (s *sinks) makeAll(list []config.Sink) ([]*oneSink, error) {
+func (s *sinks) makeAll(list []sink.Config) ([]*oneSink, error) {
 	var all []*oneSink
 	for _, c := range list {
 		o, err := s.make(c)
@@ -72,13 +67,14 @@ func (s *sinks) makeAll(list []config.Sink) ([]*oneSink, error) {
 	return all, nil
 }
 
-func (s *sinks) make(c config.Sink) (*oneSink, error) {
-	target, err := SinkTarget(c)
+func (s *sinks) make(c sink.Config) (*oneSink, error) {
+	full := SinkConfig(s.prefix, c)
+	target, err := sink.NewTarget(full)
 	if err != nil {
 		return nil, fmt.Errorf("sink %s: %w", c.Name, err)
 	}
 
-	made, err := sink.New(s.js, SinkConfig(s.prefix, c), target, s.log, s.reg)
+	made, err := sink.New(s.js, full, target, s.log, s.reg)
 	if err != nil {
 		_ = target.Close()
 		return nil, err
@@ -151,13 +147,13 @@ func (s *sinks) run(ctx context.Context) error {
 // sinkChange is a prepared change of the sinks that can no longer fail.
 type sinkChange struct {
 	sinks *sinks
-	to    []config.Sink
+	to    []sink.Config
 	made  []*oneSink // do not run yet
 }
 
 // prepare creates the sinks that are new or changed, without affecting the running ones. The caller
 // applies or drops the change before it prepares another one.
-func (s *sinks) prepare(to []config.Sink) (*sinkChange, error) {
+func (s *sinks) prepare(to []sink.Config) (*sinkChange, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -184,7 +180,7 @@ func (c *sinkChange) apply() {
 	}
 
 	s.all = slices.DeleteFunc(s.all, func(o *oneSink) bool {
-		if slices.ContainsFunc(c.to, func(to config.Sink) bool { return reflect.DeepEqual(to, o.cfg) }) {
+		if slices.ContainsFunc(c.to, func(to sink.Config) bool { return reflect.DeepEqual(to, o.cfg) }) {
 			return false
 		}
 
@@ -203,7 +199,7 @@ func (c *sinkChange) apply() {
 	}
 }
 
-func (s *sinks) unchangedLocked(c config.Sink) bool {
+func (s *sinks) unchangedLocked(c sink.Config) bool {
 	return slices.ContainsFunc(s.all, func(o *oneSink) bool { return reflect.DeepEqual(c, o.cfg) })
 }
 
@@ -227,67 +223,13 @@ func (s *sinks) reopen() {
 	}
 }
 
-// SinkConfig returns the settings of a sink: its events and its handling of faults.
-func SinkConfig(prefix string, s config.Sink) sink.Config {
-	return sink.Config{
-		Name:        s.Name,
-		Kind:        s.Kind,
-		Prefix:      prefix,
-		Filter:      results.Filter{Types: eventTypes(s.Types), Outcomes: s.Outcomes, Sources: s.Sources},
-		Format:      format.Name(s.Format),
-		Product:     cli.ThisBuild().Version,
-		DeadFile:    s.DeadFile,
-		MaxAttempts: s.MaxAttempts,
-		Timeout:     s.Timeout,
-	}
-}
+// SinkConfig completes the configuration of a sink with what has no keys.
+func SinkConfig(prefix string, c sink.Config) sink.Config {
+	c.Prefix = prefix
+	c.Product = cli.ThisBuild().Version
+	c.UserAgent = UserAgent
 
-// SinkTarget returns the target of a configured sink. The caller closes it.
-func SinkTarget(c config.Sink) (sink.Target, error) {
-	files := sink.TLSFiles{CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile}
-	switch c.Kind {
-	case config.SinkFile:
-		mode, err := strconv.ParseUint(c.Mode, 8, 12)
-		if err != nil {
-			return nil, fmt.Errorf("mode: %w", err)
-		}
-
-		return sink.NewFile(sink.FileConfig{
-			Path:       c.Path,
-			Mode:       fs.FileMode(mode),
-			MaxSize:    c.MaxSize,
-			MaxBackups: c.MaxBackups,
-		}), nil
-
-	case config.SinkSyslog:
-		return sink.NewSyslog(sink.SyslogConfig{
-			Address:  c.Address,
-			Protocol: c.Protocol,
-			Facility: slices.Index(config.SyslogFacilities(), c.Facility),
-			Format:   format.Name(c.Format),
-			TLS:      files,
-		})
-	}
-
-	return sink.NewWebhook(sink.WebhookConfig{
-		URL:         c.URL,
-		SecretFile:  c.SecretFile,
-		BearerFile:  c.BearerFile,
-		HeadersFile: c.HeadersFile,
-		TLS:         files,
-		UserAgent:   UserAgent,
-	})
-}
-
-// eventTypes returns the types with the given short names.
-func eventTypes(names []string) []results.Type {
-	var types []results.Type
-	for _, t := range results.Types() {
-		if slices.Contains(names, t.Name()) {
-			types = append(types, t)
-		}
-	}
-	return types
+	return c
 }
 
 // sinkFault returns the health of a sink. A failing sink only degrades the process.

@@ -13,6 +13,7 @@ import (
 	"backburn/internal/clamd"
 	"backburn/internal/mail"
 	"backburn/internal/natsconn"
+	"backburn/internal/sink"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 	"backburn/wildfire"
@@ -32,7 +33,7 @@ type Config struct {
 	API      api.Config              `toml:"api" doc:"An HTTP API for gateways that do not speak NATS; docs/openapi.yaml. It needs TLS, unless it listens on a loopback address."`
 	Clamd    clamd.Config            `toml:"clamd" doc:"A server for the protocol of ClamAV's clamd; docs/clamd.md."`
 	Mail     mail.Config             `toml:"mail" doc:"A milter that checks the attachments of mail; docs/mail.md."`
-	Sink     []Sink                  `toml:"sink" reload:"true" doc:"Delivery of events to a receiver that does not read NATS; docs/sinks.md."`
+	Sink     []sink.Config           `toml:"sink" reload:"true" doc:"Delivery of events to a receiver that does not read NATS; docs/sinks.md."`
 	Tracing  Tracing                 `toml:"tracing" doc:"OpenTelemetry traces of jobs; docs/tracing.md."`
 	Log      Log                     `toml:"log" doc:"Logs go to standard error."`
 
@@ -127,7 +128,7 @@ func Default() Config {
 		Results:  Results{MaxAge: 720 * time.Hour, MaxBytes: 10 << 30},
 		Auth:     map[string]auth.Profile{"wildfire": DefaultProfile("wildfire", auth.KindWildFire)},
 		HTTP:     defaultHTTP(),
-		Sink:     []Sink{},
+		Sink:     []sink.Config{},
 		API:      api.DefaultConfig(),
 		Clamd:    clamd.DefaultConfig(),
 		Mail:     mail.DefaultConfig(),

@@ -15,6 +15,7 @@ import (
 
 	"backburn/auth"
 	"backburn/internal/api"
+	"backburn/internal/sink"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 )
@@ -167,8 +168,8 @@ func (d *decoder) value(path string, value any, target reflect.Value, l *leaf) {
 		tables(d, path, value, t, l, watch.DefaultConfig, (*watch.Config).Complete)
 	case *[]pipeline.Rule:
 		tables(d, path, value, t, l, pipeline.DefaultRule, func(*pipeline.Rule) {})
-	case *[]Sink:
-		tables(d, path, value, t, l, DefaultSink, func(*Sink) {})
+	case *[]sink.Config:
+		tables(d, path, value, t, l, sink.DefaultConfig, func(*sink.Config) {})
 	case *[]api.Token:
 		tables(d, path, value, t, l, api.DefaultToken, func(*api.Token) {})
 	case *map[string]auth.Profile:

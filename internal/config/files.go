@@ -14,6 +14,7 @@ import (
 	"backburn/internal/api"
 	"backburn/internal/httpserver"
 	"backburn/internal/local"
+	"backburn/internal/sink"
 	"backburn/internal/sink/credential"
 	"backburn/pipeline/watch"
 )
@@ -146,8 +147,8 @@ func (p *collector) apiListener(a api.Config) {
 	}
 }
 
-func (p *collector) sink(at string, s Sink) {
-	if s.Kind == SinkFile {
+func (p *collector) sink(at string, s sink.Config) {
+	if s.Kind == sink.KindFile {
 		p.creatable(join(at, "path"), filepath.Dir(s.Path))
 		return
 	}

@@ -9,6 +9,7 @@ import (
 
 	"backburn/auth"
 	"backburn/internal/api"
+	"backburn/internal/sink"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 )
@@ -127,8 +128,8 @@ func samples(c *node, path string) []entry {
 	}
 
 	list := []entry{}
-	for _, kind := range []string{SinkWebhook, SinkFile, SinkSyslog} {
-		s := DefaultSink()
+	for _, kind := range []string{sink.KindWebhook, sink.KindFile, sink.KindSyslog} {
+		s := sink.DefaultConfig()
 		s.Kind = kind
 		s.Name = kind
 		list = append(list, exampleOf(c, path, s))

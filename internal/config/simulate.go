@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"backburn/auth"
+	"backburn/internal/sink"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 )
@@ -59,7 +60,7 @@ func (c *Config) Simulate() error {
 		w.After = watch.DefaultConfig().After
 	}
 
-	c.Sink = []Sink{}
+	c.Sink = []sink.Config{}
 	c.Tracing.Endpoint = ""
 	c.Clamd.Listen = ""
 	c.Mail.Listen = ""

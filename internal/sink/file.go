@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,28 +16,28 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// FileConfig says how events are written to files.
-type FileConfig struct {
-	Path       string
-	Mode       fs.FileMode // of new files
-	MaxSize    int64       // in bytes; a larger file is renamed with a timestamp. 0: never, for use with logrotate
-	MaxBackups int         // rotated files to keep; 0: all
-}
-
 // File appends each event as one line. An event is acknowledged once the operating system has the
 // line; File does not wait for the disk.
 //
 // Other programs, such as logrotate, may rename, remove or truncate the file at any time. Each line
 // is appended to the file that has the configured name at that moment.
 type File struct {
-	cfg FileConfig
+	cfg  Config
+	mode fs.FileMode // of new files
 
 	mu sync.Mutex
 	f  *os.File // nil while closed
 }
 
 // NewFile returns a target that opens its file at the first event.
-func NewFile(cfg FileConfig) *File { return &File{cfg: cfg} }
+func NewFile(cfg Config) (*File, error) {
+	mode, err := strconv.ParseUint(cfg.Mode, 8, 12)
+	if err != nil {
+		return nil, fmt.Errorf("mode: %w", err)
+	}
+
+	return &File{cfg: cfg, mode: fs.FileMode(mode)}, nil
+}
 
 // Send writes one line, completely or not at all.
 func (f *File) Send(_ context.Context, m Message) error {
@@ -120,7 +121,7 @@ func (f *File) create() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := made.Chmod(f.cfg.Mode); err != nil {
+	if err := made.Chmod(f.mode); err != nil {
 		made.Close()
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func TestFileUnderLogrotate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, path := archive(t, func(c *sink.FileConfig) { c.Mode = 0o640 })
+			f, path := archive(t, func(c *sink.Config) { c.Mode = "0640" })
 			dir := filepath.Dir(path)
 			text := strings.Replace(string(example), "/var/log/backburn/events.jsonl", path, 1)
 			if change[0] != "" {
@@ -81,7 +81,7 @@ func TestFileOnAFullDisk(t *testing.T) {
 	path := filepath.Join(dir, "events.jsonl")
 	cfg := quick(t)
 	cfg.Kind, cfg.DeadFile = "file", ""
-	r := start(t, js, cfg, sink.NewFile(sink.FileConfig{Path: path, Mode: 0o600}))
+	r := start(t, js, cfg, newFile(t, sink.Config{Path: path, Mode: "0600"}))
 	const n = 300 // about 100 KiB
 	var want []string
 	for i := range n {

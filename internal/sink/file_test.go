@@ -15,19 +15,29 @@ import (
 )
 
 // archive returns a file target in a new folder.
-func archive(t *testing.T, change func(*sink.FileConfig)) (f *sink.File, path string) {
+func archive(t *testing.T, change func(*sink.Config)) (f *sink.File, path string) {
 	t.Helper()
-	cfg := sink.FileConfig{Path: filepath.Join(t.TempDir(), "events.jsonl"), Mode: 0o600}
+	cfg := sink.Config{Path: filepath.Join(t.TempDir(), "events.jsonl"), Mode: "0600"}
 	if change != nil {
 		change(&cfg)
 	}
-	f = sink.NewFile(cfg)
+	f = newFile(t, cfg)
 	t.Cleanup(func() {
 		if err := f.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	return f, cfg.Path
+}
+
+func newFile(t *testing.T, cfg sink.Config) *sink.File {
+	t.Helper()
+	f, err := sink.NewFile(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return f
 }
 
 func send(t *testing.T, f sink.Target, ids ...string) {
@@ -87,7 +97,7 @@ func wantWritten(t *testing.T, path string, want ...string) {
 func TestFileRotatesBySize(t *testing.T) {
 	t.Parallel()
 	for _, keep := range []int{0, 2} {
-		f, path := archive(t, func(c *sink.FileConfig) { c.MaxSize, c.MaxBackups = 1_000_000, keep })
+		f, path := archive(t, func(c *sink.Config) { c.MaxSize, c.MaxBackups = 1_000_000, keep })
 		m := message(t, event("a"))
 		m.Body = []byte(`{"x":"` + strings.Repeat("x", 100_000) + `"}`)
 		const n = 95
@@ -173,7 +183,7 @@ func TestFileFollowsItsName(t *testing.T) {
 func TestFileMode(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []fs.FileMode{0o600, 0o640, 0o664} {
-		f, path := archive(t, func(c *sink.FileConfig) { c.Mode = mode })
+		f, path := archive(t, func(c *sink.Config) { c.Mode = fmt.Sprintf("%04o", mode) })
 		send(t, f, "one")
 		info, err := os.Stat(path)
 		if err != nil {
@@ -226,7 +236,7 @@ func TestFileTargetMustBeAFile(t *testing.T) {
 func TestFileOfTwoWriters(t *testing.T) {
 	t.Parallel()
 	f, path := archive(t, nil)
-	other := sink.NewFile(sink.FileConfig{Path: path, Mode: 0o600})
+	other := newFile(t, sink.Config{Path: path, Mode: "0600"})
 	defer other.Close()
 	done := make(chan error, 1)
 	const n = 200

@@ -72,7 +72,7 @@ func (r Replay) Dead(ctx context.Context, since time.Time) error {
 func (r Replay) Stream(ctx context.Context, js jetstream.JetStream, since, until time.Time) error {
 	sub := results.NewSubscriber(js, results.SubscriberConfig{
 		Prefix: r.Config.Prefix,
-		Filter: r.Config.Filter,
+		Filter: r.Config.filter(),
 		Since:  since,
 	})
 
@@ -97,14 +97,13 @@ func replayed(body []byte) Replayed {
 // one makes one attempt for an event. An error ends the replay.
 func (r Replay) one(ctx context.Context, body []byte) (Replayed, error) {
 	said := replayed(body)
-	cfg := r.Config.withDefaults()
-	m, err := newMessage(body, cfg.Format, cfg.Product)
+	m, err := newMessage(body, r.Config.Format, r.Config.Product)
 	if errors.Is(err, format.ErrUnknown) {
 		said.Error = err.Error()
 		return said, nil
 	}
 	if err == nil {
-		tctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
+		tctx, cancel := context.WithTimeout(ctx, r.Config.Timeout)
 		err = r.Target.Send(tctx, m)
 		cancel()
 	}

@@ -91,9 +91,9 @@ func TestRsyslogReceivesMessages(t *testing.T) {
 	a := testkit.NewAuthority(t)
 	r := newRsyslog(t, a)
 	for protocol, port := range map[string]int{sink.SyslogTLS: r.tls, sink.SyslogTCP: r.tcp, sink.SyslogUDP: r.udp} {
-		s := newSyslog(t, fmt.Sprint("127.0.0.1:", port), protocol, func(c *sink.SyslogConfig) {
+		s := newSyslog(t, fmt.Sprint("127.0.0.1:", port), protocol, func(c *sink.Config) {
 			if protocol == sink.SyslogTLS {
-				c.TLS.CAFile = a.File
+				c.CAFile = a.File
 			}
 		})
 		e := event("over-" + protocol)
@@ -130,7 +130,7 @@ func TestRsyslogRestarts(t *testing.T) {
 	js := stream(t)
 	cfg := quick(t)
 	cfg.Kind = "syslog"
-	start(t, js, cfg, newSyslog(t, fmt.Sprint("127.0.0.1:", r.tls), sink.SyslogTLS, func(c *sink.SyslogConfig) { c.TLS.CAFile = a.File }))
+	start(t, js, cfg, newSyslog(t, fmt.Sprint("127.0.0.1:", r.tls), sink.SyslogTLS, func(c *sink.Config) { c.CAFile = a.File }))
 	const rounds, each = 4, 25
 	for round := range rounds {
 		for i := range each {

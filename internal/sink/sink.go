@@ -25,31 +25,22 @@ type Target interface {
 	io.Closer
 }
 
+// NewTarget creates the target of a sink. The caller closes it.
+func NewTarget(cfg Config) (Target, error) {
+	switch cfg.Kind {
+	case KindFile:
+		return NewFile(cfg)
+	case KindSyslog:
+		return NewSyslog(cfg)
+	}
+
+	return NewWebhook(cfg)
+}
+
 func (c Config) durable() string { return "sink-" + c.Name }
 
 // maxAfter limits the delay that a receiver can request.
 const maxAfter = 15 * time.Minute
-
-func (c Config) withDefaults() Config {
-	or := func(d *time.Duration, otherwise time.Duration) {
-		if *d == 0 {
-			*d = otherwise
-		}
-	}
-	or(&c.Timeout, 30*time.Second)
-	or(&c.RetryMin, time.Second)
-	or(&c.RetryMax, time.Minute)
-	or(&c.Pause, time.Minute)
-	or(&c.WarnEvery, 10*time.Minute)
-	if c.MaxAttempts == 0 {
-		c.MaxAttempts = 10
-	}
-	if c.Format == "" {
-		c.Format = format.CloudEvents
-	}
-
-	return c
-}
 
 // Sink delivers events from the stream to a target.
 type Sink struct {
@@ -70,7 +61,6 @@ const keepAlive = 10 * time.Second
 // New creates a sink. The caller closes target, until Run has been called. The metrics are
 // registered by Announce, so that a sink can be created while another one with its name runs.
 func New(js jetstream.JetStream, cfg Config, target Target, log zerolog.Logger, reg prometheus.Registerer) (*Sink, error) {
-	cfg = cfg.withDefaults()
 	s := &Sink{
 		cfg:    cfg,
 		js:     js,
@@ -82,7 +72,7 @@ func New(js jetstream.JetStream, cfg Config, target Target, log zerolog.Logger, 
 			Since:   time.Now(),
 			Prefix:  cfg.Prefix,
 			Durable: cfg.durable(),
-			Filter:  cfg.Filter,
+			Filter:  cfg.filter(),
 			AckWait: cfg.Timeout + 3*keepAlive,
 			Ahead:   1,
 			InOrder: true,

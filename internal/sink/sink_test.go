@@ -188,7 +188,7 @@ func (h *hook) tried(id string) int {
 
 func (h *hook) target() *sink.Webhook {
 	h.t.Helper()
-	w, err := sink.NewWebhook(sink.WebhookConfig{URL: h.URL + "/", SecretFile: secretFile(h.t, key+"\n"), UserAgent: "test"})
+	w, err := sink.NewWebhook(sink.Config{URL: h.URL + "/", SecretFile: secretFile(h.t, key+"\n"), UserAgent: "test"})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -199,7 +199,8 @@ func (h *hook) target() *sink.Webhook {
 func quick(t *testing.T) sink.Config {
 	return sink.Config{
 		Name:        "test",
-		Kind:        "webhook",
+		Kind:        sink.KindWebhook,
+		Format:      format.CloudEvents,
 		Prefix:      "backburn",
 		Product:     "1.2.3",
 		DeadFile:    filepath.Join(t.TempDir(), "dead.jsonl"),
@@ -445,7 +446,7 @@ func TestSinkDeliversUnknownTypes(t *testing.T) {
 	for _, f := range []format.Name{format.CloudEvents, format.ECS} {
 		cfg := quick(t)
 		cfg.Name, cfg.Format = string(f), f
-		r := start(t, js, cfg, sink.NewFile(sink.FileConfig{Path: filepath.Join(dir, string(f)), Mode: 0o600}))
+		r := start(t, js, cfg, newFile(t, sink.Config{Path: filepath.Join(dir, string(f)), Mode: "0600"}))
 		defer func() {
 			if f == format.ECS && r.count(t, "backburn_sink_events_total", "skipped") != 2 {
 				t.Error("not counted as skipped")
@@ -489,7 +490,7 @@ func TestKeysChangeWhileItRuns(t *testing.T) {
 	}))
 	defer srv.Close()
 	file := secretFile(t, key+"\n")
-	w, err := sink.NewWebhook(sink.WebhookConfig{URL: srv.URL, SecretFile: file})
+	w, err := sink.NewWebhook(sink.Config{URL: srv.URL, SecretFile: file})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,23 +22,6 @@ import (
 	"backburn/internal/sink/format"
 )
 
-// Transport protocols for syslog.
-const (
-	SyslogTLS = "tls" // RFC 5425
-	SyslogTCP = "tcp" // RFC 6587, octet counting
-	SyslogUDP = "udp" // RFC 5426
-)
-
-// SyslogConfig says where to send RFC 5424 messages.
-type SyslogConfig struct {
-	Address  string // host and port
-	Protocol string // tls, tcp or udp
-	Facility int    // 0 to 23
-	Format   format.Name
-	TLS      TLSFiles
-	Hostname string // host name in messages; defaults to this machine's
-}
-
 // Syslog sends each event as an RFC 5424 message.
 //
 // Neither TCP nor UDP reveals whether the receiver has read a message. Over TCP and TLS, an event
@@ -48,7 +31,7 @@ type SyslogConfig struct {
 // A receiver may therefore get an event twice, and loses whatever it has not yet read or stored
 // when its machine stops. Over UDP, deliveries are not confirmed at all.
 type Syslog struct {
-	cfg SyslogConfig
+	cfg Config
 	tls *tls.Config
 
 	conn   *connection   // nil if there is none
@@ -85,14 +68,14 @@ const (
 const maxDatagram = 65_507
 
 // NewSyslog returns a syslog target that connects at the first event.
-func NewSyslog(cfg SyslogConfig) (*Syslog, error) {
+func NewSyslog(cfg Config) (*Syslog, error) {
 	host, _, err := net.SplitHostPort(cfg.Address)
 	if err != nil {
 		return nil, fmt.Errorf("address: %w", err)
 	}
 	s := &Syslog{cfg: cfg}
 	if cfg.Protocol == SyslogTLS {
-		if s.tls, err = cfg.TLS.client(host); err != nil {
+		if s.tls, err = cfg.client(host); err != nil {
 			return nil, err
 		}
 	}
@@ -384,7 +367,7 @@ func (s *Syslog) frame(m Message) []byte {
 func (s *Syslog) text(m Message) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "<%d>1 %s %s backburn %d %s - ",
-		s.cfg.Facility*8+m.Severity.Syslog,
+		slices.Index(facilities, s.cfg.Facility)*8+m.Severity.Syslog,
 		m.Time.UTC().Format("2006-01-02T15:04:05.000000Z"),
 		headerField(s.cfg.Hostname, 255),
 		os.Getpid(),

@@ -125,12 +125,12 @@ func (s *receiver) jobs() []string {
 	return list
 }
 
-func newSyslog(t *testing.T, address, protocol string, change func(*sink.SyslogConfig)) *sink.Syslog {
+func newSyslog(t *testing.T, address, protocol string, change func(*sink.Config)) *sink.Syslog {
 	t.Helper()
-	cfg := sink.SyslogConfig{
+	cfg := sink.Config{
 		Address:  address,
 		Protocol: protocol,
-		Facility: 16,
+		Facility: "local0",
 		Format:   format.CloudEvents,
 		Hostname: "machine.example.com",
 	}
@@ -158,7 +158,7 @@ func TestSyslogMessages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := newSyslog(t, srv.Addr().String(), sink.SyslogTCP, func(c *sink.SyslogConfig) { c.Format, c.Hostname = f, host })
+		s := newSyslog(t, srv.Addr().String(), sink.SyslogTCP, func(c *sink.Config) { c.Format, c.Hostname = f, host })
 		if err := s.Send(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
@@ -300,7 +300,7 @@ func TestSyslogTLS(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSyslog(t, tc.srv.Addr().String(), sink.SyslogTLS, func(c *sink.SyslogConfig) { c.TLS = tc.files })
+			s := newSyslog(t, tc.srv.Addr().String(), sink.SyslogTLS, func(c *sink.Config) { c.TLSFiles = tc.files })
 			err := s.Send(t.Context(), message(t, event(strings.ReplaceAll(name, " ", "-"))))
 			if tc.want == "" {
 				if err != nil {

@@ -10,11 +10,12 @@ import (
 	"backburn/auth"
 )
 
-// TLSFiles are the PEM files for connections to a receiver.
+// TLSFiles are the PEM files for connections to a receiver. Without CertFile and KeyFile, Backburn
+// presents no certificate.
 type TLSFiles struct {
-	CAFile   string // trusted authorities; "" for the system's
-	CertFile string // client certificate; "" for none
-	KeyFile  string // its key
+	CAFile   string `toml:"ca_file" own:"true" kinds:"webhook syslog" doc:"PEM file of certificate authorities. Empty: those of the system."`
+	CertFile string `toml:"cert_file" own:"true" kinds:"webhook syslog" doc:"PEM file with a client certificate. Needs key_file."`
+	KeyFile  string `toml:"key_file" own:"secret" kinds:"webhook syslog" doc:"PEM file with the key, mode 0600."`
 }
 
 // client returns the configuration of connections. It reads the certificate and key again for each

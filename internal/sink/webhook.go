@@ -14,24 +14,14 @@ import (
 	"backburn/internal/sink/credential"
 )
 
-// WebhookConfig says where events are posted. The files are read again for each attempt.
-type WebhookConfig struct {
-	URL         string
-	SecretFile  string // signing keys, one per line; "" for no signatures
-	BearerFile  string // a token for Authorization; "" for none
-	HeadersFile string // additional headers, one "Name: value" per line; "" for none
-	TLS         TLSFiles
-	UserAgent   string
-}
-
-// Webhook posts each event to a URL.
+// Webhook posts each event to a URL. It reads the files with credentials again for each attempt.
 type Webhook struct {
-	cfg    WebhookConfig
+	cfg    Config
 	client *http.Client
 }
 
 // NewWebhook creates a webhook. It returns an error if a file in cfg is not usable.
-func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
+func NewWebhook(cfg Config) (*Webhook, error) {
 	w := &Webhook{cfg: cfg}
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, cfg.URL, nil)
 	if err != nil {
@@ -41,7 +31,7 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 		return nil, err
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	if t.TLSClientConfig, err = cfg.TLS.client(""); err != nil {
+	if t.TLSClientConfig, err = cfg.client(""); err != nil {
 		return nil, err
 	}
 	t.MaxResponseHeaderBytes = 64 << 10

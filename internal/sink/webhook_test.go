@@ -60,7 +60,7 @@ func TestStandardWebhooksVerify(t *testing.T) {
 	defer srv.Close()
 	second := "whsec_" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("k"), 32))
 	send := func(keys string) delivery {
-		w, err := sink.NewWebhook(sink.WebhookConfig{URL: srv.URL, SecretFile: secretFile(t, keys), UserAgent: "test"})
+		w, err := sink.NewWebhook(sink.Config{URL: srv.URL, SecretFile: secretFile(t, keys), UserAgent: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +152,7 @@ func TestDocumentedReceiver(t *testing.T) {
 	defer func() { _ = receiver.Process.Kill(); _ = receiver.Wait() }()
 
 	send := func(key string) error {
-		w, err := sink.NewWebhook(sink.WebhookConfig{URL: "http://127.0.0.1:" + port + "/", SecretFile: secretFile(t, key), UserAgent: "test"})
+		w, err := sink.NewWebhook(sink.Config{URL: "http://127.0.0.1:" + port + "/", SecretFile: secretFile(t, key), UserAgent: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,14 +179,14 @@ func TestWebhookCredentials(t *testing.T) {
 	srv.StartTLS()
 	defer srv.Close()
 	cert, key := ours.Certificate()
-	cfg := sink.WebhookConfig{
+	cfg := sink.Config{
 		URL:         srv.URL,
 		BearerFile:  secretFile(t, "a-token"),
 		HeadersFile: secretFile(t, "X-Splunk-Request-Channel: 4711\n\nx-api-key:a key: with a colon\n"),
-		TLS:         sink.TLSFiles{CAFile: ours.File, CertFile: cert, KeyFile: key},
+		TLSFiles:    sink.TLSFiles{CAFile: ours.File, CertFile: cert, KeyFile: key},
 		UserAgent:   "backburn/1",
 	}
-	send := func(cfg sink.WebhookConfig) error {
+	send := func(cfg sink.Config) error {
 		w, err := sink.NewWebhook(cfg)
 		if err != nil {
 			return err
@@ -218,7 +218,7 @@ func TestWebhookCredentials(t *testing.T) {
 		"another authority": {CAFile: others.File, CertFile: cert, KeyFile: key},
 	} {
 		bad := cfg
-		bad.TLS = files
+		bad.TLSFiles = files
 		if err := send(bad); err == nil || strings.Contains(err.Error(), "a-token") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -261,7 +261,7 @@ func TestRetryAfter(t *testing.T) {
 		w.WriteHeader(http.StatusTooManyRequests)
 	}))
 	defer srv.Close()
-	w, err := sink.NewWebhook(sink.WebhookConfig{URL: srv.URL})
+	w, err := sink.NewWebhook(sink.Config{URL: srv.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +287,7 @@ func TestErrorsHideTheAddress(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
 	address := srv.URL + "/?token=hush"
 	srv.Close()
-	w, err := sink.NewWebhook(sink.WebhookConfig{URL: address, SecretFile: secretFile(t, key)})
+	w, err := sink.NewWebhook(sink.Config{URL: address, SecretFile: secretFile(t, key)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func TestErrorsHideTheAddress(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "cannot be reached") || strings.Contains(err.Error(), "hush") || strings.Contains(err.Error(), key) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := sink.NewWebhook(sink.WebhookConfig{URL: "https://a b/?token=hush"}); err == nil || strings.Contains(err.Error(), "hush") {
+	if _, err := sink.NewWebhook(sink.Config{URL: "https://a b/?token=hush"}); err == nil || strings.Contains(err.Error(), "hush") {
 		t.Errorf("got %v", err)
 	}
 }

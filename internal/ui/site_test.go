@@ -13,6 +13,7 @@ import (
 	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
+	"backburn/internal/sink"
 	"backburn/internal/testkit/leaks"
 	"backburn/wildfire/wildfiretest"
 )
@@ -107,7 +108,11 @@ func check(t *testing.T, err error) {
 func TestTheFleetKnowsFoldersAndTokens(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.cfg.Sink = []config.Sink{{Name: "file", Kind: config.SinkFile, Path: filepath.Join(t.TempDir(), "events.jsonl"), Format: "cloudevents", Mode: "0600"}}
+	file := sink.DefaultConfig()
+	file.Name = "file"
+	file.Kind = sink.KindFile
+	file.Path = filepath.Join(t.TempDir(), "events.jsonl")
+	s.cfg.Sink = []sink.Config{file}
 	n, _, _ := s.start()
 	s.drop("a.bin", "a") // a token is needed now
 	eventually(t, n, "its key is renewed", func(st app.Status) bool {
