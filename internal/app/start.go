@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,6 +14,7 @@ import (
 	"backburn/internal/guard"
 	"backburn/internal/health"
 	"backburn/internal/natsconn"
+	"backburn/internal/tracing"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 )
@@ -190,4 +192,22 @@ func (n *Node) startSinks() error {
 	n.undo = append(n.undo, func() { closeTargets(made) })
 
 	return n.sinks.add(made)
+}
+
+// startTracing creates the span exporter, if one is configured.
+func (n *Node) startTracing(ctx context.Context) error {
+	c := n.cfg.Tracing
+	if c.Endpoint == "" {
+		return nil
+	}
+
+	provider, stop, err := tracing.New(ctx, c, n.roles.name(), n.log.With().Str("component", "tracing").Logger())
+	if err != nil {
+		return fmt.Errorf("tracing: %w", err)
+	}
+
+	n.traces = provider
+	n.undo = append(n.undo, stop)
+
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"backburn/internal/config"
+	"backburn/internal/logging"
 )
 
 // DefaultFile is read if --config is not given and the file exists.
@@ -26,7 +27,7 @@ type App struct {
 	color    color
 	simulate bool
 	settings []setting
-	level    level // level of all loggers
+	level    logging.Level // of all loggers
 }
 
 // NewApp binds the global flags to the root command.
@@ -141,7 +142,7 @@ func (a *App) Setting(flags *pflag.FlagSet, name, key, usage string) {
 
 // Logger returns the configured logger, which writes to standard error.
 func (a *App) Logger(cfg config.Config) zerolog.Logger {
-	a.level.set(cfg.Log.Level)
+	a.level.Set(cfg.Log.Level)
 
-	return newLogger(a.Err, cfg.Log, a.color.on(a.Err, a.Env), &a.level)
+	return logging.New(a.Err, cfg.Log, IsTerminal(a.Err), a.color.on(a.Err, a.Env), &a.level)
 }

@@ -12,5 +12,5 @@ type Reload struct {
 
 // Reload returns a Reload for a process with these parts that started with cfg.
 func (a *App) Reload(cfg config.Config, parts config.Part) *Reload {
-	return &Reload{Loaded: cfg, Parts: parts, Read: a.Read, Level: a.level.set}
+	return &Reload{Loaded: cfg, Parts: parts, Read: a.Read, Level: a.level.Set}
 }

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -11,9 +10,11 @@ import (
 	"backburn/auth"
 	"backburn/internal/api"
 	"backburn/internal/clamd"
+	"backburn/internal/logging"
 	"backburn/internal/mail"
 	"backburn/internal/natsconn"
 	"backburn/internal/sink"
+	"backburn/internal/tracing"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 	"backburn/wildfire"
@@ -34,8 +35,8 @@ type Config struct {
 	Clamd    clamd.Config            `toml:"clamd" doc:"A server for the protocol of ClamAV's clamd; docs/clamd.md."`
 	Mail     mail.Config             `toml:"mail" doc:"A milter that checks the attachments of mail; docs/mail.md."`
 	Sink     []sink.Config           `toml:"sink" reload:"true" doc:"Delivery of events to a receiver that does not read NATS; docs/sinks.md."`
-	Tracing  Tracing                 `toml:"tracing" doc:"OpenTelemetry traces of jobs; docs/tracing.md."`
-	Log      Log                     `toml:"log" doc:"Logs go to standard error."`
+	Tracing  tracing.Config          `toml:"tracing" doc:"OpenTelemetry traces of jobs; docs/tracing.md."`
+	Log      logging.Config          `toml:"log" doc:"Logs go to standard error."`
 
 	origin *origin
 }
@@ -75,40 +76,6 @@ func (d DeadLetters) Check(bad func(key, expected string, beside ...string)) {
 	want(d.MaxBytes > 0, "max_bytes", "more than 0")
 }
 
-// Tracing configures the export of spans.
-type Tracing struct {
-	Endpoint string  `toml:"endpoint" doc:"URL of an OTLP/HTTP collector, such as \"http://127.0.0.1:4318\". Empty: no traces."`
-	Sample   float64 `toml:"sample" doc:"Share of traces to sample, 0 to 1. For a trace that a gateway began, the gateway decides."`
-}
-
-// Check checks the rules of [tracing]. It also allows http to other machines, because spans contain
-// no credentials and many collectors do not use TLS.
-func (t Tracing) Check(bad func(key, expected string, beside ...string)) {
-	want := pipeline.Wants(bad)
-	if t.Endpoint != "" {
-		u, err := url.Parse(t.Endpoint)
-		want(err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "",
-			"endpoint", `an address such as "http://127.0.0.1:4318", or "" for none`)
-		want(err != nil || u.User == nil && u.RawQuery == "" && u.Fragment == "", "endpoint",
-			"no user, password or query in the address; OTEL_EXPORTER_OTLP_HEADERS is for credentials")
-	}
-	want(t.Sample >= 0 && t.Sample <= 1, "sample", "a number from 0 to 1") // not NaN
-}
-
-// Log configures the level and format of logs, which go to standard error.
-type Log struct {
-	Level  string `toml:"level" reload:"true" doc:"\"trace\", \"debug\", \"info\", \"warn\" or \"error\"."`
-	Format string `toml:"format" doc:"\"auto\" (console on a terminal, JSON elsewhere), \"console\" or \"json\"."`
-}
-
-// Check checks the rules of [log].
-func (l Log) Check(bad func(key, expected string, beside ...string)) {
-	want := pipeline.Wants(bad)
-	want(slices.Contains([]string{"trace", "debug", "info", "warn", "error"}, l.Level), "level",
-		`"trace", "debug", "info", "warn" or "error"`)
-	want(slices.Contains([]string{"auto", "console", "json"}, l.Format), "format", `"auto", "console" or "json"`)
-}
-
 // Default returns the configuration of an empty file: one machine, the embedded server, the folder
 // "quarantine" in the working directory, and no credentials.
 //
@@ -132,8 +99,8 @@ func Default() Config {
 		API:      api.DefaultConfig(),
 		Clamd:    clamd.DefaultConfig(),
 		Mail:     mail.DefaultConfig(),
-		Tracing:  Tracing{Sample: 1},
-		Log:      Log{Level: "info", Format: "auto"},
+		Tracing:  tracing.DefaultConfig(),
+		Log:      logging.DefaultConfig(),
 		origin:   &origin{},
 	}
 }

@@ -69,7 +69,7 @@ var rules = []rule{
 	{from: "backburn/auth/...", not: spans, deep: true, reason: "libraries know the API of OpenTelemetry at most; who wires them brings the rest"},
 	{from: "backburn/results/...", not: spans, deep: true, reason: "libraries know the API of OpenTelemetry at most; who wires them brings the rest"},
 	{from: "backburn/pipeline/...", not: spans, deep: true, reason: "libraries know the API of OpenTelemetry at most; who wires them brings the rest"},
-	{from: "backburn/...", not: spans, except: []string{"backburn/internal/app"}, reason: "spans are sent from one place"},
+	{from: "backburn/...", not: spans, except: []string{"backburn/internal/tracing"}, reason: "spans are sent from one place"},
 	{
 		from: "backburn/internal/...", not: []string{"backburn/cmd/..."},
 		deep: true, reason: "commands are the top",
@@ -95,7 +95,7 @@ var rules = []rule{
 		deep: true, reason: "listening on this machine needs nothing of ours, so that everything may use it",
 	},
 	{
-		from: "backburn/internal/config", not: []string{"backburn/internal/..."}, but: append([]string{"backburn/internal/apart", "backburn/internal/api", "backburn/internal/clamd", "backburn/internal/guard", "backburn/internal/httpserver", "backburn/internal/jets", "backburn/internal/judge", "backburn/internal/local", "backburn/internal/mail", "backburn/internal/natsconn", "backburn/internal/rootfs", "backburn/internal/health", "backburn/internal/sink", "backburn/internal/sink/credential", "backburn/internal/sink/format", "backburn/internal/sse"}, leaves...),
+		from: "backburn/internal/config", not: []string{"backburn/internal/..."}, but: append([]string{"backburn/internal/apart", "backburn/internal/api", "backburn/internal/clamd", "backburn/internal/guard", "backburn/internal/httpserver", "backburn/internal/jets", "backburn/internal/judge", "backburn/internal/local", "backburn/internal/logging", "backburn/internal/mail", "backburn/internal/natsconn", "backburn/internal/rootfs", "backburn/internal/health", "backburn/internal/sink", "backburn/internal/sink/credential", "backburn/internal/sink/format", "backburn/internal/sse", "backburn/internal/tracing"}, leaves...),
 		deep: true, reason: "everything else inside stands on the configuration",
 	},
 	{
@@ -226,7 +226,7 @@ func TestRulesForbid(t *testing.T) {
 		"worker with a server":                {pkg{"backburn/cmd/worker", nil, []string{"github.com/nats-io/nats-server/v2/server"}}, true},
 		"library brings an exporter":          {pkg{"backburn/pipeline", nil, []string{"go.opentelemetry.io/otel/exporters/otlp/otlptrace"}}, true},
 		"library uses the API of spans":       {pkg{"backburn/pipeline", []string{"go.opentelemetry.io/otel/trace"}, []string{"go.opentelemetry.io/otel/trace"}}, false},
-		"node sends spans":                    {pkg{"backburn/internal/app", []string{"go.opentelemetry.io/otel/sdk/trace"}, nil}, false},
+		"tracing sends spans":                 {pkg{"backburn/internal/tracing", []string{"go.opentelemetry.io/otel/sdk/trace"}, nil}, false},
 		"a name that only begins like a rule": {pkg{"backburn/wildfirex", nil, []string{"backburn/auth"}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
