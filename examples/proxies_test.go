@@ -87,7 +87,7 @@ func newBehind(t *testing.T) *behind {
 	cfg, err := config.Decode([]byte(replaced), "backburn.toml", nil)
 	must(t, err)
 	must(t, cfg.Validate(config.APIPart))
-	page, err := admin.New(cfg.HTTP.Config, admin.Config{
+	page, err := admin.New(cfg.HTTP, admin.Use{
 		Registry: prometheus.NewRegistry(),
 		Status:   func(context.Context) (any, error) { return map[string]int{"waiting": 3}, nil },
 		Page:     ui.New(ui.Config{Log: zerolog.Nop()}),

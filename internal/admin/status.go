@@ -30,45 +30,59 @@ const (
 	statusTimeout = 10 * time.Second
 )
 
-// Config selects what is served. The zero value serves /healthz, and /readyz without parts, which
-// is always ready.
+// Config configures the listener: the keys of [http].
 type Config struct {
+	httpserver.Config `toml:",inline"`
+
+	Pprof bool `toml:"pprof" doc:"Also serve /debug/pprof/. Do not use it on an address that others can reach."`
+}
+
+// DefaultConfig returns the defaults, which listen only on a loopback address.
+func DefaultConfig() Config {
+	c := Config{Config: httpserver.DefaultConfig()}
+	c.Listen = "127.0.0.1:9464"
+
+	return c
+}
+
+// Use is what is served. The zero value serves /healthz, and /readyz without parts, which is always
+// ready.
+type Use struct {
 	Parts    func() []health.Status                 // states from the health registry; nil: none
 	Registry *prometheus.Registry                   // nil: no /metrics
 	Status   func(ctx context.Context) (any, error) // nil: no /api/status; must be fast and safe for concurrent use
 	Page     http.Handler                           // serves every other path; nil: 404
-	Pprof    bool                                   // serve /debug/pprof/
 	Log      zerolog.Logger
 }
 
 // New listens on the address. Requests are served once the server runs.
-func New(at httpserver.Config, cfg Config) (*httpserver.Server, error) {
-	use := httpserver.Use{
+func New(cfg Config, use Use) (*httpserver.Server, error) {
+	server := httpserver.Use{
 		Table:    "http",
 		Routes:   []string{"/healthz", "/readyz", "/metrics", "/api/status", "/api/overview", "/api/search", "/api/job", "/api/me", "/api/act/", "/debug/pprof/", "/"},
 		Links:    []string{"/", "/index.html"},
 		Profiles: cfg.Pprof,
-		Log:      cfg.Log,
+		Log:      use.Log,
 	}
-	if cfg.Registry != nil {
-		use.Registry = cfg.Registry
+	if use.Registry != nil {
+		server.Registry = use.Registry
 	}
 
-	return httpserver.New(at, use, Handler(cfg))
+	return httpserver.New(cfg.Config, server, Handler(cfg, use))
 }
 
 // Handler returns the handler, without the listener's limits and names.
-func Handler(cfg Config) http.Handler {
+func Handler(cfg Config, use Use) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": stateOK})
 	})
-	mux.Handle("GET /readyz", readiness(cfg.Parts))
-	if cfg.Registry != nil {
-		mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /readyz", readiness(use.Parts))
+	if use.Registry != nil {
+		mux.Handle("GET /metrics", promhttp.HandlerFor(use.Registry, promhttp.HandlerOpts{}))
 	}
-	if cfg.Status != nil {
-		mux.Handle("GET /api/status", current(cfg))
+	if use.Status != nil {
+		mux.Handle("GET /api/status", current(use))
 	}
 
 	if cfg.Pprof {
@@ -78,22 +92,22 @@ func Handler(cfg Config) http.Handler {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	}
 
-	if cfg.Page != nil {
-		mux.Handle("GET /", cfg.Page)
-		mux.Handle("POST /api/act/", cfg.Page)
+	if use.Page != nil {
+		mux.Handle("GET /", use.Page)
+		mux.Handle("POST /api/act/", use.Page)
 	}
 
 	return headers(mux)
 }
 
 // current answers /api/status.
-func current(cfg Config) http.HandlerFunc {
+func current(use Use) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), statusTimeout)
 		defer cancel()
-		value, err := cfg.Status(ctx)
+		value, err := use.Status(ctx)
 		if err != nil {
-			cfg.Log.Warn().Err(err).Msg("cannot determine the status")
+			use.Log.Warn().Err(err).Msg("cannot determine the status")
 			writeJSON(w, http.StatusServiceUnavailable, map[string]string{"error": err.Error()})
 
 			return

@@ -15,7 +15,6 @@ import (
 
 	"backburn/internal/admin"
 	"backburn/internal/health"
-	"backburn/internal/httpserver"
 	"backburn/internal/testkit/leaks"
 )
 
@@ -29,8 +28,8 @@ func get(t *testing.T, h http.Handler, method, path string) (int, string) {
 	return w.Code, w.Body.String()
 }
 
-func at(listen string) httpserver.Config {
-	cfg := httpserver.DefaultConfig()
+func at(listen string) admin.Config {
+	cfg := admin.DefaultConfig()
 	cfg.Listen = listen
 
 	return cfg
@@ -38,13 +37,13 @@ func at(listen string) httpserver.Config {
 
 func parts(all ...health.Status) func() []health.Status { return func() []health.Status { return all } }
 
-func full() admin.Config {
+func full() admin.Use {
 	registry := prometheus.NewRegistry()
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_test_total", Help: "h"})
 	registry.MustRegister(counter)
 	counter.Add(7)
 
-	return admin.Config{
+	return admin.Use{
 		Parts:    parts(health.Status{Part: "nats", State: health.OK}),
 		Registry: registry,
 		Status:   func(context.Context) (any, error) { return map[string]int{"waiting": 3}, nil },
@@ -55,8 +54,6 @@ func full() admin.Config {
 
 func TestPaths(t *testing.T) {
 	t.Parallel()
-	with := full()
-	with.Pprof = true
 	bad := full()
 	bad.Status = func(context.Context) (any, error) { return nil, errors.New("nats is away") }
 	odd := full()
@@ -64,7 +61,7 @@ func TestPaths(t *testing.T) {
 	noPage := full()
 	noPage.Page = nil
 	for name, tc := range map[string]struct {
-		cfg    admin.Config
+		use    admin.Use
 		method string
 		path   string
 		code   int
@@ -74,22 +71,23 @@ func TestPaths(t *testing.T) {
 		"health, HEAD":       {full(), "HEAD", "/healthz", 200, ""},
 		"health, POST":       {full(), "POST", "/healthz", 405, ""},
 		"ready":              {full(), "GET", "/readyz", 200, `"part":"nats","state":"ok"`},
-		"ready of nothing":   {admin.Config{}, "GET", "/readyz", 200, `{"status":"ok","parts":[]}`},
+		"ready of nothing":   {admin.Use{}, "GET", "/readyz", 200, `{"status":"ok","parts":[]}`},
 		"metrics":            {full(), "GET", "/metrics", 200, "backburn_test_total 7"},
-		"no metrics":         {admin.Config{}, "GET", "/metrics", 404, ""},
+		"no metrics":         {admin.Use{}, "GET", "/metrics", 404, ""},
 		"status":             {full(), "GET", "/api/status", 200, `{"waiting":3}`},
 		"status fails":       {bad, "GET", "/api/status", 503, `{"error":"nats is away"}`},
 		"status is no JSON":  {odd, "GET", "/api/status", 500, `cannot be encoded`},
-		"no status":          {admin.Config{}, "GET", "/api/status", 404, ""},
+		"no status":          {admin.Use{}, "GET", "/api/status", 404, ""},
 		"page":               {full(), "GET", "/", 200, "page"},
 		"no page":            {noPage, "GET", "/", 404, ""},
 		"no pprof":           {noPage, "GET", "/debug/pprof/", 404, ""},
-		"pprof when asked":   {with, "GET", "/debug/pprof/", 200, "goroutine"},
-		"pprof when asked 2": {with, "GET", "/debug/pprof/heap", 200, ""},
+		"pprof when asked":   {full(), "GET", "/debug/pprof/", 200, "goroutine"},
+		"pprof when asked 2": {full(), "GET", "/debug/pprof/heap", 200, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			code, body := get(t, admin.Handler(tc.cfg), tc.method, tc.path)
+			cfg := admin.Config{Pprof: strings.HasPrefix(name, "pprof")}
+			code, body := get(t, admin.Handler(cfg, tc.use), tc.method, tc.path)
 			if code != tc.code || !strings.Contains(body, tc.body) {
 				t.Errorf("got %d %s\nwant %d with %s", code, body, tc.code, tc.body)
 			}
@@ -114,7 +112,7 @@ func TestReadyIsWhatTheRegistrySays(t *testing.T) {
 			t.Parallel()
 			r := health.New(zerolog.Nop())
 			r.Part("disk", "").Check(tc.fault)
-			code, body := get(t, admin.Handler(admin.Config{Parts: r.Parts}), "GET", "/readyz")
+			code, body := get(t, admin.Handler(admin.Config{}, admin.Use{Parts: r.Parts}), "GET", "/readyz")
 			if code != tc.code || !strings.Contains(body, tc.body) {
 				t.Errorf("%d %s", code, body)
 			}
@@ -169,7 +167,7 @@ func TestRun(t *testing.T) {
 func TestRunGivesUpOnSlowRequests(t *testing.T) {
 	t.Parallel()
 	entered := make(chan struct{})
-	s, err := admin.New(at("127.0.0.1:0"), admin.Config{Page: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	s, err := admin.New(at("127.0.0.1:0"), admin.Use{Page: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		close(entered)
 		<-r.Context().Done()
 	})})
@@ -199,13 +197,13 @@ func TestRunGivesUpOnSlowRequests(t *testing.T) {
 
 func TestCloseWithoutRun(t *testing.T) {
 	t.Parallel()
-	s, err := admin.New(at("127.0.0.1:0"), admin.Config{})
+	s, err := admin.New(at("127.0.0.1:0"), admin.Use{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := s.Addr().String()
 	s.Close()
-	again, err := admin.New(at(addr), admin.Config{})
+	again, err := admin.New(at(addr), admin.Use{})
 	if err != nil {
 		t.Fatalf("the address is still taken: %v", err)
 	}
@@ -215,11 +213,10 @@ func TestCloseWithoutRun(t *testing.T) {
 // Every path answers to names of ours alone, those of probes and scrapers too.
 func TestNamesForEveryPath(t *testing.T) {
 	t.Parallel()
-	cfg := full()
-	cfg.Pprof = true
 	where := at("127.0.0.1:0")
+	where.Pprof = true
 	where.Names = []string{"backburn.internal"}
-	s, err := admin.New(where, cfg)
+	s, err := admin.New(where, full())
 	if err != nil {
 		t.Fatal(err)
 	}

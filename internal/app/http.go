@@ -23,10 +23,12 @@ func (n *Node) startHTTP() error {
 		return err
 	}
 
-	h, err := admin.New(n.cfg.HTTP.Config, admin.Config{
-		Parts: n.health.Parts, Registry: n.reg, Pprof: n.cfg.HTTP.Pprof, Log: n.log.With().Str("component", "http").Logger(),
-		Status: func(ctx context.Context) (any, error) { return n.Status(ctx), nil },
-		Page:   page,
+	h, err := admin.New(n.cfg.HTTP, admin.Use{
+		Parts:    n.health.Parts,
+		Registry: n.reg,
+		Status:   func(ctx context.Context) (any, error) { return n.Status(ctx), nil },
+		Page:     page,
+		Log:      n.log.With().Str("component", "http").Logger(),
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"backburn/auth"
+	"backburn/internal/admin"
 	"backburn/internal/api"
 	"backburn/internal/clamd"
 	"backburn/internal/logging"
@@ -30,7 +31,7 @@ type Config struct {
 	Dead     DeadLetters             `toml:"dead_letters" doc:"Limits for dead letters, which are failed jobs. The oldest of each reason and source are removed first."`
 	Results  Results                 `toml:"results" doc:"Limits for the stream of events. The oldest are removed first."`
 	Auth     map[string]auth.Profile `toml:"auth" doc:"A credential. A secret is given by a file name or by exactly one ${NAME}, and never in this file. Files are read again before every token request. The keys depend on the kind."`
-	HTTP     HTTP                    `toml:"http" doc:"Health, metrics, status and the dashboard: /healthz, /readyz, /metrics, /api/status, /."`
+	HTTP     admin.Config            `toml:"http" doc:"Health, metrics, status and the dashboard: /healthz, /readyz, /metrics, /api/status, /."`
 	API      api.Config              `toml:"api" doc:"An HTTP API for gateways that do not speak NATS; docs/openapi.yaml. It needs TLS, unless it listens on a loopback address."`
 	Clamd    clamd.Config            `toml:"clamd" doc:"A server for the protocol of ClamAV's clamd; docs/clamd.md."`
 	Mail     mail.Config             `toml:"mail" doc:"A milter that checks the attachments of mail; docs/mail.md."`
@@ -94,7 +95,7 @@ func Default() Config {
 		Dead:     DeadLetters{MaxAge: 2160 * time.Hour, ExpectedMaxAge: 168 * time.Hour, MaxLetters: 10_000, MaxBytes: 512 << 20},
 		Results:  Results{MaxAge: 720 * time.Hour, MaxBytes: 10 << 30},
 		Auth:     map[string]auth.Profile{"wildfire": DefaultProfile("wildfire", auth.KindWildFire)},
-		HTTP:     defaultHTTP(),
+		HTTP:     admin.DefaultConfig(),
 		Sink:     []sink.Config{},
 		API:      api.DefaultConfig(),
 		Clamd:    clamd.DefaultConfig(),

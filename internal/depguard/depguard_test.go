@@ -95,7 +95,7 @@ var rules = []rule{
 		deep: true, reason: "listening on this machine needs nothing of ours, so that everything may use it",
 	},
 	{
-		from: "backburn/internal/config", not: []string{"backburn/internal/..."}, but: append([]string{"backburn/internal/apart", "backburn/internal/api", "backburn/internal/clamd", "backburn/internal/guard", "backburn/internal/httpserver", "backburn/internal/jets", "backburn/internal/judge", "backburn/internal/local", "backburn/internal/logging", "backburn/internal/mail", "backburn/internal/natsconn", "backburn/internal/rootfs", "backburn/internal/health", "backburn/internal/sink", "backburn/internal/sink/credential", "backburn/internal/sink/format", "backburn/internal/sse", "backburn/internal/tracing"}, leaves...),
+		from: "backburn/internal/config", not: []string{"backburn/internal/..."}, but: append([]string{"backburn/internal/admin", "backburn/internal/apart", "backburn/internal/api", "backburn/internal/clamd", "backburn/internal/guard", "backburn/internal/httpserver", "backburn/internal/jets", "backburn/internal/judge", "backburn/internal/local", "backburn/internal/logging", "backburn/internal/mail", "backburn/internal/natsconn", "backburn/internal/rootfs", "backburn/internal/health", "backburn/internal/sink", "backburn/internal/sink/credential", "backburn/internal/sink/format", "backburn/internal/sse", "backburn/internal/tracing"}, leaves...),
 		deep: true, reason: "everything else inside stands on the configuration",
 	},
 	{

@@ -14,7 +14,6 @@ import (
 	"backburn/internal/app"
 	"backburn/internal/health"
 	"backburn/internal/history"
-	"backburn/internal/httpserver"
 	"backburn/internal/sink"
 	"backburn/internal/ui"
 	"backburn/pipeline"
@@ -31,9 +30,9 @@ import (
 // serve serves a page with an invented state.
 func serve(t *testing.T, state func() (app.Status, error), past *past) string {
 	t.Helper()
-	at := httpserver.DefaultConfig()
-	at.Listen = "127.0.0.1:0"
-	s, err := admin.New(at, admin.Config{
+	cfg := admin.DefaultConfig()
+	cfg.Listen = "127.0.0.1:0"
+	s, err := admin.New(cfg, admin.Use{
 		Status: func(context.Context) (any, error) { return state() },
 		Page: ui.New(ui.Config{
 			History: past,
