@@ -72,11 +72,10 @@ func newBehind(t *testing.T) *behind {
 	must(t, err)
 	t.Cleanup(nc.Close)
 	b.q, err = queue.Open(t.Context(), nc, queue.Topology{
-		Prefix:          "backburn",
-		Replicas:        1,
-		Lease:           3 * time.Second,
-		ResultsMaxAge:   time.Hour,
-		ResultsMaxBytes: 64 << 20,
+		Prefix:   "backburn",
+		Replicas: 1,
+		Lease:    3 * time.Second,
+		Results:  queue.EventLimits{MaxAge: time.Hour, MaxBytes: 64 << 20},
 	})
 	must(t, err)
 

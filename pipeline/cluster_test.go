@@ -70,11 +70,10 @@ func TestAClusterSurvivesItsLeader(t *testing.T) {
 		return nc
 	}
 	topology := queue.Topology{
-		Prefix:          "backburn",
-		Replicas:        3,
-		Lease:           3 * time.Second,
-		ResultsMaxAge:   24 * time.Hour,
-		ResultsMaxBytes: 1 << 30,
+		Prefix:   "backburn",
+		Replicas: 3,
+		Lease:    3 * time.Second,
+		Results:  queue.EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 1 << 30},
 	}
 	open := func() *queue.Queue {
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)

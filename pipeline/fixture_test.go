@@ -123,8 +123,7 @@ var topology = queue.Topology{
 	Prefix:          "backburn",
 	Replicas:        1,
 	Lease:           3 * time.Second,
-	ResultsMaxAge:   24 * time.Hour,
-	ResultsMaxBytes: 1 << 30,
+	Results:         queue.EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 1 << 30},
 	ReportsMaxAge:   24 * time.Hour,
 	ReportsMaxBytes: 64 << 20,
 }

@@ -129,11 +129,10 @@ func serve(dir string, n int) (address string, stop func(), err error) {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	q, err := queue.Open(ctx, nc, queue.Topology{
-		Prefix:          "backburn",
-		Replicas:        1,
-		Lease:           3 * time.Second,
-		ResultsMaxAge:   time.Hour,
-		ResultsMaxBytes: 64 << 20,
+		Prefix:   "backburn",
+		Replicas: 1,
+		Lease:    3 * time.Second,
+		Results:  queue.EventLimits{MaxAge: time.Hour, MaxBytes: 64 << 20},
 	})
 	if err != nil {
 		cancel()

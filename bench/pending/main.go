@@ -65,11 +65,10 @@ func main() {
 
 func topology() queue.Topology {
 	return queue.Topology{
-		Prefix:          "backburn",
-		Replicas:        1,
-		Lease:           pipeline.DefaultConfig().Lease,
-		ResultsMaxAge:   24 * time.Hour,
-		ResultsMaxBytes: 8 << 30,
+		Prefix:   "backburn",
+		Replicas: 1,
+		Lease:    pipeline.DefaultConfig().Lease,
+		Results:  queue.EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 8 << 30},
 	}
 }
 

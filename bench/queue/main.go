@@ -242,7 +242,7 @@ func (s *site) open() (*nats.Conn, *queue.Queue, error) {
 	}
 	s.undo = append(s.undo, nc.Close)
 	q, err := queue.Open(context.Background(), nc, queue.Topology{
-		Prefix: "backburn", Replicas: 1, Lease: lease, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 8 << 30,
+		Prefix: "backburn", Replicas: 1, Lease: lease, Results: queue.EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 8 << 30},
 	})
 
 	return nc, q, err

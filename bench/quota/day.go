@@ -286,7 +286,7 @@ func open(t testing.TB, url string) *queue.Queue {
 
 	t.Cleanup(nc.Close)
 	q, err := queue.Open(t.Context(), nc, queue.Topology{
-		Prefix: "backburn", Replicas: 1, Lease: lease, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30,
+		Prefix: "backburn", Replicas: 1, Lease: lease, Results: queue.EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 1 << 30},
 	})
 	if err != nil {
 		t.Fatal(err)

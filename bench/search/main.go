@@ -209,11 +209,10 @@ func start(ctx context.Context, t testing.TB) (s *site, err error) {
 
 	s = &site{url: web.URL}
 	s.q, err = queue.Open(ctx, nc, queue.Topology{
-		Prefix:          "backburn",
-		Replicas:        1,
-		Lease:           pipeline.DefaultConfig().Lease,
-		ResultsMaxAge:   24 * time.Hour,
-		ResultsMaxBytes: 8 << 30,
+		Prefix:   "backburn",
+		Replicas: 1,
+		Lease:    pipeline.DefaultConfig().Lease,
+		Results:  queue.EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 8 << 30},
 	})
 
 	return s, err

@@ -142,7 +142,7 @@ func (o order) carryOut(ctx context.Context) (outcome, error) {
 	}
 	defer nc.Close()
 	q, err := queue.Open(ctx, nc, queue.Topology{
-		Prefix: "backburn", Replicas: 1, Lease: 15 * time.Second, ResultsMaxAge: time.Hour, ResultsMaxBytes: 1 << 30,
+		Prefix: "backburn", Replicas: 1, Lease: 15 * time.Second, Results: queue.EventLimits{MaxAge: time.Hour, MaxBytes: 1 << 30},
 	})
 	if err != nil {
 		return out, err

@@ -79,11 +79,10 @@ func newSite(t testing.TB, change ...func(*site)) *site {
 	defer cancel()
 	s := &site{t: t, nats: ns, cfg: api.DefaultConfig(), client: &http.Client{Transport: &http.Transport{}}}
 	s.q, err = queue.Open(ctx, nc, queue.Topology{
-		Prefix:          "backburn",
-		Replicas:        1,
-		Lease:           3 * time.Second,
-		ResultsMaxAge:   24 * time.Hour,
-		ResultsMaxBytes: 1 << 30,
+		Prefix:   "backburn",
+		Replicas: 1,
+		Lease:    3 * time.Second,
+		Results:  queue.EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 1 << 30},
 	})
 	if err != nil {
 		t.Fatal(err)

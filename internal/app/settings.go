@@ -19,17 +19,13 @@ const UserAgent = "backburn/1"
 // Topology returns the settings of the queue.
 func Topology(c config.Config) queue.Topology {
 	t := queue.Topology{
-		Prefix:          c.NATS.Prefix,
-		Domain:          c.NATS.Domain,
-		Replicas:        c.NATS.Replicas,
-		Lease:           c.Pipeline.Lease,
-		ResultsMaxAge:   c.Results.MaxAge,
-		ResultsMaxBytes: c.Results.MaxBytes,
-		DeadMaxAge:      c.Dead.MaxAge,
-		DeadExpectedAge: c.Dead.ExpectedMaxAge,
-		DeadMaxLetters:  int64(c.Dead.MaxLetters),
-		DeadMaxBytes:    c.Dead.MaxBytes,
-		Simulated:       c.Pipeline.Simulated,
+		Prefix:    c.NATS.Prefix,
+		Domain:    c.NATS.Domain,
+		Replicas:  c.NATS.Replicas,
+		Lease:     c.Pipeline.Lease,
+		Results:   c.Results,
+		Dead:      c.Dead,
+		Simulated: c.Pipeline.Simulated,
 	}
 	if c.Pipeline.Reporting() {
 		t.ReportsMaxAge = c.Pipeline.ReportMaxAge
@@ -52,16 +48,16 @@ const (
 
 // fit reduces a topology's limits to the size of the embedded server's store.
 func fit(t queue.Topology, room int64, log zerolog.Logger) queue.Topology {
-	if most := room / resultsShare; t.ResultsMaxBytes > most {
-		log.Warn().Stringer("kept", config.Size(most)).Stringer("results.max_bytes", config.Size(t.ResultsMaxBytes)).
+	if most := room / resultsShare; t.Results.MaxBytes > most {
+		log.Warn().Stringer("kept", config.Size(most)).Stringer("results.max_bytes", config.Size(t.Results.MaxBytes)).
 			Msg("the disk has no room for results.max_bytes; the oldest events go sooner")
-		t.ResultsMaxBytes = most
+		t.Results.MaxBytes = most
 	}
 
 	t.JobsMaxBytes = min(queue.DefaultJobsMaxBytes, room/jobsShare)
 	t.LedgerMaxBytes = min(queue.DefaultLedgerMaxBytes, room/ledgerShare)
 	t.FilesMaxBytes = min(queue.DefaultFilesMaxBytes, room/filesShare)
-	t.DeadMaxBytes = min(t.DeadMaxBytes, room/deadShare)
+	t.Dead.MaxBytes = min(t.Dead.MaxBytes, room/deadShare)
 	t.ReportsMaxBytes = min(t.ReportsMaxBytes, room/reportsShare)
 
 	return t

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"backburn/auth"
 	"backburn/internal/admin"
@@ -17,6 +16,7 @@ import (
 	"backburn/internal/sink"
 	"backburn/internal/tracing"
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
 	"backburn/wildfire"
 )
@@ -28,8 +28,8 @@ type Config struct {
 	Watch    []watch.Config          `toml:"watch" doc:"A folder to watch. The first [[watch]] entry of a file replaces the default one. To watch no folder, write watch = [] at the top of the file."`
 	WildFire WildFire                `toml:"wildfire" doc:"How to reach WildFire, and how much of its quota to use."`
 	Pipeline pipeline.Config         `toml:",inline"`
-	Dead     DeadLetters             `toml:"dead_letters" doc:"Limits for dead letters, which are failed jobs. The oldest of each reason and source are removed first."`
-	Results  Results                 `toml:"results" doc:"Limits for the stream of events. The oldest are removed first."`
+	Dead     queue.DeadLimits        `toml:"dead_letters" doc:"Limits for dead letters, which are failed jobs. The oldest of each reason and source are removed first."`
+	Results  queue.EventLimits       `toml:"results" doc:"Limits for the stream of events. The oldest are removed first."`
 	Auth     map[string]auth.Profile `toml:"auth" doc:"A credential. A secret is given by a file name or by exactly one ${NAME}, and never in this file. Files are read again before every token request. The keys depend on the kind."`
 	HTTP     admin.Config            `toml:"http" doc:"Health, metrics, status and the dashboard: /healthz, /readyz, /metrics, /api/status, /."`
 	API      api.Config              `toml:"api" doc:"An HTTP API for gateways that do not speak NATS; docs/openapi.yaml. It needs TLS, unless it listens on a loopback address."`
@@ -48,35 +48,6 @@ type WildFire struct {
 	Auth   string          `toml:"auth" doc:"The [auth.*] profile to use."`
 }
 
-// Results limits the stream of events. The oldest are removed first.
-type Results struct {
-	MaxAge   time.Duration `toml:"max_age" doc:"How long events and the records of finished jobs are kept; at least verdicts.deadline."`
-	MaxBytes int64         `toml:"max_bytes" unit:"bytes" doc:"Total size of events. The oldest are removed first."`
-}
-
-// Check checks the rules of [results].
-func (r Results) Check(bad func(key, expected string, beside ...string)) {
-	pipeline.Wants(bad)(r.MaxBytes > 0, "max_bytes", "more than 0")
-}
-
-// DeadLetters limits the stream of failed jobs.
-type DeadLetters struct {
-	MaxAge         time.Duration `toml:"max_age" doc:"How long dead letters are kept that need an operator."`
-	ExpectedMaxAge time.Duration `toml:"expected_max_age" doc:"How long those of ordinary outcomes (unsupported_type, empty, too_large, withheld) are kept."`
-	MaxLetters     int           `toml:"max_letters" doc:"Most dead letters of one reason and source."`
-	MaxBytes       int64         `toml:"max_bytes" unit:"bytes" doc:"Total size of all dead letters."`
-}
-
-// Check checks the rules of [dead_letters].
-func (d DeadLetters) Check(bad func(key, expected string, beside ...string)) {
-	want := pipeline.Wants(bad)
-	want(d.MaxAge >= time.Minute, "max_age", "at least 1m")
-	want(d.ExpectedMaxAge >= time.Minute, "expected_max_age", "at least 1m")
-	want(d.ExpectedMaxAge <= d.MaxAge, "expected_max_age", "at most dead_letters.max_age", "max_age")
-	want(d.MaxLetters > 0, "max_letters", "more than 0")
-	want(d.MaxBytes > 0, "max_bytes", "more than 0")
-}
-
 // Default returns the configuration of an empty file: one machine, the embedded server, the folder
 // "quarantine" in the working directory, and no credentials.
 //
@@ -92,8 +63,8 @@ func Default() Config {
 		Watch:    []watch.Config{quarantine},
 		WildFire: WildFire{Client: wildfire.DefaultConfig(), Auth: "wildfire"},
 		Pipeline: pipeline.DefaultConfig(),
-		Dead:     DeadLetters{MaxAge: 2160 * time.Hour, ExpectedMaxAge: 168 * time.Hour, MaxLetters: 10_000, MaxBytes: 512 << 20},
-		Results:  Results{MaxAge: 720 * time.Hour, MaxBytes: 10 << 30},
+		Dead:     queue.DefaultDeadLimits(),
+		Results:  queue.DefaultEventLimits(),
 		Auth:     map[string]auth.Profile{"wildfire": DefaultProfile("wildfire", auth.KindWildFire)},
 		HTTP:     admin.DefaultConfig(),
 		Sink:     []sink.Config{},

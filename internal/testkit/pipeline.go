@@ -42,7 +42,7 @@ func NewPipeline(t testing.TB, opts ...wildfiretest.Option) *Pipeline {
 	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
 	p.Queue, err = queue.Open(ctx, nc, queue.Topology{
-		Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30,
+		Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, Results: queue.EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 1 << 30},
 	})
 	if err != nil {
 		t.Fatal(err)

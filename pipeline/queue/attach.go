@@ -125,14 +125,12 @@ func (q *Queue) existingTopology(prefix string) Topology {
 	dead := q.dead.stream.CachedInfo().Config
 
 	return Topology{
-		Prefix:          prefix,
-		Replicas:        jobs.Replicas,
-		ResultsMaxAge:   events.MaxAge,
-		ResultsMaxBytes: events.MaxBytes,
-		JobsMaxBytes:    jobs.MaxBytes,
-		LedgerMaxBytes:  q.ledger.stream.CachedInfo().Config.MaxBytes,
-		DeadMaxAge:      dead.MaxAge,
-		DeadMaxBytes:    dead.MaxBytes,
-		Simulated:       isSimulated(q.ledger.stream.CachedInfo().Config),
+		Prefix:         prefix,
+		Replicas:       jobs.Replicas,
+		Results:        EventLimits{MaxAge: events.MaxAge, MaxBytes: events.MaxBytes},
+		JobsMaxBytes:   jobs.MaxBytes,
+		LedgerMaxBytes: q.ledger.stream.CachedInfo().Config.MaxBytes,
+		Dead:           DeadLimits{MaxAge: dead.MaxAge, MaxBytes: dead.MaxBytes},
+		Simulated:      isSimulated(q.ledger.stream.CachedInfo().Config),
 	}
 }

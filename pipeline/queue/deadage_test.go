@@ -25,12 +25,11 @@ func TestDeadLettersAreKeptByReason(t *testing.T) {
 			t.Parallel()
 			nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())
 			q, err := Open(t.Context(), nc, Topology{
-				Prefix:          "backburn",
-				Replicas:        1,
-				Lease:           3 * time.Second,
-				ResultsMaxAge:   time.Hour,
-				DeadMaxAge:      tc.age,
-				DeadExpectedAge: tc.expectedAge,
+				Prefix:   "backburn",
+				Replicas: 1,
+				Lease:    3 * time.Second,
+				Results:  EventLimits{MaxAge: time.Hour},
+				Dead:     DeadLimits{MaxAge: tc.age, ExpectedMaxAge: tc.expectedAge},
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -49,8 +48,9 @@ func (d *DeadLetters) Put(ctx context.Context, m *Message, reason results.Error,
 	h[HeaderError] = []string{oneLine(reason.Message)}
 	h[HeaderAttempts] = []string{strconv.Itoa(attempts)}
 	h[nats.MsgIdHdr] = []string{"dead." + id}
-	if age := cmp.Or(d.q.topology.DeadExpectedAge, DefaultDeadExpectedAge); reason.Reason.Expected() && age < cmp.Or(d.q.topology.DeadMaxAge, DefaultDeadMaxAge) {
-		h[headerTTL] = []string{age.Truncate(time.Second).String()}
+	limits := d.q.topology.Dead.orDefaults()
+	if reason.Reason.Expected() && limits.ExpectedMaxAge < limits.MaxAge {
+		h[headerTTL] = []string{limits.ExpectedMaxAge.Truncate(time.Second).String()}
 	}
 	span.Inject(ctx, h)
 

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -28,7 +27,7 @@ const msgSizeHeader = "Nats-Msg-Size"
 
 // written records that a dead letter was written, and makes room when it is time.
 func (d *DeadLetters) written(ctx context.Context, size int) {
-	limit := cmp.Or(d.q.topology.DeadMaxBytes, DefaultDeadMaxBytes)
+	limit := d.q.topology.Dead.orDefaults().MaxBytes
 	if d.bytes.Add(int64(size)) < limit/deadCheckPart {
 		return
 	}

@@ -14,11 +14,11 @@ func TestDeadLettersAreKeptBySource(t *testing.T) {
 	t.Parallel()
 	nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())
 	q, err := Open(t.Context(), nc, Topology{
-		Prefix:        "backburn",
-		Replicas:      1,
-		Lease:         3 * time.Second,
-		ResultsMaxAge: time.Hour,
-		DeadMaxBytes:  4 << 20,
+		Prefix:   "backburn",
+		Replicas: 1,
+		Lease:    3 * time.Second,
+		Results:  EventLimits{MaxAge: time.Hour},
+		Dead:     DeadLimits{MaxBytes: 4 << 20},
 	})
 	if err != nil {
 		t.Fatal(err)

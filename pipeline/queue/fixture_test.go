@@ -70,11 +70,10 @@ func openOn(t testing.TB, nc *nats.Conn) *Queue {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	q, err := Open(ctx, nc, Topology{
-		Prefix:          "backburn",
-		Replicas:        1,
-		Lease:           3 * time.Second,
-		ResultsMaxAge:   24 * time.Hour,
-		ResultsMaxBytes: 1 << 30,
+		Prefix:   "backburn",
+		Replicas: 1,
+		Lease:    3 * time.Second,
+		Results:  EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 1 << 30},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -121,7 +121,7 @@ func (l *Ledger) PutSample(s SampleEntry) *Change {
 	c := change(l.q.SampleSubject(s.Key), body, s.Revision, err)
 	c.sample = &s
 	if s.Final() || s.State == pipeline.StateNone {
-		c.expires(l.q.topology.ResultsMaxAge)
+		c.expires(l.q.topology.Results.MaxAge)
 	}
 
 	return c
@@ -168,7 +168,7 @@ func (l *Ledger) putDone(ref pipeline.Ref, sampleKey string, event []byte, by st
 	if by != "" {
 		c.msg.Header[headerBy] = []string{by}
 	}
-	c.expires(l.q.topology.ResultsMaxAge)
+	c.expires(l.q.topology.Results.MaxAge)
 
 	return c
 }

@@ -361,7 +361,7 @@ func TestEventsAreKeptForLessThanIDs(t *testing.T) {
 	nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if _, err := Open(ctx, nc, Topology{Prefix: "backburn", Replicas: 1, Lease: time.Minute, ResultsMaxAge: time.Minute}); err != nil {
+	if _, err := Open(ctx, nc, Topology{Prefix: "backburn", Replicas: 1, Lease: time.Minute, Results: EventLimits{MaxAge: time.Minute}}); err != nil {
 		t.Fatal(err)
 	}
 }

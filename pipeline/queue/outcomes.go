@@ -58,7 +58,7 @@ func (o *Outcomes) follow(ctx context.Context, source, folder string, handle fun
 			o.q.ResultsSubject("failed", "*", source),
 		},
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxDeliver: -1,
-		MaxAckPending: 4 * outcomesBatch, InactiveThreshold: o.q.topology.ResultsMaxAge,
+		MaxAckPending: 4 * outcomesBatch, InactiveThreshold: o.q.topology.Results.MaxAge,
 	})
 	if err != nil {
 		return err

@@ -107,7 +107,7 @@ func (q *Queue) Dead() *DeadLetters { return &q.dead }
 func (q *Queue) Lanes() *Lanes { return &q.lanes }
 
 // ResultsMaxAge returns how long events are kept.
-func (q *Queue) ResultsMaxAge() time.Duration { return q.topology.ResultsMaxAge }
+func (q *Queue) ResultsMaxAge() time.Duration { return q.topology.Results.MaxAge }
 
 // Control returns the bucket with the shared state of the fleet.
 func (q *Queue) Control() *fleet.Store { return fleet.NewStore(q.js, q.control) }

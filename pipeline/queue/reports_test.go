@@ -20,8 +20,7 @@ func TestReportsAreBounded(t *testing.T) {
 		Prefix:          "backburn",
 		Replicas:        1,
 		Lease:           3 * time.Second,
-		ResultsMaxAge:   time.Hour,
-		ResultsMaxBytes: 64 << 20,
+		Results:         EventLimits{MaxAge: time.Hour, MaxBytes: 64 << 20},
 		ReportsMaxAge:   time.Hour,
 		ReportsMaxBytes: 4 << 20,
 	})
@@ -72,11 +71,10 @@ func TestNoReportsAreKept(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, t.TempDir(), false)
 	q, err := Open(t.Context(), connectTo(t, s.ClientURL()), Topology{
-		Prefix:          "backburn",
-		Replicas:        1,
-		Lease:           3 * time.Second,
-		ResultsMaxAge:   time.Hour,
-		ResultsMaxBytes: 64 << 20,
+		Prefix:   "backburn",
+		Replicas: 1,
+		Lease:    3 * time.Second,
+		Results:  EventLimits{MaxAge: time.Hour, MaxBytes: 64 << 20},
 	})
 	if err != nil {
 		t.Fatal(err)

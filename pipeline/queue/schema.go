@@ -19,14 +19,10 @@ type Topology struct {
 	Replicas        int           // 1, or 3 on a cluster
 	Durability      Durability    // of what the server acknowledges; the zero value is for one that is not known
 	Lease           time.Duration // AckWait of the lanes
-	ResultsMaxAge   time.Duration // how long events, and records of finished jobs and samples, are kept
-	ResultsMaxBytes int64         // of the RESULTS stream
+	Results         EventLimits   // of the RESULTS stream; MaxAge also holds for records of finished jobs and samples
 	JobsMaxBytes    int64         // of the JOBS stream, which refuses messages beyond it; defaults to 2 GiB
 	LedgerMaxBytes  int64         // of the LEDGER stream, likewise; defaults to 2 GiB
-	DeadMaxAge      time.Duration // how long dead letters that need a person are kept; defaults to 90 days
-	DeadExpectedAge time.Duration // how long dead letters of expected outcomes are kept; defaults to 7 days
-	DeadMaxLetters  int64         // letters of one reason and source, beyond which the oldest are dropped; defaults to 10,000
-	DeadMaxBytes    int64         // of the DEAD stream, likewise; defaults to 512 MiB
+	Dead            DeadLimits    // of the DEAD stream; a limit of 0 means the default
 	FilesMaxBytes   int64         // of the object bucket for contents; defaults to 4 GiB
 	Simulated       bool          // WildFire is simulated; never changes for existing streams
 	ReportsMaxAge   time.Duration // how long documents about samples are kept; 0: there is no bucket for them
@@ -46,13 +42,9 @@ const (
 
 // The defaults of Topology's bounds.
 const (
-	DefaultJobsMaxBytes    int64 = 2 << 30
-	DefaultLedgerMaxBytes  int64 = 2 << 30
-	DefaultDeadMaxBytes    int64 = 512 << 20
-	DefaultFilesMaxBytes   int64 = 4 << 30
-	DefaultDeadMaxLetters  int64 = 10_000
-	DefaultDeadMaxAge            = 90 * 24 * time.Hour
-	DefaultDeadExpectedAge       = 7 * 24 * time.Hour
+	DefaultJobsMaxBytes   int64 = 2 << 30
+	DefaultLedgerMaxBytes int64 = 2 << 30
+	DefaultFilesMaxBytes  int64 = 4 << 30
 )
 
 const (
@@ -86,8 +78,8 @@ const (
 
 // dedupe is how long the server remembers the IDs of events: no longer than it keeps the events.
 func (t Topology) dedupe() time.Duration {
-	if t.ResultsMaxAge > 0 {
-		return min(dedupeWindow, t.ResultsMaxAge)
+	if t.Results.MaxAge > 0 {
+		return min(dedupeWindow, t.Results.MaxAge)
 	}
 
 	return dedupeWindow
@@ -96,6 +88,7 @@ func (t Topology) dedupe() time.Duration {
 // Streams returns the streams of a topology. It is their only definition, with subjects and limits.
 func (t Topology) Streams() []jetstream.StreamConfig {
 	n := NamesFor(t.Prefix)
+	dead := t.Dead.orDefaults()
 
 	streams := []jetstream.StreamConfig{
 		{
@@ -104,12 +97,12 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 			Subjects:    []string{n.DeadSubject("*", "*")},
 			Retention:   jetstream.LimitsPolicy,
 			Discard:     jetstream.DiscardOld,
-			MaxAge:      cmp.Or(t.DeadMaxAge, DefaultDeadMaxAge),
-			MaxBytes:    cmp.Or(t.DeadMaxBytes, DefaultDeadMaxBytes),
+			MaxAge:      dead.MaxAge,
+			MaxBytes:    dead.MaxBytes,
 
 			// A subject is a reason and a source, so no reason and no source displaces the letters
 			// of another.
-			MaxMsgsPerSubject: cmp.Or(t.DeadMaxLetters, DefaultDeadMaxLetters),
+			MaxMsgsPerSubject: int64(dead.MaxLetters),
 			AllowMsgTTL:       true, // letters of expected outcomes expire sooner
 
 			AllowAtomicPublish: true,
@@ -157,8 +150,8 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 			Subjects:    []string{n.prefix + ".results.*.*.*"},
 			Retention:   jetstream.LimitsPolicy,
 			Discard:     jetstream.DiscardOld,
-			MaxAge:      t.ResultsMaxAge,
-			MaxBytes:    t.ResultsMaxBytes,
+			MaxAge:      t.Results.MaxAge,
+			MaxBytes:    t.Results.MaxBytes,
 			Duplicates:  t.dedupe(),
 
 			AllowAtomicPublish: true,

@@ -65,12 +65,11 @@ func TestSimulatedAndRealAreKeptApart(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			made := Topology{
-				Prefix:          "backburn",
-				Replicas:        1,
-				Lease:           3 * time.Second,
-				ResultsMaxAge:   time.Hour,
-				ResultsMaxBytes: 64 << 20,
-				Simulated:       simulated,
+				Prefix:    "backburn",
+				Replicas:  1,
+				Lease:     3 * time.Second,
+				Results:   EventLimits{MaxAge: time.Hour, MaxBytes: 64 << 20},
+				Simulated: simulated,
 			}
 			q, err := Open(ctx, nc, made)
 			if err != nil {
@@ -120,11 +119,10 @@ func TestSimulatedAndRealStartTogether(t *testing.T) {
 		for i := range errs {
 			both.Go(func() {
 				_, errs[i] = Open(ctx, nc, Topology{
-					Prefix:          "backburn",
-					Replicas:        1,
-					ResultsMaxAge:   time.Hour,
-					ResultsMaxBytes: 64 << 20,
-					Simulated:       i == 1,
+					Prefix:    "backburn",
+					Replicas:  1,
+					Results:   EventLimits{MaxAge: time.Hour, MaxBytes: 64 << 20},
+					Simulated: i == 1,
 				})
 			})
 		}

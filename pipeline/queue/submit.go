@@ -305,7 +305,7 @@ func (p *Publisher) accept(ctx context.Context, j pipeline.Job) (known bool, err
 		c := change(p.q.LedgerSubject(j.Ref()), nil, entry.Revision, nil)
 		c.msg.Header[headerState] = []string{string(JobAccepted)}
 		c.msg.Header[headerSample] = []string{key}
-		c.expires(p.q.topology.ResultsMaxAge)
+		c.expires(p.q.topology.Results.MaxAge)
 		if err := p.q.Ledger().Commit(ctx, c); !errors.Is(err, pipeline.ErrConflict) {
 			return false, err
 		}

@@ -1,0 +1,64 @@
+package queue
+
+import (
+	"cmp"
+	"time"
+
+	"backburn/pipeline"
+)
+
+// EventLimits limits the stream of events: the keys of [results].
+type EventLimits struct {
+	MaxAge   time.Duration `toml:"max_age" doc:"How long events and the records of finished jobs are kept; at least verdicts.deadline."`
+	MaxBytes int64         `toml:"max_bytes" unit:"bytes" doc:"Total size of events. The oldest are removed first."`
+}
+
+// DefaultEventLimits returns the defaults of [results].
+func DefaultEventLimits() EventLimits {
+	return EventLimits{MaxAge: 30 * 24 * time.Hour, MaxBytes: 10 << 30}
+}
+
+// Check calls bad for each key with an invalid value.
+func (l EventLimits) Check(bad func(key, expected string, beside ...string)) {
+	pipeline.Wants(bad)(l.MaxBytes > 0, "max_bytes", "more than 0")
+}
+
+// DeadLimits limits the stream of dead letters: the keys of [dead_letters].
+type DeadLimits struct {
+	MaxAge         time.Duration `toml:"max_age" doc:"How long dead letters are kept that need an operator."`
+	ExpectedMaxAge time.Duration `toml:"expected_max_age" doc:"How long those of ordinary outcomes (unsupported_type, empty, too_large, withheld) are kept."`
+	MaxLetters     int           `toml:"max_letters" doc:"Most dead letters of one reason and source."`
+	MaxBytes       int64         `toml:"max_bytes" unit:"bytes" doc:"Total size of all dead letters."`
+}
+
+// DefaultDeadLimits returns the defaults of [dead_letters].
+func DefaultDeadLimits() DeadLimits {
+	return DeadLimits{
+		MaxAge:         90 * 24 * time.Hour,
+		ExpectedMaxAge: 7 * 24 * time.Hour,
+		MaxLetters:     10_000,
+		MaxBytes:       512 << 20,
+	}
+}
+
+// Check calls bad for each key with an invalid value.
+func (l DeadLimits) Check(bad func(key, expected string, beside ...string)) {
+	want := pipeline.Wants(bad)
+	want(l.MaxAge >= time.Minute, "max_age", "at least 1m")
+	want(l.ExpectedMaxAge >= time.Minute, "expected_max_age", "at least 1m")
+	want(l.ExpectedMaxAge <= l.MaxAge, "expected_max_age", "at most dead_letters.max_age", "max_age")
+	want(l.MaxLetters > 0, "max_letters", "more than 0")
+	want(l.MaxBytes > 0, "max_bytes", "more than 0")
+}
+
+// orDefaults returns the limits with the defaults for those that are 0.
+func (l DeadLimits) orDefaults() DeadLimits {
+	d := DefaultDeadLimits()
+
+	return DeadLimits{
+		MaxAge:         cmp.Or(l.MaxAge, d.MaxAge),
+		ExpectedMaxAge: cmp.Or(l.ExpectedMaxAge, d.ExpectedMaxAge),
+		MaxLetters:     cmp.Or(l.MaxLetters, d.MaxLetters),
+		MaxBytes:       cmp.Or(l.MaxBytes, d.MaxBytes),
+	}
+}
