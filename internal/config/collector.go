@@ -102,7 +102,7 @@ func (c Config) Problem(key, format string, args ...any) error {
 	return p.problems
 }
 
-// withValue adds the duration of a key after the key's name in a text.
+// withValue adds the value of a key that is a duration after the key's name in a text.
 func (p *collector) withValue(text, name, key string) string {
 	v, ok := lookup(schema, reflect.ValueOf(p.cfg), key)
 	if !ok || v.Type() != reflect.TypeFor[time.Duration]() {
@@ -130,11 +130,11 @@ func (p *collector) expected(key, expected string, beside ...string) {
 		}
 	}
 
-	p.addAt(shown, key, "expected %s%s%s", expected, p.got(key), p.meant(key, expected))
+	p.addAt(shown, key, "expected %s%s%s", expected, p.got(key), p.suggestion(key, expected))
 }
 
-// meant suggests the word in quotes that the value of the key is nearest to.
-func (p *collector) meant(key, expected string) string {
+// suggestion suggests the quoted word in expected that is nearest to the value of the key.
+func (p *collector) suggestion(key, expected string) string {
 	value, ok := p.value(key)
 	if !ok {
 		return ""

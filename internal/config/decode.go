@@ -235,7 +235,7 @@ func (d *decoder) text(path string, value any, want string) (string, bool) {
 
 	expanded, complaints := expand(s, d.env)
 	d.origin.texts[path] = text{written: s, value: expanded}
-	complaints = append(complaints, slips(s, expanded)...)
+	complaints = append(complaints, hiddenMistakes(s, expanded)...)
 	for _, c := range complaints {
 		d.add(path, "%s", c)
 	}
@@ -243,9 +243,9 @@ func (d *decoder) text(path string, value any, want string) (string, bool) {
 	return expanded, len(complaints) == 0
 }
 
-// slips reports invisible mistakes in a value or its variable: a byte order mark, white space at
-// the ends, a line break, quotes around it.
-func slips(written, value string) []string {
+// hiddenMistakes describes mistakes that are easily overlooked in a value or its variable: a byte
+// order mark, white space at the ends, a line break, or quotes around it.
+func hiddenMistakes(written, value string) []string {
 	in := "the value"
 	if names := variables(written); len(names) > 0 {
 		in = "the value or a variable in it (" + strings.Join(names, ", ") + ")"
@@ -265,7 +265,7 @@ func slips(written, value string) []string {
 	return nil
 }
 
-// unit decodes a string with a parser whose error says what was expected.
+// unit decodes a string with a parser whose error describes a valid text.
 func unit[T any](d *decoder, path string, value any, target *T, parse func(string) (T, error)) {
 	_, wanted := parse("")
 	s, ok := d.text(path, value, wanted.Error())
@@ -282,8 +282,8 @@ func unit[T any](d *decoder, path string, value any, target *T, parse func(strin
 	*target = v
 }
 
-// secret accepts only a reference to a variable. A refused value is not repeated in the message,
-// because it may be the secret.
+// secret accepts only a reference to a variable. The message about any other value does not repeat
+// it, because it may be the secret.
 func (d *decoder) secret(path string, value any, target *auth.Secret) {
 	s, ok := value.(string)
 	switch {
@@ -352,7 +352,7 @@ func tables[T any](d *decoder, path string, value any, target *[]T, l *leaf, fre
 		if table, ok := v.(map[string]any); ok {
 			target := reflect.ValueOf(&entry).Elem()
 			d.table(at, table, l.element, target)
-			d.fits(at, table, l.element, target)
+			d.checkKinds(at, table, l.element, target)
 		} else {
 			d.add(at, "expected a table, got %s", d.describe(v))
 		}
@@ -387,7 +387,7 @@ func (d *decoder) profiles(path string, value any, target map[string]auth.Profil
 		profile := auth.Profile{Name: name, Kind: target[name].Kind}
 		v := reflect.ValueOf(&profile).Elem()
 		d.table(at, keys, l.element, v)
-		d.fits(at, keys, l.element, v)
+		d.checkKinds(at, keys, l.element, v)
 		if keys["share"] == nil {
 			profile.Share = profile.Kind.DefaultShare()
 		}
@@ -396,8 +396,8 @@ func (d *decoder) profiles(path string, value any, target map[string]auth.Profil
 	}
 }
 
-// fits checks that the keys of a table belong to its kind.
-func (d *decoder) fits(at string, keys map[string]any, n *node, target reflect.Value) {
+// checkKinds adds a problem for each key that does not belong to the kind of its table.
+func (d *decoder) checkKinds(at string, keys map[string]any, n *node, target reflect.Value) {
 	kind := n.kindOf(target)
 	if d.failed(join(at, "kind")) {
 		return

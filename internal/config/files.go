@@ -19,19 +19,19 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// look asks about a file unless its key has a problem already, or none is named.
-func (p *collector) look(key, file string, judge func(string) error) {
+// checkFile checks a file, unless its name is empty or its key already has a problem.
+func (p *collector) checkFile(key, file string, check func(string) error) {
 	if file == "" || p.failed(key) {
 		return
 	}
-	if err := judge(file); err != nil {
+	if err := check(file); err != nil {
 		p.add(key, "%s", err)
 	}
 }
 
-// authorities wants PEM certificates.
+// authorities requires a file with PEM certificates.
 func (p *collector) authorities(key, file string) {
-	p.look(key, file, func(name string) error {
+	p.checkFile(key, file, func(name string) error {
 		pem, err := readRegular(name)
 		if err != nil {
 			return err
@@ -44,10 +44,10 @@ func (p *collector) authorities(key, file string) {
 	})
 }
 
-// certificate wants a certificate and its key, which others cannot read.
+// certificate requires a certificate and its key, which other users cannot read.
 func (p *collector) certificate(table, certFile, keyFile string) {
 	cert, key := join(table, "cert_file"), join(table, "key_file")
-	p.look(cert, certFile, func(name string) error {
+	p.checkFile(cert, certFile, func(name string) error {
 		_, err := readRegular(name)
 		return err
 	})
@@ -81,25 +81,26 @@ func readRegular(name string) ([]byte, error) {
 	return content, nil
 }
 
-// private wants a file that others cannot read.
+// private requires a file that other users cannot read.
 func (p *collector) private(key, file string) {
-	p.look(key, file, auth.CheckSecretFile)
+	p.checkFile(key, file, auth.CheckSecretFile)
 }
 
-// secret wants, besides, that there is a secret in it: one line.
+// secret requires a private file with a secret: one line.
 func (p *collector) secret(key, file string) {
-	p.look(key, file, func(name string) error {
+	p.checkFile(key, file, func(name string) error {
 		_, err := auth.ReadSecretFile(name)
 		return err
 	})
 }
 
-// apiTokens wants secrets that cannot be guessed, and tells whom each request is of.
+// apiTokens requires tokens that cannot be guessed and that differ, so that a token identifies its
+// client.
 func (p *collector) apiTokens(a api.Config) {
 	holders := map[string]int{}
 	for i, t := range a.Tokens {
 		at := join(element("api.token", i), "file")
-		p.look(at, t.File, func(name string) error {
+		p.checkFile(at, t.File, func(name string) error {
 			secret, err := t.Read()
 			if err != nil {
 				return err
@@ -115,9 +116,9 @@ func (p *collector) apiTokens(a api.Config) {
 	}
 }
 
-// webConfig wants a web configuration file that can be used, and a key that others cannot read.
+// webConfig requires a valid web configuration file, and a key that other users cannot read.
 func (p *collector) webConfig(key, file string) (w httpserver.Web) {
-	p.look(key, file, func(name string) (err error) {
+	p.checkFile(key, file, func(name string) (err error) {
 		if w, err = httpserver.Inspect(name); err != nil {
 			return err
 		}
@@ -134,7 +135,8 @@ func (p *collector) webConfig(key, file string) (w httpserver.Web) {
 	return w
 }
 
-// apiListener wants TLS where tokens leave this machine, and no second way of authentication.
+// apiListener requires TLS if clients may be on other machines, and rejects a second way of
+// authentication.
 func (p *collector) apiListener(a api.Config) {
 	const key = "api.web_config_file"
 	w := p.webConfig(key, a.WebConfigFile)
@@ -153,15 +155,15 @@ func (p *collector) sink(at string, s sink.Config) {
 		return
 	}
 
-	p.look(join(at, "secret_file"), s.SecretFile, func(name string) error {
+	p.checkFile(join(at, "secret_file"), s.SecretFile, func(name string) error {
 		_, err := credential.ReadKeys(name)
 		return err
 	})
-	p.look(join(at, "bearer_file"), s.BearerFile, func(name string) error {
+	p.checkFile(join(at, "bearer_file"), s.BearerFile, func(name string) error {
 		_, err := credential.ReadBearer(name)
 		return err
 	})
-	p.look(join(at, "headers_file"), s.HeadersFile, func(name string) error {
+	p.checkFile(join(at, "headers_file"), s.HeadersFile, func(name string) error {
 		_, err := credential.ReadHeaders(name)
 		return err
 	})
@@ -192,7 +194,7 @@ func (p *collector) folder(key, dir string, want access) {
 	}
 }
 
-// creatable wants a folder that can be written to, or made.
+// creatable requires a folder that can be written to or created.
 func (p *collector) creatable(key, dir string) {
 	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
 		_, err := os.Stat(at)
@@ -205,15 +207,15 @@ func (p *collector) creatable(key, dir string) {
 	}
 }
 
-// socket wants the folder of a unix socket, where one is named.
+// socket requires a writable folder for a Unix socket, if the address is one.
 func (p *collector) socket(key, address string) {
 	if path, ok := local.SocketPath(address); ok {
 		p.folder(key, filepath.Dir(path), write)
 	}
 }
 
-// watches wants the watched folders to be there, unless the process makes them.
-func (p *collector) watches(c Config, made bool) {
+// watches requires that the watched folders exist, unless the process creates them.
+func (p *collector) watches(c Config, created bool) {
 	for i, w := range c.Watch {
 		at := element("watch", i)
 		want := write
@@ -222,7 +224,7 @@ func (p *collector) watches(c Config, made bool) {
 			p.creatable(join(at, "state_dir"), w.State())
 		}
 
-		if made {
+		if created {
 			p.creatable(join(at, "path"), w.Path)
 		} else {
 			p.folder(join(at, "path"), w.Path, want)
@@ -247,7 +249,7 @@ func (p *collector) credentials(at string, a auth.Profile) {
 	}
 }
 
-// plain says what is wrong with a file without the name of the system call.
+// plain returns the text of an error about a file, without the name of the system call.
 func plain(err error) string {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Sprintf("%s: %s", quote(pe.Path), pe.Err)

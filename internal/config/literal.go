@@ -14,7 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// literal writes a value that is not a table.
+// literal returns a value in TOML syntax; "" for a table.
 func literal(v reflect.Value, l *leaf) string {
 	switch value := v.Interface().(type) {
 	case time.Duration:
@@ -56,7 +56,7 @@ func literal(v reflect.Value, l *leaf) string {
 	return fmt.Sprint(v.Interface())
 }
 
-// tomlString writes a TOML string.
+// tomlString returns a TOML string.
 func tomlString(s string) string {
 	if !strings.ContainsFunc(s, unicode.IsControl) && utf8.ValidString(s) {
 		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`

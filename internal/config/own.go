@@ -219,7 +219,7 @@ func (p *collector) rootApart(c Config, key, root string) {
 	}
 }
 
-// overlap describes how a folder overlaps with a path; "" if it does not.
+// overlap says how a folder overlaps with a path; "" if it does not.
 func overlap(r apart.Relation) string {
 	return map[apart.Relation]string{apart.Same: "is", apart.Contains: "contains", apart.Inside: "is inside"}[r]
 }

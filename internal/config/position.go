@@ -30,7 +30,7 @@ func (ps places) at(path string) place {
 
 var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// quoteKey writes one part of a key in TOML syntax.
+// quoteKey returns one part of a key in TOML syntax.
 func quoteKey(part string) string {
 	if bareKey.MatchString(part) {
 		return part

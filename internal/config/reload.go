@@ -4,11 +4,11 @@ import "reflect"
 
 // Change is a key whose value differs between two configurations.
 type Change struct {
-	Key    string // an array of tables that are added, removed or changed is one key, such as "sink"
-	Reload bool   // a running process takes it up; otherwise it holds from the next start
+	Key    string // for an array of tables, such as "sink", the key of the whole array
+	Reload bool   // a running process applies the new value; otherwise it needs a restart
 }
 
-// Changes lists the keys that differ in another configuration, in the order of the reference.
+// Changes lists the keys whose values differ in another configuration, in the reference's order.
 func (c Config) Changes(other Config) []Change {
 	return changes(schema, "", reflect.ValueOf(c), reflect.ValueOf(other))
 }
@@ -31,8 +31,8 @@ func changes(n *node, path string, a, b reflect.Value) []Change {
 	return list
 }
 
-// Reloaded returns the configuration with those values of another that a running process takes up.
-// Problems with it are shown at their places in the other's file.
+// Reloaded returns the configuration with those values of another one that a running process can
+// apply. Problems have positions in the file of the other one.
 func (c Config) Reloaded(other Config) Config {
 	reload(schema, reflect.ValueOf(&c).Elem(), reflect.ValueOf(other))
 	c.origin = other.origin
@@ -51,5 +51,5 @@ func reload(n *node, to, from reflect.Value) {
 	}
 }
 
-// reloads reports whether a running process takes up another value.
+// reloads reports whether a running process applies a new value.
 func (l *leaf) reloads() bool { return l.tag.Get("reload") == "true" }

@@ -7,23 +7,31 @@ import (
 	"backburn/auth"
 )
 
-// rules asks every owner for everything that is wrong with its keys.
+// rules adds the problems that the owners find in their keys, and those of the profiles.
 func (c Config) rules(p *collector) {
-	p.ask("", reflect.ValueOf(c))
+	p.checkStructs("", reflect.ValueOf(c))
 	for _, name := range c.profileNames() {
 		p.profile(join("auth", name), c.Profile(name), name == c.WildFire.Auth && p.needsProfile)
 	}
 }
 
-// ask asks a struct, and those that are in it.
-func (p *collector) ask(path string, v reflect.Value) {
+// checker is a struct of the configuration that has rules. Check calls bad for each key with an
+// invalid value. The key and the keys in beside, on which the rule depends as well, are relative to
+// the struct's table. expected describes a valid value. It does not repeat the invalid one, which
+// may come from a variable.
+type checker interface {
+	Check(bad func(key, expected string, beside ...string))
+}
+
+// checkStructs adds the problems of a struct and of the structs within it.
+func (p *collector) checkStructs(path string, v reflect.Value) {
 	if p.failed(path) {
 		return
 	}
 
 	if v.Kind() == reflect.Slice {
 		for i := range v.Len() {
-			p.ask(element(path, i), v.Index(i))
+			p.checkStructs(element(path, i), v.Index(i))
 		}
 
 		return
@@ -48,9 +56,9 @@ func (p *collector) ask(path string, v reflect.Value) {
 		key, option, _ := strings.Cut(v.Type().Field(i).Tag.Get("toml"), ",")
 		switch {
 		case option == "inline":
-			p.ask(path, v.Field(i))
+			p.checkStructs(path, v.Field(i))
 		case key != "" && key != "-" && v.Type().Field(i).IsExported():
-			p.ask(join(path, key), v.Field(i))
+			p.checkStructs(join(path, key), v.Field(i))
 		}
 	}
 }
@@ -64,7 +72,7 @@ func dotted(path, key string) string {
 	return path + "." + key
 }
 
-// profile adds what is wrong with a profile. One that is not used may still lack keys.
+// profile adds the problems of a profile. An unused profile may lack keys.
 func (p *collector) profile(at string, profile auth.Profile, used bool) {
 	for _, problem := range profile.Problems() {
 		key := join(at, problem.Key)

@@ -8,20 +8,21 @@ import (
 	"backburn/auth"
 )
 
-// node is a table of the configuration, or a key. The tree of them is made from the structs of
-// those who own the keys, by these tags:
+// node is a table or a key of the configuration. treeOf builds the tree of nodes from the structs
+// of the packages that own the keys, by these tags:
 //
-//	toml:"key"       the key within the table of the struct; "a.b" is the key b of the table a
-//	toml:",inline"   the fields of this struct are keys of the table around it
-//	doc:"…"          what the reference says; on a field named _ it is about a table
-//	unit:"bytes"     an integer that is written as a size, such as "100MB"
-//	own:"…"          names a file or folder that is Backburn's own; see Config.Own. It holds what
-//	                 package guard calls so ("secret", "keys", "headers"), or no secret ("true")
-//	example:"…"      what the example shows where the default says nothing
-//	reload:"true"    a running process takes up another value at SIGHUP; other keys need a start
-//	kinds:"a b"      the key is only there where the key "kind" of its table is one of these
+//	toml:"key"       the key within the struct's table; "a.b" is the key b of the table a
+//	toml:",inline"   the struct's fields are keys of the enclosing table
+//	doc:"…"          the text in the reference; on a field named _, the text about the table
+//	unit:"bytes"     the integer is written as a size, such as "100MB"
+//	own:"…"          the value names one of Backburn's own files or folders; see Config.Own. The
+//	                 tag says what it contains, as package guard calls it ("secret", "keys",
+//	                 "headers"); "true" means no secret
+//	example:"…"      the value in the example, if the default is empty
+//	reload:"true"    a running process applies a new value at SIGHUP; other keys need a restart
+//	kinds:"a b"      only tables whose key "kind" has one of these values have the key
 //
-// A struct that has a method Check states its rules there; see checker.
+// The rules of a struct are in its method Check; see checker.
 type node struct {
 	name     string
 	doc      string
@@ -31,7 +32,7 @@ type node struct {
 
 // leaf is a key that holds a value, or an array or map of tables.
 type leaf struct {
-	index   []int // of the field, from the struct of the root on
+	index   []int // leads from the root struct to the field
 	typ     reflect.Type
 	tag     reflect.StructTag
 	element *node // the tables of an array or map; nil for a value
@@ -47,7 +48,7 @@ func treeOf(t reflect.Type) *node {
 	return root
 }
 
-// add adds the fields of a struct, which the index leads to.
+// add adds the fields of the struct to which the index leads.
 func (n *node) add(t reflect.Type, index []int) {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -78,7 +79,7 @@ func isTable(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && t != reflect.TypeFor[auth.Secret]()
 }
 
-// at returns the node of a dotted key, which it makes where there is none.
+// at returns the node of a dotted key, and creates it if necessary.
 func (n *node) at(key string) *node {
 	for part := range strings.SplitSeq(key, ".") {
 		child := n.child(part)
@@ -93,7 +94,7 @@ func (n *node) at(key string) *node {
 	return n
 }
 
-// child returns the node of a key; nil where there is none.
+// child returns the node of a key, or nil.
 func (n *node) child(name string) *node {
 	i := slices.IndexFunc(n.children, func(c *node) bool { return c.name == name })
 	if i < 0 {
@@ -112,7 +113,7 @@ func (n *node) names() []string {
 	return names
 }
 
-// kinds lists the kinds of table that the key belongs to; nil for all.
+// kinds lists the kinds of tables that have the key; nil means all.
 func (n *node) kinds(element reflect.Type) []string {
 	if n.leaf == nil {
 		return nil
@@ -130,14 +131,14 @@ func (n *node) kinds(element reflect.Type) []string {
 	return strings.Fields(n.leaf.tag.Get("kinds"))
 }
 
-// applies reports whether the key belongs to a table of a kind.
+// applies reports whether tables of a kind have the key.
 func (n *node) applies(element reflect.Type, kind string) bool {
 	kinds := n.kinds(element)
 
 	return len(kinds) == 0 || kind == "" || slices.Contains(kinds, kind)
 }
 
-// kindOf returns the value of the key "kind" of a table; "" where there is none.
+// kindOf returns the value of the key "kind" of a table, or "" if it has none.
 func (n *node) kindOf(table reflect.Value) string {
 	if c := n.child("kind"); c != nil && c.leaf != nil {
 		return table.FieldByIndex(c.leaf.index).String()
@@ -146,7 +147,7 @@ func (n *node) kindOf(table reflect.Value) string {
 	return ""
 }
 
-// found is a value with the tag of its key.
+// found is a value with the leaf of its key.
 type found struct {
 	reflect.Value
 	leaf *leaf

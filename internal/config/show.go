@@ -12,40 +12,41 @@ import (
 	"backburn/auth"
 )
 
-// Show writes the configuration as it holds, as TOML, with every key that applies and, as a
-// comment, where each value came from. Variables appear by their names and not by their
-// values, a secret is a comment that says it is set, and what may be secret in an address is
-// left out. But for the last, Decode reads it back.
+// Show writes the effective configuration as TOML, with every key that applies. A comment after
+// each value says where it came from. A variable is shown by its name, not its value; a secret,
+// only as a comment that it is set. Parts of URLs that may be secret are left out. Decode can read
+// the rest back.
 func (c Config) Show(w io.Writer) error {
 	out := bufio.NewWriter(w)
-	s := &shower{w: out, cfg: c}
+	s := &printer{w: out, cfg: c}
 	s.table("", "", schema, reflect.ValueOf(c))
 
 	return out.Flush()
 }
 
-type shower struct {
+// printer prints a configuration.
+type printer struct {
 	w     *bufio.Writer
 	cfg   Config
 	began bool
 }
 
-func (s *shower) printf(format string, args ...any) {
+func (s *printer) printf(format string, args ...any) {
 	s.began = true
 	fmt.Fprintf(s.w, format, args...)
 }
 
-// head begins a table, apart from what is before it.
-func (s *shower) head(format, name string) {
+// head writes the heading of a table, after an empty line unless it is the first line.
+func (s *printer) head(format, name string) {
 	if s.began {
 		s.printf("\n")
 	}
 	s.printf(format+"\n", name)
 }
 
-// table writes the plain keys of a table and then the tables in it, as TOML demands. The path
-// leads to the table, and the heading is what TOML calls it.
-func (s *shower) table(path, heading string, n *node, v reflect.Value) {
+// table writes the keys of a table and then its subtables, as TOML requires. The path has the
+// indexes of array elements; the heading, the table's name in TOML, does not.
+func (s *printer) table(path, heading string, n *node, v reflect.Value) {
 	for _, c := range n.children {
 		if c.leaf != nil && c.applies(v.Type(), n.kindOf(v)) {
 			s.key(join(path, c.name), c, v.FieldByIndex(c.leaf.index))
@@ -64,7 +65,7 @@ func (s *shower) table(path, heading string, n *node, v reflect.Value) {
 	}
 }
 
-func (s *shower) tables(path, heading string, n *node, v reflect.Value) {
+func (s *printer) tables(path, heading string, n *node, v reflect.Value) {
 	if v.Kind() == reflect.Slice {
 		for i := range v.Len() {
 			s.head("[[%s]]", heading)
@@ -81,7 +82,7 @@ func (s *shower) tables(path, heading string, n *node, v reflect.Value) {
 }
 
 // key writes a key with its value.
-func (s *shower) key(at string, n *node, v reflect.Value) {
+func (s *printer) key(at string, n *node, v reflect.Value) {
 	source := s.cfg.Source(at)
 	secret, isSecret := v.Interface().(auth.Secret)
 	switch {
@@ -95,7 +96,7 @@ func (s *shower) key(at string, n *node, v reflect.Value) {
 	}
 }
 
-// defaultLen is how many tables there are by default.
+// defaultLen returns the default number of tables in an array.
 func defaultLen(key string) int {
 	v, ok := lookup(schema, reflect.ValueOf(Default()), key)
 	if !ok {
@@ -105,8 +106,8 @@ func defaultLen(key string) int {
 	return v.Len()
 }
 
-// literal writes a value with its variables by name.
-func (s *shower) literal(at string, v reflect.Value, l *leaf) string {
+// literal returns a value in TOML syntax, with the names of variables instead of their values.
+func (s *printer) literal(at string, v reflect.Value, l *leaf) string {
 	switch value := v.Interface().(type) {
 	case []string:
 		items := make([]string, len(value))
@@ -131,7 +132,7 @@ func (s *shower) literal(at string, v reflect.Value, l *leaf) string {
 	return literal(v, l)
 }
 
-func (s *shower) str(at, value string) string {
+func (s *printer) str(at, value string) string {
 	if written, ok := s.cfg.origin.written(at, value); ok {
 		return tomlString(redact(written))
 	}
@@ -139,8 +140,8 @@ func (s *shower) str(at, value string) string {
 	return tomlString(escape(redact(value)))
 }
 
-// Source says where the value of a key came from: a flag, a place in the file, with the
-// variables in it, or "default".
+// Source says where the value of a key came from: a flag, a line of the file with the variables in
+// it, or "default".
 func (c Config) Source(key string) string {
 	if flag := c.origin.flags[key]; flag != "" {
 		return flag

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// suggest gives `; did you mean "x"?` for the candidate that is nearest to name, or ""
-// where none is near enough to be meant.
+// suggest returns `; did you mean "x"?` for the candidate nearest to name, or "" if none is near
+// enough.
 func suggest(name string, candidates []string) string {
 	best, least := "", len(name)/3+2
 	for _, c := range candidates {
@@ -22,7 +22,7 @@ func suggest(name string, candidates []string) string {
 	return fmt.Sprintf("; did you mean %q?", best)
 }
 
-// distance is the Damerau-Levenshtein distance (optimal string alignment): the number of
+// distance returns the Damerau-Levenshtein distance (optimal string alignment): the number of
 // bytes to insert, delete, replace, or swap with their neighbor.
 func distance(a, b string) int {
 	const long = 64 // nothing here has names of that length

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// FormatDuration gives the shortest text that ParseDuration reads back: "24h", not "24h0m0s".
+// FormatDuration returns the shortest text that ParseDuration reads back: "24h", not "24h0m0s".
 func FormatDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
@@ -22,8 +22,8 @@ func FormatDuration(d time.Duration) string {
 	return s
 }
 
-// ParseDuration reads what time.ParseDuration does, except negative spans, and days before the
-// rest: "7d", "1d12h".
+// ParseDuration accepts what time.ParseDuration does, except negative durations, and days at the
+// beginning: "7d", "1d12h".
 func ParseDuration(s string) (time.Duration, error) {
 	wrong := errors.New(`a duration such as "1m30s" or "7d" (units d, h, m, s, ms)`)
 	total := time.Duration(0)
@@ -50,7 +50,7 @@ func ParseDuration(s string) (time.Duration, error) {
 // Size is a number of bytes, written with a unit: "100MB" is 10^8, "100MiB" is 100×2^20.
 type Size int64
 
-// Bytes gives the size as a plain number.
+// Bytes returns the size as a plain number.
 func (s Size) Bytes() int64 { return int64(s) }
 
 var sizeUnits = []struct {
@@ -69,7 +69,7 @@ var sizeUnits = []struct {
 	{"B", 1},
 }
 
-// String gives the size in the unit that makes the smallest whole number of it.
+// String returns the size in the unit with which it is the smallest whole number.
 func (s Size) String() string {
 	best, unit := int64(s), "B"
 	for _, u := range sizeUnits {
@@ -87,9 +87,9 @@ func abs(n int64) int64 {
 	return n
 }
 
-// ParseSize reads a decimal number of at most nine fractional digits, an optional space
-// and a unit: B, kB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024).
-// A number without a unit is refused, since nobody can tell what it meant; "0" is fine.
+// ParseSize reads a decimal number of at most nine fractional digits, an optional space and a unit:
+// B, kB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024). A number without a
+// unit is ambiguous and rejected, except for "0".
 func ParseSize(s string) (Size, error) {
 	want := errors.New(`a size such as "100MB" (10^6) or "100MiB" (2^20)`)
 	if s == "0" {
@@ -129,7 +129,7 @@ func ParseSize(s string) (Size, error) {
 	return 0, want
 }
 
-// decimal reports whether s is digits, with at most one point between them.
+// decimal reports whether s consists of digits with at most one point between them.
 func decimal(s string) bool {
 	whole, fraction, point := strings.Cut(s, ".")
 	return digits(whole) && (!point || digits(fraction) && len(fraction) <= 9)
