@@ -56,3 +56,8 @@ func KindList(kinds []Kind) string {
 	}
 	return strings.Join(names, ", ")
 }
+
+// DefaultProfile returns the profile of an [auth.NAME] table that sets only the kind.
+func DefaultProfile(name string, kind Kind) Profile {
+	return Profile{Name: name, Kind: kind, Share: kind.DefaultShare()}
+}

@@ -42,7 +42,7 @@ func node(t *testing.T) []string {
 	cfg.NATS.Embedded.SyncAlways = false
 	cfg.HTTP.Listen, cfg.Watch = "", nil
 	cfg.WildFire.Client.BaseURL, cfg.WildFire.Auth = web.URL, "key"
-	cfg.Auth = map[string]config.Auth{"key": {Kind: auth.KindAPIKey, APIKeyFile: key}}
+	cfg.Auth = map[string]auth.Profile{"key": {Kind: auth.KindAPIKey, APIKeyFile: key}}
 	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
 	shown := api.DefaultToken()
 	shown.File, shown.Source = token, "python"

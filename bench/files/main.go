@@ -458,7 +458,7 @@ func configure(s settings, dir, quarantine, url string) config.Config {
 		cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = 100*time.Millisecond, 100*time.Millisecond
 	}
 
-	cfg.Auth["wildfire"] = config.Auth{
+	cfg.Auth["wildfire"] = auth.Profile{
 		Kind: auth.KindWildFire, ClientID: "bench@1.iam.panserviceaccount.com", ClientSecret: auth.NewSecret("secret"),
 		TSGID: "1", TokenURL: url + "/am/oauth2/access_token", Share: auth.ShareOff,
 	}

@@ -201,7 +201,7 @@ func measured() error {
 	cfg.Pipeline.Burst = 1000
 	cfg.WildFire.Client.BaseURL = o.URL
 	cfg.Pipeline.FirstPoll = time.Second
-	cfg.Auth["wildfire"] = config.Auth{
+	cfg.Auth["wildfire"] = auth.Profile{
 		Kind: auth.KindWildFire, ClientID: "bench@1.iam.panserviceaccount.com", ClientSecret: auth.NewSecret("secret"),
 		TSGID: "1", TokenURL: o.URL + "/am/oauth2/access_token", Share: auth.ShareOff,
 	}

@@ -150,7 +150,7 @@ func (o order) carryOut(ctx context.Context) (outcome, error) {
 
 	cfg := config.Default()
 	cfg.WildFire.Client.BaseURL = o.WildFire
-	cfg.Auth["wildfire"] = config.Auth{
+	cfg.Auth["wildfire"] = auth.Profile{
 		Kind: auth.KindWildFire, ClientID: clientID, ClientSecret: auth.NewSecret(secret),
 		TSGID: tsgID, TokenURL: o.WildFire + wildfiretest.TokenPath, Share: auth.SharePrefer,
 	}

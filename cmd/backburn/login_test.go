@@ -28,7 +28,7 @@ func hubProfile(t *testing.T, redirect string) (config.Config, *authtest.Server)
 	t.Cleanup(hub.Close)
 	cfg := config.Default()
 	cfg.NATS.URL = "nats://127.0.0.1:1"
-	cfg.Auth = map[string]config.Auth{"cortex": {
+	cfg.Auth = map[string]auth.Profile{"cortex": {
 		Kind: auth.KindCortex, ClientID: "tool", ClientSecret: auth.NewSecret("hush"), Scope: "logging-service:read",
 		TokenURL: hub.TokenURL(), AuthorizeURL: hub.AuthorizeURL(), RevokeURL: hub.RevokeURL(), RedirectURL: redirect,
 		GrantFile: filepath.Join(t.TempDir(), "grant"), Share: auth.ShareOff,

@@ -52,7 +52,7 @@ func site(t *testing.T) (cfg config.Config, stopNATS func()) {
 	cfg.NATS.Embedded.StoreDir, cfg.NATS.Embedded.SyncAlways = filepath.Join(t.TempDir(), "nats"), false
 	cfg.HTTP.Listen = "127.0.0.1:0"
 	cfg.WildFire.Client.BaseURL, cfg.Pipeline.ShutdownTimeout = web.URL, time.Second
-	cfg.Auth["wildfire"] = config.Auth{
+	cfg.Auth["wildfire"] = auth.Profile{
 		Kind: auth.KindWildFire, ClientID: client, ClientSecret: auth.NewSecret(secret),
 		TSGID: tsg, TokenURL: web.URL + wildfiretest.TokenPath, Share: auth.ShareOff,
 	}

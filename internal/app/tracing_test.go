@@ -41,7 +41,7 @@ func traceOne(t *testing.T, endpoint string, log zerolog.Logger) {
 	cfg.NATS.Embedded.SyncAlways = false
 	cfg.HTTP.Listen, cfg.Watch = "", nil
 	cfg.WildFire.Client.BaseURL, cfg.WildFire.Auth = web.URL, "key"
-	cfg.Auth = map[string]config.Auth{"key": {Kind: auth.KindAPIKey, APIKeyFile: key}}
+	cfg.Auth = map[string]auth.Profile{"key": {Kind: auth.KindAPIKey, APIKeyFile: key}}
 	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
 	cfg.Tracing.Endpoint = endpoint
 	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())

@@ -65,7 +65,7 @@ func Default() Config {
 		Pipeline: pipeline.DefaultConfig(),
 		Dead:     queue.DefaultDeadLimits(),
 		Results:  queue.DefaultEventLimits(),
-		Auth:     map[string]auth.Profile{"wildfire": DefaultProfile("wildfire", auth.KindWildFire)},
+		Auth:     map[string]auth.Profile{"wildfire": auth.DefaultProfile("wildfire", auth.KindWildFire)},
 		HTTP:     admin.DefaultConfig(),
 		Sink:     []sink.Config{},
 		API:      api.DefaultConfig(),
@@ -76,14 +76,6 @@ func Default() Config {
 		origin:   &origin{},
 	}
 }
-
-// DefaultProfile returns the profile of an [auth.NAME] table that sets only the kind.
-func DefaultProfile(name string, kind auth.Kind) auth.Profile {
-	return auth.Profile{Name: name, Kind: kind, Share: kind.DefaultShare()}
-}
-
-// Auth is one profile of credentials. Package auth owns its keys, defaults and rules.
-type Auth = auth.Profile
 
 // Profile returns the profile with a name; its kind is empty if there is none.
 func (c Config) Profile(name string) auth.Profile {

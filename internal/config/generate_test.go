@@ -113,7 +113,7 @@ func samples(c *node, path string) []entry {
 	case reflect.TypeFor[auth.Profile]():
 		list := []entry{}
 		for _, kind := range exampleKinds() {
-			v := reflect.ValueOf(DefaultProfile(string(kind), kind))
+			v := reflect.ValueOf(auth.DefaultProfile(string(kind), kind))
 			list = append(list, entry{
 				node:    element,
 				path:    path,

@@ -53,7 +53,7 @@ func newSite(t *testing.T, opts ...wildfiretest.Option) *site {
 	s.cfg.Pipeline.ShutdownTimeout = time.Second
 	s.cfg.Pipeline.FirstPoll, s.cfg.Pipeline.MaxPoll = 100*time.Millisecond, 200*time.Millisecond
 	s.cfg.WildFire.Client.BaseURL = web.URL
-	s.cfg.Auth["wildfire"] = config.Auth{
+	s.cfg.Auth["wildfire"] = auth.Profile{
 		Kind: auth.KindWildFire, ClientID: client, ClientSecret: auth.NewSecret(secret),
 		TSGID: tsg, TokenURL: web.URL + wildfiretest.TokenPath, Share: auth.ShareOff,
 	}

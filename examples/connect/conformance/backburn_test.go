@@ -48,7 +48,7 @@ func newBackburn(t *testing.T, p *pipeline, changes ...string) *backburn {
 	cfg.NATS.Embedded.SyncAlways = false
 	cfg.HTTP.Listen, cfg.Watch = "", nil
 	cfg.WildFire.Client.BaseURL, cfg.WildFire.Auth = web.URL, "key"
-	cfg.Auth = map[string]config.Auth{"key": {Kind: auth.KindAPIKey, APIKeyFile: secretFile(t, "key")}}
+	cfg.Auth = map[string]auth.Profile{"key": {Kind: auth.KindAPIKey, APIKeyFile: secretFile(t, "key")}}
 	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())
 	must(t, err)
 	t.Cleanup(server.Shutdown)
