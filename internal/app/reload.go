@@ -40,7 +40,7 @@ func (n *Node) reload(ctx context.Context) {
 	}
 
 	part := n.health.Part("configuration", "")
-	changes, err := n.takeUp(ctx)
+	changes, err := n.reconfigure(ctx)
 	if err != nil {
 		part.Fault(health.Fault{
 			State:  health.Degraded,
@@ -83,8 +83,8 @@ func problemsOf(err error) []string {
 	return texts
 }
 
-// takeUp reads the configuration and applies it to all parts, or to none. It returns the changes.
-func (n *Node) takeUp(ctx context.Context) ([]config.Change, error) {
+// reconfigure reads the configuration and applies it to all parts, or to none. It returns the changes.
+func (n *Node) reconfigure(ctx context.Context) ([]config.Change, error) {
 	r := n.roles.Reload
 	next, err := r.Read()
 	if err != nil {

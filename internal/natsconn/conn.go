@@ -149,7 +149,7 @@ func Health(nc *nats.Conn) func() error {
 
 // Ready is Health with a context: nil while there is a connection.
 func Ready(nc *nats.Conn) func(context.Context) error {
-	tells := Health(nc)
+	state := Health(nc)
 
-	return func(context.Context) error { return tells() }
+	return func(context.Context) error { return state() }
 }
