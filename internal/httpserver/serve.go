@@ -12,10 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"backburn/internal/loopback"
-
 	"github.com/prometheus/exporter-toolkit/web"
 	"github.com/rs/zerolog"
+
+	"backburn/internal/loopback"
 )
 
 // New opens the listener. Run serves it; a caller that does not call Run must call Close. It logs a

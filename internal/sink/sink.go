@@ -13,7 +13,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/internal/backoff"
-
 	"backburn/internal/sink/format"
 	"backburn/results"
 )
