@@ -83,7 +83,8 @@ func problemsOf(err error) []string {
 	return texts
 }
 
-// reconfigure reads the configuration and applies it to all parts, or to none. It returns the changes.
+// reconfigure reads the configuration and applies it to all parts, or to none. It returns what
+// changed.
 func (n *Node) reconfigure(ctx context.Context) ([]config.Change, error) {
 	r := n.roles.Reload
 	next, err := r.Read()
