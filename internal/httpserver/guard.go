@@ -34,10 +34,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// named reports whether a request's Host is allowed.
+// named reports whether a request's Host is allowed. Browsers take every name below localhost for
+// this machine (RFC 6761, section 6.3), so no other machine can have it.
 func (s *Server) named(r *http.Request) bool {
 	host := hostOf(r.Host)
-	if loopback.Host(host) || host != "" && host == hostOf(s.cfg.Listen) {
+	if loopback.Host(host) || strings.HasSuffix(host, ".localhost") || host != "" && host == hostOf(s.cfg.Listen) {
 		return true
 	}
 	for _, name := range s.cfg.Names {

@@ -8,10 +8,10 @@ import (
 )
 
 // Host reports whether a host without a port is this machine, without a DNS lookup: a loopback
-// address, or a name that is reserved for it, such as localhost (RFC 6761, section 6.3).
+// address, or localhost. Names below localhost are reserved, too (RFC 6761, section 6.3), but some
+// resolvers ask DNS for them.
 func Host(host string) bool {
-	host = strings.ToLower(host)
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+	if strings.EqualFold(host, "localhost") {
 		return true
 	}
 	address, err := netip.ParseAddr(host)

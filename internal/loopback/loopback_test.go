@@ -11,7 +11,7 @@ func TestHost(t *testing.T) {
 	for host, want := range map[string]bool{
 		"localhost":               true,
 		"LocalHost":               true,
-		"a.localhost":             true,
+		"a.localhost":             false,
 		"127.0.0.1":               true,
 		"127.1.2.3":               true,
 		"::1":                     true,
