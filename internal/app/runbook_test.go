@@ -60,7 +60,7 @@ func TestRunbooks(t *testing.T) {
 	}
 
 	for _, m := range regexp.MustCompile(`\]\(#([a-z-]+)\)`).FindAllStringSubmatch(string(page), -1) {
-		if !strings.Contains(strings.ToLower(string(page)), "### "+m[1]+"\n") {
+		if !strings.Contains(strings.ReplaceAll(strings.ToLower(string(page)), " ", "-"), "#-"+m[1]+"\n") {
 			t.Errorf("a link leads to #%s, where there is no section", m[1])
 		}
 	}
