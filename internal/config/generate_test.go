@@ -34,21 +34,22 @@ const exampleHead = `# Backburn: every key, with its unit and its default. One f
 // referenceHead is the beginning of the reference.
 const referenceHead = `# Configuration
 
-One TOML file serves every binary: ` + "`--config`" + `, or ` + "`backburn.toml`" + ` in the working directory if it
-exists, or the defaults. Flags override it. ` + "`backburn config check`" + ` finds all errors,
-with file, line and column; ` + "`backburn config show`" + ` prints every effective value and its
-origin.
+This page lists every configuration key. One TOML file serves every binary: ` + "`--config`" + `, or
+` + "`backburn.toml`" + ` in the working directory. Without a file, the defaults apply. Flags override the
+file. ` + "`backburn config check`" + ` finds all errors, with file, line and column. ` + "`backburn config show`" + `
+prints every effective value and its origin.
 
-Reading is strict: an unknown key, a wrong type or unit, an unset variable or a combination that
-cannot work is an error, and all errors are reported at once.
+Backburn refuses an unknown key, a wrong type or unit, an unset variable, and a combination that
+cannot work. It reports all errors at once.
 
 - A duration is a string with units: ` + "`\"250ms\"`, `\"1m30s\"`, `\"24h\"`" + `.
 - A size is a string with a unit: ` + "`\"100MB\"`" + ` is 10^8 bytes, ` + "`\"100MiB\"`" + ` is 100 × 2^20.
 - In a string, ` + "`${NAME}`" + ` is the environment variable NAME, which must be set. ` + "`$$`" + ` is one dollar sign.
-- Relative paths count from the working directory of the process.
+- Relative paths start at the working directory of the process.
 
-A reload applies new values of the keys with "yes" in the column Reload to a running process: SIGHUP, or
-` + "`systemctl reload backburn`" + ` ([operate](operate.md#change-the-configuration)). The other keys need a restart.
+If the column Reload says "yes", a reload applies a new value to a running process: send SIGHUP, or
+run ` + "`systemctl reload backburn`" + ` ([operate](operate.md#change-the-configuration)). Other keys need a
+restart.
 
 This page is generated from the source: ` + "`make config`" + `.
 `
@@ -263,33 +264,78 @@ func comment(b *strings.Builder, text string) {
 func GeneratedReference() []byte {
 	var b strings.Builder
 	b.WriteString(referenceHead)
-	said := map[string]bool{}
+	listed := map[string]bool{}
+	var tables strings.Builder
+	b.WriteString("\nSections:\n\n")
 	for _, e := range entries() {
-		if said[e.path] {
+		if listed[e.path] {
 			continue // its keys are there, with the kinds that they belong to
 		}
 
-		said[e.path] = true
+		listed[e.path] = true
 		heading := e.heading
 		if e.node.kindOf(e.value) != "" {
 			heading = map[bool]string{true: "[" + e.path + ".NAME]", false: heading}[!strings.HasPrefix(heading, "[[")]
 		}
 
-		fmt.Fprintf(&b, "\n## `%s`\n\n%s\n\n", heading, e.doc)
-		b.WriteString("| Key | Type | Default | Reload | Meaning |\n|---|---|---|---|---|\n")
-		for _, c := range e.node.children {
-			if c.leaf != nil && c.leaf.element == nil {
-				reload := ""
-				if e.reload || c.leaf.reloads() {
-					reload = "yes"
-				}
+		anchor := strings.NewReplacer("[", "", "]", "", ".", "").Replace(strings.ToLower(heading))
+		purpose, _, _ := strings.Cut(e.doc, ". ")
+		purpose, _, _ = strings.Cut(strings.TrimSuffix(purpose, "."), "; docs/")
+		purpose, _, _ = strings.Cut(purpose, ": ")
+		purpose, _, _ = strings.Cut(purpose, " (")
+		fmt.Fprintf(&b, "- [`%s`](#%s): %s\n", heading, anchor, purpose)
+		writeTable(&tables, e, heading)
+	}
 
-				fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", c.name, typeName(c.leaf), defaultOf(c, e), reload, meaning(c, e))
-			}
+	b.WriteString(tables.String())
+
+	return []byte(b.String())
+}
+
+// writeTable writes the keys of an entry. What does not fit into a cell is listed below the table.
+func writeTable(b *strings.Builder, e entry, heading string) {
+	fmt.Fprintf(b, "\n## `%s`\n\n%s\n\n", heading, e.doc)
+	b.WriteString("| Key | Type | Default | Reload | Meaning |\n|---|---|---|---|---|\n")
+
+	var details strings.Builder
+	for _, c := range e.node.children {
+		if c.leaf == nil || c.leaf.element != nil {
+			continue
+		}
+
+		reload := ""
+		if e.reload || c.leaf.reloads() {
+			reload = "yes"
+		}
+
+		cell, rest := shorten(meaning(c, e))
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", c.name, typeName(c.leaf), defaultOf(c, e), reload, cell)
+		if rest != "" {
+			fmt.Fprintf(&details, "- `%s`: %s\n", c.name, rest)
 		}
 	}
 
-	return []byte(b.String())
+	if details.Len() > 0 {
+		b.WriteString("\nIn detail:\n\n" + details.String())
+	}
+}
+
+// shorten cuts a text after the last sentence that ends within a cell of 160 characters.
+func shorten(text string) (cell, rest string) {
+	const most = 160
+	if len(text) <= most {
+		return text, ""
+	}
+
+	end := strings.LastIndex(text[:most], ". ")
+	if end < 0 {
+		end = strings.Index(text, ". ")
+	}
+	if end < 0 {
+		return text, ""
+	}
+
+	return text[:end+1], text[end+2:]
 }
 
 func typeName(l *leaf) string {
