@@ -8,24 +8,36 @@ import (
 
 const documentHead = `# Formats of events
 
-` + "`format`" + ` of a ` + "`[[sink]]`" + ` says what its receiver gets: ` + "`cloudevents`" + ` (the default: the event as it was
-published, [events.md](events.md)), ` + "`ecs`" + ` (Elastic Common Schema %s), ` + "`ocsf`" + ` (Open Cybersecurity Schema Framework %s) or ` + "`cef`" + `
-(Common Event Format, version 0). All are one line for each event.
+This page shows where each field of an event appears in each format. ` + "`format`" + ` of a ` + "`[[sink]]`" + ` selects
+the format:
 
-Where each field goes. Fields without a value are left out. This page is generated from the source.
+- ` + "`cloudevents`" + ` (the default): the event as it was published ([events.md](events.md))
+- ` + "`ecs`" + `: Elastic Common Schema %s
+- ` + "`ocsf`" + `: Open Cybersecurity Schema Framework %s
+- ` + "`cef`" + `: Common Event Format, version 0
+
+In every format an event is one line. Fields without a value are left out. This page is generated
+from the source.
 
 | field | ECS | OCSF | CEF | |
 |---|---|---|---|---|
 `
 
 const documentTail = `
-In addition, every event has:
+In addition, every event has these fields:
 
-| | |
-|---|---|
-| ECS | ` + "`event.kind`" + ` (` + "`alert`" + ` for the verdicts malware, grayware, phishing and c2, ` + "`enrichment`" + ` for reports, otherwise ` + "`event`" + `), ` + "`event.category`" + `, ` + "`event.type`" + `, ` + "`event.outcome`" + `, ` + "`event.severity`" + `, ` + "`event.module`" + `, ` + "`event.dataset`" + `, ` + "`observer.*`" + `, ` + "`service.*`" + `, ` + "`message`" + `; audit events have the category ` + "`configuration`" + ` and no ` + "`observer.*`" + `; simulated ones the tag ` + "`simulated`" + ` |
-| OCSF | a verdict is a Detection Finding (class 2004, activity Create, or Update where it changed, or its report came); the beginning and the failure of an analysis are Scan Activity (class 6007, Started or Error). That class has no evidence, so its fields are below ` + "`unmapped`" + `, and the job is ` + "`scan.uid`" + `; an audit event is API Activity (class 6003: Create for a retry, Update for pause and resume, Delete for a drop, Other for a recheck). ` + "`observables`" + ` has names, hashes and links |
-| CEF | the header: ` + "`Backburn|Backburn|<version>|<event>.<outcome>|<name>|<severity>`" + `; ` + "`outcome`" + `. Values are cut at the standard's limits; control characters become blanks |
+- ECS: ` + "`event.kind`" + ` (` + "`alert`" + ` for the verdicts malware, grayware, phishing and c2, ` + "`enrichment`" + ` for
+  reports, otherwise ` + "`event`" + `), ` + "`event.category`" + `, ` + "`event.type`" + `, ` + "`event.outcome`" + `, ` + "`event.severity`" + `,
+  ` + "`event.module`" + `, ` + "`event.dataset`" + `, ` + "`observer.*`" + `, ` + "`service.*`" + ` and ` + "`message`" + `. Audit events have the
+  category ` + "`configuration`" + ` and no ` + "`observer.*`" + `. Simulated events have the tag ` + "`simulated`" + `.
+- OCSF: ` + "`observables`" + `, with names, hashes and links. A verdict is a Detection Finding (class 2004).
+  Its activity is Create, or Update if the verdict changed or its report arrived. The start and the
+  failure of an analysis are Scan Activity (class 6007, Started or Error). That class has no
+  evidence, so its fields are below ` + "`unmapped`" + `, and the job is ` + "`scan.uid`" + `. An audit event is API
+  Activity (class 6003: Create for a retry, Update for pause and resume, Delete for a drop, Other
+  for a recheck).
+- CEF: the header ` + "`Backburn|Backburn|<version>|<event>.<outcome>|<name>|<severity>`" + `, and ` + "`outcome`" + `.
+  Values are cut at the standard's limits, and control characters become blanks.
 
 Severities:
 
@@ -39,7 +51,8 @@ Severities:
 | another audit event | 2 | 1, Informational | 5, notice |
 | benign, submitted, report | 1 | 1, Informational | 6, informational |
 
-Only ` + "`cloudevents`" + ` delivers events of a type that this version does not know; the other formats skip and count them (` + "`skipped`" + `).
+If this version does not know the type of an event, only ` + "`cloudevents`" + ` delivers it. The other formats
+skip the event and count it (` + "`skipped`" + `).
 `
 
 // Document returns docs/formats.md.
