@@ -62,7 +62,7 @@ type Config struct {
 	BenignAge    time.Duration `toml:"verdicts.benign_age" doc:"Reuse the verdict benign for this long."`
 	Recheck      time.Duration `toml:"verdicts.recheck" doc:"Ask about benign verdicts again after this long, in queries that are not full. \"0s\": never."`
 
-	_ struct{} `toml:"reports" doc:"WildFire's reports about files. They are fetched once for the whole fleet, published as backburn.report.v1, and kept; docs/reports.md. Each document costs one query of those that verdicts do not need."`
+	_ struct{} `toml:"reports" doc:"WildFire's reports about files. They are fetched once for the whole fleet, published as backburn.report.v1, and kept; docs/reports.md. Each document costs one query, taken from those that verdicts do not need."`
 
 	ReportVerdicts []string      `toml:"reports.verdicts" example:"[\"malware\", \"phishing\", \"c2\"]" doc:"Verdicts whose reports are fetched: malware, grayware, phishing, c2, benign. Empty: off."`
 	ReportFormats  []string      `toml:"reports.formats" doc:"Documents to keep: \"xml\", from which the event is made, and \"pdf\"."`
