@@ -6,8 +6,8 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// columns aligns rows of text by their width on a terminal.
-func columns(rows [][]string, line func(string)) {
+// alignColumns aligns rows of text by their width on a terminal.
+func alignColumns(rows [][]string, line func(string)) {
 	width := make([]int, len(rows[0]))
 	for _, r := range rows {
 		for i, c := range r {

@@ -13,11 +13,11 @@ import (
 	"backburn/results"
 )
 
-// words returns the values that a flag or an argument accepts.
-type words func(*cli.App) []string
+// completions returns the values that a flag or an argument accepts.
+type completions func(*cli.App) []string
 
-// flagWords has the values of flags by name. A name means the same in every command.
-var flagWords = map[string]words{
+// flagCompletions has the values of flags by name. A name means the same in every command.
+var flagCompletions = map[string]completions{
 	"for":        func(*cli.App) []string { return slices.Sorted(maps.Keys(config.Processes)) },
 	"log-format": fixed("auto", "console", "json"),
 	"log-level":  fixed("trace", "debug", "info", "warn", "error"),
@@ -26,25 +26,25 @@ var flagWords = map[string]words{
 	"source":     sourceNames,
 	"type":       typeNames,
 	"verdict": func(*cli.App) []string {
-		return slices.Concat([]string{"benign", "malicious", "unrecognised"}, malicious)
+		return slices.Concat([]string{"benign", "malicious", "unrecognised"}, maliciousVerdicts)
 	},
 }
 
-// commandFlagWords has the values of flags that exist in one command only.
-var commandFlagWords = map[string]map[string]words{
+// commandFlagCompletions has the values of flags that exist in one command only.
+var commandFlagCompletions = map[string]map[string]completions{
 	"report": {"format": fixed("pdf", "xml", "maec")},
 }
 
-// argumentWords has the values of arguments, by command.
-var argumentWords = map[string]words{
+// argumentCompletions has the values of arguments, by command.
+var argumentCompletions = map[string]completions{
 	"login":  profileNames,
 	"logout": profileNames,
 	"token":  profileNames,
 }
 
-func fixed(values ...string) words { return func(*cli.App) []string { return values } }
+func fixed(values ...string) completions { return func(*cli.App) []string { return values } }
 
-func listed[T ~string](values []T) words {
+func listed[T ~string](values []T) completions {
 	return func(*cli.App) []string {
 		var texts []string
 		for _, v := range values {
@@ -95,17 +95,17 @@ func profileNames(tool *cli.App) []string {
 	return slices.Sorted(maps.Keys(cfg.Auth))
 }
 
-// complete registers shell completions for the command and its subcommands.
-func complete(cmd *cobra.Command, tool *cli.App) {
-	offer := func(f words) cobra.CompletionFunc {
+// registerCompletions registers shell completions for the command and its subcommands.
+func registerCompletions(cmd *cobra.Command, tool *cli.App) {
+	offer := func(f completions) cobra.CompletionFunc {
 		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return f(tool), cobra.ShellCompDirectiveNoFileComp
 		}
 	}
 	bind := func(flag *pflag.Flag) {
-		f, ok := commandFlagWords[cmd.Name()][flag.Name]
+		f, ok := commandFlagCompletions[cmd.Name()][flag.Name]
 		if !ok {
-			f, ok = flagWords[flag.Name]
+			f, ok = flagCompletions[flag.Name]
 		}
 		if ok {
 			_ = cmd.RegisterFlagCompletionFunc(flag.Name, offer(f)) // the flag exists and has no completion yet
@@ -113,7 +113,7 @@ func complete(cmd *cobra.Command, tool *cli.App) {
 	}
 	cmd.Flags().VisitAll(bind)
 	cmd.PersistentFlags().VisitAll(bind)
-	if f, ok := argumentWords[cmd.Name()]; ok {
+	if f, ok := argumentCompletions[cmd.Name()]; ok {
 		cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
@@ -124,6 +124,6 @@ func complete(cmd *cobra.Command, tool *cli.App) {
 	}
 
 	for _, child := range cmd.Commands() {
-		complete(child, tool)
+		registerCompletions(child, tool)
 	}
 }

@@ -28,8 +28,8 @@ func commandLog(tool *cli.App, cfg config.Config) zerolog.Logger {
 	return log
 }
 
-// attachTime limits how long a command looks for the queue.
-const attachTime = 10 * time.Second
+// attachTimeout limits how long a command looks for the queue.
+const attachTimeout = 10 * time.Second
 
 // attach connects to the configured NATS server and opens the existing queue. It creates nothing.
 // The caller calls release.
@@ -86,7 +86,7 @@ func printNotice(w io.Writer, simulated bool) {
 }
 
 func attachTo(ctx context.Context, nc *nats.Conn, cfg config.Config) (*queue.Queue, error) {
-	actx, cancel := context.WithTimeout(ctx, attachTime)
+	actx, cancel := context.WithTimeout(ctx, attachTimeout)
 	defer cancel()
 	q, err := queue.Attach(actx, nc, cfg.NATS.Domain, cfg.NATS.Prefix)
 	if err != nil && ctx.Err() == nil {

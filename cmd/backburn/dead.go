@@ -53,7 +53,7 @@ column is the number that "show", "replay" and "drop" take.`,
 				return err
 			}
 			defer release()
-			letters, counts, err := newest(cmd.Context(), q, filter, f.limit)
+			letters, counts, err := newestLetters(cmd.Context(), q, filter, f.limit)
 			if err != nil {
 				return err
 			}
@@ -78,9 +78,9 @@ column is the number that "show", "replay" and "drop" take.`,
 	return cmd
 }
 
-// newest reads the newest letters that match the filter, with the data of their jobs, the oldest
+// newestLetters reads the newest letters that match the filter, with the data of their jobs, the oldest
 // first. It also counts all matching letters by reason.
-func newest(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit int) ([]queue.Letter, map[string]uint64, error) {
+func newestLetters(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit int) ([]queue.Letter, map[string]uint64, error) {
 	var letters []queue.Letter
 	counts := map[string]uint64{}
 	for l, err := range q.Dead().All(ctx, filter) {
@@ -118,7 +118,7 @@ func newest(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit 
 }
 
 func printLetters(tool *cli.App, letters []queue.Letter, counts map[string]uint64) {
-	p := paperOf(tool)
+	p := stdoutWriter(tool)
 	printDead(p, counts)
 	byReason := map[results.Reason][]queue.Letter{}
 	var order []results.Reason
@@ -132,12 +132,12 @@ func printLetters(tool *cli.App, letters []queue.Letter, counts map[string]uint6
 
 	slices.Sort(order)
 	for _, reason := range order {
-		fmt.Fprintf(p, "\n%s\n", p.say(strong, printable(string(reason))))
+		fmt.Fprintf(p, "\n%s\n", p.styled(strong, printable(string(reason))))
 		t := newTable(">LETTER", "TIME", "JOB", "~SOURCE", ">SIZE", "~NAME", "=ERROR")
 		for _, l := range byReason[reason] {
 			t.add(plain,
 				strconv.FormatUint(l.Seq, 10),
-				clock(l.Time),
+				formatTime(l.Time),
 				printable(l.Job.ID),
 				l.Job.Source,
 				letterSize(l),
@@ -145,8 +145,8 @@ func printLetters(tool *cli.App, letters []queue.Letter, counts map[string]uint6
 				printable(clip(l.Error, 80)))
 		}
 
-		if narrow(p) {
-			t.without("JOB") // the number identifies a letter
+		if isNarrow(p) {
+			t.removeColumn("JOB") // the number identifies a letter
 		}
 
 		t.print(p)

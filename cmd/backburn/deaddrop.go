@@ -25,7 +25,7 @@ events stay, and audit events say who removed which letter. On a terminal it ask
   backburn dead drop --reason unsupported_type --yes`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			c, err := f.choose(ctx, tool, args)
+			c, err := f.selectFrom(ctx, tool, args)
 			if err != nil {
 				return err
 			}
@@ -36,7 +36,7 @@ events stay, and audit events say who removed which letter. On a terminal it ask
 				}
 			}
 
-			return f.each(tool, c.letters, "dropped", func(seq uint64) (string, error) {
+			return f.forEach(tool, c.letters, "dropped", func(seq uint64) (string, error) {
 				if f.dryRun {
 					_, err := c.queue.Dead().Get(ctx, seq)
 					return "", err
@@ -46,7 +46,7 @@ events stay, and audit events say who removed which letter. On a terminal it ask
 			})
 		},
 	}
-	f.bindChoice(cmd, "drop")
+	f.bindSelection(cmd, "drop")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 
 	return cmd

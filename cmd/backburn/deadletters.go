@@ -31,13 +31,13 @@ func (f *deadFlags) bind(cmd *cobra.Command, limit int, what string) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.reason, "reason", "", "only letters with this `reason`, such as attempts_exhausted")
 	flags.StringVar(&f.source, "source", "", "only letters of this `source`")
-	flags.Var(spanFlag{&f.since}, "since", "only letters since this time `ago`, such as 24h or 7d")
+	flags.Var(durationFlag{&f.since}, "since", "only letters since this time `ago`, such as 24h or 7d")
 	flags.IntVar(&f.limit, "limit", limit, what)
 	flags.BoolVar(&f.asJSON, "json", false, "one JSON object per line")
 }
 
-// bindChoice is bind for a command that replays or drops letters; verb names the action.
-func (f *deadFlags) bindChoice(cmd *cobra.Command, verb string) {
+// bindSelection is bind for a command that replays or drops letters; verb names the action.
+func (f *deadFlags) bindSelection(cmd *cobra.Command, verb string) {
 	f.bind(cmd, 0, verb+" at most `n`, the oldest; 0: all")
 	cmd.Flags().BoolVar(&f.all, "all", false, "all letters")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only print what would be done")
@@ -80,38 +80,38 @@ func letterSize(l queue.Letter) string {
 	return humanSize(l.Job.Size)
 }
 
-// choice has the letters that a command replays or drops, the oldest first. The caller calls
+// selection has the letters that a command replays or drops, the oldest first. The caller calls
 // release.
-type choice struct {
+type selection struct {
 	cfg     config.Config
 	queue   *queue.Queue
 	release func()
 	letters []uint64
 }
 
-// choose attaches to the queue and finds the letters that the arguments or the flags name. First it
+// selectFrom attaches to the queue and finds the letters that the arguments or the flags name. First it
 // rejects a command line that uses both or neither.
-func (f *deadFlags) choose(ctx context.Context, tool *cli.App, args []string) (choice, error) {
+func (f *deadFlags) selectFrom(ctx context.Context, tool *cli.App, args []string) (selection, error) {
 	filter, err := f.filter()
-	narrowed := f.reason != "" || f.source != "" || f.since > 0
+	isFiltered := f.reason != "" || f.source != "" || f.since > 0
 	switch {
 	case err != nil:
-		return choice{}, err
-	case len(args) == 0 && !narrowed && !f.all:
-		return choice{}, cli.Usagef("name letters or jobs, or select them with --reason, --source, --since or --all")
-	case len(args) > 0 && (narrowed || f.all || f.limit > 0):
-		return choice{}, cli.Usagef("either name letters or jobs, or select them with --all, --reason, --source, --since and --limit")
+		return selection{}, err
+	case len(args) == 0 && !isFiltered && !f.all:
+		return selection{}, cli.Usagef("name letters or jobs, or select them with --reason, --source, --since or --all")
+	case len(args) > 0 && (isFiltered || f.all || f.limit > 0):
+		return selection{}, cli.Usagef("either name letters or jobs, or select them with --all, --reason, --source, --since and --limit")
 	}
 
-	var c choice
+	var c selection
 	if c.cfg, c.queue, c.release, err = openQueue(ctx, tool, "dead"); err != nil {
 		return c, err
 	}
 
 	if len(args) > 0 {
-		c.letters, err = letterArgs(ctx, c.queue, args)
+		c.letters, err = findLetters(ctx, c.queue, args)
 	} else {
-		c.letters, err = lettersOf(ctx, c.queue, filter, f.limit)
+		c.letters, err = selectLetters(ctx, c.queue, filter, f.limit)
 	}
 
 	if err != nil {
@@ -121,8 +121,8 @@ func (f *deadFlags) choose(ctx context.Context, tool *cli.App, args []string) (c
 	return c, err
 }
 
-// lettersOf finds the letters that match a filter, at most limit; 0 means all.
-func lettersOf(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit int) ([]uint64, error) {
+// selectLetters finds the letters that match a filter, at most limit; 0 means all.
+func selectLetters(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit int) ([]uint64, error) {
 	var seqs []uint64
 	for l, err := range q.Dead().All(ctx, filter) {
 		if err != nil {
@@ -136,8 +136,8 @@ func lettersOf(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, lim
 	return seqs, nil
 }
 
-// letterArgs finds the letters that arguments name, by number or by the ID of their job.
-func letterArgs(ctx context.Context, q *queue.Queue, args []string) ([]uint64, error) {
+// findLetters finds the letters that arguments name, by number or by the ID of their job.
+func findLetters(ctx context.Context, q *queue.Queue, args []string) ([]uint64, error) {
 	var seqs []uint64
 	wanted := map[string]bool{}
 	for _, a := range args {
@@ -179,9 +179,9 @@ type outcome struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// each calls do for every letter and prints the result. It continues after an error with a single
+// forEach calls do for every letter and prints the result. It continues after an error with a single
 // letter, and stops after an error that concerns all of them.
-func (f *deadFlags) each(tool *cli.App, seqs []uint64, verb string, do func(seq uint64) (job string, err error)) error {
+func (f *deadFlags) forEach(tool *cli.App, seqs []uint64, verb string, do func(seq uint64) (job string, err error)) error {
 	failed := 0
 	for _, seq := range seqs {
 		job, err := do(seq)

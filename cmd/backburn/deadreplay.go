@@ -33,24 +33,24 @@ exist, the letter stays, and the exit code is 3. Each letter has its audit event
 			}
 
 			ctx := cmd.Context()
-			c, err := f.choose(ctx, tool, args)
+			c, err := f.selectFrom(ctx, tool, args)
 			if err != nil {
 				return err
 			}
 			defer c.release()
-			how, err := app.Replays(c.cfg)
+			replayOptions, err := app.Replays(c.cfg)
 			if err != nil {
 				return cli.Exit(cli.Usage, err)
 			}
 
-			how.DryRun = f.dryRun
+			replayOptions.DryRun = f.dryRun
 			operator := operatorOf(c.queue)
-			operator.Replay = how
+			operator.Replay = replayOptions
 			pace := rate.NewLimiter(rate.Limit(perSecond), 1)
 
-			return f.each(tool, c.letters, "replayed", func(seq uint64) (string, error) {
+			return f.forEach(tool, c.letters, "replayed", func(seq uint64) (string, error) {
 				if f.dryRun {
-					r, err := c.queue.Dead().Replay(ctx, seq, how)
+					r, err := c.queue.Dead().Replay(ctx, seq, replayOptions)
 					return r.Job, err
 				}
 
@@ -64,7 +64,7 @@ exist, the letter stays, and the exit code is 3. Each letter has its audit event
 			})
 		},
 	}
-	f.bindChoice(cmd, "replay")
+	f.bindSelection(cmd, "replay")
 	cmd.Flags().Float64Var(&perSecond, "rate", 10, "at most this many letters per `second`")
 
 	return cmd

@@ -46,7 +46,7 @@ shown as a hexadecimal dump, and only -o writes it to a file (mode 0600).`,
 				return err
 			}
 			defer release()
-			seqs, err := letterArgs(cmd.Context(), q, args)
+			seqs, err := findLetters(cmd.Context(), q, args)
 			if err != nil {
 				return err
 			}
@@ -65,7 +65,7 @@ shown as a hexadecimal dump, and only -o writes it to a file (mode 0600).`,
 			}
 
 			if asJSON {
-				return printJSON(tool.Out, wholeLetter(l, output == ""))
+				return printJSON(tool.Out, letterJSON(l, output == ""))
 			}
 
 			printLetter(tool.Out, l)
@@ -97,8 +97,8 @@ func writeNew(name string, body []byte) error {
 	return f.Close()
 }
 
-// wholeLetter is a letter with headers and, if wanted, its body.
-func wholeLetter(l queue.Letter, body bool) any {
+// letterJSON is a letter with headers and, if wanted, its body.
+func letterJSON(l queue.Letter, body bool) any {
 	m := map[string]any{}
 	if b, err := json.Marshal(l); err == nil {
 		_ = json.Unmarshal(b, &m) // cannot fail: the value is a JSON object
@@ -117,7 +117,7 @@ const dumpBytes = 512
 func printLetter(w io.Writer, l queue.Letter) {
 	rows := [][]string{
 		{"letter", fmt.Sprint(l.Seq)},
-		{"time", clock(l.Time)},
+		{"time", formatTime(l.Time)},
 		{"job", printable(l.Job.ID)},
 		{"reason", printable(string(l.Reason))},
 		{"error", printable(l.Error)},
@@ -125,8 +125,8 @@ func printLetter(w io.Writer, l queue.Letter) {
 		{"subject", printable(l.Subject)},
 		{"name", printable(letterName(l))},
 		{"size", letterSize(l)},
-		{"sha-256", or(l.Job.SHA256)},
-		{"contents", contentsOf(l)},
+		{"sha-256", orDash(l.Job.SHA256)},
+		{"contents", contentsLocation(l)},
 	}
 	printPairs(w, rows)
 	fmt.Fprintln(w)
@@ -156,8 +156,8 @@ func printLetter(w io.Writer, l queue.Letter) {
 	}
 }
 
-// contentsOf says where a letter's contents are.
-func contentsOf(l queue.Letter) string {
+// contentsLocation says where a letter's contents are.
+func contentsLocation(l queue.Letter) string {
 	switch c := l.Job.Content; {
 	case l.Raw:
 		return "in this letter"

@@ -14,9 +14,9 @@ import (
 type defanger struct{ hosts *strings.Replacer }
 
 var (
-	anyURL = regexp.MustCompile(`(?i)\b(https?|ftp)://[^\s/?#"'<>]*`)
-	anyIP4 = regexp.MustCompile(`\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b`)
-	fangs  = strings.NewReplacer("http", "hxxp", "ftp", "fxp")
+	urlStart       = regexp.MustCompile(`(?i)\b(https?|ftp)://[^\s/?#"'<>]*`)
+	ipv4Address    = regexp.MustCompile(`\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b`)
+	schemeReplacer = strings.NewReplacer("http", "hxxp", "ftp", "fxp")
 )
 
 // newDefanger returns a defanger that finds the hosts of the report in any text.
@@ -39,11 +39,11 @@ func defangHost(host string) string {
 
 // text defangs the URLs and hosts in s.
 func (d defanger) text(s string) string {
-	s = anyURL.ReplaceAllStringFunc(s, func(begin string) string {
+	s = urlStart.ReplaceAllStringFunc(s, func(begin string) string {
 		scheme, host, _ := strings.Cut(begin, "://")
-		return fangs.Replace(strings.ToLower(scheme)) + "://" + strings.ReplaceAll(host, ".", "[.]")
+		return schemeReplacer.Replace(strings.ToLower(scheme)) + "://" + strings.ReplaceAll(host, ".", "[.]")
 	})
 	s = d.hosts.Replace(s)
 
-	return anyIP4.ReplaceAllStringFunc(s, defangHost)
+	return ipv4Address.ReplaceAllStringFunc(s, defangHost)
 }

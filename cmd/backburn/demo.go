@@ -26,18 +26,18 @@ sends nothing to other machines.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &demo{
-				out:    tool.Out,
-				screen: tool.Screen(),
-				talk:   tool.Err,
-				asJSON: asJSON,
-				delay:  delay,
+				out:      tool.Out,
+				screen:   tool.Screen(),
+				messages: tool.Err,
+				asJSON:   asJSON,
+				delay:    delay,
 			}
 			return d.run(cmd.Context(), keep)
 		},
 	}
 	cmd.Flags().BoolVar(&keep, "keep", false, "do not remove the temporary folder")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the final events as JSON lines instead of a table")
-	cmd.Flags().Var(newSpan(&delay, 3*time.Second), "delay", "`time` that the simulated WildFire takes for a verdict, up to twice as long")
+	cmd.Flags().Var(newDurationFlag(&delay, 3*time.Second), "delay", "`time` that the simulated WildFire takes for a verdict, up to twice as long")
 
 	return cmd
 }

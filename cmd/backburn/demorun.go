@@ -27,7 +27,7 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 	}
 
 	if keep {
-		defer fmt.Fprintf(d.talk, "All files are in %s\n", d.dir)
+		defer fmt.Fprintf(d.messages, "All files are in %s\n", d.dir)
 	} else {
 		defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
 	}
@@ -44,10 +44,10 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 
 	sim.use(&cfg)
 	cfg.Pipeline.Simulated = true
-	log := zerolog.New(d.talk).Level(zerolog.ErrorLevel)
+	log := zerolog.New(d.messages).Level(zerolog.ErrorLevel)
 	server, err := natsd.Start(ctx, cfg, log)
 	if err != nil {
-		return unreachable(err)
+		return withExitCode(err)
 	}
 	defer server.Shutdown()
 	cfg.NATS = server.NATS()
@@ -56,13 +56,13 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 		return err
 	}
 
-	ctx, stop := context.WithTimeoutCause(ctx, demoPatience, errors.New("the verdicts took too long"))
+	ctx, stop := context.WithTimeoutCause(ctx, demoTimeout, errors.New("the verdicts took too long"))
 	defer stop()
 	var g errgroup.Group
 	g.Go(func() error { return n.Run(ctx) })
 	watched := func() error {
 		defer stop()
-		fmt.Fprintf(d.talk, "NATS, watcher, worker and a simulated WildFire run in %s\n", d.dir)
+		fmt.Fprintf(d.messages, "NATS, watcher, worker and a simulated WildFire run in %s\n", d.dir)
 		if err := d.drop(filepath.Join(d.dir, "quarantine")); err != nil {
 			return err
 		}
@@ -75,18 +75,18 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 
 // demo is one run of the command.
 type demo struct {
-	out, talk io.Writer
-	screen    cli.Screen // properties of out
-	asJSON    bool
-	delay     time.Duration
+	out, messages io.Writer
+	screen        cli.Screen // properties of out
+	asJSON        bool
+	delay         time.Duration
 
 	dir     string
 	samples []sampleFile
 	dropped map[string]time.Time // by path relative to the quarantine folder
 }
 
-// demoPatience is how long the demo waits for the verdicts.
-const demoPatience = 2 * time.Minute
+// demoTimeout is how long the demo waits for the verdicts.
+const demoTimeout = 2 * time.Minute
 
 // config returns the defaults, with all paths in the temporary folder and at a pace that people can
 // follow.
@@ -129,14 +129,14 @@ func (d *demo) drop(quarantine string) error {
 		}
 	}
 
-	fmt.Fprintf(d.talk, "%d files dropped into %s\n\n", len(d.samples), quarantine)
+	fmt.Fprintf(d.messages, "%d files dropped into %s\n\n", len(d.samples), quarantine)
 
 	return nil
 }
 
 // follow shows progress until each file has its final event.
 func (d *demo) follow(ctx context.Context, n *app.Node) error {
-	show := newProgress(d.talk, len(d.samples))
+	show := newProgress(d.messages, len(d.samples))
 	sub := results.NewSubscriber(n.Queue().JetStream(), results.SubscriberConfig{Prefix: n.Queue().Prefix()})
 	final := map[string]results.Event{}
 	err := sub.Run(ctx, func(_ context.Context, e results.Event) error {
@@ -169,12 +169,12 @@ func (d *demo) follow(ctx context.Context, n *app.Node) error {
 	}
 
 	d.table(final)
-	d.next()
+	d.printNextSteps()
 
 	return nil
 }
 
-func (d *demo) next() {
+func (d *demo) printNextSteps() {
 	fmt.Fprint(d.out, `
 Every line above is an event that other services can consume; duplicates were uploaded once.
 
@@ -189,17 +189,17 @@ Where to go from here
 // table prints the result of each file.
 func (d *demo) table(final map[string]results.Event) {
 	t := newTable("~FILE", ">SIZE", "SHA-256", "VERDICT", "BASIS", ">TIME")
-	var all tally
+	var all resultCounts
 	for _, s := range d.samples {
 		e := final[s.name]
-		verdict, tone := judged(e.Data.Verdict)
+		verdict, tone := styleVerdict(e.Data.Verdict)
 		basis := string(e.Data.Basis)
 		if e.Data.Error != nil {
 			verdict, basis = "failed: "+string(e.Data.Error.Reason), "-"
 			tone = notable
 		}
 
-		all.event(e)
+		all.addEvent(e)
 		sum := "-"
 		if len(e.Data.SHA256) >= 12 {
 			sum = e.Data.SHA256[:12]
@@ -209,7 +209,7 @@ func (d *demo) table(final map[string]results.Event) {
 			e.Time.Sub(d.dropped[s.name]).Round(100*time.Millisecond).String())
 	}
 
-	p := paper{d.out, d.screen}
+	p := textWriter{d.out, d.screen}
 	t.print(p)
-	fmt.Fprintf(p, "\n%s\n", all.line(p))
+	fmt.Fprintf(p, "\n%s\n", all.summary(p))
 }

@@ -52,7 +52,7 @@ queries. Exit code 3 means that a check failed.`,
 				return err
 			}
 
-			return d.examine(cmd.Context(), cfg, online)
+			return d.runChecks(cmd.Context(), cfg, online)
 		},
 	}
 	cmd.Flags().BoolVar(&online, "online", false, "ask WildFire too; costs one query")
@@ -116,8 +116,8 @@ func (d *doctor) fail(check, fix string, err error) {
 	d.report(finding{check, levelFail, strings.Join(strings.Fields(err.Error()), " "), fix})
 }
 
-// examine runs all checks, in the order in which a process needs the things checked.
-func (d *doctor) examine(ctx context.Context, cfg config.Config, online bool) error {
+// runChecks runs all checks, in the order in which a process needs the things checked.
+func (d *doctor) runChecks(ctx context.Context, cfg config.Config, online bool) error {
 	d.ok("config", "%s can be read", d.tool.Describe())
 	d.files(ctx, cfg)
 	d.disk(cfg)
@@ -196,7 +196,7 @@ func (d *doctor) disk(cfg config.Config) {
 		return
 	}
 
-	free, err := natsd.CheckSpace(existing(dir))
+	free, err := natsd.CheckSpace(nearestExistingDir(dir))
 	f, _ := errors.AsType[health.Fault](err)
 	switch {
 	case err == nil:
@@ -208,8 +208,8 @@ func (d *doctor) disk(cfg config.Config) {
 	}
 }
 
-// existing returns dir, or its nearest parent that exists.
-func existing(dir string) string {
+// nearestExistingDir returns dir, or its nearest parent that exists.
+func nearestExistingDir(dir string) string {
 	for {
 		_, err := os.Stat(dir)
 		parent := filepath.Dir(dir)
@@ -229,7 +229,7 @@ func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *queu
 	}
 
 	d.ok("nats", "connected to %s", nc.ConnectedUrlRedacted())
-	actx, cancel := context.WithTimeout(ctx, attachTime)
+	actx, cancel := context.WithTimeout(ctx, attachTimeout)
 	defer cancel()
 	js, err := natsconn.JetStream(nc, cfg.NATS)
 	var account *jetstream.AccountInfo
@@ -278,13 +278,13 @@ func (d *doctor) fleet(ctx context.Context, q *queue.Queue) {
 	}
 
 	for b, p := range st.Paused {
-		d.warn("pauses", "", "%s are paused until %s: %s", b, clock(p.Until), p.Reason)
+		d.warn("pauses", "", "%s are paused until %s: %s", b, formatTime(p.Until), p.Reason)
 	}
 
 	for _, m := range st.Members {
 		switch {
 		case m.Gone:
-			d.warn("processes", "restart it, or wait: it is dropped from the list after one day", "%s on %s stopped without leaving the fleet; last seen at %s", m.Role, m.Host, clock(m.Seen))
+			d.warn("processes", "restart it, or wait: it is dropped from the list after one day", "%s on %s stopped without leaving the fleet; last seen at %s", m.Role, m.Host, formatTime(m.Seen))
 		case m.State != health.OK && len(m.Unwell) > 0:
 			d.warn("processes", m.Unwell[0].Remedy, "%s on %s is %s: %s: %s", m.Role, m.Host, m.State, m.Unwell[0].Name(), m.Unwell[0].Reason)
 		}
@@ -295,8 +295,8 @@ func (d *doctor) fleet(ctx context.Context, q *queue.Queue) {
 	}
 }
 
-// tokenTime limits one attempt to get a token.
-const tokenTime = 30 * time.Second
+// tokenTimeout limits one attempt to get a token.
+const tokenTimeout = 30 * time.Second
 
 // token makes one attempt to get a token of a profile.
 func (d *doctor) token(ctx context.Context, cfg config.Config, profile string, link fleetLink) {
@@ -319,7 +319,7 @@ func (d *doctor) token(ctx context.Context, cfg config.Config, profile string, l
 		return
 	}
 	defer source.Close()
-	tctx, cancel := context.WithTimeout(ctx, tokenTime)
+	tctx, cancel := context.WithTimeout(ctx, tokenTimeout)
 	defer cancel()
 	_, err = source.Token(tctx)
 	switch {
@@ -347,7 +347,7 @@ func (d *doctor) wildfire(ctx context.Context, cfg config.Config) {
 	hash := make([]byte, 32)
 	_, _ = rand.Read(hash) // never fails (crypto/rand)
 	_, err = s.Verdicts(ctx, []string{hex.EncodeToString(hash)})
-	s.charge(ctx, 1)
+	s.chargeQueries(ctx, 1)
 	if err != nil {
 		fix := "check wildfire.url, the network and the proxy"
 		if disp := pipeline.Classify(pipeline.OpQuery, err); disp.Action == pipeline.PauseFleet || disp.Action == pipeline.ParkBudget {

@@ -16,7 +16,7 @@ type eventList struct {
 	tool    *cli.App
 	uploads bool // only submitted events
 	audits  bool // only audit events
-	tally   tally
+	tally   resultCounts
 }
 
 func newEventList(tool *cli.App, types []results.Type) *eventList {
@@ -28,17 +28,17 @@ func newEventList(tool *cli.App, types []results.Type) *eventList {
 // clockWidth is the width of a time without the year.
 const clockWidth = 15
 
-// stamp formats the time of an event.
-func stamp(p paper, t time.Time) string {
-	if narrow(p) {
+// eventTime formats the time of an event.
+func eventTime(p textWriter, t time.Time) string {
+	if isNarrow(p) {
 		return t.Local().Format(time.Stamp)
 	}
 
 	return t.Local().Format(time.DateTime)
 }
 
-func (l *eventList) head() {
-	p := paperOf(l.tool)
+func (l *eventList) printHeader() {
+	p := stdoutWriter(l.tool)
 	cells := []string{"TIME", "RESULT", "SOURCE", "SHA-256", "SIZE", "BASIS", "NAME"}
 	if l.uploads {
 		cells = []string{"TIME", "SOURCE", "JOB", "SHA-256", "SIZE", "NAME", "RULE"}
@@ -53,13 +53,13 @@ func (l *eventList) head() {
 }
 
 // line prints the cells of an event.
-func (l *eventList) line(p paper, tone tone, cells []string) {
+func (l *eventList) line(p textWriter, tone tone, cells []string) {
 	if l.uploads {
 		p.row(tone, []byte("    >~ "), []int{19, 12, 30, 64, 9, 24, 0}, cells)
 		return
 	}
 
-	if !narrow(p) {
+	if !isNarrow(p) {
 		p.row(tone, []byte("    >  "), []int{19, 18, 12, 12, 9, 6, 0}, cells)
 		return
 	}
@@ -73,21 +73,21 @@ func (l *eventList) line(p paper, tone tone, cells []string) {
 var narrowColumns = []int{clockWidth, 18, 10, 8}
 
 // nameWidth is the remaining width for the name on a narrow terminal.
-func (p paper) nameWidth() int {
+func (p textWriter) nameWidth() int {
 	left := p.screen.Width
 	for _, w := range narrowColumns {
-		left -= w + gap
+		left -= w + columnGap
 	}
 
-	return max(left, narrowest)
+	return max(left, minColumnWidth)
 }
 
 func (l *eventList) show(e results.Event) error {
-	l.print(paperOf(l.tool), e)
+	l.print(stdoutWriter(l.tool), e)
 	return nil
 }
 
-func (l *eventList) print(p paper, e results.Event) {
+func (l *eventList) print(p textWriter, e results.Event) {
 	d := e.Data
 	size := "-"
 	if d.Size > 0 {
@@ -96,46 +96,46 @@ func (l *eventList) print(p paper, e results.Event) {
 
 	if l.uploads { // a record for audits needs the whole SHA-256
 		l.line(p, plain, []string{
-			d.SubmittedAt.Local().Format(time.DateTime), printable(d.Source), printable(d.JobID), or(d.SHA256),
-			size, printable(cmp.Or(d.Path, d.Filename, d.URL)), printable(or(d.Policy)),
+			d.SubmittedAt.Local().Format(time.DateTime), printable(d.Source), printable(d.JobID), orDash(d.SHA256),
+			size, printable(cmp.Or(d.Path, d.Filename, d.URL)), printable(orDash(d.Policy)),
 		})
 		return
 	}
 
-	l.tally.event(e)
+	l.tally.addEvent(e)
 	if a := d.Audit; a != nil && l.audits {
-		p.auditLine(auditTone(*a), stamp(p, e.Time), string(a.Action), string(a.Status), printable(a.By), printable(auditText(*a)))
+		p.auditLine(auditTone(*a), eventTime(p, e.Time), string(a.Action), string(a.Status), printable(a.By), printable(auditText(*a)))
 		return
 	} else if a != nil {
-		l.line(p, auditTone(*a), []string{stamp(p, e.Time), string(a.Action) + " " + string(a.Status), "-", short(a.SHA256), "-", "-", printable(a.By + ": " + auditText(*a))})
+		l.line(p, auditTone(*a), []string{eventTime(p, e.Time), string(a.Action) + " " + string(a.Status), "-", shortHash(a.SHA256), "-", "-", printable(a.By + ": " + auditText(*a))})
 		return
 	}
 
-	result, tone := judged(d.Verdict)
+	result, tone := styleVerdict(d.Verdict)
 	text := printable(cmp.Or(d.Path, d.Filename, d.URL))
 	switch {
 	case d.Error != nil:
 		result = e.Outcome() // the reason
 		tone = notable
-		if !narrow(p) {
+		if !isNarrow(p) {
 			text += ": " + printable(clip(d.Error.Message, 100))
 		}
 	case e.Type == results.Changed:
 		result = "now " + result
 	}
 
-	l.line(p, tone, []string{stamp(p, e.Time), printable(result), printable(d.Source), short(d.SHA256), size, or(string(d.Basis)), text})
+	l.line(p, tone, []string{eventTime(p, e.Time), printable(result), printable(d.Source), shortHash(d.SHA256), size, orDash(string(d.Basis)), text})
 }
 
 // auditLine prints the cells of an audit event in a list with other events: time, action, status,
 // author and subject.
-func (p paper) auditLine(tone tone, cells ...string) {
-	widths := []int{len(stamp(p, time.Time{})), 7, 9, 12}
+func (p textWriter) auditLine(tone tone, cells ...string) {
+	widths := []int{len(eventTime(p, time.Time{})), 7, 9, 12}
 	left := p.screen.Width
 	for _, w := range widths {
-		left -= w + gap
+		left -= w + columnGap
 	}
-	p.row(tone, []byte("   ~="), append(widths, max(left, narrowest)), cells)
+	p.row(tone, []byte("   ~="), append(widths, max(left, minColumnWidth)), cells)
 }
 
 // auditTone highlights failed actions.
@@ -168,9 +168,9 @@ func auditText(a results.Audit) string {
 	return strings.TrimLeft(strings.Join(parts, ": ")+" "+where+")", " ")
 }
 
-// end prints the number of events.
-func (l *eventList) end() {
-	if line := l.tally.line(talkTo(l.tool)); line != "" {
+// printSummary prints the number of events.
+func (l *eventList) printSummary() {
+	if line := l.tally.summary(stderrWriter(l.tool)); line != "" {
 		fmt.Fprintln(l.tool.Err, line)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"backburn/internal/cli"
 )
 
-// healthWait is the longest time that a live process takes to answer.
-const healthWait = 4 * time.Second
+// healthTimeout is the longest time that a live process takes to answer.
+const healthTimeout = 4 * time.Second
 
 func healthcheckCommand(tool *cli.App) *cobra.Command {
 	var ready bool
@@ -38,7 +38,7 @@ With --ready it requests /readyz, which also checks what the process needs.`,
 			if ready {
 				path = "/readyz"
 			}
-			if err := healthy(cmd.Context(), cfg.HTTP.Listen, path); err != nil {
+			if err := checkHealth(cmd.Context(), cfg.HTTP.Listen, path); err != nil {
 				return cli.Exit(cli.Unreachable, err)
 			}
 
@@ -51,8 +51,8 @@ With --ready it requests /readyz, which also checks what the process needs.`,
 	return cmd
 }
 
-// healthy requests a path from a listener on this machine.
-func healthy(ctx context.Context, listen, path string) error {
+// checkHealth requests a path from a listener on this machine.
+func checkHealth(ctx context.Context, listen, path string) error {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func healthy(ctx context.Context, listen, path string) error {
 		host = "localhost"
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, healthWait)
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+path, nil)
 	if err != nil {

@@ -63,8 +63,8 @@ activated. It contains the instance and its region.`,
 	return cmd
 }
 
-// loginTime is how long a login waits for the user.
-const loginTime = 10 * time.Minute
+// loginTimeout is how long a login waits for the user.
+const loginTimeout = 10 * time.Minute
 
 // login logs in. It calls browser to open a browser on this machine. If browser is nil, or
 // redirect_url is not on this machine, the user opens the address elsewhere.
@@ -87,13 +87,13 @@ func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, param
 		return cli.Exit(cli.Usage, err)
 	}
 
-	ctx, cancel := context.WithTimeoutCause(ctx, loginTime, errors.New("no login within the time"))
+	ctx, cancel := context.WithTimeoutCause(ctx, loginTimeout, errors.New("no login within the time"))
 	defer cancel()
 	var grant cortex.Authorized
 	if address, local := localCallback(cfg.Auth[profile].RedirectURL); local && browser != nil {
-		grant, err = loginHere(ctx, tool, l, address, browser)
+		grant, err = loginWithBrowser(ctx, tool, l, address, browser)
 	} else {
-		grant, err = loginElsewhere(ctx, tool, l)
+		grant, err = loginByPastedAddress(ctx, tool, l)
 	}
 
 	if err != nil {
@@ -101,7 +101,7 @@ func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, param
 			err = context.Cause(ctx)
 		}
 
-		return unreachable(err)
+		return withExitCode(err)
 	}
 
 	fmt.Fprintf(tool.Err, "Logged in: instance %s, region %s.\n", printable(grant.InstanceID), printable(grant.Region))
@@ -112,7 +112,7 @@ func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, param
 // cortexOptions returns the options for login and logout. They equal those of a token source, so
 // that the fleet finds the grant.
 func cortexOptions(ctx context.Context, tool *cli.App, cfg config.Config, profile, command string) ([]auth.Option, func(), error) {
-	if err := knownProfile(cfg, profile); err != nil {
+	if err := checkProfile(cfg, profile); err != nil {
 		return nil, nil, err
 	}
 	if kind := cfg.Auth[profile].Kind; !kind.LogsIn() {
@@ -125,7 +125,7 @@ func cortexOptions(ctx context.Context, tool *cli.App, cfg config.Config, profil
 	}
 
 	fleet := linkFleet(ctx, cfg, command)
-	opts, err := fleet.sharing(ctx, cfg, profile)
+	opts, err := fleet.tokenOptions(ctx, cfg, profile)
 	if err != nil {
 		fleet.close()
 		return nil, nil, err
@@ -144,8 +144,8 @@ func localCallback(redirect string) (address string, ok bool) {
 	return u.Host, loopback.Host(u.Hostname())
 }
 
-// loginHere serves the login for a browser on this machine.
-func loginHere(ctx context.Context, tool *cli.App, l *cortex.Login, address string, browser func(context.Context, string) error) (cortex.Authorized, error) {
+// loginWithBrowser serves the login for a browser on this machine.
+func loginWithBrowser(ctx context.Context, tool *cli.App, l *cortex.Login, address string, browser func(context.Context, string) error) (cortex.Authorized, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return cortex.Authorized{}, cli.Exit(cli.Unreachable, fmt.Errorf("redirect_url: %w; free the port, or use --no-browser", err))
@@ -191,8 +191,8 @@ func openBrowser(ctx context.Context, address string) error {
 	return cmd.Process.Release()
 }
 
-// loginElsewhere prints the address to open, and reads the address that the browser ends on.
-func loginElsewhere(ctx context.Context, tool *cli.App, l *cortex.Login) (cortex.Authorized, error) {
+// loginByPastedAddress prints the address to open, and reads the address that the browser ends on.
+func loginByPastedAddress(ctx context.Context, tool *cli.App, l *cortex.Login) (cortex.Authorized, error) {
 	fmt.Fprintf(tool.Err, "Open this address in a browser:\n\n%s\n\nand paste the address that the browser shows at the end: ", l.Begin())
 	lines := make(chan string)
 	go func() { // ends when standard input ends, or with the process
@@ -256,7 +256,7 @@ func logout(ctx context.Context, tool *cli.App, cfg config.Config, profile strin
 	}
 	defer done()
 	if err := auth.Logout(ctx, cfg.Profile(profile), opts...); err != nil {
-		return unreachable(err)
+		return withExitCode(err)
 	}
 
 	fmt.Fprintln(tool.Err, "Logged out.")

@@ -16,15 +16,15 @@ import (
 	"backburn/internal/daemons"
 )
 
-// links has the names under which packages link this binary, and the daemon that each name runs.
-var links = map[string]func() cli.Daemon{
+// daemonsByName has the names under which packages link this binary, and the daemon that each name runs.
+var daemonsByName = map[string]func() cli.Daemon{
 	"backburn-watcher": daemons.Watcher,
 	"backburn-worker":  daemons.Worker,
 }
 
 func main() {
 	name := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")
-	if daemon, ok := links[name]; ok {
+	if daemon, ok := daemonsByName[name]; ok {
 		os.Exit(daemons.Main(daemon().Called(name)))
 	}
 	os.Exit(run(context.Background(), os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
@@ -110,7 +110,7 @@ the work failed, 4 a server, port or disk space is not available, 130 or 143 on 
 		root.AddCommand(command(tool))
 	}
 
-	complete(root, tool)
+	registerCompletions(root, tool)
 
 	return cli.Group(root)
 }

@@ -39,19 +39,19 @@ as an attempt. The pause ends by itself, or with "backburn resume". Both are rec
 			defer release()
 			p, err := operatorOf(q).Pause(cmd.Context(), reason, d)
 			if errors.Is(err, fleet.ErrSpent) {
-				return cli.Exit(cli.Partial, fmt.Errorf("%w: uploads are already paused until %s", err, clock(p.Until)))
+				return cli.Exit(cli.Partial, fmt.Errorf("%w: uploads are already paused until %s", err, formatTime(p.Until)))
 			}
 			if err != nil {
 				return err
 			}
 
-			fmt.Fprintf(tool.Out, "uploads are %s, until %s\n", printable(p.Reason), clock(p.Until))
+			fmt.Fprintf(tool.Out, "uploads are %s, until %s\n", printable(p.Reason), formatTime(p.Until))
 
 			return nil
 		},
 	}
 	simulationFlag(tool, cmd.Flags())
-	cmd.Flags().Var(newSpan(&d, time.Hour), "for", "length of the pause (`time`), at most 7d")
+	cmd.Flags().Var(newDurationFlag(&d, time.Hour), "for", "length of the pause (`time`), at most 7d")
 	cmd.Flags().StringVar(&reason, "reason", "", "`text` that status and the dashboard show")
 
 	return cmd
@@ -73,7 +73,7 @@ upload starts the pause again. This command does not renew a budget that is used
 			p, err := operatorOf(q).Resume(cmd.Context())
 			switch {
 			case errors.Is(err, fleet.ErrSpent):
-				return cli.Exit(cli.Partial, fmt.Errorf("%w; uploads continue by themselves at %s", err, clock(p.Until)))
+				return cli.Exit(cli.Partial, fmt.Errorf("%w; uploads continue by themselves at %s", err, formatTime(p.Until)))
 			case err != nil:
 				return err
 			case p.Until.IsZero():

@@ -105,7 +105,7 @@ func (p *planRun) run(ctx context.Context, args []string) (err error) {
 			err = cerr
 		}
 	}()
-	if p.left, err = p.budgets(ctx, wcfg); err != nil {
+	if p.remainingBudgets, err = p.budgets(ctx, wcfg); err != nil {
 		return err
 	}
 
@@ -114,7 +114,7 @@ func (p *planRun) run(ctx context.Context, args []string) (err error) {
 	if err := p.hash(ctx, args); err != nil {
 		return err
 	}
-	if err := p.lookHere(ctx, wcfg); err != nil {
+	if err := p.useStoredVerdicts(ctx, wcfg); err != nil {
 		return err
 	}
 
@@ -123,7 +123,7 @@ func (p *planRun) run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 
-	r := planReport{Summary: p.inventory.Summarize(p.asked, p.left[pipeline.Uploads], time.Now()), Note: note}
+	r := planReport{Summary: p.inventory.Summarize(p.queriesMade, p.remainingBudgets[pipeline.Uploads], time.Now()), Note: note}
 	if p.submitAs != "" {
 		if r.Submitted, err = p.submit(ctx); err != nil {
 			return err
@@ -200,7 +200,7 @@ func (p *planRun) hash(ctx context.Context, args []string) error {
 	failed := func(path string, err error) {
 		p.inventory.Fail()
 		bars.done(0)
-		fmt.Fprintf(bars.talk(), "%s: %s\n", printable(path), printable(err.Error()))
+		fmt.Fprintf(bars.messages(), "%s: %s\n", printable(path), printable(err.Error()))
 	}
 	type problem struct {
 		path string

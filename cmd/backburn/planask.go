@@ -16,16 +16,16 @@ import (
 	"backburn/wildfire"
 )
 
-// lookedUpAtOnce is how many ledger records are read at a time.
-const lookedUpAtOnce = 64
+// maxConcurrentLookups is how many ledger records are read at a time.
+const maxConcurrentLookups = 64
 
-// lookHere uses the verdicts that the fleet has, and the answers of earlier runs.
-func (p *planRun) lookHere(ctx context.Context, cfg pipeline.Config) error {
+// useStoredVerdicts uses the verdicts that the fleet has, and the answers of earlier runs.
+func (p *planRun) useStoredVerdicts(ctx context.Context, cfg pipeline.Config) error {
 	now := time.Now()
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(lookedUpAtOnce)
+	g.SetLimit(maxConcurrentLookups)
 	for _, c := range p.inventory.Contents() {
-		if a, ok := p.memory.Answer(c.File.SHA256); ok && fresh(a, cfg, now) {
+		if a, ok := p.memory.Answer(c.File.SHA256); ok && isFresh(a, cfg, now) {
 			c.Answer = &a
 			if a.Verdict.Final() {
 				continue
@@ -43,7 +43,7 @@ func (p *planRun) lookHere(ctx context.Context, cfg pipeline.Config) error {
 			}
 
 			a := plan.Answer{Verdict: wildfire.Verdict(s.Verdict), At: s.CheckedAt}
-			if fresh(a, cfg, now) {
+			if isFresh(a, cfg, now) {
 				c.Answer = &a
 				c.Here = true
 			}
@@ -58,8 +58,8 @@ func (p *planRun) lookHere(ctx context.Context, cfg pipeline.Config) error {
 // unknownAge is how long the answer "unknown" is reused. Others submit files to WildFire too.
 const unknownAge = 24 * time.Hour
 
-// fresh reports whether an answer is recent enough to be reused.
-func fresh(a plan.Answer, cfg pipeline.Config, now time.Time) bool {
+// isFresh reports whether an answer is recent enough to be reused.
+func isFresh(a plan.Answer, cfg pipeline.Config, now time.Time) bool {
 	if !a.Verdict.Final() {
 		return now.Sub(a.At) < unknownAge
 	}
@@ -70,33 +70,33 @@ func fresh(a plan.Answer, cfg pipeline.Config, now time.Time) bool {
 // ask asks WildFire about every hash that the policy allows, within the number of queries. The note
 // says why it ended early.
 func (p *planRun) ask(ctx context.Context) (note string, err error) {
-	most := p.queries
-	if most < 0 {
-		most = p.left[pipeline.Queries]
+	maxQueries := p.queries
+	if maxQueries < 0 {
+		maxQueries = p.remainingBudgets[pipeline.Queries]
 	}
 
 	list := p.inventory.ToAsk()
 	for len(list) > 0 {
-		if most >= 0 && p.asked >= most {
-			return fmt.Sprintf("%d queries do not suffice (--queries, wildfire.queries_per_day)", most), nil
+		if maxQueries >= 0 && p.queriesMade >= maxQueries {
+			return fmt.Sprintf("%d queries do not suffice (--queries, wildfire.queries_per_day)", maxQueries), nil
 		}
 
 		batch := list[:min(len(list), wildfire.MaxHashes)]
 		list = list[len(batch):]
-		if err := p.askAbout(ctx, batch); err != nil {
+		if err := p.askBatch(ctx, batch); err != nil {
 			if errors.Is(err, wildfire.ErrQuota) {
 				return "WildFire says that the day's queries are used up", nil
 			}
 
-			return "", unreachable(err)
+			return "", withExitCode(err)
 		}
 	}
 
 	return "", nil
 }
 
-// askAbout makes one query.
-func (p *planRun) askAbout(ctx context.Context, batch []*plan.Contents) error {
+// askBatch makes one query.
+func (p *planRun) askBatch(ctx context.Context, batch []*plan.Contents) error {
 	hashes := make([]string, len(batch))
 	for i, c := range batch {
 		hashes[i] = c.File.SHA256
@@ -107,19 +107,19 @@ func (p *planRun) askAbout(ctx context.Context, batch []*plan.Contents) error {
 		return err
 	}
 
-	p.asked++
-	p.service.charge(ctx, 1)
+	p.queriesMade++
+	p.service.chargeQueries(ctx, 1)
 
-	said := map[string]wildfire.Verdict{}
+	verdictByHash := map[string]wildfire.Verdict{}
 	for _, r := range records {
-		if said[r.SHA256] = wildfire.Pending; r.HasVerdict {
-			said[r.SHA256] = r.Verdict
+		if verdictByHash[r.SHA256] = wildfire.Pending; r.HasVerdict {
+			verdictByHash[r.SHA256] = r.Verdict
 		}
 	}
 
 	for _, c := range batch {
 		a := plan.Answer{Verdict: wildfire.Unknown, At: time.Now().UTC()}
-		if v, ok := said[c.File.SHA256]; ok {
+		if v, ok := verdictByHash[c.File.SHA256]; ok {
 			a.Verdict = v
 		}
 
@@ -135,14 +135,14 @@ func (p *planRun) askAbout(ctx context.Context, batch []*plan.Contents) error {
 // submit submits files that WildFire does not know, up to the limit for one day. Job IDs are
 // derived from the contents, so a repeat has no effect.
 func (p *planRun) submit(ctx context.Context) (int, error) {
-	room := -1
+	remaining := -1
 	if p.perDay > 0 {
-		room = max(p.perDay-p.memory.SubmittedOn(time.Now()), 0)
+		remaining = max(p.perDay-p.memory.SubmittedOn(time.Now()), 0)
 	}
 
 	n := 0
 	for _, c := range p.inventory.ToSend() {
-		if n == room {
+		if n == remaining {
 			break
 		}
 		if p.memory.Submitted(c.File.SHA256) {

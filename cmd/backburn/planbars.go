@@ -14,12 +14,12 @@ import (
 // planBars shows how many of the files found so far are hashed: a bar on a terminal, otherwise
 // nothing. It is safe for concurrent use.
 type planBars struct {
-	w     io.Writer
-	all   *mpb.Progress // nil without a terminal
-	files *mpb.Bar
-	total atomic.Int64
-	bytes atomic.Int64
-	over  sync.Once
+	w        io.Writer
+	progress *mpb.Progress // nil without a terminal
+	files    *mpb.Bar
+	total    atomic.Int64
+	bytes    atomic.Int64
+	endOnce  sync.Once
 }
 
 func newPlanBars(w io.Writer) *planBars {
@@ -28,8 +28,8 @@ func newPlanBars(w io.Writer) *planBars {
 		return b
 	}
 
-	b.all = mpb.New(mpb.WithOutput(w), mpb.WithWidth(48))
-	b.files = b.all.AddBar(0,
+	b.progress = mpb.New(mpb.WithOutput(w), mpb.WithWidth(48))
+	b.files = b.progress.AddBar(0,
 		mpb.PrependDecorators(decor.Name("hashed", decor.WC{W: 12, C: decor.DindentRight})),
 		mpb.AppendDecorators(
 			decor.CountersNoUnit("%d of %d"),
@@ -40,10 +40,10 @@ func newPlanBars(w io.Writer) *planBars {
 	return b
 }
 
-// talk returns the writer for messages while bars are shown.
-func (b *planBars) talk() io.Writer {
-	if b.all != nil {
-		return b.all
+// messages returns the writer for messages while bars are shown.
+func (b *planBars) messages() io.Writer {
+	if b.progress != nil {
+		return b.progress
 	}
 
 	return b.w
@@ -51,14 +51,14 @@ func (b *planBars) talk() io.Writer {
 
 // found counts one more file.
 func (b *planBars) found() {
-	if b.all != nil {
+	if b.progress != nil {
 		b.files.SetTotal(b.total.Add(1), false)
 	}
 }
 
 // done counts a hashed file of the given size in bytes.
 func (b *planBars) done(size int64) {
-	if b.all != nil {
+	if b.progress != nil {
 		b.bytes.Add(size)
 		b.files.Increment()
 	}
@@ -66,10 +66,10 @@ func (b *planBars) done(size int64) {
 
 // end stops the bar. Later calls do nothing.
 func (b *planBars) end() {
-	b.over.Do(func() {
-		if b.all != nil {
+	b.endOnce.Do(func() {
+		if b.progress != nil {
 			b.files.Abort(false)
-			b.all.Wait()
+			b.progress.Wait()
 		}
 	})
 }

@@ -17,10 +17,10 @@ type planRun struct {
 	perDay   int
 	asJSON   bool
 
-	service   *service
-	memory    *plan.Memory
-	inventory *plan.Inventory
-	guard     *guard.Guard
-	left      map[pipeline.Budget]int // rest of today's budgets for jobs that are not urgent
-	asked     int                     // queries made
+	service          *service
+	memory           *plan.Memory
+	inventory        *plan.Inventory
+	guard            *guard.Guard
+	remainingBudgets map[pipeline.Budget]int // rest of today's budgets for jobs that are not urgent
+	queriesMade      int                     // queries made
 }

@@ -112,7 +112,7 @@ func (t *policyTest) run(ctx context.Context, args []string) error {
 	err := walkArgs(ctx, args, func(path string, err error) error {
 		var a policyAnswer
 		if err == nil {
-			a, err = t.judge(path)
+			a, err = t.applyPolicy(path)
 		}
 
 		if err != nil {
@@ -136,7 +136,7 @@ func (t *policyTest) run(ctx context.Context, args []string) error {
 		return nil
 	})
 	if !t.asJSON && len(rows.rows) > 0 {
-		rows.print(paperOf(t.tool))
+		rows.print(stdoutWriter(t.tool))
 	}
 	if err == nil && failed > 0 {
 		err = cli.Exit(cli.Partial, fmt.Errorf("%s could not be read", plural(failed, "file")))
@@ -145,18 +145,18 @@ func (t *policyTest) run(ctx context.Context, args []string) error {
 	return err
 }
 
-// judge applies the policy to a file or a link.
-func (t *policyTest) judge(arg string) (policyAnswer, error) {
+// applyPolicy applies the policy to a file or a link.
+func (t *policyTest) applyPolicy(arg string) (policyAnswer, error) {
 	j := pipeline.Job{Source: t.source, Priority: pipeline.Normal, Metadata: t.metadata, Submit: t.submit}
 	if isURL(arg) {
 		j.Kind = pipeline.KindURL
 		j.URL = arg
 
-		return answerFor(t.cfg.Pipeline, j, nil), nil
+		return newPolicyAnswer(t.cfg.Pipeline, j, nil), nil
 	}
 
 	var err error
-	if j.Source, j.Path, err = placeOf(t.cfg, arg, t.source); err != nil {
+	if j.Source, j.Path, err = sourceAndPathOf(t.cfg, arg, t.source); err != nil {
 		return policyAnswer{}, err
 	}
 
@@ -186,13 +186,13 @@ func (t *policyTest) judge(arg string) (policyAnswer, error) {
 
 	j.Size = info.Size()
 
-	a := answerFor(t.cfg.Pipeline, j, pipeline.TypesOf(head))
+	a := newPolicyAnswer(t.cfg.Pipeline, j, pipeline.TypesOf(head))
 	a.Path = arg
 
 	return a, nil
 }
 
-func answerFor(cfg pipeline.Config, j pipeline.Job, types []string) policyAnswer {
+func newPolicyAnswer(cfg pipeline.Config, j pipeline.Job, types []string) policyAnswer {
 	r := cfg.Rule(pipeline.FactsOf(j, types), j)
 
 	return policyAnswer{
@@ -207,9 +207,9 @@ func answerFor(cfg pipeline.Config, j pipeline.Job, types []string) policyAnswer
 	}
 }
 
-// placeOf returns the source of the watched folder that contains the file, and the file's path
+// sourceAndPathOf returns the source of the watched folder that contains the file, and the file's path
 // relative to it. A file outside watched folders belongs to the given source.
-func placeOf(cfg config.Config, name, source string) (of, rel string, err error) {
+func sourceAndPathOf(cfg config.Config, name, source string) (of, rel string, err error) {
 	abs, err := filepath.Abs(name)
 	if err != nil {
 		return "", "", err

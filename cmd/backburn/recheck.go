@@ -18,9 +18,9 @@ import (
 	"backburn/wildfire"
 )
 
-// recheckTime is how long the fleet may take to answer about one hash or link. Usually it takes a
+// recheckTimeout is how long the fleet may take to answer about one hash or link. Usually it takes a
 // second or two.
-const recheckTime = time.Minute
+const recheckTimeout = time.Minute
 
 func recheckCommand(tool *cli.App) *cobra.Command {
 	var asJSON bool
@@ -40,7 +40,7 @@ Exit codes: 1 something is malicious, 3 some have no verdict or no answer.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, a := range args {
-				if !sha256Text.MatchString(a) && !pipeline.ValidURL(a) {
+				if !sha256Pattern.MatchString(a) && !pipeline.ValidURL(a) {
 					return cli.Usagef("expected a SHA-256 or a link with http:// or https://, got %q", a)
 				}
 			}
@@ -59,7 +59,7 @@ Exit codes: 1 something is malicious, 3 some have no verdict or no answer.`,
 				return err
 			}
 
-			return judge(answers)
+			return verdictExitError(answers)
 		},
 	}
 	simulationFlag(tool, cmd.Flags())
@@ -101,7 +101,7 @@ func recheckAll(ctx context.Context, q *queue.Queue, args []string, lease time.D
 
 // recheckOne asks about one hash or link and fills in its verdict.
 func recheckOne(ctx context.Context, operator app.Operator, a *verdictAnswer) error {
-	ctx, cancel := context.WithTimeout(ctx, recheckTime)
+	ctx, cancel := context.WithTimeout(ctx, recheckTimeout)
 	defer cancel()
 	verdict, err := operator.Recheck(ctx, a.SHA256, a.URL)
 	switch {

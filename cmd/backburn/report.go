@@ -34,8 +34,8 @@ const (
 	formatMAEC = "maec" // WildFire's own JSON
 )
 
-// notText reports whether a format is unsuitable for a terminal.
-func notText(format string) bool {
+// isBinary reports whether a format is unsuitable for a terminal.
+func isBinary(format string) bool {
 	return format == pipeline.ReportPDF || format == pipeline.ReportPCAP
 }
 
@@ -67,7 +67,7 @@ With --simulate it reads only the reports that a simulation keeps.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.hash = strings.ToLower(args[0])
 			switch {
-			case !anyHash.MatchString(r.hash):
+			case !hashPattern.MatchString(r.hash):
 				return cli.Usagef("expected a SHA-256 or an MD5, got %q", args[0])
 			case r.format != "" && !slices.Contains(reportFormats, r.format):
 				return cli.Usagef("--format: expected %s, got %q", strings.Join(reportFormats, ", "), r.format)
@@ -75,7 +75,7 @@ With --simulate it reads only the reports that a simulation keeps.`,
 				return cli.Usagef("either --format or --json")
 			case r.fresh && tool.Simulated():
 				return cli.Usagef("either --fresh or --simulate: there is no service to ask")
-			case notText(r.format) && (output == "" || output == "-") && cli.IsTerminal(tool.Out):
+			case isBinary(r.format) && (output == "" || output == "-") && cli.IsTerminal(tool.Out):
 				return cli.Usagef("--format %s cannot be written to a terminal: use -o FILE or a pipe", r.format)
 			}
 
@@ -83,7 +83,7 @@ With --simulate it reads only the reports that a simulation keeps.`,
 				r.format = formatJSON
 			}
 
-			return toOutput(tool, output, func(w io.Writer) error { return r.run(cmd.Context(), w) })
+			return writeOutput(tool, output, func(w io.Writer) error { return r.run(cmd.Context(), w) })
 		},
 	}
 	cmd.Flags().StringVar(&r.format, "format", "", strings.Join(reportFormats, ", "))
@@ -95,8 +95,8 @@ With --simulate it reads only the reports that a simulation keeps.`,
 	return cmd
 }
 
-// toOutput writes to standard output, or to a file that appears only when it is complete.
-func toOutput(tool *cli.App, name string, write func(io.Writer) error) error {
+// writeOutput writes to standard output, or to a file that appears only when it is complete.
+func writeOutput(tool *cli.App, name string, write func(io.Writer) error) error {
 	if name == "" || name == "-" {
 		return write(tool.Out)
 	}
@@ -141,29 +141,29 @@ func (r *reportRun) run(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	if cfg.Simulated() {
-		return r.simulated(ctx, cfg, w)
+		return r.runSimulated(ctx, cfg, w)
 	}
 
 	link := linkFleet(ctx, cfg, "report")
 	if !r.fresh && link.queue != nil {
-		if done, err := r.kept(ctx, link.queue, w); done || err != nil {
+		if done, err := r.writeStored(ctx, link.queue, w); done || err != nil {
 			link.close()
 			return err
 		}
 	}
 
-	s, err := serve(ctx, r.tool, cfg, link)
+	s, err := newService(ctx, r.tool, cfg, link)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	defer s.charge(ctx, 1)
+	defer s.chargeQueries(ctx, 1)
 
 	return r.fetch(ctx, s, w)
 }
 
-// simulated writes a report that a simulation keeps.
-func (r *reportRun) simulated(ctx context.Context, cfg config.Config, w io.Writer) error {
+// runSimulated writes a report that a simulation keeps.
+func (r *reportRun) runSimulated(ctx context.Context, cfg config.Config, w io.Writer) error {
 	q, leave, err := attach(ctx, r.tool, cfg, "report")
 	if err != nil {
 		return err
@@ -174,7 +174,7 @@ func (r *reportRun) simulated(ctx context.Context, cfg config.Config, w io.Write
 		printNotice(w, true)
 	}
 
-	done, err := r.kept(ctx, q, w)
+	done, err := r.writeStored(ctx, q, w)
 	if done || err != nil {
 		return err
 	}
@@ -184,17 +184,17 @@ func (r *reportRun) simulated(ctx context.Context, cfg config.Config, w io.Write
 
 // document returns the document from which the format is made.
 func (r *reportRun) document() string {
-	if notText(r.format) {
+	if isBinary(r.format) {
 		return r.format
 	}
 
 	return pipeline.ReportXML
 }
 
-// kept writes the report that the fleet keeps, or returns an error if WildFire is known to have
+// writeStored writes the report that the fleet keeps, or returns an error if WildFire is known to have
 // none. It reports false if WildFire must be asked.
-func (r *reportRun) kept(ctx context.Context, q *queue.Queue, w io.Writer) (done bool, err error) {
-	if !sha256Text.MatchString(r.hash) || r.format == formatMAEC {
+func (r *reportRun) writeStored(ctx context.Context, q *queue.Queue, w io.Writer) (done bool, err error) {
+	if !sha256Pattern.MatchString(r.hash) || r.format == formatMAEC {
 		return false, nil
 	}
 
@@ -208,7 +208,7 @@ func (r *reportRun) kept(ctx context.Context, q *queue.Queue, w io.Writer) (done
 
 	body, at, err := reports.Read(ctx, r.hash, r.document())
 	if err == nil {
-		return true, r.write(w, body, at, "kept since "+clock(at))
+		return true, r.write(w, body, at, "kept since "+formatTime(at))
 	}
 	if !errors.Is(err, pipeline.ErrContentMissing) && !errors.Is(err, pipeline.ErrUnreadable) {
 		return false, err
@@ -219,7 +219,7 @@ func (r *reportRun) kept(ctx context.Context, q *queue.Queue, w io.Writer) (done
 		return false, err
 	}
 
-	return true, cli.Exit(cli.Partial, fmt.Errorf("there is no report on %s: WildFire had none at %s; use --fresh to ask again", r.hash, clock(known.Report.At)))
+	return true, cli.Exit(cli.Partial, fmt.Errorf("there is no report on %s: WildFire had none at %s; use --fresh to ask again", r.hash, formatTime(known.Report.At)))
 }
 
 // fetch asks WildFire and writes its answer.
@@ -246,7 +246,7 @@ func (r *reportRun) fetch(ctx context.Context, s *service, w io.Writer) error {
 		return cli.Exit(cli.Partial, fmt.Errorf("there is no report on %s: WildFire does not know it, or is still analyzing it (see `backburn verdict HASH`)", r.hash))
 	}
 
-	return unreachable(err)
+	return withExitCode(err)
 }
 
 // write writes a document in the requested format; at is when it was fetched.
@@ -267,7 +267,7 @@ func (r *reportRun) write(w io.Writer, body []byte, at time.Time, origin string)
 		return printJSON(w, report)
 	case formatSTIX:
 		if report.Truncated {
-			fmt.Fprintln(r.tool.Err, truncated)
+			fmt.Fprintln(r.tool.Err, truncatedNotice)
 		}
 
 		bundle, err := stix.New(report, at)
@@ -283,21 +283,21 @@ func (r *reportRun) write(w io.Writer, body []byte, at time.Time, origin string)
 	return nil
 }
 
-// truncated is printed if a report contains more than is shown.
-const truncated = "The report contains more than this: --format xml shows all of it."
+// truncatedNotice is printed if a report contains more than is shown.
+const truncatedNotice = "The report contains more than this: --format xml shows all of it."
 
 // printReport prints a report for people. URLs and hosts are defanged.
 func printReport(w io.Writer, r wildfire.Report, origin string) {
-	harmless := newDefanger(r)
+	defang := newDefanger(r)
 	printPairs(w, [][]string{
 		{"report", origin},
-		{"malware", printable(or(r.Malware))},
-		{"type", printable(or(r.Filetype))},
+		{"malware", printable(orDash(r.Malware))},
+		{"type", printable(orDash(r.Filetype))},
 		{"size", humanSize(r.Size)},
-		{"sha-256", printable(or(r.SHA256))},
-		{"md5", printable(or(r.MD5))},
-		{"sha-1", printable(or(r.SHA1))},
-		{"signer", printable(or(r.Signer))},
+		{"sha-256", printable(orDash(r.SHA256))},
+		{"md5", printable(orDash(r.MD5))},
+		{"sha-1", printable(orDash(r.SHA1))},
+		{"signer", printable(orDash(r.Signer))},
 	})
 	var found [][2]string
 	add := func(kind string, parts ...string) {
@@ -365,9 +365,9 @@ func printReport(w io.Writer, r wildfire.Report, origin string) {
 	}
 
 	for _, line := range found {
-		fmt.Fprintf(w, "%-10s  %s\n", line[0], printable(harmless.text(line[1])))
+		fmt.Fprintf(w, "%-10s  %s\n", line[0], printable(defang.text(line[1])))
 	}
 	if r.Truncated {
-		fmt.Fprintln(w, truncated)
+		fmt.Fprintln(w, truncatedNotice)
 	}
 }

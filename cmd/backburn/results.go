@@ -15,9 +15,9 @@ import (
 
 func resultsCommand(tool *cli.App) *cobra.Command {
 	var (
-		follow, asJSON, uploads         bool
-		since                           time.Duration
-		types, verdicts, reasons, wants []string
+		follow, asJSON, uploads           bool
+		since                             time.Duration
+		types, verdicts, reasons, sources []string
 	)
 	cmd := &cobra.Command{
 		Use:   "results",
@@ -41,7 +41,7 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
   backburn results --since 30d --json > month.jsonl`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			filter, err := resultsFilter(types, verdicts, reasons, wants)
+			filter, err := resultsFilter(types, verdicts, reasons, sources)
 			if err != nil {
 				return err
 			}
@@ -77,8 +77,8 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 
 			if !asJSON {
 				printNotice(tool.Out, q.Simulated())
-				list.head()
-				defer list.end()
+				list.printHeader()
+				defer list.printSummary()
 			}
 
 			return read(cmd.Context(), show)
@@ -89,10 +89,10 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 	f.BoolVarP(&follow, "follow", "f", false, "print new events as they arrive, until Ctrl-C")
 	f.BoolVar(&asJSON, "json", false, "events as JSON lines")
 	f.BoolVar(&uploads, "uploads", false, "what was uploaded to WildFire, and by which rule")
-	f.Var(spanFlag{&since}, "since", "events since this time `ago` (default: all; with --follow: only new ones)")
+	f.Var(durationFlag{&since}, "since", "events since this time `ago` (default: all; with --follow: only new ones)")
 	f.StringSliceVar(&verdicts, "verdict", nil, "only these `verdicts`: benign, malware, grayware, phishing, c2, unrecognised, or malicious")
 	f.StringSliceVar(&reasons, "reason", nil, "only failures with these `reasons`, such as too_large")
-	f.StringSliceVar(&wants, "source", nil, "only these `sources`")
+	f.StringSliceVar(&sources, "source", nil, "only these `sources`")
 	f.StringSliceVar(&types, "type", nil, "only these `types`: submitted, verdict, failed, changed, report, audit (default: verdict, failed, changed)")
 
 	return cmd
@@ -129,11 +129,11 @@ func resultsFilter(types, verdicts, reasons, sources []string) (results.Filter, 
 	for _, v := range verdicts {
 		switch {
 		case v == "malicious":
-			f.Outcomes = append(f.Outcomes, malicious...)
-		case v == "benign" || v == "unrecognised" || slices.Contains(malicious, v):
+			f.Outcomes = append(f.Outcomes, maliciousVerdicts...)
+		case v == "benign" || v == "unrecognised" || slices.Contains(maliciousVerdicts, v):
 			f.Outcomes = append(f.Outcomes, v)
 		default:
-			return f, cli.Usagef("--verdict: expected benign, %s, unrecognised or malicious, got %q", strings.Join(malicious, ", "), v)
+			return f, cli.Usagef("--verdict: expected benign, %s, unrecognised or malicious, got %q", strings.Join(maliciousVerdicts, ", "), v)
 		}
 	}
 

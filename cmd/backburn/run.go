@@ -87,7 +87,7 @@ are not served. To look at it, add --simulate to results, status, trace, report,
 			if cfg.NATS.Embedded.Enabled {
 				server, err := natsd.Start(ctx, cfg, log.With().Str("component", "nats").Logger())
 				if err != nil {
-					return unreachable(err)
+					return withExitCode(err)
 				}
 				defer server.Shutdown()
 				cfg.NATS = server.NATS()
@@ -107,7 +107,7 @@ are not served. To look at it, add --simulate to results, status, trace, report,
 		},
 	}
 	tool.Simulation(cmd.Flags(), "use a simulated WildFire and separate data; needs no account")
-	cmd.Flags().Var(newSpan(&delay, 5*time.Second), "simulate-delay", "`time` that the simulated WildFire takes for a verdict, up to twice as long")
+	cmd.Flags().Var(newDurationFlag(&delay, 5*time.Second), "simulate-delay", "`time` that the simulated WildFire takes for a verdict, up to twice as long")
 	tool.Setting(cmd.Flags(), "http-listen", "http.listen", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
 
 	return cmd

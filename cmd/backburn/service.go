@@ -24,8 +24,8 @@ import (
 	"backburn/wildfire"
 )
 
-// reachTime limits the attempt to reach the fleet, for commands that also work without it.
-const reachTime = 3 * time.Second
+// fleetTimeout limits the attempt to reach the fleet, for commands that also work without it.
+const fleetTimeout = 3 * time.Second
 
 // fleetLink is a command's connection to the fleet. It is empty if NATS is not reachable.
 type fleetLink struct {
@@ -37,7 +37,7 @@ type fleetLink struct {
 // linkFleet tries to connect to the fleet without printing errors, because its callers also work
 // without the fleet.
 func linkFleet(ctx context.Context, cfg config.Config, command string) fleetLink {
-	ctx, cancel := context.WithTimeout(ctx, reachTime)
+	ctx, cancel := context.WithTimeout(ctx, fleetTimeout)
 	defer cancel()
 	nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, zerolog.Nop(), natsconn.Inbox(cfg.NATS.Prefix, "operator"))
 	if err != nil {
@@ -53,8 +53,8 @@ func linkFleet(ctx context.Context, cfg config.Config, command string) fleetLink
 	return fleetLink{queue: q, close: nc.Close}
 }
 
-// sharing returns the options to share tokens and grants through the fleet, if it is reachable.
-func (l fleetLink) sharing(ctx context.Context, cfg config.Config, profile string) ([]auth.Option, error) {
+// tokenOptions returns the options to share tokens and grants through the fleet, if it is reachable.
+func (l fleetLink) tokenOptions(ctx context.Context, cfg config.Config, profile string) ([]auth.Option, error) {
 	required := cfg.Auth[profile].Share == auth.ShareRequired
 	if l.queue == nil {
 		if required {
@@ -63,7 +63,7 @@ func (l fleetLink) sharing(ctx context.Context, cfg config.Config, profile strin
 		return nil, nil
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, reachTime)
+	ctx, cancel := context.WithTimeout(ctx, fleetTimeout)
 	defer cancel()
 	opts, err := app.Sharing(ctx, cfg, profile, l.queue)
 	if err != nil && required {
@@ -73,8 +73,8 @@ func (l fleetLink) sharing(ctx context.Context, cfg config.Config, profile strin
 	return opts, nil
 }
 
-// knownProfile returns an error unless the configuration has a complete profile of this name.
-func knownProfile(cfg config.Config, profile string) error {
+// checkProfile returns an error unless the configuration has a complete profile of this name.
+func checkProfile(cfg config.Config, profile string) error {
 	if _, ok := cfg.Auth[profile]; !ok {
 		return cli.Usagef("there is no profile %q; the configuration has %s", profile, strings.Join(slices.Sorted(maps.Keys(cfg.Auth)), ", "))
 	}
@@ -95,7 +95,7 @@ func transport(cfg config.Config) (http.RoundTripper, error) {
 
 // tokenSource returns the token source of a profile. The caller closes it.
 func tokenSource(ctx context.Context, tool *cli.App, cfg config.Config, profile string, fleet fleetLink) (*auth.Source, error) {
-	if err := knownProfile(cfg, profile); err != nil {
+	if err := checkProfile(cfg, profile); err != nil {
 		return nil, err
 	}
 
@@ -104,7 +104,7 @@ func tokenSource(ctx context.Context, tool *cli.App, cfg config.Config, profile 
 		return nil, err
 	}
 
-	opts, err := fleet.sharing(ctx, cfg, profile)
+	opts, err := fleet.tokenOptions(ctx, cfg, profile)
 	if err != nil {
 		return nil, err
 	}
@@ -127,11 +127,11 @@ type service struct {
 
 // connectWildFire returns a client with the configured credential. The caller closes it.
 func connectWildFire(ctx context.Context, tool *cli.App, cfg config.Config, command string) (*service, error) {
-	return serve(ctx, tool, cfg, linkFleet(ctx, cfg, command))
+	return newService(ctx, tool, cfg, linkFleet(ctx, cfg, command))
 }
 
-// serve is connectWildFire with an existing link to the fleet, which it then owns.
-func serve(ctx context.Context, tool *cli.App, cfg config.Config, fleet fleetLink) (*service, error) {
+// newService is connectWildFire with an existing link to the fleet, which it then owns.
+func newService(ctx context.Context, tool *cli.App, cfg config.Config, fleet fleetLink) (*service, error) {
 	s := &service{fleet: fleet}
 	var err error
 	if s.Tokens, err = tokenSource(ctx, tool, cfg, cfg.WildFire.Auth, s.fleet); err != nil {
@@ -154,12 +154,12 @@ func serve(ctx context.Context, tool *cli.App, cfg config.Config, fleet fleetLin
 	return s, nil
 }
 
-// charge adds queries of this command to the fleet's count.
-func (s *service) charge(ctx context.Context, queries int) {
+// chargeQueries adds queries of this command to the fleet's count.
+func (s *service) chargeQueries(ctx context.Context, queries int) {
 	if s.fleet.queue == nil || queries == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reachTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fleetTimeout)
 	defer cancel()
 	_ = fleet.Charge(ctx, s.fleet.queue.Control(), pipeline.Queries, queries, time.Now()) // WildFire counts the queries in any case
 }
@@ -170,9 +170,9 @@ func (s *service) close() {
 	s.fleet.close()
 }
 
-// unreachable sets the exit code of errors about missing services: one that does not answer or
+// withExitCode sets the exit code of errors about missing services: one that does not answer or
 // returns no token, or a server that cannot start.
-func unreachable(err error) error {
+func withExitCode(err error) error {
 	for _, is := range []error{
 		wildfire.ErrTransport, wildfire.ErrToken, wildfire.ErrGateway, wildfire.ErrUnavailable, wildfire.ErrUnauthorized,
 		auth.ErrTemporary, auth.ErrCredentialRejected, auth.ErrReauthorize,

@@ -80,8 +80,8 @@ dead_file. If it rejects single events, the exit code is 3.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&dead, "dead", false, "the events of the sink's dead_file")
-	f.Var(spanFlag{&since}, "since", "events since this time `ago`")
-	f.Var(spanFlag{&until}, "until", "events until this time `ago` (default: now)")
+	f.Var(durationFlag{&since}, "since", "events since this time `ago`")
+	f.Var(durationFlag{&until}, "until", "events until this time `ago` (default: now)")
 	f.BoolVar(&dryRun, "dry-run", false, "only list the events")
 	f.BoolVar(&asJSON, "json", false, "as JSON lines")
 

@@ -8,8 +8,8 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// claimedBy returns the job ID and the source of a file in the spool of a watched folder.
-func claimedBy(path string, cfg config.Config) (source, id string, ok bool) {
+// jobOfSpoolFile returns the job ID and the source of a file in the spool of a watched folder.
+func jobOfSpoolFile(path string, cfg config.Config) (source, id string, ok bool) {
 	for _, w := range cfg.Watch {
 		if id, ok := spool.Owner(w.Path, path); ok {
 			return w.Source, id, true
@@ -19,12 +19,12 @@ func claimedBy(path string, cfg config.Config) (source, id string, ok bool) {
 	return "", "", false
 }
 
-// claimedFor looks for a file that no longer exists at its path, among the claimed and finished
+// newestJobForPath looks for a file that no longer exists at its path, among the claimed and finished
 // files of the watched folders. id is "" if there is none. If there are several, it returns the
 // newest.
-func claimedFor(path string, cfg config.Config) (id, source string, err error) {
+func newestJobForPath(path string, cfg config.Config) (id, source string, err error) {
 	for _, w := range cfg.Watch {
-		if filepath.Dir(path) != "." && !below(path, w.Path) {
+		if filepath.Dir(path) != "." && !isBelow(path, w.Path) {
 			continue
 		}
 
@@ -42,8 +42,8 @@ func claimedFor(path string, cfg config.Config) (id, source string, err error) {
 	return id, source, nil
 }
 
-// below reports whether a path is in a folder. It compares names only and resolves no links.
-func below(path, folder string) bool {
+// isBelow reports whether a path is in a folder. It compares names only and resolves no links.
+func isBelow(path, folder string) bool {
 	p, err1 := filepath.Abs(path)
 	f, err2 := filepath.Abs(folder)
 

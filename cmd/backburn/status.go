@@ -64,10 +64,10 @@ limit (0) is not counted.`,
 				return cli.Exit(cli.Usage, err)
 			}
 
-			look := &statusLook{tool: tool, cfg: cfg, wcfg: wcfg}
-			defer look.release()
+			reader := &statusReader{tool: tool, cfg: cfg, wcfg: wcfg}
+			defer reader.release()
 			show := func(ctx context.Context) error {
-				st, err := look.gather(ctx)
+				st, err := reader.read(ctx)
 				if err != nil && st.Role == "" {
 					return err // there is nothing to show
 				}
@@ -77,12 +77,12 @@ limit (0) is not counted.`,
 
 				var b bytes.Buffer
 				screen := tool.Screen()
-				printStatus(paper{&b, screen}, st)
+				printStatus(textWriter{&b, screen}, st)
 
 				return errors.Join(refresh(tool.Out, screen, b.Bytes(), follow), err)
 			}
 
-			return every(cmd.Context(), tool.Err, follow, show)
+			return repeatShow(cmd.Context(), tool.Err, follow, show)
 		},
 	}
 	simulationFlag(tool, cmd.Flags())
@@ -92,20 +92,20 @@ limit (0) is not counted.`,
 	return cmd
 }
 
-// statusPeriod is the refresh interval of --watch.
-const statusPeriod = 2 * time.Second
+// watchInterval is the refresh interval of --watch.
+const watchInterval = 2 * time.Second
 
-// every calls show once or, to follow, repeatedly until ctx ends. When following, it continues
+// repeatShow calls show once or, to follow, repeatedly until ctx ends. When following, it continues
 // while the server is not reachable.
-func every(ctx context.Context, talk io.Writer, follow bool, show func(context.Context) error) error {
+func repeatShow(ctx context.Context, talk io.Writer, follow bool, show func(context.Context) error) error {
 	if !follow {
 		return show(ctx)
 	}
 
-	tick := time.NewTicker(statusPeriod)
+	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	for {
-		sctx, cancel := context.WithTimeout(ctx, attachTime)
+		sctx, cancel := context.WithTimeout(ctx, attachTimeout)
 		err := show(sctx)
 		cancel()
 		if err != nil && ctx.Err() == nil {
@@ -142,9 +142,9 @@ func refresh(w io.Writer, screen cli.Screen, page []byte, follow bool) error {
 	return err
 }
 
-// statusLook reads the state of the fleet from NATS, and that of the local process from its
+// statusReader reads the state of the fleet from NATS, and that of the local process from its
 // listener.
-type statusLook struct {
+type statusReader struct {
 	tool *cli.App
 	cfg  config.Config
 	wcfg pipeline.Config
@@ -153,47 +153,47 @@ type statusLook struct {
 	done  func()
 }
 
-func (l *statusLook) release() {
+func (l *statusReader) release() {
 	if l.done != nil {
 		l.done()
 	}
 }
 
-// gather returns the state as far as it is known, and an error if it is incomplete.
-func (l *statusLook) gather(ctx context.Context) (app.Status, error) {
+// read returns the state as far as it is known, and an error if it is incomplete.
+func (l *statusReader) read(ctx context.Context) (app.Status, error) {
 	local := make(chan *app.Status, 1)
-	go func() { local <- askLocal(ctx, l.cfg.HTTP.Config) }()
+	go func() { local <- readLocal(ctx, l.cfg.HTTP.Config) }()
 	st := app.NewStatus()
 	fleet, err := l.fleet(ctx)
 	if err == nil {
 		st.Status = &fleet
 	}
 
-	here := <-local
-	if here == nil {
+	localStatus := <-local
+	if localStatus == nil {
 		return st, err
 	}
 
-	st.ID = here.ID
-	st.Role = here.Role
-	st.Parts = here.Parts
-	st.UploadsInProgress = here.UploadsInProgress
-	st.Watch = here.Watch
-	st.Sinks = here.Sinks
-	st.Token = here.Token
+	st.ID = localStatus.ID
+	st.Role = localStatus.Role
+	st.Parts = localStatus.Parts
+	st.UploadsInProgress = localStatus.UploadsInProgress
+	st.Watch = localStatus.Watch
+	st.Sinks = localStatus.Sinks
+	st.Token = localStatus.Token
 	switch {
 	case err != nil:
-		st.Away = cmp.Or(here.Away, &app.Away{Since: st.Time, Reason: err.Error()})
+		st.Away = cmp.Or(localStatus.Away, &app.Away{Since: st.Time, Reason: err.Error()})
 		return st, cli.Exit(cli.Unreachable, err)
-	case here.Token != nil && here.Status != nil: // the limits of a running worker apply, not those of our configuration
-		st.Uploads = here.Uploads
-		st.Queries = here.Queries
+	case localStatus.Token != nil && localStatus.Status != nil: // the limits of a running worker apply, not those of our configuration
+		st.Uploads = localStatus.Uploads
+		st.Queries = localStatus.Queries
 	}
 
 	return st, nil
 }
 
-func (l *statusLook) fleet(ctx context.Context) (queue.Status, error) {
+func (l *statusReader) fleet(ctx context.Context) (queue.Status, error) {
 	if l.queue == nil {
 		q, release, err := attach(ctx, l.tool, l.cfg, "status")
 		if err != nil {
@@ -207,9 +207,9 @@ func (l *statusLook) fleet(ctx context.Context) (queue.Status, error) {
 	return l.queue.Status(ctx, l.wcfg)
 }
 
-// askLocal asks the process on this machine. It returns nil if there is none, or if it requires a
+// readLocal asks the process on this machine. It returns nil if there is none, or if it requires a
 // password.
-func askLocal(ctx context.Context, at httpserver.Config) *app.Status {
+func readLocal(ctx context.Context, at httpserver.Config) *app.Status {
 	client, url, err := at.LocalClient()
 	if err != nil {
 		return nil
@@ -236,16 +236,16 @@ func askLocal(ctx context.Context, at httpserver.Config) *app.Status {
 }
 
 // printStatus prints the state for people.
-func printStatus(w paper, st app.Status) {
-	fmt.Fprintf(w, "%s\n\n", w.say(dim, st.Time.Local().Format("2006-01-02 15:04:05 MST")))
+func printStatus(w textWriter, st app.Status) {
+	fmt.Fprintf(w, "%s\n\n", w.styled(dim, st.Time.Local().Format("2006-01-02 15:04:05 MST")))
 	if st.Status == nil {
 		away := "NATS is unreachable"
 		if st.Away != nil {
-			away = fmt.Sprintf("NATS has been unreachable since %s: %s", clock(st.Away.Since), printable(st.Away.Reason))
+			away = fmt.Sprintf("NATS has been unreachable since %s: %s", formatTime(st.Away.Since), printable(st.Away.Reason))
 		}
 
 		for _, line := range w.wrapped(away, 0) {
-			fmt.Fprintln(w, w.say(notable, line))
+			fmt.Fprintln(w, w.styled(notable, line))
 		}
 
 		fmt.Fprintf(w, "The state of the fleet is unknown. State of the process on this machine (%s):\n", printable(st.Role))
@@ -257,8 +257,8 @@ func printStatus(w paper, st app.Status) {
 	printNotice(w, st.Simulated)
 	for _, b := range pipeline.Budgets() {
 		if p, on := st.Paused[b]; on && !p.Spent {
-			for _, line := range w.wrapped(fmt.Sprintf("PAUSED: %s until %s: %s", b, clock(p.Until), printable(p.Reason)), 0) {
-				fmt.Fprintln(w, w.say(notable, line))
+			for _, line := range w.wrapped(fmt.Sprintf("PAUSED: %s until %s: %s", b, formatTime(p.Until), printable(p.Reason)), 0) {
+				fmt.Fprintln(w, w.styled(notable, line))
 			}
 
 			fmt.Fprintln(w)
@@ -269,11 +269,11 @@ func printStatus(w paper, st app.Status) {
 	lanes := newTable("LANE", ">JOBS", ">HELD", ">OLDEST")
 	for _, p := range pipeline.Priorities() {
 		l := st.Lanes[p]
-		lanes.add(plain, string(p), strconv.FormatUint(l.Waiting, 10), strconv.Itoa(l.Held), ago(l.Oldest))
+		lanes.add(plain, string(p), strconv.FormatUint(l.Waiting, 10), strconv.Itoa(l.Held), formatAge(l.Oldest))
 	}
 
 	lanes.print(w)
-	printSources(w, "queued", queuedBy(st))
+	printSources(w, "queued", queuedBySource(st))
 	fmt.Fprintln(w)
 
 	budgets := newTable("BUDGET", ">USED", ">LIMIT", "SPENT", "RESETS", "LASTS UNTIL")
@@ -292,23 +292,23 @@ func printStatus(w paper, st app.Status) {
 			lasts = "spent"
 			tone = notable
 		case !b.s.LastsUntil.IsZero():
-			lasts = clock(b.s.LastsUntil)
+			lasts = formatTime(b.s.LastsUntil)
 		}
 
-		budgets.add(tone, b.name, strconv.Itoa(b.s.Used), strconv.Itoa(b.s.Limit), bar(b.s.Used, b.s.Limit, 20), clock(b.s.ResetsAt), lasts)
+		budgets.add(tone, b.name, strconv.Itoa(b.s.Used), strconv.Itoa(b.s.Limit), progressBar(b.s.Used, b.s.Limit, 20), formatTime(b.s.ResetsAt), lasts)
 	}
 
 	budgets.print(w)
 	printSources(w, "uploads", st.Uploads.By)
 	printMembers(w, st)
-	printDuties(w, st)
+	printFleetParts(w, st)
 	fmt.Fprintln(w)
 	printDead(w, st.Dead)
 	printLocal(w, st)
 }
 
-// queuedBy counts the queued jobs of each source over all lanes.
-func queuedBy(st app.Status) map[string]int {
+// queuedBySource counts the queued jobs of each source over all lanes.
+func queuedBySource(st app.Status) map[string]int {
 	by := map[string]int{}
 	for _, lane := range st.Lanes {
 		for source, n := range lane.By {
@@ -319,11 +319,11 @@ func queuedBy(st app.Status) map[string]int {
 	return by
 }
 
-// mostSources is how many sources are listed; those with the most jobs come first.
-const mostSources = 10
+// maxSourcesShown is how many sources are listed; those with the most jobs come first.
+const maxSourcesShown = 10
 
 // printSources prints the share of each source.
-func printSources(w paper, what string, by map[string]int) {
+func printSources(w textWriter, what string, by map[string]int) {
 	if len(by) == 0 {
 		return
 	}
@@ -334,7 +334,7 @@ func printSources(w paper, what string, by map[string]int) {
 
 	var parts []string
 	for i, source := range sources {
-		if i == mostSources {
+		if i == maxSourcesShown {
 			parts = append(parts, fmt.Sprintf("and %d more sources", len(sources)-i))
 			break
 		}
@@ -352,7 +352,7 @@ func printSources(w paper, what string, by map[string]int) {
 }
 
 // printJobs prints where unfinished jobs are.
-func printJobs(w paper, st app.Status) {
+func printJobs(w textWriter, st app.Status) {
 	t := newTable("JOBS", ">NUMBER", ">OLDEST", "=FOR")
 	for _, j := range []struct {
 		name, what string
@@ -364,10 +364,10 @@ func printJobs(w paper, st app.Status) {
 	} {
 		what := printable(j.what)
 		if !j.s.Until.IsZero() {
-			what += ", until " + clock(j.s.Until)
+			what += ", until " + formatTime(j.s.Until)
 		}
 
-		t.add(plain, j.name, strconv.Itoa(j.s.Jobs), ago(j.s.Oldest), or(what))
+		t.add(plain, j.name, strconv.Itoa(j.s.Jobs), formatAge(j.s.Oldest), orDash(what))
 	}
 
 	t.print(w)
@@ -376,14 +376,14 @@ func printJobs(w paper, st app.Status) {
 }
 
 // printReportsWaiting prints how many reports have not been fetched yet.
-func printReportsWaiting(w paper, r *queue.ReportsStatus) {
+func printReportsWaiting(w textWriter, r *queue.ReportsStatus) {
 	if r == nil {
 		return
 	}
 
 	line := "reports: none to fetch"
 	if r.Waiting > 0 {
-		line = fmt.Sprintf("reports: %d to fetch, the first requested %s", r.Waiting, ago(r.Oldest))
+		line = fmt.Sprintf("reports: %d to fetch, the first requested %s", r.Waiting, formatAge(r.Oldest))
 	}
 	if r.Reason != "" {
 		line += "; " + r.Reason
@@ -393,10 +393,10 @@ func printReportsWaiting(w paper, r *queue.ReportsStatus) {
 }
 
 // printMembers prints the processes of the fleet and their faults.
-func printMembers(w paper, st app.Status) {
+func printMembers(w textWriter, st app.Status) {
 	fmt.Fprintln(w)
 	if len(st.Workers()) == 0 {
-		fmt.Fprintln(w, w.say(notable, "no worker is running: start `backburn run` or `worker`"))
+		fmt.Fprintln(w, w.styled(notable, "no worker is running: start `backburn run` or `worker`"))
 	}
 	if len(st.Members) == 0 {
 		return
@@ -410,7 +410,7 @@ func printMembers(w paper, st app.Status) {
 			role += " (leader)"
 		}
 
-		up := span(time.Since(m.Started))
+		up := formatDuration(time.Since(m.Started))
 		state := string(m.State)
 		tone := plain
 		if m.State != health.OK {
@@ -419,7 +419,7 @@ func printMembers(w paper, st app.Status) {
 
 		if m.Gone {
 			up = "-"
-			state = "GONE, last seen " + ago(m.Seen)
+			state = "GONE, last seen " + formatAge(m.Seen)
 			tone = notable
 		}
 
@@ -427,14 +427,14 @@ func printMembers(w paper, st app.Status) {
 			printable(role),
 			printable(m.Host),
 			strconv.Itoa(m.PID),
-			printable(or(m.Version)),
-			printable(or(m.Config)),
+			printable(orDash(m.Version)),
+			printable(orDash(m.Config)),
 			strconv.Itoa(m.Slots),
 			up,
 			state)
 		for _, p := range m.Unwell {
 			if !m.Gone {
-				why.add(notable, printable(m.Role+" "+strconv.Itoa(m.PID)), printable(p.Name()), string(p.State), ago(p.Since), printable(p.Text()))
+				why.add(notable, printable(m.Role+" "+strconv.Itoa(m.PID)), printable(p.Name()), string(p.State), formatAge(p.Since), printable(p.Text()))
 			}
 		}
 	}
@@ -446,9 +446,9 @@ func printMembers(w paper, st app.Status) {
 	}
 }
 
-// printDuties prints the folders, sinks and tokens of other processes. printLocal shows those of
+// printFleetParts prints the folders, sinks and tokens of other processes. printLocal shows those of
 // the local process in more detail.
-func printDuties(w paper, st app.Status) {
+func printFleetParts(w textWriter, st app.Status) {
 	folders := newTable("~FLEET'S FOLDER", "~SOURCE", "~HOST", "STATE", ">PENDING", ">IN FLIGHT")
 	sinks := newTable("~FLEET'S SINK", "KIND", "~HOST", "STATE", ">BEHIND", ">LAST")
 	tokens := newTable("~FLEET'S TOKEN", "~HOST", "STATE", "EXPIRES")
@@ -461,17 +461,17 @@ func printDuties(w paper, st app.Status) {
 		host := printable(m.Host)
 		omitted += m.Omitted
 		for _, f := range m.Folders {
-			folders.add(toneOf(f.State == watch.StateOK),
+			folders.add(okTone(f.State == watch.StateOK),
 				printable(f.Path), printable(f.Source), host, printable(f.State), strconv.Itoa(f.Pending), strconv.Itoa(f.InFlight))
 		}
 
 		for _, s := range m.Sinks {
-			sinks.add(toneOf(s.State == sink.StateOK),
-				printable(s.Name), printable(s.Kind), host, printable(s.State), strconv.FormatUint(s.Behind, 10), ago(s.Last))
+			sinks.add(okTone(s.State == sink.StateOK),
+				printable(s.Name), printable(s.Kind), host, printable(s.State), strconv.FormatUint(s.Behind, 10), formatAge(s.Last))
 		}
 
 		for _, t := range m.Tokens {
-			tokens.add(toneOf(t.State != "rejected" && t.State != "expired"), printable(t.Profile), host, printable(t.State), clock(t.Expires))
+			tokens.add(okTone(t.State != "rejected" && t.State != "expired"), printable(t.Profile), host, printable(t.State), formatTime(t.Expires))
 		}
 	}
 
@@ -488,7 +488,7 @@ func printDuties(w paper, st app.Status) {
 }
 
 // printDead prints the dead letters by reason.
-func printDead(w paper, dead map[string]uint64) {
+func printDead(w textWriter, dead map[string]uint64) {
 	if len(dead) == 0 {
 		fmt.Fprintln(w, "no dead letters")
 		return
@@ -515,7 +515,7 @@ func printDead(w paper, dead map[string]uint64) {
 }
 
 // printLocal prints details that only the process on this machine knows.
-func printLocal(w paper, st app.Status) {
+func printLocal(w textWriter, st app.Status) {
 	printParts(w, st)
 	if st.Token != nil {
 		fmt.Fprintf(w, "\n%s\n", strings.Join(w.wrapped("token "+tokenLine(*st.Token), 0), "\n"))
@@ -530,7 +530,7 @@ func printLocal(w paper, st app.Status) {
 				state += ": " + f.Reason
 			}
 
-			t.add(toneOf(f.State == watch.StateOK),
+			t.add(okTone(f.State == watch.StateOK),
 				printable(f.Path),
 				f.Source,
 				printable(state),
@@ -549,7 +549,7 @@ func printLocal(w paper, st app.Status) {
 		fmt.Fprintln(w)
 		t := newTable("~UPLOADING", ">SENT", ">OF", "", ">SINCE")
 		for _, f := range st.UploadsInProgress {
-			t.add(plain, printable(f.Filename), humanSize(f.Sent), humanSize(f.Total), bar(int(f.Sent), int(f.Total), 20), ago(f.Since))
+			t.add(plain, printable(f.Filename), humanSize(f.Sent), humanSize(f.Total), progressBar(int(f.Sent), int(f.Total), 20), formatAge(f.Since))
 		}
 
 		t.print(w)
@@ -557,7 +557,7 @@ func printLocal(w paper, st app.Status) {
 }
 
 // printSinks prints the state of the sinks.
-func printSinks(w paper, sinks []sink.Status) {
+func printSinks(w textWriter, sinks []sink.Status) {
 	if len(sinks) == 0 {
 		return
 	}
@@ -567,7 +567,7 @@ func printSinks(w paper, sinks []sink.Status) {
 	for _, s := range sinks {
 		last := "-"
 		if !s.Last.IsZero() {
-			last = ago(s.Last)
+			last = formatAge(s.Last)
 		}
 
 		state := s.State
@@ -578,18 +578,18 @@ func printSinks(w paper, sinks []sink.Status) {
 			state += "; " + s.Remedy
 		}
 
-		t.add(toneOf(s.Cause == ""), printable(s.Name), s.Kind, printable(state), ago(s.Since), strconv.FormatUint(s.Behind, 10), last)
+		t.add(okTone(s.Cause == ""), printable(s.Name), s.Kind, printable(state), formatAge(s.Since), strconv.FormatUint(s.Behind, 10), last)
 	}
 
 	t.print(w)
 }
 
 // printParts prints the parts of the local process that are not well or have a note.
-func printParts(w paper, st app.Status) {
+func printParts(w textWriter, st app.Status) {
 	t := newTable("~PART HERE", "STATE", ">SINCE", "=REASON")
 	for _, p := range st.Parts {
 		if p.State != health.OK && p.State != health.Unknown || p.Note != "" {
-			t.add(toneOf(p.State == health.OK), printable(p.Name()), string(p.State), ago(p.Since), printable(p.Text()))
+			t.add(okTone(p.State == health.OK), printable(p.Name()), string(p.State), formatAge(p.Since), printable(p.Text()))
 		}
 	}
 
@@ -603,11 +603,11 @@ func printParts(w paper, st app.Status) {
 }
 
 // printTroubles prints the files that cannot be processed.
-func printTroubles(w paper, folders []watch.Status) {
+func printTroubles(w textWriter, folders []watch.Status) {
 	t := newTable("~FILE IN TROUBLE", "~SOURCE", ">SINCE", "=REASON")
 	for _, f := range folders {
 		for _, file := range f.Troubles {
-			t.add(notable, printable(file.Path), f.Source, ago(file.Since), printable(file.Reason))
+			t.add(notable, printable(file.Path), f.Source, formatAge(file.Since), printable(file.Reason))
 		}
 		if more := f.Troubled - len(f.Troubles); more > 0 {
 			t.add(notable, fmt.Sprintf("and %d more", more), f.Source, "", "")
@@ -627,10 +627,10 @@ func tokenLine(s auth.Status) string {
 		line += ", fingerprint " + s.Fingerprint
 	}
 	if !s.Obtained.IsZero() {
-		line += ", " + span(time.Since(s.Obtained)) + " old"
+		line += ", " + formatDuration(time.Since(s.Obtained)) + " old"
 	}
 	if !s.Expires.IsZero() {
-		line += ", ends " + clock(s.Expires)
+		line += ", ends " + formatTime(s.Expires)
 	}
 	if s.LastError != "" {
 		line += "; " + printable(s.LastError)

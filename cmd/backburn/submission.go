@@ -13,24 +13,24 @@ import (
 
 // submission is one run of the submit command.
 type submission struct {
-	tool     *cli.App
-	queue    *queue.Queue
-	guard    *guard.Guard
-	priority pipeline.Priority
-	leave    pipeline.Submit
-	source   string
-	wait     bool
-	asJSON   bool
-	timeout  time.Duration
-	limit    int64 // largest file, in bytes
-	bars     *submitBars
+	tool      *cli.App
+	queue     *queue.Queue
+	guard     *guard.Guard
+	priority  pipeline.Priority
+	maxSubmit pipeline.Submit
+	source    string
+	wait      bool
+	asJSON    bool
+	timeout   time.Duration
+	limit     int64 // largest file, in bytes
+	bars      *submitBars
 
-	mu      sync.Mutex
-	entries []*entry          // in the order in which they were found
-	byJob   map[string]*entry // accepted entries
-	open    int               // number of accepted entries without a final event
-	walked  bool              // all arguments were submitted
-	all     chan struct{}     // closed when every entry has its final event
+	mu           sync.Mutex
+	entries      []*entry          // in the order in which they were found
+	byJob        map[string]*entry // accepted entries
+	unfinished   int               // number of accepted entries without a final event
+	allSubmitted bool              // all arguments were submitted
+	allFinished  chan struct{}     // closed when every entry has its final event
 }
 
 // entry is a file or a link, and its result.
@@ -51,15 +51,15 @@ const (
 	stateError    = "error"
 )
 
-// settled reports whether every entry is finished, and then closes all. The caller holds mu.
-func (s *submission) settled() bool {
-	if !s.walked || s.open > 0 {
+// closeIfFinished reports whether every entry is finished, and then closes allFinished. The caller holds mu.
+func (s *submission) closeIfFinished() bool {
+	if !s.allSubmitted || s.unfinished > 0 {
 		return false
 	}
 	select {
-	case <-s.all:
+	case <-s.allFinished:
 	default:
-		close(s.all)
+		close(s.allFinished)
 	}
 	return true
 }

@@ -13,7 +13,7 @@ import (
 
 func submitCommand(tool *cli.App) *cobra.Command {
 	s := &submission{tool: tool}
-	var priority, leave string
+	var priority, submitLimit string
 	cmd := &cobra.Command{
 		Use:   "submit PATH…|URL…",
 		Short: "Submit files, folders or links, and wait for their verdicts",
@@ -36,10 +36,10 @@ Exit codes with --wait, as those of clamscan: 0 all files are harmless, 1 someth
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s.priority = pipeline.Priority(priority)
-			s.leave = pipeline.Submit(leave)
+			s.maxSubmit = pipeline.Submit(submitLimit)
 			switch {
-			case leave != "" && !slices.Contains(pipeline.Submits(), s.leave):
-				return cli.Usagef("--submit: expected always, lookup or never, got %q", leave)
+			case submitLimit != "" && !slices.Contains(pipeline.Submits(), s.maxSubmit):
+				return cli.Usagef("--submit: expected always, lookup or never, got %q", submitLimit)
 			case !s.priority.Valid():
 				return cli.Usagef("--priority: expected urgent, normal or bulk, got %q", priority)
 			case !pipeline.ValidSource(s.source):
@@ -79,9 +79,9 @@ Exit codes with --wait, as those of clamscan: 0 all files are harmless, 1 someth
 	simulationFlag(tool, cmd.Flags())
 	f := cmd.Flags()
 	f.BoolVar(&s.wait, "wait", false, "wait for the verdicts")
-	f.Var(spanFlag{&s.timeout}, "timeout", "wait at most this `time`; 0: no limit")
+	f.Var(durationFlag{&s.timeout}, "timeout", "wait at most this `time`; 0: no limit")
 	f.StringVar(&priority, "priority", string(pipeline.Normal), "`lane`: urgent, normal or bulk")
-	f.StringVar(&leave, "submit", "", "what may be `sent`, if less than the policy allows: lookup (the hash) or never (nothing)")
+	f.StringVar(&submitLimit, "submit", "", "what may be `sent`, if less than the policy allows: lookup (the hash) or never (nothing)")
 	f.StringVar(&s.source, "source", "submit", "`name` of the source in subjects and events")
 	f.BoolVar(&s.asJSON, "json", false, "print JSON lines, also on a terminal")
 

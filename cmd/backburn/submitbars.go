@@ -14,12 +14,12 @@ import (
 // submitBars shows how many files are submitted and decided: bars on a terminal, otherwise nothing.
 // It is safe for concurrent use.
 type submitBars struct {
-	w       io.Writer
-	all     *mpb.Progress // nil without a terminal
-	in, out *mpb.Bar
-	total   atomic.Int64
-	outs    atomic.Int64 // total of the second bar, without files that could not be submitted
-	over    sync.Once
+	w                        io.Writer
+	progress                 *mpb.Progress // nil without a terminal
+	submittedBar, decidedBar *mpb.Bar
+	total                    atomic.Int64
+	decidedTotal             atomic.Int64 // total of the second bar, without files that could not be submitted
+	endOnce                  sync.Once
 }
 
 func newSubmitBars(w io.Writer, wait bool) *submitBars {
@@ -28,67 +28,67 @@ func newSubmitBars(w io.Writer, wait bool) *submitBars {
 		return b
 	}
 
-	b.all = mpb.New(mpb.WithOutput(w), mpb.WithWidth(48))
+	b.progress = mpb.New(mpb.WithOutput(w), mpb.WithWidth(48))
 	bar := func(name string) *mpb.Bar {
-		return b.all.AddBar(0, mpb.BarPriority(1000),
+		return b.progress.AddBar(0, mpb.BarPriority(1000),
 			mpb.PrependDecorators(decor.Name(name, decor.WC{W: 12, C: decor.DindentRight})),
 			mpb.AppendDecorators(decor.CountersNoUnit("%d of %d"), decor.Elapsed(decor.ET_STYLE_GO, decor.WC{W: 6})))
 	}
-	b.in = bar("submitted")
+	b.submittedBar = bar("submitted")
 	if wait {
-		b.out = bar("decided")
+		b.decidedBar = bar("decided")
 	}
 
 	return b
 }
 
-// talk returns the writer for messages while bars are shown.
-func (b *submitBars) talk() io.Writer {
-	if b.all != nil {
-		return b.all
+// messages returns the writer for messages while bars are shown.
+func (b *submitBars) messages() io.Writer {
+	if b.progress != nil {
+		return b.progress
 	}
 	return b.w
 }
 
 // found counts one more file.
 func (b *submitBars) found() {
-	if b.all == nil {
+	if b.progress == nil {
 		return
 	}
-	b.in.SetTotal(b.total.Add(1), false)
-	if b.out != nil {
-		b.out.SetTotal(b.outs.Add(1), false)
+	b.submittedBar.SetTotal(b.total.Add(1), false)
+	if b.decidedBar != nil {
+		b.decidedBar.SetTotal(b.decidedTotal.Add(1), false)
 	}
 }
 
 // submitted records whether a file was accepted.
 func (b *submitBars) submitted(ok bool) {
-	if b.all == nil {
+	if b.progress == nil {
 		return
 	}
-	b.in.Increment()
-	if !ok && b.out != nil {
-		b.out.SetTotal(b.outs.Add(-1), false)
+	b.submittedBar.Increment()
+	if !ok && b.decidedBar != nil {
+		b.decidedBar.SetTotal(b.decidedTotal.Add(-1), false)
 	}
 }
 
 // decided counts a final event.
 func (b *submitBars) decided() {
-	if b.out != nil {
-		b.out.Increment()
+	if b.decidedBar != nil {
+		b.decidedBar.Increment()
 	}
 }
 
-// barFrom is the smallest size in bytes for which a file has its own bar.
-const barFrom = 1 << 20
+// minFileBarSize is the smallest size in bytes for which a file has its own bar.
+const minFileBarSize = 1 << 20
 
 // file shows a separate bar for a large file, which follows the reading. end removes the bar.
 func (b *submitBars) file(name string, size int64, open func() (io.ReadCloser, error)) (_ func() (io.ReadCloser, error), end func()) {
-	if b.all == nil || size < barFrom {
+	if b.progress == nil || size < minFileBarSize {
 		return open, func() {}
 	}
 
-	bar := b.all.AddBar(size, mpb.BarRemoveOnComplete(),
+	bar := b.progress.AddBar(size, mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Name(clip(name, 32), decor.WC{W: 34, C: decor.DindentRight})),
 		mpb.AppendDecorators(decor.CountersKibiByte("% .1f of % .1f")))
 
@@ -106,16 +106,16 @@ func (b *submitBars) file(name string, size int64, open func() (io.ReadCloser, e
 
 // end stops the bars. Later calls do nothing.
 func (b *submitBars) end() {
-	b.over.Do(func() {
-		if b.all == nil {
+	b.endOnce.Do(func() {
+		if b.progress == nil {
 			return
 		}
 
-		b.in.Abort(false)
-		if b.out != nil {
-			b.out.Abort(false)
+		b.submittedBar.Abort(false)
+		if b.decidedBar != nil {
+			b.decidedBar.Abort(false)
 		}
 
-		b.all.Wait()
+		b.progress.Wait()
 	})
 }

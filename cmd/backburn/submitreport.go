@@ -23,9 +23,9 @@ type submitLine struct {
 	Event   *results.Event `json:"event,omitempty"`
 }
 
-// line prints a finished entry as JSON. On a terminal it prints nothing, since a table follows at
+// printEntry prints a finished entry as JSON. On a terminal it prints nothing, since a table follows at
 // the end. The caller holds mu.
-func (s *submission) line(e *entry) error {
+func (s *submission) printEntry(e *entry) error {
 	if !s.asJSON {
 		return nil
 	}
@@ -61,14 +61,14 @@ func (s *submission) report(ctx context.Context) error {
 	for _, e := range s.entries {
 		if e.state == stateAccepted && s.wait {
 			e.state = statePending
-			if err := s.line(e); err != nil {
+			if err := s.printEntry(e); err != nil {
 				return err
 			}
 		}
 
 		count[e.state]++
 		if e.event != nil {
-			bad = bad || slices.Contains(malicious, e.event.Data.Verdict)
+			bad = bad || slices.Contains(maliciousVerdicts, e.event.Data.Verdict)
 			if e.event.Type == results.Failed {
 				failed++
 			}
@@ -104,7 +104,7 @@ func (s *submission) report(ctx context.Context) error {
 // table prints every entry for people, and the totals.
 func (s *submission) table() {
 	t := newTable("STATE", ">SIZE", "~JOB", "~FILE")
-	var all tally
+	var all resultCounts
 	for _, e := range s.entries {
 		state := e.state
 		name := e.path
@@ -126,19 +126,19 @@ func (s *submission) table() {
 		case e.event != nil && e.event.Data.Error != nil:
 			state, name = "failed", name+": "+printable(e.event.Data.Error.Message)
 			tone = notable
-			all.event(*e.event)
+			all.addEvent(*e.event)
 		case e.event != nil:
-			state, tone = judged(e.event.Data.Verdict)
-			all.event(*e.event)
+			state, tone = styleVerdict(e.event.Data.Verdict)
+			all.addEvent(*e.event)
 		default:
 			all.add(undecided, e.url != "")
 		}
 
-		t.add(tone, or(printable(state)), size, or(e.job), name)
+		t.add(tone, orDash(printable(state)), size, orDash(e.job), name)
 	}
 
-	t.print(paperOf(s.tool))
+	t.print(stdoutWriter(s.tool))
 	if s.wait {
-		fmt.Fprintln(s.tool.Err, all.line(talkTo(s.tool)))
+		fmt.Fprintln(s.tool.Err, all.summary(stderrWriter(s.tool)))
 	}
 }

@@ -18,7 +18,7 @@ import (
 )
 
 func (s *submission) run(ctx context.Context, args []string) error {
-	s.byJob, s.all = map[string]*entry{}, make(chan struct{})
+	s.byJob, s.allFinished = map[string]*entry{}, make(chan struct{})
 	s.bars = newSubmitBars(s.tool.Err, s.wait)
 	defer s.bars.end()
 
@@ -38,7 +38,7 @@ func (s *submission) run(ctx context.Context, args []string) error {
 	err := s.submit(ctx, args)
 	if s.wait && err == nil {
 		select {
-		case <-s.all:
+		case <-s.allFinished:
 		case <-wctx.Done():
 		}
 	}
@@ -60,7 +60,7 @@ func (s *submission) run(ctx context.Context, args []string) error {
 // and continues with the others.
 func (s *submission) submit(ctx context.Context, args []string) error {
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(submitAtOnce)
+	g.SetLimit(maxConcurrentSubmits)
 	err := walkArgs(gctx, args, func(path string, err error) error {
 		e := &entry{path: path, err: err}
 		if err == nil && isURL(path) {
@@ -71,7 +71,7 @@ func (s *submission) submit(ctx context.Context, args []string) error {
 		s.entries = append(s.entries, e)
 		s.mu.Unlock()
 		s.bars.found()
-		g.Go(func() error { return s.one(gctx, e) })
+		g.Go(func() error { return s.submitEntry(gctx, e) })
 
 		return gctx.Err()
 	})
@@ -80,15 +80,15 @@ func (s *submission) submit(ctx context.Context, args []string) error {
 	}
 
 	s.mu.Lock()
-	s.walked = true
-	s.settled()
+	s.allSubmitted = true
+	s.closeIfFinished()
 	s.mu.Unlock()
 
 	return err
 }
 
-// one submits one entry. It returns only errors that concern all entries.
-func (s *submission) one(ctx context.Context, e *entry) error {
+// submitEntry submits one entry. It returns only errors that concern all entries.
+func (s *submission) submitEntry(ctx context.Context, e *entry) error {
 	err := e.err
 	if err == nil {
 		s.mu.Lock() // the event may arrive before Submit returns
@@ -109,20 +109,20 @@ func (s *submission) one(ctx context.Context, e *entry) error {
 			return ctx.Err()
 		}
 
-		return s.line(e)
+		return s.printEntry(e)
 	case e.state == stateDecided:
 		s.bars.submitted(true)
 		return nil
 	}
 
 	e.state = stateAccepted
-	s.open++
+	s.unfinished++
 	s.bars.submitted(true)
 	if s.wait {
 		return nil
 	}
 
-	return s.line(e)
+	return s.printEntry(e)
 }
 
 // publish submits an entry. While the queue is full, it retries.
@@ -135,7 +135,7 @@ func (s *submission) publish(ctx context.Context, e *entry) error {
 		Priority:    s.priority,
 		Version:     1,
 		Kind:        pipeline.KindFile,
-		Submit:      s.leave,
+		Submit:      s.maxSubmit,
 		Filename:    name,
 		FilenameB64: nameB64,
 		Path:        path,
@@ -148,13 +148,13 @@ func (s *submission) publish(ctx context.Context, e *entry) error {
 			Priority:   s.priority,
 			Version:    1,
 			Kind:       pipeline.KindURL,
-			Submit:     s.leave,
+			Submit:     s.maxSubmit,
 			URL:        e.url,
 			ReceivedAt: time.Now().UTC(),
 		}
 	}
 
-	for told := false; ; told = true {
+	for isReported := false; ; isReported = true {
 		var err error
 		if e.url != "" {
 			_, err = s.queue.Publisher().Guarded(s.guard).Submit(ctx, j, queue.Content{})
@@ -165,8 +165,8 @@ func (s *submission) publish(ctx context.Context, e *entry) error {
 		if !errors.Is(err, pipeline.ErrFull) {
 			return err
 		}
-		if !told {
-			fmt.Fprintln(s.bars.talk(), "The queue is full; waiting for space.")
+		if !isReported {
+			fmt.Fprintln(s.bars.messages(), "The queue is full; waiting for space.")
 		}
 
 		select {
@@ -225,15 +225,15 @@ func (s *submission) follow(ctx context.Context, since time.Time) error {
 			return nil
 		}
 		if e.state == stateAccepted {
-			s.open--
+			s.unfinished--
 		}
 
 		e.state, e.event = stateDecided, &ev
 		s.bars.decided()
-		if err := s.line(e); err != nil {
+		if err := s.printEntry(e); err != nil {
 			return err
 		}
-		if s.settled() {
+		if s.closeIfFinished() {
 			return results.ErrStop
 		}
 
@@ -246,8 +246,8 @@ func (s *submission) follow(ctx context.Context, since time.Time) error {
 	return err
 }
 
-// submitAtOnce is how many files are submitted at a time.
-const submitAtOnce = 4
+// maxConcurrentSubmits is how many files are submitted at a time.
+const maxConcurrentSubmits = 4
 
 // walkArgs calls visit for each link, each file, and each regular file below a folder. If a path
 // cannot be read, visit gets the error.

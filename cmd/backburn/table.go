@@ -11,23 +11,23 @@ import (
 	"backburn/internal/cli"
 )
 
-// paper is an output for people. It writes bytes unchanged, so callers must pass text from outside
+// textWriter is an output for people. It writes bytes unchanged, so callers must pass text from outside
 // through printable first.
-type paper struct {
+type textWriter struct {
 	io.Writer
 	screen cli.Screen
 }
 
-func paperOf(tool *cli.App) paper { return paper{tool.Out, tool.Screen()} }
+func stdoutWriter(tool *cli.App) textWriter { return textWriter{tool.Out, tool.Screen()} }
 
-// talkTo returns the output for messages to the user.
-func talkTo(tool *cli.App) paper { return paper{tool.Err, tool.TalkScreen()} }
+// stderrWriter returns the output for messages to the user.
+func stderrWriter(tool *cli.App) textWriter { return textWriter{tool.Err, tool.TalkScreen()} }
 
-// spacious is the terminal width, in columns, from which no column is left out.
-const spacious = 120
+// wideTerminal is the terminal width, in columns, from which no column is left out.
+const wideTerminal = 120
 
-// narrow reports whether the terminal is too narrow for all columns.
-func narrow(p paper) bool { return p.screen.Width > 0 && p.screen.Width < spacious }
+// isNarrow reports whether the terminal is too narrow for all columns.
+func isNarrow(p textWriter) bool { return p.screen.Width > 0 && p.screen.Width < wideTerminal }
 
 // tone is how strongly text is emphasized.
 type tone int
@@ -40,8 +40,8 @@ const (
 	alarm   // malicious
 )
 
-// toneOf returns plain for a good state and notable for a bad one.
-func toneOf(well bool) tone {
+// okTone returns plain for a good state and notable for a bad one.
+func okTone(well bool) tone {
 	if well {
 		return plain
 	}
@@ -49,17 +49,17 @@ func toneOf(well bool) tone {
 	return notable
 }
 
-// sgr has the escape sequences of the tones (ECMA-48, section 8.3.117). Its colors are readable on
+// toneSequences has the escape sequences of the tones (ECMA-48, section 8.3.117). Its colors are readable on
 // light and dark backgrounds.
-var sgr = map[tone]string{dim: "2", strong: "1", notable: "33", alarm: "1;31"}
+var toneSequences = map[tone]string{dim: "2", strong: "1", notable: "33", alarm: "1;31"}
 
-// say returns the text with the escape sequences of its tone.
-func (p paper) say(t tone, text string) string {
+// styled returns the text with the escape sequences of its tone.
+func (p textWriter) styled(t tone, text string) string {
 	if !p.screen.Color || t == plain || text == "" {
 		return text
 	}
 
-	return "\x1b[" + sgr[t] + "m" + text + "\x1b[0m"
+	return "\x1b[" + toneSequences[t] + "m" + text + "\x1b[0m"
 }
 
 // table has a header and rows. A column name may begin with a mark:
@@ -96,8 +96,8 @@ func newTable(head ...string) *table {
 
 func (t *table) add(tone tone, cells ...string) { t.rows = append(t.rows, row{tone, cells}) }
 
-// without removes a column.
-func (t *table) without(head string) {
+// removeColumn removes a column.
+func (t *table) removeColumn(head string) {
 	i := slices.Index(t.head, head)
 	t.head = slices.Delete(t.head, i, i+1)
 	t.kind = slices.Delete(t.kind, i, i+1)
@@ -106,17 +106,17 @@ func (t *table) without(head string) {
 	}
 }
 
-// gap is the number of spaces between two columns.
-const gap = 2
+// columnGap is the number of spaces between two columns.
+const columnGap = 2
 
-// narrowest is the smallest width of a column whose text can be shortened.
-const narrowest = 8
+// minColumnWidth is the smallest width of a column whose text can be shortened.
+const minColumnWidth = 8
 
 // widths distributes the width of a line, in terminal columns, among the table's columns. 0 means
 // no limit.
 func (t *table) widths(line int) []int {
 	widths := make([]int, len(t.head))
-	total := gap * (len(widths) - 1)
+	total := columnGap * (len(widths) - 1)
 	for i := range widths {
 		widths[i] = runewidth.StringWidth(t.head[i])
 		for _, r := range t.rows {
@@ -129,7 +129,7 @@ func (t *table) widths(line int) []int {
 	for line > 0 && total > line {
 		widest := -1
 		for i, w := range widths {
-			if (t.kind[i] == '~' || t.kind[i] == '=') && w > max(narrowest, runewidth.StringWidth(t.head[i])) && (widest < 0 || w > widths[widest]) {
+			if (t.kind[i] == '~' || t.kind[i] == '=') && w > max(minColumnWidth, runewidth.StringWidth(t.head[i])) && (widest < 0 || w > widths[widest]) {
 				widest = i
 			}
 		}
@@ -146,7 +146,7 @@ func (t *table) widths(line int) []int {
 }
 
 // print writes the table, fitted to the width of the terminal.
-func (t *table) print(p paper) {
+func (t *table) print(p textWriter) {
 	widths := t.widths(p.screen.Width)
 	p.row(strong, t.kind, widths, t.head)
 	for _, r := range t.rows {
@@ -155,7 +155,7 @@ func (t *table) print(p paper) {
 }
 
 // row writes one row, on several lines if its last text is wrapped.
-func (p paper) row(tone tone, kind []byte, widths []int, cells []string) {
+func (p textWriter) row(tone tone, kind []byte, widths []int, cells []string) {
 	var b strings.Builder
 	last := len(cells) - 1
 	before := 0 // width of the columns before the last cell
@@ -167,8 +167,8 @@ func (p paper) row(tone tone, kind []byte, widths []int, cells []string) {
 			c = runewidth.FillLeft(c, widths[i])
 		}
 
-		b.WriteString(runewidth.FillRight(c, widths[i]+gap))
-		before += widths[i] + gap
+		b.WriteString(runewidth.FillRight(c, widths[i]+columnGap))
+		before += widths[i] + columnGap
 	}
 
 	var lines []string
@@ -190,7 +190,7 @@ func (p paper) row(tone tone, kind []byte, widths []int, cells []string) {
 		}
 
 		b.WriteString(l)
-		fmt.Fprintln(p, p.say(tone, strings.TrimRight(b.String(), " ")))
+		fmt.Fprintln(p, p.styled(tone, strings.TrimRight(b.String(), " ")))
 	}
 }
 
@@ -231,16 +231,16 @@ func wrap(s string, width int) []string {
 }
 
 // wrapped is wrap for text that is indented.
-func (p paper) wrapped(s string, indent int) []string {
+func (p textWriter) wrapped(s string, indent int) []string {
 	if p.screen.Width == 0 {
 		return []string{s}
 	}
 
-	return wrap(s, max(p.screen.Width-indent, narrowest))
+	return wrap(s, max(p.screen.Width-indent, minColumnWidth))
 }
 
-// bar draws used of a total as a bar of the given width in characters.
-func bar(used, of, width int) string {
+// progressBar draws used of a total as a bar of the given width in characters.
+func progressBar(used, of, width int) string {
 	n := 0
 	if of > 0 {
 		n = min(max(used, 0), of) * width / of

@@ -67,7 +67,7 @@ func TestTableFits(t *testing.T) {
 			for _, name := range hostileNames {
 				table.add(alarm, "1", printable(name), "1.2 kB", printable(name)+" is why, and there are words to break between")
 			}
-			table.print(paper{&b, cli.Screen{Color: color, Width: width}})
+			table.print(textWriter{&b, cli.Screen{Color: color, Width: width}})
 			checkPaper(t, b.String(), width)
 			if strings.Contains(b.String(), "\x1b") != color {
 				t.Errorf("colors %v:\n%q", color, b.String())
@@ -110,7 +110,7 @@ func TestWrap(t *testing.T) {
 func TestJudged(t *testing.T) {
 	t.Parallel()
 	for verdict, want := range map[string]string{"benign": "benign", "malware": "MALWARE", "phishing": "PHISHING", "c2": "C2", "grayware": "GRAYWARE", "unrecognised": "unrecognised"} {
-		if got, tone := judged(verdict); got != want || (tone == plain) != (got == verdict) {
+		if got, tone := styleVerdict(verdict); got != want || (tone == plain) != (got == verdict) {
 			t.Errorf("%s is shown as %s, %d", verdict, got, tone)
 		}
 	}
@@ -118,8 +118,8 @@ func TestJudged(t *testing.T) {
 
 func TestTally(t *testing.T) {
 	t.Parallel()
-	var all tally
-	if got := all.line(paper{}); got != "" {
+	var all resultCounts
+	if got := all.summary(textWriter{}); got != "" {
 		t.Errorf("nothing is %q", got)
 	}
 
@@ -127,27 +127,27 @@ func TestTally(t *testing.T) {
 		return results.Event{Type: results.Verdict, Data: results.Data{Verdict: verdict, URL: link}}
 	}
 	for range 489 {
-		all.event(final("benign", ""))
+		all.addEvent(final("benign", ""))
 	}
 
 	for range 9 {
-		all.event(final("malware", ""))
+		all.addEvent(final("malware", ""))
 	}
 
 	for range 3 {
-		all.event(results.Event{Type: results.Failed, Data: results.Data{Error: &results.Error{Reason: results.TooLarge}}})
+		all.addEvent(results.Event{Type: results.Failed, Data: results.Data{Error: &results.Error{Reason: results.TooLarge}}})
 	}
 
-	all.event(results.Event{Type: results.Submitted})
-	if got, want := all.line(paper{}), "501 files: 489 benign, 9 malware, 3 failed"; got != want {
+	all.addEvent(results.Event{Type: results.Submitted})
+	if got, want := all.summary(textWriter{}), "501 files: 489 benign, 9 malware, 3 failed"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 
-	all.event(final("phishing", "https://example.com/"))
-	all.event(final("later\x1b", ""))
+	all.addEvent(final("phishing", "https://example.com/"))
+	all.addEvent(final("later\x1b", ""))
 	all.add(undecided, false)
 	want := `503 files and 1 link: 489 benign, ` + "\x1b[1;31m9 malware\x1b[0m, \x1b[1;31m1 phishing\x1b[0m, \x1b[33m3 failed\x1b[0m" + `, 1 without a verdict, 1 later\x1b`
-	if got := all.line(paper{screen: cli.Screen{Color: true}}); got != want {
+	if got := all.summary(textWriter{screen: cli.Screen{Color: true}}); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -221,7 +221,7 @@ func TestStatusOnATerminal(t *testing.T) {
 	for name, st := range map[string]app.Status{"bad day": badDay(), "away": away} {
 		for _, color := range []bool{true, false} {
 			var b bytes.Buffer
-			printStatus(paper{&b, cli.Screen{Color: color, Width: 80}}, st)
+			printStatus(textWriter{&b, cli.Screen{Color: color, Width: 80}}, st)
 			checkPaper(t, b.String(), 80)
 			if strings.Contains(b.String(), "\x1b") != color {
 				t.Errorf("%s: colors %v", name, color)
@@ -230,7 +230,7 @@ func TestStatusOnATerminal(t *testing.T) {
 	}
 
 	var b bytes.Buffer
-	printStatus(paper{&b, cli.Screen{Color: true}}, badDay())
+	printStatus(textWriter{&b, cli.Screen{Color: true}}, badDay())
 	for _, want := range []string{"\x1b[33mqueries  1050   1050  [####################]", "uploads    75    150  [##########..........]", "\x1b[33mattempts_exhausted", "FLEET'S FOLDER", "1234567  1h0m ago", "\x1b[33mwildfire", "more folders and sinks"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
@@ -278,7 +278,7 @@ func TestTraceOnATerminal(t *testing.T) {
 			},
 		}
 		var one, two bytes.Buffer
-		printTrace(paper{&one, cli.Screen{Color: true, Width: 80}}, queue.TraceQuery{}, trace)
+		printTrace(textWriter{&one, cli.Screen{Color: true, Width: 80}}, queue.TraceQuery{}, trace)
 		checkPaper(t, one.String(), 80)
 		if want := "+2m5s  verdict    MALWARE, by upload\x1b[0m\n"; !strings.Contains(one.String(), want) {
 			t.Errorf("no %q in\n%s", want, one.String())
@@ -292,7 +292,7 @@ func TestTraceOnATerminal(t *testing.T) {
 			Name:   name,
 			Detail: name,
 		})
-		printTrace(paper{&two, cli.Screen{Width: 80}}, queue.TraceQuery{}, trace)
+		printTrace(textWriter{&two, cli.Screen{Width: 80}}, queue.TraceQuery{}, trace)
 		checkPaper(t, two.String(), 80)
 	}
 }
@@ -302,7 +302,7 @@ func TestResultsOnATerminal(t *testing.T) {
 	for _, width := range []int{80, 100} {
 		for _, name := range hostileNames {
 			var b bytes.Buffer
-			p := paper{&b, cli.Screen{Color: true, Width: width}}
+			p := textWriter{&b, cli.Screen{Color: true, Width: width}}
 			l := newEventList(&cli.App{}, nil)
 			e := results.Event{Type: results.Verdict, Time: time.Now(), Data: results.Data{Verdict: "malware", Path: name, Source: strings.Repeat("s", 32), Size: 98_765_432_100}}
 			l.print(p, e)
@@ -326,7 +326,7 @@ func TestResultsOnATerminal(t *testing.T) {
 			l.print(p, e)
 			acts.print(p, e)
 			checkPaper(t, b.String(), width)
-			if want := "\x1b[33m" + stamp(p, e.Time) + "  recheck  failed     "; !strings.Contains(b.String(), want) {
+			if want := "\x1b[33m" + eventTime(p, e.Time) + "  recheck  failed     "; !strings.Contains(b.String(), want) {
 				t.Errorf("no %q in\n%s", want, b.String())
 			}
 			if !strings.Contains(b.String(), "MALWARE") || !strings.Contains(b.String(), "now GRAYWARE") || !strings.Contains(b.String(), "attempts_exhausted  ") {

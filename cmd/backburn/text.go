@@ -24,20 +24,20 @@ func printable(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`), `\\`, `\`)
 }
 
-// or returns s, or a dash if s is empty.
-func or(s string) string {
+// orDash returns s, or a dash if s is empty.
+func orDash(s string) string {
 	if s == "" {
 		return "-"
 	}
 	return s
 }
 
-// short returns the beginning of a hash.
-func short(hash string) string {
+// shortHash returns the beginning of a hash.
+func shortHash(hash string) string {
 	if len(hash) > 12 {
 		return hash[:12]
 	}
-	return or(hash)
+	return orDash(hash)
 }
 
 // clip returns the beginning of a text.
@@ -48,8 +48,8 @@ func clip(s string, n int) string {
 	return s
 }
 
-// clock formats a time for people: local, and with the date if it is not today.
-func clock(t time.Time) string {
+// formatTime formats a time for people: local, and with the date if it is not today.
+func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
@@ -61,16 +61,16 @@ func clock(t time.Time) string {
 	return t.Format(time.DateTime)
 }
 
-// ago formats how long ago a time is.
-func ago(t time.Time) string {
+// formatAge formats how long ago a time is.
+func formatAge(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return span(time.Since(t)) + " ago"
+	return formatDuration(time.Since(t)) + " ago"
 }
 
-// span formats a duration in its two largest units.
-func span(d time.Duration) string {
+// formatDuration formats a duration in its two largest units.
+func formatDuration(d time.Duration) string {
 	d = max(d, 0)
 	day := 24 * time.Hour
 	switch {
@@ -95,7 +95,7 @@ func plural(n int, what string) string {
 
 // printPairs prints rows of names and values.
 func printPairs(w io.Writer, rows [][]string) {
-	columns(rows, func(line string) { fmt.Fprintln(w, strings.TrimRight(line, " ")) })
+	alignColumns(rows, func(line string) { fmt.Fprintln(w, strings.TrimRight(line, " ")) })
 }
 
 // printJSON writes one value as one line.
@@ -105,16 +105,16 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// spanFlag is a flag for a duration that may be given in days.
-type spanFlag struct{ d *time.Duration }
+// durationFlag is a flag for a duration that may be given in days.
+type durationFlag struct{ d *time.Duration }
 
-// newSpan returns a spanFlag with a default.
-func newSpan(d *time.Duration, standard time.Duration) spanFlag {
+// newDurationFlag returns a durationFlag with a default.
+func newDurationFlag(d *time.Duration, standard time.Duration) durationFlag {
 	*d = standard
-	return spanFlag{d}
+	return durationFlag{d}
 }
 
-func (f spanFlag) Set(s string) error {
+func (f durationFlag) Set(s string) error {
 	d, err := config.ParseDuration(s)
 	if err != nil {
 		return fmt.Errorf("expected %w, got %q", err, s)
@@ -124,7 +124,7 @@ func (f spanFlag) Set(s string) error {
 	return nil
 }
 
-func (f spanFlag) String() string {
+func (f durationFlag) String() string {
 	if f.d == nil || *f.d == 0 {
 		return ""
 	}
@@ -132,4 +132,4 @@ func (f spanFlag) String() string {
 	return config.FormatDuration(*f.d)
 }
 
-func (f spanFlag) Type() string { return "duration" }
+func (f durationFlag) Type() string { return "duration" }

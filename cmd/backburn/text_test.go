@@ -38,7 +38,7 @@ func TestSpan(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		-time.Second: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m1s", 25*time.Hour + time.Minute: "1d1h", 3 * time.Hour: "3h0m",
 	} {
-		if got := span(d); got != want {
+		if got := formatDuration(d); got != want {
 			t.Errorf("%s is %s, want %s", d, got, want)
 		}
 	}
@@ -106,7 +106,7 @@ func TestJudge(t *testing.T) {
 		"unknown":             {[]verdictAnswer{good, unknown}, cli.Partial},
 		"malicious counts on": {[]verdictAnswer{unknown, bad}, cli.Malicious},
 	} {
-		if got := cli.Code(judge(tc.answers)); got != tc.code {
+		if got := cli.Code(verdictExitError(tc.answers)); got != tc.code {
 			t.Errorf("%s: exit code %d, want %d", name, got, tc.code)
 		}
 	}
@@ -120,7 +120,7 @@ func TestEvery(t *testing.T) {
 		defer cancel()
 		var talk strings.Builder
 		shown := 0
-		err := every(ctx, &talk, true, func(context.Context) error {
+		err := repeatShow(ctx, &talk, true, func(context.Context) error {
 			if shown++; shown == 2 {
 				return errors.New("away")
 			}
@@ -132,7 +132,7 @@ func TestEvery(t *testing.T) {
 		}
 
 		fault := errors.New("fault")
-		if err := every(ctx, &talk, false, func(context.Context) error { return fault }); !errors.Is(err, fault) {
+		if err := repeatShow(ctx, &talk, false, func(context.Context) error { return fault }); !errors.Is(err, fault) {
 			t.Errorf("once: %v, want %v", err, fault)
 		}
 	})

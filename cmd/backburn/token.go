@@ -41,7 +41,7 @@ valid one is reused, and a new one is stored for others. It also works without N
 			if len(args) == 1 {
 				profile = args[0]
 			}
-			if err := knownProfile(cfg, profile); err != nil {
+			if err := checkProfile(cfg, profile); err != nil {
 				return err
 			}
 
@@ -65,7 +65,7 @@ valid one is reused, and a new one is stored for others. It also works without N
 			}
 
 			if err != nil {
-				return unreachable(err)
+				return withExitCode(err)
 			}
 			if !status {
 				_, err = fmt.Fprintln(tool.Out, token)
@@ -84,7 +84,7 @@ valid one is reused, and a new one is stored for others. It also works without N
 func printToken(w io.Writer, s auth.Status) {
 	ends := "no end"
 	if !s.Expires.IsZero() {
-		ends = clock(s.Expires) + ", in " + span(time.Until(s.Expires))
+		ends = formatTime(s.Expires) + ", in " + formatDuration(time.Until(s.Expires))
 	}
 
 	shared := "no"
@@ -96,22 +96,22 @@ func printToken(w io.Writer, s auth.Status) {
 		{"profile", fmt.Sprintf("%s (%s)", s.Name, s.Kind)},
 		{"state", s.State},
 		{"shared", shared},
-		{"obtained", clock(s.Obtained) + ", " + ago(s.Obtained)},
+		{"obtained", formatTime(s.Obtained) + ", " + formatAge(s.Obtained)},
 		{"ends", ends},
 		{"generation", strconv.FormatUint(s.Generation, 10)},
-		{"fingerprint", or(s.Fingerprint)},
+		{"fingerprint", orDash(s.Fingerprint)},
 	}
 	if !s.Ready {
 		rows = rows[:3]
 	}
 	if !s.GrantObtained.IsZero() {
-		rows = append(rows, []string{"logged in", clock(s.GrantObtained)}, []string{"grant rolled", strconv.FormatUint(s.GrantGeneration, 10) + " times"})
+		rows = append(rows, []string{"logged in", formatTime(s.GrantObtained)}, []string{"grant rolled", strconv.FormatUint(s.GrantGeneration, 10) + " times"})
 	}
 	if s.LastError != "" {
-		rows = append(rows, []string{"last error", printable(s.LastError) + " (" + ago(s.LastErrorAt) + ")"})
+		rows = append(rows, []string{"last error", printable(s.LastError) + " (" + formatAge(s.LastErrorAt) + ")"})
 	}
 	if !s.CooldownUntil.IsZero() {
-		rows = append(rows, []string{"next request not before", clock(s.CooldownUntil)})
+		rows = append(rows, []string{"next request not before", formatTime(s.CooldownUntil)})
 	}
 
 	printPairs(w, rows)

@@ -84,7 +84,7 @@ Exit code 3 means that nothing was found.`,
 			if asJSON {
 				err = printJSON(tool.Out, t)
 			} else {
-				printTrace(paperOf(tool), query, t)
+				printTrace(stdoutWriter(tool), query, t)
 			}
 
 			if err == nil && t.State == queue.TraceUnknown && t.Sample == nil {
@@ -97,22 +97,22 @@ Exit code 3 means that nothing was found.`,
 	simulationFlag(tool, cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object")
 	cmd.Flags().StringVar(&source, "source", "", "only jobs of this `source`")
-	cmd.Flags().Var(spanFlag{&since}, "since", "read events since this time `ago` (default: since the sample was first recorded, or one day)")
+	cmd.Flags().Var(durationFlag{&since}, "since", "read events since this time `ago` (default: since the sample was first recorded, or one day)")
 	cmd.Flags().IntVar(&limit, "limit", 10_000, "read at most `n` messages of a stream")
 
 	return cmd
 }
 
 var (
-	sha256Text = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
-	partOfHash = regexp.MustCompile(`^[0-9a-fA-F]{6,63}$`)
+	sha256Pattern      = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+	partialHashPattern = regexp.MustCompile(`^[0-9a-fA-F]{6,63}$`)
 )
 
 // traceQuery interprets an argument as a hash, a link, an existing file, a claimed file, or
 // otherwise as a job ID.
 func traceQuery(arg string, cfg config.Config) (queue.TraceQuery, error) {
 	switch {
-	case sha256Text.MatchString(arg):
+	case sha256Pattern.MatchString(arg):
 		return queue.TraceQuery{SHA256: strings.ToLower(arg)}, nil
 	case isURL(arg):
 		return queue.TraceQuery{URL: arg}, nil
@@ -121,7 +121,7 @@ func traceQuery(arg string, cfg config.Config) (queue.TraceQuery, error) {
 	info, err := os.Stat(arg)
 	switch {
 	case err == nil && info.Mode().IsRegular():
-		if source, id, ok := claimedBy(arg, cfg); ok {
+		if source, id, ok := jobOfSpoolFile(arg, cfg); ok {
 			return queue.TraceQuery{Job: id, Source: source}, nil
 		}
 
@@ -137,7 +137,7 @@ func traceQuery(arg string, cfg config.Config) (queue.TraceQuery, error) {
 		return queue.TraceQuery{}, cli.Exit(cli.Usage, err)
 	}
 
-	if id, source, err := claimedFor(arg, cfg); err != nil || id != "" {
+	if id, source, err := newestJobForPath(arg, cfg); err != nil || id != "" {
 		return queue.TraceQuery{Job: id, Source: source}, err
 	}
 	if source, id, ok := sourceAndID(arg); ok {
@@ -181,11 +181,11 @@ func hashFile(name string) (string, error) {
 }
 
 // printTrace prints a timeline.
-func printTrace(w paper, query queue.TraceQuery, t queue.Trace) {
+func printTrace(w textWriter, query queue.TraceQuery, t queue.Trace) {
 	printNotice(w, t.Simulated)
-	fmt.Fprintf(w, "state      %s", w.say(strong, t.State))
+	fmt.Fprintf(w, "state      %s", w.styled(strong, t.State))
 	if !t.Since.IsZero() {
-		fmt.Fprintf(w, ", since %s (%s)", clock(t.Since), ago(t.Since))
+		fmt.Fprintf(w, ", since %s (%s)", formatTime(t.Since), formatAge(t.Since))
 	}
 
 	fmt.Fprintln(w)
@@ -195,13 +195,13 @@ func printTrace(w paper, query queue.TraceQuery, t queue.Trace) {
 
 	if s := t.Sample; s != nil {
 		fmt.Fprintf(w, "contents   %s\n", s.Key)
-		_, tone := judged(s.Verdict)
+		_, tone := styleVerdict(s.Verdict)
 		if s.Refusal != nil {
 			tone = notable
 		}
 
 		for _, line := range w.wrapped(printable(sampleLine(*s)), 11) {
-			fmt.Fprintf(w, "           %s\n", w.say(tone, line))
+			fmt.Fprintf(w, "           %s\n", w.styled(tone, line))
 		}
 	}
 
@@ -209,7 +209,7 @@ func printTrace(w paper, query queue.TraceQuery, t queue.Trace) {
 		printSteps(w, t.Steps)
 	} else if t.Sample == nil {
 		fmt.Fprintf(w, "\nNothing is known about %s.\n", printable(query.Job+query.SHA256+query.URL))
-		if partOfHash.MatchString(query.Job) {
+		if partialHashPattern.MatchString(query.Job) {
 			fmt.Fprintln(w, "If it is part of a SHA-256, use all of it, as shown by `backburn results --json`.")
 		}
 	}
@@ -221,10 +221,10 @@ func printTrace(w paper, query queue.TraceQuery, t queue.Trace) {
 
 // printSteps prints each step and the time since the previous one. If all steps concern one job,
 // the job is printed once.
-func printSteps(w paper, steps []queue.Step) {
-	one := len(jobsOf(steps)) == 1
+func printSteps(w textWriter, steps []queue.Step) {
+	isSingleJob := len(jobsOf(steps)) == 1
 	t := newTable("TIME", ">AFTER", "WHAT", "~JOB", "~SOURCE", "~NAME", "=DETAIL")
-	if one {
+	if isSingleJob {
 		t = newTable("TIME", ">AFTER", "WHAT", "=DETAIL")
 		printJobOf(w, steps)
 	} else {
@@ -235,7 +235,7 @@ func printSteps(w paper, steps []queue.Step) {
 	for _, s := range steps {
 		after := ""
 		if !before.IsZero() && !s.Time.IsZero() {
-			after = "+" + span(s.Time.Sub(before))
+			after = "+" + formatDuration(s.Time.Sub(before))
 		}
 		if !s.Time.IsZero() {
 			before = s.Time
@@ -245,14 +245,14 @@ func printSteps(w paper, steps []queue.Step) {
 		switch s.What {
 		case "verdict", "changed":
 			verdict, by, _ := strings.Cut(s.Detail, ",")
-			verdict, tone = judged(verdict)
+			verdict, tone = styleVerdict(verdict)
 			s.Detail = verdict + "," + by
 		case "failed", "dead":
 			tone = notable
 		}
 
-		cells := []string{clock(s.Time), after, s.What, printable(or(s.Job)), printable(or(s.Source)), printable(or(s.Name)), printable(s.Detail)}
-		if one {
+		cells := []string{formatTime(s.Time), after, s.What, printable(orDash(s.Job)), printable(orDash(s.Source)), printable(orDash(s.Name)), printable(s.Detail)}
+		if isSingleJob {
 			cells = slices.Delete(cells, 3, 6)
 		}
 
@@ -275,7 +275,7 @@ func jobsOf(steps []queue.Step) map[pipeline.Ref]bool {
 }
 
 // printJobOf prints the job that the steps concern.
-func printJobOf(w paper, steps []queue.Step) {
+func printJobOf(w textWriter, steps []queue.Step) {
 	var ref pipeline.Ref
 	name := ""
 	for _, s := range steps {
@@ -297,25 +297,25 @@ func sampleLine(s queue.SampleTrace) string {
 	line := s.State
 	switch {
 	case s.Verdict != "":
-		verdict, _ := judged(s.Verdict)
-		line = "verdict " + verdict + ", last confirmed by WildFire " + clock(s.CheckedAt)
+		verdict, _ := styleVerdict(s.Verdict)
+		line = "verdict " + verdict + ", last confirmed by WildFire " + formatTime(s.CheckedAt)
 	case s.Refusal != nil:
 		line = "refused: " + string(s.Refusal.Reason) + ": " + s.Refusal.Message
 	case s.State == "pending":
-		line = "pending at WildFire since " + clock(s.SubmittedAt)
+		line = "pending at WildFire since " + formatTime(s.SubmittedAt)
 	}
 
 	if s.Rule != "" {
 		line += ", uploaded by the policy: " + s.Rule
 	}
 	if !s.WithheldAt.IsZero() {
-		line += ", withheld by the policy since " + clock(s.WithheldAt)
+		line += ", withheld by the policy since " + formatTime(s.WithheldAt)
 	}
 	if s.Attempts > 0 {
 		line += fmt.Sprintf(", %s that failed", strings.Replace(plural(s.Attempts, "try"), "trys", "tries", 1))
 	}
 	if r := s.Report; r != nil {
-		line += ", report " + string(r.State) + " since " + clock(r.At)
+		line += ", report " + string(r.State) + " since " + formatTime(r.At)
 	}
 
 	return line

@@ -29,7 +29,7 @@ still analyzes it), 4 WildFire cannot be reached.`,
   backburn verdict https://example.com/login --json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			hashes, links, err := sortQuestions(args)
+			hashes, links, err := splitHashesAndLinks(args)
 			if err != nil {
 				return err
 			}
@@ -49,10 +49,10 @@ still analyzes it), 4 WildFire cannot be reached.`,
 				err = perr
 			}
 			if err != nil {
-				return unreachable(err)
+				return withExitCode(err)
 			}
 
-			return judge(answers)
+			return verdictExitError(answers)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object per line")
@@ -60,13 +60,13 @@ still analyzes it), 4 WildFire cannot be reached.`,
 	return cmd
 }
 
-var anyHash = regexp.MustCompile(`^([0-9a-fA-F]{32}|[0-9a-fA-F]{64})$`)
+var hashPattern = regexp.MustCompile(`^([0-9a-fA-F]{32}|[0-9a-fA-F]{64})$`)
 
-// sortQuestions separates hashes from links.
-func sortQuestions(args []string) (hashes, links []string, err error) {
+// splitHashesAndLinks separates hashes from links.
+func splitHashesAndLinks(args []string) (hashes, links []string, err error) {
 	for _, a := range args {
 		switch {
-		case anyHash.MatchString(a):
+		case hashPattern.MatchString(a):
 			hashes = append(hashes, strings.ToLower(a))
 		case isURL(a):
 			links = append(links, a)
@@ -90,7 +90,7 @@ type verdictAnswer struct {
 	AnalysisTime time.Time `json:"analysis_time,omitzero"`
 }
 
-func answerOf(r wildfire.VerdictRecord) verdictAnswer {
+func newVerdictAnswer(r wildfire.VerdictRecord) verdictAnswer {
 	a := verdictAnswer{
 		SHA256:       r.SHA256,
 		MD5:          r.MD5,
@@ -114,11 +114,11 @@ func (s *service) ask(ctx context.Context, hashes, links []string) ([]verdictAns
 	var answers []verdictAnswer
 	if len(hashes) > 0 {
 		records, err := s.Verdicts(ctx, hashes)
-		s.charge(ctx, (len(hashes)+wildfire.MaxHashes-1)/wildfire.MaxHashes)
+		s.chargeQueries(ctx, (len(hashes)+wildfire.MaxHashes-1)/wildfire.MaxHashes)
 		answered := map[string]bool{}
 		for _, r := range records {
 			answered[r.SHA256], answered[r.MD5] = true, true
-			answers = append(answers, answerOf(r))
+			answers = append(answers, newVerdictAnswer(r))
 		}
 
 		if err != nil {
@@ -136,13 +136,13 @@ func (s *service) ask(ctx context.Context, hashes, links []string) ([]verdictAns
 				r = wildfire.VerdictRecord{MD5: h}
 			}
 
-			answers = append(answers, answerOf(r))
+			answers = append(answers, newVerdictAnswer(r))
 		}
 	}
 
 	for _, link := range links {
 		r, err := s.URLVerdict(ctx, link)
-		s.charge(ctx, 1)
+		s.chargeQueries(ctx, 1)
 		if err != nil && !errors.Is(err, wildfire.ErrNoVerdict) && !errors.Is(err, wildfire.ErrNotFound) {
 			return answers, err
 		}
@@ -150,7 +150,7 @@ func (s *service) ask(ctx context.Context, hashes, links []string) ([]verdictAns
 			r.URL = link
 		}
 
-		answers = append(answers, answerOf(r))
+		answers = append(answers, newVerdictAnswer(r))
 	}
 
 	return answers, nil
@@ -181,29 +181,29 @@ func printAnswers(tool *cli.App, answers []verdictAnswer, asJSON bool) error {
 			of = a.MD5
 		}
 
-		verdict, tone := judged(a.Verdict)
+		verdict, tone := styleVerdict(a.Verdict)
 		t.add(tone, verdict, of)
 	}
 
-	t.print(paperOf(tool))
+	t.print(stdoutWriter(tool))
 
 	return nil
 }
 
-// judge returns the error that sets the exit code for the answers.
-func judge(answers []verdictAnswer) error {
-	untold := 0
+// verdictExitError returns the error that sets the exit code for the answers.
+func verdictExitError(answers []verdictAnswer) error {
+	withoutVerdict := 0
 	for _, a := range answers {
 		if a.Malicious {
 			return cli.Exit(cli.Malicious, nil)
 		}
 		if !a.Final {
-			untold++
+			withoutVerdict++
 		}
 	}
 
-	if untold > 0 {
-		return cli.Exit(cli.Partial, fmt.Errorf("WildFire has no verdict for %d of %d", untold, len(answers)))
+	if withoutVerdict > 0 {
+		return cli.Exit(cli.Partial, fmt.Errorf("WildFire has no verdict for %d of %d", withoutVerdict, len(answers)))
 	}
 
 	return nil

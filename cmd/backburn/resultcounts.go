@@ -9,8 +9,8 @@ import (
 	"backburn/results"
 )
 
-// tally counts the results of files and links.
-type tally struct {
+// resultCounts counts the results of files and links.
+type resultCounts struct {
 	files  int
 	links  int
 	counts map[string]int // by verdict, "failed", or "without a verdict"
@@ -19,11 +19,11 @@ type tally struct {
 // undecided counts entries without a final event.
 const undecided = "without a verdict"
 
-// tallied are the counts in the order in which they are printed.
-var tallied = []string{"benign", "malware", "phishing", "c2", "grayware", "unrecognised", "failed", undecided}
+// countOrder are the counts in the order in which they are printed.
+var countOrder = []string{"benign", "malware", "phishing", "c2", "grayware", "unrecognised", "failed", undecided}
 
-// event counts a final event.
-func (t *tally) event(e results.Event) {
+// addEvent counts a final event.
+func (t *resultCounts) addEvent(e results.Event) {
 	switch {
 	case !e.Type.Final():
 	case e.Type == results.Failed:
@@ -33,7 +33,7 @@ func (t *tally) event(e results.Event) {
 	}
 }
 
-func (t *tally) add(what string, link bool) {
+func (t *resultCounts) add(what string, link bool) {
 	if t.counts == nil {
 		t.counts = map[string]int{}
 	}
@@ -45,8 +45,8 @@ func (t *tally) add(what string, link bool) {
 	}
 }
 
-// line returns all counts in one line, or "" if there are none.
-func (t *tally) line(p paper) string {
+// summary returns all counts in one line, or "" if there are none.
+func (t *resultCounts) summary(p textWriter) string {
 	var of []string
 	if t.files > 0 {
 		of = append(of, plural(t.files, "file"))
@@ -58,7 +58,7 @@ func (t *tally) line(p paper) string {
 		return ""
 	}
 
-	kinds := slices.Clone(tallied)
+	kinds := slices.Clone(countOrder)
 	for _, what := range slices.Sorted(maps.Keys(t.counts)) {
 		if !slices.Contains(kinds, what) {
 			kinds = append(kinds, what) // a verdict from a later version
@@ -72,12 +72,12 @@ func (t *tally) line(p paper) string {
 			continue
 		}
 
-		_, tone := judged(what)
+		_, tone := styleVerdict(what)
 		if what == "failed" {
 			tone = notable
 		}
 
-		parts = append(parts, p.say(tone, fmt.Sprintf("%d %s", n, printable(what))))
+		parts = append(parts, p.styled(tone, fmt.Sprintf("%d %s", n, printable(what))))
 	}
 
 	return strings.Join(of, " and ") + ": " + strings.Join(parts, ", ")
