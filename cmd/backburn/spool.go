@@ -11,7 +11,7 @@ import (
 // jobOfSpoolFile returns the job ID and the source of a file in the spool of a watched folder.
 func jobOfSpoolFile(path string, cfg config.Config) (source, id string, ok bool) {
 	for _, w := range cfg.Watch {
-		if id, ok := spool.Owner(w.Path, path); ok {
+		if id, ok := spool.JobIDOf(w.Path, path); ok {
 			return w.Source, id, true
 		}
 	}
@@ -28,7 +28,7 @@ func newestJobForPath(path string, cfg config.Config) (id, source string, err er
 			continue
 		}
 
-		found, err := spool.Newest(w.Path, filepath.Base(path))
+		found, err := spool.NewestJob(w.Path, filepath.Base(path))
 		if err != nil {
 			return "", "", err
 		}

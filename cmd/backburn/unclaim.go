@@ -67,7 +67,7 @@ func unclaim(cmd *cobra.Command, tool *cli.App, folder string, kept bool) error 
 		returned++
 		fmt.Fprintln(tool.Out, filepath.Join(folder, filepath.FromSlash(to)))
 	})
-	if errors.Is(err, ledger.ErrHeld) {
+	if errors.Is(err, ledger.ErrLocked) {
 		return cli.Exit(cli.Unreachable, fmt.Errorf("%s: a watcher is running for this folder: stop it first", folder))
 	}
 	if err != nil {

@@ -18,43 +18,43 @@ import (
 	"backburn/results"
 )
 
-func (m *mover) conclude(ctx context.Context, id string, e results.Event) error {
-	guess := ""
+func (m *mover) handleFinal(ctx context.Context, id string, e results.Event) error {
+	likelyName := ""
 	if base := eventName(e); base != "" && !strings.ContainsAny(base, "/\x00") {
-		guess, _ = spool.ClaimedName(id, base)
+		likelyName, _ = spool.ClaimedName(id, base)
 	}
-	name, err := m.spool.FindClaimed(id, m.w.inFlight.name(id), guess)
+	name, err := m.spool.FindClaimed(id, m.w.inFlight.name(id), likelyName)
 	if err != nil {
 		return err
 	}
 
 	if name != "" {
-		err := m.end(ctx, id, name, e)
+		err := m.finish(ctx, id, name, e)
 		if _, lerr := m.spool.Lstat(spool.Claimed + "/" + name); rootfs.IsGone(err) && rootfs.IsGone(lerr) {
 			err = nil // another watcher has finished it
 		}
 		if err != nil {
 			return err
 		}
-		m.w.troubles.end(spool.JobPath(name))
+		m.w.troubles.clear(spool.JobPath(name))
 	}
-	if name == "" || strings.HasPrefix(name[len(id):], "-"+spool.HashedName) {
-		if err := m.spool.Paths.Forget(id); err != nil {
+	if name == "" || strings.HasPrefix(name[len(id):], "-"+spool.HashedPrefix) {
+		if err := m.spool.Paths.Remove(id); err != nil {
 			return err
 		}
 	}
-	if m.mayHaveBeside() {
-		if err := m.spool.ForgetBeside(id); err != nil {
+	if m.mayHaveDescription() {
+		if err := m.spool.RemoveDescription(id); err != nil {
 			return err
 		}
 	}
-	m.w.inFlight.finished(id)
+	m.w.inFlight.remove(id)
 
 	return nil
 }
 
-// mayHaveBeside reports whether the spool may hold descriptions of claimed files to remove.
-func (m *mover) mayHaveBeside() bool {
+// mayHaveDescription reports whether the spool may hold descriptions of claimed files to remove.
+func (m *mover) mayHaveDescription() bool {
 	if m.cfg.Metadata != MetadataNone {
 		return true
 	}
@@ -63,38 +63,38 @@ func (m *mover) mayHaveBeside() bool {
 	return err == nil
 }
 
-// end disposes of a claimed file as configured for its event, durably. It first checks that the
+// finish disposes of a claimed file as configured for its event, durably. It first checks that the
 // file is still the one that was judged: a program that opened the file before the claim may have
 // written to it since. A changed file becomes a new job.
-func (m *mover) end(ctx context.Context, id, name string, e results.Event) error {
-	g := &ending{claimedFile: claimedFile{id: id, name: name}, e: e}
-	defer g.close()
+func (m *mover) finish(ctx context.Context, id, name string, e results.Event) error {
+	file := &finishedFile{claimedFile: claimedFile{id: id, name: name}, event: e}
+	defer file.close()
 
 	var verdict string
-	g.action, verdict = m.cfg.After.class(e)
-	g.done = spool.Done + "/" + verdict
+	file.action, verdict = m.cfg.After.actionFor(e)
+	file.doneDir = spool.Done + "/" + verdict
 	_, base, whole, _ := spool.SplitName(name)
-	g.rel = m.foundAt(id, base, whole)
+	file.rel = m.originalPath(id, base, whole)
 
-	same, err := m.vouch(ctx, g)
+	same, err := m.matchesEvent(ctx, file)
 	if err != nil {
 		return err
 	}
 	if !same {
-		return m.renew(g)
+		return m.resubmit(file)
 	}
 	if rootfs.ClosesBeforeRename {
-		g.close()
+		file.close()
 	}
 
-	return m.dispose(ctx, g)
+	return m.dispose(ctx, file)
 }
 
-// renew submits a claimed file that has changed as a new job.
-func (m *mover) renew(g *ending) error {
-	g.close()
-	c := &claimedFile{id: spool.NewID(time.Now(), spool.IDTag(g.id)), rel: g.rel}
-	name, err := m.spool.Rename(g.name, g.id, c.id, g.rel)
+// resubmit submits a claimed file that has changed as a new job.
+func (m *mover) resubmit(file *finishedFile) error {
+	file.close()
+	c := &claimedFile{id: spool.NewID(time.Now(), spool.IDTag(file.id)), rel: file.rel}
+	name, err := m.spool.Rename(file.name, file.id, c.id, file.rel)
 	if rootfs.IsGone(err) {
 		return err
 	}
@@ -104,12 +104,12 @@ func (m *mover) renew(g *ending) error {
 	c.name = name
 
 	m.w.inFlight.add(c.id, c.name, spool.IDTime(c.id))
-	m.copies.rename(g.id, c.id)
+	m.copies.rename(file.id, c.id)
 	m.w.m.finished["resubmit"].Inc()
-	m.w.log.Warn().Str("job", g.id).Str("new_job", c.id).Str("path", g.rel).
+	m.w.log.Warn().Str("job", file.id).Str("new_job", c.id).Str("path", file.rel).
 		Msg("file changed after it was submitted; submitting it again as a new job")
 	m.mu.Lock()
-	m.renewed = append(m.renewed, c) // started by the tender, because the event's context ends with the event
+	m.resubmitted = append(m.resubmitted, c) // started by the maintainer, because the event's context ends with the event
 	m.mu.Unlock()
 	m.recheck()
 
@@ -117,71 +117,71 @@ func (m *mover) renew(g *ending) error {
 }
 
 // dispose disposes of an unchanged file as configured for its event.
-func (m *mover) dispose(ctx context.Context, g *ending) (err error) {
+func (m *mover) dispose(ctx context.Context, file *finishedFile) (err error) {
 	if m.cfg.Sidecar {
-		if err := m.writeSidecar(g); err != nil {
+		if err := m.writeSidecar(file); err != nil {
 			return err
 		}
 	}
 
-	label := g.action
+	label := file.action
 	dirs := []syncDir{{spool: true, rel: spool.Claimed}}
-	switch g.action {
+	switch file.action {
 	case AfterKeep:
-		err = m.keepDone(ctx, g)
-		dirs = slices.Insert(dirs, 0, syncDir{spool: true, rel: g.done})
+		err = m.keepDone(ctx, file)
+		dirs = slices.Insert(dirs, 0, syncDir{spool: true, rel: file.doneDir})
 	case AfterDelete:
-		err = m.spool.Remove(g.path())
+		err = m.spool.Remove(file.path())
 	case AfterRestore:
-		err = m.restore(ctx, g)
+		err = m.restore(ctx, file)
 	default:
 		label = "move"
-		err = m.moveOut(ctx, g)
+		err = m.moveOut(ctx, file)
 	}
 	if err != nil {
 		return err
 	}
-	m.at("moved")
-	if g.action != AfterKeep {
-		m.copies.drop(g.id)
+	m.notifyStep("moved")
+	if file.action != AfterKeep {
+		m.copies.drop(file.id)
 	}
 	m.w.finishes.Add(1)
 	m.w.m.finished[label].Inc()
-	m.w.log.Debug().Str("job", g.id).Str("outcome", g.e.Outcome()).Str("action", label).Msg("file finished")
+	m.w.log.Debug().Str("job", file.id).Str("outcome", file.event.Outcome()).Str("action", label).Msg("file finished")
 
-	return m.ends.sync(ctx, nil, dirs...)
+	return m.finishSyncer.sync(ctx, nil, dirs...)
 }
 
 // writeSidecar encodes the sidecar of a file. It also writes it, except for files that moveOut
 // moves together with their sidecars. The sidecar is written before its file is removed or moved,
 // so that after a crash in between both steps are repeated.
-func (m *mover) writeSidecar(g *ending) error {
-	b, err := json.Marshal(g.e)
+func (m *mover) writeSidecar(file *finishedFile) error {
+	b, err := json.Marshal(file.event)
 	if err != nil {
 		return err
 	}
-	g.sidecar = append(b, '\n')
-	if g.action != AfterKeep && g.action != AfterDelete && g.action != AfterRestore {
+	file.sidecar = append(b, '\n')
+	if file.action != AfterKeep && file.action != AfterDelete && file.action != AfterRestore {
 		return nil
 	}
-	if err := m.spool.MkdirAll(g.done, 0o700); err != nil {
+	if err := m.spool.MkdirAll(file.doneDir, 0o700); err != nil {
 		return err
 	}
 
-	return m.spool.Write(g.done+"/"+g.name+spool.SidecarSuffix, g.sidecar, true)
+	return m.spool.Write(file.doneDir+"/"+file.name+spool.SidecarSuffix, file.sidecar, true)
 }
 
 // keepDone moves a file to its verdict's folder in the spool, creating the folder if necessary.
-func (m *mover) keepDone(ctx context.Context, g *ending) error {
-	to, err := renameNumbered(ctx, m.spool.Root, g.path(), m.spool.Root, g.done, g.name)
+func (m *mover) keepDone(ctx context.Context, file *finishedFile) error {
+	to, err := renameNumbered(ctx, m.spool.Root, file.path(), m.spool.Root, file.doneDir, file.name)
 	if rootfs.IsGone(err) {
-		if err := m.spool.MkdirAll(g.done, 0o700); err != nil {
+		if err := m.spool.MkdirAll(file.doneDir, 0o700); err != nil {
 			return err
 		}
-		to, err = renameNumbered(ctx, m.spool.Root, g.path(), m.spool.Root, g.done, g.name)
+		to, err = renameNumbered(ctx, m.spool.Root, file.path(), m.spool.Root, file.doneDir, file.name)
 	}
 	if err == nil {
-		m.copies.keep(g.id, to)
+		m.copies.keep(file.id, to)
 	}
 
 	return err
@@ -202,29 +202,29 @@ func renameNumbered(ctx context.Context, from *rootfs.Root, rel string, to *root
 
 // restore moves a claimed file back to where it was found, adding a number if the name is taken.
 // The ledger has a record of the file before it reappears, so that it is not claimed again.
-func (m *mover) restore(ctx context.Context, g *ending) error {
-	rel, err := m.restorable(g.rel)
+func (m *mover) restore(ctx context.Context, file *finishedFile) error {
+	rel, err := m.restorable(file.rel)
 	if err != nil {
 		return err
 	}
 	r := ledger.Record{
-		Stamp:   g.state.Stamp,
+		Stamp:   file.state.Stamp,
 		Pending: true,
-		ID:      g.id,
+		ID:      file.id,
 		Rel:     rel,
 	}
-	if g.e.Data.SHA256 != "" {
-		if _, err := hex.Decode(r.SHA256[:], []byte(g.e.Data.SHA256)); err != nil {
+	if file.event.Data.SHA256 != "" {
+		if _, err := hex.Decode(r.SHA256[:], []byte(file.event.Data.SHA256)); err != nil {
 			return err
 		}
 	}
-	i := m.own(g.state.Identity)
-	if err := m.memory.ledger.Touched(i, r); err != nil {
+	i := m.relativeIdentity(file.state.Identity)
+	if err := m.memory.ledger.Update(i, r); err != nil {
 		return err
 	}
-	m.at("restoring")
+	m.notifyStep("restoring")
 
-	to, err := renameNumbered(ctx, m.spool.Root, g.path(), m.root, path.Dir(rel), path.Base(rel))
+	to, err := renameNumbered(ctx, m.spool.Root, file.path(), m.root, path.Dir(rel), path.Base(rel))
 	if err != nil {
 		return err
 	}
@@ -235,15 +235,15 @@ func (m *mover) restore(ctx context.Context, g *ending) error {
 	// Renaming changed the ctime. Record the new one: otherwise the record would also match a later
 	// file of the same size and mtime.
 	now, err := m.root.Lstat(to)
-	if err == nil && now.Identity == g.state.Identity && now.Size == g.state.Size && now.Mtime == g.state.Mtime && (g.f == nil || m.still(g)) {
+	if err == nil && now.Identity == file.state.Identity && now.Size == file.state.Size && now.Mtime == file.state.Mtime && (file.f == nil || m.isUnchanged(file)) {
 		r.Pending = false
 		r.Stamp = now.Stamp
 		r.Rel = to
-		err = m.memory.ledger.Touched(i, r)
+		err = m.memory.ledger.Update(i, r)
 	} else {
 		// The file was written to or removed since it was judged. Treat whatever is there as new.
-		err = m.memory.ledger.Drop(i)
-		m.hints.put(to, true)
+		err = m.memory.ledger.Remove(i)
+		m.hints.add(to, true)
 	}
 
 	return err

@@ -29,7 +29,7 @@ func TestBacklog(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		settle time.Duration
-		enough func(childStatus) bool
+		isFull func(childStatus) bool
 	}{
 		"the queue is away": {0, func(st childStatus) bool { return st.Held != "" || st.InFlight >= 256 }},
 		"all are too young": {time.Hour, func(st childStatus) bool { return st.Scanned >= int64(n)-1000 }},
@@ -41,10 +41,10 @@ func TestBacklog(t *testing.T) {
 			child := startChild(t, spec)
 			var st childStatus
 			began := time.Now()
-			until(t, "the folder to be full", func() bool {
+			waitFor(t, "the folder to be full", func() bool {
 				time.Sleep(100 * time.Millisecond)
 				st = child.status(t)
-				return c.enough(st)
+				return c.isFull(st)
 			})
 			took := time.Since(began)
 			// Several scans later, the state is still the same.
@@ -52,7 +52,7 @@ func TestBacklog(t *testing.T) {
 				time.Sleep(200 * time.Millisecond)
 				st = child.status(t)
 			}
-			child.finish(t)
+			child.stop(t)
 			t.Logf("%d files waiting: %.1f MiB at most, %d names in memory, %d claimed, %d seen by a scan, after %v",
 				n, float64(st.RSS)/(1<<20), st.Pending, st.InFlight, st.Scanned, took.Round(time.Millisecond))
 			if underRace {

@@ -103,7 +103,7 @@ func (c *checker) fileSystem(r *rootfs.Root) {
 	}
 	if info.Remote {
 		c.add("file_system", Warn, info.Kind+": a network file system; writers on other machines cannot be detected, and changes are found only by scans",
-			fmt.Sprintf("set settle above the attribute cache time (NFS: acregmax, 60s), or use done_file; on this file system files wait %d times settle", settle.Patient))
+			fmt.Sprintf("set settle above the attribute cache time (NFS: acregmax, 60s), or use done_file; on this file system files wait %d times settle", settle.BlindFactor))
 	} else {
 		c.add("file_system", OK, info.Kind, "")
 	}
@@ -137,9 +137,9 @@ func (c *checker) lease(f *folder) {
 			err = errors.New("a writer was reported for a file that nobody has open")
 		}
 	}
-	blind := fmt.Sprintf("; files are claimed after %d times settle instead", settle.Patient)
+	consequence := fmt.Sprintf("; files are claimed after %d times settle instead", settle.BlindFactor)
 	if err != nil {
-		c.add("lease", Warn, "cannot tell whether files are open for writing: "+err.Error()+blind, "")
+		c.add("lease", Warn, "cannot tell whether files are open for writing: "+err.Error()+consequence, "")
 		return
 	}
 	d, err := f.root.OpenDir("")
@@ -154,7 +154,7 @@ func (c *checker) lease(f *folder) {
 			continue
 		}
 		if state, err := askWriter(f.root, e.Name()); err != nil || state == rootfs.UnknownWriter {
-			c.add("lease", Warn, fmt.Sprintf("cannot tell whether %q is open for writing: %v%s", e.Name(), err, blind), fix)
+			c.add("lease", Warn, fmt.Sprintf("cannot tell whether %q is open for writing: %v%s", e.Name(), err, consequence), fix)
 			return
 		}
 	}

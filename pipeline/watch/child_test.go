@@ -44,12 +44,12 @@ func TestMain(m *testing.M) {
 
 // childSpec configures a child.
 type childSpec struct {
-	Config  watch.Config
-	State   string  // folder of the child's queue
-	Die     float64 // probability of being killed at each step
-	DieAt   string  // step at which the child is killed
-	Refuse  bool    // publish nothing
-	Verdict string  // verdict for every job; none if empty
+	Config          watch.Config
+	State           string  // folder of the child's queue
+	KillProbability float64 // probability of being killed at each step
+	KillAtStep      string  // step at which the child is killed
+	Refuse          bool    // publish nothing
+	Verdict         string  // verdict for every job; none if empty
 }
 
 // childMain watches a folder until it is interrupted. Its queue is a file.
@@ -69,9 +69,9 @@ func childMain(spec string) error {
 	if err != nil {
 		return err
 	}
-	if s.Die > 0 || s.DieAt != "" {
+	if s.KillProbability > 0 || s.KillAtStep != "" {
 		w.SetStep(func(step string) {
-			if step == s.DieAt || rand.Float64() < s.Die {
+			if step == s.KillAtStep || rand.Float64() < s.KillProbability {
 				killSelf()
 			}
 		})
@@ -127,8 +127,8 @@ type fileQueue struct {
 	news chan struct{}
 }
 
-// line is a job in the queue's file.
-type line struct {
+// queuedJob is a job in the queue's file.
+type queuedJob struct {
 	ID  string
 	Job pipeline.Job
 }
@@ -137,7 +137,7 @@ func (q *fileQueue) Publish(_ context.Context, job pipeline.Job) error {
 	if q.spec.Refuse {
 		return pipeline.ErrFull
 	}
-	b, err := json.Marshal(line{job.ID, job})
+	b, err := json.Marshal(queuedJob{job.ID, job})
 	if err != nil {
 		return err
 	}
@@ -192,14 +192,14 @@ func (q *fileQueue) Follow(ctx context.Context, _, _ string, handle func(context
 	return nil
 }
 
-// positioned is a line and its end offset.
-type positioned struct {
-	line line
+// jobLine is a line and its end offset.
+type jobLine struct {
+	line queuedJob
 	end  int64
 }
 
 // readLines reads the jobs of a queue, starting at an offset.
-func readLines(name string, offset int64) ([]positioned, error) {
+func readLines(name string, offset int64) ([]jobLine, error) {
 	b, err := os.ReadFile(name)
 	if os.IsNotExist(err) {
 		return nil, nil
@@ -207,13 +207,13 @@ func readLines(name string, offset int64) ([]positioned, error) {
 	if err != nil {
 		return nil, err
 	}
-	var l []positioned
+	var l []jobLine
 	for raw := range bytes.Lines(b[min(offset, int64(len(b))):]) {
 		if !bytes.HasSuffix(raw, []byte("\n")) {
 			break
 		}
 		offset += int64(len(raw))
-		p := positioned{end: offset}
+		p := jobLine{end: offset}
 		if json.Unmarshal(raw, &p.line) == nil {
 			l = append(l, p)
 		}
@@ -295,13 +295,13 @@ func (c *child) kill() {
 	c.stdin.Close()
 }
 
-// finish stops the child and waits until it has ended.
-func (c *child) finish(t testing.TB) {
+// stop stops the child and waits until it has ended.
+func (c *child) stop(t testing.TB) {
 	t.Helper()
 	c.stdin.Close()
 	select {
 	case <-c.ended:
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatal("the watcher did not stop")
 	}
 	if c.err != nil {

@@ -27,9 +27,9 @@ type claimer interface {
 	// returns how many there were.
 	republish(ctx context.Context, ids []string) (n int, err error)
 
-	// conclude handles a job's final event if this claimer has the file. It may be repeated at any
-	// point.
-	conclude(ctx context.Context, id string, e results.Event) error
+	// handleFinal handles a job's final event if this claimer has the file. It may be repeated at
+	// any point.
+	handleFinal(ctx context.Context, id string, e results.Event) error
 }
 
 // opener opens complete files, checks them through the open file, and passes them to a claimer.
@@ -42,14 +42,14 @@ type opener struct {
 // take needs an in-flight reservation, and releases it. want is the file's last known state, and
 // unchanged how long the file has been in it. report may be nil.
 func (t *opener) take(ctx context.Context, rel string, want rootfs.State, unchanged time.Duration, report func(settle.Outcome)) {
-	defer t.w.inFlight.leave()
+	defer t.w.inFlight.releaseSlot()
 	if report == nil {
 		report = func(settle.Outcome) {}
 	}
 
 	f, st, o := t.inspect(ctx, rel, want, unchanged)
 	if o != settle.Take {
-		t.w.inFlight.cancel()
+		t.w.inFlight.cancelReservation()
 		report(o)
 		return
 	}
@@ -62,16 +62,16 @@ func (t *opener) take(ctx context.Context, rel string, want rootfs.State, unchan
 func (t *opener) inspect(ctx context.Context, rel string, want rootfs.State, unchanged time.Duration) (f *rootfs.File, st rootfs.State, o settle.Outcome) {
 	f, err := t.root.Open(rel)
 	if err != nil {
-		return nil, st, t.cannotOpen(ctx, rel, err)
+		return nil, st, t.openErrorOutcome(ctx, rel, err)
 	}
 
 	st, err = f.Stat()
 	switch {
 	case err != nil:
-		o = t.cannotOpen(ctx, rel, err)
+		o = t.openErrorOutcome(ctx, rel, err)
 	case !st.Same(want):
 		o = settle.Changed
-	case t.ours(ctx, rel, st):
+	case t.isOwnFile(ctx, rel, st):
 		o = settle.Failed
 	default:
 		o = t.askWriter(rel, f, st, unchanged)
@@ -83,25 +83,26 @@ func (t *opener) inspect(ctx context.Context, rel string, want rootfs.State, unc
 	return f, st, o
 }
 
-// ours reports whether a file belongs to Backburn itself, and if so records that it is left alone.
-func (t *opener) ours(ctx context.Context, rel string, st rootfs.State) bool {
+// isOwnFile reports whether a file belongs to Backburn itself, and if so records that it is left
+// alone.
+func (t *opener) isOwnFile(ctx context.Context, rel string, st rootfs.State) bool {
 	err := t.w.guard.File(st.Identity)
 	if err != nil {
-		t.leftAlone(ctx, rel, err)
+		t.reportOwnFile(ctx, rel, err)
 	}
 
 	return err != nil
 }
 
-// cannotOpen returns the outcome for a file that could not be opened.
-func (t *opener) cannotOpen(ctx context.Context, rel string, err error) settle.Outcome {
+// openErrorOutcome returns the outcome for a file that could not be opened.
+func (t *opener) openErrorOutcome(ctx context.Context, rel string, err error) settle.Outcome {
 	switch cause := rootfs.CauseOf(err); {
 	case rootfs.IsGone(err):
 		return settle.Forget
 	case cause == rootfs.Busy:
 		return settle.Writing
 	case isMount(err):
-		t.mountedAt(rel)
+		t.reportMount(rel)
 		return settle.Forget
 	case cause == rootfs.Outside, cause == rootfs.Special:
 		t.w.m.skipped["special"].Inc()
@@ -113,10 +114,10 @@ func (t *opener) cannotOpen(ctx context.Context, rel string, err error) settle.O
 	}
 
 	t.w.log.Debug().Str("path", rel).Err(err).Msg("cannot open a file; retrying")
-	if fileFault(err) {
-		t.troubled(ctx, rel, cannotOpen, err)
+	if isFileFault(err) {
+		t.reportTrouble(ctx, rel, cannotOpen, err)
 	} else {
-		t.fault(ctx, "open", err)
+		t.reportFault(ctx, "open", err)
 	}
 
 	return settle.Failed
@@ -126,12 +127,12 @@ func (t *opener) cannotOpen(ctx context.Context, rel string, err error) settle.O
 func (t *opener) askWriter(rel string, f *rootfs.File, st rootfs.State, unchanged time.Duration) settle.Outcome {
 	switch w, err := f.Writer(); w {
 	case rootfs.NoWriter:
-		t.part("open", "")
+		t.setPart("open", "")
 		return settle.Take
 	case rootfs.HasWriter:
 		return settle.Writing
 	default:
-		if patience, _ := t.rules.Patience(rel, st, true); unchanged < patience {
+		if settleTime, _ := t.rules.SettleTime(rel, st, true); unchanged < settleTime {
 			return settle.Blind
 		}
 		t.w.m.writerBlind.Inc()

@@ -12,21 +12,21 @@ import (
 type cautiousClock struct {
 	// The wall time at which the watcher's own clock was zero, as measured by the last two calls of
 	// anchor, in nanoseconds since 1970.
-	last, before atomic.Int64
+	latest, previous atomic.Int64
 }
 
 // anchor records the offset between the two clocks. A step of the system clock is forgotten at the
 // second call after it.
 func (c *cautiousClock) anchor(now time.Duration) {
 	zero := time.Now().UnixNano() - int64(now)
-	if c.before.Swap(c.last.Load()) == 0 {
-		c.before.Store(zero)
+	if c.previous.Swap(c.latest.Load()) == 0 {
+		c.previous.Store(zero)
 	}
-	c.last.Store(zero)
+	c.latest.Store(zero)
 }
 
 // now returns the wall time in nanoseconds since 1970. elapsed is the time on the watcher's own
 // clock.
 func (c *cautiousClock) now(elapsed time.Duration) int64 {
-	return min(time.Now().UnixNano(), c.last.Load()+int64(elapsed), c.before.Load()+int64(elapsed))
+	return min(time.Now().UnixNano(), c.latest.Load()+int64(elapsed), c.previous.Load()+int64(elapsed))
 }

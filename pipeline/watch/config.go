@@ -142,7 +142,7 @@ func sourceOf(path string) string {
 		path = abs // resolves "."
 	}
 
-	fit := strings.Map(func(r rune) rune {
+	name := strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '_', r == '-':
 			return r
@@ -150,7 +150,7 @@ func sourceOf(path string) string {
 		return '-'
 	}, strings.ToLower(filepath.Base(path)))
 
-	return strings.Trim(fit[:min(len(fit), 32)], "-")
+	return strings.Trim(name[:min(len(name), 32)], "-")
 }
 
 // Check calls bad for each key with an invalid value, with what is expected instead, and with the

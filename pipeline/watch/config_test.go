@@ -86,7 +86,7 @@ func TestValidateCombinations(t *testing.T) {
 	}
 }
 
-func TestNewWantsWhatItNeeds(t *testing.T) {
+func TestNewRequiresDependencies(t *testing.T) {
 	t.Parallel()
 	good := watch.DefaultConfig()
 	good.Path, good.Source = t.TempDir(), "test"

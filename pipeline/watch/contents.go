@@ -24,27 +24,27 @@ const readBuffer = 256 << 10
 
 // hashers limits how many files are hashed at once; more than one for each processor gains nothing.
 type hashers struct {
-	places  chan struct{}
-	guard   *guard.Guard
-	log     zerolog.Logger
-	hashed  func() // called after each file; for tests
-	buffers sync.Pool
+	slots    chan struct{}
+	guard    *guard.Guard
+	log      zerolog.Logger
+	onHashed func() // called after each file; for tests
+	buffers  sync.Pool
 }
 
 func newHashers(g *guard.Guard, log zerolog.Logger, hashed func()) *hashers {
 	return &hashers{
-		guard:   g,
-		log:     log,
-		hashed:  hashed,
-		places:  make(chan struct{}, runtime.GOMAXPROCS(0)),
-		buffers: sync.Pool{New: func() any { b := make([]byte, readBuffer); return &b }},
+		guard:    g,
+		log:      log,
+		onHashed: hashed,
+		slots:    make(chan struct{}, runtime.GOMAXPROCS(0)),
+		buffers:  sync.Pool{New: func() any { b := make([]byte, readBuffer); return &b }},
 	}
 }
 
-// fill sets the hash in job, reading f from its start. It skips files over the size limit, whose
+// setHash sets the hash in job, reading f from its start. It skips files over the size limit, whose
 // contents nobody needs. If the contents hold a secret, the job says that nothing of it may leave.
 // It returns errUnsettled if the file changed meanwhile.
-func (h *hashers) fill(ctx context.Context, f *rootfs.File, before rootfs.State, maxSize int64, job *pipeline.Job) error {
+func (h *hashers) setHash(ctx context.Context, f *rootfs.File, before rootfs.State, maxSize int64, job *pipeline.Job) error {
 	if before.Size > maxSize {
 		return nil
 	}
@@ -53,8 +53,8 @@ func (h *hashers) fill(ctx context.Context, f *rootfs.File, before rootfs.State,
 	if err != nil {
 		return err
 	}
-	h.hashed()
-	if err := unchanged(f, before); err != nil {
+	h.onHashed()
+	if err := checkUnchanged(f, before); err != nil {
 		return err
 	}
 
@@ -68,9 +68,9 @@ func (h *hashers) fill(ctx context.Context, f *rootfs.File, before rootfs.State,
 	return nil
 }
 
-// store puts a file's contents into the object store if Transfer is "object", and records the
-// object in the job. open opens the file at its start.
-func (f *folder) store(ctx context.Context, st rootfs.State, job *pipeline.Job, open func() (*rootfs.File, error)) error {
+// storeContents puts a file's contents into the object store if Transfer is "object", and records
+// the object in the job. open opens the file at its start.
+func (f *folder) storeContents(ctx context.Context, st rootfs.State, job *pipeline.Job, open func() (*rootfs.File, error)) error {
 	if f.cfg.Transfer != TransferObject {
 		return nil
 	}
@@ -84,18 +84,18 @@ func (f *folder) store(ctx context.Context, st rootfs.State, job *pipeline.Job, 
 		if err != nil {
 			return nil, err
 		}
-		return &verified{
-			f:    in,
-			ctx:  ctx,
-			sum:  sha256.New(),
-			left: st.Size,
-			want: job.SHA256,
+		return &verifiedReader{
+			f:          in,
+			ctx:        ctx,
+			hash:       sha256.New(),
+			remaining:  st.Size,
+			wantSHA256: job.SHA256,
 		}, nil
 	})
 	if err != nil {
 		return fmt.Errorf("store contents: %w", err)
 	}
-	f.at("stored")
+	f.notifyStep("stored")
 
 	return nil
 }
@@ -107,10 +107,10 @@ func (f *folder) objectName(id string) string { return f.objectPrefix() + id }
 func (f *folder) objectPrefix() string { return f.cfg.Source + "/" + f.id + "/" }
 
 // sum hashes a file of the given size from the current offset, and copies what it reads to see.
-func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64, see io.Writer) (sum [sha256.Size]byte, err error) {
+func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64, tee io.Writer) (sum [sha256.Size]byte, err error) {
 	select {
-	case h.places <- struct{}{}:
-		defer func() { <-h.places }()
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
 	case <-ctx.Done():
 		return sum, ctx.Err()
 	}
@@ -124,7 +124,7 @@ func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64, see io.Wr
 		}
 		m, err := f.Read(*buf)
 		sha.Write((*buf)[:m])
-		_, _ = see.Write((*buf)[:m]) // never fails
+		_, _ = tee.Write((*buf)[:m]) // never fails
 		if n += int64(m); n > size {
 			return sum, errUnsettled // the file is growing
 		}
@@ -143,33 +143,33 @@ func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64, see io.Wr
 	return sum, nil
 }
 
-// verified reads a file and checks its length and hash. If they differ from what was expected, it
-// returns an error instead of the last bytes.
-type verified struct {
-	f    *rootfs.File
-	ctx  context.Context //nolint:containedctx // io.Reader has no place for it
-	sum  hash.Hash
-	left int64
-	want string
+// verifiedReader reads a file and checks its length and hash. If they differ from what was
+// expected, it returns an error instead of the last bytes.
+type verifiedReader struct {
+	f          *rootfs.File
+	ctx        context.Context //nolint:containedctx // io.Reader has no place for it
+	hash       hash.Hash
+	remaining  int64
+	wantSHA256 string
 }
 
-func (v *verified) Read(p []byte) (int, error) {
+func (v *verifiedReader) Read(p []byte) (int, error) {
 	if err := v.ctx.Err(); err != nil {
 		return 0, err
 	}
 	n, err := v.f.Read(p)
-	v.sum.Write(p[:n])
-	if v.left -= int64(n); v.left < 0 || errors.Is(err, io.EOF) && v.left > 0 {
+	v.hash.Write(p[:n])
+	if v.remaining -= int64(n); v.remaining < 0 || errors.Is(err, io.EOF) && v.remaining > 0 {
 		return 0, errUnsettled
 	}
-	if v.left == 0 && hex.EncodeToString(v.sum.Sum(nil)) != v.want {
+	if v.remaining == 0 && hex.EncodeToString(v.hash.Sum(nil)) != v.wantSHA256 {
 		return 0, errUnsettled
 	}
 
 	return n, err
 }
 
-func (v *verified) Close() error { return v.f.Close() }
+func (v *verifiedReader) Close() error { return v.f.Close() }
 
 // copyFile copies a file of the given size and keeps its holes, so that a sparse file does not fill
 // the disk.

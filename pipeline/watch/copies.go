@@ -18,17 +18,17 @@ type copies struct {
 	minFree int64
 
 	mu    sync.Mutex
-	made  map[string]copied // by the ID of the file
-	total int64             // bytes
+	made  map[string]copyInfo // by the ID of the file
+	total int64               // bytes
 }
 
-type copied struct {
-	size int64
-	kept string // path in the spool once finished; "" before
+type copyInfo struct {
+	size     int64
+	keptPath string // path in the spool once finished; "" before
 }
 
 func newCopies(spool *rootfs.Root, minFree int64) *copies {
-	return &copies{spool: spool, minFree: minFree, made: map[string]copied{}}
+	return &copies{spool: spool, minFree: minFree, made: map[string]copyInfo{}}
 }
 
 // reserve reserves space for a copy, or returns an error that says why it cannot. The first copy is
@@ -48,13 +48,13 @@ func (c *copies) reserve(id string, size int64) error {
 	c.dropLocked(id)
 	share := info.Total / copyShare
 	if info.Total > 0 && c.total > 0 && c.total+size > share {
-		c.forgetLocked()
+		c.pruneLocked()
 	}
 	if info.Total > 0 && c.total > 0 && c.total+size > share {
 		return fmt.Errorf("copy a hard-linked file of %d bytes: copies already use their share of the disk (%d bytes); "+
 			`remove old ones from .backburn/done, or set hardlinks = "reject" or "take"`, size, share)
 	}
-	c.made[id] = copied{size: size}
+	c.made[id] = copyInfo{size: size}
 	c.total += size
 
 	return nil
@@ -65,7 +65,7 @@ func (c *copies) keep(id, rel string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if made, ok := c.made[id]; ok {
-		made.kept = rel
+		made.keptPath = rel
 		c.made[id] = made
 	}
 }
@@ -82,13 +82,13 @@ func (c *copies) dropLocked(id string) {
 	delete(c.made, id)
 }
 
-// forgetLocked releases the space of kept copies that somebody has removed. The caller holds mu.
-func (c *copies) forgetLocked() {
+// pruneLocked releases the space of kept copies that somebody has removed. The caller holds mu.
+func (c *copies) pruneLocked() {
 	for id, made := range c.made {
-		if made.kept == "" {
+		if made.keptPath == "" {
 			continue
 		}
-		if _, err := c.spool.Lstat(made.kept); rootfs.IsGone(err) {
+		if _, err := c.spool.Lstat(made.keptPath); rootfs.IsGone(err) {
 			c.dropLocked(id)
 		}
 	}

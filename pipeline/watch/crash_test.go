@@ -163,8 +163,8 @@ func verifyDone(t testing.TB, spec childSpec, n int) {
 	}
 }
 
-// drained reports whether the jobs of all n files have been finished.
-func drained(spec childSpec, n int) bool {
+// allFinished reports whether the jobs of all n files have been finished.
+func allFinished(spec childSpec, n int) bool {
 	b, err := os.ReadFile(filepath.Join(spec.State, "cursor"))
 	if err != nil {
 		return false
@@ -192,9 +192,9 @@ func TestCrashAtEveryStep(t *testing.T) {
 	n := size(t, "BACKBURN_CRASH_FILES", 2000)
 	spec := crashSpec(t, nil)
 	produce(t, spec.Config.Path, n)
-	spec.Die = 0.02
-	lives := killUntilDone(t, spec, n)
-	t.Logf("%d lives", lives)
+	spec.KillProbability = 0.02
+	starts := killUntilDone(t, spec, n)
+	t.Logf("%d lives", starts)
 	verify(t, spec, n)
 	verifyDone(t, spec, n)
 }
@@ -210,8 +210,8 @@ func TestChaos(t *testing.T) {
 		defer close(produced)
 		produce(t, spec.Config.Path, n)
 	}()
-	lives := 0
-	for running := true; running; lives++ {
+	starts := 0
+	for running := true; running; starts++ {
 		c := startChild(t, spec)
 		select {
 		case <-c.ended:
@@ -226,23 +226,23 @@ func TestChaos(t *testing.T) {
 		}
 	}
 	c := startChild(t, spec)
-	until(t, "the remaining files to be finished", func() bool { return drained(spec, n) })
-	c.finish(t)
-	t.Logf("%d lives", lives+1)
+	waitFor(t, "the remaining files to be finished", func() bool { return allFinished(spec, n) })
+	c.stop(t)
+	t.Logf("%d lives", starts+1)
 	verify(t, spec, n)
 	verifyDone(t, spec, n)
 }
 
 // killUntilDone starts watchers that are killed at each step with the probability spec.Die, until
 // all n files are done. It returns how many watchers that took.
-func killUntilDone(t testing.TB, spec childSpec, n int) (lives int) {
+func killUntilDone(t testing.TB, spec childSpec, n int) (starts int) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Minute); !drained(spec, n); lives++ {
+	for deadline := time.Now().Add(30 * time.Minute); !allFinished(spec, n); starts++ {
 		if time.Now().After(deadline) {
 			t.Fatal("not done in time")
 		}
 		c := startChild(t, spec)
-		for alive := true; alive && !drained(spec, n); {
+		for alive := true; alive && !allFinished(spec, n); {
 			select {
 			case <-c.ended:
 				alive = false
@@ -251,7 +251,7 @@ func killUntilDone(t testing.TB, spec childSpec, n int) (lives int) {
 		}
 		c.kill()
 	}
-	return lives
+	return starts
 }
 
 // TestCrashInOtherModes is TestCrashAtEveryStep for files that stay in place, are restored, or are
@@ -279,7 +279,7 @@ func TestCrashInOtherModes(t *testing.T) {
 			t.Parallel()
 			spec := crashSpec(t, change)
 			produce(t, spec.Config.Path, n)
-			spec.Die = 0.02
+			spec.KillProbability = 0.02
 			t.Logf("%d lives", killUntilDone(t, spec, n))
 			verify(t, spec, n)
 			for i := range n {

@@ -15,8 +15,8 @@ import (
 // oldestEvery is the interval at which the metric of the oldest pending name is updated.
 const oldestEvery = 5 * time.Second
 
-// lookBatch is how many names are examined before other work gets its turn.
-const lookBatch = 1024
+// examineBatch is how many names are examined before other work gets its turn.
+const examineBatch = 1024
 
 // maxPath is the maximum length of a relative path in bytes; a job has no room for a longer one.
 const maxPath = 4096
@@ -44,20 +44,20 @@ func (d *decider) run(ctx context.Context) {
 	names, results := map[string]bool{}, []result(nil)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	var counted time.Duration
+	var oldestUpdated time.Duration
 	for ctx.Err() == nil {
 		names, results = d.hints.swap(names, results, p.Len())
-		d.absorb(p, names, results)
+		d.addReports(p, names, results)
 		clear(names)
 		results = results[:0]
 
-		wait := d.lookAll(ctx, p)
+		wait := d.examineDue(ctx, p)
 		freed := d.dispatch(ctx, p)
 		d.w.pendingCount.Store(int64(p.Len()))
 		d.w.m.pending.Set(float64(p.Len()))
-		if now := d.w.clock(); now-counted > oldestEvery || p.Len() == 0 {
-			d.noteOldest(p)
-			counted = now
+		if now := d.w.clock(); now-oldestUpdated > oldestEvery || p.Len() == 0 {
+			d.updateOldest(p)
+			oldestUpdated = now
 		}
 
 		timer.Reset(wait)
@@ -70,10 +70,10 @@ func (d *decider) run(ctx context.Context) {
 	}
 }
 
-// noteOldest updates the time of the name that has been pending longest.
-func (d *decider) noteOldest(p *settle.Pending) {
-	first, any := p.Oldest()
-	if !any {
+// updateOldest updates the time of the name that has been pending longest.
+func (d *decider) updateOldest(p *settle.Pending) {
+	first, ok := p.Oldest()
+	if !ok {
 		d.w.oldestPending.Store(0)
 		d.w.m.oldestPending.Set(0)
 		return
@@ -84,8 +84,8 @@ func (d *decider) noteOldest(p *settle.Pending) {
 	d.w.m.oldestPending.Set(float64(at.UnixMilli()) / 1e3)
 }
 
-// absorb adds reported names and results to the pending set.
-func (d *decider) absorb(p *settle.Pending, names map[string]bool, results []result) {
+// addReports adds reported names and results to the pending set.
+func (d *decider) addReports(p *settle.Pending, names map[string]bool, results []result) {
 	now := d.w.clock()
 	for _, r := range results {
 		d.count(r.rel, r.outcome)
@@ -102,26 +102,26 @@ func (d *decider) count(rel string, o settle.Outcome) {
 	case settle.Writing:
 		d.w.m.deferred["writer"].Inc()
 	case settle.Forget:
-		d.w.troubles.end(rel)
+		d.w.troubles.clear(rel)
 	}
 }
 
-// lookAll examines every name that is due and returns the time until the next is due.
-func (d *decider) lookAll(ctx context.Context, p *settle.Pending) time.Duration {
+// examineDue examines every name that is due and returns the time until the next is due.
+func (d *decider) examineDue(ctx context.Context, p *settle.Pending) time.Duration {
 	for n := 0; ctx.Err() == nil; n++ {
 		now := d.w.clock()
-		e, due, any := p.Next(now)
+		e, due, ok := p.Next(now)
 		switch {
-		case !any:
+		case !ok:
 			return time.Hour
 		case e == nil:
 			return due - now
-		case n == lookBatch:
+		case n == examineBatch:
 			p.Wait(e, now)
 			return 0
 		}
 
-		o, wait := d.look(ctx, e)
+		o, wait := d.examine(ctx, e)
 		if o == settle.Later {
 			p.Wait(e, now+wait)
 			continue
@@ -137,30 +137,30 @@ func (d *decider) lookAll(ctx context.Context, p *settle.Pending) time.Duration 
 // a channel that is closed when it is worth trying again.
 func (d *decider) dispatch(ctx context.Context, p *settle.Pending) <-chan struct{} {
 	for p.Ready() > 0 {
-		ok, again := d.w.inFlight.admit()
+		ok, retry := d.w.inFlight.tryReserve()
 		if !ok {
-			return again
+			return retry
 		}
 
 		e := p.Dequeue()
 		rel, state := e.Rel, e.State
 		unchanged := d.w.clock() - e.Since
 		d.workers.Go(func() {
-			d.take(ctx, rel, state, unchanged, func(o settle.Outcome) { d.hints.done(result{rel, o}) })
+			d.take(ctx, rel, state, unchanged, func(o settle.Outcome) { d.hints.addResult(result{rel, o}) })
 		})
 	}
 
 	return nil
 }
 
-// now judges a name for which there is no room in memory, and takes the file if it is complete. An
-// incomplete file is found again by the next scan.
-func (d *decider) now(ctx context.Context, rel string) error {
+// examineNow judges a name for which there is no room in memory, and takes the file if it is
+// complete. An incomplete file is found again by the next scan.
+func (d *decider) examineNow(ctx context.Context, rel string) error {
 	e := settle.Entry{Rel: rel}
-	if o, _ := d.look(ctx, &e); o != settle.Take {
+	if o, _ := d.examine(ctx, &e); o != settle.Take {
 		return nil
 	}
-	if err := d.w.inFlight.await(ctx); err != nil {
+	if err := d.w.inFlight.reserve(ctx); err != nil {
 		return err
 	}
 	unchanged := d.w.clock() - e.Since
@@ -169,28 +169,28 @@ func (d *decider) now(ctx context.Context, rel string) error {
 	return nil
 }
 
-// look examines a name and returns whether to take it, now or after wait.
-func (d *decider) look(ctx context.Context, e *settle.Entry) (o settle.Outcome, wait time.Duration) {
+// examine examines a name and returns whether to take it, now or after wait.
+func (d *decider) examine(ctx context.Context, e *settle.Entry) (o settle.Outcome, wait time.Duration) {
 	if len(e.Rel) > maxPath {
-		d.troubled(ctx, e.Rel, tooLong, errPathTooLong)
+		d.reportTrouble(ctx, e.Rel, tooLong, errPathTooLong)
 		return settle.Failed, 0
 	}
 	st, err := d.root.Lstat(e.Rel)
 	if err != nil {
-		return d.cannotOpen(ctx, e.Rel, err), 0
+		return d.openErrorOutcome(ctx, e.Rel, err), 0
 	}
-	if !d.eligible(e.Rel, st) || d.memory.known(st) {
+	if !d.eligible(e.Rel, st) || d.memory.isKnown(st) {
 		return settle.Forget, 0
 	}
 
 	now := d.w.clock()
 	unchanged := e.Unchanged(st, now, d.w.cautious.now(now), d.remote)
-	patience, why := d.rules.Patience(e.Rel, st, e.Blind)
-	if left := patience - unchanged; left > 0 {
+	settleTime, why := d.rules.SettleTime(e.Rel, st, e.Blind)
+	if left := settleTime - unchanged; left > 0 {
 		d.w.m.deferred[why].Inc()
-		return settle.Later, d.rules.Again(left, why)
+		return settle.Later, d.rules.RecheckDelay(left, why)
 	}
-	if !d.announced(e.Rel) {
+	if !d.isMarkedDone(e.Rel) {
 		// An event for the done file leads back to this name, and so does every scan.
 		d.w.m.deferred["done_file"].Inc()
 		return settle.Forget, 0
@@ -209,7 +209,7 @@ func (d *decider) eligible(rel string, st rootfs.State) bool {
 		return false
 	case st.Dir:
 		if d.cfg.Recursive {
-			d.scans.subtree(rel)
+			d.scans.requestSubtree(rel)
 		}
 		return false
 	case !st.Regular:
@@ -222,31 +222,31 @@ func (d *decider) eligible(rel string, st rootfs.State) bool {
 		return false
 	}
 
-	return !d.goesWithItsFile(rel) && !d.describesAnother(rel)
+	return !d.marksExistingFile(rel) && !d.isDescription(rel)
 }
 
-// goesWithItsFile reports whether rel is a done file and the file that it announces exists.
-func (d *decider) goesWithItsFile(rel string) bool {
+// marksExistingFile reports whether rel is a done file and the file that it announces exists.
+func (d *decider) marksExistingFile(rel string) bool {
 	done := d.rules.Done
 	if done == nil {
 		return false
 	}
-	isDone, of := done.Is(rel)
+	isDone, marked := done.Is(rel)
 	switch {
 	case !isDone:
 		return false
 	case done.Shared():
 		return true
-	case of == "":
+	case marked == "":
 		return false
 	}
-	_, err := d.root.Lstat(of)
+	_, err := d.root.Lstat(marked)
 
 	return !rootfs.IsGone(err)
 }
 
-// announced reports whether rel has its done file, or needs none.
-func (d *decider) announced(rel string) bool {
+// isMarkedDone reports whether rel has its done file, or needs none.
+func (d *decider) isMarkedDone(rel string) bool {
 	done := d.rules.Done
 	if done == nil {
 		return true
@@ -254,7 +254,7 @@ func (d *decider) announced(rel string) bool {
 	if isDone, _ := done.Is(rel); isDone {
 		return true // a done file without its file is treated as an ordinary file
 	}
-	st, err := d.root.Lstat(done.Of(rel))
+	st, err := d.root.Lstat(done.NameFor(rel))
 
 	return err == nil && st.Regular
 }

@@ -14,38 +14,38 @@ import (
 // kind returns the configured kind of descriptions beside files.
 func (f *folder) kind() beside.Kind { return beside.Kind(f.cfg.Metadata) }
 
-// describes reports whether the name rel is that of a description of another file.
-func (f *folder) describes(rel string) bool {
-	_, ok := f.kind().Of(rel)
+// hasDescriptionName reports whether the name rel is that of a description of another file.
+func (f *folder) hasDescriptionName(rel string) bool {
+	_, ok := f.kind().DescribedFile(rel)
 
 	return ok
 }
 
-// describesAnother reports whether rel is a description, and not a file to submit. Suricata's JSON
+// isDescription reports whether rel is a description, and not a file to submit. Suricata's JSON
 // files always are descriptions. Other JSON files are descriptions only if the file exists that
 // they would describe.
-func (f *folder) describesAnother(rel string) bool {
-	of, ok := f.kind().Of(rel)
+func (f *folder) isDescription(rel string) bool {
+	described, ok := f.kind().DescribedFile(rel)
 	if !ok || f.kind() == beside.Suricata {
 		return ok
 	}
-	st, err := f.root.Lstat(of)
+	st, err := f.root.Lstat(described)
 
 	return err == nil && st.Regular
 }
 
-// besideOf returns the path of a file's description in the watched folder, or "" if it has none.
-// Files of Backburn itself never count as descriptions.
-func (f *folder) besideOf(ctx context.Context, rel string) string {
+// findDescription returns the path of a file's description in the watched folder, or "" if it has
+// none. Files of Backburn itself never count as descriptions.
+func (f *folder) findDescription(ctx context.Context, rel string) string {
 	if f.cfg.Metadata == MetadataNone {
 		return ""
 	}
 	dir, base := path.Split(rel)
 	var names []string
-	if f.kind().Lists(base) {
+	if f.kind().NeedsNames(base) {
 		var err error
-		if names, err = f.names(path.Clean("/" + dir)[1:]); err != nil && !rootfs.IsGone(err) {
-			f.fault(ctx, "metadata", err)
+		if names, err = f.listNames(path.Clean("/" + dir)[1:]); err != nil && !rootfs.IsGone(err) {
+			f.reportFault(ctx, "metadata", err)
 			return ""
 		}
 	}
@@ -58,15 +58,15 @@ func (f *folder) besideOf(ctx context.Context, rel string) string {
 		return ""
 	}
 	if err := f.w.guard.File(st.Identity); err != nil {
-		f.leftAlone(ctx, dir+newest, err)
+		f.reportOwnFile(ctx, dir+newest, err)
 		return ""
 	}
 
 	return dir + newest
 }
 
-// names returns the names in a folder.
-func (f *folder) names(dir string) (names []string, err error) {
+// listNames returns the names in a folder.
+func (f *folder) listNames(dir string) (names []string, err error) {
 	d, err := f.root.OpenDir(dir)
 	if err != nil {
 		return nil, err
@@ -87,9 +87,9 @@ func (f *folder) names(dir string) (names []string, err error) {
 	}
 }
 
-// describeBy adds the contents of a description to a job, and reports whether there is one. If it
-// cannot be used, the job's metadata says so, and a policy may hold the job back.
-func (f *folder) describeBy(job *pipeline.Job, root *rootfs.Root, name string) bool {
+// addDescription adds the contents of a description to a job, and reports whether there is one. If
+// it cannot be used, the job's metadata says so, and a policy may hold the job back.
+func (f *folder) addDescription(job *pipeline.Job, root *rootfs.Root, name string) bool {
 	if f.cfg.Metadata == MetadataNone {
 		return false
 	}
@@ -99,7 +99,7 @@ func (f *folder) describeBy(job *pipeline.Job, root *rootfs.Root, name string) b
 	}
 	var a beside.About
 	if err == nil {
-		a, err = f.understand(text)
+		a, err = f.parseDescription(text)
 	}
 	if err != nil {
 		f.w.log.Warn().Err(err).Str("path", job.Path).Msg("cannot use the metadata beside a file")
@@ -110,8 +110,8 @@ func (f *folder) describeBy(job *pipeline.Job, root *rootfs.Root, name string) b
 	return true
 }
 
-// understand parses a description, unless it holds a secret.
-func (f *folder) understand(text []byte) (beside.About, error) {
+// parseDescription parses a description, unless it holds a secret.
+func (f *folder) parseDescription(text []byte) (beside.About, error) {
 	scan := f.w.guard.Scan()
 	_, _ = scan.Write(text) // never fails
 	if err := scan.Err(); err != nil {

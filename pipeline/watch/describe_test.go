@@ -49,16 +49,16 @@ func TestSuricata(t *testing.T) {
 			r.start(func(w *watch.Watcher) { w.SetReconcile(10*time.Millisecond, time.Millisecond) })
 			wantDescribed(t, r.intake.wait(t, 1)[0])
 
-			r.intake.lose()
+			r.intake.loseJobs()
 			again := r.intake.wait(t, 2)[1]
 			wantDescribed(t, again)
-			until(t, "scans", scans(r, 2))
+			waitFor(t, "scans", afterScans(r, 2))
 			if n := len(r.intake.all()); n != 2 {
 				t.Errorf("%d jobs, want one, twice: %+v", n, r.intake.all())
 			}
 
 			r.outcomes.send(verdict(again, "malware"))
-			r.outcomes.settle(t)
+			r.outcomes.waitHandled(t)
 			left := r.tree("ab")
 			want := []string{described[3:], described[3:] + ".1700000000.9.json", described[3:] + ".1700000001.2.json"}
 			if claim == watch.ClaimMove {
@@ -121,7 +121,7 @@ func TestJSONBesideAFile(t *testing.T) {
 	r.write("b.json", `{"metadata":[]}`)
 	r.write("c", "no description")
 	r.start()
-	until(t, "scans", scans(r, 3))
+	waitFor(t, "scans", afterScans(r, 3))
 	if n := len(r.intake.all()); n > 0 {
 		t.Errorf("%+v", r.intake.all())
 	}
@@ -148,10 +148,10 @@ func TestJSONWaitsForItsFile(t *testing.T) {
 	r := newRig(t, func(c *watch.Config) { c.Metadata = watch.MetadataJSON })
 	r.write("a.json", `{"metadata":{"k":"v"}}`)
 	r.start()
-	until(t, "scans", scans(r, 4))
+	waitFor(t, "scans", afterScans(r, 4))
 	r.write("a", "A")
 	r.intake.wait(t, 1)
-	until(t, "scans", scans(r, 6))
+	waitFor(t, "scans", afterScans(r, 6))
 	if jobs := r.intake.all(); len(jobs) != 1 || jobs[0].Path != "a" || jobs[0].Metadata["k"] != "v" {
 		t.Errorf("%+v", jobs)
 	}

@@ -13,14 +13,14 @@
 // File system events, scans and restarts only put names into one bounded set. One path then decides
 // about each name, by examining the file. Events may be lost; scans find what they missed.
 //
-//	events, scans ─► pending ─► look (stat, settle)
+//	events, scans ─► pending ─► examine (stat, settle)
 //	                             └─► take (open, lease, rename) ─► hash ─► sync ─► publish
 //
 // Package settle knows how long a file must stay unchanged, package spool manages the folder of
 // claimed files, and package ledger records files that can be seen again. A session wires the
 // parts: the finder reports names, the decider judges them, the opener opens files and passes them
-// to a claimer, the tender checks the folder itself, and the reconciler compares the claimed files
-// with the queue's jobs.
+// to a claimer, the maintainer checks the folder itself, and the reconciler compares the claimed
+// files with the queue's jobs.
 //
 // # Guarantees
 //

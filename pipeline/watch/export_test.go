@@ -10,7 +10,7 @@ import (
 )
 
 // SetStep sets a function that is called after each step of each file.
-func (w *Watcher) SetStep(f func(step string)) { w.step = f }
+func (w *Watcher) SetStep(f func(step string)) { w.onStep = f }
 
 // SetOnEvent sets a function that the event loop calls for each event.
 func (w *Watcher) SetOnEvent(f func()) { w.onEvent = f }

@@ -20,8 +20,8 @@ import (
 	"backburn/results"
 )
 
-// patience is how long tests wait before they fail; it is not a measurement.
-const patience = 60 * time.Second
+// testTimeout is how long tests wait before they fail; it is not a measurement.
+const testTimeout = 60 * time.Second
 
 // fakeIntake stores jobs by ID, like the real queue.
 type fakeIntake struct {
@@ -59,8 +59,8 @@ func (i *fakeIntake) Publish(ctx context.Context, job pipeline.Job) error {
 	return nil
 }
 
-// lose forgets all jobs, like a queue whose store was replaced.
-func (i *fakeIntake) lose() {
+// loseJobs forgets all jobs, like a queue whose store was replaced.
+func (i *fakeIntake) loseJobs() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	clear(i.jobs)
@@ -98,7 +98,7 @@ func (i *fakeIntake) all() []pipeline.Job {
 // wait returns once there are n jobs.
 func (i *fakeIntake) wait(t testing.TB, n int) []pipeline.Job {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(testTimeout)
 	for {
 		i.mu.Lock()
 		have, news := len(i.order), i.news
@@ -175,10 +175,10 @@ func (o *fakeOutcomes) Follow(ctx context.Context, _, folder string, handle func
 	}
 }
 
-// settle returns when every event has been handled.
-func (o *fakeOutcomes) settle(t testing.TB) {
+// waitHandled returns when every event has been handled.
+func (o *fakeOutcomes) waitHandled(t testing.TB) {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(testTimeout)
 	for {
 		o.mu.Lock()
 		left, done := len(o.events)-o.next[o.folder], o.done
@@ -356,8 +356,8 @@ func (r *rig) metric(name, label string) float64 {
 	return 0
 }
 
-// unwell lists the folder's parts that are not ok according to the metric.
-func (r *rig) unwell() (parts []string) {
+// faultyParts lists the folder's parts that are not ok according to the metric.
+func (r *rig) faultyParts() (parts []string) {
 	r.t.Helper()
 	families, err := r.metrics.Gather()
 	must(r.t, err)
@@ -383,10 +383,10 @@ func (r *rig) gauge(name string) float64 {
 	return r.metric(name, r.cfg.Source)
 }
 
-// until polls until a condition holds.
-func until(t testing.TB, what string, ok func() bool) {
+// waitFor polls until a condition holds.
+func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(testTimeout)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("not in time: %s", what)
@@ -456,8 +456,8 @@ func (r *rig) tree(rel string) []string {
 	return l
 }
 
-// scans returns a condition that holds after n more scans.
-func scans(r *rig, n int) func() bool {
+// afterScans returns a condition that holds after n more scans.
+func afterScans(r *rig, n int) func() bool {
 	last, seen := r.w.Status().LastScan, 0
 	return func() bool {
 		if now := r.w.Status().LastScan; now.After(last) {

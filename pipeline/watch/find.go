@@ -27,15 +27,15 @@ const (
 // finder reports the names of files from events and scans.
 type finder struct {
 	*folder
-	events  *fsnotify.Watcher // nil in poll mode
-	hints   *hints
-	scans   *scans
-	exclude settle.Globs
-	done    *settle.DoneFile // nil without one
-	memory  *memory
-	decider *decider // takes files directly when there is no room in memory
-	prefix  string   // prefix of event names: the folder's path with a separator
-	recheck func()   // requests a check of the folder
+	events   *fsnotify.Watcher // nil in poll mode
+	hints    *hints
+	scans    *scans
+	exclude  settle.Globs
+	doneFile *settle.DoneFile // nil without one
+	memory   *memory
+	decider  *decider // takes files directly when there is no room in memory
+	prefix   string   // prefix of event names: the folder's path with a separator
+	recheck  func()   // requests a check of the folder
 }
 
 // follow turns file system events into hints. It does nothing else, because slow handling would
@@ -54,7 +54,7 @@ func (f *finder) follow(ctx context.Context) error {
 			if f.w.onEvent != nil {
 				f.w.onEvent()
 			}
-			f.hint(ev)
+			f.reportEvent(ev)
 		case err, ok := <-f.events.Errors:
 			if !ok {
 				return errors.New("file system event source closed")
@@ -63,13 +63,13 @@ func (f *finder) follow(ctx context.Context) error {
 				f.w.log.Warn().Err(err).Msg("file system events failed; scanning instead")
 			}
 			f.w.m.overflows.Inc()
-			f.scans.full()
+			f.scans.requestFull()
 		}
 	}
 }
 
-// hint reports the name in an event.
-func (f *finder) hint(ev fsnotify.Event) {
+// reportEvent reports the name in an event.
+func (f *finder) reportEvent(ev fsnotify.Event) {
 	if ev.Name == f.root.Name() {
 		if ev.Has(fsnotify.Remove) || ev.Has(fsnotify.Rename) {
 			f.recheck()
@@ -85,16 +85,16 @@ func (f *finder) hint(ev fsnotify.Event) {
 	}
 
 	rel = filepath.ToSlash(rel)
-	if !f.hints.put(rel, true) {
+	if !f.hints.add(rel, true) {
 		f.w.m.overflows.Inc()
-		f.scans.full()
+		f.scans.requestFull()
 	}
-	if f.done == nil {
+	if f.doneFile == nil {
 		return
 	}
-	if isDone, of := f.done.Is(rel); isDone {
-		if of == "" || !f.hints.put(of, true) {
-			f.scans.full()
+	if isDone, marked := f.doneFile.Is(rel); isDone {
+		if marked == "" || !f.hints.add(marked, true) {
+			f.scans.requestFull()
 		}
 	}
 }
@@ -106,7 +106,7 @@ func (f *finder) watchDir(rel string) {
 		return
 	}
 	err := f.events.Add(filepath.Join(f.root.Name(), filepath.FromSlash(rel)))
-	if err == nil || rootfs.IsGone(err) || rel != "" && fileFault(err) {
+	if err == nil || rootfs.IsGone(err) || rel != "" && isFileFault(err) {
 		return // the scan reports a folder that cannot be read
 	}
 
@@ -116,7 +116,7 @@ func (f *finder) watchDir(rel string) {
 		reason = "some folders are not watched, only scanned: the limit of inotify watches is reached; raise it with " +
 			"`sysctl fs.inotify.max_user_watches=1048576`"
 	}
-	f.part("watches", reason)
+	f.setPart("watches", reason)
 }
 
 // run scans everything once, then every Config.Scan and whenever a scan is requested.
@@ -140,8 +140,8 @@ func (f *finder) run(ctx context.Context) error {
 			f.scans.await(ctx, wait)
 		}
 		for _, rel := range subtrees {
-			if err := f.scanTree(ctx, rel, f.visit); err != nil && f.cannotScan(ctx, rel, err) {
-				f.scans.full()
+			if err := f.scanTree(ctx, rel, f.visit); err != nil && f.handleScanError(ctx, rel, err) {
+				f.scans.requestFull()
 			}
 		}
 	}
@@ -153,7 +153,7 @@ func (f *finder) run(ctx context.Context) error {
 func (f *finder) scanAll(ctx context.Context) (end time.Time, took time.Duration, err error) {
 	begin := time.Now()
 	f.scans.begin()
-	f.mounted.Store(false)
+	f.sawOtherMount.Store(false)
 	var n int64
 	err = f.scanTree(ctx, "", func(ctx context.Context, rel string, t fs.FileMode) error {
 		n++
@@ -166,7 +166,7 @@ func (f *finder) scanAll(ctx context.Context) (end time.Time, took time.Duration
 		return time.Now(), 0, err
 	}
 
-	f.scanned()
+	f.clearFaults()
 	end = time.Now()
 	took = end.Sub(begin)
 	f.w.scanned.Store(n)
@@ -180,16 +180,16 @@ func (f *finder) scanAll(ctx context.Context) (end time.Time, took time.Duration
 	return end, took, nil
 }
 
-// scanned ends the faults that did not recur in a full scan.
-func (f *finder) scanned() {
+// clearFaults ends the faults that did not recur in a full scan.
+func (f *finder) clearFaults() {
 	if !f.scans.unwatched.Load() {
-		f.part("watches", "")
+		f.setPart("watches", "")
 	}
-	if !f.scans.faulty.Load() {
-		f.part("scan", "")
+	if !f.scans.failed.Load() {
+		f.setPart("scan", "")
 	}
-	if !f.mounted.Load() {
-		f.part("mount", "")
+	if !f.sawOtherMount.Load() {
+		f.setPart("mount", "")
 	}
 }
 
@@ -199,14 +199,14 @@ func (f *finder) visit(ctx context.Context, rel string, t fs.FileMode) error {
 	if spool.Within(rel) {
 		return nil
 	}
-	if t.IsRegular() && f.memory.knownName(rel) {
+	if t.IsRegular() && f.memory.isKnownName(rel) {
 		return nil
 	}
-	if f.hints.put(rel, false) {
+	if f.hints.add(rel, false) {
 		return nil
 	}
 
-	return f.decider.now(ctx, rel)
+	return f.decider.examineNow(ctx, rel)
 }
 
 // scanTree reads a folder and, if Config.Recursive, all folders below it, and visits everything
@@ -216,50 +216,50 @@ func (f *finder) scanTree(ctx context.Context, rel string, visit func(ctx contex
 	for len(stack) > 0 {
 		dir := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		below, err := f.scanDir(ctx, dir, visit)
+		subfolders, err := f.scanDir(ctx, dir, visit)
 		switch {
 		case err == nil:
-			f.w.troubles.end(dir)
+			f.w.troubles.clear(dir)
 		case dir == rel:
 			return err
 		default:
-			f.cannotScan(ctx, dir, err)
+			f.handleScanError(ctx, dir, err)
 		}
-		stack = append(stack, below...)
+		stack = append(stack, subfolders...)
 	}
 
 	return ctx.Err()
 }
 
-// cannotScan records why a subfolder cannot be scanned, and reports whether to try again.
-func (f *finder) cannotScan(ctx context.Context, dir string, err error) (again bool) {
+// handleScanError records why a subfolder cannot be scanned, and reports whether to try again.
+func (f *finder) handleScanError(ctx context.Context, dir string, err error) (retry bool) {
 	switch {
 	case rootfs.IsGone(err), ctx.Err() != nil:
 		return false
 	case isMount(err):
-		f.mountedAt(dir)
+		f.reportMount(dir)
 		return false
 	case errors.Is(err, guard.ErrOwn):
-		f.leftAlone(ctx, dir, err)
+		f.reportOwnFile(ctx, dir, err)
 		return false
 	case rootfs.CauseOf(err) == rootfs.Outside: // replaced by a link
 		return false
 	}
 
 	f.w.m.deferred["fault"].Inc()
-	if fileFault(err) {
-		f.troubled(ctx, dir, cannotScan, err)
+	if isFileFault(err) {
+		f.reportTrouble(ctx, dir, cannotScan, err)
 		return false
 	}
-	f.scans.faulty.Store(true)
-	f.fault(ctx, "scan", err)
+	f.scans.failed.Store(true)
+	f.reportFault(ctx, "scan", err)
 
 	return true
 }
 
 // scanDir visits the entries of one folder and returns its subfolders.
-func (f *finder) scanDir(ctx context.Context, dir string, visit func(ctx context.Context, rel string, t fs.FileMode) error) (below []string, err error) {
-	if err := f.notOurs(dir); err != nil {
+func (f *finder) scanDir(ctx context.Context, dir string, visit func(ctx context.Context, rel string, t fs.FileMode) error) (subfolders []string, err error) {
+	if err := f.checkNotOwn(dir); err != nil {
 		return nil, err
 	}
 	f.watchDir(dir)
@@ -277,29 +277,29 @@ func (f *finder) scanDir(ctx context.Context, dir string, visit func(ctx context
 				rel = dir + "/" + rel
 			}
 			if e.IsDir() {
-				if f.descends(ctx, rel) {
-					below = append(below, rel)
+				if f.shouldScan(ctx, rel) {
+					subfolders = append(subfolders, rel)
 				}
 				continue
 			}
 			if err := visit(ctx, rel, e.Type()); err != nil {
-				return below, err
+				return subfolders, err
 			}
 		}
 		if errors.Is(err, io.EOF) {
-			return below, nil
+			return subfolders, nil
 		}
 		if err != nil {
-			return below, err
+			return subfolders, err
 		}
 	}
 
-	return below, ctx.Err()
+	return subfolders, ctx.Err()
 }
 
-// notOurs returns an error that matches guard.ErrOwn if a folder belongs to Backburn. Nothing in or
-// below such a folder is taken.
-func (f *finder) notOurs(dir string) error {
+// checkNotOwn returns an error that matches guard.ErrOwn if a folder belongs to Backburn. Nothing
+// in or below such a folder is taken.
+func (f *finder) checkNotOwn(dir string) error {
 	st, err := f.root.Lstat(dir)
 	if err != nil {
 		return err
@@ -308,13 +308,13 @@ func (f *finder) notOurs(dir string) error {
 	return f.w.guard.File(st.Identity)
 }
 
-// descends reports whether the folder rel is to be scanned.
-func (f *finder) descends(ctx context.Context, rel string) bool {
+// shouldScan reports whether the folder rel is to be scanned.
+func (f *finder) shouldScan(ctx context.Context, rel string) bool {
 	switch {
 	case !f.cfg.Recursive, rel == spool.Dir, f.exclude.Match(rel):
 		return false
 	case len(rel) > maxPath:
-		f.troubled(ctx, rel, tooLong, errPathTooLong)
+		f.reportTrouble(ctx, rel, tooLong, errPathTooLong)
 		return false
 	}
 

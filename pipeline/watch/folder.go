@@ -18,17 +18,17 @@ import (
 
 // folder is the watched folder, held open, and what all parts of a session share.
 type folder struct {
-	w       *Watcher
-	cfg     Config
-	root    *rootfs.Root // the watched folder
-	spool   *spool.Spool
-	state   *rootfs.Root    // holds the spool: root, or Config.StateDir if that is set
-	inside  bool            // the spool is in the watched folder, so files can be claimed into it
-	id      string          // identifies this folder
-	dev     uint64          // device number
-	remote  bool            // it is on a network file system
-	claimed rootfs.Identity // the folder of claimed files
-	mounted atomic.Bool     // this scan met another mount
+	w             *Watcher
+	cfg           Config
+	root          *rootfs.Root // the watched folder
+	spool         *spool.Spool
+	stateRoot     *rootfs.Root    // holds the spool: root, or Config.StateDir if that is set
+	spoolInside   bool            // the spool is in the watched folder, so files can be claimed into it
+	id            string          // identifies this folder
+	dev           uint64          // device number
+	remote        bool            // it is on a network file system
+	claimedDir    rootfs.Identity // the folder of claimed files
+	sawOtherMount atomic.Bool     // this scan met another mount
 }
 
 // eventsByDefault reports whether Watch = "auto" uses file system events. It does not on macOS:
@@ -47,18 +47,18 @@ func openFolder(w *Watcher) (f *folder, err error) {
 	}
 
 	f = &folder{
-		w:      w,
-		cfg:    w.cfg,
-		root:   root,
-		state:  state,
-		inside: root == state,
+		w:           w,
+		cfg:         w.cfg,
+		root:        root,
+		stateRoot:   state,
+		spoolInside: root == state,
 	}
 	if f.spool, err = spool.Open(state); err == nil {
-		err = f.look()
+		err = f.readProperties()
 	}
 	if err != nil {
 		f.close()
-		if !f.inside {
+		if !f.spoolInside {
 			err = fmt.Errorf("state_dir: %w", err)
 		}
 		return nil, err
@@ -92,8 +92,8 @@ func openRoots(name string, cfg Config) (root, state *rootfs.Root, err error) {
 	return root, state, nil
 }
 
-// look determines what does not change while the folder is open.
-func (f *folder) look() error {
+// readProperties determines what does not change while the folder is open.
+func (f *folder) readProperties() error {
 	info, err := f.root.FileSystem()
 	if err != nil {
 		return err
@@ -109,7 +109,7 @@ func (f *folder) look() error {
 	if st, err = f.spool.Lstat(spool.Claimed); err != nil {
 		return err
 	}
-	f.claimed = st.Identity
+	f.claimedDir = st.Identity
 
 	f.id, err = f.spool.FolderID()
 
@@ -120,15 +120,15 @@ func (f *folder) close() {
 	if f.spool != nil {
 		f.spool.Close()
 	}
-	if f.state != f.root {
-		f.state.Close()
+	if f.stateRoot != f.root {
+		f.stateRoot.Close()
 	}
 	f.root.Close()
 }
 
-// own makes an identity relative to the folder: it clears the device number if it is the folder's
-// own, because device numbers change with restarts.
-func (f *folder) own(i rootfs.Identity) rootfs.Identity {
+// relativeIdentity makes an identity relative to the folder: it clears the device number if it is
+// the folder's relativeIdentity, because device numbers change with restarts.
+func (f *folder) relativeIdentity(i rootfs.Identity) rootfs.Identity {
 	if i.Dev == f.dev {
 		i.Dev = 0
 	}
@@ -136,37 +136,37 @@ func (f *folder) own(i rootfs.Identity) rootfs.Identity {
 	return i
 }
 
-// at tells tests that a file has completed a step.
-func (f *folder) at(step string) { f.w.at(step) }
+// notifyStep tells tests that a file has completed a step.
+func (f *folder) notifyStep(step string) { f.w.notifyStep(step) }
 
-// part records a fault of one part, while the rest continues, or its end if reason is "".
-func (f *folder) part(name, reason string) { f.w.health.part(name, reason) }
+// setPart records a fault of one part, while the rest continues, or its end if reason is "".
+func (f *folder) setPart(name, reason string) { f.w.health.part(name, reason) }
 
-// fault records a fault of a part that is retried. It ignores errors after the end of ctx.
-func (f *folder) fault(ctx context.Context, part string, err error) {
+// reportFault records a fault of a part that is retried. It ignores errors after the end of ctx.
+func (f *folder) reportFault(ctx context.Context, part string, err error) {
 	if ctx.Err() == nil {
-		f.part(part, part+": "+err.Error())
+		f.setPart(part, part+": "+err.Error())
 	}
 }
 
-// troubled records a fault of a single file.
-func (f *folder) troubled(ctx context.Context, rel, what string, err error) {
+// reportTrouble records a fault of a single file.
+func (f *folder) reportTrouble(ctx context.Context, rel, what string, err error) {
 	if ctx.Err() == nil {
-		f.w.troubles.note(rel, what, err, f.w.clock())
+		f.w.troubles.record(rel, what, err, f.w.clock())
 	}
 }
 
-// leftAlone records that a file in the folder belongs to Backburn itself.
-func (f *folder) leftAlone(ctx context.Context, rel string, err error) {
+// reportOwnFile records that a file in the folder belongs to Backburn itself.
+func (f *folder) reportOwnFile(ctx context.Context, rel string, err error) {
 	f.w.m.deferred["own"].Inc()
-	f.troubled(ctx, rel, isOurs, err)
+	f.reportTrouble(ctx, rel, isLeftAlone, err)
 }
 
-// patience returns how long a claimed file must stay unchanged if it had not settled before its
+// settleTime returns how long a claimed file must stay unchanged if it had not settled before its
 // claim.
-func (f *folder) patience(blind bool) time.Duration {
+func (f *folder) settleTime(blind bool) time.Duration {
 	if f.remote || blind {
-		return f.cfg.Settle * settle.Patient
+		return f.cfg.Settle * settle.BlindFactor
 	}
 
 	return f.cfg.Settle
@@ -175,15 +175,15 @@ func (f *folder) patience(blind bool) time.Duration {
 // isMount reports whether the error says that a file is on another mount than the folder.
 func isMount(err error) bool { return errors.Is(err, rootfs.ErrOtherMount) }
 
-// mountedAt records that files at rel cannot be taken because they are on another mount.
-func (f *folder) mountedAt(rel string) {
-	f.mounted.Store(true)
+// reportMount records that files at rel cannot be taken because they are on another mount.
+func (f *folder) reportMount(rel string) {
+	f.sawOtherMount.Store(true)
 	f.w.m.skipped["mount"].Inc()
-	f.part("mount", fmt.Sprintf("another file system is mounted inside the folder, at or above %q; watch it as a folder of its own", rel))
+	f.setPart("mount", fmt.Sprintf("another file system is mounted inside the folder, at or above %q; watch it as a folder of its own", rel))
 }
 
-// describe returns the parts of a job that do not depend on how the file was claimed.
-func (f *folder) describe(id, rel string, st rootfs.State) pipeline.Job {
+// newJob returns the parts of a job that do not depend on how the file was claimed.
+func (f *folder) newJob(id, rel string, st rootfs.State) pipeline.Job {
 	job := pipeline.Job{
 		ID:       id,
 		Source:   f.cfg.Source,
@@ -203,8 +203,8 @@ func (f *folder) describe(id, rel string, st rootfs.State) pipeline.Job {
 // it while it was being read.
 var errUnsettled = errors.New("still being written")
 
-// unchanged returns errUnsettled if a file has changed, or is open for writing.
-func unchanged(f *rootfs.File, before rootfs.State) error {
+// checkUnchanged returns errUnsettled if a file has changed, or is open for writing.
+func checkUnchanged(f *rootfs.File, before rootfs.State) error {
 	after, err := f.Stat()
 	if err != nil {
 		return err

@@ -40,7 +40,7 @@ func TestSeveralWatchersOnOneFolder(t *testing.T) {
 	for _, j := range r.intake.wait(t, n) {
 		seen[j.Path]++
 	}
-	until(t, "scans", scans(r, 2))
+	waitFor(t, "scans", afterScans(r, 2))
 	if got := len(r.intake.all()); got != n || len(seen) != n {
 		t.Errorf("%d jobs of %d files, want %d", got, len(seen), n)
 	}
@@ -57,8 +57,8 @@ func TestSeveralWatchersOnOneFolder(t *testing.T) {
 		r.outcomes.send(verdict(j, "malware"))
 		other.outcomes.send(verdict(j, "malware"))
 	}
-	r.outcomes.settle(t)
-	other.outcomes.settle(t)
+	r.outcomes.waitHandled(t)
+	other.outcomes.waitHandled(t)
 	if got := len(r.tree(".backburn/done/malware")); got != n {
 		t.Errorf("%d files are done, want %d", got, n)
 	}
@@ -205,7 +205,7 @@ func TestDoneFile(t *testing.T) {
 			r := newRig(t, func(c *watch.Config) { c.DoneFile = setting })
 			r.write("sub/a.bin", "x")
 			r.start()
-			until(t, "scans", scans(r, 5))
+			waitFor(t, "scans", afterScans(r, 5))
 			if n := len(r.intake.all()); n != 0 {
 				t.Fatalf("%d files were taken without a done file", n)
 			}
@@ -213,7 +213,7 @@ func TestDoneFile(t *testing.T) {
 			if j := r.intake.wait(t, 1)[0]; j.Path != "sub/a.bin" {
 				t.Errorf("taken: %q", j.Path)
 			}
-			until(t, "scans", scans(r, 2))
+			waitFor(t, "scans", afterScans(r, 2))
 			left := r.tree("")
 			if setting == "complete" && len(left) != 1 || setting != "complete" && len(left) != 0 {
 				t.Errorf("left: %v", left)
@@ -243,7 +243,7 @@ func TestNoMoreThanMaxInFlight(t *testing.T) {
 	}
 	r.start()
 	r.intake.wait(t, 5)
-	until(t, "scans", scans(r, 2))
+	waitFor(t, "scans", afterScans(r, 2))
 	if st := r.w.Status(); st.InFlight != 5 || st.Held == "" || st.Oldest.IsZero() {
 		t.Errorf("status: %+v", st)
 	}
@@ -252,7 +252,7 @@ func TestNoMoreThanMaxInFlight(t *testing.T) {
 	}
 	r.stop()
 	r.start() // claimed files still count
-	until(t, "scans", scans(r, 2))
+	waitFor(t, "scans", afterScans(r, 2))
 	if n := len(r.tree(".backburn/claimed")); n != 5 {
 		t.Errorf("%d files are claimed after a restart", n)
 	}
@@ -262,7 +262,7 @@ func TestNoMoreThanMaxInFlight(t *testing.T) {
 			done++
 		}
 	}
-	r.outcomes.settle(t)
+	r.outcomes.waitHandled(t)
 	if st := r.w.Status(); st.InFlight != 0 || st.Held != "" || st.Finished != 40 {
 		t.Errorf("status: %+v", st)
 	}
@@ -271,9 +271,9 @@ func TestNoMoreThanMaxInFlight(t *testing.T) {
 func TestQueueUnavailable(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.MaxInFlight = 10 })
-	away := true
+	unavailable := true
 	r.intake.setRefuse(func(pipeline.Job) error {
-		if away {
+		if unavailable {
 			return errors.New("no servers available")
 		}
 		return nil
@@ -282,7 +282,7 @@ func TestQueueUnavailable(t *testing.T) {
 	for i := range 50 {
 		r.write(fmt.Sprint(i), fmt.Sprint(i))
 	}
-	until(t, "the fault to show", func() bool {
+	waitFor(t, "the fault to show", func() bool {
 		st := r.w.Status()
 		return st.State != watch.StateOK && strings.Contains(st.Reason, "no servers available") && st.InFlight == 10
 	})
@@ -290,7 +290,7 @@ func TestQueueUnavailable(t *testing.T) {
 		t.Errorf("%d files wait in the folder, want 40", n)
 	}
 	r.intake.mu.Lock()
-	away = false
+	unavailable = false
 	r.intake.mu.Unlock()
 	for done := 0; done < 50; {
 		for _, j := range r.intake.wait(t, done+1)[done:] {
@@ -298,7 +298,7 @@ func TestQueueUnavailable(t *testing.T) {
 			done++
 		}
 	}
-	until(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
+	waitFor(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
 }
 
 func TestOutcomesUnavailable(t *testing.T) {
@@ -308,13 +308,13 @@ func TestOutcomesUnavailable(t *testing.T) {
 	r.start()
 	r.write("a", "a")
 	job := r.intake.wait(t, 1)[0]
-	until(t, "the fault to show", func() bool { return strings.Contains(r.w.Status().Reason, "no consumer") })
+	waitFor(t, "the fault to show", func() bool { return strings.Contains(r.w.Status().Reason, "no consumer") })
 	r.outcomes.mu.Lock()
 	r.outcomes.fail = nil
 	r.outcomes.mu.Unlock()
 	r.outcomes.send(verdict(job, "benign"))
-	r.outcomes.settle(t)
-	until(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
+	r.outcomes.waitHandled(t)
+	waitFor(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
 }
 
 func TestAfterPolicies(t *testing.T) {
@@ -353,7 +353,7 @@ func TestAfterPolicies(t *testing.T) {
 					r.outcomes.send(failure(j, results.Rejected), failure(j, results.Rejected))
 				}
 			}
-			r.outcomes.settle(t)
+			r.outcomes.waitHandled(t)
 			inFolder := r.tree("")
 			slices.Sort(inFolder)
 			if want := []string{"x/benign.1.txt", "x/benign.2.txt", "x/benign.txt"}; !slices.Equal(inFolder, want) {
@@ -406,18 +406,18 @@ func TestRestoredFilesAreNotTakenAgain(t *testing.T) {
 	r.start()
 	r.write("sub/a.txt", "contents")
 	r.outcomes.send(verdict(r.intake.wait(t, 1)[0], "benign"))
-	r.outcomes.settle(t)
+	r.outcomes.waitHandled(t)
 	r.stop()
 	r.start()
-	until(t, "scans", scans(r, 3))
+	waitFor(t, "scans", afterScans(r, 3))
 	if err := os.Chmod(r.path("sub/a.txt"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "scans", scans(r, 5))
+	waitFor(t, "scans", afterScans(r, 5))
 	if err := os.Rename(r.path("sub/a.txt"), r.path("sub/b.txt")); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "scans", scans(r, 5))
+	waitFor(t, "scans", afterScans(r, 5))
 	if n := len(r.intake.all()); n != 1 {
 		t.Fatalf("%d jobs", n)
 	}
@@ -427,32 +427,32 @@ func TestRestoredFilesAreNotTakenAgain(t *testing.T) {
 	}
 }
 
-// TestRenamedFileWaits renames a restored file while nothing more may be in flight. The ledger
-// keeps its record until there is room to compare it, however long that takes, so the file is not
-// taken again.
-func TestRenamedFileWaits(t *testing.T) {
+// TestRenamedFileKeepsItsRecord renames a restored file while nothing more may be in flight. The
+// ledger keeps its record until there is room to compare it, however long that takes, so the file
+// is not taken again.
+func TestRenamedFileKeepsItsRecord(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.After.Benign, c.MaxInFlight = watch.AfterRestore, 1 })
 	r.start()
 	r.write("a.txt", "contents")
 	r.outcomes.send(verdict(r.intake.wait(t, 1)[0], "benign"))
-	r.outcomes.settle(t)
-	until(t, "scans", scans(r, 3))
+	r.outcomes.waitHandled(t)
+	waitFor(t, "scans", afterScans(r, 3))
 
 	r.write("other", "x")
 	other := r.intake.wait(t, 2)[1]
 	must(t, os.Rename(r.path("a.txt"), r.path("b.txt")))
-	until(t, "many rounds", scans(r, 20))
+	waitFor(t, "many rounds", afterScans(r, 20))
 	r.outcomes.send(verdict(other, "benign"))
-	r.outcomes.settle(t)
+	r.outcomes.waitHandled(t)
 	r.write("last", "y")
 	if j := r.intake.wait(t, 3)[2]; j.Filename != "last" {
 		t.Errorf("taken: %+v", j)
 	}
 }
 
-// TestRestoreToAReplacedFolder replaces the file's original folder by something else.
-func TestRestoreToAReplacedFolder(t *testing.T) {
+// TestRestoreWhenFolderWasReplaced replaces the file's original folder by something else.
+func TestRestoreWhenFolderWasReplaced(t *testing.T) {
 	t.Parallel()
 	outside := t.TempDir()
 	for name, block := range map[string]func(name string) error{
@@ -468,7 +468,7 @@ func TestRestoreToAReplacedFolder(t *testing.T) {
 			must(t, os.RemoveAll(r.path("sub")))
 			must(t, block(r.path("sub")))
 			r.outcomes.send(verdict(job, "benign"))
-			r.outcomes.settle(t)
+			r.outcomes.waitHandled(t)
 			if b, err := os.ReadFile(r.path("a.txt")); err != nil || string(b) != "contents" {
 				t.Errorf("a.txt: %q, %v", b, err)
 			}
@@ -501,15 +501,15 @@ func TestFilesStayInPlace(t *testing.T) {
 			if first.Content.Path != "sub/a.txt" || first.Path != "sub/a.txt" || first.SHA256 != sum("one") {
 				t.Errorf("job is %+v %+v", first, first.Content)
 			}
-			until(t, "the ledger", func() bool { return r.w.Status().InFlight == 1 })
+			waitFor(t, "the ledger", func() bool { return r.w.Status().InFlight == 1 })
 			r.stop()
 			r.start()
-			until(t, "scans", scans(r, 3))
+			waitFor(t, "scans", afterScans(r, 3))
 			if n := r.w.Status().InFlight; n != 1 {
 				t.Errorf("%d in flight after a restart", n)
 			}
 			r.outcomes.send(verdict(first, "benign"), verdict(first, "benign"))
-			r.outcomes.settle(t)
+			r.outcomes.waitHandled(t)
 			if n := r.w.Status().InFlight; n != 0 {
 				t.Errorf("%d in flight after the final event", n)
 			}
@@ -528,7 +528,7 @@ func TestFilesStayInPlace(t *testing.T) {
 			if err := os.Link(r.path("b.txt"), r.path("c.txt")); err != nil {
 				t.Fatal(err)
 			}
-			until(t, "scans", scans(r, 5))
+			waitFor(t, "scans", afterScans(r, 5))
 			if n := len(r.intake.all()); n != 1 {
 				t.Errorf("%d jobs of one file", n)
 			}
@@ -560,8 +560,8 @@ func TestFilesStayInPlace(t *testing.T) {
 	}
 }
 
-// TestClaimIsChanged changes the claim setting while files are in flight.
-func TestClaimIsChanged(t *testing.T) {
+// TestClaimSettingChanges changes the claim setting while files are in flight.
+func TestClaimSettingChanges(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	r.write("a", "moved")
@@ -572,12 +572,12 @@ func TestClaimIsChanged(t *testing.T) {
 	r.write("b", "kept")
 	r.start()
 	kept := r.intake.wait(t, 2)[1]
-	until(t, "both to count", func() bool { return r.w.Status().InFlight == 2 })
+	waitFor(t, "both to count", func() bool { return r.w.Status().InFlight == 2 })
 	r.stop()
 	r.start()
-	until(t, "both to count", func() bool { return r.w.Status().InFlight == 2 })
+	waitFor(t, "both to count", func() bool { return r.w.Status().InFlight == 2 })
 	r.outcomes.send(verdict(moved, "benign"))
-	r.outcomes.settle(t)
+	r.outcomes.waitHandled(t)
 	if done := r.tree(".backburn/done"); len(done) != 1 {
 		t.Errorf("done has %v", done)
 	}
@@ -585,15 +585,15 @@ func TestClaimIsChanged(t *testing.T) {
 	r.cfg.Claim = watch.ClaimMove
 	r.start()
 	r.outcomes.send(verdict(kept, "benign"))
-	r.outcomes.settle(t)
-	until(t, "scans", scans(r, 3))
+	r.outcomes.waitHandled(t)
+	waitFor(t, "scans", afterScans(r, 3))
 	if left := r.tree(""); !slices.Equal(left, []string{"b"}) || len(r.intake.all()) != 2 {
 		t.Errorf("left: %v, %d jobs", left, len(r.intake.all()))
 	}
 	r.stop()
 	r.cfg.Claim = watch.ClaimKeep
 	r.start()
-	until(t, "scans", scans(r, 3))
+	waitFor(t, "scans", afterScans(r, 3))
 	if n := r.w.Status().InFlight; n != 0 {
 		t.Errorf("%d in flight", n)
 	}
@@ -608,13 +608,13 @@ func TestOneWatcherHoldsTheLedger(t *testing.T) {
 	second := *r
 	second.outcomes = newOutcomes()
 	second.start()
-	until(t, "the second to stand by", func() bool { return strings.Contains(second.w.Status().Reason, "standing by") })
+	waitFor(t, "the second to stand by", func() bool { return strings.Contains(second.w.Status().Reason, "standing by") })
 	r.stop()
 	r.write("b", "b")
 	if j := r.intake.wait(t, 2)[1]; j.Filename != "b" {
 		t.Errorf("job is %+v", j)
 	}
-	until(t, "scans", scans(&second, 2))
+	waitFor(t, "scans", afterScans(&second, 2))
 	if n := len(r.intake.all()); n != 2 {
 		t.Errorf("%d jobs", n)
 	}
@@ -633,7 +633,7 @@ func TestContentsTravelAsObjects(t *testing.T) {
 			r.objects.fail = errors.New("store is away")
 			r.write("a", "contents")
 			r.start()
-			until(t, "the fault to show", func() bool { return strings.Contains(r.w.Status().Reason, "store is away") })
+			waitFor(t, "the fault to show", func() bool { return strings.Contains(r.w.Status().Reason, "store is away") })
 			r.objects.mu.Lock()
 			r.objects.fail = nil
 			r.objects.mu.Unlock()
@@ -642,7 +642,7 @@ func TestContentsTravelAsObjects(t *testing.T) {
 				t.Errorf("content is %q, %+v", got, job.Content)
 			}
 			r.outcomes.send(verdict(job, "benign"))
-			r.outcomes.settle(t)
+			r.outcomes.waitHandled(t)
 			if _, ok := r.objects.get(job.Content.Object); ok {
 				t.Error("the object was not removed after its job ended")
 			}
@@ -663,8 +663,8 @@ func TestContentsTravelAsObjects(t *testing.T) {
 			}
 			r.objects.mu.Unlock()
 			r.start()
-			until(t, "the janitor", func() bool { _, there := r.objects.get(job.Content.Object); return !there })
-			until(t, "scans", scans(r, 2))
+			waitFor(t, "the janitor", func() bool { _, there := r.objects.get(job.Content.Object); return !there })
+			waitFor(t, "scans", afterScans(r, 2))
 			if n := len(r.objects.objects); n != 3 {
 				t.Errorf("%d objects are left, want those of others and the young one", n)
 			}
@@ -684,17 +684,17 @@ func TestJanitor(t *testing.T) {
 	r.write(".backburn/tmp/"+old, "")
 	r.write(".backburn/tmp/"+young, "")
 	r.start()
-	until(t, "scans", scans(r, 2))
-	until(t, "the old ones to go", func() bool { return len(r.tree(".backburn/tmp")) == 1 })
+	waitFor(t, "scans", afterScans(r, 2))
+	waitFor(t, "the old ones to go", func() bool { return len(r.tree(".backburn/tmp")) == 1 })
 	entries, err := os.ReadDir(archive)
 	if err != nil || len(entries) != 3 {
 		t.Errorf("%v %v", entries, err)
 	}
 }
 
-// TestRecordsOfFoldersThatAreGone checks that there are no more records than folders, even if every
+// TestRecordsOfRemovedFolders checks that there are no more records than folders, even if every
 // file arrives in a new folder.
-func TestRecordsOfFoldersThatAreGone(t *testing.T) {
+func TestRecordsOfRemovedFolders(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	r.start()
@@ -703,7 +703,7 @@ func TestRecordsOfFoldersThatAreGone(t *testing.T) {
 		job := r.intake.wait(t, i+1)[i]
 		if name != "claimed/a" {
 			r.outcomes.send(verdict(job, "benign"))
-			r.outcomes.settle(t)
+			r.outcomes.waitHandled(t)
 		}
 		if name != "there/a" {
 			must(t, os.Remove(r.path(filepath.Dir(name))))
@@ -720,7 +720,7 @@ func TestRecordsOfFoldersThatAreGone(t *testing.T) {
 	other := *r // a second watcher, whose janitor runs at its start
 	other.outcomes = newOutcomes()
 	other.start()
-	until(t, "two records to go", func() bool { return len(r.tree(".backburn/paths")) == 3 })
+	waitFor(t, "two records to go", func() bool { return len(r.tree(".backburn/paths")) == 3 })
 	other.stop()
 	r.write("again/b", "b")
 	r.intake.wait(t, 6)
@@ -752,7 +752,7 @@ func TestLongNamesAreMovedWithSidecars(t *testing.T) {
 	for _, j := range r.intake.wait(t, 3) {
 		r.outcomes.send(verdict(j, "c2"))
 	}
-	r.outcomes.settle(t)
+	r.outcomes.waitHandled(t)
 	entries, err := os.ReadDir(archive)
 	if err != nil || len(entries) != 6 {
 		t.Errorf("%v %v", entries, err)
@@ -765,7 +765,7 @@ func TestFolderCreatedLater(t *testing.T) {
 	r.dir = filepath.Join(r.dir, "later")
 	r.cfg.Path = r.dir
 	r.start()
-	until(t, "the folder to be degraded", func() bool { return strings.Contains(r.w.Status().Reason, "no such file") })
+	waitFor(t, "the folder to be degraded", func() bool { return strings.Contains(r.w.Status().Reason, "no such file") })
 	r.write("sub/a", "a")
 	r.intake.wait(t, 1)
 }
@@ -784,7 +784,7 @@ func TestPathIsAFile(t *testing.T) {
 	}
 }
 
-func TestOnlyTheFolderItself(t *testing.T) {
+func TestNotRecursive(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.Recursive = false })
 	r.write("sub/a", "a")
@@ -792,7 +792,7 @@ func TestOnlyTheFolderItself(t *testing.T) {
 	r.start()
 	r.write("sub/c", "c")
 	r.intake.wait(t, 1)
-	until(t, "scans", scans(r, 2))
+	waitFor(t, "scans", afterScans(r, 2))
 	if jobs := r.intake.all(); len(jobs) != 1 || jobs[0].Path != "b" {
 		t.Errorf("jobs: %+v", jobs)
 	}
@@ -827,7 +827,7 @@ func TestJetStream(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for len(seen) < 2*n {
-		msg, err := cons.Next(jetstream.FetchMaxWait(patience))
+		msg, err := cons.Next(jetstream.FetchMaxWait(testTimeout))
 		if err != nil {
 			t.Fatalf("after %d jobs: %v", len(seen), err)
 		}

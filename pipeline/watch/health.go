@@ -37,14 +37,14 @@ var aspects = map[string]aspect{
 	"after":    {state: health.Failed, expires: true},
 }
 
-// partKept is how long a fault without a known end is shown after it last occurred.
-const partKept = 2 * time.Minute
+// faultExpiry is how long a fault without a known end is shown after it last occurred.
+const faultExpiry = 2 * time.Minute
 
 // folderHealth reports the state of a folder to the registry.
 type folderHealth struct {
 	reg    *health.Registry
 	source string
-	kept   time.Duration // how long faults that expire are shown
+	expiry time.Duration // how long faults that expire are shown
 	folder *health.Part  // the folder as a whole
 	parts  map[string]*health.Part
 	mode   atomic.Value // string: how the folder is watched
@@ -54,7 +54,7 @@ func newFolderHealth(reg *health.Registry, cfg Config) *folderHealth {
 	h := &folderHealth{
 		reg:    reg,
 		source: cfg.Source,
-		kept:   max(partKept, 3*cfg.Scan),
+		expiry: max(faultExpiry, 3*cfg.Scan),
 		folder: reg.Required(PartPrefix, cfg.Source), // unknown until the folder is open
 		parts:  map[string]*health.Part{},
 	}
@@ -86,7 +86,7 @@ func (h *folderHealth) part(name, reason string) {
 
 	f := health.Fault{State: aspects[name].state, Reason: reason}
 	if aspects[name].expires {
-		f.Expires = h.kept
+		f.Expires = h.expiry
 	}
 	if name == "space" {
 		f.Cause = health.CauseFull
@@ -94,8 +94,8 @@ func (h *folderHealth) part(name, reason string) {
 	p.Fault(f)
 }
 
-// files adds a note about files in trouble to the folder's state, which stays ok.
-func (h *folderHealth) files(t *troubles, start time.Time) {
+// registerFiles adds a note about files in trouble to the folder's state, which stays ok.
+func (h *folderHealth) registerFiles(t *troubles, start time.Time) {
 	h.reg.Func(PartPrefix+"_files", h.source, func() error {
 		n, longest := t.reported(start)
 		if n == 0 {
@@ -106,8 +106,8 @@ func (h *folderHealth) files(t *troubles, start time.Time) {
 	})
 }
 
-// view returns the overall state and the first reason for it.
-func (h *folderHealth) view() (state, reason string, since time.Time, mode string) {
+// summary returns the overall state and the first reason for it.
+func (h *folderHealth) summary() (state, reason string, since time.Time, mode string) {
 	parts := h.reg.Of(PartPrefix, h.source)
 	unwell := health.Unwell(parts)
 	for _, p := range parts { // ok since the last fault ended

@@ -30,9 +30,9 @@ func newHints() *hints {
 	return &hints{names: map[string]bool{}, wake: make(chan struct{}, 1)}
 }
 
-// put reports a name. It returns false if there is no room for it. event says that the name comes
+// add reports a name. It returns false if there is no room for it. event says that the name comes
 // from an event and not from a scan: the file has just changed.
-func (h *hints) put(rel string, event bool) bool {
+func (h *hints) add(rel string, event bool) bool {
 	h.mu.Lock()
 	ok := len(h.names)+h.tracked < maxPending
 	if ok {
@@ -46,8 +46,8 @@ func (h *hints) put(rel string, event bool) bool {
 	return ok
 }
 
-// done reports the outcome of taking a file.
-func (h *hints) done(r result) {
+// addResult reports the outcome of taking a file.
+func (h *hints) addResult(r result) {
 	h.mu.Lock()
 	h.results = append(h.results, r)
 	h.mu.Unlock()

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// slots is the maximum number of files between claim and publication. It limits open files and
+// maxSlots is the maximum number of files between claim and publication. It limits open files and
 // memory, and is the largest group that shares one sync of the disk.
-const slots = 256
+const maxSlots = 256
 
 // inFlight counts the claimed, unfinished files, and limits how many more may be claimed. Safe for
 // concurrent use.
 type inFlight struct {
-	mu       sync.Mutex
-	max      int                     // Config.MaxInFlight
-	files    map[string]inFlightFile // claimed and unfinished, by ID
-	reserved int                     // admitted and not yet claimed
-	running  int                     // with a slot, from admit or enter
-	blocked  string                  // why no more files are admitted, or ""
-	changed  chan struct{}           // closed when there may be room; nil if nobody waits
+	mu        sync.Mutex
+	max       int                     // Config.MaxInFlight
+	files     map[string]inFlightFile // claimed and unfinished, by ID
+	reserved  int                     // admitted and not yet claimed
+	usedSlots int                     // slots in use
+	blocked   string                  // why no more files are admitted, or ""
+	changed   chan struct{}           // closed when there may be room; nil if nobody waits
 }
 
 // inFlightFile is a claimed, unfinished file.
@@ -33,72 +33,72 @@ type inFlightFile struct {
 
 func newInFlight(limit int) *inFlight { return &inFlight{max: limit, files: map[string]inFlightFile{}} }
 
-// admit reserves room for one more file. If there is none, it returns a channel that is closed when
-// it is worth trying again.
-func (f *inFlight) admit() (ok bool, again <-chan struct{}) {
+// tryReserve reserves room for one more file. If there is none, it returns a channel that is closed
+// when it is worth trying again.
+func (f *inFlight) tryReserve() (ok bool, retry <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.blocked == "" && len(f.files)+f.reserved < f.max && f.running < slots {
+	if f.blocked == "" && len(f.files)+f.reserved < f.max && f.usedSlots < maxSlots {
 		f.reserved++
-		f.running++
+		f.usedSlots++
 		return true, nil
 	}
 
 	return false, f.waitLocked()
 }
 
-// await calls admit until it succeeds or ctx ends.
-func (f *inFlight) await(ctx context.Context) error {
+// reserve calls tryReserve until it succeeds or ctx ends.
+func (f *inFlight) reserve(ctx context.Context) error {
 	for {
-		ok, again := f.admit()
+		ok, retry := f.tryReserve()
 		if ok {
 			return nil
 		}
 		select {
-		case <-again:
+		case <-retry:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// enter waits for a slot for a file that is already claimed.
-func (f *inFlight) enter(ctx context.Context) error {
+// acquireSlot waits for a slot for a file that is already claimed.
+func (f *inFlight) acquireSlot(ctx context.Context) error {
 	for {
 		f.mu.Lock()
-		if f.running < slots {
-			f.running++
+		if f.usedSlots < maxSlots {
+			f.usedSlots++
 			f.mu.Unlock()
 			return nil
 		}
-		again := f.waitLocked()
+		retry := f.waitLocked()
 		f.mu.Unlock()
 		select {
-		case <-again:
+		case <-retry:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// leave releases the slot taken by admit or enter.
-func (f *inFlight) leave() {
+// releaseSlot releases the slot taken by tryReserve, reserve or acquireSlot.
+func (f *inFlight) releaseSlot() {
 	f.mu.Lock()
-	f.running--
-	f.freeLocked()
+	f.usedSlots--
+	f.notifyLocked()
 	f.mu.Unlock()
 }
 
-// cancel releases the reservation of a file that was not claimed.
-func (f *inFlight) cancel() {
+// cancelReservation releases the reservation of a file that was not claimed.
+func (f *inFlight) cancelReservation() {
 	f.mu.Lock()
 	f.reserved--
-	f.freeLocked()
+	f.notifyLocked()
 	f.mu.Unlock()
 }
 
-// claimed turns a reservation into a claimed file.
-func (f *inFlight) claimed(id, name string, since time.Time) {
+// addClaimed turns a reservation into a claimed file.
+func (f *inFlight) addClaimed(id, name string, since time.Time) {
 	f.mu.Lock()
 	f.reserved--
 	f.files[id] = inFlightFile{name: name, since: since}
@@ -134,16 +134,16 @@ func (f *inFlight) has(id string) bool {
 	return ok
 }
 
-// finished removes a file.
-func (f *inFlight) finished(id string) {
+// remove removes a file.
+func (f *inFlight) remove(id string) {
 	f.mu.Lock()
 	delete(f.files, id)
-	f.freeLocked()
+	f.notifyLocked()
 	f.mu.Unlock()
 }
 
-// published records that a file's job has been published.
-func (f *inFlight) published(id string) {
+// markPublished records that a file's job has been published.
+func (f *inFlight) markPublished(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if file, ok := f.files[id]; ok {
@@ -152,9 +152,9 @@ func (f *inFlight) published(id string) {
 	}
 }
 
-// unpublished records that a file's job must be published again. It reports whether it had been
+// markUnpublished records that a file's job must be published again. It reports whether it had been
 // published.
-func (f *inFlight) unpublished(id string) bool {
+func (f *inFlight) markUnpublished(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	file, ok := f.files[id]
@@ -198,7 +198,7 @@ func (f *inFlight) block(reason string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.blocked = reason
-	f.freeLocked()
+	f.notifyLocked()
 }
 
 // reset removes all files, for a folder that is opened again.
@@ -206,9 +206,9 @@ func (f *inFlight) reset() {
 	f.mu.Lock()
 	clear(f.files)
 	f.reserved = 0
-	f.running = 0
+	f.usedSlots = 0
 	f.blocked = ""
-	f.freeLocked()
+	f.notifyLocked()
 	f.mu.Unlock()
 }
 
@@ -220,7 +220,7 @@ func (f *inFlight) waitLocked() <-chan struct{} {
 	return f.changed
 }
 
-func (f *inFlight) freeLocked() {
+func (f *inFlight) notifyLocked() {
 	if f.changed != nil {
 		close(f.changed)
 		f.changed = nil
@@ -229,7 +229,7 @@ func (f *inFlight) freeLocked() {
 
 // summary returns the number of files, when the oldest was claimed, and why no more are admitted,
 // or "".
-func (f *inFlight) summary() (n int, oldest time.Time, held string) {
+func (f *inFlight) summary() (n int, oldest time.Time, blocked string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, file := range f.files {
@@ -237,10 +237,10 @@ func (f *inFlight) summary() (n int, oldest time.Time, held string) {
 			oldest = file.since
 		}
 	}
-	held = f.blocked
-	if n = len(f.files); held == "" && n+f.reserved >= f.max {
-		held = fmt.Sprintf("max_in_flight: %d files are claimed and unfinished", n)
+	blocked = f.blocked
+	if n = len(f.files); blocked == "" && n+f.reserved >= f.max {
+		blocked = fmt.Sprintf("max_in_flight: %d files are claimed and unfinished", n)
 	}
 
-	return n, oldest, held
+	return n, oldest, blocked
 }

@@ -50,7 +50,7 @@ func startJetStream(t testing.TB) (jetstream.JetStream, jetstream.Stream) {
 	}
 	srv.Start()
 	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
-	if !srv.ReadyForConnections(patience) {
+	if !srv.ReadyForConnections(testTimeout) {
 		t.Fatal("the server did not start")
 	}
 	nc, err := nats.Connect(srv.ClientURL(), nats.ReconnectBufSize(-1))

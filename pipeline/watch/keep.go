@@ -23,9 +23,9 @@ import (
 // and otherwise finishes those taken earlier. Its memory always has a ledger.
 type keeper struct {
 	*folder
-	memory *memory
-	sync   *syncer
-	lost   sync.Map // IDs of files whose jobs the queue has lost, until they are taken again
+	memory      *memory
+	claimSyncer *syncer
+	lost        sync.Map // IDs of files whose jobs the queue has lost, until they are taken again
 }
 
 // keepID derives a job's ID from everything that distinguishes this file from others. The name is
@@ -34,7 +34,7 @@ type keeper struct {
 func (k *keeper) keepID(st rootfs.State, sum [sha256.Size]byte) string {
 	h := sha256.New()
 	h.Write([]byte(k.id))
-	h.Write(ledger.Key(k.own(st.Identity)))
+	h.Write(ledger.Key(k.relativeIdentity(st.Identity)))
 	birth := st.Birth
 	if birth == 0 {
 		birth = st.Ctime
@@ -55,18 +55,18 @@ func (k *keeper) take(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	err := k.submit(ctx, rel, f, st)
 	switch {
 	case err == nil:
-		k.part("claim", "")
-		k.w.troubles.end(rel)
+		k.setPart("claim", "")
+		k.w.troubles.clear(rel)
 		report(settle.Forget)
 	case ctx.Err() != nil, rootfs.IsGone(err):
 		report(settle.Forget)
 	case errors.Is(err, errUnsettled):
 		report(settle.Changed)
-	case fileFault(err):
-		k.troubled(ctx, rel, cannotOpen, err)
+	case isFileFault(err):
+		k.reportTrouble(ctx, rel, cannotOpen, err)
 		report(settle.Failed)
 	default:
-		k.fault(ctx, "claim", err)
+		k.reportFault(ctx, "claim", err)
 		report(settle.Failed)
 	}
 }
@@ -74,41 +74,41 @@ func (k *keeper) take(ctx context.Context, rel string, f *rootfs.File, st rootfs
 // submit publishes a file as a job and records it in the ledger.
 func (k *keeper) submit(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) error {
 	job, r, err := k.describeFile(ctx, rel, f, st)
-	i := k.own(st.Identity)
+	i := k.relativeIdentity(st.Identity)
 	if err == nil {
 		if have, ok := k.memory.get(st.Identity); ok && have.ID == r.ID {
-			err = k.memory.ledger.Touched(i, r)
-			k.w.inFlight.cancel()
+			err = k.memory.ledger.Update(i, r)
+			k.w.inFlight.cancelReservation()
 			return err
 		}
-		if err = k.sync.sync(ctx, f); err == nil {
-			k.at("synced")
+		if err = k.claimSyncer.sync(ctx, f); err == nil {
+			k.notifyStep("synced")
 		}
 	}
 	if err != nil {
-		k.w.inFlight.cancel()
+		k.w.inFlight.cancelReservation()
 		return err
 	}
 
 	_, job.Repeated = k.lost.LoadAndDelete(r.ID)
-	k.w.inFlight.claimed(r.ID, "", job.ReceivedAt)
+	k.w.inFlight.addClaimed(r.ID, "", job.ReceivedAt)
 	k.w.claims.Add(1)
 	k.w.m.claimed.Inc()
-	k.at("claimed")
-	if err := k.store(ctx, st, &job, func() (*rootfs.File, error) { return k.root.Open(rel) }); err != nil {
-		k.w.inFlight.finished(r.ID)
+	k.notifyStep("claimed")
+	if err := k.storeContents(ctx, st, &job, func() (*rootfs.File, error) { return k.root.Open(rel) }); err != nil {
+		k.w.inFlight.remove(r.ID)
 		return err
 	}
 	if err := k.publish(ctx, job); err != nil {
 		return err
 	}
-	k.w.inFlight.published(r.ID)
+	k.w.inFlight.markPublished(r.ID)
 	k.w.m.latency.Observe(time.Since(job.ReceivedAt).Seconds())
-	k.at("published")
-	if err := k.memory.ledger.Published(i, r, job.ReceivedAt); err != nil {
+	k.notifyStep("published")
+	if err := k.memory.ledger.MarkPublished(i, r, job.ReceivedAt); err != nil {
 		return err
 	}
-	k.at("recorded")
+	k.notifyStep("recorded")
 
 	return nil
 }
@@ -116,14 +116,14 @@ func (k *keeper) submit(ctx context.Context, rel string, f *rootfs.File, st root
 // describeFile hashes a file and returns its job and its ledger record.
 func (k *keeper) describeFile(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) (pipeline.Job, ledger.Record, error) {
 	r := ledger.Record{Stamp: st.Stamp, Rel: rel}
-	job := k.describe("", rel, st)
+	job := k.newJob("", rel, st)
 	job.ReceivedAt = time.Now().UTC()
 	job.Content.Path = job.Path
 	job.Content.PathB64 = job.PathB64
-	if name := k.besideOf(ctx, rel); name != "" {
-		k.describeBy(&job, k.root, name)
+	if name := k.findDescription(ctx, rel); name != "" {
+		k.addDescription(&job, k.root, name)
 	}
-	if err := k.memory.hashers.fill(ctx, f, st, k.cfg.MaxFileSize, &job); err != nil {
+	if err := k.memory.hashers.setHash(ctx, f, st, k.cfg.MaxFileSize, &job); err != nil {
 		return job, r, err
 	}
 	if _, err := hex.Decode(r.SHA256[:], []byte(job.SHA256)); err != nil {
@@ -145,7 +145,7 @@ func (k *keeper) recover(_ context.Context, minAge time.Duration) error {
 	jobs, err := k.memory.ledger.OpenJobs()
 	for id, since := range jobs {
 		k.w.inFlight.add(id, "", since)
-		k.w.inFlight.published(id)
+		k.w.inFlight.markPublished(id)
 	}
 
 	return err
@@ -154,21 +154,21 @@ func (k *keeper) recover(_ context.Context, minAge time.Duration) error {
 // republish removes the files' records, so that the next scan takes them again. They keep their
 // IDs.
 func (k *keeper) republish(_ context.Context, ids []string) (n int, err error) {
-	forgotten, err := k.memory.ledger.Forget(ids)
+	forgotten, err := k.memory.ledger.ForgetJobs(ids)
 	if err != nil {
 		return 0, err
 	}
 	for _, id := range forgotten {
-		k.w.inFlight.finished(id)
+		k.w.inFlight.remove(id)
 		k.lost.Store(id, nil)
 	}
 
 	return len(forgotten), nil
 }
 
-func (k *keeper) conclude(_ context.Context, id string, e results.Event) error {
-	taking := k.cfg.Claim == ClaimKeep
-	if !taking && !k.memory.ledger.IsOpen(id) {
+func (k *keeper) handleFinal(_ context.Context, id string, e results.Event) error {
+	active := k.cfg.Claim == ClaimKeep
+	if !active && !k.memory.ledger.IsOpen(id) {
 		return nil
 	}
 	if k.cfg.Sidecar && k.w.inFlight.has(id) && k.w.inFlight.name(id) == "" {
@@ -177,7 +177,7 @@ func (k *keeper) conclude(_ context.Context, id string, e results.Event) error {
 		}
 	}
 
-	wasOpen, err := k.memory.ledger.Finished(id, time.Now())
+	wasOpen, err := k.memory.ledger.MarkFinished(id, time.Now())
 	if err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func (k *keeper) conclude(_ context.Context, id string, e results.Event) error {
 
 // sidecar writes the final event of a file that stays in place.
 func (k *keeper) sidecar(id string, e results.Event) error {
-	_, verdict := k.cfg.After.class(e)
+	_, verdict := k.cfg.After.actionFor(e)
 	done := spool.Done + "/" + verdict
 	if err := k.spool.MkdirAll(done, 0o700); err != nil {
 		return err

@@ -9,9 +9,9 @@ import (
 
 // Recommended limits of inotify(7).
 const (
-	goodWatches   = 8192
-	goodQueue     = 65536
-	goodInstances = 128
+	recommendedWatches   = 8192
+	recommendedQueue     = 65536
+	recommendedInstances = 128
 )
 
 // eventLimits compares the limits of inotify with what is needed to watch this many folders.
@@ -39,14 +39,14 @@ func eventLimits(folders int) limits {
 			fixes = append(fixes, fmt.Sprintf("sysctl fs.inotify.%s=%d", name, want))
 		}
 	}
-	raise("max_user_watches", watches, max(2*folders, goodWatches))
-	raise("max_user_instances", instances, goodInstances)
+	raise("max_user_watches", watches, max(2*folders, recommendedWatches))
+	raise("max_user_instances", instances, recommendedInstances)
 	if queue >= 0 && queue < 16384 { // the kernel's default; larger bursts only cause a scan
-		raise("max_queued_events", queue, goodQueue)
+		raise("max_queued_events", queue, recommendedQueue)
 	}
 	l.fix = strings.Join(fixes, "; ")
 	if folders == 0 && l.fix == "" { // no instance available: other processes have used them up
-		l.fix = fmt.Sprintf("sysctl fs.inotify.max_user_instances=%d", max(2*instances, goodInstances))
+		l.fix = fmt.Sprintf("sysctl fs.inotify.max_user_instances=%d", max(2*instances, recommendedInstances))
 	}
 
 	return l

@@ -83,16 +83,16 @@ func TestLostJobsAreRestored(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLoss(t, transfer)
+			l := newLossFixture(t, transfer)
 			lose(t, l.Pipeline)
-			l.decide()
-			l.finished()
+			l.setVerdicts()
+			l.waitFinished()
 		})
 	}
 }
 
-// loss is a watcher, a queue and a worker, with files that wait for their verdicts.
-type loss struct {
+// lossFixture is a watcher, a queue and a worker, with files that wait for their verdicts.
+type lossFixture struct {
 	*testkit.Pipeline
 
 	t   *testing.T
@@ -103,9 +103,9 @@ const lossFiles = 30
 
 func lossBody(i int) string { return fmt.Sprint("MZ ", i) }
 
-func newLoss(t *testing.T, transfer string) *loss {
+func newLossFixture(t *testing.T, transfer string) *lossFixture {
 	t.Helper()
-	l := &loss{t: t, Pipeline: testkit.NewPipeline(t, wildfiretest.WithDelay(24*time.Hour))}
+	l := &lossFixture{t: t, Pipeline: testkit.NewPipeline(t, wildfiretest.WithDelay(24*time.Hour))}
 	l.rig = newRig(t, func(c *watch.Config) { c.Transfer = transfer })
 	for i := range lossFiles {
 		l.rig.write(fmt.Sprint("file-", i), lossBody(i))
@@ -128,8 +128,8 @@ func newLoss(t *testing.T, transfer string) *loss {
 	return l
 }
 
-// decide sets a verdict for every file in WildFire.
-func (l *loss) decide() {
+// setVerdicts sets a verdict for every file in WildFire.
+func (l *lossFixture) setVerdicts() {
 	l.t.Helper()
 	for i := range lossFiles {
 		if !l.WildFire.SetVerdict("", sum(lossBody(i)), wildfire.Malware) {
@@ -138,8 +138,8 @@ func (l *loss) decide() {
 	}
 }
 
-// finished waits until every file is where its verdict sends it.
-func (l *loss) finished() {
+// waitFinished waits until every file is where its verdict sends it.
+func (l *lossFixture) waitFinished() {
 	l.t.Helper()
 	done := func() int {
 		entries, _ := os.ReadDir(filepath.Join(l.rig.dir, ".backburn/done/malware")) // at first there is no such folder

@@ -23,11 +23,11 @@ type memory struct {
 // openMemory opens the ledger if the configuration needs one, or if one exists.
 func openMemory(f *folder, h *hashers) (*memory, error) {
 	m := &memory{folder: f, hashers: h}
-	there, err := ledger.Exists(f.spool.Root)
+	exists, err := ledger.Exists(f.spool.Root)
 	if err != nil {
 		return nil, err
 	}
-	if there || f.cfg.usesLedger() {
+	if exists || f.cfg.usesLedger() {
 		m.ledger, err = ledger.Open(f.spool.Root)
 	}
 
@@ -46,11 +46,11 @@ func (m *memory) get(i rootfs.Identity) (ledger.Record, bool) {
 		return ledger.Record{}, false
 	}
 
-	return m.ledger.Get(m.own(i))
+	return m.ledger.Get(m.relativeIdentity(i))
 }
 
-// known reports whether a file has been submitted in its present state, judged by its metadata.
-func (m *memory) known(st rootfs.State) bool {
+// isKnown reports whether a file has been submitted in its present state, judged by its metadata.
+func (m *memory) isKnown(st rootfs.State) bool {
 	r, ok := m.get(st.Identity)
 	if !ok || r.Size != st.Size || r.Mtime != st.Mtime {
 		return false
@@ -64,20 +64,20 @@ func (m *memory) known(st rootfs.State) bool {
 	return r.Ctime == st.Ctime
 }
 
-// knownName is known for a name found by a scan, so that known files take no room in memory.
-func (m *memory) knownName(rel string) bool {
+// isKnownName is known for a name found by a scan, so that known files take no room in memory.
+func (m *memory) isKnownName(rel string) bool {
 	if m.ledger == nil {
 		return false
 	}
 	st, err := m.root.Lstat(rel)
 
-	return err == nil && st.Regular && m.known(st)
+	return err == nil && st.Regular && m.isKnown(st)
 }
 
-// compare checks a submitted file whose ctime has changed. If its contents are the same it returns
-// settle.Forget. Without a birth time a different file may have the same inode, so the file is
-// taken. When it returns settle.Take, f is at its start.
-func (m *memory) compare(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) settle.Outcome {
+// checkContents checks a submitted file whose ctime has changed. If its contents are the same it
+// returns settle.Forget. Without a birth time a different file may have the same inode, so the file
+// is taken. When it returns settle.Take, f is at its start.
+func (m *memory) checkContents(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) settle.Outcome {
 	r, ok := m.get(st.Identity)
 	if !ok || st.Birth == 0 || r.Size != st.Size || r.Mtime != st.Mtime || st.Size > m.cfg.MaxFileSize {
 		return settle.Take
@@ -87,14 +87,14 @@ func (m *memory) compare(ctx context.Context, rel string, f *rootfs.File, st roo
 	switch {
 	case errors.Is(err, errUnsettled):
 		return settle.Changed
-	case err != nil && fileFault(err):
-		m.troubled(ctx, rel, cannotOpen, err)
+	case err != nil && isFileFault(err):
+		m.reportTrouble(ctx, rel, cannotOpen, err)
 		return settle.Failed
 	case err != nil:
-		m.fault(ctx, "ledger", err)
+		m.reportFault(ctx, "ledger", err)
 		return settle.Failed
 	case same:
-		m.part("ledger", "")
+		m.setPart("ledger", "")
 		return settle.Forget
 	}
 	f.Rewind()
@@ -107,7 +107,7 @@ func (m *memory) same(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	if err != nil || sum != r.SHA256 {
 		return false, err
 	}
-	if err := unchanged(f, st); err != nil {
+	if err := checkUnchanged(f, st); err != nil {
 		return false, err
 	}
 
@@ -115,22 +115,22 @@ func (m *memory) same(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	r.Rel = rel
 	r.Pending = false
 
-	return true, m.ledger.Touched(m.own(st.Identity), r)
+	return true, m.ledger.Update(m.relativeIdentity(st.Identity), r)
 }
 
-// tend runs the ledger's maintenance. A session cannot work without its ledger, so an error ends
-// the session.
-func (m *memory) tend() error {
+// maintain runs the ledger's maintenance. A session cannot work without its ledger, so an error
+// ends the session.
+func (m *memory) maintain() error {
 	if m.ledger == nil {
 		return nil
 	}
 
-	err := m.ledger.Tend(time.Now(), func(key []byte, r ledger.Record) bool {
+	err := m.ledger.Maintain(time.Now(), func(key []byte, r ledger.Record) bool {
 		st, err := m.root.Lstat(r.Rel)
 		if err != nil {
 			return !rootfs.IsGone(err)
 		}
-		return string(ledger.Key(m.own(st.Identity))) == string(key)
+		return string(ledger.Key(m.relativeIdentity(st.Identity))) == string(key)
 	})
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)

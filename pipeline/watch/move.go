@@ -20,31 +20,31 @@ import (
 // otherwise finishes those taken earlier.
 type mover struct {
 	*folder
-	memory  *memory
-	hashers *hashers
-	sync    *syncer // for claims
-	ends    *syncer // for finished files
-	copies  *copies
-	hints   *hints
-	done    *settle.DoneFile // nil without one
-	recheck func()           // requests a check of the folder
+	memory       *memory
+	hashers      *hashers
+	claimSyncer  *syncer // for claims
+	finishSyncer *syncer // for finished files
+	copies       *copies
+	hints        *hints
+	doneFile     *settle.DoneFile // nil without one
+	recheck      func()           // requests a check of the folder
 
 	unprepared atomic.Int64   // claimed files that cannot be prepared at present
 	workers    sync.WaitGroup // goroutines that publish recovered files
 
-	mu      sync.Mutex
-	renewed []*claimedFile // claimed again and not started yet
+	mu          sync.Mutex
+	resubmitted []*claimedFile // claimed again and not started yet
 }
 
 // claimedFile is a file in the spool whose job is not published yet.
 type claimedFile struct {
-	id      string
-	name    string         // in spool.Claimed
-	rel     string         // where it was found, relative to the watched folder
-	f       *rootfs.File   // open, or nil
-	settled bool           // it did not change for long enough
-	seen    settle.History // the last look; unused once settled
-	before  bool           // its job may have been published before
+	id             string
+	name           string         // in spool.Claimed
+	rel            string         // where it was found, relative to the watched folder
+	f              *rootfs.File   // open, or nil
+	settled        bool           // it did not change for long enough
+	history        settle.History // the last look; unused once settled
+	maybePublished bool           // its job may have been published before
 }
 
 func (c *claimedFile) close() {
@@ -57,9 +57,9 @@ func (c *claimedFile) close() {
 func (c *claimedFile) path() string { return spool.Claimed + "/" + c.name }
 
 func (m *mover) take(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, report func(settle.Outcome)) {
-	if o := m.memory.compare(ctx, rel, f, st); o != settle.Take {
+	if o := m.memory.checkContents(ctx, rel, f, st); o != settle.Take {
 		f.Close()
-		m.w.inFlight.cancel()
+		m.w.inFlight.cancelReservation()
 		report(o)
 		return
 	}
@@ -67,10 +67,10 @@ func (m *mover) take(ctx context.Context, rel string, f *rootfs.File, st rootfs.
 	c, o := m.claim(ctx, rel, f, st)
 	report(o)
 	if c == nil {
-		m.w.inFlight.cancel()
+		m.w.inFlight.cancelReservation()
 		return
 	}
-	m.finish(ctx, c)
+	m.publishClaimed(ctx, c)
 }
 
 // claim renames a file into the spool under a new ID. It returns nil if the file was not claimed.
@@ -79,7 +79,7 @@ func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	tag, err := m.spool.Paths.Tag(path.Clean("/" + dir)[1:])
 	if err != nil {
 		f.Close()
-		m.fault(ctx, "claim", err)
+		m.reportFault(ctx, "claim", err)
 		return nil, settle.Failed
 	}
 
@@ -87,25 +87,25 @@ func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	if rootfs.ClosesBeforeRename {
 		c.close()
 	}
-	if c.name, err = m.spool.Take(m.root, rel, c.id); err != nil {
+	if c.name, err = m.spool.Claim(m.root, rel, c.id); err != nil {
 		c.close()
-		return nil, m.cannotMove(ctx, rel, err)
+		return nil, m.moveErrorOutcome(ctx, rel, err)
 	}
-	m.at("claimed")
+	m.notifyStep("claimed")
 
 	// Look it up by path, as a worker will: the spool may have been replaced.
 	now, err := m.root.Lstat(spool.JobPath(c.name))
-	if (rootfs.IsGone(err) || err == nil && !now.Regular) && m.putBack(c) {
+	if (rootfs.IsGone(err) || err == nil && !now.Regular) && m.undoClaim(c) {
 		return nil, settle.Failed
 	}
 
-	m.w.inFlight.claimed(c.id, c.name, spool.IDTime(c.id))
+	m.w.inFlight.addClaimed(c.id, c.name, spool.IDTime(c.id))
 	m.w.claims.Add(1)
 	m.w.m.claimed.Inc()
-	m.w.troubles.end(rel)
-	m.part("claim", "")
-	m.takeBeside(ctx, c)
-	m.dropDoneFile(ctx, rel)
+	m.w.troubles.clear(rel)
+	m.setPart("claim", "")
+	m.takeDescription(ctx, c)
+	m.removeDoneFile(ctx, rel)
 	// The name may have been given to another file since f was opened, or the file may have
 	// changed. In either case the claimed file must be judged again.
 	same := err == nil && now.Identity == st.Identity
@@ -117,92 +117,93 @@ func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	return c, settle.Forget
 }
 
-// takeBeside moves a claimed file's description into the spool. It stays there until the file is
-// finished, because the job may have to be published again.
-func (m *mover) takeBeside(ctx context.Context, c *claimedFile) {
-	name := m.besideOf(ctx, c.rel)
+// takeDescription moves a claimed file's description into the spool. It stays there until the file
+// is finished, because the job may have to be published again.
+func (m *mover) takeDescription(ctx context.Context, c *claimedFile) {
+	name := m.findDescription(ctx, c.rel)
 	if name == "" {
 		return
 	}
-	err := m.spool.TakeBeside(m.root, name, c.id)
+	err := m.spool.TakeDescription(m.root, name, c.id)
 	switch {
 	case err == nil, rootfs.IsGone(err), errors.Is(err, fs.ErrExist):
-		m.part("metadata", "")
-		m.w.troubles.end(name)
-	case fileFault(err):
-		m.troubled(ctx, name, cannotMove, err)
+		m.setPart("metadata", "")
+		m.w.troubles.clear(name)
+	case isFileFault(err):
+		m.reportTrouble(ctx, name, cannotMove, err)
 	default:
-		m.fault(ctx, "metadata", fmt.Errorf("move the metadata beside a file: %w", err))
+		m.reportFault(ctx, "metadata", fmt.Errorf("move the metadata beside a file: %w", err))
 	}
 }
 
-// cannotMove returns the outcome for a file that could not be claimed.
-func (m *mover) cannotMove(ctx context.Context, rel string, err error) settle.Outcome {
+// moveErrorOutcome returns the outcome for a file that could not be claimed.
+func (m *mover) moveErrorOutcome(ctx context.Context, rel string, err error) settle.Outcome {
 	switch {
 	case rootfs.IsGone(err): // deleted, or claimed by another watcher
 		return settle.Forget
 	case isMount(err):
-		m.mountedAt(rel)
+		m.reportMount(rel)
 		return settle.Forget
-	case fileFault(err):
+	case isFileFault(err):
 		m.w.m.deferred["immovable"].Inc()
-		m.troubled(ctx, rel, cannotMove, err)
+		m.reportTrouble(ctx, rel, cannotMove, err)
 	default:
-		m.fault(ctx, "claim", err)
+		m.reportFault(ctx, "claim", err)
 	}
 
 	return settle.Failed
 }
 
-// putBack undoes a claim that went wrong: the spool was moved, or the file was replaced by a
+// undoClaim undoes a claim that went wrong: the spool was moved, or the file was replaced by a
 // folder, for example, at that moment. The entry returns to its old path, to be judged again.
-func (m *mover) putBack(c *claimedFile) bool {
+func (m *mover) undoClaim(c *claimedFile) bool {
 	if rootfs.Move(m.spool.Root, c.path(), m.root, c.rel) != nil {
 		return false
 	}
 	c.close()
-	_ = m.spool.Paths.Forget(c.id) // otherwise the next start does it
+	_ = m.spool.Paths.Remove(c.id) // otherwise the next start does it
 	m.recheck()
 
 	return true
 }
 
-// dropDoneFile removes the done file of a claimed file.
-func (m *mover) dropDoneFile(ctx context.Context, rel string) {
-	if m.done == nil || m.done.Shared() {
+// removeDoneFile removes the done file of a claimed file.
+func (m *mover) removeDoneFile(ctx context.Context, rel string) {
+	if m.doneFile == nil || m.doneFile.Shared() {
 		return
 	}
-	name := m.done.Of(rel)
+	name := m.doneFile.NameFor(rel)
 	switch err := m.root.Remove(name); {
 	case err == nil, rootfs.IsGone(err):
-		m.w.troubles.end(name)
+		m.w.troubles.clear(name)
 	default:
-		m.troubled(ctx, name, cannotMove, err)
+		m.reportTrouble(ctx, name, cannotMove, err)
 	}
 }
 
-// finish publishes a claimed file, however long that takes. While it waits it releases its slot.
-func (m *mover) finish(ctx context.Context, c *claimedFile) {
+// publishClaimed publishes a claimed file, however long that takes. While it waits it releases its
+// slot.
+func (m *mover) publishClaimed(ctx context.Context, c *claimedFile) {
 	unprepared := false
 	defer func() {
 		if unprepared && m.unprepared.Add(-1) == 0 {
-			m.part("prepare", "")
+			m.setPart("prepare", "")
 		}
 	}()
 
 	for try := 0; ; try++ {
-		job, err := m.prepare(ctx, c)
+		job, err := m.prepareJob(ctx, c)
 		c.close()
 		if err == nil {
-			m.w.troubles.end(spool.JobPath(c.name))
+			m.w.troubles.clear(spool.JobPath(c.name))
 			if err = m.publish(ctx, job); err == nil {
-				m.w.inFlight.published(c.id)
+				m.w.inFlight.markPublished(c.id)
 				m.w.m.latency.Observe(time.Since(spool.IDTime(c.id)).Seconds())
-				m.at("published")
+				m.notifyStep("published")
 			}
 			return // published, or ctx ended
 		}
-		if ctx.Err() != nil || m.gone(c, err) || m.setAside(ctx, c, err) {
+		if ctx.Err() != nil || m.forgetIfGone(c, err) || m.setAside(ctx, c, err) {
 			return
 		}
 
@@ -210,28 +211,29 @@ func (m *mover) finish(ctx context.Context, c *claimedFile) {
 		switch {
 		case errors.Is(err, errUnsettled):
 			m.w.m.deferred["writer"].Inc()
-		case fileFault(err):
-			m.troubled(ctx, spool.JobPath(c.name), cannotOpen, err)
+		case isFileFault(err):
+			m.reportTrouble(ctx, spool.JobPath(c.name), cannotOpen, err)
 			wait = min(settle.RetryMin<<min(try, 16), settle.RetryMax)
 		default:
 			if !unprepared {
 				unprepared = true
 				m.unprepared.Add(1)
 			}
-			m.fault(ctx, "prepare", err)
+			m.reportFault(ctx, "prepare", err)
 			wait = min(settle.RetryMin<<min(try, 16), settle.RetryMax)
 		}
 
-		m.w.inFlight.leave()
-		werr := pipeline.Sleep(ctx, wait)
-		if err := m.w.inFlight.enter(context.WithoutCancel(ctx)); err != nil || werr != nil {
+		m.w.inFlight.releaseSlot()
+		sleepErr := pipeline.Sleep(ctx, wait)
+		if err := m.w.inFlight.acquireSlot(context.WithoutCancel(ctx)); err != nil || sleepErr != nil {
 			return
 		}
 	}
 }
 
-// gone reports whether a claimed file has been finished by another watcher or removed by somebody.
-func (m *mover) gone(c *claimedFile, err error) bool {
+// forgetIfGone reports whether a claimed file has been finished by another watcher or removed by
+// somebody.
+func (m *mover) forgetIfGone(c *claimedFile, err error) bool {
 	if !rootfs.IsGone(err) {
 		return false
 	}
@@ -239,8 +241,8 @@ func (m *mover) gone(c *claimedFile, err error) bool {
 		return false
 	}
 	m.w.log.Debug().Str("job", c.id).Msg("claimed file is gone")
-	m.w.inFlight.finished(c.id)
-	m.w.troubles.end(spool.JobPath(c.name))
+	m.w.inFlight.remove(c.id)
+	m.w.troubles.clear(spool.JobPath(c.name))
 
 	return true
 }
@@ -258,19 +260,19 @@ func (m *mover) setAside(ctx context.Context, c *claimedFile, err error) bool {
 		err = rootfs.Move(m.spool.Root, c.path(), m.spool.Root, dir+"/"+c.name)
 	}
 	if err != nil {
-		m.fault(ctx, "prepare", err)
+		m.reportFault(ctx, "prepare", err)
 		return false
 	}
 	m.w.m.skipped["special"].Inc()
 	m.w.log.Warn().Str("job", c.id).Str("path", c.rel).Msg("a file was replaced while it was claimed; set aside")
-	m.w.inFlight.finished(c.id)
+	m.w.inFlight.remove(c.id)
 
 	return true
 }
 
-// prepare hashes a claimed file, makes it durable, and returns its job. Hashing comes first, so
+// prepareJob hashes a claimed file, makes it durable, and returns its job. Hashing comes first, so
 // that files that become durable together are published together.
-func (m *mover) prepare(ctx context.Context, c *claimedFile) (pipeline.Job, error) {
+func (m *mover) prepareJob(ctx context.Context, c *claimedFile) (pipeline.Job, error) {
 	if err := m.reopen(c); err != nil {
 		return pipeline.Job{}, err
 	}
@@ -278,45 +280,45 @@ func (m *mover) prepare(ctx context.Context, c *claimedFile) (pipeline.Job, erro
 	if err != nil {
 		return pipeline.Job{}, err
 	}
-	if !m.leftAlone(c, before) {
+	if !m.hasSettled(c, before) {
 		return pipeline.Job{}, errUnsettled
 	}
 	// Contents over the size limit are never read, so they need no copy.
 	if before.Links > 1 && m.cfg.Hardlinks != HardlinksTake && before.Size <= m.cfg.MaxFileSize {
-		if before, err = m.makeOwn(ctx, c, before); err != nil {
+		if before, err = m.replaceWithCopy(ctx, c, before); err != nil {
 			return pipeline.Job{}, err
 		}
 	}
 
-	job := m.describe(c.id, c.rel, before)
+	job := m.newJob(c.id, c.rel, before)
 	job.ReceivedAt = spool.IDTime(c.id)
-	job.Repeated = c.before
+	job.Repeated = c.maybePublished
 	job.Content.Path, job.Content.PathB64 = pipeline.Name(spool.JobPath(c.name))
-	described := m.describeBy(&job, m.spool.Root, spool.Beside+"/"+c.id)
-	if err := m.hashers.fill(ctx, c.f, before, m.cfg.MaxFileSize, &job); err != nil {
+	described := m.addDescription(&job, m.spool.Root, spool.Beside+"/"+c.id)
+	if err := m.hashers.setHash(ctx, c.f, before, m.cfg.MaxFileSize, &job); err != nil {
 		return pipeline.Job{}, err
 	}
 	dirs := []syncDir{{spool: true, rel: spool.Claimed}, {rel: path.Dir(c.rel)}}
 	if described {
 		dirs = append([]syncDir{{spool: true, rel: spool.Beside}}, dirs...)
 	}
-	if err := m.sync.sync(ctx, c.f, dirs...); err != nil {
+	if err := m.claimSyncer.sync(ctx, c.f, dirs...); err != nil {
 		return pipeline.Job{}, err
 	}
-	m.at("synced")
+	m.notifyStep("synced")
 
-	return job, m.store(ctx, before, &job, func() (*rootfs.File, error) { return m.spool.Open(c.path()) })
+	return job, m.storeContents(ctx, before, &job, func() (*rootfs.File, error) { return m.spool.Open(c.path()) })
 }
 
-// leftAlone reports whether a claimed file, in the given state, has no writer and has not changed
+// hasSettled reports whether a claimed file, in the given state, has no writer and has not changed
 // for long enough.
-func (m *mover) leftAlone(c *claimedFile, st rootfs.State) bool {
+func (m *mover) hasSettled(c *claimedFile, st rootfs.State) bool {
 	writer, _ := c.f.Writer()
 	if !c.settled {
 		// The longer wait for temporary names does not apply: the file has already been claimed.
 		now := m.w.clock()
-		unchanged := c.seen.Unchanged(st, now, m.w.cautious.now(now), m.remote)
-		c.settled = unchanged >= m.patience(writer == rootfs.UnknownWriter)
+		unchanged := c.history.Unchanged(st, now, m.w.cautious.now(now), m.remote)
+		c.settled = unchanged >= m.settleTime(writer == rootfs.UnknownWriter)
 	}
 
 	return c.settled && writer != rootfs.HasWriter
@@ -331,14 +333,14 @@ func (m *mover) reopen(c *claimedFile) (err error) {
 	return err
 }
 
-// makeOwn replaces a claimed file that has other names with a copy, so that its contents cannot
-// change through those names.
-func (m *mover) makeOwn(ctx context.Context, c *claimedFile, before rootfs.State) (rootfs.State, error) {
+// replaceWithCopy replaces a claimed file that has other names with a copy, so that its contents
+// cannot change through those names.
+func (m *mover) replaceWithCopy(ctx context.Context, c *claimedFile, before rootfs.State) (rootfs.State, error) {
 	if err := m.copies.reserve(c.id, before.Size); err != nil {
 		return rootfs.State{}, err
 	}
 
-	after, err := m.copyOwn(ctx, c, before)
+	after, err := m.copyAndReplace(ctx, c, before)
 	if err != nil {
 		m.copies.drop(c.id)
 	}
@@ -346,7 +348,7 @@ func (m *mover) makeOwn(ctx context.Context, c *claimedFile, before rootfs.State
 	return after, err
 }
 
-func (m *mover) copyOwn(ctx context.Context, c *claimedFile, before rootfs.State) (rootfs.State, error) {
+func (m *mover) copyAndReplace(ctx context.Context, c *claimedFile, before rootfs.State) (rootfs.State, error) {
 	tmp := m.spool.Temp()
 	out, err := m.spool.Create(tmp)
 	if err != nil {
@@ -361,8 +363,8 @@ func (m *mover) copyOwn(ctx context.Context, c *claimedFile, before rootfs.State
 	if err = errors.Join(err, out.Close()); err != nil {
 		return rootfs.State{}, fmt.Errorf("copy a hard-linked file: %w", err)
 	}
-	m.at("copied")
-	if err := unchanged(c.f, before); err != nil {
+	m.notifyStep("copied")
+	if err := checkUnchanged(c.f, before); err != nil {
 		return rootfs.State{}, err
 	}
 

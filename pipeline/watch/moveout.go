@@ -33,34 +33,34 @@ func copyName() string { return copyPrefix + spool.NewID(time.Now(), spool.RootT
 
 // moveOut moves a claimed file to a configured folder. If that is on another file system, it copies
 // the file.
-func (m *mover) moveOut(ctx context.Context, g *ending) error {
-	err := m.moveTo(ctx, g)
+func (m *mover) moveOut(ctx context.Context, file *finishedFile) error {
+	err := m.moveTo(ctx, file)
 	if err == nil || ctx.Err() != nil || errors.Is(err, errUnsettled) || errors.Is(err, syscall.EPERM) || rootfs.IsGone(err) {
 		return err // a fault of the file itself
 	}
 
-	return fmt.Errorf("%w %s: %w", errAfterFolder, g.action, err)
+	return fmt.Errorf("%w %s: %w", errAfterFolder, file.action, err)
 }
 
-func (m *mover) moveTo(ctx context.Context, g *ending) error {
-	if err := os.MkdirAll(g.action, 0o700); err != nil {
+func (m *mover) moveTo(ctx context.Context, file *finishedFile) error {
+	if err := os.MkdirAll(file.action, 0o700); err != nil {
 		return err
 	}
-	out, err := rootfs.Open(g.action)
+	out, err := rootfs.Open(file.action)
 	if err != nil {
 		return err
 	}
 	defer out.Close()
 
-	base := path.Base(g.rel)
-	if g.sidecar != nil {
+	base := path.Base(file.rel)
+	if file.sidecar != nil {
 		base = spool.Shorten(base, spool.NameMax-len(spool.SidecarSuffix))
 	}
 	for n := 0; ctx.Err() == nil; n++ {
 		to := spool.Numbered(base, n)
-		if g.sidecar != nil {
+		if file.sidecar != nil {
 			// Write the sidecar first: it reserves the name.
-			ok, err := reserve(out, to+spool.SidecarSuffix, g.id, g.sidecar)
+			ok, err := reserve(out, to+spool.SidecarSuffix, file.id, file.sidecar)
 			if err != nil {
 				return err
 			}
@@ -69,12 +69,12 @@ func (m *mover) moveTo(ctx context.Context, g *ending) error {
 			}
 		}
 
-		err := rootfs.Move(m.spool.Root, g.path(), out, to)
+		err := rootfs.Move(m.spool.Root, file.path(), out, to)
 		if isMount(err) {
-			err = m.copyOut(ctx, g, out, to)
+			err = m.copyOut(ctx, file, out, to)
 		}
 		if errors.Is(err, fs.ErrExist) {
-			if g.sidecar != nil {
+			if file.sidecar != nil {
 				_ = out.Remove(to + spool.SidecarSuffix)
 			}
 			continue
@@ -112,8 +112,8 @@ const maxSidecar = 1 << 20
 // copyOut moves a file to another file system. The copy gets its final name once it is complete and
 // durable; only then is the original removed. After a crash between the two, the repeat finds a
 // copy with the same contents and keeps it.
-func (m *mover) copyOut(ctx context.Context, g *ending, out *rootfs.Root, to string) error {
-	if err := m.reopen(&g.claimedFile); err != nil {
+func (m *mover) copyOut(ctx context.Context, file *finishedFile, out *rootfs.Root, to string) error {
+	if err := m.reopen(&file.claimedFile); err != nil {
 		return err
 	}
 	tmp := copyName()
@@ -123,10 +123,10 @@ func (m *mover) copyOut(ctx context.Context, g *ending, out *rootfs.Root, to str
 	}
 	defer func() { _ = out.Remove(tmp) }() // fails after success, because the copy was renamed
 
-	g.f.Rewind()
-	err = copyFile(ctx, f, g.f, g.state.Size)
+	file.f.Rewind()
+	err = copyFile(ctx, f, file.f, file.state.Size)
 	if err == nil {
-		err = rootfs.Chtimes(f, g.state.Mtime)
+		err = rootfs.Chtimes(f, file.state.Mtime)
 	}
 	if err == nil {
 		err = f.Sync()
@@ -134,7 +134,7 @@ func (m *mover) copyOut(ctx context.Context, g *ending, out *rootfs.Root, to str
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if !m.still(g) {
+	if !m.isUnchanged(file) {
 		return errUnsettled
 	}
 
@@ -150,12 +150,12 @@ func (m *mover) copyOut(ctx context.Context, g *ending, out *rootfs.Root, to str
 	if err := out.SyncDir(""); err != nil {
 		return err
 	}
-	m.at("copied")
+	m.notifyStep("copied")
 	if rootfs.ClosesBeforeRename {
-		g.close()
+		file.close()
 	}
 
-	return m.spool.Remove(g.path())
+	return m.spool.Remove(file.path())
 }
 
 // sameContents reports whether two regular files hold the same bytes.
@@ -201,7 +201,7 @@ func sweepCopies(after After) error {
 		for _, e := range entries {
 			name, isCopy := strings.CutPrefix(e.Name(), copyPrefix)
 			id, _ := strings.CutSuffix(name, copySuffix)
-			if isCopy && spool.ValidID(id) && time.Since(spool.IDTime(id)) > spool.LeftOver {
+			if isCopy && spool.ValidID(id) && time.Since(spool.IDTime(id)) > spool.LeftoverAge {
 				errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
 			}
 		}

@@ -97,7 +97,7 @@ func TestOddFiles(t *testing.T) {
 	for _, j := range jobs {
 		r.outcomes.send(verdict(j, "benign"))
 	}
-	r.outcomes.settle(t)
+	r.outcomes.waitHandled(t)
 	if n := len(r.tree(".backburn/done/benign")); n != len(jobs) {
 		t.Errorf("%d files are done, want %d", n, len(jobs))
 	}
@@ -130,7 +130,7 @@ func TestNameIsReplacedWhileItIsClaimed(t *testing.T) {
 		must(t, os.Rename(filepath.Join(staging, "x"), r.path("same")))
 	}
 	last := func(j pipeline.Job) bool { return index[j.SHA256] == n-1 }
-	until(t, "the last version", func() bool { return slices.ContainsFunc(r.intake.all(), last) })
+	waitFor(t, "the last version", func() bool { return slices.ContainsFunc(r.intake.all(), last) })
 
 	jobs := r.intake.all()
 	seen := map[string]bool{}
@@ -153,7 +153,7 @@ func TestClaimedEntryIsNotAFile(t *testing.T) {
 	r := newRig(t, nil)
 	claimed := r.path(".backburn/claimed/")
 	must(t, os.MkdirAll(claimed, 0o700))
-	things := map[string]func(name string) error{
+	creators := map[string]func(name string) error{
 		"pipe":   func(name string) error { return unix.Mkfifo(name, 0o600) },
 		"link":   func(name string) error { return os.Symlink("/etc/passwd", name) },
 		"folder": func(name string) error { return os.MkdirAll(name+"/below", 0o700) },
@@ -162,7 +162,7 @@ func TestClaimedEntryIsNotAFile(t *testing.T) {
 		},
 	}
 	ids := map[string]string{}
-	for thing, put := range things {
+	for thing, put := range creators {
 		ids[thing] = spool.NewID(time.Now(), spool.RootTag)
 		must(t, put(claimed+"/"+ids[thing]+"-"+thing))
 	}
@@ -171,8 +171,8 @@ func TestClaimedEntryIsNotAFile(t *testing.T) {
 		must(t, os.WriteFile(claimed+"/"+name, []byte("?"), 0o600))
 	}
 	r.start()
-	for thing := range things {
-		until(t, thing+" to be set aside", func() bool {
+	for thing := range creators {
+		waitFor(t, thing+" to be set aside", func() bool {
 			_, err := os.Lstat(r.path(".backburn/done/special/" + ids[thing] + "-" + thing))
 			return err == nil
 		})
@@ -181,7 +181,7 @@ func TestClaimedEntryIsNotAFile(t *testing.T) {
 	if j := r.intake.wait(t, 1)[0]; j.Path != "a" {
 		t.Errorf("taken: %q", j.Path)
 	}
-	until(t, "the counts to be right", func() bool { return r.w.Status().InFlight == 1 })
+	waitFor(t, "the counts to be right", func() bool { return r.w.Status().InFlight == 1 })
 	if left := r.tree(".backburn/claimed"); len(left) != len(garbage)+1 {
 		t.Errorf("claimed has %q", left)
 	}
@@ -222,16 +222,16 @@ func TestUnreadableFileIsTakenWhenItCanBeRead(t *testing.T) {
 	c := startAsNobody(t, spec, func() {
 		must(t, os.WriteFile(filepath.Join(spec.Config.Path, "locked"), []byte("x"), 0o000))
 	})
-	jobs := func() []positioned {
+	jobs := func() []jobLine {
 		l, err := readLines(filepath.Join(spec.State, "jobs"), 0)
 		must(t, err)
 		return l
 	}
 	must(t, os.WriteFile(filepath.Join(spec.Config.Path, "open"), []byte("y"), 0o666))
-	until(t, "the readable file", func() bool { return len(jobs()) == 1 })
+	waitFor(t, "the readable file", func() bool { return len(jobs()) == 1 })
 	must(t, os.Chmod(filepath.Join(spec.Config.Path, "locked"), 0o644))
-	until(t, "the file that was unreadable", func() bool { return len(jobs()) == 2 })
-	c.finish(t)
+	waitFor(t, "the file that was unreadable", func() bool { return len(jobs()) == 2 })
+	c.stop(t)
 }
 
 // startAsNobody starts a watcher as a user who owns none of the files.
@@ -267,7 +267,7 @@ func TestLeaseRefusedFallsBackToSettle(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(spec.Config.Path, "roots-file"), []byte("x"), 0o644))
 	})
 	must(t, os.WriteFile(filepath.Join(spec.Config.Path, "another"), []byte("y"), 0o644))
-	until(t, "both files", func() bool {
+	waitFor(t, "both files", func() bool {
 		l, err := readLines(filepath.Join(spec.State, "jobs"), 0)
 		must(t, err)
 		return len(l) == 2
@@ -278,9 +278,9 @@ func TestLeaseRefusedFallsBackToSettle(t *testing.T) {
 	if n := c.status(t).Metrics["backburn_watch_writer_check_unavailable_total"]; n < 2 {
 		t.Errorf("the metric is %v", n)
 	}
-	c.finish(t)
-	if told := c.stderr.String(); !strings.Contains(told, "AmbientCapabilities=CAP_LEASE") {
-		t.Errorf("the log does not say what to do: %s", told)
+	c.stop(t)
+	if stderr := c.stderr.String(); !strings.Contains(stderr, "AmbientCapabilities=CAP_LEASE") {
+		t.Errorf("the log does not say what to do: %s", stderr)
 	}
 }
 
@@ -297,7 +297,7 @@ func TestHardlinks(t *testing.T) {
 			r.start()
 			if policy == watch.HardlinksReject {
 				r.intake.wait(t, 1)
-				until(t, "two more scans", scans(r, 2))
+				waitFor(t, "two more scans", afterScans(r, 2))
 				if jobs := r.intake.all(); len(jobs) != 1 || jobs[0].Filename != "plain" {
 					t.Errorf("jobs: %+v", jobs)
 				}
@@ -378,7 +378,7 @@ func TestSparseFilesStaySparse(t *testing.T) {
 	must(t, f.Close())
 	r.start()
 	r.outcomes.send(failure(r.intake.wait(t, 1)[0], results.TooLarge))
-	r.outcomes.settle(t)
+	r.outcomes.waitHandled(t)
 	f, err = os.Open(filepath.Join(archive, "sparse"))
 	must(t, err)
 	defer f.Close()
@@ -422,9 +422,9 @@ func TestSpoolOnAnotherMountIsRefused(t *testing.T) {
 	}
 }
 
-// TestFolderIsLostAndFound makes the folder disappear in various ways, and brings it back. Files
-// that arrive after that are taken.
-func TestFolderIsLostAndFound(t *testing.T) {
+// TestFolderDisappearsAndReturns makes the folder disappear in various ways, and brings it back.
+// Files that arrive after that are taken.
+func TestFolderDisappearsAndReturns(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{watch.WatchEvents, watch.WatchPoll} {
 		for _, c := range []struct {
@@ -471,7 +471,7 @@ func TestFolderIsLostAndFound(t *testing.T) {
 				r.intake.wait(t, 1)
 				c.lose(t, r.dir)
 				if c.name == "removed" || c.name == "renamed" {
-					until(t, "the folder to be degraded", func() bool { return r.w.Status().State != watch.StateOK })
+					waitFor(t, "the folder to be degraded", func() bool { return r.w.Status().State != watch.StateOK })
 					if r.w.Status().Reason == "" {
 						t.Error("no reason is given")
 					}
@@ -481,7 +481,7 @@ func TestFolderIsLostAndFound(t *testing.T) {
 				if job := r.intake.wait(t, 2)[1]; job.Path != "sub/second" {
 					t.Errorf("job is %+v", job)
 				}
-				until(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
+				waitFor(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
 			})
 		}
 	}
@@ -498,10 +498,10 @@ func TestFolderUnmountedWhenVerdictArrives(t *testing.T) {
 	needs.Tmpfs(t, r.dir, "")
 	r.write("b", "b")
 	r.outcomes.send(verdict(job, "malware"), verdict(r.intake.wait(t, 2)[1], "benign"))
-	until(t, "the other file to be done", func() bool { return len(r.tree(".backburn/done/benign")) == 1 })
+	waitFor(t, "the other file to be done", func() bool { return len(r.tree(".backburn/done/benign")) == 1 })
 	must(t, unix.Unmount(r.dir, unix.MNT_DETACH))
-	until(t, "the file to be done", func() bool { return len(r.tree(".backburn/done/malware")) == 1 })
-	until(t, "nothing to be in flight", func() bool { return r.w.Status().InFlight == 0 })
+	waitFor(t, "the file to be done", func() bool { return len(r.tree(".backburn/done/malware")) == 1 })
+	waitFor(t, "nothing to be in flight", func() bool { return r.w.Status().InFlight == 0 })
 }
 
 // TestMountInsideTheFolder mounts a disk inside the folder. Its files cannot be claimed and the
@@ -521,7 +521,7 @@ func TestMountInsideTheFolder(t *testing.T) {
 			if j := r.intake.wait(t, 1)[0]; j.Path != "c" {
 				t.Errorf("taken: %q", j.Path)
 			}
-			until(t, "the status to show the mount", func() bool {
+			waitFor(t, "the status to show the mount", func() bool {
 				return strings.Contains(r.w.Status().Reason, `another file system is mounted inside the folder, at or above "disk`)
 			})
 			if r.metric("skipped_total", "mount") == 0 {
@@ -531,8 +531,8 @@ func TestMountInsideTheFolder(t *testing.T) {
 	}
 }
 
-// TestRestoreUnderANewMount restores a file to the watched folder itself if another file
-// system is now mounted on its original folder.
+// TestRestoreUnderANewMount restores a file to the watched folder itself if another file system is
+// now mounted on its original folder.
 func TestRestoreUnderANewMount(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.After.Benign = watch.AfterRestore })
@@ -541,7 +541,7 @@ func TestRestoreUnderANewMount(t *testing.T) {
 	job := r.intake.wait(t, 1)[0]
 	needs.Tmpfs(t, r.path("sub"), "")
 	r.outcomes.send(verdict(job, "benign"))
-	r.outcomes.settle(t)
+	r.outcomes.waitHandled(t)
 	if b, err := os.ReadFile(r.path("a")); err != nil || string(b) != "a" {
 		t.Errorf("%q, %v", b, err)
 	}
@@ -556,8 +556,8 @@ func TestDiskFull(t *testing.T) {
 	must(t, os.WriteFile(r.path(".ballast"), make([]byte, 3500<<10), 0o666))
 	r.write("file", "x")
 	r.start()
-	until(t, "claims to be held back", func() bool { return strings.Contains(r.w.Status().Held, "min_free") })
-	until(t, "scans", scans(r, 2))
+	waitFor(t, "claims to be held back", func() bool { return strings.Contains(r.w.Status().Held, "min_free") })
+	waitFor(t, "scans", afterScans(r, 2))
 	if n := len(r.intake.all()); n != 0 {
 		t.Errorf("%d files were taken", n)
 	}
@@ -571,7 +571,7 @@ func TestDiskFull(t *testing.T) {
 	must(t, os.Link(r.path("linked"), r.path(".backburn/links/linked")))
 	must(t, os.WriteFile(r.path(".backburn/ballast"), make([]byte, 2<<20), 0o666))
 	r.start()
-	until(t, "the fault", func() bool { return strings.Contains(r.w.Status().Reason, "not enough free space") })
+	waitFor(t, "the fault", func() bool { return strings.Contains(r.w.Status().Reason, "not enough free space") })
 	must(t, os.Remove(r.path(".backburn/ballast")))
 	r.intake.wait(t, 2)
 }
@@ -643,8 +643,8 @@ func TestFoldersAppearWithFiles(t *testing.T) {
 	}
 }
 
-// TestFolderReplacedAfterClaim replaces the folder in which a file was found between the
-// file's claim and its publication.
+// TestFolderReplacedAfterClaim replaces the folder in which a file was found between the file's
+// claim and its publication.
 func TestFolderReplacedAfterClaim(t *testing.T) {
 	t.Parallel()
 	for name, exchange := range map[string]func(t *testing.T, name string){

@@ -5,8 +5,8 @@ import (
 	"backburn/wildfire"
 )
 
-// class returns the configured action for an event, and the name of its folder in spool.Done.
-func (a After) class(e results.Event) (action, verdict string) {
+// actionFor returns the configured action for an event, and the name of its folder in spool.Done.
+func (a After) actionFor(e results.Event) (action, verdict string) {
 	if e.Type == results.Failed {
 		return a.Failed, "failed"
 	}

@@ -46,7 +46,7 @@ func TestOwnFilesAreLeftAlone(t *testing.T) {
 					t.Errorf("%s is submitted with %q: %q", j.Path, j.Submit, j.SubmitReason)
 				}
 			}
-			until(t, "both to be reported", func() bool { return r.w.Status().Troubled == 2 && r.gauge("troubled_files") == 2 })
+			waitFor(t, "both to be reported", func() bool { return r.w.Status().Troubled == 2 && r.gauge("troubled_files") == 2 })
 			keys := map[string]string{"config": "(--config)", "store": "(the.store)"}
 			for _, trouble := range r.w.Status().Troubles {
 				if !strings.Contains(trouble.Reason, keys[trouble.Path]) || keys[trouble.Path] == "" {
@@ -56,7 +56,7 @@ func TestOwnFilesAreLeftAlone(t *testing.T) {
 			if s := r.w.Status(); s.State != watch.StateOK {
 				t.Errorf("the folder is %s: %s", s.State, s.Reason)
 			}
-			until(t, "two more scans", scans(r, 2))
+			waitFor(t, "two more scans", afterScans(r, 2))
 			if n := len(r.intake.all()); n != 2 {
 				t.Errorf("%d jobs: %+v", n, r.intake.all())
 			}
@@ -68,7 +68,7 @@ func TestOwnFilesAreLeftAlone(t *testing.T) {
 
 			must(t, os.Rename(r.path("store"), at("store")))
 			must(t, os.Rename(r.path("config"), at("config")))
-			until(t, "the trouble to end", func() bool { return r.w.Status().Troubled == 0 })
+			waitFor(t, "the trouble to end", func() bool { return r.w.Status().Troubled == 0 })
 		})
 	}
 }

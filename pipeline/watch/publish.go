@@ -11,8 +11,8 @@ import (
 
 // The first and the longest delay between attempts to publish a job.
 const (
-	publishMin = 100 * time.Millisecond
-	publishMax = 5 * time.Second
+	minPublishDelay = 100 * time.Millisecond
+	maxPublishDelay = 5 * time.Second
 )
 
 // publish publishes a job, retrying until it succeeds. It returns only ctx's error.
@@ -21,7 +21,7 @@ func (f *folder) publish(ctx context.Context, job pipeline.Job) error {
 		err := f.publishOnce(ctx, job)
 		if err == nil {
 			f.w.m.published.Inc()
-			f.part("intake", "")
+			f.setPart("intake", "")
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -30,11 +30,11 @@ func (f *folder) publish(ctx context.Context, job pipeline.Job) error {
 
 		f.w.m.retries.Inc()
 		if errors.Is(err, pipeline.ErrFull) {
-			f.part("intake", "the queue is full; files wait in the folder until it has room")
+			f.setPart("intake", "the queue is full; files wait in the folder until it has room")
 		} else {
-			f.part("intake", "jobs cannot be published, files wait in the folder: "+err.Error())
+			f.setPart("intake", "jobs cannot be published, files wait in the folder: "+err.Error())
 		}
-		if err := pipeline.Sleep(ctx, backoff.Delay(try, publishMin, publishMax)); err != nil {
+		if err := pipeline.Sleep(ctx, backoff.Delay(try, minPublishDelay, maxPublishDelay)); err != nil {
 			return err
 		}
 	}

@@ -22,24 +22,24 @@ type reconciler struct {
 
 func (r *reconciler) run(ctx context.Context) {
 	for pipeline.Sleep(ctx, r.w.reconcileEvery) == nil {
-		n, err := r.round(ctx)
+		n, err := r.runOnce(ctx)
 		if n > 0 {
 			r.w.m.republished.Add(float64(n))
 			r.w.log.Warn().Int("files", n).Msg("published some claimed files again, because the queue had lost their jobs")
 		}
 		switch {
 		case err != nil:
-			r.fault(ctx, "queue", err)
+			r.reportFault(ctx, "queue", err)
 		case n > 0:
-			r.part("queue", fmt.Sprintf("the queue lost the jobs of %d claimed files, which were published again; check whether its store was replaced or purged", n))
+			r.setPart("queue", fmt.Sprintf("the queue lost the jobs of %d claimed files, which were published again; check whether its store was replaced or purged", n))
 		default:
-			r.part("queue", "")
+			r.setPart("queue", "")
 		}
 	}
 }
 
-// round checks all claimed files once.
-func (r *reconciler) round(ctx context.Context) (n int, err error) {
+// runOnce checks all claimed files once.
+func (r *reconciler) runOnce(ctx context.Context) (n int, err error) {
 	for ids := range slices.Chunk(r.w.inFlight.publishedBefore(time.Now().Add(-r.w.reconcileAge)), reconcileBatch) {
 		unknown, err := r.w.catalog.Unknown(ctx, r.cfg.Source, ids)
 		if err != nil {

@@ -22,7 +22,7 @@ func TestQueueLosesItsStore(t *testing.T) {
 			r.start(func(w *watch.Watcher) { w.SetReconcile(10*time.Millisecond, time.Millisecond) })
 			first := r.intake.wait(t, 1)[0]
 
-			r.intake.lose()
+			r.intake.loseJobs()
 			again := r.intake.wait(t, 2)[1]
 			if again.ID != first.ID || again.SHA256 != first.SHA256 || again.Path != first.Path {
 				t.Errorf("published again as %+v, first as %+v", again, first)
@@ -30,10 +30,10 @@ func TestQueueLosesItsStore(t *testing.T) {
 			if first.Repeated || !again.Repeated {
 				t.Errorf("marked as repeats: first %t, then %t", first.Repeated, again.Repeated)
 			}
-			until(t, "the metric", func() bool { return r.gauge("republished_total") == 1 })
-			until(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
+			waitFor(t, "the metric", func() bool { return r.gauge("republished_total") == 1 })
+			waitFor(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
 			r.outcomes.send(verdict(again, "benign"))
-			r.outcomes.settle(t)
+			r.outcomes.waitHandled(t)
 			if n := r.w.Status().InFlight; n != 0 {
 				t.Errorf("%d files are in flight", n)
 			}
@@ -62,7 +62,7 @@ func TestFileThatIsNotYetPublishedIsNotPublishedTwice(t *testing.T) {
 	r.intake.setRefuse(func(pipeline.Job) error { return pipeline.ErrFull })
 	r.write("a", "x")
 	r.start(func(w *watch.Watcher) { w.SetReconcile(time.Millisecond, 0) })
-	until(t, "scans", scans(r, 3))
+	waitFor(t, "scans", afterScans(r, 3))
 	select {
 	case ids := <-c.asked:
 		t.Errorf("asked about %v", ids)
@@ -95,7 +95,7 @@ func TestIntakeThatNeverReturns(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
-	until(t, "the fault to be seen", func() bool { return w.Status().State != watch.StateOK && w.Status().InFlight == 1 })
+	waitFor(t, "the fault to be seen", func() bool { return w.Status().State != watch.StateOK && w.Status().InFlight == 1 })
 	cancel()
 	must(t, <-ended)
 }

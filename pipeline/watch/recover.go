@@ -14,11 +14,11 @@ const adoptAfter = time.Minute
 
 func (m *mover) recover(ctx context.Context, minAge time.Duration) error {
 	before := m.w.inFlight.ids()
-	there := map[string]struct{}{}
+	present := map[string]struct{}{}
 	var found []*claimedFile
 	err := m.spool.Each(spool.Claimed, func(name string) bool {
 		if id, base, whole, ok := spool.SplitName(name); ok {
-			there[id] = struct{}{}
+			present[id] = struct{}{}
 			if c := m.adopt(id, name, base, whole, minAge); c != nil {
 				found = append(found, c)
 			}
@@ -32,7 +32,7 @@ func (m *mover) recover(ctx context.Context, minAge time.Duration) error {
 	// A file claimed while the folder was being read may have been missed. So only files that were
 	// known before and are not there now are gone.
 	for _, id := range before {
-		if _, ok := there[id]; ok {
+		if _, ok := present[id]; ok {
 			continue
 		}
 		name := m.w.inFlight.name(id)
@@ -40,12 +40,12 @@ func (m *mover) recover(ctx context.Context, minAge time.Duration) error {
 			continue
 		}
 		if _, err := m.spool.Lstat(spool.Claimed + "/" + name); rootfs.IsGone(err) {
-			m.w.inFlight.finished(id)
+			m.w.inFlight.remove(id)
 		}
 	}
 	m.mu.Lock()
-	found = append(found, m.renewed...)
-	m.renewed = nil
+	found = append(found, m.resubmitted...)
+	m.resubmitted = nil
 	m.mu.Unlock()
 	m.workers.Go(func() { m.resume(ctx, found) })
 
@@ -63,13 +63,13 @@ func (m *mover) adopt(id, name, base string, whole bool, minAge time.Duration) *
 		return nil
 	}
 
-	return &claimedFile{id: id, name: name, rel: m.foundAt(id, base, whole), before: true}
+	return &claimedFile{id: id, name: name, rel: m.originalPath(id, base, whole), maybePublished: true}
 }
 
-// foundAt returns the path where a claimed file was found. If that is not recorded, it returns the
-// base name, so that the contents are submitted in any case.
-func (m *mover) foundAt(id, base string, whole bool) string {
-	rel, err := m.spool.Paths.Found(id, base, whole)
+// originalPath returns the path where a claimed file was found. If that is not recorded, it returns
+// the base name, so that the contents are submitted in any case.
+func (m *mover) originalPath(id, base string, whole bool) string {
+	rel, err := m.spool.Paths.Original(id, base, whole)
 	if err != nil {
 		m.w.log.Error().Str("job", id).Err(err).Msg("the original folder of a claimed file is not recorded; its path is lost")
 		return base
@@ -82,8 +82,8 @@ func (m *mover) foundAt(id, base string, whole bool) string {
 func (m *mover) resume(ctx context.Context, found []*claimedFile) {
 	for _, c := range found {
 		if _, err := m.root.Lstat(c.rel); rootfs.IsGone(err) {
-			m.takeBeside(ctx, c) // unless it belongs to a new file of the same name
-			m.dropDoneFile(ctx, c.rel)
+			m.takeDescription(ctx, c) // unless it belongs to a new file of the same name
+			m.removeDoneFile(ctx, c.rel)
 		}
 		if m.start(ctx, c) != nil {
 			return
@@ -93,12 +93,12 @@ func (m *mover) resume(ctx context.Context, found []*claimedFile) {
 
 // start publishes a claimed file as soon as there is a slot.
 func (m *mover) start(ctx context.Context, c *claimedFile) error {
-	if err := m.w.inFlight.enter(ctx); err != nil {
+	if err := m.w.inFlight.acquireSlot(ctx); err != nil {
 		return err
 	}
 	m.workers.Go(func() {
-		defer m.w.inFlight.leave()
-		m.finish(ctx, c)
+		defer m.w.inFlight.releaseSlot()
+		m.publishClaimed(ctx, c)
 	})
 
 	return nil
@@ -111,10 +111,10 @@ func (m *mover) republish(ctx context.Context, ids []string) (n int, err error) 
 		if !ok {
 			continue // not a file of this claimer
 		}
-		if !m.w.inFlight.unpublished(id) {
+		if !m.w.inFlight.markUnpublished(id) {
 			continue // finished in the meantime
 		}
-		if err := m.start(ctx, &claimedFile{id: id, name: name, rel: m.foundAt(id, base, whole), before: true}); err != nil {
+		if err := m.start(ctx, &claimedFile{id: id, name: name, rel: m.originalPath(id, base, whole), maybePublished: true}); err != nil {
 			return n, err
 		}
 		n++

@@ -19,7 +19,7 @@ import (
 func (w *Watcher) Run(ctx context.Context) error {
 	if runtime.GOOS == "linux" && !rootfs.SeesWriters() {
 		w.log.Info().Str("path", w.path).Msgf("without CAP_LEASE, writers to other users' files cannot be detected; "+
-			"those files wait %d times settle (systemd: AmbientCapabilities=CAP_LEASE)", settle.Patient)
+			"those files wait %d times settle (systemd: AmbientCapabilities=CAP_LEASE)", settle.BlindFactor)
 	}
 
 	var wait time.Duration

@@ -18,23 +18,23 @@ type scans struct {
 	everything bool
 	wake       chan struct{}
 	unwatched  atomic.Bool // a folder could not be watched during this scan
-	faulty     atomic.Bool // a folder could not be scanned during this scan
+	failed     atomic.Bool // a folder could not be scanned during this scan
 }
 
 func newScans() *scans {
 	return &scans{subtrees: map[string]struct{}{}, wake: make(chan struct{}, 1)}
 }
 
-// full requests a scan of everything.
-func (c *scans) full() {
+// requestFull requests a scan of everything.
+func (c *scans) requestFull() {
 	c.mu.Lock()
 	c.everything = true
 	c.mu.Unlock()
 	c.signal()
 }
 
-// subtree requests a scan of one folder and everything below it.
-func (c *scans) subtree(rel string) {
+// requestSubtree requests a scan of one folder and everything below it.
+func (c *scans) requestSubtree(rel string) {
 	c.mu.Lock()
 	if len(c.subtrees) < maxSubtrees {
 		c.subtrees[rel] = struct{}{}
@@ -83,5 +83,5 @@ func (c *scans) begin() {
 	clear(c.subtrees)
 	c.mu.Unlock()
 	c.unwatched.Store(false)
-	c.faulty.Store(false)
+	c.failed.Store(false)
 }

@@ -19,23 +19,23 @@ import (
 	"backburn/results"
 )
 
-// followAgain is the delay before outcomes are followed again after a fault.
-const followAgain = time.Second
+// followRetryDelay is the delay before outcomes are followed again after a fault.
+const followRetryDelay = time.Second
 
 // session is the work on one open folder: from opening it until ctx ends, or until the folder's
 // path leads to another folder. It only wires the parts.
 type session struct {
 	*folder
-	events   *fsnotify.Watcher // nil in poll mode
-	memory   *memory
-	claims   *syncer
-	ends     *syncer
-	mover    *mover // nil if the spool is outside the folder
-	claimers []claimer
-	finder   *finder
-	decider  *decider
-	tender   *tender
-	workers  workers
+	events       *fsnotify.Watcher // nil in poll mode
+	memory       *memory
+	claimSyncer  *syncer
+	finishSyncer *syncer
+	mover        *mover // nil if the spool is outside the folder
+	claimers     []claimer
+	finder       *finder
+	decider      *decider
+	maintainer   *maintainer
+	workers      workers
 }
 
 // watch works on the folder until ctx ends or the folder is replaced.
@@ -48,7 +48,7 @@ func (w *Watcher) watch(ctx context.Context) error {
 		return err
 	}
 	defer f.close()
-	hashers := newHashers(w.guard, w.log, func() { w.at("hashed") })
+	hashers := newHashers(w.guard, w.log, func() { w.notifyStep("hashed") })
 	m, err := openMemory(f, hashers)
 	if err != nil {
 		return err
@@ -81,7 +81,7 @@ func (s *session) openEvents() {
 		if s.events, err = fsnotify.NewBufferedWatcher(eventSlots); err != nil {
 			s.events = nil
 			mode = WatchPoll
-			s.part("events", "files are found only by scans, events are not available: "+err.Error()+
+			s.setPart("events", "files are found only by scans, events are not available: "+err.Error()+
 				"; if the limit of inotify instances is reached, raise it with `sysctl fs.inotify.max_user_instances=1024`")
 		}
 	}
@@ -91,51 +91,51 @@ func (s *session) openEvents() {
 // wire creates the parts of the session and connects them.
 func (s *session) wire(hashers *hashers) {
 	hints, scans := newHints(), newScans()
-	check := make(chan struct{}, 1)
+	recheckRequests := make(chan struct{}, 1)
 	recheck := func() {
 		select {
-		case check <- struct{}{}:
+		case recheckRequests <- struct{}{}:
 		default:
 		}
 	}
-	done := settle.CompileDoneFile(s.cfg.DoneFile)
+	doneFile := settle.CompileDoneFile(s.cfg.DoneFile)
 	exclude := settle.CompileGlobs(s.cfg.Exclude, false)
 
-	s.claims = newSyncer(s.folder, func() { s.at("flushed") })
-	s.ends = newSyncer(s.folder, func() {})
-	if s.inside {
+	s.claimSyncer = newSyncer(s.folder, func() { s.notifyStep("flushed") })
+	s.finishSyncer = newSyncer(s.folder, func() {})
+	if s.spoolInside {
 		s.mover = &mover{
-			folder:  s.folder,
-			memory:  s.memory,
-			hashers: hashers,
-			sync:    s.claims,
-			ends:    s.ends,
-			copies:  newCopies(s.spool.Root, s.cfg.MinFree),
-			hints:   hints,
-			done:    done,
-			recheck: recheck,
+			folder:       s.folder,
+			memory:       s.memory,
+			hashers:      hashers,
+			claimSyncer:  s.claimSyncer,
+			finishSyncer: s.finishSyncer,
+			copies:       newCopies(s.spool.Root, s.cfg.MinFree),
+			hints:        hints,
+			doneFile:     doneFile,
+			recheck:      recheck,
 		}
 		s.claimers = append(s.claimers, s.mover)
 	}
-	var taking claimer = s.mover
+	var activeClaimer claimer = s.mover
 	if s.memory.ledger != nil {
-		k := &keeper{folder: s.folder, memory: s.memory, sync: s.claims}
+		k := &keeper{folder: s.folder, memory: s.memory, claimSyncer: s.claimSyncer}
 		s.claimers = append(s.claimers, k)
 		if s.cfg.Claim == ClaimKeep {
-			taking = k
+			activeClaimer = k
 		}
 	}
 
 	t := &opener{
 		folder:  s.folder,
-		claimer: taking,
+		claimer: activeClaimer,
 		rules: settle.Rules{
-			Settle:     s.cfg.Settle,
-			StaleAfter: s.cfg.StaleAfter,
-			Remote:     s.remote,
-			Temporary:  settle.CompileGlobs(s.cfg.Defer, true),
-			Done:       done,
-			Describes:  s.describes,
+			Settle:        s.cfg.Settle,
+			StaleAfter:    s.cfg.StaleAfter,
+			Remote:        s.remote,
+			Temporary:     settle.CompileGlobs(s.cfg.Defer, true),
+			Done:          doneFile,
+			IsDescription: s.hasDescriptionName,
 		},
 	}
 	s.decider = &decider{
@@ -147,34 +147,34 @@ func (s *session) wire(hashers *hashers) {
 		workers: &s.workers,
 	}
 	s.finder = &finder{
-		folder:  s.folder,
-		events:  s.events,
-		hints:   hints,
-		scans:   scans,
-		exclude: exclude,
-		done:    done,
-		memory:  s.memory,
-		decider: s.decider,
-		prefix:  withSeparator(s.root.Name()),
-		recheck: recheck,
-	}
-	s.tender = &tender{
 		folder:   s.folder,
 		events:   s.events,
+		hints:    hints,
 		scans:    scans,
+		exclude:  exclude,
+		doneFile: doneFile,
 		memory:   s.memory,
-		claimers: s.claimers,
-		check:    check,
+		decider:  s.decider,
+		prefix:   withSeparator(s.root.Name()),
+		recheck:  recheck,
+	}
+	s.maintainer = &maintainer{
+		folder:          s.folder,
+		events:          s.events,
+		scans:           scans,
+		memory:          s.memory,
+		claimers:        s.claimers,
+		recheckRequests: recheckRequests,
 	}
 }
 
 // run starts the parts of the session and waits for all of them.
 func (s *session) run(ctx context.Context) error {
 	stop := make(chan struct{})
-	var last sync.WaitGroup // outlives the workers, who need it
-	last.Go(func() { s.claims.run(stop) })
-	last.Go(func() { s.ends.run(stop) })
-	defer last.Wait()
+	var syncers sync.WaitGroup // outlives the workers, who need it
+	syncers.Go(func() { s.claimSyncer.run(stop) })
+	syncers.Go(func() { s.finishSyncer.run(stop) })
+	defer syncers.Wait()
 	defer close(stop)
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -194,11 +194,11 @@ func (s *session) run(ctx context.Context) error {
 		g.Go(func() error { return err })
 		return g.Wait()
 	}
-	s.tender.checkSpace()
+	s.maintainer.checkSpace()
 	g.Go(func() error { s.decider.run(ctx); return nil })
 	g.Go(func() error { return s.finder.run(ctx) })
-	g.Go(func() error { return s.tender.run(ctx) })
-	g.Go(func() error { s.finishAll(ctx); return nil })
+	g.Go(func() error { return s.maintainer.run(ctx) })
+	g.Go(func() error { s.followOutcomes(ctx); return nil })
 	if s.w.catalog != nil {
 		r := &reconciler{folder: s.folder, claimers: s.claimers}
 		g.Go(func() error { r.run(ctx); return nil })
@@ -217,49 +217,49 @@ func (s *session) recoverAll(ctx context.Context) error {
 	return nil
 }
 
-// finishAll handles the final events of jobs until ctx ends.
-func (s *session) finishAll(ctx context.Context) {
+// followOutcomes handles the final events of jobs until ctx ends.
+func (s *session) followOutcomes(ctx context.Context) {
 	for {
-		err := s.w.outcomes.Follow(ctx, s.cfg.Source, s.id, s.handle)
+		err := s.w.outcomes.Follow(ctx, s.cfg.Source, s.id, s.handleEvent)
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil {
 			err = errors.New("the subscription to events ended")
 		}
-		s.part("outcomes", "final events cannot be read, finished files stay in "+spool.Dir+"/"+spool.Claimed+": "+err.Error())
-		if pipeline.Sleep(ctx, followAgain) != nil {
+		s.setPart("outcomes", "final events cannot be read, finished files stay in "+spool.Dir+"/"+spool.Claimed+": "+err.Error())
+		if pipeline.Sleep(ctx, followRetryDelay) != nil {
 			return
 		}
 	}
 }
 
-// handle disposes of the file of a final event as configured. It returns nil when that is durable,
-// or when there is nothing to do: the file belongs to another watcher, or is finished already. It
-// may be repeated at any point.
-func (s *session) handle(ctx context.Context, e results.Event) error {
-	s.part("outcomes", "")
+// handleEvent disposes of the file of a final event as configured. It returns nil when that is
+// durable, or when there is nothing to do: the file belongs to another watcher, or is finished
+// already. It may be repeated at any point.
+func (s *session) handleEvent(ctx context.Context, e results.Event) error {
+	s.setPart("outcomes", "")
 	id := e.Data.JobID
 	if !e.Type.Final() || !spool.ValidID(id) {
 		return nil // a non-final event, or a job of another publisher
 	}
 
-	err := s.conclude(ctx, id, e)
+	err := s.handleFinal(ctx, id, e)
 	switch {
 	case err == nil:
-		s.part("after", "")
-	case errors.Is(err, errAfterFolder) || !fileFault(err) && !errors.Is(err, errUnsettled):
-		s.fault(ctx, "after", err)
+		s.setPart("after", "")
+	case errors.Is(err, errAfterFolder) || !isFileFault(err) && !errors.Is(err, errUnsettled):
+		s.reportFault(ctx, "after", err)
 	default:
-		s.troubled(ctx, spool.JobPath(cmp.Or(s.w.inFlight.name(id), id)), cannotEnd, err)
+		s.reportTrouble(ctx, spool.JobPath(cmp.Or(s.w.inFlight.name(id), id)), cannotEnd, err)
 	}
 
 	return err
 }
 
-func (s *session) conclude(ctx context.Context, id string, e results.Event) error {
+func (s *session) handleFinal(ctx context.Context, id string, e results.Event) error {
 	for _, c := range s.claimers {
-		if err := c.conclude(ctx, id, e); err != nil {
+		if err := c.handleFinal(ctx, id, e); err != nil {
 			return err
 		}
 	}
@@ -268,7 +268,7 @@ func (s *session) conclude(ctx context.Context, id string, e results.Event) erro
 			return fmt.Errorf("remove stored contents: %w", err)
 		}
 	}
-	s.w.inFlight.finished(id)
+	s.w.inFlight.remove(id)
 
 	return nil
 }

@@ -43,7 +43,7 @@ type Status struct {
 // Status returns the present state of the watcher. Safe for concurrent use.
 func (w *Watcher) Status() Status {
 	s := Status{Path: w.cfg.Path, Source: w.cfg.Source}
-	s.State, s.Reason, s.Since, s.Mode = w.health.view()
+	s.State, s.Reason, s.Since, s.Mode = w.health.summary()
 	s.Troubled, s.Troubles = w.troubles.reported(w.start)
 	s.Pending = int(w.pendingCount.Load())
 	s.InFlight, s.Oldest, s.Held = w.inFlight.summary()

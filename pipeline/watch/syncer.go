@@ -10,9 +10,9 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// fewFiles is the largest number of files that are synced one by one. For more, one call for the
-// whole file system is cheaper.
-const fewFiles = 4
+// maxSingleSyncs is the largest number of files that are synced one by one. For more, one call for
+// the whole file system is cheaper.
+const maxSingleSyncs = 4
 
 // maxSyncPause limits the pause between two syncs. Each sync delays everybody who writes to the
 // file system, so under load the next one starts only after a pause as long as the last sync took.
@@ -23,10 +23,10 @@ const maxSyncPause = 25 * time.Millisecond
 // claim must be durable before its job is published. Otherwise a power failure could put the file
 // back into the folder, and it would be claimed again under another ID.
 type syncer struct {
-	root     *rootfs.Root // the watched folder
-	spool    *spool.Spool
-	requests chan syncRequest
-	flushed  func() // called when a group is durable; for tests
+	root      *rootfs.Root // the watched folder
+	spool     *spool.Spool
+	requests  chan syncRequest
+	onFlushed func() // called when a group is durable; for tests
 }
 
 // syncRequest lists what must become durable: a file's contents, then directory entries, in this
@@ -45,10 +45,10 @@ type syncDir struct {
 
 func newSyncer(f *folder, flushed func()) *syncer {
 	return &syncer{
-		root:     f.root,
-		spool:    f.spool,
-		requests: make(chan syncRequest, slots),
-		flushed:  flushed,
+		root:      f.root,
+		spool:     f.spool,
+		requests:  make(chan syncRequest, maxSlots),
+		onFlushed: flushed,
 	}
 }
 
@@ -99,7 +99,7 @@ func (y *syncer) run(stop <-chan struct{}) {
 		if err != nil {
 			err = fmt.Errorf("sync: %w", err)
 		} else {
-			y.flushed()
+			y.onFlushed()
 		}
 		for _, req := range group {
 			req.done <- err
@@ -115,7 +115,7 @@ func (y *syncer) flush(group []syncRequest) error {
 			files++
 		}
 	}
-	if files > fewFiles {
+	if files > maxSingleSyncs {
 		if ok, err := y.root.SyncAll(); ok {
 			return err
 		}
@@ -138,12 +138,12 @@ func (y *syncer) flush(group []syncRequest) error {
 func (y *syncer) flushDirs(group []syncRequest) error {
 	var done []syncDir
 	for i := 0; ; i++ {
-		any := false
+		found := false
 		for _, req := range group {
 			if i >= len(req.dirs) {
 				continue
 			}
-			any = true
+			found = true
 			if slices.Contains(done, req.dirs[i]) {
 				continue
 			}
@@ -152,7 +152,7 @@ func (y *syncer) flushDirs(group []syncRequest) error {
 				return err
 			}
 		}
-		if !any {
+		if !found {
 			return nil
 		}
 	}
@@ -170,8 +170,8 @@ func (y *syncer) flushDir(d syncDir) error {
 
 	// The folder may have been removed, renamed or replaced meanwhile. That must not block claimed
 	// files.
-	if ok, aerr := y.root.SyncAll(); ok {
-		return aerr
+	if ok, syncErr := y.root.SyncAll(); ok {
+		return syncErr
 	}
 	if rootfs.IsGone(err) || rootfs.IsBlocked(err) {
 		return nil

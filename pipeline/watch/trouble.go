@@ -20,22 +20,22 @@ const (
 
 // What is wrong with a file.
 const (
-	cannotOpen = "cannot be opened"
-	cannotMove = "cannot be claimed"
-	cannotScan = "cannot be read as a folder"
-	cannotEnd  = "cannot be moved after its verdict"
-	tooLong    = "has a path that is too long"
-	isOurs     = "is left alone"
+	cannotOpen  = "cannot be opened"
+	cannotMove  = "cannot be claimed"
+	cannotScan  = "cannot be read as a folder"
+	cannotEnd   = "cannot be moved after its verdict"
+	tooLong     = "has a path that is too long"
+	isLeftAlone = "is left alone"
 )
 
 // remedies say what to do about each.
 var remedies = map[string]string{
-	cannotOpen: "let the watcher's user read it (as the owner, or with CAP_DAC_READ_SEARCH), and exempt the watched folder from on-access virus scanners",
-	cannotMove: "let the watcher's user rename it: it may be immutable (lsattr), or its folder may be sticky or not writable by the watcher",
-	cannotScan: "let the watcher's user read the folder, or exclude it",
-	cannotEnd:  "let the watcher's user move it: it may be immutable (lsattr), or the destination folder may not be writable by the watcher",
-	tooLong:    "move it to a shorter path",
-	isOurs:     "move it (or this hard link to it) out of the watched folder, and find out what put it there",
+	cannotOpen:  "let the watcher's user read it (as the owner, or with CAP_DAC_READ_SEARCH), and exempt the watched folder from on-access virus scanners",
+	cannotMove:  "let the watcher's user rename it: it may be immutable (lsattr), or its folder may be sticky or not writable by the watcher",
+	cannotScan:  "let the watcher's user read the folder, or exclude it",
+	cannotEnd:   "let the watcher's user move it: it may be immutable (lsattr), or the destination folder may not be writable by the watcher",
+	tooLong:     "move it to a shorter path",
+	isLeftAlone: "move it (or this hard link to it) out of the watched folder, and find out what put it there",
 }
 
 // Trouble is a file or folder that cannot be processed. It is retried at increasing intervals.
@@ -49,9 +49,9 @@ type Trouble struct {
 // continues without them. A file that stays in trouble is reported: logged, counted and shown. Safe
 // for concurrent use.
 type troubles struct {
-	patience time.Duration // how long a fault must last before it is reported
-	count    prometheus.Gauge
-	log      zerolog.Logger
+	reportAfter time.Duration // how long a fault must last before it is reported
+	count       prometheus.Gauge
+	log         zerolog.Logger
 
 	mu    sync.Mutex
 	files map[string]*trouble
@@ -63,17 +63,17 @@ type trouble struct {
 	reported bool
 }
 
-func newTroubles(patience time.Duration, count prometheus.Gauge, log zerolog.Logger) *troubles {
+func newTroubles(reportAfter time.Duration, count prometheus.Gauge, log zerolog.Logger) *troubles {
 	return &troubles{
-		patience: patience,
-		count:    count,
-		log:      log,
-		files:    map[string]*trouble{},
+		reportAfter: reportAfter,
+		count:       count,
+		log:         log,
+		files:       map[string]*trouble{},
 	}
 }
 
-// note records a fault of a file, or of a subfolder of the watched one.
-func (t *troubles) note(rel, what string, err error, now time.Duration) {
+// record records a fault of a file, or of a subfolder of the watched one.
+func (t *troubles) record(rel, what string, err error, now time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
@@ -86,15 +86,15 @@ func (t *troubles) note(rel, what string, err error, now time.Duration) {
 		t.files[rel] = f
 	}
 	f.reason = what + ": " + err.Error() + "; " + remedies[what]
-	if !f.reported && (now-f.since >= t.patience || what == isOurs) { // does not end with time
+	if !f.reported && (now-f.since >= t.reportAfter || what == isLeftAlone) { // does not end with time
 		f.reported = true
 		t.log.Warn().Str("path", rel).Str("reason", f.reason).Msg("cannot process a file; retrying")
 		t.showLocked()
 	}
 }
 
-// end records that a file has no fault any more, or no longer exists.
-func (t *troubles) end(rel string) {
+// clear records that a file has no fault any more, or no longer exists.
+func (t *troubles) clear(rel string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
@@ -120,7 +120,7 @@ func (t *troubles) prune(gone func(rel string) bool) {
 
 	for _, rel := range names {
 		if gone(rel) {
-			t.end(rel)
+			t.clear(rel)
 		}
 	}
 }
@@ -155,8 +155,8 @@ func (t *troubles) showLocked() {
 	t.count.Set(float64(n))
 }
 
-// fileFault reports whether an error concerns only one file.
-func fileFault(err error) bool {
+// isFileFault reports whether an error concerns only one file.
+func isFileFault(err error) bool {
 	switch rootfs.CauseOf(err) {
 	case rootfs.Denied, rootfs.Busy, rootfs.Outside, rootfs.Special:
 		return true

@@ -32,7 +32,7 @@ func TestImmutableFile(t *testing.T) {
 	if j := r.intake.wait(t, 1)[0]; j.Filename != "plain" {
 		t.Errorf("taken: %+v", j)
 	}
-	if trouble := r.troubled("stuck"); !strings.Contains(trouble.Reason, "immutable") || trouble.Since.IsZero() {
+	if trouble := r.waitForTrouble("stuck"); !strings.Contains(trouble.Reason, "immutable") || trouble.Since.IsZero() {
 		t.Errorf("told: %+v", trouble)
 	}
 	release()
@@ -49,10 +49,10 @@ func TestTroubleOfARemovedFileEnds(t *testing.T) {
 	r.write("stuck", "malware")
 	release := needs.Immutable(t, r.path("stuck"))
 	r.start()
-	r.troubled("stuck")
+	r.waitForTrouble("stuck")
 	release()
 	os.Remove(r.path("stuck"))
-	until(t, "the trouble to end", func() bool { return r.w.Status().Troubled == 0 })
+	waitFor(t, "the trouble to end", func() bool { return r.w.Status().Troubled == 0 })
 }
 
 // TestFileThatCannotBeMovedAfterItsVerdict makes a claimed file immutable. The folder keeps
@@ -66,11 +66,11 @@ func TestFileThatCannotBeMovedAfterItsVerdict(t *testing.T) {
 	name := r.path(job.Content.Path)
 	release := needs.Immutable(t, name)
 	r.outcomes.send(verdict(job, "benign"))
-	if trouble := r.troubled(job.Content.Path); !strings.Contains(trouble.Reason, "verdict") {
+	if trouble := r.waitForTrouble(job.Content.Path); !strings.Contains(trouble.Reason, "verdict") {
 		t.Errorf("told: %+v", trouble)
 	}
 	release()
-	r.outcomes.settle(t)
+	r.outcomes.waitHandled(t)
 	if s := r.w.Status(); s.Troubled != 0 {
 		t.Errorf("still in trouble: %+v", s.Troubles)
 	}
@@ -87,7 +87,7 @@ func TestUnreadableFilesAreReported(t *testing.T) {
 		must(t, os.Mkdir(filepath.Join(spec.Config.Path, "closed"), 0o700))
 	})
 	var s childStatus
-	until(t, "both to be reported", func() bool {
+	waitFor(t, "both to be reported", func() bool {
 		s = c.status(t)
 		return s.Troubled == 2
 	})
@@ -103,8 +103,8 @@ func TestUnreadableFilesAreReported(t *testing.T) {
 	}
 	must(t, os.Chmod(filepath.Join(spec.Config.Path, "locked"), 0o644))
 	must(t, os.Chmod(filepath.Join(spec.Config.Path, "closed"), 0o777))
-	until(t, "the trouble to end", func() bool { return c.status(t).Troubled == 0 })
-	c.finish(t)
+	waitFor(t, "the trouble to end", func() bool { return c.status(t).Troubled == 0 })
+	c.stop(t)
 }
 
 // leaseEnv makes the test binary hold a write lease on a file.
@@ -140,7 +140,7 @@ func TestWriteLease(t *testing.T) {
 	}
 
 	r.start()
-	until(t, "the writer to be detected", func() bool { return r.metric("deferred_total", "writer") > 2 })
+	waitFor(t, "the writer to be detected", func() bool { return r.metric("deferred_total", "writer") > 2 })
 	if f, err := unix.Open(r.path("leased"), unix.O_RDONLY|unix.O_NONBLOCK, 0); !errors.Is(err, unix.EAGAIN) {
 		t.Errorf("the watcher blocked until the kernel broke the lease: %d, %v", f, err)
 	}
@@ -196,9 +196,9 @@ func TestFileIsRewrittenAfterItsClaim(t *testing.T) {
 				if n := r.metric("finished_total", "resubmit"); n != 1 {
 					t.Errorf("the metric is %v", n)
 				}
-				r.outcomes.settle(t)
+				r.outcomes.waitHandled(t)
 				r.outcomes.send(verdict(second, "malware"))
-				r.outcomes.settle(t)
+				r.outcomes.waitHandled(t)
 				if done := r.tree(".backburn/done/malware"); len(done) != 1 {
 					t.Errorf("done: %v", done)
 				}
@@ -207,15 +207,15 @@ func TestFileIsRewrittenAfterItsClaim(t *testing.T) {
 	}
 }
 
-// TestFileIsRewrittenWhileItsWatcherIsDead rewrites a file that was being restored when the watcher
-// died. Size and mtime are unchanged, so the watcher must compare the contents.
-func TestFileIsRewrittenWhileItsWatcherIsDead(t *testing.T) {
+// TestFileIsRewrittenAfterACrash rewrites a file that was being restored when the watcher died.
+// Size and mtime are unchanged, so the watcher must compare the contents.
+func TestFileIsRewrittenAfterACrash(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{"rewritten": "MALWARE!", "as it was": "harmless"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			spec := crashSpec(t, func(c *watch.Config) { c.After.Benign = watch.AfterRestore })
-			spec.DieAt = "restoring"
+			spec.KillAtStep = "restoring"
 			file := filepath.Join(spec.Config.Path, "a")
 			must(t, os.WriteFile(file, []byte("harmless"), 0o666))
 			c := startChild(t, spec)
@@ -231,21 +231,21 @@ func TestFileIsRewrittenWhileItsWatcherIsDead(t *testing.T) {
 			must(t, os.WriteFile(file, []byte(content), 0o666))
 			must(t, os.Chtimes(file, time.Time{}, st.ModTime()))
 
-			spec.DieAt = ""
+			spec.KillAtStep = ""
 			c = startChild(t, spec)
 			must(t, os.WriteFile(filepath.Join(spec.Config.Path, "next"), []byte("next"), 0o666))
 			want := 2
 			if content != "harmless" {
 				want = 3
 			}
-			var jobs []positioned
-			until(t, "the jobs", func() bool {
+			var jobs []jobLine
+			waitFor(t, "the jobs", func() bool {
 				jobs, err = readLines(filepath.Join(spec.State, "jobs"), 0)
 				must(t, err)
 				return len(jobs) == want
 			})
-			until(t, "some scans", func() bool { return c.status(t).Pending == 0 && c.status(t).InFlight == 0 })
-			c.finish(t)
+			waitFor(t, "some scans", func() bool { return c.status(t).Pending == 0 && c.status(t).InFlight == 0 })
+			c.stop(t)
 			jobs, err = readLines(filepath.Join(spec.State, "jobs"), 0)
 			must(t, err)
 			if len(jobs) != want {
@@ -255,8 +255,8 @@ func TestFileIsRewrittenWhileItsWatcherIsDead(t *testing.T) {
 	}
 }
 
-// TestSpoolReplacedByALink replaces the spool with a link while the watcher runs; any user who
-// may write to the folder can do that. Nothing may appear in the link's target.
+// TestSpoolReplacedByALink replaces the spool with a link while the watcher runs; any user who may
+// write to the folder can do that. Nothing may appear in the link's target.
 func TestSpoolReplacedByALink(t *testing.T) {
 	t.Parallel()
 	for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
@@ -271,8 +271,8 @@ func TestSpoolReplacedByALink(t *testing.T) {
 			must(t, os.Symlink(outside, r.path(".backburn")))
 			r.write("second", "second")
 			r.outcomes.send(verdict(first, "benign"))
-			until(t, "the folder to be degraded", func() bool { return r.w.Status().State != watch.StateOK })
-			until(t, "further tries", func() bool { return r.gauge("watch_rebuilds_total") >= 1 })
+			waitFor(t, "the folder to be degraded", func() bool { return r.w.Status().State != watch.StateOK })
+			waitFor(t, "further tries", func() bool { return r.gauge("watch_rebuilds_total") >= 1 })
 			entries, err := os.ReadDir(outside)
 			must(t, err)
 			if len(entries) > 0 {
@@ -280,9 +280,9 @@ func TestSpoolReplacedByALink(t *testing.T) {
 			}
 
 			must(t, os.Remove(r.path(".backburn")))
-			until(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
+			waitFor(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
 			r.write("third", "third")
-			until(t, "the third file", func() bool {
+			waitFor(t, "the third file", func() bool {
 				return slices.ContainsFunc(r.intake.all(), func(j pipeline.Job) bool { return j.Filename == "third" })
 			})
 		})
@@ -330,18 +330,18 @@ func TestCopiesOfHardlinksAreBounded(t *testing.T) {
 
 			jobs := r.intake.wait(t, 2)
 			usedUp := func() bool { return strings.Contains(r.w.Status().Reason, "share of the disk") }
-			until(t, "the share to be used up", usedUp)
+			waitFor(t, "the share to be used up", usedUp)
 			r.outcomes.send(verdict(jobs[0], "benign"), verdict(jobs[1], "benign"))
-			r.outcomes.settle(t)
+			r.outcomes.waitHandled(t)
 			if after == watch.AfterKeep {
-				until(t, "further tries", scans(r, 30))
+				waitFor(t, "further tries", afterScans(r, 30))
 				if n := len(r.intake.all()); n != 2 {
 					t.Errorf("%d copies were made while two are kept", n)
 				}
 				must(t, os.RemoveAll(r.path(".backburn/done/benign")))
 			}
 			r.intake.wait(t, names)
-			until(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
+			waitFor(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
 		})
 	}
 }

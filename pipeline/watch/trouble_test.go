@@ -11,12 +11,12 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// troubled waits until a file is reported as being in trouble, and checks that nothing else is
-// wrong.
-func (r *rig) troubled(path string) watch.Trouble {
+// waitForTrouble waits until a file is reported as being in trouble, and checks that nothing else
+// is wrong.
+func (r *rig) waitForTrouble(path string) watch.Trouble {
 	r.t.Helper()
 	var found watch.Trouble
-	until(r.t, path+" to be reported", func() bool {
+	waitFor(r.t, path+" to be reported", func() bool {
 		for _, trouble := range r.w.Status().Troubles {
 			if trouble.Path == path {
 				found = trouble
@@ -31,7 +31,7 @@ func (r *rig) troubled(path string) watch.Trouble {
 	if n := r.gauge("troubled_files"); n != 1 {
 		r.t.Errorf("the metric is %v", n)
 	}
-	if parts := r.unwell(); len(parts) != 0 {
+	if parts := r.faultyParts(); len(parts) != 0 {
 		r.t.Errorf("these parts are not ok: %q", parts)
 	}
 
@@ -48,15 +48,15 @@ func TestFileInPlaceOfAfterFolder(t *testing.T) {
 	r.write("a", "x")
 	r.start()
 	r.outcomes.send(verdict(r.intake.wait(t, 1)[0], "benign"))
-	until(t, "the fault", func() bool { return strings.Contains(r.w.Status().Reason, archive) })
-	if parts := r.unwell(); !slices.Equal(parts, []string{"folder_after of test is failed"}) || r.w.Status().State != watch.StateFailed {
+	waitFor(t, "the fault", func() bool { return strings.Contains(r.w.Status().Reason, archive) })
+	if parts := r.faultyParts(); !slices.Equal(parts, []string{"folder_after of test is failed"}) || r.w.Status().State != watch.StateFailed {
 		t.Errorf("the metric is %q, and the state is %s", parts, r.w.Status().State)
 	}
 
 	must(t, os.Remove(archive))
-	r.outcomes.settle(t)
-	if s := r.w.Status(); s.State != watch.StateOK || len(r.unwell()) != 0 {
-		t.Errorf("after the repair the state is %s (%s), and the metric is %q", s.State, s.Reason, r.unwell())
+	r.outcomes.waitHandled(t)
+	if s := r.w.Status(); s.State != watch.StateOK || len(r.faultyParts()) != 0 {
+		t.Errorf("after the repair the state is %s (%s), and the metric is %q", s.State, s.Reason, r.faultyParts())
 	}
 }
 
@@ -84,7 +84,7 @@ func TestPathIsTooLong(t *testing.T) {
 	r.start()
 
 	r.intake.wait(t, 1)
-	if trouble := r.troubled(rel); !strings.Contains(trouble.Reason, "too long") {
+	if trouble := r.waitForTrouble(rel); !strings.Contains(trouble.Reason, "too long") {
 		t.Errorf("told: %+v", trouble)
 	}
 }
@@ -101,7 +101,7 @@ func TestEmptyFilesWait(t *testing.T) {
 			r.write("other", "x")
 			r.start()
 			r.intake.wait(t, 1)
-			until(t, "scans", scans(r, 20)) // far longer than five times settle
+			waitFor(t, "scans", afterScans(r, 20)) // far longer than five times settle
 			if jobs := r.intake.all(); len(jobs) != 1 {
 				t.Fatalf("taken: %+v", jobs)
 			}
@@ -116,8 +116,8 @@ func TestEmptyFilesWait(t *testing.T) {
 	}
 }
 
-// TestEmptyFilesAreJudgedInTheEnd has a file that stays empty.
-func TestEmptyFilesAreJudgedInTheEnd(t *testing.T) {
+// TestEmptyFilesAreTakenAfterStaleAfter has a file that stays empty.
+func TestEmptyFilesAreTakenAfterStaleAfter(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.StaleAfter = 100 * time.Millisecond })
 	r.write("empty", "")

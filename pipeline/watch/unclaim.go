@@ -27,7 +27,7 @@ func Unclaim(ctx context.Context, name string, kept bool, report func(from, to s
 		return 0, err
 	}
 	defer folder.Close()
-	s, err := spool.Existing(folder)
+	s, err := spool.OpenExisting(folder)
 	if rootfs.IsGone(err) {
 		return 0, nil
 	}
@@ -36,11 +36,11 @@ func Unclaim(ctx context.Context, name string, kept bool, report func(from, to s
 	}
 	defer s.Close()
 
-	held, err := ledger.Exists(s.Root)
+	hasLedger, err := ledger.Exists(s.Root)
 	if err != nil {
 		return 0, err
 	}
-	if held {
+	if hasLedger {
 		l, err := ledger.Open(s.Root)
 		if err != nil {
 			return 0, err
@@ -48,32 +48,32 @@ func Unclaim(ctx context.Context, name string, kept bool, report func(from, to s
 		defer l.Close()
 	}
 
-	g := giver{folder: folder, spool: s, report: report}
-	dirs, err := s.Outcomes()
+	u := unclaimer{folder: folder, spool: s, report: report}
+	dirs, err := s.DoneFolders()
 	if err != nil {
 		return 0, err
 	}
 	for _, dir := range append([]string{spool.Claimed}, dirs...) {
-		if err := g.empty(ctx, dir, kept || dir == spool.Claimed); err != nil {
-			return g.left, err
+		if err := u.emptyFolder(ctx, dir, kept || dir == spool.Claimed); err != nil {
+			return u.left, err
 		}
 	}
 
-	return g.left, nil
+	return u.left, nil
 }
 
-// giver moves files out of a spool.
-type giver struct {
+// unclaimer moves files out of a spool.
+type unclaimer struct {
 	folder *rootfs.Root
 	spool  *spool.Spool
 	report func(from, to string)
 	left   int
 }
 
-// empty moves the files in one folder of the spool back, or only counts them.
-func (g *giver) empty(ctx context.Context, dir string, move bool) error {
+// emptyFolder moves the files in one folder of the spool back, or only counts them.
+func (u *unclaimer) emptyFolder(ctx context.Context, dir string, move bool) error {
 	var names []string
-	if err := g.spool.Each(dir, func(name string) bool { names = append(names, name); return true }); err != nil {
+	if err := u.spool.Each(dir, func(name string) bool { names = append(names, name); return true }); err != nil {
 		return err
 	}
 	slices.Sort(names) // in the order in which they were claimed
@@ -83,10 +83,10 @@ func (g *giver) empty(ctx context.Context, dir string, move bool) error {
 			continue
 		}
 		if !move {
-			g.left++
+			u.left++
 			continue
 		}
-		if err := g.unclaim(ctx, dir, name); err != nil {
+		if err := u.unclaim(ctx, dir, name); err != nil {
 			return err
 		}
 	}
@@ -94,11 +94,11 @@ func (g *giver) empty(ctx context.Context, dir string, move bool) error {
 	return nil
 }
 
-func (g *giver) unclaim(ctx context.Context, dir, name string) error {
-	rel := g.origin(name)
+func (u *unclaimer) unclaim(ctx context.Context, dir, name string) error {
+	rel := u.origin(name)
 	parent := path.Dir(rel)
 	if parent != "." {
-		if err := g.folder.MkdirAll(parent, 0o777); err != nil {
+		if err := u.folder.MkdirAll(parent, 0o777); err != nil {
 			if !rootfs.IsBlocked(err) {
 				return err
 			}
@@ -106,28 +106,28 @@ func (g *giver) unclaim(ctx context.Context, dir, name string) error {
 		}
 	}
 
-	to, err := renameNumbered(ctx, g.spool.Root, path.Join(dir, name), g.folder, parent, path.Base(rel))
+	to, err := renameNumbered(ctx, u.spool.Root, path.Join(dir, name), u.folder, parent, path.Base(rel))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // removed in the meantime
 	}
 	if err != nil {
 		return err
 	}
-	if err := g.folder.SyncDir(parent); err != nil {
+	if err := u.folder.SyncDir(parent); err != nil {
 		return err
 	}
-	g.report(path.Join(spool.Dir, dir, name), to)
+	u.report(path.Join(spool.Dir, dir, name), to)
 
 	return nil
 }
 
 // origin returns where a file in the spool was found, or its name if that is not recorded.
-func (g *giver) origin(name string) string {
+func (u *unclaimer) origin(name string) string {
 	id, base, whole, ok := spool.SplitName(name)
 	if !ok {
 		return name
 	}
-	rel, err := g.spool.Paths.Found(id, base, whole)
+	rel, err := u.spool.Paths.Original(id, base, whole)
 	if err != nil {
 		return base
 	}

@@ -24,8 +24,8 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// fill creates n files and waits until they are on the disk.
-func fill(b testing.TB, dir string, n, size int) {
+// createFiles creates n files and waits until they are on the disk.
+func createFiles(b testing.TB, dir string, n, size int) {
 	b.Helper()
 	content := make([]byte, size)
 	for i := range n {
@@ -37,14 +37,14 @@ func fill(b testing.TB, dir string, n, size int) {
 	syncDisk()
 }
 
-// counted is an Intake that reports when n jobs have arrived.
-type counted struct {
+// countingIntake is an Intake that reports when n jobs have arrived.
+type countingIntake struct {
 	watch.Intake
 	left atomic.Int64
 	done chan struct{}
 }
 
-func (c *counted) Publish(ctx context.Context, job pipeline.Job) error {
+func (c *countingIntake) Publish(ctx context.Context, job pipeline.Job) error {
 	if err := c.Intake.Publish(ctx, job); err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func BenchmarkClaimHashPublish(b *testing.B) {
 	js, stream := startJetStream(b)
 	manual := func() time.Duration {
 		dir, out := b.TempDir(), b.TempDir()
-		fill(b, dir, b.N, size)
+		createFiles(b, dir, b.N, size)
 		began := time.Now()
 		names := make(chan string, 1024)
 		var wg sync.WaitGroup
@@ -117,8 +117,8 @@ func BenchmarkClaimHashPublish(b *testing.B) {
 	}
 	byWatcher := func() time.Duration {
 		r := newRig(b, func(c *watch.Config) { c.MaxInFlight, c.Scan = b.N+1, time.Minute; c.Settle = time.Millisecond })
-		fill(b, r.dir, b.N, size)
-		intake := &counted{Intake: jetIntake{js}, done: make(chan struct{})}
+		createFiles(b, r.dir, b.N, size)
+		intake := &countingIntake{Intake: jetIntake{js}, done: make(chan struct{})}
 		intake.left.Store(int64(b.N))
 		w, err := watch.New(r.cfg, intake, r.outcomes, nil)
 		if err != nil {
@@ -211,11 +211,11 @@ func BenchmarkDetection(b *testing.B) {
 		c.MaxInFlight = b.N + 1
 	})
 	staging := b.TempDir()
-	fill(b, staging, b.N, 10<<10)
+	createFiles(b, staging, b.N, 10<<10)
 	var mu sync.Mutex
 	published := make(map[string]time.Time, b.N)
 	claimed := make(map[string]time.Time, b.N)
-	intake := &counted{done: make(chan struct{}), Intake: intakeFunc(func(_ context.Context, job pipeline.Job) error {
+	intake := &countingIntake{done: make(chan struct{}), Intake: intakeFunc(func(_ context.Context, job pipeline.Job) error {
 		now := time.Now()
 		mu.Lock()
 		defer mu.Unlock()

@@ -52,7 +52,7 @@ type Watcher struct {
 	pendingCount, oldestPending, scanned, claims, finishes, lastScan atomic.Int64
 
 	// For tests only.
-	step    func(name string) // called after each step towards publication
+	onStep  func(name string) // called after each step towards publication
 	onEvent func()            // called for every file system event
 	onScan  func()            // called after every full scan
 
@@ -63,9 +63,9 @@ type Watcher struct {
 type Option func(*settings)
 
 type settings struct {
-	log zerolog.Logger
-	reg prometheus.Registerer
-	cat Catalog
+	log     zerolog.Logger
+	reg     prometheus.Registerer
+	catalog Catalog
 
 	guard  *guard.Guard
 	health *health.Registry
@@ -74,13 +74,13 @@ type settings struct {
 // WithLogger sets the logger. The default logs nothing.
 func WithLogger(log zerolog.Logger) Option { return func(s *settings) { s.log = log } }
 
-// WithMetrics registers the watcher's metrics, backburn_watch_*, with the label source.
-// Several watchers may share a registry.
+// WithMetrics registers the watcher's metrics, backburn_watch_*, with the label source. Several
+// watchers may share a registry.
 func WithMetrics(reg prometheus.Registerer) Option { return func(s *settings) { s.reg = reg } }
 
 // WithCatalog makes the watcher regularly compare the claimed files with the queue's jobs, and
 // publish again those that the queue has lost.
-func WithCatalog(c Catalog) Option { return func(s *settings) { s.cat = c } }
+func WithCatalog(c Catalog) Option { return func(s *settings) { s.catalog = c } }
 
 // WithHealth sets the registry for the folder's health. The default is a new registry.
 func WithHealth(r *health.Registry) Option { return func(s *settings) { s.health = r } }
@@ -118,7 +118,7 @@ func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...
 		intake:         intake,
 		outcomes:       outcomes,
 		objects:        objects,
-		catalog:        set.cat,
+		catalog:        set.catalog,
 		guard:          set.guard,
 		log:            set.log.With().Str("component", "watch").Str("source", cfg.Source).Logger(),
 		m:              newMetrics(set.reg, cfg.Source),
@@ -130,7 +130,7 @@ func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...
 	}
 	w.health = newFolderHealth(set.health, cfg)
 	w.troubles = newTroubles(cfg.StaleAfter, w.m.troubled, w.log)
-	w.health.files(w.troubles, w.start)
+	w.health.registerFiles(w.troubles, w.start)
 	w.cautious.anchor(0)
 	w.cautious.anchor(w.clock())
 
@@ -140,9 +140,9 @@ func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...
 // clock returns the time since the watcher was created; changes of the wall clock do not affect it.
 func (w *Watcher) clock() time.Duration { return time.Since(w.start) }
 
-// at tells tests that a file has completed a step.
-func (w *Watcher) at(step string) {
-	if w.step != nil {
-		w.step(step)
+// notifyStep tells tests that a file has completed a step.
+func (w *Watcher) notifyStep(step string) {
+	if w.onStep != nil {
+		w.onStep(step)
 	}
 }

@@ -36,7 +36,7 @@ func TestFileBecomesJob(t *testing.T) {
 	if job.Content.Path != ".backburn/claimed/"+job.ID+"-invoice.exe" {
 		t.Errorf("content path is %q", job.Content.Path)
 	}
-	if age := time.Since(job.ReceivedAt); age < -time.Second || age > patience {
+	if age := time.Since(job.ReceivedAt); age < -time.Second || age > testTimeout {
 		t.Errorf("received_at is %v", job.ReceivedAt)
 	}
 	job.Content, job.ReceivedAt = nil, time.Time{}
@@ -82,7 +82,7 @@ func TestOrderOfSteps(t *testing.T) {
 				if name == "keep" {
 					r.outcomes.send(verdict(job, "benign"))
 				}
-				r.outcomes.settle(t)
+				r.outcomes.waitHandled(t)
 			}
 		})
 	}
@@ -110,7 +110,7 @@ func TestAfterFinalEvent(t *testing.T) {
 		want[dir+"/"+job.ID+"-"+job.Filename] = true
 		r.outcomes.send(e, e)
 	}
-	r.outcomes.settle(t)
+	r.outcomes.waitHandled(t)
 	got := r.tree(".backburn/done")
 	if len(got) != len(want) {
 		t.Errorf("done has %v", got)
@@ -145,13 +145,13 @@ func TestClaimedFilesArePublishedAgainAtRestart(t *testing.T) {
 	}
 	r.stop()
 	r.start()
-	until(t, "the repeat", func() bool {
+	waitFor(t, "the repeat", func() bool {
 		r.intake.mu.Lock()
 		defer r.intake.mu.Unlock()
 		return r.intake.repeats == 1
 	})
 	r.outcomes.send(verdict(job, "benign"))
-	r.outcomes.settle(t)
+	r.outcomes.waitHandled(t)
 	if got := r.tree(".backburn/done/benign"); len(got) != 1 {
 		t.Errorf("done has %v", got)
 	}
@@ -159,14 +159,14 @@ func TestClaimedFilesArePublishedAgainAtRestart(t *testing.T) {
 
 // A file is often first seen between its creation and its first write. The longer wait for empty
 // files must end once the file has contents.
-func TestFileOnceEmptyWaitsNoLonger(t *testing.T) {
+func TestLongWaitEndsOnceAFileHasContents(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.Settle = time.Second })
 	r.start()
 	r.write("empty.bin", "")
-	until(t, "the empty file to be seen", func() bool { return r.w.Status().Pending == 1 })
+	waitFor(t, "the empty file to be seen", func() bool { return r.w.Status().Pending == 1 })
 	r.write("late.bin", "")
-	until(t, "the other file to be seen", func() bool { return r.w.Status().Pending == 2 })
+	waitFor(t, "the other file to be seen", func() bool { return r.w.Status().Pending == 2 })
 	r.write("late.bin", "contents")
 	if first := r.intake.wait(t, 1)[0]; first.Path != "late.bin" {
 		t.Errorf("%s was taken first", first.Path)

@@ -296,7 +296,7 @@ func TestWriterOpensFileDuringHash(t *testing.T) {
 				})
 			})
 			f := <-writer
-			until(t, "the writer to be detected", func() bool { return r.metric("deferred_total", "writer") > 0 })
+			waitFor(t, "the writer to be detected", func() bool { return r.metric("deferred_total", "writer") > 0 })
 			_, err := f.WriteString("MODIFIED")
 			must(t, errors.Join(err, f.Close()))
 			if j := r.intake.wait(t, 1)[0]; j.SHA256 != sum("MODIFIED") {

@@ -17,7 +17,7 @@ import (
 
 var hash = strings.Repeat("ab", 32)
 
-func TestOf(t *testing.T) {
+func TestDescribedFile(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		kind beside.Kind
@@ -43,7 +43,7 @@ func TestOf(t *testing.T) {
 		{beside.Suricata, strings.ToUpper(hash) + ".1.2.json", ""},
 		{beside.Suricata, "a.exe.json", ""},
 	} {
-		if of, ok := tc.kind.Of(tc.name); ok != (tc.of != "") || ok && of != tc.of {
+		if of, ok := tc.kind.DescribedFile(tc.name); ok != (tc.of != "") || ok && of != tc.of {
 			t.Errorf("%s, %s: %q, %v; want %q", tc.kind, tc.name, of, ok, tc.of)
 		}
 	}
@@ -61,7 +61,7 @@ func TestNewest(t *testing.T) {
 	if got := beside.JSON.Newest("a.exe", nil); got != "a.exe.json" {
 		t.Errorf("%q", got)
 	}
-	if !beside.Suricata.Lists(hash) || beside.Suricata.Lists("a.exe") || beside.JSON.Lists(hash) {
+	if !beside.Suricata.NeedsNames(hash) || beside.Suricata.NeedsNames("a.exe") || beside.JSON.NeedsNames(hash) {
 		t.Error("Lists returned the wrong result")
 	}
 }

@@ -19,12 +19,12 @@ const (
 // suffix ends the name of each description.
 const suffix = ".json"
 
-// digits is the number of hexadecimal digits in a SHA-256.
-const digits = 64
+// hashDigits is the number of hexadecimal digits in a SHA-256.
+const hashDigits = 64
 
-// Of returns the name of the file that a description is about, derived from the description's name.
-// ok is false if rel is not the name of a description.
-func (k Kind) Of(rel string) (of string, ok bool) {
+// DescribedFile returns the name of the file that a description is about, derived from the
+// description's name. ok is false if rel is not the name of a description.
+func (k Kind) DescribedFile(rel string) (of string, ok bool) {
 	of, ok = strings.CutSuffix(rel, suffix)
 	switch k {
 	case JSON:
@@ -48,11 +48,11 @@ func (k Kind) Newest(base string, names []string) (newest string) {
 
 	var last [2]uint64
 	for _, name := range names {
-		of, ok := k.Of(name)
+		of, ok := k.DescribedFile(name)
 		if !ok || of != base {
 			continue
 		}
-		if at := order(name); newest == "" || at[0] > last[0] || at[0] == last[0] && at[1] > last[1] {
+		if at := sequence(name); newest == "" || at[0] > last[0] || at[0] == last[0] && at[1] > last[1] {
 			newest = name
 			last = at
 		}
@@ -61,11 +61,12 @@ func (k Kind) Newest(base string, names []string) (newest string) {
 	return newest
 }
 
-// Lists reports whether Newest needs the names in the folder to find the description of a file.
-func (k Kind) Lists(base string) bool { return k == Suricata && isHash(base) }
+// NeedsNames reports whether Newest needs the names in the folder to find the description of a
+// file.
+func (k Kind) NeedsNames(base string) bool { return k == Suricata && isHash(base) }
 
-// order returns the seconds and the number in the name of one of Suricata's descriptions.
-func order(name string) (at [2]uint64) {
+// sequence returns the seconds and the number in the name of one of Suricata's descriptions.
+func sequence(name string) (at [2]uint64) {
 	rest, number := cutLast(strings.TrimSuffix(name, suffix))
 	_, seconds := cutLast(rest)
 	at[0], _ = strconv.ParseUint(seconds, 10, 64)
@@ -90,4 +91,4 @@ func isNumber(s string) bool {
 	return err == nil && s[0] != '+'
 }
 
-func isHash(s string) bool { return len(s) == digits && strings.Trim(s, "0123456789abcdef") == "" }
+func isHash(s string) bool { return len(s) == hashDigits && strings.Trim(s, "0123456789abcdef") == "" }

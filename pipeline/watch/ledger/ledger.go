@@ -30,7 +30,7 @@ type Ledger struct {
 	mu sync.RWMutex // held for writing while db is replaced
 	db *bolt.DB
 
-	// Used only by Tend.
+	// Used only by Maintain.
 	cursor  []byte               // where the last call stopped
 	missing map[string]time.Time // records whose file was not found, and since when
 }
@@ -45,9 +45,9 @@ var (
 const (
 	fileName      = "ledger.db"        // in the spool
 	lockWait      = time.Second        // for another watcher to release the lock
-	goneAfter     = time.Hour          // a record is dropped when its file has been missing for this long
-	finalKept     = 7 * 24 * time.Hour // how long a final event waits for its record
-	recordBatch   = 4096               // records checked by one call of Tend
+	dropAfter     = time.Hour          // a record is dropped when its file has been missing for this long
+	finalExpiry   = 7 * 24 * time.Hour // how long a final event waits for its record
+	recordBatch   = 4096               // records checked by one call of Maintain
 	shrinkAt      = 1 << 20            // bytes; smaller ledgers are not rewritten
 	recordVersion = 1
 )
@@ -101,8 +101,8 @@ func Key(i rootfs.Identity) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(i.Birth))
 }
 
-// ErrHeld is returned by Open while another process has the ledger open.
-var ErrHeld = errors.New("the ledger is held by another watcher of this folder; standing by to take over")
+// ErrLocked is returned by Open while another process has the ledger open.
+var ErrLocked = errors.New("the ledger is held by another watcher of this folder; standing by to take over")
 
 // Exists reports whether there is a ledger in a spool.
 func Exists(spool *rootfs.Root) (bool, error) {
@@ -117,9 +117,9 @@ func Exists(spool *rootfs.Root) (bool, error) {
 // Open opens the ledger in a spool and creates it if necessary. The caller closes it, before the
 // spool.
 func Open(spool *rootfs.Root) (*Ledger, error) {
-	lock, err := openStore(spool, fileName+".lock", &bolt.Options{})
+	lock, err := openDB(spool, fileName+".lock", &bolt.Options{})
 	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, ErrHeld
+		return nil, ErrLocked
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock the ledger: %w", err)
@@ -142,8 +142,8 @@ func Open(spool *rootfs.Root) (*Ledger, error) {
 	return l, nil
 }
 
-// openStore opens a database in the spool, even if the spool's path now leads elsewhere.
-func openStore(spool *rootfs.Root, name string, o *bolt.Options) (*bolt.DB, error) {
+// openDB opens a database in the spool, even if the spool's path now leads elsewhere.
+func openDB(spool *rootfs.Root, name string, o *bolt.Options) (*bolt.DB, error) {
 	o.Timeout = lockWait
 	o.OpenFile = spool.OpenFile
 
@@ -151,7 +151,7 @@ func openStore(spool *rootfs.Root, name string, o *bolt.Options) (*bolt.DB, erro
 }
 
 func (l *Ledger) open() error {
-	db, err := openStore(l.root, fileName, &bolt.Options{FreelistType: bolt.FreelistMapType})
+	db, err := openDB(l.root, fileName, &bolt.Options{FreelistType: bolt.FreelistMapType})
 	if err != nil {
 		return fmt.Errorf("open the ledger %s in %s: %w", fileName, l.root.Name(), err)
 	}
@@ -202,9 +202,9 @@ func (l *Ledger) batch(f func(tx *bolt.Tx) error) error {
 	return nil
 }
 
-// Published records a file whose job has been published. The job is open, unless its final event
-// has already arrived.
-func (l *Ledger) Published(i rootfs.Identity, r Record, now time.Time) error {
+// MarkPublished records a file whose job has been published. The job is open, unless its final
+// event has already arrived.
+func (l *Ledger) MarkPublished(i rootfs.Identity, r Record, now time.Time) error {
 	return l.batch(func(tx *bolt.Tx) error {
 		if err := tx.Bucket(filesBucket).Put(Key(i), r.Encode()); err != nil {
 			return err
@@ -213,23 +213,23 @@ func (l *Ledger) Published(i rootfs.Identity, r Record, now time.Time) error {
 		if final.Get(id) != nil {
 			return final.Delete(id)
 		}
-		return tx.Bucket(openBucket).Put(id, timeKey(now))
+		return tx.Bucket(openBucket).Put(id, encodeTime(now))
 	})
 }
 
-// Touched records that a known file has a new path or ctime.
-func (l *Ledger) Touched(i rootfs.Identity, r Record) error {
+// Update records that a known file has a new path or ctime.
+func (l *Ledger) Update(i rootfs.Identity, r Record) error {
 	return l.batch(func(tx *bolt.Tx) error { return tx.Bucket(filesBucket).Put(Key(i), r.Encode()) })
 }
 
-// Finished records a final event, and reports whether the job was open.
-func (l *Ledger) Finished(id string, now time.Time) (wasOpen bool, err error) {
+// MarkFinished records a final event, and reports whether the job was open.
+func (l *Ledger) MarkFinished(id string, now time.Time) (wasOpen bool, err error) {
 	err = l.batch(func(tx *bolt.Tx) error {
 		open := tx.Bucket(openBucket)
 		if wasOpen = open.Get([]byte(id)) != nil; wasOpen {
 			return open.Delete([]byte(id))
 		}
-		return tx.Bucket(finalBucket).Put([]byte(id), timeKey(now))
+		return tx.Bucket(finalBucket).Put([]byte(id), encodeTime(now))
 	})
 
 	return wasOpen, err
@@ -254,7 +254,7 @@ func (l *Ledger) OpenJobs() (map[string]time.Time, error) {
 	jobs := map[string]time.Time{}
 	err := l.db.View(func(tx *bolt.Tx) error {
 		return tx.Bucket(openBucket).ForEach(func(k, v []byte) error {
-			jobs[string(k)] = keyTime(v)
+			jobs[string(k)] = decodeTime(v)
 			return nil
 		})
 	})
@@ -262,14 +262,14 @@ func (l *Ledger) OpenJobs() (map[string]time.Time, error) {
 	return jobs, err
 }
 
-// Drop removes the record of a file.
-func (l *Ledger) Drop(i rootfs.Identity) error {
+// Remove removes the record of a file.
+func (l *Ledger) Remove(i rootfs.Identity) error {
 	return l.batch(func(tx *bolt.Tx) error { return tx.Bucket(filesBucket).Delete(Key(i)) })
 }
 
-// Forget removes the records of open jobs, so that their files are taken again. It returns the jobs
-// for which it found a record.
-func (l *Ledger) Forget(ids []string) (forgotten []string, err error) {
+// ForgetJobs removes the records of open jobs, so that their files are taken again. It returns the
+// jobs for which it found a record.
+func (l *Ledger) ForgetJobs(ids []string) (forgotten []string, err error) {
 	want := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		want[id] = true
@@ -306,11 +306,11 @@ func (l *Ledger) Forget(ids []string) (forgotten []string, err error) {
 	return forgotten, err
 }
 
-func timeKey(t time.Time) []byte {
+func encodeTime(t time.Time) []byte {
 	return binary.BigEndian.AppendUint64(nil, uint64(t.UnixNano()))
 }
 
-func keyTime(b []byte) time.Time {
+func decodeTime(b []byte) time.Time {
 	if len(b) != 8 {
 		return time.Time{}
 	}
@@ -318,11 +318,11 @@ func keyTime(b []byte) time.Time {
 	return time.Unix(0, int64(binary.BigEndian.Uint64(b))).UTC()
 }
 
-// Tend checks some of the records, drops those whose file is gone, and shrinks the ledger when much
-// of it is free. there reports whether a record's file is where the record says. A file counts as
-// gone only after an hour: a scan has to find a file that was renamed within the folder, and
-// compare its contents, before its record has the new path.
-func (l *Ledger) Tend(now time.Time, there func(key []byte, r Record) bool) error {
+// Maintain checks some of the records, drops those whose file is gone, and shrinks the ledger when
+// much of it is free. exists reports whether a record's file is where the record says. A file
+// counts as gone only after an hour: a scan has to find a file that was renamed within the folder,
+// and compare its contents, before its record has the new path.
+func (l *Ledger) Maintain(now time.Time, exists func(key []byte, r Record) bool) error {
 	var gone [][]byte
 	n, done := 0, false
 	l.mu.RLock()
@@ -334,11 +334,11 @@ func (l *Ledger) Tend(now time.Time, there func(key []byte, r Record) bool) erro
 			r, ok := DecodeRecord(v)
 			since, missing := l.missing[string(k)]
 			switch {
-			case ok && (r.Pending || there(k, r)):
+			case ok && (r.Pending || exists(k, r)):
 				delete(l.missing, string(k))
 			case !missing:
 				l.missing[string(k)] = now
-			case now.Sub(since) >= goneAfter:
+			case now.Sub(since) >= dropAfter:
 				gone = append(gone, bytes.Clone(k))
 				delete(l.missing, string(k))
 			}
@@ -369,7 +369,7 @@ func (l *Ledger) prune(gone [][]byte) error {
 	l.mu.RLock()
 	err := l.db.View(func(tx *bolt.Tx) error {
 		return tx.Bucket(finalBucket).ForEach(func(k, v []byte) error {
-			if time.Since(keyTime(v)) > finalKept {
+			if time.Since(decodeTime(v)) > finalExpiry {
 				stale = append(stale, bytes.Clone(k))
 			}
 			return nil
@@ -413,7 +413,7 @@ func (l *Ledger) shrink() error {
 	if err := l.root.Remove(tmp); err != nil && !rootfs.IsGone(err) {
 		return err
 	}
-	dst, err := openStore(l.root, tmp, &bolt.Options{})
+	dst, err := openDB(l.root, tmp, &bolt.Options{})
 	if err != nil {
 		return err
 	}

@@ -13,14 +13,14 @@ import (
 	"backburn/pipeline/watch/ledger"
 )
 
-// book is a ledger whose files are numbers.
-type book struct {
+// testLedger is a ledger whose files are numbers.
+type testLedger struct {
 	*ledger.Ledger
 	t   testing.TB
 	dir string
 }
 
-func open(t testing.TB, dir string) *book {
+func open(t testing.TB, dir string) *testLedger {
 	t.Helper()
 	r, err := rootfs.Open(dir)
 	if err != nil {
@@ -33,10 +33,10 @@ func open(t testing.TB, dir string) *book {
 	}
 	t.Cleanup(l.Close)
 
-	return &book{l, t, dir}
+	return &testLedger{l, t, dir}
 }
 
-func (b *book) check(err error) {
+func (b *testLedger) check(err error) {
 	b.t.Helper()
 	if err != nil {
 		b.t.Error(err)
@@ -46,26 +46,26 @@ func (b *book) check(err error) {
 func file(i int) rootfs.Identity { return rootfs.Identity{Ino: uint64(i)} }
 func id(i int) string            { return fmt.Sprintf("%026d", i) }
 
-func (b *book) publish(i int, rel string) {
+func (b *testLedger) publish(i int, rel string) {
 	b.t.Helper()
-	b.check(b.Published(file(i), ledger.Record{ID: id(i), Rel: rel}, time.Now()))
+	b.check(b.MarkPublished(file(i), ledger.Record{ID: id(i), Rel: rel}, time.Now()))
 }
 
-func (b *book) finish(i int) bool {
+func (b *testLedger) finish(i int) bool {
 	b.t.Helper()
-	wasOpen, err := b.Finished(id(i), time.Now())
+	wasOpen, err := b.MarkFinished(id(i), time.Now())
 	b.check(err)
 
 	return wasOpen
 }
 
-func (b *book) has(i int) bool {
+func (b *testLedger) has(i int) bool {
 	_, ok := b.Get(file(i))
 
 	return ok
 }
 
-func (b *book) open() int {
+func (b *testLedger) open() int {
 	b.t.Helper()
 	jobs, err := b.OpenJobs()
 	b.check(err)
@@ -73,7 +73,7 @@ func (b *book) open() int {
 	return len(jobs)
 }
 
-func (b *book) size() int64 {
+func (b *testLedger) size() int64 {
 	b.t.Helper()
 	st, err := os.Stat(filepath.Join(b.dir, "ledger.db"))
 	b.check(err)
@@ -94,7 +94,7 @@ func forEach(n int, f func(i int)) {
 	wg.Wait()
 }
 
-func TestRecordsOfGoneFilesFreeSpace(t *testing.T) {
+func TestRecordsOfRemovedFilesAreDropped(t *testing.T) {
 	t.Parallel()
 	const n = 10_000
 	l := open(t, t.TempDir())
@@ -105,7 +105,7 @@ func TestRecordsOfGoneFilesFreeSpace(t *testing.T) {
 	begin := time.Now()
 	round := func(after time.Duration, there func(rel string) bool) {
 		for range n/4096 + 1 {
-			l.check(l.Tend(begin.Add(after), func(_ []byte, r ledger.Record) bool { return there(r.Rel) }))
+			l.check(l.Maintain(begin.Add(after), func(_ []byte, r ledger.Record) bool { return there(r.Rel) }))
 		}
 	}
 	even := func(rel string) bool { return strings.HasSuffix(rel, "0") }
@@ -132,7 +132,7 @@ func TestRecordsOfGoneFilesFreeSpace(t *testing.T) {
 	}
 }
 
-func TestFinalEventAheadOfItsRecord(t *testing.T) {
+func TestFinalEventBeforeItsRecord(t *testing.T) {
 	t.Parallel()
 	l := open(t, t.TempDir())
 	if l.finish(1) {
@@ -148,7 +148,7 @@ func TestFinalEventAheadOfItsRecord(t *testing.T) {
 	}
 }
 
-func TestForgottenJobsAreNewAgain(t *testing.T) {
+func TestForgottenJobsAreNotKnown(t *testing.T) {
 	t.Parallel()
 	l := open(t, t.TempDir())
 	l.publish(1, "a")
@@ -156,7 +156,7 @@ func TestForgottenJobsAreNewAgain(t *testing.T) {
 	l.publish(3, "c")
 	l.finish(3)
 
-	forgotten, err := l.Forget([]string{id(1), id(3), id(4)})
+	forgotten, err := l.ForgetJobs([]string{id(1), id(3), id(4)})
 	l.check(err)
 	if len(forgotten) != 1 || forgotten[0] != id(1) {
 		t.Errorf("forgotten: %v", forgotten)

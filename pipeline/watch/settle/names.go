@@ -154,8 +154,8 @@ func CompileDoneFile(setting string) *DoneFile {
 // Shared reports whether one done file marks all files of a folder.
 func (d DoneFile) Shared() bool { return d.fixed != "" }
 
-// Of returns the name of the done file of rel.
-func (d DoneFile) Of(rel string) string {
+// NameFor returns the name of the done file of rel.
+func (d DoneFile) NameFor(rel string) string {
 	dir, base := path.Split(rel)
 	if d.fixed != "" {
 		return dir + d.fixed
@@ -169,7 +169,7 @@ func (d DoneFile) Of(rel string) string {
 
 // Is reports whether rel has the name of a done file. of is the file that it marks, or "" if the
 // name does not say which.
-func (d DoneFile) Is(rel string) (ok bool, of string) {
+func (d DoneFile) Is(rel string) (ok bool, marked string) {
 	dir, base := path.Split(rel)
 	if d.fixed != "" {
 		return base == d.fixed, ""

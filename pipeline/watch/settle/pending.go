@@ -12,8 +12,8 @@ const (
 	RetryMax = time.Minute
 )
 
-// soon is the minimum delay before a file that has a writer is examined again.
-const soon = 50 * time.Millisecond
+// minWriterDelay is the minimum delay before a file that has a writer is examined again.
+const minWriterDelay = 50 * time.Millisecond
 
 // Outcome is the result of examining or taking a file.
 type Outcome uint8
@@ -41,14 +41,14 @@ const (
 // Entry is a reported name and its history.
 type Entry struct {
 	History
-	Rel   string
-	Blind bool          // writers could not be detected
-	first time.Duration // when it was first reported
-	due   time.Duration // time of the next look
-	index int           // in the heap
-	tries int8          // consecutive failures
-	phase phase
-	again bool // reported while taking: there may be a new file with this name
+	Rel           string
+	Blind         bool          // writers could not be detected
+	firstReported time.Duration // when it was first reported
+	due           time.Duration // time of the next look
+	index         int           // in the heap
+	failures      int8          // consecutive failures
+	phase         phase
+	reportedAgain bool // reported while taking: there may be a new file with this name
 }
 
 // queue is the heap of waiting entries; the one due next is first.
@@ -91,14 +91,14 @@ func (p *Pending) Report(rel string, event bool, now time.Duration) {
 	e := p.entries[rel]
 	switch {
 	case e == nil:
-		e = &Entry{Rel: rel, first: now}
+		e = &Entry{Rel: rel, firstReported: now}
 		p.entries[rel] = e
 		p.Wait(e, now)
 	case e.phase == taking:
-		e.again = true
+		e.reportedAgain = true
 	case event && e.phase == waiting:
 		next := now + p.settle
-		if e.tries > 0 { // it may be readable now
+		if e.failures > 0 { // it may be readable now
 			next = now
 		}
 		if e.due > next {
@@ -110,30 +110,30 @@ func (p *Pending) Report(rel string, event bool, now time.Duration) {
 
 // Settle records the outcome for an entry that Next or Dequeue returned.
 func (p *Pending) Settle(e *Entry, o Outcome, now time.Duration) {
-	again := e.again
-	e.again = false
+	reportedAgain := e.reportedAgain
+	e.reportedAgain = false
 	switch o {
 	case Forget:
 		delete(p.entries, e.Rel)
-		if again {
+		if reportedAgain {
 			p.Report(e.Rel, true, now)
 		}
 	case Take:
 		e.phase = ready
 		p.ready = append(p.ready, e)
 	case Writing:
-		e.tries = 0
+		e.failures = 0
 		e.Since = now
-		p.Wait(e, now+max(p.settle, soon))
+		p.Wait(e, now+max(p.settle, minWriterDelay))
 	case Blind:
-		e.tries = 0
+		e.failures = 0
 		e.Blind = true
 		p.Wait(e, now)
 	case Failed:
-		e.tries = min(e.tries+1, 16)
-		p.Wait(e, now+min(RetryMin<<(e.tries-1), RetryMax))
+		e.failures = min(e.failures+1, 16)
+		p.Wait(e, now+min(RetryMin<<(e.failures-1), RetryMax))
 	default:
-		e.tries = 0
+		e.failures = 0
 		p.Wait(e, now)
 	}
 }
@@ -155,7 +155,7 @@ func (p *Pending) Wait(e *Entry, due time.Duration) {
 
 // Next returns the next entry that is due. If there is none, it returns nil and the time when one
 // will be; any says whether an entry waits at all.
-func (p *Pending) Next(now time.Duration) (e *Entry, due time.Duration, any bool) {
+func (p *Pending) Next(now time.Duration) (e *Entry, due time.Duration, ok bool) {
 	if len(p.waiting) == 0 {
 		return nil, 0, false
 	}
@@ -186,12 +186,12 @@ func (p *Pending) Dequeue() *Entry {
 }
 
 // Oldest returns when the name that has been pending longest was first reported.
-func (p *Pending) Oldest() (first time.Duration, any bool) {
+func (p *Pending) Oldest() (first time.Duration, ok bool) {
 	for _, e := range p.entries {
-		if !any || e.first < first {
-			first, any = e.first, true
+		if !ok || e.firstReported < first {
+			first, ok = e.firstReported, true
 		}
 	}
 
-	return first, any
+	return first, ok
 }

@@ -6,8 +6,8 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// Patient is the factor by which Rules.Settle is extended where writers cannot be detected.
-const Patient = 5
+// BlindFactor is the factor by which Rules.Settle is extended where writers cannot be detected.
+const BlindFactor = 5
 
 // remoteSkew is the assumed maximum difference between the clocks of a file server and this
 // machine.
@@ -28,19 +28,19 @@ type Rules struct {
 	Temporary  Globs
 	Done       *DoneFile // nil without one
 
-	// Describes reports whether a name is that of a description of another file. It may be nil.
-	Describes func(rel string) bool
+	// IsDescription reports whether a name is that of a description of another file. It may be nil.
+	IsDescription func(rel string) bool
 }
 
-// Patience returns how long a file must stay unchanged, and the reason. blind means that writers
+// SettleTime returns how long a file must stay unchanged, and the reason. blind means that writers
 // cannot be detected.
 //
 // An empty file waits as long as one with a temporary name: browsers and copying programs first
 // create an empty file to reserve the name.
-func (r Rules) Patience(rel string, st rootfs.State, blind bool) (d time.Duration, why string) {
+func (r Rules) SettleTime(rel string, st rootfs.State, blind bool) (d time.Duration, why string) {
 	d = r.Settle
 	if r.Remote || blind {
-		d *= Patient
+		d *= BlindFactor
 	}
 
 	switch {
@@ -53,14 +53,14 @@ func (r Rules) Patience(rel string, st rootfs.State, blind bool) (d time.Duratio
 	return d, Changing
 }
 
-// emptyLook is the minimum interval between two looks at an empty file.
-const emptyLook = time.Second
+// emptyRecheck is the minimum interval between two looks at an empty file.
+const emptyRecheck = time.Second
 
-// Again returns the delay before a file that has to wait for left is examined again. An empty file
-// is examined sooner: it may be written to without an event.
-func (r Rules) Again(left time.Duration, why string) time.Duration {
+// RecheckDelay returns the delay before a file that has to wait for left is examined again. An
+// empty file is examined sooner: it may be written to without an event.
+func (r Rules) RecheckDelay(left time.Duration, why string) time.Duration {
 	if why == Empty {
-		return min(left, max(Patient*r.Settle, emptyLook))
+		return min(left, max(BlindFactor*r.Settle, emptyRecheck))
 	}
 
 	return left
@@ -71,7 +71,7 @@ func (r Rules) temporary(rel string, st rootfs.State) bool {
 	if st.Mtime == 0 { // rsync -a --partial leaves 1970
 		return true
 	}
-	if r.Temporary.Match(rel) || r.Describes != nil && r.Describes(rel) {
+	if r.Temporary.Match(rel) || r.IsDescription != nil && r.IsDescription(rel) {
 		return true
 	}
 	if r.Done == nil {
@@ -84,10 +84,10 @@ func (r Rules) temporary(rel string, st rootfs.State) bool {
 
 // History is what is known of one file.
 type History struct {
-	State rootfs.State  // at the last look
-	Since time.Duration // when that state began, on the watcher's clock
-	Look  time.Duration // time of the last look, on the watcher's clock
-	Seen  bool          // State is set
+	State    rootfs.State  // at the last look
+	Since    time.Duration // when that state began, on the watcher's clock
+	LastSeen time.Duration // time of the last look, on the watcher's clock
+	Seen     bool          // State is set
 }
 
 // Unchanged records the state found at now, and returns how long the file has been in that state.
@@ -98,7 +98,7 @@ func (h *History) Unchanged(st rootfs.State, now time.Duration, wall int64, remo
 		h.State = st
 		h.Seen = true
 	}
-	h.Look = now
+	h.LastSeen = now
 
 	return now - h.Since
 }
@@ -117,7 +117,7 @@ func (h *History) changedAt(st rootfs.State, now time.Duration, wall int64, remo
 
 	since := now - age
 	if h.Seen {
-		since = max(since, h.Look)
+		since = max(since, h.LastSeen)
 	}
 
 	return since

@@ -53,7 +53,7 @@ func TestPatience(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got, why := c.rules.Patience(c.rel, c.state, c.blind)
+			got, why := c.rules.SettleTime(c.rel, c.state, c.blind)
 			if got != c.want || why != c.why {
 				t.Errorf("%v because of %q, want %v because of %q", got, why, c.want, c.why)
 			}
@@ -74,11 +74,11 @@ func TestEmptyFilesAreCheckedSooner(t *testing.T) {
 		{time.Hour, settle.Temporary, time.Hour},
 		{time.Second, settle.Changing, time.Second},
 	} {
-		if got := rules.Again(c.left, c.why); got != c.want {
+		if got := rules.RecheckDelay(c.left, c.why); got != c.want {
 			t.Errorf("%v left, %s: looked at again after %v, want %v", c.left, c.why, got, c.want)
 		}
 	}
-	if got := (settle.Rules{}).Again(time.Hour, settle.Empty); got != time.Second {
+	if got := (settle.Rules{}).RecheckDelay(time.Hour, settle.Empty); got != time.Second {
 		t.Errorf("without a settle time: %v", got)
 	}
 }

@@ -20,23 +20,23 @@ func TestBeside(t *testing.T) {
 	root, err := rootfs.Open(dir)
 	must(t, err)
 	defer root.Close()
-	claimed := spool.NewID(time.Now().Add(-2*spool.LeftOver), spool.RootTag)
-	left := spool.NewID(time.Now().Add(-2*spool.LeftOver), spool.RootTag)
+	claimed := spool.NewID(time.Now().Add(-2*spool.LeftoverAge), spool.RootTag)
+	leftover := spool.NewID(time.Now().Add(-2*spool.LeftoverAge), spool.RootTag)
 	young := newID()
 	must(t, s.Sweep(func(string) bool { return false })) // the spool is still empty
-	must(t, s.ForgetBeside(left))
-	for _, id := range []string{claimed, left, young} {
+	must(t, s.RemoveDescription(leftover))
+	for _, id := range []string{claimed, leftover, young} {
 		must(t, os.WriteFile(filepath.Join(dir, "a.json"), []byte(id), 0o600))
-		must(t, s.TakeBeside(root, "a.json", id))
+		must(t, s.TakeDescription(root, "a.json", id))
 	}
 	must(t, os.WriteFile(filepath.Join(dir, "a.json"), nil, 0o600))
-	if err := s.TakeBeside(root, "a.json", claimed); !errors.Is(err, fs.ErrExist) {
+	if err := s.TakeDescription(root, "a.json", claimed); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("a second one: %v", err)
 	}
 	must(t, s.Write(spool.Claimed+"/"+claimed+"-a", nil, false))
 
 	must(t, s.Sweep(func(string) bool { return false }))
-	for id, want := range map[string]bool{claimed: true, left: false, young: true} {
+	for id, want := range map[string]bool{claimed: true, leftover: false, young: true} {
 		if _, err := s.Lstat(spool.Beside + "/" + id); (err == nil) != want {
 			t.Errorf("%s: %v, want %v", id, err, want)
 		}
@@ -48,5 +48,5 @@ func TestBeside(t *testing.T) {
 	if _, err := s.Lstat(spool.Beside + "/" + renewed); err != nil {
 		t.Error(err)
 	}
-	must(t, s.ForgetBeside(renewed))
+	must(t, s.RemoveDescription(renewed))
 }

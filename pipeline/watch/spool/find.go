@@ -8,8 +8,8 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// Owner returns the job ID in the name of a file in the spool of a watched folder.
-func Owner(folder, name string) (id string, ok bool) {
+// JobIDOf returns the job ID in the name of a file in the spool of a watched folder.
+func JobIDOf(folder, name string) (id string, ok bool) {
 	abs, err1 := filepath.Abs(name)
 	root, err2 := filepath.Abs(folder)
 	if err1 != nil || err2 != nil {
@@ -24,16 +24,16 @@ func Owner(folder, name string) (id string, ok bool) {
 	return id, ok
 }
 
-// Newest returns the newest job of a file with this name among the claimed and the kept files, or
-// "". It works with or without a running watcher.
-func Newest(folder, base string) (id string, err error) {
-	s, err := look(folder)
+// NewestJob returns the newest job of a file with this name among the claimed and the kept files,
+// or "". It works with or without a running watcher.
+func NewestJob(folder, base string) (id string, err error) {
+	s, err := openIfExists(folder)
 	if s == nil {
 		return "", err
 	}
 	defer s.Close()
 
-	dirs, err := s.Outcomes()
+	dirs, err := s.DoneFolders()
 	if err != nil {
 		return "", err
 	}
@@ -55,7 +55,7 @@ func Newest(folder, base string) (id string, err error) {
 // OpenFailed opens the kept file of a failed job. likely is the name under which it was claimed, or
 // "". It returns fs.ErrNotExist if there is no such file. The caller closes the file.
 func OpenFailed(folder, id, likely string) (*rootfs.File, error) {
-	s, err := look(folder)
+	s, err := openIfExists(folder)
 	if err == nil && s == nil {
 		err = fs.ErrNotExist
 	}
@@ -88,8 +88,8 @@ func OpenFailed(folder, id, likely string) (*rootfs.File, error) {
 	return s.Open(Failed + "/" + found)
 }
 
-// look opens a spool without changing it. It returns nil if there is none.
-func look(folder string) (*Spool, error) {
+// openIfExists opens a spool without changing it. It returns nil if there is none.
+func openIfExists(folder string) (*Spool, error) {
 	root, err := rootfs.Open(folder)
 	if rootfs.IsGone(err) {
 		return nil, nil
@@ -99,7 +99,7 @@ func look(folder string) (*Spool, error) {
 	}
 	defer root.Close()
 
-	s, err := Existing(root)
+	s, err := OpenExisting(root)
 	if rootfs.IsGone(err) {
 		return nil, nil
 	}
@@ -107,8 +107,8 @@ func look(folder string) (*Spool, error) {
 	return s, err
 }
 
-// Outcomes returns the folders of finished files.
-func (s *Spool) Outcomes() (dirs []string, err error) {
+// DoneFolders returns the folders of finished files.
+func (s *Spool) DoneFolders() (dirs []string, err error) {
 	err = s.Each(Done, func(name string) bool {
 		if s.CheckDir(Done+"/"+name) == nil {
 			dirs = append(dirs, Done+"/"+name)
@@ -122,8 +122,8 @@ func (s *Spool) Outcomes() (dirs []string, err error) {
 	return dirs, err
 }
 
-// Existing opens the spool below a folder without changing it. The caller closes it.
-func Existing(folder *rootfs.Root) (*Spool, error) {
+// OpenExisting opens the spool below a folder without changing it. The caller closes it.
+func OpenExisting(folder *rootfs.Root) (*Spool, error) {
 	r, err := folder.Sub(Dir)
 	if err != nil {
 		return nil, err

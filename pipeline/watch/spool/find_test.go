@@ -48,16 +48,16 @@ func TestFilesAreFoundInTheSpool(t *testing.T) {
 	must(t, s.Write(spool.Failed+"/"+failed+"-a.exe", []byte("failed"), false))
 	must(t, s.Write(spool.Failed+"/"+failed+"-a.exe.json", []byte("{}"), false))
 
-	if id, err := spool.Newest(dir, "a.exe"); id != failed || err != nil {
+	if id, err := spool.NewestJob(dir, "a.exe"); id != failed || err != nil {
 		t.Errorf("newest: %q, %v", id, err)
 	}
-	if id, err := spool.Newest(dir, "b.exe"); id != "" || err != nil {
+	if id, err := spool.NewestJob(dir, "b.exe"); id != "" || err != nil {
 		t.Errorf("newest of nothing: %q, %v", id, err)
 	}
-	if id, ok := spool.Owner(dir, filepath.Join(dir, spool.Dir, spool.Claimed, failed+"-x")); !ok || id != failed {
+	if id, ok := spool.JobIDOf(dir, filepath.Join(dir, spool.Dir, spool.Claimed, failed+"-x")); !ok || id != failed {
 		t.Errorf("owner: %q, %v", id, ok)
 	}
-	if _, ok := spool.Owner(dir, filepath.Join(dir, failed+"-x")); ok {
+	if _, ok := spool.JobIDOf(dir, filepath.Join(dir, failed+"-x")); ok {
 		t.Error("a file outside the spool has an owner")
 	}
 	for _, likely := range []string{"", spool.JobPath(failed + "-a.exe"), "../../etc/passwd"} {
@@ -93,7 +93,7 @@ func TestReplacedSpool(t *testing.T) {
 	must(t, s.MkdirAll(spool.Done+"/benign", 0o700))
 	l, err := ledger.Open(s.Root)
 	must(t, err)
-	must(t, l.Published(rootfs.Identity{Ino: 1}, ledger.Record{ID: newID()}, time.Now()))
+	must(t, l.MarkPublished(rootfs.Identity{Ino: 1}, ledger.Record{ID: newID()}, time.Now()))
 	l.Close()
 	for _, name := range []string{"file", "ledger.db"} {
 		if _, err := os.Stat(filepath.Join(moved, name)); err != nil {
@@ -112,7 +112,7 @@ func TestReplacedSpool(t *testing.T) {
 	if _, err := spool.Open(root); !errors.Is(err, spool.ErrUnusable) {
 		t.Errorf("a spool that is a link: %v", err)
 	}
-	if _, err := spool.Newest(dir, "file"); err == nil {
+	if _, err := spool.NewestJob(dir, "file"); err == nil {
 		t.Error("a spool that is a link was read")
 	}
 }

@@ -93,25 +93,25 @@ func dirTag(dir string, probe int) string {
 // NameMax is the maximum length of a file name on common file systems, in bytes (NAME_MAX).
 const NameMax = 255
 
-// HashedName begins a hash that replaces a name that is too long.
-const HashedName = "~"
+// HashedPrefix begins a hash that replaces a name that is too long.
+const HashedPrefix = "~"
 
 // ClaimedName returns the name of a claimed file, <id>-<name>. If that would be too long, a hash
 // replaces the name and whole is false; the real name must then be recorded.
 func ClaimedName(id, base string) (name string, whole bool) {
 	// Leave room for sidecar suffixes and numbers.
-	if name = id + "-" + base; len(name) <= NameMax-16 && !strings.HasPrefix(base, HashedName) {
+	if name = id + "-" + base; len(name) <= NameMax-16 && !strings.HasPrefix(base, HashedPrefix) {
 		return name, true
 	}
 
-	return hashed(id, base), false
+	return hashedName(id, base), false
 }
 
-// hashed returns the name of a claimed file whose own name is too long.
-func hashed(id, base string) string {
+// hashedName returns the name of a claimed file whose own name is too long.
+func hashedName(id, base string) string {
 	sum := sha256.Sum256([]byte(base))
 
-	return id + "-" + HashedName + hex.EncodeToString(sum[:16])
+	return id + "-" + HashedPrefix + hex.EncodeToString(sum[:16])
 }
 
 // SplitName splits the name of a claimed file. whole is false if base is a hash.
@@ -121,7 +121,7 @@ func SplitName(name string) (id, base string, whole, ok bool) {
 	}
 	base = name[idLen+1:]
 
-	return name[:idLen], base, !strings.HasPrefix(base, HashedName), true
+	return name[:idLen], base, !strings.HasPrefix(base, HashedPrefix), true
 }
 
 // baseOf returns the last component of a relative path.

@@ -73,8 +73,8 @@ func (p *Paths) Tag(dir string) (string, error) {
 // record durably records the whole path of one claimed file.
 func (p *Paths) record(id, rel string) error { return p.write(id, rel) }
 
-// Forget removes what record wrote.
-func (p *Paths) Forget(id string) error {
+// Remove removes what record wrote.
+func (p *Paths) Remove(id string) error {
 	err := p.root.Remove(pathsDir + "/" + id)
 	if rootfs.IsGone(err) {
 		return nil
@@ -83,8 +83,8 @@ func (p *Paths) Forget(id string) error {
 	return err
 }
 
-// Found returns where a claimed file was found.
-func (p *Paths) Found(id, base string, whole bool) (string, error) {
+// Original returns where a claimed file was found.
+func (p *Paths) Original(id, base string, whole bool) (string, error) {
 	if !whole {
 		return p.read(id)
 	}
@@ -105,7 +105,7 @@ func (p *Paths) drop(tag, dir string) error {
 	defer p.mu.Unlock()
 	delete(p.tags, dir)
 
-	return p.Forget(tag)
+	return p.Remove(tag)
 }
 
 // read returns the contents of a record.

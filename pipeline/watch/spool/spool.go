@@ -66,7 +66,7 @@ func Open(folder *rootfs.Root) (*Spool, error) {
 }
 
 func (s *Spool) prepare(folder *rootfs.Root) error {
-	if err := s.guard(); err != nil {
+	if err := s.checkAccess(); err != nil {
 		return err
 	}
 	for _, dir := range []string{Claimed, Done, tmpDir, pathsDir} {
@@ -83,8 +83,8 @@ func (s *Spool) prepare(folder *rootfs.Root) error {
 	return s.probeRename(folder)
 }
 
-// guard ensures that no other user can write to the spool.
-func (s *Spool) guard() error {
+// checkAccess ensures that no other user can write to the spool.
+func (s *Spool) checkAccess() error {
 	st, err := s.Stat()
 	if err != nil {
 		return err
@@ -164,9 +164,9 @@ func (s *Spool) Write(rel string, content []byte, replace bool) error {
 	return s.WriteFile(rel, content, rootfs.Write{Temp: s.Temp(), Keep: !replace})
 }
 
-// Take moves a file from the watched folder into Claimed, under a name that begins with id, and
+// Claim moves a file from the watched folder into Claimed, under a name that begins with id, and
 // returns the new name. The original path is recorded durably before the move.
-func (s *Spool) Take(folder *rootfs.Root, rel, id string) (name string, err error) {
+func (s *Spool) Claim(folder *rootfs.Root, rel, id string) (name string, err error) {
 	base := baseOf(rel)
 	name, whole := ClaimedName(id, base)
 	if whole {
@@ -174,23 +174,23 @@ func (s *Spool) Take(folder *rootfs.Root, rel, id string) (name string, err erro
 		if !rootfs.IsTooLong(err) {
 			return name, err
 		}
-		name = hashed(id, base)
+		name = hashedName(id, base)
 	}
 
 	if err := s.Paths.record(id, rel); err != nil {
 		return "", err
 	}
 	if err := rootfs.Move(folder, rel, s.Root, Claimed+"/"+name); err != nil {
-		_ = s.Paths.Forget(id)
+		_ = s.Paths.Remove(id)
 		return "", err
 	}
 
 	return name, nil
 }
 
-// TakeBeside moves the description of a claimed file into the spool. It returns fs.ErrExist if that
-// has already been done.
-func (s *Spool) TakeBeside(folder *rootfs.Root, rel, id string) error {
+// TakeDescription moves the description of a claimed file into the spool. It returns fs.ErrExist if
+// that has already been done.
+func (s *Spool) TakeDescription(folder *rootfs.Root, rel, id string) error {
 	to := Beside + "/" + id
 	err := rootfs.Move(folder, rel, s.Root, to)
 	if !rootfs.IsGone(err) {
@@ -203,8 +203,8 @@ func (s *Spool) TakeBeside(folder *rootfs.Root, rel, id string) error {
 	return rootfs.Move(folder, rel, s.Root, to)
 }
 
-// ForgetBeside removes what TakeBeside moved, if anything.
-func (s *Spool) ForgetBeside(id string) error {
+// RemoveDescription removes what TakeBeside moved, if anything.
+func (s *Spool) RemoveDescription(id string) error {
 	err := s.Remove(Beside + "/" + id)
 	if rootfs.IsGone(err) {
 		return nil

@@ -6,8 +6,8 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// LeftOver is the age at which an entry counts as left behind by a crash.
-const LeftOver = time.Hour
+// LeftoverAge is the age at which an entry counts as left behind by a crash.
+const LeftoverAge = time.Hour
 
 // Sweep removes leftovers of crashes, and the records of folders that are gone. gone reports
 // whether a subfolder of the watched folder is gone.
@@ -20,14 +20,14 @@ func (s *Spool) Sweep(gone func(dir string) bool) error {
 		return err
 	}
 
-	return s.sweepBeside()
+	return s.sweepDescriptions()
 }
 
-// sweepBeside removes the descriptions of files that are no longer claimed.
-func (s *Spool) sweepBeside() error {
+// sweepDescriptions removes the descriptions of files that are no longer claimed.
+func (s *Spool) sweepDescriptions() error {
 	unused := map[string]bool{}
 	err := s.Each(Beside, func(id string) bool {
-		if ValidID(id) && time.Since(IDTime(id)) > LeftOver {
+		if ValidID(id) && time.Since(IDTime(id)) > LeftoverAge {
 			unused[id] = true
 		}
 		return true
@@ -46,7 +46,7 @@ func (s *Spool) sweepBeside() error {
 	}
 	for id := range unused {
 		if err == nil {
-			err = s.ForgetBeside(id)
+			err = s.RemoveDescription(id)
 		}
 	}
 
@@ -55,8 +55,8 @@ func (s *Spool) sweepBeside() error {
 
 // sweepTmp removes partly written files.
 func (s *Spool) sweepTmp() (err error) {
-	werr := s.Each(tmpDir, func(name string) bool {
-		if ValidID(name) && time.Since(IDTime(name)) > LeftOver {
+	listErr := s.Each(tmpDir, func(name string) bool {
+		if ValidID(name) && time.Since(IDTime(name)) > LeftoverAge {
 			if err = s.Remove(tmpDir + "/" + name); rootfs.IsGone(err) {
 				err = nil
 			}
@@ -64,7 +64,7 @@ func (s *Spool) sweepTmp() (err error) {
 		return err == nil
 	})
 	if err == nil {
-		err = werr
+		err = listErr
 	}
 
 	return err
@@ -77,7 +77,7 @@ func (s *Spool) sweepPaths(gone func(dir string) bool) error {
 	unused := map[string]string{} // tag to folder
 	err := s.Each(pathsDir, func(tag string) bool {
 		st, err := s.Lstat(pathsDir + "/" + tag)
-		if err != nil || len(tag) != tagLen || time.Since(time.Unix(0, st.Mtime)) <= LeftOver {
+		if err != nil || len(tag) != tagLen || time.Since(time.Unix(0, st.Mtime)) <= LeftoverAge {
 			return true // removed by another watcher's janitor
 		}
 		dir, err := s.Paths.read(tag)

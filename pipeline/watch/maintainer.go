@@ -17,28 +17,28 @@ import (
 // janitorEvery is the interval between two runs of the janitor.
 const janitorEvery = 10 * time.Minute
 
-// tender does the periodic work: it checks that the folder is still the one being watched, checks
-// free space, adopts and forgets files for other watchers, and removes leftovers.
-type tender struct {
+// maintainer does the periodic work: it checks that the folder is still the one being watched,
+// checks free space, adopts and forgets files for other watchers, and removes leftovers.
+type maintainer struct {
 	*folder
-	events   *fsnotify.Watcher
-	scans    *scans
-	memory   *memory
-	claimers []claimer
-	check    chan struct{} // requests a check before the next is due
-	swept    time.Time     // when the janitor runs next
+	events          *fsnotify.Watcher
+	scans           *scans
+	memory          *memory
+	claimers        []claimer
+	recheckRequests chan struct{} // requests a check before the next is due
+	nextSweep       time.Time     // when the janitor runs next
 }
 
-func (t *tender) run(ctx context.Context) error {
+func (t *maintainer) run(ctx context.Context) error {
 	tick := time.NewTicker(t.cfg.Scan)
 	defer tick.Stop()
 	anchored := t.w.clock()
 	for {
-		if now := t.w.clock(); now-anchored > max(t.cfg.Scan, 2*settle.Patient*t.cfg.Settle) {
+		if now := t.w.clock(); now-anchored > max(t.cfg.Scan, 2*settle.BlindFactor*t.cfg.Settle) {
 			t.w.cautious.anchor(now)
 			anchored = now
 		}
-		if err := t.round(ctx); err != nil {
+		if err := t.runOnce(ctx); err != nil {
 			return err
 		}
 
@@ -46,13 +46,13 @@ func (t *tender) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		case <-t.check:
+		case <-t.recheckRequests:
 		}
 	}
 }
 
-func (t *tender) round(ctx context.Context) error {
-	if err := t.stillThere(); err != nil {
+func (t *maintainer) runOnce(ctx context.Context) error {
+	if err := t.checkFolder(); err != nil {
 		t.w.m.rebuilds.Inc()
 		return err
 	}
@@ -66,8 +66,8 @@ func (t *tender) round(ctx context.Context) error {
 		_, err := t.root.Lstat(rel)
 		return rootfs.IsGone(err)
 	})
-	t.gauges()
-	if err := t.memory.tend(); err != nil {
+	t.updateGauges()
+	if err := t.memory.maintain(); err != nil {
 		return err
 	}
 	t.sweep(ctx)
@@ -78,10 +78,10 @@ func (t *tender) round(ctx context.Context) error {
 // errReplaced means that the folder's path no longer leads to the open folder.
 var errReplaced = errors.New("the folder was removed, renamed, unmounted or mounted over")
 
-// stillThere reports whether the folder's path leads to the open folder, and whether the kernel
+// checkFolder reports whether the folder's path leads to the open folder, and whether the kernel
 // still sends its events.
-func (t *tender) stillThere() error {
-	held, err := t.root.Stat()
+func (t *maintainer) checkFolder() error {
+	open, err := t.root.Stat()
 	if err != nil {
 		return err
 	}
@@ -90,12 +90,12 @@ func (t *tender) stillThere() error {
 		return err
 	}
 	// Do not compare birth times: some file systems make them up.
-	if held.Dev != now.Dev || held.Ino != now.Ino {
+	if open.Dev != now.Dev || open.Ino != now.Ino {
 		return errReplaced
 	}
 
-	claimed, err := t.state.Lstat(spool.Dir + "/" + spool.Claimed)
-	if err != nil || claimed.Dev != t.claimed.Dev || claimed.Ino != t.claimed.Ino {
+	claimed, err := t.stateRoot.Lstat(spool.Dir + "/" + spool.Claimed)
+	if err != nil || claimed.Dev != t.claimedDir.Dev || claimed.Ino != t.claimedDir.Ino {
 		return fmt.Errorf("%s/%s was removed or replaced: %w", spool.Dir, spool.Claimed, errReplaced)
 	}
 
@@ -113,7 +113,7 @@ func (t *tender) stillThere() error {
 }
 
 // checkSpace stops claiming while the disk is almost full.
-func (t *tender) checkSpace() {
+func (t *maintainer) checkSpace() {
 	info, err := t.root.FileSystem()
 	if err != nil {
 		return
@@ -126,27 +126,27 @@ func (t *tender) checkSpace() {
 		reason = fmt.Sprintf("no files are claimed: less than min_free (%d bytes) is free on the disk; free some space", t.cfg.MinFree)
 	}
 	t.w.inFlight.block(reason)
-	t.part("space", reason)
+	t.setPart("space", reason)
 }
 
-// gauges updates the metrics that no other part updates.
-func (t *tender) gauges() {
-	n, oldest, held := t.w.inFlight.summary()
+// updateGauges updates the metrics that no other part updates.
+func (t *maintainer) updateGauges() {
+	n, oldest, blocked := t.w.inFlight.summary()
 	t.w.m.inFlight.Set(float64(n))
 	t.w.m.oldest.Set(0)
 	if !oldest.IsZero() {
 		t.w.m.oldest.Set(float64(oldest.UnixMilli()) / 1e3)
 	}
 	t.w.m.held.Set(0)
-	if held != "" {
+	if blocked != "" {
 		t.w.m.held.Set(1)
 	}
 }
 
 // sweep removes leftovers of crashes and other useless data: partly written files, and objects
 // whose file is no longer claimed. Whatever fails is tried again in the next run.
-func (t *tender) sweep(ctx context.Context) {
-	if time.Now().Before(t.swept) {
+func (t *maintainer) sweep(ctx context.Context) {
+	if time.Now().Before(t.nextSweep) {
 		return
 	}
 
@@ -159,15 +159,15 @@ func (t *tender) sweep(ctx context.Context) {
 		err = errors.Join(err, t.sweepObjects(ctx))
 	}
 	if err != nil {
-		t.fault(ctx, "janitor", err)
+		t.reportFault(ctx, "janitor", err)
 		return
 	}
-	t.swept = time.Now().Add(janitorEvery)
-	t.part("janitor", "")
+	t.nextSweep = time.Now().Add(janitorEvery)
+	t.setPart("janitor", "")
 }
 
 // sweepObjects removes objects whose file was finished just before a crash.
-func (t *tender) sweepObjects(ctx context.Context) error {
+func (t *maintainer) sweepObjects(ctx context.Context) error {
 	prefix := t.objectPrefix()
 	objects, err := t.w.objects.List(ctx, prefix)
 	if err != nil {
@@ -176,7 +176,7 @@ func (t *tender) sweepObjects(ctx context.Context) error {
 
 	for _, o := range objects {
 		id := o.Name[min(len(prefix), len(o.Name)):]
-		if !spool.ValidID(id) || time.Since(o.ModTime) < spool.LeftOver || t.w.inFlight.has(id) {
+		if !spool.ValidID(id) || time.Since(o.ModTime) < spool.LeftoverAge || t.w.inFlight.has(id) {
 			continue
 		}
 		if err := t.w.objects.Delete(ctx, o.Name); err != nil {
