@@ -78,8 +78,8 @@ column is the number that "show", "replay" and "drop" take.`,
 	return cmd
 }
 
-// newestLetters reads the newest letters that match the filter, with the data of their jobs, the oldest
-// first. It also counts all matching letters by reason.
+// newestLetters reads the newest letters that match the filter, with the data of their jobs, the
+// oldest first. It also counts all matching letters by reason.
 func newestLetters(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit int) ([]queue.Letter, map[string]uint64, error) {
 	var letters []queue.Letter
 	counts := map[string]uint64{}

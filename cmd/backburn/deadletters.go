@@ -89,8 +89,8 @@ type selection struct {
 	letters []uint64
 }
 
-// selectFrom attaches to the queue and finds the letters that the arguments or the flags name. First it
-// rejects a command line that uses both or neither.
+// selectFrom attaches to the queue and finds the letters that the arguments or the flags name.
+// First it rejects a command line that uses both or neither.
 func (f *deadFlags) selectFrom(ctx context.Context, tool *cli.App, args []string) (selection, error) {
 	filter, err := f.filter()
 	isFiltered := f.reason != "" || f.source != "" || f.since > 0
@@ -179,8 +179,8 @@ type outcome struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// forEach calls do for every letter and prints the result. It continues after an error with a single
-// letter, and stops after an error that concerns all of them.
+// forEach calls do for every letter and prints the result. It continues after an error with a
+// single letter, and stops after an error that concerns all of them.
 func (f *deadFlags) forEach(tool *cli.App, seqs []uint64, verb string, do func(seq uint64) (job string, err error)) error {
 	failed := 0
 	for _, seq := range seqs {

@@ -16,7 +16,8 @@ import (
 	"backburn/internal/daemons"
 )
 
-// daemonsByName has the names under which packages link this binary, and the daemon that each name runs.
+// daemonsByName has the names under which packages link this binary, and the daemon that each name
+// runs.
 var daemonsByName = map[string]func() cli.Daemon{
 	"backburn-watcher": daemons.Watcher,
 	"backburn-worker":  daemons.Worker,

@@ -207,8 +207,8 @@ func newPolicyAnswer(cfg pipeline.Config, j pipeline.Job, types []string) policy
 	}
 }
 
-// sourceAndPathOf returns the source of the watched folder that contains the file, and the file's path
-// relative to it. A file outside watched folders belongs to the given source.
+// sourceAndPathOf returns the source of the watched folder that contains the file, and the file's
+// path relative to it. A file outside watched folders belongs to the given source.
 func sourceAndPathOf(cfg config.Config, name, source string) (of, rel string, err error) {
 	abs, err := filepath.Abs(name)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"backburn/wildfire"
 )
 
-// recheckTimeout is how long the fleet may take to answer about one hash or link. Usually it takes a
-// second or two.
+// recheckTimeout is how long the fleet may take to answer about one hash or link. Usually it takes
+// a second or two.
 const recheckTimeout = time.Minute
 
 func recheckCommand(tool *cli.App) *cobra.Command {

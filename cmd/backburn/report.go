@@ -191,8 +191,8 @@ func (r *reportRun) document() string {
 	return pipeline.ReportXML
 }
 
-// writeStored writes the report that the fleet keeps, or returns an error if WildFire is known to have
-// none. It reports false if WildFire must be asked.
+// writeStored writes the report that the fleet keeps, or returns an error if WildFire is known to
+// have none. It reports false if WildFire must be asked.
 func (r *reportRun) writeStored(ctx context.Context, q *queue.Queue, w io.Writer) (done bool, err error) {
 	if !sha256Pattern.MatchString(r.hash) || r.format == formatMAEC {
 		return false, nil

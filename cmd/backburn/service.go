@@ -53,7 +53,8 @@ func linkFleet(ctx context.Context, cfg config.Config, command string) fleetLink
 	return fleetLink{queue: q, close: nc.Close}
 }
 
-// tokenOptions returns the options to share tokens and grants through the fleet, if it is reachable.
+// tokenOptions returns the options to share tokens and grants through the fleet, if it is
+// reachable.
 func (l fleetLink) tokenOptions(ctx context.Context, cfg config.Config, profile string) ([]auth.Option, error) {
 	required := cfg.Auth[profile].Share == auth.ShareRequired
 	if l.queue == nil {

@@ -19,9 +19,9 @@ func jobOfSpoolFile(path string, cfg config.Config) (source, id string, ok bool)
 	return "", "", false
 }
 
-// newestJobForPath looks for a file that no longer exists at its path, among the claimed and finished
-// files of the watched folders. id is "" if there is none. If there are several, it returns the
-// newest.
+// newestJobForPath looks for a file that no longer exists at its path, among the claimed and
+// finished files of the watched folders. id is "" if there is none. If there are several, it
+// returns the newest.
 func newestJobForPath(path string, cfg config.Config) (id, source string, err error) {
 	for _, w := range cfg.Watch {
 		if filepath.Dir(path) != "." && !isBelow(path, w.Path) {

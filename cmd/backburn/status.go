@@ -446,8 +446,8 @@ func printMembers(w textWriter, st app.Status) {
 	}
 }
 
-// printFleetParts prints the folders, sinks and tokens of other processes. printLocal shows those of
-// the local process in more detail.
+// printFleetParts prints the folders, sinks and tokens of other processes. printLocal shows those
+// of the local process in more detail.
 func printFleetParts(w textWriter, st app.Status) {
 	folders := newTable("~FLEET'S FOLDER", "~SOURCE", "~HOST", "STATE", ">PENDING", ">IN FLIGHT")
 	sinks := newTable("~FLEET'S SINK", "KIND", "~HOST", "STATE", ">BEHIND", ">LAST")

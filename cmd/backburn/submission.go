@@ -51,7 +51,8 @@ const (
 	stateError    = "error"
 )
 
-// closeIfFinished reports whether every entry is finished, and then closes allFinished. The caller holds mu.
+// closeIfFinished reports whether every entry is finished, and then closes allFinished. The caller
+// holds mu.
 func (s *submission) closeIfFinished() bool {
 	if !s.allSubmitted || s.unfinished > 0 {
 		return false

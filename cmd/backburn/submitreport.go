@@ -23,8 +23,8 @@ type submitLine struct {
 	Event   *results.Event `json:"event,omitempty"`
 }
 
-// printEntry prints a finished entry as JSON. On a terminal it prints nothing, since a table follows at
-// the end. The caller holds mu.
+// printEntry prints a finished entry as JSON. On a terminal it prints nothing, since a table
+// follows at the end. The caller holds mu.
 func (s *submission) printEntry(e *entry) error {
 	if !s.asJSON {
 		return nil

@@ -11,8 +11,8 @@ import (
 	"backburn/internal/cli"
 )
 
-// textWriter is an output for people. It writes bytes unchanged, so callers must pass text from outside
-// through printable first.
+// textWriter is an output for people. It writes bytes unchanged, so callers must pass text from
+// outside through printable first.
 type textWriter struct {
 	io.Writer
 	screen cli.Screen
@@ -49,8 +49,8 @@ func okTone(well bool) tone {
 	return notable
 }
 
-// toneSequences has the escape sequences of the tones (ECMA-48, section 8.3.117). Its colors are readable on
-// light and dark backgrounds.
+// toneSequences has the escape sequences of the tones (ECMA-48, section 8.3.117). Its colors are
+// readable on light and dark backgrounds.
 var toneSequences = map[tone]string{dim: "2", strong: "1", notable: "33", alarm: "1;31"}
 
 // styled returns the text with the escape sequences of its tone.
