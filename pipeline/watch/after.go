@@ -241,7 +241,8 @@ func (m *mover) restore(ctx context.Context, file *finishedFile) error {
 		r.Rel = to
 		err = m.memory.ledger.Update(i, r)
 	} else {
-		// The file was written to or removed since it was judged. Treat whatever is there as new.
+		// The file was written to or removed since it was judged. Treat what has its name now as
+		// new.
 		err = m.memory.ledger.Remove(i)
 		m.hints.add(to, true)
 	}
@@ -250,7 +251,7 @@ func (m *mover) restore(ctx context.Context, file *finishedFile) error {
 }
 
 // restorable returns the path to restore a file to: where it was found or, if something other than
-// a folder or another mount is in the way, its base name in the watched folder.
+// a folder, or another mount, is in the way, its base name in the watched folder.
 func (m *mover) restorable(rel string) (string, error) {
 	dir := path.Dir(rel)
 	if dir == "." {

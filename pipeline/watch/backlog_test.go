@@ -31,8 +31,8 @@ func TestBacklog(t *testing.T) {
 		settle time.Duration
 		isFull func(childStatus) bool
 	}{
-		"the queue is away": {0, func(st childStatus) bool { return st.Held != "" || st.InFlight >= 256 }},
-		"all are too young": {time.Hour, func(st childStatus) bool { return st.Scanned >= int64(n)-1000 }},
+		"the queue is full":   {0, func(st childStatus) bool { return st.Held != "" || st.InFlight >= 256 }},
+		"no file has settled": {time.Hour, func(st childStatus) bool { return st.Scanned >= int64(n)-1000 }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := spec

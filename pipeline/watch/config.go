@@ -132,8 +132,9 @@ func (c *Config) Complete() {
 	}
 }
 
-// sourceOf makes a valid source from the base name of a folder: lower case, other characters than
-// letters, digits, _ and - replaced by -, at most 32 bytes. It returns "" if nothing is left.
+// sourceOf makes a valid source from the base name of a folder: in lower case, with - instead of
+// characters other than letters, digits, _ and -, and at most 32 bytes long. It returns "" if
+// nothing is left.
 func sourceOf(path string) string {
 	if path == "" {
 		return ""

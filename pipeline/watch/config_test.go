@@ -67,7 +67,7 @@ func TestValidateCombinations(t *testing.T) {
 		"move onto the folder":    {func(c *watch.Config) { c.After.Malicious = "./quarantine" }, "after.malicious: "},
 		"move beside the folder":  {func(c *watch.Config) { c.After.Malicious = "./quarantine-bad" }, ""},
 		"done file with a folder": {func(c *watch.Config) { c.DoneFile = "done/{name}" }, "done_file: "},
-		"done file of itself":     {func(c *watch.Config) { c.DoneFile = "{name}" }, "done_file: "},
+		"done file is the file":   {func(c *watch.Config) { c.DoneFile = "{name}" }, "done_file: "},
 		"done file twice":         {func(c *watch.Config) { c.DoneFile = "{name}{name}" }, "done_file: "},
 		"done file by extension":  {func(c *watch.Config) { c.DoneFile = "{name.noext}" }, ""},
 		"settle 0":                {func(c *watch.Config) { c.Settle = 0 }, ""},

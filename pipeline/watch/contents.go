@@ -42,8 +42,8 @@ func newHashers(g *guard.Guard, log zerolog.Logger, hashed func()) *hashers {
 }
 
 // setHash sets the hash in job, reading f from its start. It skips files over the size limit, whose
-// contents nobody needs. If the contents hold a secret, the job says that nothing of it may leave.
-// It returns errUnsettled if the file changed meanwhile.
+// contents nobody needs. If the contents hold a secret, the job is marked as not to be uploaded. It
+// returns errUnsettled if the file changed meanwhile.
 func (h *hashers) setHash(ctx context.Context, f *rootfs.File, before rootfs.State, maxSize int64, job *pipeline.Job) error {
 	if before.Size > maxSize {
 		return nil
@@ -106,7 +106,7 @@ func (f *folder) objectName(id string) string { return f.objectPrefix() + id }
 
 func (f *folder) objectPrefix() string { return f.cfg.Source + "/" + f.id + "/" }
 
-// sum hashes a file of the given size from the current offset, and copies what it reads to see.
+// sum hashes a file of the given size from the current offset, and copies what it reads to tee.
 func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64, tee io.Writer) (sum [sha256.Size]byte, err error) {
 	select {
 	case h.slots <- struct{}{}:
@@ -147,7 +147,7 @@ func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64, tee io.Wr
 // expected, it returns an error instead of the last bytes.
 type verifiedReader struct {
 	f          *rootfs.File
-	ctx        context.Context //nolint:containedctx // io.Reader has no place for it
+	ctx        context.Context //nolint:containedctx // io.Reader has no context parameter
 	hash       hash.Hash
 	remaining  int64
 	wantSHA256 string
@@ -197,7 +197,7 @@ func copyFile(ctx context.Context, dst *os.File, src *rootfs.File, size int64) e
 
 // contextReader stops reading when ctx ends.
 type contextReader struct {
-	ctx context.Context //nolint:containedctx // io.Reader has no place for it
+	ctx context.Context //nolint:containedctx // io.Reader has no context parameter
 	r   io.Reader
 }
 

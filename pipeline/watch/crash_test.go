@@ -129,7 +129,7 @@ func verify(t testing.TB, spec childSpec, n int) (published int) {
 		}
 	}
 	if lost := n - len(seen); lost != 0 || doubled != 0 || wrong != 0 {
-		t.Errorf("lost %d, doubled %d, wrong contents %d of %d", lost, doubled, wrong, n)
+		t.Errorf("lost %d, submitted twice %d, wrong contents %d of %d", lost, doubled, wrong, n)
 	}
 	t.Logf("%d files, %d publications, %d ids", n, len(lines), len(ids))
 	return len(lines)
@@ -194,7 +194,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 	produce(t, spec.Config.Path, n)
 	spec.KillProbability = 0.02
 	starts := killUntilDone(t, spec, n)
-	t.Logf("%d lives", starts)
+	t.Logf("%d starts", starts)
 	verify(t, spec, n)
 	verifyDone(t, spec, n)
 }
@@ -215,7 +215,7 @@ func TestChaos(t *testing.T) {
 		c := startChild(t, spec)
 		select {
 		case <-c.ended:
-			t.Fatalf("the watcher stopped by itself: %v %s", c.err, c.stderr.String())
+			t.Fatalf("the watcher stopped unexpectedly: %v %s", c.err, c.stderr.String())
 		case <-time.After(time.Duration(30+rand.IntN(250)) * time.Millisecond):
 		}
 		c.kill()
@@ -228,7 +228,7 @@ func TestChaos(t *testing.T) {
 	c := startChild(t, spec)
 	waitFor(t, "the remaining files to be finished", func() bool { return allFinished(spec, n) })
 	c.stop(t)
-	t.Logf("%d lives", starts+1)
+	t.Logf("%d starts", starts+1)
 	verify(t, spec, n)
 	verifyDone(t, spec, n)
 }
@@ -260,9 +260,9 @@ func TestCrashInOtherModes(t *testing.T) {
 	t.Parallel()
 	n := size(t, "BACKBURN_CRASH_FILES", 2000) / 20
 	for name, change := range map[string]func(*watch.Config){
-		"stay":      func(c *watch.Config) { c.Claim = watch.ClaimKeep },
-		"come back": func(c *watch.Config) { c.After.Benign = watch.AfterRestore },
-		"move":      func(c *watch.Config) { c.After.Benign = t.TempDir() + "/archive" },
+		"stay":    func(c *watch.Config) { c.Claim = watch.ClaimKeep },
+		"restore": func(c *watch.Config) { c.After.Benign = watch.AfterRestore },
+		"move":    func(c *watch.Config) { c.After.Benign = t.TempDir() + "/archive" },
 		"move with sidecar": func(c *watch.Config) {
 			c.After.Benign, c.Sidecar = t.TempDir()+"/archive", true
 		},
@@ -280,7 +280,7 @@ func TestCrashInOtherModes(t *testing.T) {
 			spec := crashSpec(t, change)
 			produce(t, spec.Config.Path, n)
 			spec.KillProbability = 0.02
-			t.Logf("%d lives", killUntilDone(t, spec, n))
+			t.Logf("%d starts", killUntilDone(t, spec, n))
 			verify(t, spec, n)
 			for i := range n {
 				where := filepath.Join(spec.Config.Path, fmt.Sprintf("d%d", i%7))

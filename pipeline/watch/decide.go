@@ -65,7 +65,7 @@ func (d *decider) run(ctx context.Context) {
 		case <-ctx.Done():
 		case <-d.hints.wake:
 		case <-timer.C:
-		case <-freed: // nil, which blocks forever, unless a file waits for a place
+		case <-freed: // nil, which blocks forever, unless a file waits for room
 		}
 	}
 }
@@ -225,7 +225,7 @@ func (d *decider) eligible(rel string, st rootfs.State) bool {
 	return !d.marksExistingFile(rel) && !d.isDescription(rel)
 }
 
-// marksExistingFile reports whether rel is a done file and the file that it announces exists.
+// marksExistingFile reports whether rel is a done file and the file that it marks exists.
 func (d *decider) marksExistingFile(rel string) bool {
 	done := d.rules.Done
 	if done == nil {

@@ -14,7 +14,7 @@ import (
 // kind returns the configured kind of descriptions beside files.
 func (f *folder) kind() beside.Kind { return beside.Kind(f.cfg.Metadata) }
 
-// hasDescriptionName reports whether the name rel is that of a description of another file.
+// hasDescriptionName reports whether rel has the name of a description of another file.
 func (f *folder) hasDescriptionName(rel string) bool {
 	_, ok := f.kind().DescribedFile(rel)
 
@@ -22,8 +22,8 @@ func (f *folder) hasDescriptionName(rel string) bool {
 }
 
 // isDescription reports whether rel is a description, and not a file to submit. Suricata's JSON
-// files always are descriptions. Other JSON files are descriptions only if the file exists that
-// they would describe.
+// files always are descriptions. Other JSON files are descriptions only if the file that they would
+// describe exists.
 func (f *folder) isDescription(rel string) bool {
 	described, ok := f.kind().DescribedFile(rel)
 	if !ok || f.kind() == beside.Suricata {

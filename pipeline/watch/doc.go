@@ -10,13 +10,13 @@
 //
 // # How it decides
 //
-// File system events, scans and restarts only put names into one bounded set. One path then decides
-// about each name, by examining the file. Events may be lost; scans find what they missed.
+// File system events, scans and restarts only put names into one bounded set. One part then
+// examines each file and decides about it. Events may be lost; scans find what they missed.
 //
 //	events, scans ─► pending ─► examine (stat, settle)
 //	                             └─► take (open, lease, rename) ─► hash ─► sync ─► publish
 //
-// Package settle knows how long a file must stay unchanged, package spool manages the folder of
+// Package settle decides how long a file must stay unchanged, package spool manages the folder of
 // claimed files, and package ledger records files that can be seen again. A session wires the
 // parts: the finder reports names, the decider judges them, the opener opens files and passes them
 // to a claimer, the maintainer checks the folder itself, and the reconciler compares the claimed
@@ -24,15 +24,15 @@
 //
 // # Guarantees
 //
-//   - Nothing is lost. Before the claim, the folder is the queue: the next scan finds names that do
-//     not fit into memory, events that the kernel dropped, and folders that vanished for a while.
+//   - Nothing is lost. Before the claim, the folder is the queue: the next scan finds files whose
+//     names did not fit into memory, whose events the kernel dropped, or whose folder was missing.
 //     After the claim, .backburn/claimed is the queue: its files are published again at startup,
 //     and whenever the queue has lost their jobs.
 //   - No file is taken half-written: not while a process on this machine has it open for writing
 //     (Linux: read leases), nor while its writer pauses for less than Config.Settle.
 //   - A file is disposed of only if the verdict is about its present contents. It is hashed again
 //     first, and becomes a new job if it has changed.
-//   - Paths cannot lead out of the folder: names are resolved beneath it, and no link is followed.
+//   - Paths cannot leave the folder: names are resolved beneath it, and no link is followed.
 //   - A faulty file does not stop the others. It is reported after Config.StaleAfter and retried.
 //   - Nothing is submitted twice: the job ID is made once, at the claim, and is part of the claimed
 //     file's name, so every repeat has the same ID.
@@ -56,10 +56,10 @@
 //
 // # What it does not do
 //
-// It cannot tell that an uploader has died and will continue in an hour; use Config.DoneFile for
-// that. It cannot see writers on other machines (network file systems); it waits longer there. It
-// does not judge contents: an empty file, which waits for Config.StaleAfter, and one over the size
-// limit become jobs like any other, and the worker ends them with a reason.
+// It cannot tell that an uploader has died and will continue an hour later; use Config.DoneFile for
+// that. It cannot detect writers on other machines (network file systems), and waits longer there.
+// It does not judge contents: an empty file, which waits for Config.StaleAfter, and one over the
+// size limit become jobs like any other, and the worker ends them with a reason.
 //
 // With Claim = "keep" nothing in the folder is moved, and a ledger records what was submitted.
 // Config documents the costs.

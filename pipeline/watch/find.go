@@ -160,7 +160,7 @@ func (f *finder) scanAll(ctx context.Context) (end time.Time, took time.Duration
 		return f.visit(ctx, rel, t)
 	})
 	if ctx.Err() != nil {
-		return time.Now(), 0, nil //nolint:nilerr // the end is no fault
+		return time.Now(), 0, nil //nolint:nilerr // the end of ctx is not an error
 	}
 	if err != nil {
 		return time.Now(), 0, err

@@ -16,7 +16,7 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// folder is the watched folder, held open, and what all parts of a session share.
+// folder is the open watched folder, with what all parts of a session share.
 type folder struct {
 	w             *Watcher
 	cfg           Config
@@ -92,7 +92,7 @@ func openRoots(name string, cfg Config) (root, state *rootfs.Root, err error) {
 	return root, state, nil
 }
 
-// readProperties determines what does not change while the folder is open.
+// readProperties reads the properties that do not change while the folder is open.
 func (f *folder) readProperties() error {
 	info, err := f.root.FileSystem()
 	if err != nil {
@@ -127,7 +127,7 @@ func (f *folder) close() {
 }
 
 // relativeIdentity makes an identity relative to the folder: it clears the device number if it is
-// the folder's relativeIdentity, because device numbers change with restarts.
+// the folder's relativeIdentity, because device numbers can change at a restart.
 func (f *folder) relativeIdentity(i rootfs.Identity) rootfs.Identity {
 	if i.Dev == f.dev {
 		i.Dev = 0
@@ -139,7 +139,7 @@ func (f *folder) relativeIdentity(i rootfs.Identity) rootfs.Identity {
 // notifyStep tells tests that a file has completed a step.
 func (f *folder) notifyStep(step string) { f.w.notifyStep(step) }
 
-// setPart records a fault of one part, while the rest continues, or its end if reason is "".
+// setPart records a fault of one part, or its end if reason is "". The other parts continue.
 func (f *folder) setPart(name, reason string) { f.w.health.part(name, reason) }
 
 // reportFault records a fault of a part that is retried. It ignores errors after the end of ctx.
@@ -182,7 +182,7 @@ func (f *folder) reportMount(rel string) {
 	f.setPart("mount", fmt.Sprintf("another file system is mounted inside the folder, at or above %q; watch it as a folder of its own", rel))
 }
 
-// newJob returns the parts of a job that do not depend on how the file was claimed.
+// newJob returns a job with the fields that do not depend on how the file was claimed.
 func (f *folder) newJob(id, rel string, st rootfs.State) pipeline.Job {
 	job := pipeline.Job{
 		ID:       id,

@@ -630,10 +630,10 @@ func TestContentsTravelAsObjects(t *testing.T) {
 				c.Claim = claim
 				c.MaxFileSize = 100
 			})
-			r.objects.fail = errors.New("store is away")
+			r.objects.fail = errors.New("the store is unavailable")
 			r.write("a", "contents")
 			r.start()
-			waitFor(t, "the fault to show", func() bool { return strings.Contains(r.w.Status().Reason, "store is away") })
+			waitFor(t, "the fault to show", func() bool { return strings.Contains(r.w.Status().Reason, "the store is unavailable") })
 			r.objects.mu.Lock()
 			r.objects.fail = nil
 			r.objects.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 )
 
 // TestClockSteps checks that a step of the system clock never makes a file look older than it is.
-// In a synctest bubble the system clock cannot be set, so the test passes a time of the other clock
-// that does not match it.
+// In a synctest bubble the system clock cannot be set, so the test passes elapsed times that do not
+// match it.
 func TestClockSteps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

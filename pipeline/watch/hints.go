@@ -61,8 +61,8 @@ func (h *hints) signal() {
 	}
 }
 
-// swap returns everything reported since the last call, and keeps the given, emptied containers for
-// what follows.
+// swap returns everything reported since the last call. It stores later reports in the given
+// containers, which must be empty.
 func (h *hints) swap(names map[string]bool, results []result, tracked int) (map[string]bool, []result) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

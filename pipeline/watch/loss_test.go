@@ -67,15 +67,15 @@ func TestLostJobsAreRestored(t *testing.T) {
 	)
 
 	for name, lose := range map[string]func(*testing.T, *testkit.Pipeline){
-		"the ledger is purged": purge(ledger),
-		"the ledger is narrow": edit(ledger, func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 10, jetstream.DiscardOld }),
-		"the ledger is gone":   remove(ledger),
-		"jobs are purged":      purge(jobs),
-		"jobs are gone":        remove(jobs),
-		"events are gone":      remove(events),
-		"control is gone":      remove(control),
-		"contents are gone":    remove(files),
-		"everything is gone":   remove(jobs, ledger, events, dead, control, files),
+		"the ledger is purged":    purge(ledger),
+		"the ledger is truncated": edit(ledger, func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 10, jetstream.DiscardOld }),
+		"the ledger is gone":      remove(ledger),
+		"jobs are purged":         purge(jobs),
+		"jobs are gone":           remove(jobs),
+		"events are gone":         remove(events),
+		"control is gone":         remove(control),
+		"contents are gone":       remove(files),
+		"everything is gone":      remove(jobs, ledger, events, dead, control, files),
 	} {
 		transfer := watch.TransferPath
 		if name == "contents are gone" || name == "everything is gone" {
@@ -138,7 +138,7 @@ func (l *lossFixture) setVerdicts() {
 	}
 }
 
-// waitFinished waits until every file is where its verdict sends it.
+// waitFinished waits until every file is in the folder for its verdict.
 func (l *lossFixture) waitFinished() {
 	l.t.Helper()
 	done := func() int {

@@ -18,7 +18,8 @@ import (
 const janitorEvery = 10 * time.Minute
 
 // maintainer does the periodic work: it checks that the folder is still the one being watched,
-// checks free space, adopts and forgets files for other watchers, and removes leftovers.
+// checks free space, takes over files that other watchers left, forgets those that others finished,
+// and removes leftovers.
 type maintainer struct {
 	*folder
 	events          *fsnotify.Watcher
@@ -78,7 +79,7 @@ func (t *maintainer) runOnce(ctx context.Context) error {
 // errReplaced means that the folder's path no longer leads to the open folder.
 var errReplaced = errors.New("the folder was removed, renamed, unmounted or mounted over")
 
-// checkFolder reports whether the folder's path leads to the open folder, and whether the kernel
+// checkFolder returns an error unless the folder's path leads to the open folder and the kernel
 // still sends its events.
 func (t *maintainer) checkFolder() error {
 	open, err := t.root.Stat()

@@ -64,7 +64,7 @@ func (m *memory) isKnown(st rootfs.State) bool {
 	return r.Ctime == st.Ctime
 }
 
-// isKnownName is known for a name found by a scan, so that known files take no room in memory.
+// isKnownName is isKnown for a name found by a scan. Known files thus take no room in memory.
 func (m *memory) isKnownName(rel string) bool {
 	if m.ledger == nil {
 		return false

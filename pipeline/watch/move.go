@@ -161,7 +161,7 @@ func (m *mover) undoClaim(c *claimedFile) bool {
 		return false
 	}
 	c.close()
-	_ = m.spool.Paths.Remove(c.id) // otherwise the next start does it
+	_ = m.spool.Paths.Remove(c.id) // if this fails, the next start repeats it
 	m.recheck()
 
 	return true

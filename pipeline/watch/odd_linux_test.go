@@ -24,7 +24,7 @@ import (
 )
 
 // TestOddFiles fills a folder with entries that are not regular files, and with regular files with
-// odd names. Only the regular files are taken, and nothing hangs.
+// unusual names. Only the regular files are taken, and nothing hangs.
 func TestOddFiles(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.MaxFileSize = 1 << 20 })
@@ -140,7 +140,7 @@ func TestNameIsReplacedWhileItIsClaimed(t *testing.T) {
 		}
 		seen[j.SHA256] = true
 		if got := r.content(j); sum(got) != j.SHA256 {
-			t.Errorf("job %s is of other contents than %q", j.ID, got)
+			t.Errorf("job %s does not match the contents %q", j.ID, got)
 		}
 	}
 }
@@ -452,7 +452,7 @@ func TestFolderDisappearsAndReturns(t *testing.T) {
 				"spool removed", func(t *testing.T, dir string) { must(t, os.RemoveAll(filepath.Join(dir, ".backburn"))) },
 				func(t *testing.T, dir string) {},
 			},
-			{"spool exchanged", func(t *testing.T, dir string) {
+			{"spool replaced", func(t *testing.T, dir string) {
 				must(t, os.Rename(filepath.Join(dir, ".backburn"), filepath.Join(t.TempDir(), "away")))
 				must(t, os.MkdirAll(filepath.Join(dir, ".backburn", "claimed"), 0o700))
 			}, func(t *testing.T, dir string) {}},

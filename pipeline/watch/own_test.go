@@ -11,9 +11,9 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// TestOwnFilesAreLeftAlone puts a file and a folder of Backburn's own, and a file that contains a
-// secret, into the watched folder. Backburn's own files stay there and are reported at once. The
-// file with the secret is submitted as one that must not be uploaded.
+// TestOwnFilesAreLeftAlone puts one of Backburn's own files, one of its folders, and a file that
+// contains a secret into the watched folder. Backburn's own files stay there and are reported at
+// once. The file with the secret is submitted as one that must not be uploaded.
 func TestOwnFilesAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
@@ -50,7 +50,7 @@ func TestOwnFilesAreLeftAlone(t *testing.T) {
 			keys := map[string]string{"config": "(--config)", "store": "(the.store)"}
 			for _, trouble := range r.w.Status().Troubles {
 				if !strings.Contains(trouble.Reason, keys[trouble.Path]) || keys[trouble.Path] == "" {
-					t.Errorf("told: %+v", trouble)
+					t.Errorf("reported: %+v", trouble)
 				}
 			}
 			if s := r.w.Status(); s.State != watch.StateOK {

@@ -28,9 +28,9 @@ type Outcomes interface {
 
 // Catalog knows which jobs the queue has.
 type Catalog interface {
-	// Unknown returns those of the given jobs of a source that the queue does not have: they are
-	// neither queued nor in progress, and have no final event. If it is not certain about a job, it
-	// must not return it. Publish must then accept such a job as new, at the latest when the
+	// Unknown returns which of the given jobs of a source the queue does not have: they are neither
+	// queued nor in progress, and have no final event. If it is not certain about a job, it must
+	// not return it. Publish must then accept such a job as new, at the latest when the
 	// deduplication of its ID has expired.
 	Unknown(ctx context.Context, source string, ids []string) ([]string, error)
 }

@@ -53,7 +53,7 @@ func (c slowCatalog) Unknown(_ context.Context, _ string, ids []string) ([]strin
 }
 
 // TestFileThatIsNotYetPublishedIsNotPublishedTwice makes the queue refuse a job for a while. The
-// watcher must not ask about this job, or each query would start another publication.
+// watcher must not query the catalog about this job, or each query would start another publication.
 func TestFileThatIsNotYetPublishedIsNotPublishedTwice(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -65,17 +65,17 @@ func TestFileThatIsNotYetPublishedIsNotPublishedTwice(t *testing.T) {
 	waitFor(t, "scans", afterScans(r, 3))
 	select {
 	case ids := <-c.asked:
-		t.Errorf("asked about %v", ids)
+		t.Errorf("queried %v", ids)
 	default:
 	}
 	r.intake.setRefuse(nil)
 	r.intake.wait(t, 1)
 	if ids := <-c.asked; len(ids) != 1 {
-		t.Errorf("asked about %v", ids)
+		t.Errorf("queried %v", ids)
 	}
 }
 
-// stuckIntake retries by itself until its context ends.
+// stuckIntake does not return until its context ends.
 type stuckIntake struct{ *fakeIntake }
 
 func (stuckIntake) Publish(ctx context.Context, _ pipeline.Job) error {

@@ -30,7 +30,7 @@ func (m *mover) recover(ctx context.Context, minAge time.Duration) error {
 	}
 
 	// A file claimed while the folder was being read may have been missed. So only files that were
-	// known before and are not there now are gone.
+	// known before and are missing now count as gone.
 	for _, id := range before {
 		if _, ok := present[id]; ok {
 			continue

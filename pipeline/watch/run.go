@@ -12,10 +12,10 @@ import (
 	"backburn/pipeline/watch/settle"
 )
 
-// Run watches the folder until ctx ends, and returns nil once all its goroutines have ended. A
-// missing or broken folder is shown as degraded by Status and reopened when possible. Run returns
-// an error only for a configuration that can never work; the error says what to do. Run must be
-// called only once.
+// Run watches the folder until ctx ends, and returns nil once all its goroutines have ended. Status
+// shows a missing or broken folder as degraded, and Run reopens it when possible. Run returns an
+// error only for a configuration that can never work; the error says what to do. Run must be called
+// only once.
 func (w *Watcher) Run(ctx context.Context) error {
 	if runtime.GOOS == "linux" && !rootfs.SeesWriters() {
 		w.log.Info().Str("path", w.path).Msgf("without CAP_LEASE, writers to other users' files cannot be detected; "+
@@ -27,7 +27,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		began := time.Now()
 		err := w.watch(ctx)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the end is no fault
+			return nil //nolint:nilerr // the end of ctx is not an error
 		}
 		if errors.Is(err, ErrUnusable) && first {
 			return fmt.Errorf("watch %s: %w", w.cfg.Path, err)
@@ -38,7 +38,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		}
 		wait = min(max(2*wait, 50*time.Millisecond), w.cfg.Scan, 10*time.Second)
 		if pipeline.Sleep(ctx, wait) != nil {
-			return nil //nolint:nilerr // the end is no fault
+			return nil //nolint:nilerr // the end of ctx is not an error
 		}
 	}
 }

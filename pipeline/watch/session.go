@@ -171,7 +171,7 @@ func (s *session) wire(hashers *hashers) {
 // run starts the parts of the session and waits for all of them.
 func (s *session) run(ctx context.Context) error {
 	stop := make(chan struct{})
-	var syncers sync.WaitGroup // outlives the workers, who need it
+	var syncers sync.WaitGroup // they outlive the workers, which need them
 	syncers.Go(func() { s.claimSyncer.run(stop) })
 	syncers.Go(func() { s.finishSyncer.run(stop) })
 	defer syncers.Wait()

@@ -86,7 +86,7 @@ func (t *troubles) record(rel, what string, err error, now time.Duration) {
 		t.files[rel] = f
 	}
 	f.reason = what + ": " + err.Error() + "; " + remedies[what]
-	if !f.reported && (now-f.since >= t.reportAfter || what == isLeftAlone) { // does not end with time
+	if !f.reported && (now-f.since >= t.reportAfter || what == isLeftAlone) { // waiting does not end this fault
 		f.reported = true
 		t.log.Warn().Str("path", rel).Str("reason", f.reason).Msg("cannot process a file; retrying")
 		t.showLocked()

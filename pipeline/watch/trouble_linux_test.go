@@ -33,7 +33,7 @@ func TestImmutableFile(t *testing.T) {
 		t.Errorf("taken: %+v", j)
 	}
 	if trouble := r.waitForTrouble("stuck"); !strings.Contains(trouble.Reason, "immutable") || trouble.Since.IsZero() {
-		t.Errorf("told: %+v", trouble)
+		t.Errorf("reported: %+v", trouble)
 	}
 	release()
 	r.intake.wait(t, 2)
@@ -67,7 +67,7 @@ func TestFileThatCannotBeMovedAfterItsVerdict(t *testing.T) {
 	release := needs.Immutable(t, name)
 	r.outcomes.send(verdict(job, "benign"))
 	if trouble := r.waitForTrouble(job.Content.Path); !strings.Contains(trouble.Reason, "verdict") {
-		t.Errorf("told: %+v", trouble)
+		t.Errorf("reported: %+v", trouble)
 	}
 	release()
 	r.outcomes.waitHandled(t)
@@ -99,7 +99,7 @@ func TestUnreadableFilesAreReported(t *testing.T) {
 		reasons[trouble.Path] = trouble.Reason
 	}
 	if !strings.Contains(reasons["locked"], "permission denied; let the watcher's user read it") || reasons["closed"] == "" {
-		t.Errorf("told: %q", reasons)
+		t.Errorf("reported: %q", reasons)
 	}
 	must(t, os.Chmod(filepath.Join(spec.Config.Path, "locked"), 0o644))
 	must(t, os.Chmod(filepath.Join(spec.Config.Path, "closed"), 0o777))

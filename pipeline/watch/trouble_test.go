@@ -85,7 +85,7 @@ func TestPathIsTooLong(t *testing.T) {
 
 	r.intake.wait(t, 1)
 	if trouble := r.waitForTrouble(rel); !strings.Contains(trouble.Reason, "too long") {
-		t.Errorf("told: %+v", trouble)
+		t.Errorf("reported: %+v", trouble)
 	}
 }
 

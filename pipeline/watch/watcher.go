@@ -16,8 +16,8 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// ErrUnusable is matched by the errors of Run: faults of a folder or its configuration that waiting
-// cannot end.
+// The errors of Run match ErrUnusable: the folder or its configuration is unusable, and waiting
+// does not help.
 var ErrUnusable = spool.ErrUnusable
 
 // Defaults that tests override.
@@ -25,8 +25,8 @@ const (
 	reconcileEvery = time.Minute // interval between comparisons with the queue's jobs
 	reconcileAge   = time.Minute // minimum age of a published job before it is compared; a younger one may not have arrived yet
 
-	// publishWait limits one attempt to publish. An intake that retries by itself must not hide the
-	// fact that files are waiting.
+	// publishWait limits one attempt to publish. An intake that retries internally must not hide
+	// that files are waiting.
 	publishWait = 10 * time.Second
 )
 
@@ -38,7 +38,7 @@ type Watcher struct {
 	outcomes Outcomes
 	objects  Objects
 	log      zerolog.Logger
-	catalog  Catalog // nil if there is no way to ask
+	catalog  Catalog // nil if the queue cannot be queried
 	guard    *guard.Guard
 	m        *metrics
 
@@ -85,8 +85,8 @@ func WithCatalog(c Catalog) Option { return func(s *settings) { s.catalog = c } 
 // WithHealth sets the registry for the folder's health. The default is a new registry.
 func WithHealth(r *health.Registry) Option { return func(s *settings) { s.health = r } }
 
-// WithGuard makes the watcher leave Backburn's own files alone, and mark contents with a secret so
-// that they are not uploaded. Without a guard, it does neither.
+// WithGuard makes the watcher ignore Backburn's own files, and mark contents that hold a secret as
+// not to be uploaded. Without a guard, it does neither.
 func WithGuard(g *guard.Guard) Option { return func(s *settings) { s.guard = g } }
 
 // New creates a watcher of one folder. It accesses no files. objects may be nil unless cfg.Transfer

@@ -98,7 +98,7 @@ func scalar(raw json.RawMessage) (string, error) {
 	return s, nil
 }
 
-// record has the fields used from a fileinfo record of Suricata (docs.suricata.io, EVE JSON
+// record has the fields that are used of Suricata's fileinfo records (docs.suricata.io, EVE JSON
 // Format).
 type record struct {
 	Timestamp string      `json:"timestamp"`

@@ -5,5 +5,5 @@
 // [Pending] is the set of names that wait, each with its history. The owner of a Pending fetches
 // the next name that is due, looks at the file, and reports the outcome.
 //
-// Whether a process still writes to a file is not decided here; the kernel is asked for that.
+// Whether a process still writes to a file is not decided here: only the kernel knows.
 package settle

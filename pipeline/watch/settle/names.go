@@ -104,7 +104,7 @@ func (l Globs) Match(rel string) bool {
 	return false
 }
 
-// DoneFile knows the name of the file that marks another file as complete.
+// DoneFile has the rule for the names of done files, which mark other files as complete.
 type DoneFile struct {
 	before, after string // surround the name
 	noExt         bool   // the name without its extension

@@ -22,8 +22,8 @@ type Outcome uint8
 const (
 	Forget  Outcome = iota // taken, gone, or not to be taken
 	Take                   // complete: take it
-	Later                  // look again after a while
-	Changed                // it has changed: look again at once
+	Later                  // examine it again after a while
+	Changed                // it has changed: examine it again at once
 	Writing                // a process has it open for writing
 	Blind                  // it is unknown whether a process has it open for writing
 	Failed                 // it could not be read or moved; retry with increasing delays
@@ -44,7 +44,7 @@ type Entry struct {
 	Rel           string
 	Blind         bool          // writers could not be detected
 	firstReported time.Duration // when it was first reported
-	due           time.Duration // time of the next look
+	due           time.Duration // time of the next examination
 	index         int           // in the heap
 	failures      int8          // consecutive failures
 	phase         phase
@@ -154,7 +154,7 @@ func (p *Pending) Wait(e *Entry, due time.Duration) {
 }
 
 // Next returns the next entry that is due. If there is none, it returns nil and the time when one
-// will be; any says whether an entry waits at all.
+// will be; ok says whether an entry waits at all.
 func (p *Pending) Next(now time.Duration) (e *Entry, due time.Duration, ok bool) {
 	if len(p.waiting) == 0 {
 		return nil, 0, false

@@ -53,11 +53,11 @@ func (r Rules) SettleTime(rel string, st rootfs.State, blind bool) (d time.Durat
 	return d, Changing
 }
 
-// emptyRecheck is the minimum interval between two looks at an empty file.
+// emptyRecheck is the minimum interval between two examinations of an empty file.
 const emptyRecheck = time.Second
 
-// RecheckDelay returns the delay before a file that has to wait for left is examined again. An
-// empty file is examined sooner: it may be written to without an event.
+// RecheckDelay returns the delay before a file that must wait for left is examined again. An empty
+// file is examined sooner: it may be written to without an event.
 func (r Rules) RecheckDelay(left time.Duration, why string) time.Duration {
 	if why == Empty {
 		return min(left, max(BlindFactor*r.Settle, emptyRecheck))
@@ -82,11 +82,11 @@ func (r Rules) temporary(rel string, st rootfs.State) bool {
 	return done
 }
 
-// History is what is known of one file.
+// History is what is known about one file.
 type History struct {
-	State    rootfs.State  // at the last look
+	State    rootfs.State  // at the last examination
 	Since    time.Duration // when that state began, on the watcher's clock
-	LastSeen time.Duration // time of the last look, on the watcher's clock
+	LastSeen time.Duration // time of the last examination, on the watcher's clock
 	Seen     bool          // State is set
 }
 
@@ -103,9 +103,9 @@ func (h *History) Unchanged(st rootfs.State, now time.Duration, wall int64, remo
 	return now - h.Since
 }
 
-// changedAt returns since when a file has been in a newly found state. If kernel and file system
-// share a clock, that is the time of the last change, limited to what was observed. On a remote
-// file system the clocks may differ by up to a minute.
+// changedAt returns when a newly found state began. If kernel and file system share a clock, that
+// is the time of the last change, but not before the last examination. On a remote file system the
+// clocks may differ by up to a minute.
 func (h *History) changedAt(st rootfs.State, now time.Duration, wall int64, remote bool) time.Duration {
 	age := time.Duration(max(wall-st.Ctime, 0))
 	if remote {

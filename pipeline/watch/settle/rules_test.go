@@ -49,7 +49,7 @@ func TestPatience(t *testing.T) {
 		{"in a folder with a temporary name", rules, ".x/a", state(1, 1), false, 10 * time.Minute, settle.Temporary},
 		{"from 1970", rules, "a.exe", state(1, 0), false, 10 * time.Minute, settle.Temporary},
 		{"done file", rules, "a.exe.done", state(1, 1), false, 10 * time.Minute, settle.Temporary},
-		{"settles for longer than it is stale", slow, "a.tmp", state(1, 1), false, 5 * time.Hour, settle.Temporary},
+		{"settle is longer than stale_after", slow, "a.tmp", state(1, 1), false, 5 * time.Hour, settle.Temporary},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -75,7 +75,7 @@ func TestEmptyFilesAreCheckedSooner(t *testing.T) {
 		{time.Second, settle.Changing, time.Second},
 	} {
 		if got := rules.RecheckDelay(c.left, c.why); got != c.want {
-			t.Errorf("%v left, %s: looked at again after %v, want %v", c.left, c.why, got, c.want)
+			t.Errorf("%v left, %s: examined again after %v, want %v", c.left, c.why, got, c.want)
 		}
 	}
 	if got := (settle.Rules{}).RecheckDelay(time.Hour, settle.Empty); got != time.Second {
@@ -83,7 +83,7 @@ func TestEmptyFilesAreCheckedSooner(t *testing.T) {
 	}
 }
 
-// TestUnchanged looks at a file several times. The watcher's clock starts at zero when the wall
+// TestUnchanged examines a file several times. The watcher's clock starts at zero when the wall
 // clock shows 1,000 seconds.
 func TestUnchanged(t *testing.T) {
 	t.Parallel()
@@ -97,14 +97,14 @@ func TestUnchanged(t *testing.T) {
 		remote bool
 		looks  []look
 	}{
-		"an old file at first sight":       {false, []look{{5 * second, state(1, 900), 105 * second}}},
-		"a new file":                       {false, []look{{5 * second, state(1, 1005), 0}, {8 * second, state(1, 1005), 3 * second}}},
-		"it grows":                         {false, []look{{5 * second, state(1, 1005), 0}, {8 * second, state(2, 1007), second}}},
-		"an old time comes by later":       {false, []look{{5 * second, state(1, 1005), 0}, {8 * second, state(1, 900), 3 * second}}},
-		"from the future":                  {false, []look{{5 * second, state(1, 2000), 0}, {9 * second, state(1, 2000), 4 * second}}},
-		"remote, old":                      {true, []look{{5 * second, state(1, 900), 45 * second}}},
-		"remote, within the clocks' skew":  {true, []look{{5 * second, state(1, 960), 0}}},
-		"remote, changed while looking on": {true, []look{{5 * second, state(1, 900), 45 * second}, {8 * second, state(2, 900), 0}}},
+		"an old file at first sight":      {false, []look{{5 * second, state(1, 900), 105 * second}}},
+		"a new file":                      {false, []look{{5 * second, state(1, 1005), 0}, {8 * second, state(1, 1005), 3 * second}}},
+		"it grows":                        {false, []look{{5 * second, state(1, 1005), 0}, {8 * second, state(2, 1007), second}}},
+		"later, an older time":            {false, []look{{5 * second, state(1, 1005), 0}, {8 * second, state(1, 900), 3 * second}}},
+		"from the future":                 {false, []look{{5 * second, state(1, 2000), 0}, {9 * second, state(1, 2000), 4 * second}}},
+		"remote, old":                     {true, []look{{5 * second, state(1, 900), 45 * second}}},
+		"remote, within the clocks' skew": {true, []look{{5 * second, state(1, 960), 0}}},
+		"remote, changed meanwhile":       {true, []look{{5 * second, state(1, 900), 45 * second}, {8 * second, state(2, 900), 0}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -125,12 +125,12 @@ func TestPending(t *testing.T) {
 	const quiet = 2 * time.Second
 	for name, c := range map[string]struct {
 		outcomes []settle.Outcome
-		want     time.Duration // time from the last outcome to the next look; negative: never
+		want     time.Duration // time from the last outcome to the next examination; negative: never
 	}{
 		"taken, gone or known":   {[]settle.Outcome{settle.Forget}, -1},
 		"changed":                {[]settle.Outcome{settle.Changed}, 0},
 		"a writer":               {[]settle.Outcome{settle.Writing}, quiet},
-		"nobody knows":           {[]settle.Outcome{settle.Blind}, 0},
+		"writers unknown":        {[]settle.Outcome{settle.Blind}, 0},
 		"failed once":            {[]settle.Outcome{settle.Failed}, time.Second},
 		"failed three times":     {[]settle.Outcome{settle.Failed, settle.Failed, settle.Failed}, 4 * time.Second},
 		"failed, then a writer":  {[]settle.Outcome{settle.Failed, settle.Failed, settle.Writing}, quiet},
@@ -174,7 +174,7 @@ func TestRetriesAreBounded(t *testing.T) {
 		p.Settle(e, settle.Failed, now)
 		_, due, _ := p.Next(now)
 		if wait := due - now; wait <= 0 || wait > settle.RetryMax {
-			t.Fatalf("looked at again after %v", wait)
+			t.Fatalf("examined again after %v", wait)
 		}
 		now = due
 	}

@@ -24,8 +24,8 @@ func JobIDOf(folder, name string) (id string, ok bool) {
 	return id, ok
 }
 
-// NewestJob returns the newest job of a file with this name among the claimed and the kept files,
-// or "". It works with or without a running watcher.
+// NewestJob returns the ID of the newest job among the claimed and kept files with this name, or
+// "". It works with or without a running watcher.
 func NewestJob(folder, base string) (id string, err error) {
 	s, err := openIfExists(folder)
 	if s == nil {

@@ -1,7 +1,7 @@
 // Package spool manages a watcher's own folder, .backburn in the watched folder.
 //
 // It defines the layout, the names of claimed files and the job IDs in them, and records where
-// claimed files were found. Watchers use it, and commands that look for a job's file.
+// claimed files were found. Watchers use it, and so do commands that look for a job's file.
 //
 //	claimed/<id>-<name>         claimed and unfinished; jobs refer to these files
 //	done/<verdict>/<id>-<name>  finished and kept; done/failed for failures
@@ -25,7 +25,7 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// ErrUnusable is matched by errors that waiting cannot end.
+// ErrUnusable matches errors that do not end by waiting.
 var ErrUnusable = errors.New("the folder cannot be watched as configured")
 
 // Spool is an open spool. Safe for concurrent use until Close.
