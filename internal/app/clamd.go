@@ -14,7 +14,7 @@ func (n *Node) judge() *judge.Judge {
 		Ledger: n.queue.Ledger(),
 		Queue:  n.queue,
 		Intake: n.publisher(n.queue.Publisher()),
-		Memory: n.cfg.Pipeline.ReuseDuration,
+		ReuseDuration: n.cfg.Pipeline.ReuseDuration,
 	})
 }
 

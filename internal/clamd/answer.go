@@ -38,8 +38,8 @@ func (s *Server) stats() string {
 		open, s.cfg.MaxConnections, int(stallTimeout.Seconds()))
 }
 
-// subject is what a client asks about.
-type subject struct {
+// scanTarget is what a client asks about.
+type scanTarget struct {
 	command  string
 	filename string // may contain any bytes
 	path     string // may contain any bytes; "" if there is none
@@ -49,66 +49,66 @@ func (s *Server) count(answer string) { s.metrics.answers.WithLabelValues(answer
 
 // result is the answer about one subject.
 type result struct {
-	text  string // after the name and a colon
-	found bool
-	fault bool
+	text   string // after the name and a colon
+	found  bool
+	failed bool
 }
 
-var fine = result{text: "OK"}
+var resultOK = result{text: "OK"}
 
-func found(signature string) result { return result{text: signature + " FOUND", found: true} }
+func foundResult(signature string) result { return result{text: signature + " FOUND", found: true} }
 
-func fault(why string) result { return result{text: why + ". ERROR", fault: true} }
+func errorResult(why string) result { return result{text: why + ". ERROR", failed: true} }
 
 // reply sends the answer about one subject.
-func (s *Server) reply(r result, name string, to answers) { _ = to.say(name + ": " + r.text) }
+func (s *Server) reply(r result, name string, to responder) { _ = to.send(name + ": " + r.text) }
 
 // judge returns the answer about contents.
-func (s *Server) judge(c judge.Contents, what subject) result {
+func (s *Server) judge(c judge.Contents, target scanTarget) result {
 	if c.Size == 0 {
 		s.count(answeredOK)
-		return fine
+		return resultOK
 	}
 
 	out, known, err := s.use.Judge.Known(s.Life, c.SHA256)
 	if err == nil && !known {
-		out, err = s.ask(c, what)
+		out, err = s.submitAndWait(c, target)
 	}
 	if err != nil {
-		return s.failed(err, what)
+		return s.errorResultFor(err, target)
 	}
 
 	switch {
 	case out.Malicious():
 		s.count(answeredFound)
-		s.use.Log.Info().Str("sha256", c.SHA256).Str("verdict", out.String()).Str("command", what.command).Msg("reported malicious contents to a clamd client")
-		return found("WildFire." + out.String())
+		s.use.Log.Info().Str("sha256", c.SHA256).Str("verdict", out.String()).Str("command", target.command).Msg("reported malicious contents to a clamd client")
+		return foundResult("WildFire." + out.String())
 	case out.Decided:
 		s.count(answeredOK)
-		return fine
+		return resultOK
 	}
 	s.count(answeredUnknown)
 	switch s.cfg.Unknown {
 	case UnknownOK:
-		return fine
+		return resultOK
 	case UnknownFound:
-		return found("WildFire.unknown")
+		return foundResult("WildFire.unknown")
 	}
 
-	return fault("WildFire has no verdict (" + out.Reason + ")")
+	return errorResult("WildFire has no verdict (" + out.Reason + ")")
 }
 
-// ask submits contents and waits for the outcome.
-func (s *Server) ask(c judge.Contents, what subject) (judge.Outcome, error) {
+// submitAndWait submits contents and waits for the outcome.
+func (s *Server) submitAndWait(c judge.Contents, target scanTarget) (judge.Outcome, error) {
 	job := pipeline.Job{
 		ID:         "clamd-" + rand.Text(),
 		Source:     s.cfg.Source,
 		Priority:   s.cfg.Priority,
-		Metadata:   map[string]string{"clamd-command": strings.ToLower(what.command)},
+		Metadata:   map[string]string{"clamd-command": strings.ToLower(target.command)},
 		ReceivedAt: time.Now().UTC(),
 	}
-	job.Filename, job.FilenameB64 = pipeline.Name(what.filename)
-	job.Path, job.PathB64 = pipeline.Name(what.path)
+	job.Filename, job.FilenameB64 = pipeline.Name(target.filename)
+	job.Path, job.PathB64 = pipeline.Name(target.path)
 	if err := s.use.Judge.Submit(s.Life, job, c); err != nil {
 		return judge.Outcome{}, err
 	}
@@ -120,56 +120,56 @@ func (s *Server) ask(c judge.Contents, what subject) (judge.Outcome, error) {
 	return s.use.Judge.Wait(ctx, job.Ref()), nil
 }
 
-// failed returns the answer about contents that could not be judged.
-func (s *Server) failed(err error, what subject) result {
+// errorResultFor returns the answer about contents that could not be judged.
+func (s *Server) errorResultFor(err error, target scanTarget) result {
 	s.count(answeredError)
 	if judge.Refused(err) {
-		s.use.Log.Warn().Err(err).Str("command", what.command).Msg("cannot judge a clamd client's contents")
-		return fault("cannot be judged: it changed while it was read, or its name is too long")
+		s.use.Log.Warn().Err(err).Str("command", target.command).Msg("cannot judge a clamd client's contents")
+		return errorResult("cannot be judged: it changed while it was read, or its name is too long")
 	}
-	s.use.Log.Error().Err(err).Str("command", what.command).Msg("cannot judge for a clamd client")
+	s.use.Log.Error().Err(err).Str("command", target.command).Msg("cannot judge for a clamd client")
 
-	return fault("the queue does not answer, or is full")
+	return errorResult("the queue does not answer, or is full")
 }
 
-// file returns the answer about an open file.
-func (s *Server) file(f *os.File, what subject) result {
+// judgeFile returns the answer about an open file.
+func (s *Server) judgeFile(f *os.File, target scanTarget) result {
 	info, err := f.Stat()
 	switch {
 	case err != nil:
 		s.count(answeredError)
-		return fault("cannot look at the file")
+		return errorResult("cannot look at the file")
 	case !info.Mode().IsRegular():
 		s.count(answeredError)
-		return fault("not a regular file")
+		return errorResult("not a regular file")
 	case info.Size() > s.cfg.MaxStream:
 		s.count(answeredError)
-		return fault("size limit exceeded")
+		return errorResult("size limit exceeded")
 	}
-	if err := s.ours(f); err != nil {
-		s.use.Log.Error().Err(err).Str("path", what.path).Msg("a client sent one of Backburn's own files; it is not uploaded")
+	if err := s.checkNotOwn(f); err != nil {
+		s.use.Log.Error().Err(err).Str("path", target.path).Msg("a client sent one of Backburn's own files; it is not uploaded")
 		s.count(answeredError)
-		return fault("Access denied")
+		return errorResult("Access denied")
 	}
 
 	sum := sha256.New()
 	buf := buffers.Get().(*[]byte)
-	n, err := io.CopyBuffer(sum, io.LimitReader(whole(f), s.cfg.MaxStream+1), *buf)
+	n, err := io.CopyBuffer(sum, io.LimitReader(fromStart(f), s.cfg.MaxStream+1), *buf)
 	buffers.Put(buf)
 	if err != nil || n > s.cfg.MaxStream {
 		s.count(answeredError)
-		return fault("cannot read the file")
+		return errorResult("cannot read the file")
 	}
 
 	return s.judge(judge.Contents{
 		SHA256: hex.EncodeToString(sum.Sum(nil)),
 		Size:   n,
-		Open:   func() (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(whole(f), n+1)), nil },
-	}, what)
+		Open:   func() (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(fromStart(f), n+1)), nil },
+	}, target)
 }
 
-// ours returns an error if a file belongs to Backburn itself.
-func (s *Server) ours(f *os.File) error {
+// checkNotOwn returns an error if a file belongs to Backburn itself.
+func (s *Server) checkNotOwn(f *os.File) error {
 	st, err := rootfs.StatFile(f)
 	if err != nil {
 		return err
@@ -178,8 +178,8 @@ func (s *Server) ours(f *os.File) error {
 	return s.use.Guard.File(st.Identity)
 }
 
-// whole reads a file from its beginning, whatever its current offset.
-func whole(f *os.File) io.Reader { return io.NewSectionReader(f, 0, 1<<62) }
+// fromStart reads a file from its beginning, whatever its current offset.
+func fromStart(f *os.File) io.Reader { return io.NewSectionReader(f, 0, 1<<62) }
 
 // nameOf returns the name of a passed file if the system reveals it. WildFire recognizes scripts by
 // their extension.

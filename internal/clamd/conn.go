@@ -12,18 +12,18 @@ import (
 
 // Time limits for clients.
 const (
-	stallTimeout = 30 * time.Second // for the next bytes while no command is running, and for accepting an answer
-	streamTime   = 10 * time.Minute // for a whole stream
-	lingerTime   = time.Second      // for reading an answer that was sent before the client had sent everything
+	stallTimeout  = 30 * time.Second // for the next bytes while no command is running, and for accepting an answer
+	streamTimeout = 10 * time.Minute // for a whole stream
+	lingerTimeout = time.Second      // for reading an answer that was sent before the client had sent everything
 )
 
 // peer is the connection to the client. Only one goroutine may read; say is safe for concurrent
 // use.
 type peer struct {
-	conn  *local.Conn
-	in    *bufio.Reader // reads through receive
-	files []*os.File    // passed by the client and not used yet
-	until time.Time     // deadline of the current stream; zero without a stream
+	conn           *local.Conn
+	in             *bufio.Reader // reads through receive
+	files          []*os.File    // passed by the client and not used yet
+	streamDeadline time.Time     // deadline of the current stream; zero without a stream
 
 	mu  sync.Mutex
 	out []byte
@@ -54,8 +54,8 @@ const maxPassed = 16
 
 var errTooManyFiles = errors.New("too many files passed without a command")
 
-// keep stores a file that was passed.
-func (p *peer) keep(f *os.File) error {
+// addPassedFile stores a file that was passed.
+func (p *peer) addPassedFile(f *os.File) error {
 	if len(p.files) == maxPassed {
 		_ = f.Close()
 		return errTooManyFiles
@@ -65,8 +65,9 @@ func (p *peer) keep(f *os.File) error {
 	return nil
 }
 
-// passed waits for the file of a FILDES command. It arrives with one byte, which has no meaning.
-func (p *peer) passed() (*os.File, error) {
+// nextPassedFile waits for the file of a FILDES command. It arrives with one byte, which has no
+// meaning.
+func (p *peer) nextPassedFile() (*os.File, error) {
 	if _, err := p.in.ReadByte(); err != nil {
 		return nil, err
 	}
@@ -79,8 +80,8 @@ func (p *peer) passed() (*os.File, error) {
 	return f, nil
 }
 
-// say sends one answer.
-func (p *peer) say(text string, end byte) error {
+// send sends one answer.
+func (p *peer) send(text string, end byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.conn.SetWriteDeadline(time.Now().Add(stallTimeout)); err != nil {
@@ -98,7 +99,7 @@ func (p *peer) linger() {
 	if half, ok := p.conn.Conn.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
 		return
 	}
-	if p.conn.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+	if p.conn.SetReadDeadline(time.Now().Add(lingerTimeout)) != nil {
 		return
 	}
 	buf := make([]byte, 32<<10)

@@ -78,7 +78,7 @@ func TestPassedFiles(t *testing.T) {
 }
 
 // Entries that are not regular files or cannot be read lead to an error, and nothing blocks.
-func TestOddPassedFiles(t *testing.T) {
+func TestPassedFilesThatCannotBeJudged(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testkit.NewPipeline(t), func(c *clamd.Config) {
 		c.Unknown = clamd.UnknownOK
@@ -120,7 +120,7 @@ func TestOddPassedFiles(t *testing.T) {
 }
 
 // Passed files that no command uses are limited in number, and are closed with the connection.
-func TestHoardedFiles(t *testing.T) {
+func TestUnusedPassedFilesAreLimited(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testkit.NewPipeline(t), nil)
 	r, w, err := os.Pipe()
@@ -202,8 +202,8 @@ func TestScan(t *testing.T) {
 			t.Errorf("%+v", e.Data)
 		}
 	}
-	if sh := strings.Count(s.ask("nCONTSCAN "+root+"\n"), "FOUND"); sh != 2 {
-		t.Errorf("%d found below the root, want 2", sh)
+	if found := strings.Count(s.ask("nCONTSCAN "+root+"\n"), "FOUND"); found != 2 {
+		t.Errorf("%d found below the root, want 2", found)
 	}
 }
 

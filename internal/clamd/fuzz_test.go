@@ -20,21 +20,21 @@ import (
 	"backburn/results"
 )
 
-// nobody is a queue that has no verdicts and accepts nothing.
-type nobody struct{}
+// emptyQueue is a queue that has no verdicts and accepts nothing.
+type emptyQueue struct{}
 
-var errNobody = errors.New("nobody")
+var errNotAccepted = errors.New("nobody")
 
-func (nobody) Sample(context.Context, string) (queue.SampleEntry, error) {
+func (emptyQueue) Sample(context.Context, string) (queue.SampleEntry, error) {
 	return queue.SampleEntry{}, nil
 }
 
-func (nobody) Await(context.Context, pipeline.Ref) (results.Event, error) {
-	return results.Event{}, errNobody
+func (emptyQueue) Await(context.Context, pipeline.Ref) (results.Event, error) {
+	return results.Event{}, errNotAccepted
 }
 
-func (nobody) Submit(context.Context, pipeline.Job, queue.Content) (queue.Receipt, error) {
-	return queue.Receipt{}, errNobody
+func (emptyQueue) Submit(context.Context, pipeline.Job, queue.Content) (queue.Receipt, error) {
+	return queue.Receipt{}, errNotAccepted
 }
 
 // Whatever a client sends, the connection ends when its input does, and contents are never answered
@@ -59,7 +59,7 @@ func FuzzSession(f *testing.F) {
 	cfg.MaxStream = 1000
 	cfg.Roots = []string{"/root-that-is-not-there"}
 	s, err := New(cfg, Use{
-		Judge:    judge.New(judge.Config{Ledger: nobody{}, Queue: nobody{}, Intake: nobody{}, Memory: pipeline.DefaultConfig().ReuseDuration}),
+		Judge:    judge.New(judge.Config{Ledger: emptyQueue{}, Queue: emptyQueue{}, Intake: emptyQueue{}, ReuseDuration: pipeline.DefaultConfig().ReuseDuration}),
 		Registry: prometheus.NewRegistry(),
 		Log:      zerolog.Nop(),
 	})

@@ -13,15 +13,15 @@ func (p *peer) receive(u *net.UnixConn, b []byte) (int, error) {
 	var space [64]byte // for one file, and some headroom; the system drops further ones
 	n, rights, _, _, err := u.ReadMsgUnix(b, space[:syscall.CmsgSpace(4)])
 	if rights > 0 {
-		if kept := p.keepAll(space[:rights]); err == nil {
-			err = kept
+		if keepErr := p.addPassedFiles(space[:rights]); err == nil {
+			err = keepErr
 		}
 	}
 
 	return max(n, 0), err // -1 after an error
 }
 
-func (p *peer) keepAll(rights []byte) error {
+func (p *peer) addPassedFiles(rights []byte) error {
 	messages, err := syscall.ParseSocketControlMessage(rights)
 	if err != nil {
 		return err
@@ -32,8 +32,8 @@ func (p *peer) keepAll(rights []byte) error {
 			continue // credentials, for example
 		}
 		for _, fd := range fds {
-			if kept := p.keep(os.NewFile(uintptr(fd), "")); kept != nil {
-				err = kept
+			if keepErr := p.addPassedFile(os.NewFile(uintptr(fd), "")); keepErr != nil {
+				err = keepErr
 			}
 		}
 		if err != nil {

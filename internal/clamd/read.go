@@ -8,8 +8,8 @@ import (
 // Read extends the deadline as long as data arrives.
 func (p *peer) Read(b []byte) (int, error) {
 	deadline := time.Now().Add(stallTimeout)
-	if !p.until.IsZero() && p.until.Before(deadline) {
-		deadline = p.until
+	if !p.streamDeadline.IsZero() && p.streamDeadline.Before(deadline) {
+		deadline = p.streamDeadline
 	}
 	if err := p.conn.SetReadDeadline(deadline); err != nil {
 		return 0, err

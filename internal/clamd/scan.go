@@ -16,24 +16,24 @@ import (
 
 // Limits of a scan.
 const (
-	scanDepth    = 64 // nested folders
-	scanAtOnce   = 8  // files that a MULTISCAN judges at once
-	namesAtATime = 256
+	maxScanDepth     = 64 // nested folders
+	maxParallelScans = 8  // files that a MULTISCAN judges at once
+	nameBatch        = 256
 )
 
 // scan judges a file, or the files of a folder. SCAN and ALLMATCHSCAN stop at the first malicious
 // file, CONTSCAN continues, and MULTISCAN judges several files at a time.
-func (s *Server) scan(command, name string, to answers) {
-	root, rel, ok := s.below(name)
+func (s *Server) scan(command, name string, to responder) {
+	root, rel, ok := s.resolve(name)
 	if !ok {
 		s.count(answeredError)
-		_ = to.say(line(name) + ": Access denied. ERROR")
+		_ = to.send(oneLine(name) + ": Access denied. ERROR")
 		return
 	}
 	dir, err := rootfs.Open(root)
 	if err != nil {
 		s.count(answeredError)
-		_ = to.say(line(name) + ": lstat() failed: " + reason(err) + ". ERROR")
+		_ = to.send(oneLine(name) + ": lstat() failed: " + reason(err) + ". ERROR")
 		return
 	}
 	defer dir.Close()
@@ -41,17 +41,17 @@ func (s *Server) scan(command, name string, to answers) {
 	w := &walk{s: s, root: dir, command: command, to: to}
 	w.files.SetLimit(1)
 	if command == "MULTISCAN" {
-		w.files.SetLimit(scanAtOnce)
+		w.files.SetLimit(maxParallelScans)
 	}
 	err = w.visit(rel, name, 0)
 	_ = w.files.Wait()
 	if err == nil && w.folder && !w.answered.Load() {
-		_ = to.say(line(name) + ": OK")
+		_ = to.send(oneLine(name) + ": OK")
 	}
 }
 
-// below returns the root that contains a path, and the path relative to it.
-func (s *Server) below(name string) (root, rel string, ok bool) {
+// resolve returns the root that contains a path, and the path relative to it.
+func (s *Server) resolve(name string) (root, rel string, ok bool) {
 	if !path.IsAbs(name) {
 		return "", "", false
 	}
@@ -80,7 +80,7 @@ type walk struct {
 	s        *Server
 	root     *rootfs.Root
 	command  string
-	to       answers
+	to       responder
 	folder   bool        // the scan is of a folder
 	answered atomic.Bool // at least one answer was sent
 	stopped  atomic.Bool
@@ -88,19 +88,19 @@ type walk struct {
 }
 
 // visit judges the file or folder rel. shown is the client's name for it.
-func (w *walk) visit(rel, shown string, depth int) error {
+func (w *walk) visit(rel, clientName string, depth int) error {
 	if w.stopped.Load() || w.s.Ending.Err() != nil {
 		return errStopped
 	}
 	state, err := w.root.Lstat(rel)
 	switch {
 	case err != nil:
-		return w.fail("lstat() failed: "+reason(err), shown)
+		return w.fail("lstat() failed: "+reason(err), clientName)
 	case state.Dir:
 		if depth == 0 {
 			w.folder = true // set before other goroutines judge files
 		}
-		return w.visitAll(rel, shown, depth)
+		return w.visitFolder(rel, clientName, depth)
 	case !state.Regular && depth > 0: // links, sockets and so on have no contents
 		return nil
 	}
@@ -111,29 +111,29 @@ func (w *walk) visit(rel, shown string, depth int) error {
 		}
 		f, err := w.root.OpenFile(rel, os.O_RDONLY, 0)
 		if err != nil {
-			return w.fail(reason(err), shown)
+			return w.fail(reason(err), clientName)
 		}
 		defer f.Close()
-		return w.report(w.s.file(f, subject{command: w.command, filename: path.Base(shown), path: shown}), shown)
+		return w.report(w.s.judgeFile(f, scanTarget{command: w.command, filename: path.Base(clientName), path: clientName}), clientName)
 	})
 
 	return nil
 }
 
-func (w *walk) visitAll(rel, shown string, depth int) error {
-	if depth == scanDepth {
-		return w.fail("too many nested folders", shown)
+func (w *walk) visitFolder(rel, clientName string, depth int) error {
+	if depth == maxScanDepth {
+		return w.fail("too many nested folders", clientName)
 	}
 	dir, err := w.root.OpenDir(rel)
 	if err != nil {
-		return w.fail(reason(err), shown)
+		return w.fail(reason(err), clientName)
 	}
 	defer dir.Close()
 
 	for {
-		names, err := dir.Readdirnames(namesAtATime)
+		names, err := dir.Readdirnames(nameBatch)
 		for _, name := range names {
-			if err := w.visit(path.Join(rel, name), strings.TrimSuffix(shown, "/")+"/"+name, depth+1); err != nil {
+			if err := w.visit(path.Join(rel, name), strings.TrimSuffix(clientName, "/")+"/"+name, depth+1); err != nil {
 				return err
 			}
 		}
@@ -141,29 +141,29 @@ func (w *walk) visitAll(rel, shown string, depth int) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return w.fail(reason(err), shown)
+			return w.fail(reason(err), clientName)
 		}
 	}
 }
 
 // fail reports something that cannot be read.
-func (w *walk) fail(why, shown string) error {
+func (w *walk) fail(why, clientName string) error {
 	w.s.count(answeredError)
 
-	return w.report(fault(why), shown)
+	return w.report(errorResult(why), clientName)
 }
 
 // report sends the answer about one file. In a folder, only malicious and failed files are
 // reported.
-func (w *walk) report(r result, shown string) error {
-	if w.folder && !r.found && !r.fault {
+func (w *walk) report(r result, clientName string) error {
+	if w.folder && !r.found && !r.failed {
 		return nil
 	}
 	w.answered.Store(true)
 	if r.found && w.command != "CONTSCAN" && w.command != "MULTISCAN" {
 		w.stopped.Store(true)
 	}
-	if w.to.say(line(shown)+": "+r.text) != nil {
+	if w.to.send(oneLine(clientName)+": "+r.text) != nil {
 		w.stopped.Store(true)
 	}
 	if w.stopped.Load() {
@@ -176,8 +176,8 @@ func (w *walk) report(r result, shown string) error {
 // errStopped ends a scan early.
 var errStopped = errors.New("stopped")
 
-// line makes a name safe for an answer, which ends at a newline or a NUL.
-func line(name string) string {
+// oneLine makes a name safe for an answer, which ends at a newline or a NUL.
+func oneLine(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return '?'

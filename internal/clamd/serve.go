@@ -7,10 +7,10 @@ import (
 // serve serves one client until the connection ends.
 func (s *Server) serve(conn *local.Conn) {
 	n := &session{s: s, p: newPeer(conn)}
-	n.work.SetLimit(sessionCommands)
+	n.commands.SetLimit(sessionCommands)
 	defer n.p.close()
-	defer func() { _ = n.work.Wait() }()
+	defer func() { _ = n.commands.Wait() }()
 
-	for n.next() && n.ids {
+	for n.next() && n.numbered {
 	}
 }

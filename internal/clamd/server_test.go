@@ -129,8 +129,8 @@ func (c *client) reply(end byte) string {
 	return strings.TrimSuffix(text, string(end))
 }
 
-// closed checks that the server has closed the connection.
-func (c *client) closed() {
+// expectClosed checks that the server has closed the connection.
+func (c *client) expectClosed() {
 	c.t.Helper()
 	if text, err := io.ReadAll(c.in); len(text) > 0 || err != nil && !strings.Contains(err.Error(), "reset") {
 		c.t.Errorf("got %q, %v; want the end of the connection", text, err)
@@ -330,7 +330,7 @@ func TestSession(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	c.send("zEND\x00")
-	c.closed()
+	c.expectClosed()
 }
 
 // A stream that ends early is not submitted. A client that has closed its sending half gets its
@@ -343,7 +343,7 @@ func TestHalfOpenClients(t *testing.T) {
 		c := s.dial()
 		c.send(begin)
 		closeWrite(t, c)
-		c.closed()
+		c.expectClosed()
 	}
 	c := s.dial()
 	c.send("zINSTREAM\x00", chunks("MZ whole", 3))
@@ -396,12 +396,12 @@ func TestStop(t *testing.T) {
 	p := testkit.NewPipeline(t)
 	s := serve(t, p, nil)
 	idle := s.dial()
-	waits := s.dial()
-	half := s.dial()
+	waiting := s.dial()
+	halfSent := s.dial()
 	idle.send("zIDSESSION\x00zPING\x00")
 	idle.reply(0)
-	half.send("zINSTREAM\x00\x00\x00\x00\x09MZ")
-	waits.send("zINSTREAM\x00", chunks("MZ waits", 100))
+	halfSent.send("zINSTREAM\x00\x00\x00\x00\x09MZ")
+	waiting.send("zINSTREAM\x00", chunks("MZ waits", 100))
 	for {
 		st, err := p.Queue.Status(t.Context(), pipeline.DefaultConfig())
 		if err != nil {
@@ -418,10 +418,10 @@ func TestStop(t *testing.T) {
 	if took := time.Since(began); took > 9*time.Second {
 		t.Errorf("stopping took %s, the whole grace period", took)
 	}
-	if got := waits.reply(0); got != "stream: WildFire has no verdict (pending). ERROR" {
+	if got := waiting.reply(0); got != "stream: WildFire has no verdict (pending). ERROR" {
 		t.Errorf("%q", got)
 	}
-	idle.closed()
+	idle.expectClosed()
 }
 
 // WildFire decides late, and the answer comes as soon as it does.

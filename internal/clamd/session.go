@@ -21,12 +21,12 @@ const sessionCommands = 8
 
 // session is a connection and its running commands. Without IDSESSION there is only one command.
 type session struct {
-	s     *Server
-	p     *peer
-	ids   bool // IDSESSION was called: answers are numbered
-	last  int  // number of the last command
-	work  errgroup.Group
-	count atomic.Int32 // running commands
+	s          *Server
+	p          *peer
+	numbered   bool // IDSESSION was called: answers are numbered
+	lastNumber int  // number of the last command
+	commands   errgroup.Group
+	running    atomic.Int32 // running commands
 }
 
 // next handles the next command. It reports whether another one may follow.
@@ -37,23 +37,23 @@ func (n *session) next() bool {
 	c, err := readCommand(n.p.in)
 	switch {
 	case errors.Is(err, errLongCommand):
-		_ = n.p.say("UNKNOWN COMMAND", '\n')
+		_ = n.p.send("UNKNOWN COMMAND", '\n')
 		n.p.linger()
 		return false
 	case isTimeout(err):
-		_ = n.p.say("COMMAND READ TIMED OUT", '\n')
+		_ = n.p.send("COMMAND READ TIMED OUT", '\n')
 		return false
 	case err != nil:
 		return false
 	}
 
-	n.last++
-	to := answers{p: n.p, end: c.end}
-	if n.ids {
-		to.prefix = strconv.Itoa(n.last) + ": "
+	n.lastNumber++
+	to := responder{p: n.p, end: c.end}
+	if n.numbered {
+		to.prefix = strconv.Itoa(n.lastNumber) + ": "
 	}
 
-	return n.answer(c, to)
+	return n.execute(c, to)
 }
 
 // awaitCommand waits for the first byte of a command. A client may be silent while it waits for an
@@ -64,7 +64,7 @@ func (n *session) awaitCommand() bool {
 		if err == nil {
 			return true
 		}
-		if n.count.Load() == 0 || !isTimeout(err) || n.s.Ending.Err() != nil {
+		if n.running.Load() == 0 || !isTimeout(err) || n.s.Ending.Err() != nil {
 			return false
 		}
 	}
@@ -76,22 +76,22 @@ func isTimeout(err error) bool {
 	return ok && ne.Timeout() || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// answer handles a command. It reports whether another one may follow.
-func (n *session) answer(c command, to answers) bool {
+// execute handles a command. It reports whether another one may follow.
+func (n *session) execute(c command, to responder) bool {
 	switch c.name {
 	case "PING":
-		return to.say("PONG") == nil
+		return to.send("PONG") == nil
 	case "VERSION":
-		return to.say(n.s.version()) == nil
+		return to.send(n.s.version()) == nil
 	case "VERSIONCOMMANDS":
-		return to.say(n.s.version()+"| COMMANDS: "+commands) == nil
+		return to.send(n.s.version()+"| COMMANDS: "+commands) == nil
 	case "STATS":
-		return to.say(n.s.stats()) == nil
+		return to.send(n.s.stats()) == nil
 	case "RELOAD": // there is nothing to reload
-		return to.say("RELOADING") == nil
+		return to.send("RELOADING") == nil
 	case "IDSESSION":
-		n.ids = true
-		n.last = 0
+		n.numbered = true
+		n.lastNumber = 0
 		return true
 	case "END":
 		return false
@@ -100,116 +100,117 @@ func (n *session) answer(c command, to answers) bool {
 	case "FILDES":
 		return n.fildes(to)
 	case "SCAN", "CONTSCAN", "MULTISCAN", "ALLMATCHSCAN":
-		n.do(func() { n.s.scan(c.name, c.arg, to) })
+		n.start(func() { n.s.scan(c.name, c.arg, to) })
 		return true
 	}
-	_ = to.say("UNKNOWN COMMAND")
+	_ = to.send("UNKNOWN COMMAND")
 
 	return false
 }
 
-// do runs a command concurrently with others of its session.
-func (n *session) do(work func()) {
-	n.count.Add(1)
-	n.work.Go(func() error {
-		defer n.count.Add(-1)
+// start runs a command concurrently with others of its session.
+func (n *session) start(work func()) {
+	n.running.Add(1)
+	n.commands.Go(func() error {
+		defer n.running.Add(-1)
 		work()
 		return nil
 	})
 }
 
 // instream reads a stream and judges it.
-func (n *session) instream(to answers) bool {
+func (n *session) instream(to responder) bool {
 	spool := judge.NewSpool(n.s.cfg.MaxStream)
 	err := n.readStream(spool)
 	switch {
 	case errors.Is(err, judge.ErrTooLong):
 		n.s.count(answeredError)
 		_ = spool.Close()
-		_ = to.say("INSTREAM size limit exceeded. ERROR")
+		_ = to.send("INSTREAM size limit exceeded. ERROR")
 		n.p.linger()
 		return false
 	case isTimeout(err):
 		_ = spool.Close()
-		_ = to.say("INSTREAM read timed out. ERROR")
+		_ = to.send("INSTREAM read timed out. ERROR")
 		return false
-	case errors.Is(err, errBroken):
+	case errors.Is(err, errStreamEnded):
 		_ = spool.Close()
 		return false
 	case err != nil: // the disk is full
 		n.s.count(answeredError)
 		n.s.use.Log.Error().Err(err).Msg("cannot store a stream temporarily")
 		_ = spool.Close()
-		_ = to.say("INSTREAM: no room for the stream. ERROR")
+		_ = to.send("INSTREAM: no room for the stream. ERROR")
 		n.p.linger()
 		return false
 	}
 
-	n.do(func() {
+	n.start(func() {
 		defer spool.Close()
-		n.s.reply(n.s.judge(spool.Contents(), subject{command: "INSTREAM", filename: "stream"}), "stream", to)
+		n.s.reply(n.s.judge(spool.Contents(), scanTarget{command: "INSTREAM", filename: "stream"}), "stream", to)
 	})
 
 	return true
 }
 
-// errBroken means that the client disconnected, or was disconnected, in the middle of a stream.
-var errBroken = errors.New("the stream ended early")
+// errStreamEnded means that the client disconnected, or was disconnected, in the middle of a
+// stream.
+var errStreamEnded = errors.New("the stream ended early")
 
 // readStream reads chunks: four bytes with the length, followed by the contents. A chunk of length
 // zero ends the stream.
 func (n *session) readStream(spool *judge.Spool) error {
-	n.p.until = time.Now().Add(streamTime)
-	defer func() { n.p.until = time.Time{} }()
+	n.p.streamDeadline = time.Now().Add(streamTimeout)
+	defer func() { n.p.streamDeadline = time.Time{} }()
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 
 	var length [4]byte
 	for {
 		if _, err := io.ReadFull(n.p.in, length[:]); err != nil {
-			return broken(err)
+			return streamError(err)
 		}
-		left := int64(binary.BigEndian.Uint32(length[:]))
-		if left == 0 {
+		remaining := int64(binary.BigEndian.Uint32(length[:]))
+		if remaining == 0 {
 			return nil
 		}
-		if spool.Size()+left > n.s.cfg.MaxStream {
+		if spool.Size()+remaining > n.s.cfg.MaxStream {
 			return judge.ErrTooLong
 		}
 
-		for left > 0 {
-			got, err := n.p.in.Read((*buf)[:min(left, int64(len(*buf)))])
-			if _, werr := spool.Write((*buf)[:got]); werr != nil {
-				return werr
+		for remaining > 0 {
+			got, err := n.p.in.Read((*buf)[:min(remaining, int64(len(*buf)))])
+			if _, writeErr := spool.Write((*buf)[:got]); writeErr != nil {
+				return writeErr
 			}
-			left -= int64(got)
-			if err != nil && left > 0 {
-				return broken(err)
+			remaining -= int64(got)
+			if err != nil && remaining > 0 {
+				return streamError(err)
 			}
 		}
 	}
 }
 
-// broken explains why a stream did not reach its end: a slow or disconnected client.
-func broken(err error) error {
+// streamError explains why a stream did not reach its end: a slow or disconnected client.
+func streamError(err error) error {
 	if isTimeout(err) {
 		return err
 	}
 
-	return fmt.Errorf("%w: %w", errBroken, err)
+	return fmt.Errorf("%w: %w", errStreamEnded, err)
 }
 
 // fildes judges the file that was passed.
-func (n *session) fildes(to answers) bool {
-	f, err := n.p.passed()
+func (n *session) fildes(to responder) bool {
+	f, err := n.p.nextPassedFile()
 	if err != nil {
-		_ = to.say("No file descriptor received. ERROR")
+		_ = to.send("No file descriptor received. ERROR")
 		return false
 	}
 	label := "fd[" + strconv.FormatUint(uint64(f.Fd()), 10) + "]"
-	n.do(func() {
+	n.start(func() {
 		defer f.Close()
-		n.s.reply(n.s.file(f, subject{command: "FILDES", filename: nameOf(f)}), label, to)
+		n.s.reply(n.s.judgeFile(f, scanTarget{command: "FILDES", filename: nameOf(f)}), label, to)
 	})
 
 	return true

@@ -42,29 +42,29 @@ type Config struct {
 	Queue  Queue
 	Intake Intake
 
-	// Memory returns how long a verdict is reused for the same contents.
-	Memory func(wildfire.Verdict) time.Duration
+	// ReuseDuration returns how long a verdict is reused for the same contents.
+	ReuseDuration func(wildfire.Verdict) time.Duration
 }
 
 // The limits of a Judge.
 const (
-	lookTimeout   = 10 * time.Second // for looking up a known verdict
-	submitTimeout = 30 * time.Second // for making a submission durable
-	submissions   = 64               // at a time
-	waits         = 256              // at a time; each is a consumer on the server
+	lookupTimeout  = 10 * time.Second // for looking up a known verdict
+	submitTimeout  = 30 * time.Second // for making a submission durable
+	maxSubmissions = 64               // at a time
+	maxWaits       = 256              // at a time; each is a consumer on the server
 )
 
 // Judge is safe for concurrent use.
 type Judge struct {
-	cfg    Config
-	submit chan struct{}
-	wait   chan struct{}
-	recent recent
+	cfg         Config
+	submitSlots chan struct{}
+	waitSlots   chan struct{}
+	recent      recent
 }
 
 // New makes a Judge.
 func New(cfg Config) *Judge {
-	return &Judge{cfg: cfg, submit: make(chan struct{}, submissions), wait: make(chan struct{}, waits)}
+	return &Judge{cfg: cfg, submitSlots: make(chan struct{}, maxSubmissions), waitSlots: make(chan struct{}, maxWaits)}
 }
 
 // Contents are bytes that can be read more than once, as long as their owner keeps them.
@@ -102,14 +102,14 @@ func (j *Judge) Known(ctx context.Context, sha256 string) (Outcome, bool, error)
 	if v, ok := j.recent.get(sha256, time.Now()); ok {
 		return Outcome{Decided: true, Verdict: v}, true, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	s, err := j.cfg.Ledger.Sample(ctx, sha256)
 	if err != nil {
 		return Outcome{}, false, fmt.Errorf("look for a verdict: %w", err)
 	}
 	v := wildfire.Verdict(s.Verdict)
-	if s.State != pipeline.StateVerdict || time.Since(s.CheckedAt) > j.cfg.Memory(v) {
+	if s.State != pipeline.StateVerdict || time.Since(s.CheckedAt) > j.cfg.ReuseDuration(v) {
 		return Outcome{}, false, nil
 	}
 	j.recent.put(sha256, v, time.Now())
@@ -123,10 +123,10 @@ func (j *Judge) Submit(ctx context.Context, job pipeline.Job, c Contents) error 
 	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
 	defer cancel()
 	select {
-	case j.submit <- struct{}{}:
-		defer func() { <-j.submit }()
+	case j.submitSlots <- struct{}{}:
+		defer func() { <-j.submitSlots }()
 	case <-ctx.Done():
-		return fmt.Errorf("submit: %d submissions are in progress: %w", submissions, ctx.Err())
+		return fmt.Errorf("submit: %d submissions are in progress: %w", maxSubmissions, ctx.Err())
 	}
 
 	job.SHA256 = c.SHA256
@@ -138,8 +138,8 @@ func (j *Judge) Submit(ctx context.Context, job pipeline.Job, c Contents) error 
 // Wait waits for the final event of a job until ctx ends.
 func (j *Judge) Wait(ctx context.Context, ref pipeline.Ref) Outcome {
 	select {
-	case j.wait <- struct{}{}:
-		defer func() { <-j.wait }()
+	case j.waitSlots <- struct{}{}:
+		defer func() { <-j.waitSlots }()
 	case <-ctx.Done():
 		return Outcome{Reason: Pending}
 	}

@@ -11,10 +11,10 @@ import (
 // times at once, as an attachment to many mails or a popular download. It is safe for concurrent
 // use.
 type recent struct {
-	mu      sync.Mutex
-	now     map[string]verdict
-	before  map[string]verdict // verdicts of the previous generation
-	rotated time.Time
+	mu       sync.Mutex
+	current  map[string]verdict
+	previous map[string]verdict // verdicts of the previous generation
+	rotated  time.Time
 }
 
 type verdict struct {
@@ -23,29 +23,29 @@ type verdict struct {
 }
 
 const (
-	recentFor  = 5 * time.Second // a changed verdict is noticed after this time
-	recentMost = 8192            // verdicts in one generation
+	recentTTL = 5 * time.Second // a changed verdict is noticed after this time
+	maxRecent = 8192            // verdicts in one generation
 )
 
 // get returns a verdict that was read recently.
 func (r *recent) get(sha256 string, at time.Time) (wildfire.Verdict, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	v, ok := r.now[sha256]
+	v, ok := r.current[sha256]
 	if !ok {
-		v, ok = r.before[sha256]
+		v, ok = r.previous[sha256]
 	}
 
-	return v.Verdict, ok && at.Sub(v.read) < recentFor
+	return v.Verdict, ok && at.Sub(v.read) < recentTTL
 }
 
 func (r *recent) put(sha256 string, v wildfire.Verdict, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if at.Sub(r.rotated) > recentFor || len(r.now) >= recentMost {
-		r.before = r.now
-		r.now = map[string]verdict{}
+	if at.Sub(r.rotated) > recentTTL || len(r.current) >= maxRecent {
+		r.previous = r.current
+		r.current = map[string]verdict{}
 		r.rotated = at
 	}
-	r.now[sha256] = verdict{v, at}
+	r.current[sha256] = verdict{v, at}
 }

@@ -12,8 +12,9 @@ import (
 	"runtime"
 )
 
-// InMemory is how much a Spool holds in memory, in bytes. Larger contents go to a temporary file.
-const InMemory = 64 << 10
+// MaxInMemory is how much a Spool holds in memory, in bytes. Larger contents go to a temporary
+// file.
+const MaxInMemory = 64 << 10
 
 // ErrTooLong is matched by the error of Write if the contents exceed the limit of their Spool.
 var ErrTooLong = errors.New("longer than allowed")
@@ -22,11 +23,11 @@ var ErrTooLong = errors.New("longer than allowed")
 // allows it, the temporary file has no name, so a crash leaves nothing behind. A Spool is safe for
 // concurrent use only after Contents was called. The caller closes it.
 type Spool struct {
-	limit int64
-	size  int64
-	sum   hash.Hash
-	head  []byte
-	file  *os.File
+	limit  int64
+	size   int64
+	sum    hash.Hash
+	buffer []byte
+	file   *os.File
 }
 
 // NewSpool makes a spool for at most limit bytes.
@@ -37,15 +38,15 @@ func (s *Spool) Write(p []byte) (int, error) {
 	if s.size+int64(len(p)) > s.limit {
 		return 0, fmt.Errorf("%w: at most %d bytes", ErrTooLong, s.limit)
 	}
-	if s.file == nil && len(s.head)+len(p) > InMemory {
-		if err := s.toFile(); err != nil {
+	if s.file == nil && len(s.buffer)+len(p) > MaxInMemory {
+		if err := s.spillToFile(); err != nil {
 			return 0, err
 		}
 	}
 
 	n := len(p)
 	if s.file == nil {
-		s.head = append(s.head, p...)
+		s.buffer = append(s.buffer, p...)
 	} else {
 		var err error
 		if n, err = s.file.Write(p); err != nil {
@@ -58,7 +59,7 @@ func (s *Spool) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-func (s *Spool) toFile() error {
+func (s *Spool) spillToFile() error {
 	f, err := os.CreateTemp("", "backburn-*")
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
@@ -69,10 +70,10 @@ func (s *Spool) toFile() error {
 			return fmt.Errorf("spool: %w", err)
 		}
 	}
-	if _, err := f.Write(s.head); err != nil {
+	if _, err := f.Write(s.buffer); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
-	s.head = nil
+	s.buffer = nil
 
 	return nil
 }
@@ -83,7 +84,7 @@ func (s *Spool) Size() int64 { return s.size }
 // Reader returns a reader of the contents from their beginning.
 func (s *Spool) Reader() io.Reader {
 	if s.file == nil {
-		return bytes.NewReader(s.head)
+		return bytes.NewReader(s.buffer)
 	}
 
 	return io.NewSectionReader(s.file, 0, s.size)
@@ -100,7 +101,7 @@ func (s *Spool) Contents() Contents {
 
 // Close discards the contents. It may be called more than once.
 func (s *Spool) Close() error {
-	s.head = nil
+	s.buffer = nil
 	if s.file == nil {
 		return nil
 	}
