@@ -24,8 +24,8 @@ import (
 const commands = "SCAN CONTSCAN MULTISCAN ALLMATCHSCAN INSTREAM FILDES PING VERSION VERSIONCOMMANDS STATS RELOAD IDSESSION END"
 
 // version returns the version in the form that clients parse: engine, signature database and its
-// date. The engine number is that of the protocol version; there are no signatures, so the rest is
-// a placeholder.
+// date. The engine number stands for the protocol version. The rest is a placeholder, because there
+// are no signatures.
 func (s *Server) version() string {
 	return "ClamAV 1.4.3/1/" + s.started.UTC().Format(time.ANSIC)
 }
@@ -38,7 +38,7 @@ func (s *Server) stats() string {
 		open, s.cfg.MaxConnections, int(stallTimeout.Seconds()))
 }
 
-// scanTarget is what a client asks about.
+// scanTarget describes the contents that a client asks about.
 type scanTarget struct {
 	command  string
 	filename string // may contain any bytes
@@ -47,7 +47,7 @@ type scanTarget struct {
 
 func (s *Server) count(answer string) { s.metrics.answers.WithLabelValues(answer).Inc() }
 
-// result is the answer about one subject.
+// result is the answer about one target.
 type result struct {
 	text   string // after the name and a colon
 	found  bool
@@ -60,7 +60,7 @@ func foundResult(signature string) result { return result{text: signature + " FO
 
 func errorResult(why string) result { return result{text: why + ". ERROR", failed: true} }
 
-// reply sends the answer about one subject.
+// reply sends the answer about one target.
 func (s *Server) reply(r result, name string, to responder) { _ = to.send(name + ": " + r.text) }
 
 // judge returns the answer about contents.

@@ -20,10 +20,10 @@ import (
 	"backburn/results"
 )
 
-// emptyQueue is a queue that has no verdicts and accepts nothing.
+// emptyQueue is a queue without verdicts that accepts nothing.
 type emptyQueue struct{}
 
-var errNotAccepted = errors.New("nobody")
+var errNotAccepted = errors.New("not accepted")
 
 func (emptyQueue) Sample(context.Context, string) (queue.SampleEntry, error) {
 	return queue.SampleEntry{}, nil

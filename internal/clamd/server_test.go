@@ -424,7 +424,7 @@ func TestStop(t *testing.T) {
 	idle.expectClosed()
 }
 
-// WildFire decides late, and the answer comes as soon as it does.
+// WildFire takes a while to decide. The answer comes as soon as it has decided.
 func TestWaitsForTheVerdict(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t, wildfiretest.WithDelay(500*time.Millisecond))

@@ -65,7 +65,7 @@ func (s *Spool) spillToFile() error {
 		return fmt.Errorf("spool: %w", err)
 	}
 	s.file = f
-	if runtime.GOOS != "windows" { // on systems where an open file cannot be removed
+	if runtime.GOOS != "windows" { // Windows cannot remove an open file
 		if err := os.Remove(f.Name()); err != nil {
 			return fmt.Errorf("spool: %w", err)
 		}
