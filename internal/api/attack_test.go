@@ -32,7 +32,7 @@ func TestHalfSentBodies(t *testing.T) {
 		"two lengths":          {"POST /v1/submit?filename=a", "Content-Length: 1\r\nContent-Length: 2\r\n", "x", " 400 "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			uploading := s.send(t, "POST /v1/submit?filename=a HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "+token+"\r\n"+length+"\r\nx")
+			unfinished := s.send(t, "POST /v1/submit?filename=a HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "+token+"\r\n"+length+"\r\nx")
 			host := "Host: localhost\r\n"
 			if strings.HasPrefix(tc.header, "Host:") {
 				host = ""
@@ -50,8 +50,8 @@ func TestHalfSentBodies(t *testing.T) {
 
 			// While the server waits for a body, the connection stays open until the listener's
 			// deadline.
-			_ = uploading.SetReadDeadline(time.Now().Add(time.Millisecond))
-			if _, err := uploading.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			_ = unfinished.SetReadDeadline(time.Now().Add(time.Millisecond))
+			if _, err := unfinished.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("it was held as long as a body that is awaited, which ended with %v", err)
 			}
 		})

@@ -16,48 +16,48 @@ import (
 )
 
 // errNoAnswer is the cause of a context that ended because NATS did not answer in time.
-var errNoAnswer = fmt.Errorf("no answer within %s", askTimeout)
+var errNoAnswer = fmt.Errorf("no answer within %s", natsTimeout)
 
-// patience ends a context when NATS takes too long. The time that the client takes to send does not
-// count.
-type patience struct {
+// natsContext ends a context when NATS takes too long. The time that the client takes to send does
+// not count.
+type natsContext struct {
 	context.Context //nolint:containedctx // it is one
 	timer           *time.Timer
 	stop            context.CancelCauseFunc
 }
 
-func newPatience(ctx context.Context) *patience {
+func newNATSContext(ctx context.Context) *natsContext {
 	ctx, stop := context.WithCancelCause(ctx)
 
-	return &patience{Context: ctx, stop: stop, timer: time.AfterFunc(askTimeout, func() { stop(errNoAnswer) })}
+	return &natsContext{Context: ctx, stop: stop, timer: time.AfterFunc(natsTimeout, func() { stop(errNoAnswer) })}
 }
 
-func (p *patience) end() {
+func (p *natsContext) release() {
 	p.timer.Stop()
 	p.stop(context.Canceled)
 }
 
-// steady reads a body and moves the connection's deadlines while data arrives. It fails if the
+// bodyReader reads a body and moves the connection's deadlines while data arrives. It fails if the
 // average rate falls below bodyRate.
-type steady struct {
+type bodyReader struct {
 	r     io.Reader
 	c     *http.ResponseController
-	wait  *patience
+	nats  *natsContext
 	began time.Time
 	n     int64 // bytes so far
 }
 
-func (s *steady) Read(b []byte) (int, error) {
-	s.wait.timer.Stop()
-	defer s.wait.timer.Reset(askTimeout)
+func (s *bodyReader) Read(b []byte) (int, error) {
+	s.nats.timer.Stop()
+	defer s.nats.timer.Reset(natsTimeout)
 	now := time.Now()
 	deadline := now.Add(stallTimeout)
-	if slowest := s.began.Add(stallTimeout + time.Duration(s.n)*time.Second/bodyRate); slowest.Before(deadline) {
+	if slowest := s.began.Add(stallTimeout + time.Duration(s.n)*time.Second/minBodyRate); slowest.Before(deadline) {
 		deadline = slowest
 	}
 
 	_ = s.c.SetReadDeadline(deadline) // a test's recorder does not support deadlines
-	_ = s.c.SetWriteDeadline(now.Add(stallTimeout + askTimeout + answerTime))
+	_ = s.c.SetWriteDeadline(now.Add(stallTimeout + natsTimeout + responseTimeout))
 
 	n, err := s.r.Read(b)
 	s.n += int64(n)
@@ -78,9 +78,9 @@ func (e *readError) Unwrap() error { return e.err }
 // those after it.
 const maxFraming = 64 << 10
 
-// form reports whether the body is multipart/form-data, and returns its boundary. Any other or
-// invalid multipart is refused, because its framing would become part of the file.
-func form(r *http.Request) (boundary string, ok bool, err error) {
+// formBoundary reports whether the body is multipart/form-data, and returns its boundary. Any other
+// or invalid multipart is refused, because its framing would become part of the file.
+func formBoundary(r *http.Request) (boundary string, ok bool, err error) {
 	if encoding := r.Header.Values("Content-Encoding"); len(encoding) > 1 || len(encoding) == 1 && !strings.EqualFold(encoding[0], "identity") {
 		return "", false, unsupported("Content-Encoding: only identity is supported; send the file as it is")
 	}
@@ -90,7 +90,7 @@ func form(r *http.Request) (boundary string, ok bool, err error) {
 		return "", false, nil
 	}
 	if len(types) > 1 {
-		return "", false, bad("Content-Type: send it once")
+		return "", false, badRequest("Content-Type: send it once")
 	}
 
 	kind, params, err := mime.ParseMediaType(types[0])
@@ -100,9 +100,9 @@ func form(r *http.Request) (boundary string, ok bool, err error) {
 
 	switch {
 	case err != nil:
-		return "", false, bad("Content-Type: the parameters of multipart are invalid; quote a boundary that has characters other than letters and digits")
+		return "", false, badRequest("Content-Type: the parameters of multipart are invalid; quote a boundary that has characters other than letters and digits")
 	case kind == "multipart/form-data" && !validBoundary(params["boundary"]):
-		return "", false, bad("multipart/form-data without a boundary of 1 to 70 characters")
+		return "", false, badRequest("multipart/form-data without a boundary of 1 to 70 characters")
 	case kind == "multipart/form-data":
 		return params["boundary"], true, nil
 	case strings.HasPrefix(kind, "multipart/"), kind == "multipart":
@@ -121,33 +121,33 @@ func validBoundary(b string) bool {
 // a line break and then errCut instead of io.EOF. So the multipart reader returns io.EOF only after
 // the final boundary, and not for a truncated body.
 type boundedBody struct {
-	r    io.Reader
-	left int64
-	over error  // error for a longer body
-	tail []byte // rest of the line break
-	cut  bool   // the body has ended
+	r       io.Reader
+	left    int64
+	overErr error  // error for a longer body
+	tail    []byte // rest of the line break
+	ended   bool   // the body has ended
 }
 
-var errCut = &readError{io.ErrUnexpectedEOF}
+var errTruncated = &readError{io.ErrUnexpectedEOF}
 
 func (e *boundedBody) Read(b []byte) (int, error) {
-	if e.cut {
+	if e.ended {
 		n := copy(b, e.tail)
 		if e.tail = e.tail[n:]; n == 0 {
-			return 0, errCut
+			return 0, errTruncated
 		}
 
 		return n, nil
 	}
 
 	if e.left <= 0 {
-		return 0, e.over
+		return 0, e.overErr
 	}
 
 	n, err := e.r.Read(b[:min(int64(len(b)), e.left)])
 	e.left -= int64(n)
 	if errors.Is(err, io.EOF) {
-		e.cut = true
+		e.ended = true
 		e.tail = []byte("\r\n")
 		err = nil
 	}
@@ -155,28 +155,28 @@ func (e *boundedBody) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (e *boundedBody) allow(n int64, over error) { e.left, e.over = n, over }
+func (e *boundedBody) setLimit(n int64, over error) { e.left, e.overErr = n, over }
 
-var errMuch = bad("multipart/form-data may have at most %d bytes before the file, and after it", maxFraming)
+var errTooMuchFraming = badRequest("multipart/form-data may have at most %d bytes before the file, and after it", maxFraming)
 
 // filePart is the only file of a multipart body. Its Read returns io.EOF only after the end of the
 // body.
 type filePart struct {
-	body  *boundedBody
-	parts *multipart.Reader
-	file  *multipart.Part
-	done  error // the last result of Read
+	body    *boundedBody
+	parts   *multipart.Reader
+	file    *multipart.Part
+	lastErr error // the last result of Read
 }
 
 // openForm finds the file of a multipart body.
 func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io.Reader, error) {
 	e := &boundedBody{r: body}
-	e.allow(maxFraming, errMuch)
+	e.setLimit(maxFraming, errTooMuchFraming)
 	f := &filePart{body: e, parts: multipart.NewReader(e, boundary)}
 	part, err := f.next()
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, bad("this multipart/form-data has no file")
+		return nil, badRequest("this multipart/form-data has no file")
 	case err != nil:
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io
 		j.Filename, j.FilenameB64 = pipeline.Name(pipeline.BaseName(part.FileName()))
 	}
 
-	e.allow(limit+maxFraming, queue.ErrTooLarge)
+	e.setLimit(limit+maxFraming, queue.ErrTooLarge)
 
 	return f, nil
 }
@@ -218,23 +218,23 @@ func (f *filePart) next() (*multipart.Part, error) {
 
 // Read returns io.EOF once the whole body was read and contained no other file.
 func (f *filePart) Read(b []byte) (int, error) {
-	if f.done != nil {
-		return 0, f.done
+	if f.lastErr != nil {
+		return 0, f.lastErr
 	}
 
 	n, err := f.file.Read(b)
 	switch {
 	case errors.Is(err, io.EOF):
-		f.body.allow(maxFraming, errMuch)
+		f.body.setLimit(maxFraming, errTooMuchFraming)
 		_, err = f.next()
 		if err == nil {
-			err = bad("send one file per request: this multipart/form-data has more")
+			err = badRequest("send one file per request: this multipart/form-data has more")
 		}
 	case err != nil:
 		err = partError(err)
 	}
 
-	f.done = err
+	f.lastErr = err
 
 	return n, err
 }
@@ -250,5 +250,5 @@ func partError(err error) error {
 		return err
 	}
 
-	return bad("the multipart/form-data is invalid")
+	return badRequest("the multipart/form-data is invalid")
 }

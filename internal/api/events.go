@@ -11,9 +11,9 @@ import (
 	"backburn/results"
 )
 
-// overlap is how far a stream goes back when a client reconnects. The ID of a server-sent event is
-// the event's own time, and the event was published a little later.
-const overlap = time.Minute
+// reconnectOverlap is how far a stream goes back when a client reconnects. The ID of a server-sent
+// event is the event's own time, and the event was published a little later.
+const reconnectOverlap = time.Minute
 
 // events streams the events of the source. Consumers that remember the IDs of the CloudEvents see
 // each event once.
@@ -22,30 +22,30 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		at, err := time.Parse(time.RFC3339Nano, last)
 		if err != nil {
-			problem(w, http.StatusBadRequest, "invalid-request", "Last-Event-ID: expected the ID of an event of this stream")
+			writeProblem(w, http.StatusBadRequest, "invalid-request", "Last-Event-ID: expected the ID of an event of this stream")
 			return
 		}
 
-		since = at.Add(-overlap)
+		since = at.Add(-reconnectOverlap)
 	}
 
 	release, ok := s.streams.Take()
 	if !ok {
 		w.Header().Set("Retry-After", sse.RetryAfter())
-		problem(w, http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d event streams are already open", streams))
+		writeProblem(w, http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d event streams are already open", maxStreams))
 
 		return
 	}
 	defer release()
 
-	source := holderOf(r).Source
+	source := clientOf(r).Source
 	cfg := results.SubscriberConfig{
 		Prefix: s.use.Queue.Prefix(),
 		Since:  since,
 		Filter: results.Filter{Sources: []string{source}},
 	}
-	if err := s.readable(r.Context(), cfg); err != nil {
-		s.unavailable(w, err)
+	if err := s.checkReadable(r.Context(), cfg); err != nil {
+		s.writeUnavailable(w, err)
 		return
 	}
 
@@ -64,13 +64,13 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readable reports whether the events can be read. It is checked first, because an error cannot
-// change the status of a response that has begun.
-func (s *service) readable(ctx context.Context, cfg results.SubscriberConfig) error {
+// checkReadable reports whether the events can be read. It is checked first, because an error
+// cannot change the status of a response that has begun.
+func (s *service) checkReadable(ctx context.Context, cfg results.SubscriberConfig) error {
 	if err := s.use.Ready(ctx); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, natsTimeout)
 	defer cancel()
 
 	return results.NewSubscriber(s.use.Queue.JetStream(), cfg).Drain(ctx, func(context.Context, results.Event) error { return results.ErrStop })

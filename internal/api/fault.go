@@ -13,7 +13,7 @@ type fault struct {
 
 func (f *fault) Error() string { return f.detail }
 
-func bad(format string, a ...any) error {
+func badRequest(format string, a ...any) error {
 	return &fault{http.StatusBadRequest, "invalid-request", fmt.Sprintf(format, a...)}
 }
 

@@ -217,7 +217,7 @@ func (s *site) do(method, path string, body io.Reader, header ...string) reply {
 
 		r, err := s.try(method, path, body, header...)
 		if err == nil {
-			s.conforms(path, method, r)
+			s.checkDocumented(path, method, r)
 			return r
 		}
 
@@ -257,7 +257,7 @@ func (s *site) try(method, path string, body io.Reader, header ...string) (reply
 	return reply{res.StatusCode, res.Header, b}, err
 }
 
-var answers = document()
+var openapi = document()
 
 // document is docs/openapi.yaml.
 func document() map[string]any {
@@ -280,16 +280,16 @@ func at(doc any, path ...string) any {
 		doc = m[p]
 		if m, ok := doc.(map[string]any); ok {
 			if ref, ok := m["$ref"].(string); ok && strings.HasPrefix(ref, "#/") && len(m) == 1 {
-				doc = at(any(answers), strings.Split(ref[2:], "/")...)
+				doc = at(any(openapi), strings.Split(ref[2:], "/")...)
 			}
 		}
 	}
 	return doc
 }
 
-// conforms checks an answer against the document: the operation has that status and type, and the
-// body matches its schema.
-func (s *site) conforms(path, method string, r reply) {
+// checkDocumented checks an answer against the document: the operation has that status and type,
+// and the body matches its schema.
+func (s *site) checkDocumented(path, method string, r reply) {
 	s.t.Helper()
 	path, _, _ = strings.Cut(path, "?")
 	for prefix, template := range map[string]string{"/v1/jobs/": "/v1/jobs/{id}", "/v1/verdicts/": "/v1/verdicts/{sha256}"} {
@@ -300,8 +300,8 @@ func (s *site) conforms(path, method string, r reply) {
 
 	name := "Problem" // paths that the document does not have
 	mediaType := "application/problem+json"
-	if at(any(answers), "paths", path, strings.ToLower(method)) != nil {
-		content, _ := at(any(answers), "paths", path, strings.ToLower(method), "responses", itoa(r.status), "content").(map[string]any)
+	if at(any(openapi), "paths", path, strings.ToLower(method)) != nil {
+		content, _ := at(any(openapi), "paths", path, strings.ToLower(method), "responses", itoa(r.status), "content").(map[string]any)
 		if len(content) != 1 {
 			s.t.Errorf("%s %s answers %d, which the document does not have: %s", method, path, r.status, r.body)
 			return
@@ -332,7 +332,7 @@ func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
 // to.
 func schema(t testing.TB, name string) *jsonschema.Schema {
 	t.Helper()
-	text, err := json.Marshal(answers)
+	text, err := json.Marshal(openapi)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func New(cfg Config, use Use) (*httpserver.Server, error) {
 		Table:         "api",
 		Routes:        []string{"/v1/submit", "/v1/jobs/", "/v1/verdicts/", "/v1/events"},
 		Authenticates: true,
-		Refuse:        refuseListener,
+		Refuse:        writeRefusal,
 		Log:           use.Log,
 	}
 	if use.Registry != nil {
@@ -45,7 +45,7 @@ func handler(cfg Config, use Use) (http.Handler, error) {
 		use:     use,
 		tokens:  tokens,
 		metrics: newMetrics(cfg.Tokens),
-		streams: sse.NewPlaces(streams),
+		streams: sse.NewPlaces(maxStreams),
 	}
 	if use.Registry != nil {
 		if err := s.metrics.register(use.Registry, &s.inProgress, s.streams); err != nil {
@@ -58,13 +58,13 @@ func handler(cfg Config, use Use) (http.Handler, error) {
 	mux.HandleFunc("GET /v1/jobs/{id}", s.job)
 	mux.HandleFunc("GET /v1/verdicts/{sha256}", s.verdict)
 	mux.HandleFunc("GET /v1/events", s.events)
-	mux.HandleFunc("/", nowhere)
+	mux.HandleFunc("/", notFound)
 
 	return s.authenticated(mux), nil
 }
 
-// nowhere answers requests for unknown paths and methods.
-func nowhere(w http.ResponseWriter, r *http.Request) {
+// notFound answers requests for unknown paths and methods.
+func notFound(w http.ResponseWriter, r *http.Request) {
 	for _, known := range []struct{ path, allow string }{
 		{"/v1/submit", "POST"},
 		{"/v1/jobs/", "GET, HEAD"},
@@ -74,13 +74,13 @@ func nowhere(w http.ResponseWriter, r *http.Request) {
 		rest, ok := strings.CutPrefix(r.URL.Path, known.path)
 		if ok && (rest == "") != strings.HasSuffix(known.path, "/") && !strings.Contains(rest, "/") && !strings.Contains(known.allow, r.Method) {
 			w.Header().Set("Allow", known.allow)
-			problem(w, http.StatusMethodNotAllowed, "method-not-allowed", "use "+known.allow)
+			writeProblem(w, http.StatusMethodNotAllowed, "method-not-allowed", "use "+known.allow)
 
 			return
 		}
 	}
 
-	problem(w, http.StatusNotFound, "not-found", "there is no resource at this path")
+	writeProblem(w, http.StatusNotFound, "not-found", "there is no resource at this path")
 }
 
 // authenticated refuses requests without a valid token.
@@ -89,17 +89,17 @@ func (s *service) authenticated(next http.Handler) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		h, err := s.tokens.holder(r)
+		h, err := s.tokens.find(r)
 		switch {
 		case errors.Is(err, errNoTokens):
-			retry(w, askTimeout)
-			problem(w, http.StatusServiceUnavailable, "unavailable", "the API has no readable token at the moment")
+			setRetryAfter(w, natsTimeout)
+			writeProblem(w, http.StatusServiceUnavailable, "unavailable", "the API has no readable token at the moment")
 		case err != nil:
 			s.unauthorized(w, r, err)
 		case r.URL.Path != path.Clean(r.URL.Path): // ServeMux would answer with a redirect
-			problem(w, http.StatusNotFound, "not-found", "there is no resource at this path")
+			writeProblem(w, http.StatusNotFound, "not-found", "there is no resource at this path")
 		default:
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), holderKey{}, h)))
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clientKey{}, h)))
 		}
 	})
 }
@@ -113,5 +113,5 @@ func (s *service) unauthorized(w http.ResponseWriter, r *http.Request, err error
 	s.tokens.refused.Warn().Str("addr", r.RemoteAddr).Str("path", r.URL.Path).Str("token", why).
 		Msg("refused HTTP API request: no valid token")
 	w.Header().Set("WWW-Authenticate", `Bearer realm="backburn"`)
-	problem(w, http.StatusUnauthorized, "unauthorized", "send the API token as Authorization: Bearer")
+	writeProblem(w, http.StatusUnauthorized, "unauthorized", "send the API token as Authorization: Bearer")
 }

@@ -30,7 +30,7 @@ func sum(s string) string {
 	return hex.EncodeToString(h[:])
 }
 
-func TestSubmitToTheEnd(t *testing.T) {
+func TestSubmitAndWait(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.work()
@@ -159,7 +159,7 @@ func TestTraceparent(t *testing.T) {
 }
 
 // A key that was used for other contents is refused, and the new contents are not processed.
-func TestAKeyStandsForWhatCameFirst(t *testing.T) {
+func TestKeyOfOtherContentsIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	submit := func(key, body, query string) reply {
@@ -203,7 +203,7 @@ func TestAKeyStandsForWhatCameFirst(t *testing.T) {
 }
 
 // A truncated body is not submitted.
-func TestABodyThatBreaksOff(t *testing.T) {
+func TestTruncatedBody(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	pr, pw := io.Pipe()
@@ -229,7 +229,7 @@ func TestABodyThatBreaksOff(t *testing.T) {
 	}
 }
 
-func TestTokenIsRenewedInPlace(t *testing.T) {
+func TestTokenFileChanges(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(s *site) { s.cfg.Tokens = s.cfg.Tokens[:1] })
 	until := func(status int, shown string) {
@@ -345,7 +345,7 @@ func TestEventsAreStreamed(t *testing.T) {
 }
 
 // An open stream and a waiting client do not prevent the server from stopping.
-func TestRunEndsInGoodOrder(t *testing.T) {
+func TestGracefulStop(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	taken := s.cfg

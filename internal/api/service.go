@@ -52,17 +52,17 @@ type service struct {
 	streams    sse.Places
 }
 
-// unavailable answers a request for which NATS gave no answer.
-func (s *service) unavailable(w http.ResponseWriter, err error) {
+// writeUnavailable answers a request for which NATS gave no answer.
+func (s *service) writeUnavailable(w http.ResponseWriter, err error) {
 	s.use.Log.Error().Err(err).Msg("cannot read the queue for an HTTP client")
-	retry(w, askTimeout)
-	problem(w, http.StatusServiceUnavailable, "unavailable", "the queue does not answer")
+	setRetryAfter(w, natsTimeout)
+	writeProblem(w, http.StatusServiceUnavailable, "unavailable", "the queue does not answer")
 }
 
-// ready reports whether NATS is connected. If not, it has answered the request.
-func (s *service) ready(w http.ResponseWriter, r *http.Request) bool {
+// checkReady reports whether NATS is connected. If not, it has answered the request.
+func (s *service) checkReady(w http.ResponseWriter, r *http.Request) bool {
 	if err := s.use.Ready(r.Context()); err != nil {
-		s.unavailable(w, err)
+		s.writeUnavailable(w, err)
 		return false
 	}
 

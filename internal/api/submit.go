@@ -38,11 +38,11 @@ type request struct {
 
 func (s *service) submit(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	h := holderOf(r)
+	h := clientOf(r)
 	req, err := s.parse(r, h)
 	var stored queue.Receipt
 	if err == nil {
-		stored, err = s.take(w, r, h, &req)
+		stored, err = s.accept(w, r, h, &req)
 	}
 
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *service) submit(w http.ResponseWriter, r *http.Request) {
 		accepted.Size = &stored.Size
 	}
 
-	answer(w, http.StatusAccepted, accepted)
+	writeJSON(w, http.StatusAccepted, accepted)
 }
 
 // await waits for the final event of an accepted job, and reports whether it has sent the event as
@@ -78,7 +78,7 @@ func (s *service) submit(w http.ResponseWriter, r *http.Request) {
 func (s *service) await(w http.ResponseWriter, r *http.Request, req request) bool {
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Time{}) // a read deadline would end the wait
-	_ = control.SetWriteDeadline(time.Now().Add(req.wait + answerTime))
+	_ = control.SetWriteDeadline(time.Now().Add(req.wait + responseTimeout))
 	ctx, stop := httpserver.UntilStop(r)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, req.wait)
@@ -86,7 +86,7 @@ func (s *service) await(w http.ResponseWriter, r *http.Request, req request) boo
 
 	ev, err := s.use.Queue.Await(ctx, req.job.Ref())
 	if err == nil {
-		answerEvent(w, ev)
+		writeEvent(w, ev)
 		return true
 	}
 
@@ -97,10 +97,10 @@ func (s *service) await(w http.ResponseWriter, r *http.Request, req request) boo
 	return false
 }
 
-// take reads a submission and submits it, as a part of the client's trace if there is one. The
+// accept reads a submission and submits it, as a part of the client's trace if there is one. The
 // ledger detects a key that was used before.
-func (s *service) take(w http.ResponseWriter, r *http.Request, h *holder, req *request) (queue.Receipt, error) {
-	release, err := s.place(w, h)
+func (s *service) accept(w http.ResponseWriter, r *http.Request, h *client, req *request) (queue.Receipt, error) {
+	release, err := s.admit(w, h)
 	if err != nil {
 		return queue.Receipt{}, err
 	}
@@ -109,8 +109,8 @@ func (s *service) take(w http.ResponseWriter, r *http.Request, h *holder, req *r
 		return queue.Receipt{}, err
 	}
 
-	ctx := newPatience(propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header)))
-	defer ctx.end()
+	ctx := newNATSContext(propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header)))
+	defer ctx.release()
 	var content queue.Content
 	if req.job.URL == "" {
 		body, err := s.body(w, r, ctx, req)
@@ -129,22 +129,22 @@ func (s *service) take(w http.ResponseWriter, r *http.Request, h *holder, req *r
 	return receipt, err
 }
 
-// place admits a submission, within the token's rate and the limit of concurrent submissions.
-func (s *service) place(w http.ResponseWriter, h *holder) (release func(), err error) {
+// admit admits a submission, within the token's rate and the limit of concurrent submissions.
+func (s *service) admit(w http.ResponseWriter, h *client) (release func(), err error) {
 	if h.limiter != nil {
-		turn := h.limiter.Reserve()
-		if wait := turn.Delay(); wait > 0 {
-			turn.Cancel()
-			retry(w, wait)
+		reservation := h.limiter.Reserve()
+		if wait := reservation.Delay(); wait > 0 {
+			reservation.Cancel()
+			setRetryAfter(w, wait)
 
 			return nil, &fault{http.StatusTooManyRequests, "rate-limited", fmt.Sprintf("at most %g submissions per second with this token", h.Rate)}
 		}
 	}
 
 	release = func() { s.inProgress.Add(-1); h.inProgress.Add(-1) }
-	if all, own := s.inProgress.Add(1), h.inProgress.Add(1); all > submissions || own > h.share {
+	if all, own := s.inProgress.Add(1), h.inProgress.Add(1); all > maxSubmissions || own > h.maxInProgress {
 		release()
-		retry(w, time.Second)
+		setRetryAfter(w, time.Second)
 
 		return nil, &fault{http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d submissions are already in progress, %d of this token", all-1, own-1)}
 	}
@@ -153,9 +153,9 @@ func (s *service) place(w http.ResponseWriter, h *holder) (release func(), err e
 }
 
 // body returns the reader of a submission's contents, and completes the file's name.
-func (s *service) body(w http.ResponseWriter, r *http.Request, wait *patience, req *request) (io.Reader, error) {
+func (s *service) body(w http.ResponseWriter, r *http.Request, nats *natsContext, req *request) (io.Reader, error) {
 	j := &req.job
-	body := io.Reader(&steady{r: r.Body, c: http.NewResponseController(w), wait: wait, began: time.Now()})
+	body := io.Reader(&bodyReader{r: r.Body, c: http.NewResponseController(w), nats: nats, began: time.Now()})
 	if req.form {
 		var err error
 		if body, err = openForm(body, req.boundary, s.cfg.MaxFileSize, j); err != nil {
@@ -164,37 +164,37 @@ func (s *service) body(w http.ResponseWriter, r *http.Request, wait *patience, r
 	}
 
 	if j.Filename == "" {
-		return nil, bad("name the file with ?filename=… or in its part of multipart/form-data, or submit a link with ?url=…")
+		return nil, badRequest("name the file with ?filename=… or in its part of multipart/form-data, or submit a link with ?url=…")
 	}
 	if err := j.CheckText(); err != nil { // the name may come from the form
-		return nil, bad("%s", text(err))
+		return nil, badRequest("%s", invalidReason(err))
 	}
 
 	return body, nil
 }
 
-// text returns the reason why a job is invalid, for the client.
-func text(err error) string {
+// invalidReason returns the reason why a job is invalid, for the client.
+func invalidReason(err error) string {
 	return strings.TrimPrefix(err.Error(), pipeline.ErrInvalidJob.Error()+": ")
 }
 
-// plain matches keys that can be used unchanged as job IDs.
-var plain = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
+// validKey matches keys that can be used unchanged as job IDs.
+var validKey = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
 
 // parse reads and checks a request without its body.
-func (s *service) parse(r *http.Request, h *holder) (request, error) {
+func (s *service) parse(r *http.Request, h *client) (request, error) {
 	req := request{job: pipeline.Job{Source: h.Source, Priority: h.Priority, ReceivedAt: time.Now().UTC()}}
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return req, bad("the query is invalid")
+		return req, badRequest("the query is invalid")
 	}
 
 	for name, values := range q {
 		if !slices.Contains([]string{"filename", "path", "url", "wait"}, name) {
-			return req, bad("unknown parameter %q: the parameters are filename, path, url and wait", name)
+			return req, badRequest("unknown parameter %q: the parameters are filename, path, url and wait", name)
 		}
 		if len(values) > 1 {
-			return req, bad("%s: send it once", name)
+			return req, badRequest("%s: send it once", name)
 		}
 	}
 
@@ -204,16 +204,16 @@ func (s *service) parse(r *http.Request, h *holder) (request, error) {
 
 	if text := q.Get("wait"); q.Has("wait") {
 		if req.wait, err = time.ParseDuration(text); err != nil || req.wait < 0 || req.wait > maxWait {
-			return req, bad("wait: expected a duration such as 10s, at most %s", maxWait)
+			return req, badRequest("wait: expected a duration such as 10s, at most %s", maxWait)
 		}
 	}
 
 	if req.job.URL = q.Get("url"); q.Has("url") {
 		switch {
 		case !pipeline.ValidURL(req.job.URL) || q.Has("filename") || q.Has("path"):
-			return req, bad("url: expected an http or https URL of at most 8 KiB, without filename and path")
+			return req, badRequest("url: expected an http or https URL of at most 8 KiB, without filename and path")
 		case r.ContentLength != 0:
-			return req, bad("send a link or a file: a request with ?url=… has no body")
+			return req, badRequest("send a link or a file: a request with ?url=… has no body")
 		}
 	}
 
@@ -223,9 +223,9 @@ func (s *service) parse(r *http.Request, h *holder) (request, error) {
 		return req, err
 	}
 	if err := req.job.CheckText(); err != nil {
-		return req, bad("%s", text(err))
+		return req, badRequest("%s", invalidReason(err))
 	}
-	if req.boundary, req.form, err = form(r); err != nil {
+	if req.boundary, req.form, err = formBoundary(r); err != nil {
 		return req, err
 	}
 
@@ -241,30 +241,30 @@ func (s *service) parse(r *http.Request, h *holder) (request, error) {
 }
 
 // headers reads the job's ID, priority and metadata from the headers.
-func (s *service) headers(r *http.Request, h *holder, req *request) error {
+func (s *service) headers(r *http.Request, h *client, req *request) error {
 	for _, name := range []string{"Idempotency-Key", "Backburn-Priority", queue.HeaderSubmit} {
 		if len(r.Header.Values(name)) > 1 {
-			return bad("%s: send it once", name)
+			return badRequest("%s: send it once", name)
 		}
 	}
 
 	req.job.ID = "api-" + rand.Text()
 	if keys := r.Header.Values("Idempotency-Key"); len(keys) == 1 {
 		req.job.ID = strings.TrimSuffix(strings.TrimPrefix(keys[0], `"`), `"`)
-		if !plain.MatchString(req.job.ID) {
-			return bad("Idempotency-Key: expected 1 to 128 of A-Z a-z 0-9 . _ ~ -")
+		if !validKey.MatchString(req.job.ID) {
+			return badRequest("Idempotency-Key: expected 1 to 128 of A-Z a-z 0-9 . _ ~ -")
 		}
 	}
 
 	if p := r.Header.Get("Backburn-Priority"); p != "" {
 		if req.job.Priority = pipeline.Priority(p); !req.job.Priority.Valid() {
-			return bad("Backburn-Priority: expected urgent, normal or bulk")
+			return badRequest("Backburn-Priority: expected urgent, normal or bulk")
 		}
 	}
 
 	req.job.Submit = pipeline.Submit(r.Header.Get(queue.HeaderSubmit))
 	if req.job.Submit != "" && !slices.Contains(pipeline.Submits(), req.job.Submit) {
-		return bad("%s: expected always, lookup or never", queue.HeaderSubmit)
+		return badRequest("%s: expected always, lookup or never", queue.HeaderSubmit)
 	}
 	if req.job.Priority == pipeline.Urgent && !h.Urgent {
 		return &fault{http.StatusForbidden, "forbidden", "this token may not use the priority urgent"}
@@ -281,7 +281,7 @@ func (s *service) metadata(r *http.Request, j *pipeline.Job) error {
 			continue
 		}
 		if len(values) > 1 {
-			return bad("%s: send it once", key)
+			return badRequest("%s: send it once", key)
 		}
 		if j.Metadata == nil {
 			j.Metadata = map[string]string{}
@@ -293,14 +293,14 @@ func (s *service) metadata(r *http.Request, j *pipeline.Job) error {
 	}
 
 	if len(j.Metadata) > pipeline.MaxMetadataPairs || size > pipeline.MaxMetadataBytes {
-		return bad("expected at most 32 headers %s*, and 8 KiB of names and metadata", queue.HeaderMeta)
+		return badRequest("expected at most 32 headers %s*, and 8 KiB of names and metadata", queue.HeaderMeta)
 	}
 
 	return nil
 }
 
 // refuse answers a submission that was not accepted.
-func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *holder, req request, err error) {
+func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *client, req request, err error) {
 	var (
 		f    *fault
 		read *readError
@@ -322,20 +322,20 @@ func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *holder, req 
 		detail = "the body ended or stalled before it was complete"
 	case errors.Is(err, pipeline.ErrInvalidJob):
 		status, kind = http.StatusBadRequest, "invalid-request"
-		detail = text(err)
+		detail = invalidReason(err)
 	case errors.Is(err, pipeline.ErrFull):
 		status, kind = http.StatusTooManyRequests, "full"
 		detail = "the queue is full; nothing was accepted"
-		retry(w, askTimeout)
+		setRetryAfter(w, natsTimeout)
 	case r.Context().Err() != nil: // the client is gone
 		s.metrics.submissions.WithLabelValues(h.Source, resultGone).Inc()
 		return
 	default:
 		s.use.Log.Error().Err(err).Str("job", req.job.ID).Str("source", h.Source).Msg("cannot publish an HTTP submission")
 		detail = "the queue does not answer, so the submission may or may not be accepted: repeat it with the same Idempotency-Key"
-		retry(w, askTimeout)
+		setRetryAfter(w, natsTimeout)
 	}
 
 	s.metrics.submissions.WithLabelValues(h.Source, resultOf(kind)).Inc()
-	problem(w, status, kind, detail)
+	writeProblem(w, status, kind, detail)
 }

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// tokenAge is how long a token is used before its file is read again.
-const tokenAge = time.Second
+// reloadInterval is how long a token is used before its file is read again.
+const reloadInterval = time.Second
 
 // Reasons to refuse a request.
 var (
@@ -25,35 +25,35 @@ var (
 	errNoTokens = errors.New("no token is readable")
 )
 
-// holder is the owner of a token.
-type holder struct {
+// client is the owner of a token.
+type client struct {
 	Token
-	limiter    *rate.Limiter // nil for none
-	share      int64         // most concurrent submissions
-	inProgress atomic.Int64
+	limiter       *rate.Limiter // nil for none
+	maxInProgress int64         // most concurrent submissions
+	inProgress    atomic.Int64
 
 	// Guarded by keyring.mu.
-	digest [sha256.Size]byte
-	known  bool // its file is readable
+	digest   [sha256.Size]byte
+	readable bool // its file is readable
 }
 
-type holderKey struct{}
+type clientKey struct{}
 
-// holderOf returns the token's owner of an authenticated request.
-func holderOf(r *http.Request) *holder {
-	h, _ := r.Context().Value(holderKey{}).(*holder)
+// clientOf returns the token's owner of an authenticated request.
+func clientOf(r *http.Request) *client {
+	h, _ := r.Context().Value(clientKey{}).(*client)
 
 	return h
 }
 
 // keyring has all tokens.
 type keyring struct {
-	holders []*holder
+	clients []*client
 	faults  zerolog.Logger // rate-limited
 	refused zerolog.Logger // rate-limited
 
-	mu   sync.Mutex
-	read time.Time
+	mu         sync.Mutex
+	reloadedAt time.Time
 }
 
 // newKeyring reads every token and returns an error if one is unreadable. If a token becomes
@@ -64,69 +64,69 @@ func newKeyring(tokens []Token, log zerolog.Logger) (*keyring, error) {
 		refused: log.Sample(&zerolog.BurstSampler{Burst: 5, Period: time.Minute}),
 	}
 	for i, t := range tokens {
-		h := &holder{Token: t, share: submissions}
+		h := &client{Token: t, maxInProgress: maxSubmissions}
 		if len(tokens) > 1 {
-			h.share = submissions / 2
+			h.maxInProgress = maxSubmissions / 2
 		}
 		if t.Rate > 0 {
 			h.limiter = rate.NewLimiter(rate.Limit(t.Rate), t.Burst)
 		}
-		if err := h.renew(); err != nil {
+		if err := h.reload(); err != nil {
 			return nil, fmt.Errorf("api.token[%d].file: %w", i, err)
 		}
 
-		k.holders = append(k.holders, h)
+		k.clients = append(k.clients, h)
 	}
 
-	k.read = time.Now()
+	k.reloadedAt = time.Now()
 
 	return k, nil
 }
 
-// renew reads the token's file.
-func (h *holder) renew() error {
-	h.known = false
+// reload reads the token's file.
+func (h *client) reload() error {
+	h.readable = false
 	token, err := h.Read()
 	if err != nil {
 		return err
 	}
 	h.digest = sha256.Sum256([]byte(token.Reveal()))
-	h.known = true
+	h.readable = true
 
 	return nil
 }
 
-// holder finds the owner of a request's token, in constant time.
-func (k *keyring) holder(r *http.Request) (*holder, error) {
+// find finds the owner of a request's token, in constant time.
+func (k *keyring) find(r *http.Request) (*client, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {
 		return nil, errNoBearer
 	}
 
-	scheme, shown, _ := strings.Cut(values[0], " ")
+	scheme, presented, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return nil, errNoBearer
 	}
 
-	digest := sha256.Sum256([]byte(strings.TrimSpace(shown)))
+	digest := sha256.Sum256([]byte(strings.TrimSpace(presented)))
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if time.Since(k.read) >= tokenAge {
-		for _, h := range k.holders {
-			if err := h.renew(); err != nil {
+	if time.Since(k.reloadedAt) >= reloadInterval {
+		for _, h := range k.clients {
+			if err := h.reload(); err != nil {
 				k.faults.Error().Err(err).Str("source", h.Source).Msg("cannot read an API token; its clients are refused")
 			}
 		}
 
-		k.read = time.Now()
+		k.reloadedAt = time.Now()
 	}
 
-	var found *holder
-	any := false
-	for _, h := range k.holders {
-		any = any || h.known
-		if subtle.ConstantTimeCompare(digest[:], h.digest[:]) == 1 && h.known {
+	var found *client
+	anyReadable := false
+	for _, h := range k.clients {
+		anyReadable = anyReadable || h.readable
+		if subtle.ConstantTimeCompare(digest[:], h.digest[:]) == 1 && h.readable {
 			found = h
 		}
 	}
@@ -134,7 +134,7 @@ func (k *keyring) holder(r *http.Request) (*holder, error) {
 	switch {
 	case found != nil:
 		return found, nil
-	case !any:
+	case !anyReadable:
 		return nil, errNoTokens
 	}
 

@@ -22,16 +22,16 @@ type Job struct {
 const traceLimit = 1000
 
 func (s *service) job(w http.ResponseWriter, r *http.Request) {
-	if !s.ready(w, r) {
+	if !s.checkReady(w, r) {
 		return
 	}
 
-	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), natsTimeout)
 	defer cancel()
-	id, source := r.PathValue("id"), holderOf(r).Source
+	id, source := r.PathValue("id"), clientOf(r).Source
 	ev, ended, err := s.use.Queue.Final(ctx, pipeline.Ref{Source: source, ID: id})
 	if err != nil {
-		s.unavailable(w, err)
+		s.writeUnavailable(w, err)
 		return
 	}
 
@@ -41,7 +41,7 @@ func (s *service) job(w http.ResponseWriter, r *http.Request) {
 			state = queue.TraceFailed
 		}
 
-		answer(w, http.StatusOK, Job{JobID: id, State: state, Event: &ev})
+		writeJSON(w, http.StatusOK, Job{JobID: id, State: state, Event: &ev})
 
 		return
 	}
@@ -49,16 +49,16 @@ func (s *service) job(w http.ResponseWriter, r *http.Request) {
 	t, err := s.use.Queue.Trace(ctx, queue.TraceQuery{Job: id, Source: source, Limit: traceLimit})
 	switch {
 	case err != nil:
-		s.unavailable(w, err)
-	case !ours(t, source):
-		problem(w, http.StatusNotFound, "unknown-job", "this source has no such job; a job far back in a long queue may not be found yet")
+		s.writeUnavailable(w, err)
+	case !belongsTo(t, source):
+		writeProblem(w, http.StatusNotFound, "unknown-job", "this source has no such job; a job far back in a long queue may not be found yet")
 	default:
-		answer(w, http.StatusOK, Job{JobID: id, State: t.State, WaitsFor: t.WaitsFor})
+		writeJSON(w, http.StatusOK, Job{JobID: id, State: t.State, WaitsFor: t.WaitsFor})
 	}
 }
 
-// ours reports whether a trace found a job of the source.
-func ours(t queue.Trace, source string) bool {
+// belongsTo reports whether a trace found a job of the source.
+func belongsTo(t queue.Trace, source string) bool {
 	if t.State != queue.TraceQueued && t.State != queue.TraceWaiting {
 		return false
 	}
@@ -78,33 +78,33 @@ type Contents struct {
 	CheckedAt string `json:"checked_at,omitempty"` // when WildFire last confirmed it
 }
 
-var hash = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func (s *service) verdict(w http.ResponseWriter, r *http.Request) {
 	sum := r.PathValue("sha256")
-	if !hash.MatchString(sum) {
-		problem(w, http.StatusBadRequest, "invalid-request", "expected a SHA-256 of 64 lower-case hexadecimal digits")
+	if !sha256Pattern.MatchString(sum) {
+		writeProblem(w, http.StatusBadRequest, "invalid-request", "expected a SHA-256 of 64 lower-case hexadecimal digits")
 		return
 	}
 
-	if !s.ready(w, r) {
+	if !s.checkReady(w, r) {
 		return
 	}
 
-	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), natsTimeout)
 	defer cancel()
 	sample, known, err := s.use.Queue.Known(ctx, sum)
 	switch {
 	case err != nil:
-		s.unavailable(w, err)
+		s.writeUnavailable(w, err)
 	case !known:
-		problem(w, http.StatusNotFound, "unknown-contents", "nothing is known about contents with this SHA-256")
+		writeProblem(w, http.StatusNotFound, "unknown-contents", "nothing is known about contents with this SHA-256")
 	default:
 		c := Contents{SHA256: sum, State: sample.State, Verdict: sample.Verdict}
 		if sample.Verdict != "" && !sample.CheckedAt.IsZero() {
 			c.CheckedAt = sample.CheckedAt.UTC().Format("2006-01-02T15:04:05Z07:00")
 		}
 
-		answer(w, http.StatusOK, c)
+		writeJSON(w, http.StatusOK, c)
 	}
 }
