@@ -52,7 +52,7 @@ func TestHalfSentBodies(t *testing.T) {
 			// deadline.
 			_ = unfinished.SetReadDeadline(time.Now().Add(time.Millisecond))
 			if _, err := unfinished.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("it was held as long as a body that is awaited, which ended with %v", err)
+				t.Errorf("the connection stayed open as long as one whose body is awaited, which ended with %v", err)
 			}
 		})
 	}

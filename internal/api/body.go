@@ -18,10 +18,10 @@ import (
 // errNoAnswer is the cause of a context that ended because NATS did not answer in time.
 var errNoAnswer = fmt.Errorf("no answer within %s", natsTimeout)
 
-// natsContext ends a context when NATS takes too long. The time that the client takes to send does
+// natsContext is a context that ends when NATS takes too long. Time in which the client sends does
 // not count.
 type natsContext struct {
-	context.Context //nolint:containedctx // it is one
+	context.Context //nolint:containedctx // it is a context itself
 	timer           *time.Timer
 	stop            context.CancelCauseFunc
 }
@@ -37,8 +37,8 @@ func (p *natsContext) release() {
 	p.stop(context.Canceled)
 }
 
-// bodyReader reads a body and moves the connection's deadlines while data arrives. It fails if the
-// average rate falls below bodyRate.
+// bodyReader reads a body and extends the connection's deadlines while data arrives. It fails if
+// the average rate falls below bodyRate.
 type bodyReader struct {
 	r     io.Reader
 	c     *http.ResponseController

@@ -22,7 +22,7 @@ type metrics struct {
 const (
 	resultAccepted = "accepted"
 	resultRepeated = "repeated"
-	resultGone     = "gone" // the client left left
+	resultGone     = "gone" // the client left
 )
 
 // submitProblems are the problems that a submission can end with.

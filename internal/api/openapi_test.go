@@ -52,14 +52,14 @@ func template(path string) string {
 }
 
 // The test makes every documented request, with every parameter, and gets every documented answer.
-// It checks the form of each answer (conforms).
+// It checks the form of each answer (checkDocumented).
 func TestEveryDocumentedAnswer(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.work()
 	answered, parameters := documented()
 	if len(answered) < 25 || len(parameters) < 11 {
-		t.Fatalf("the document has %d answers and %d parameters only", len(answered), len(parameters))
+		t.Fatalf("the document has only %d answers and %d parameters", len(answered), len(parameters))
 	}
 
 	try := func(s *site, status int, method, path, body string, header ...string) reply {
@@ -215,7 +215,7 @@ func TestForbiddenByNATS(t *testing.T) {
 	all.Wait()
 }
 
-// A full queue accepts nothing, and the client is told when to retry.
+// A full queue accepts nothing, and the answer says when to retry.
 func TestFullQueue(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -190,15 +190,15 @@ func TestKeyOfOtherContentsIsRefused(t *testing.T) {
 	}
 
 	s.work()
-	accepted("its end", submit("mine", "one", "&wait=30s"))
-	accepted("the same again, at its end", submit("mine", "one", ""))
-	refused("other contents, at its end", submit("mine", "two", ""))
-	refused("other contents, at its end, waited for", submit("mine", "two", "&wait=30s"))
+	accepted("the final event", submit("mine", "one", "&wait=30s"))
+	accepted("the same again, after the final event", submit("mine", "one", ""))
+	refused("other contents, after the final event", submit("mine", "two", ""))
+	refused("other contents, after the final event, with wait", submit("mine", "two", "&wait=30s"))
 	if _, err := s.q.Await(t.Context(), theirs.Ref()); err != nil {
 		t.Fatal(err)
 	}
 	if got := submit("theirs", "two", "&wait=30s"); got.status != http.StatusOK || strings.Contains(string(got.body), "secret.doc") {
-		t.Errorf("another source's id is not ours: %d %s", got.status, got.body)
+		t.Errorf("a job of another source was shown: %d %s", got.status, got.body)
 	}
 }
 

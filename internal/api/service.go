@@ -59,7 +59,7 @@ func (s *service) writeUnavailable(w http.ResponseWriter, err error) {
 	writeProblem(w, http.StatusServiceUnavailable, "unavailable", "the queue does not answer")
 }
 
-// checkReady reports whether NATS is connected. If not, it has answered the request.
+// checkReady reports whether NATS is connected. If it is not, checkReady has answered the request.
 func (s *service) checkReady(w http.ResponseWriter, r *http.Request) bool {
 	if err := s.use.Ready(r.Context()); err != nil {
 		s.writeUnavailable(w, err)

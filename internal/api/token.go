@@ -96,7 +96,7 @@ func (h *client) reload() error {
 	return nil
 }
 
-// find finds the owner of a request's token, in constant time.
+// find returns the owner of a request's token. It compares tokens in constant time.
 func (k *keyring) find(r *http.Request) (*client, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {
