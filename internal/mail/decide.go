@@ -46,7 +46,7 @@ func (s *Server) decide(m *message, client string, to *milter.Modifier) (milter.
 		s.log(m).Int("max_parts", s.cfg.MaxParts).Msg("refused a mail: too many attachments")
 		return reply("554 5.6.0 More than %d attachments", s.cfg.MaxParts)
 	case err != nil:
-		return s.later(m, err)
+		return s.tempfail(m, err)
 	}
 	s.await(parts)
 
@@ -61,7 +61,7 @@ func (s *Server) decide(m *message, client string, to *milter.Modifier) (milter.
 		s.count(outcome)
 		return reply("451 4.7.1 No verdict on an attachment yet, try again later (%s)", m.id)
 	}
-	if err := s.mark(m, sum, to); err != nil {
+	if err := s.addResultHeader(m, sum, to); err != nil {
 		return nil, err // the connection has ended
 	}
 	s.count(outcome)
@@ -69,8 +69,8 @@ func (s *Server) decide(m *message, client string, to *milter.Modifier) (milter.
 	return milter.RespContinue, nil // at the end of a mail, this lets it pass
 }
 
-// later refuses a mail temporarily.
-func (s *Server) later(m *message, err error) (milter.Response, error) {
+// tempfail refuses a mail temporarily.
+func (s *Server) tempfail(m *message, err error) (milter.Response, error) {
 	s.count(outcomeError)
 	s.use.Log.Error().Err(err).Str("mail", m.id).Str("queue_id", m.queueID).Msg("cannot submit the attachments of a mail; refusing it temporarily")
 
@@ -120,23 +120,23 @@ func (s *Server) job(m *message, client string, a attachment, n int) pipeline.Jo
 		ReceivedAt: time.Now().UTC(),
 	}
 	j.Filename, j.FilenameB64 = pipeline.Name(a.name)
-	left := pipeline.MaxMetadataBytes / 2
+	remaining := pipeline.MaxMetadataBytes / 2
 	for _, pair := range [][2]string{
 		{"mail", m.id},
 		{"part", a.number},
 		{"queue-id", m.queueID},
-		{"message-id", short(m.header.get("message-id"))},
+		{"message-id", sanitize(m.header.get("message-id"))},
 		{"client", client},
 		{"sender", m.sender},
-		{"recipients", m.addressees()},
+		{"recipients", m.recipientList()},
 	} {
 		key, value := pair[0], pair[1]
-		if len(value) > left {
-			value = short(value)
+		if len(value) > remaining {
+			value = sanitize(value)
 		}
 		if value != "" {
 			j.Metadata[key] = value
-			left -= len(value)
+			remaining -= len(value)
 		}
 	}
 
@@ -188,10 +188,10 @@ func (s summary) outcome() string {
 	return outcomeNone
 }
 
-// mark sets our header, replacing any that the mail already has, and quarantines a malicious mail
-// if configured.
-func (s *Server) mark(m *message, sum summary, to *milter.Modifier) error {
-	for i := m.ours; i > 0; i-- { // backwards, because removing one renumbers those after it
+// addResultHeader sets our header, replacing any that the mail already has, and quarantines a
+// malicious mail if configured.
+func (s *Server) addResultHeader(m *message, sum summary, to *milter.Modifier) error {
+	for i := m.existingHeaders; i > 0; i-- { // backwards, because removing one renumbers those after it
 		if err := to.ChangeHeader(i, s.cfg.Header, ""); err != nil {
 			return err
 		}

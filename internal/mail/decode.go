@@ -103,9 +103,9 @@ func nextQuoted(in *bufio.Reader, out []byte) ([]byte, error) {
 		return append(out, c), nil
 	}
 
-	two, _ := in.Peek(2) // fewer at the end of the input
-	if len(two) == 2 && hexValue(two[0]) >= 0 && hexValue(two[1]) >= 0 {
-		out = append(out, byte(hexValue(two[0])<<4|hexValue(two[1])))
+	digits, _ := in.Peek(2) // fewer at the end of the input
+	if len(digits) == 2 && hexValue(digits[0]) >= 0 && hexValue(digits[1]) >= 0 {
+		out = append(out, byte(hexValue(digits[0])<<4|hexValue(digits[1])))
 		_, err = in.Discard(2)
 		return out, err
 	}

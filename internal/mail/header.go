@@ -13,9 +13,9 @@ const maxHeader = 256 << 10
 
 // header holds the relevant fields of a header, in their original order.
 type header struct {
-	fields []field
-	size   int  // total size in bytes
-	cut    bool // fields were dropped because of the limit
+	fields    []field
+	size      int  // total size in bytes
+	truncated bool // fields were dropped because of the limit
 }
 
 type field struct{ name, value string }
@@ -31,7 +31,7 @@ func (h *header) add(name, value string) {
 
 	h.size += len(name) + len(value)
 	if h.size > maxHeader {
-		h.cut = true
+		h.truncated = true
 		return
 	}
 	h.fields = append(h.fields, field{name, unfold(value)})
@@ -76,14 +76,14 @@ func readHeader(r *bufio.Reader) (header, error) {
 	}
 	for {
 		part, err := r.ReadSlice('\n')
-		whole := !errors.Is(err, bufio.ErrBufferFull)
-		if err != nil && whole && !errors.Is(err, io.EOF) {
+		complete := !errors.Is(err, bufio.ErrBufferFull)
+		if err != nil && complete && !errors.Is(err, io.EOF) {
 			return h, err
 		}
 
 		text := bytes.TrimRight(part, "\r\n")
 		switch {
-		case len(text) == 0 && (whole || len(part) > 0):
+		case len(text) == 0 && (complete || len(part) > 0):
 			flush()
 			return h, nil
 		case text[0] != ' ' && text[0] != '\t':
@@ -92,9 +92,9 @@ func readHeader(r *bufio.Reader) (header, error) {
 		if len(line)+len(text) <= maxHeader {
 			line = append(line, text...)
 		}
-		for !whole { // skip the rest of a line that is longer than the buffer
+		for !complete { // skip the rest of a line that is longer than the buffer
 			part, err = r.ReadSlice('\n')
-			whole = !errors.Is(err, bufio.ErrBufferFull)
+			complete = !errors.Is(err, bufio.ErrBufferFull)
 			if len(line)+len(part) <= maxHeader {
 				line = append(line, bytes.TrimRight(part, "\r\n")...)
 			}

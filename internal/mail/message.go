@@ -16,37 +16,37 @@ const maxAddress = 512
 
 // message is a mail in progress.
 type message struct {
-	id         string // identifies it in jobs, logs and the header
-	queueID    string
-	sender     string
-	recipients []string
-	more       int // further recipients, which are only counted
-	header     header
-	ours       int // headers with our name that the mail already had
-	body       *judge.Spool
+	id              string // identifies it in jobs, logs and the header
+	queueID         string
+	sender          string
+	recipients      []string
+	extraRecipients int // further recipients, which are only counted
+	header          header
+	existingHeaders int // headers with our name that the mail already had
+	body            *judge.Spool
 }
 
-// note stores the queue ID, which the mail server may send with any call.
-func (m *message) note(from *milter.Modifier) {
+// recordQueueID stores the queue ID, which the mail server may send with any call.
+func (m *message) recordQueueID(from *milter.Modifier) {
 	for _, name := range []string{"i", "{i}"} {
 		if id := from.Macros[name]; id != "" {
-			m.queueID = short(id)
+			m.queueID = sanitize(id)
 		}
 	}
 }
 
-// addressees returns the recipients as one line.
-func (m *message) addressees() string {
+// recipientList returns the recipients as one line.
+func (m *message) recipientList() string {
 	text := strings.Join(m.recipients, ",")
-	if m.more > 0 {
-		text += ",+" + strconv.Itoa(m.more)
+	if m.extraRecipients > 0 {
+		text += ",+" + strconv.Itoa(m.extraRecipients)
 	}
 
 	return text
 }
 
-// short sanitizes and shortens untrusted text for metadata.
-func short(s string) string {
+// sanitize sanitizes and shortens untrusted text for metadata.
+func sanitize(s string) string {
 	s = strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return ' '

@@ -27,10 +27,11 @@ var extensions = map[string]string{
 }
 
 // baseName returns a clean file name from a mail; "" if nothing is left of it.
-func baseName(s string) string { return pipeline.CleanName(keepBytes(pipeline.BaseName(s))) }
+func baseName(s string) string { return pipeline.CleanName(fromLatin1(pipeline.BaseName(s))) }
 
-// keepBytes returns s, or, if s is not UTF-8, its conversion from Latin-1, the most likely charset.
-func keepBytes(s string) string {
+// fromLatin1 returns s, or, if s is not UTF-8, its conversion from Latin-1, the most likely
+// charset.
+func fromLatin1(s string) string {
 	if utf8.ValidString(s) {
 		return s
 	}
@@ -59,8 +60,8 @@ func nameOf(h *header, number string) string {
 	return "part" + number + extensions[kind]
 }
 
-// named reports whether a part's header gives it a file name.
-func named(h *header) bool {
+// hasFileName reports whether a part's header gives it a file name.
+func hasFileName(h *header) bool {
 	for _, name := range []string{"content-disposition", "content-type"} {
 		for _, value := range h.all(name) {
 			word, found := params(value)

@@ -15,13 +15,13 @@ import (
 // parameters (RFC 2045, 5.1, and RFC 2231). It accepts what mail clients accept: parameters without
 // quotes, with unterminated quotes, and repeated names, of which the first one counts.
 func params(value string) (word string, found map[string]string) {
-	first, rest := cutOutside(value)
+	first, rest := cutAtSemicolon(value)
 	word = strings.ToLower(strings.TrimSpace(first))
 	pieces := map[string][]piece{}
 	found = map[string]string{}
 	for rest != "" {
 		var p string
-		p, rest = cutOutside(rest)
+		p, rest = cutAtSemicolon(rest)
 		key, text, ok := strings.Cut(p, "=")
 		if !ok {
 			continue
@@ -30,7 +30,7 @@ func params(value string) (word string, found map[string]string) {
 		name, index, extended := splitKey(key)
 		text = unquote(strings.TrimSpace(text))
 		if index < 0 && !extended {
-			if _, there := found[name]; !there {
+			if _, exists := found[name]; !exists {
 				found[name] = decodeWords(text)
 			}
 			continue
@@ -71,10 +71,10 @@ func splitKey(key string) (name string, index int, extended bool) {
 func join(all []piece) string {
 	slices.SortStableFunc(all, func(a, b piece) int { return cmp.Compare(a.index, b.index) })
 	charset := ""
-	var whole strings.Builder
+	var joined strings.Builder
 	for i, p := range all {
 		if !p.extended {
-			whole.WriteString(p.text)
+			joined.WriteString(p.text)
 			continue
 		}
 		text := p.text
@@ -83,10 +83,10 @@ func join(all []piece) string {
 				charset, text = parts[0], parts[2]
 			}
 		}
-		whole.WriteString(percentDecode(text))
+		joined.WriteString(percentDecode(text))
 	}
 
-	return toUTF8(charset, whole.String())
+	return toUTF8(charset, joined.String())
 }
 
 func percentDecode(s string) string {
@@ -105,8 +105,8 @@ func percentDecode(s string) string {
 	return b.String()
 }
 
-// cutOutside cuts s at the first semicolon outside quotes.
-func cutOutside(s string) (before, after string) {
+// cutAtSemicolon cuts s at the first semicolon outside quotes.
+func cutAtSemicolon(s string) (before, after string) {
 	quoted := false
 	for i := 0; i < len(s); i++ {
 		switch {

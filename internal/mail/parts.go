@@ -31,9 +31,9 @@ type attachment struct {
 
 // walker visits the parts of a mail.
 type walker struct {
-	limit int64 // of the mail, in bytes
-	visit func(attachment) error
-	seen  int // parts of any kind so far
+	limit    int64 // of the mail, in bytes
+	visit    func(attachment) error
+	entities int // parts of any kind so far
 }
 
 // walk calls visit for each attachment of a mail. body is still encoded. An error from visit ends
@@ -46,10 +46,10 @@ func walk(h *header, body io.Reader, limit int64, visit func(attachment) error) 
 
 // entity visits a mail or a part of one.
 func (w *walker) entity(h *header, body io.Reader, number string, depth int) error {
-	if w.seen++; w.seen > maxEntities {
+	if w.entities++; w.entities > maxEntities {
 		return errTooManyParts
 	}
-	if h.cut { // the header was truncated, so its type is not reliable
+	if h.truncated { // the header was truncated, so its type is not reliable
 		return w.leaf(h, body, number)
 	}
 	encoding := h.get("content-transfer-encoding")
@@ -66,7 +66,7 @@ func (w *walker) entity(h *header, body io.Reader, number string, depth int) err
 		}
 		return w.entity(&inner, content, number, depth+1)
 	}
-	if isText(kind) && !named(h) {
+	if isText(kind) && !hasFileName(h) {
 		_, err := io.Copy(io.Discard, content)
 		return err
 	}
@@ -83,23 +83,23 @@ func (w *walker) leaf(h *header, content io.Reader, number string) error {
 // container visits the parts of a container. If the boundary is not found, the container itself may
 // be encoded, in violation of RFC 2045, 6.4. If decoding does not help either, it is an attachment.
 func (w *walker) container(h *header, boundary, encoding string, body io.Reader, number string, depth int) error {
-	whole := judge.NewSpool(w.limit)
-	defer whole.Close()
-	if _, err := io.Copy(whole, body); err != nil {
+	contents := judge.NewSpool(w.limit)
+	defer contents.Close()
+	if _, err := io.Copy(contents, body); err != nil {
 		return err
 	}
 
-	for _, raw := range []io.Reader{whole.Reader(), decoded(encoding, whole.Reader())} {
+	for _, raw := range []io.Reader{contents.Reader(), decoded(encoding, contents.Reader())} {
 		found, err := w.parts(boundary, raw, number, depth)
 		if err != nil || found {
 			return err
 		}
 	}
-	if whole.Size() == 0 {
+	if contents.Size() == 0 {
 		return nil
 	}
 
-	return w.leaf(h, whole.Reader(), number)
+	return w.leaf(h, contents.Reader(), number)
 }
 
 // parts visits the parts of a container, and reports whether its boundary was found.
@@ -120,7 +120,7 @@ func (w *walker) parts(boundary string, body io.Reader, number string, depth int
 		}
 	}
 
-	return s.found, ignoreEOF(s.err)
+	return s.foundBoundary, ignoreEOF(s.err)
 }
 
 // boundaryOf returns the boundary of a container. If there are several Content-Type fields, the
@@ -174,31 +174,31 @@ func beginsHeader(r *bufio.Reader) bool {
 // splitter reads the parts of a container in order (RFC 2046, 5.1.1). If the closing boundary is
 // missing, the last part ends with the contents. Parts after the closing boundary are read, too.
 type splitter struct {
-	in       *bufio.Reader
-	boundary []byte // including the leading hyphens
-	between  bool   // before the first part or after the closing boundary
-	atStart  bool   // at the beginning of a line
-	found    bool   // the boundary was found
-	ended    bool   // the current part has ended
-	held     string // line end that belongs to the boundary, if one follows
-	head     string // line end to return before out
-	out      []byte // unread part of the reader's buffer
-	err      error
+	in             *bufio.Reader
+	boundary       []byte // including the leading hyphens
+	outsideParts   bool   // before the first part or after the closing boundary
+	atStart        bool   // at the beginning of a line
+	foundBoundary  bool   // the boundary was found
+	ended          bool   // the current part has ended
+	pendingLineEnd string // line end that belongs to the boundary, if one follows
+	lineEnd        string // line end to return before out
+	out            []byte // unread part of the reader's buffer
+	err            error
 }
 
 func newSplitter(body io.Reader, boundary string) *splitter {
 	return &splitter{
-		in:       bufio.NewReader(body),
-		boundary: []byte("--" + boundary),
-		between:  true,
-		atStart:  true,
-		ended:    true,
+		in:           bufio.NewReader(body),
+		boundary:     []byte("--" + boundary),
+		outsideParts: true,
+		atStart:      true,
+		ended:        true,
 	}
 }
 
 // next advances to the next part. It reports whether there is one.
 func (s *splitter) next() bool {
-	for s.err == nil && (!s.ended || s.between) {
+	for s.err == nil && (!s.ended || s.outsideParts) {
 		s.advance()
 	}
 	if s.err != nil {
@@ -212,7 +212,7 @@ func (s *splitter) next() bool {
 
 // Read reads from the current part.
 func (s *splitter) Read(p []byte) (int, error) {
-	for len(s.head)+len(s.out) == 0 {
+	for len(s.lineEnd)+len(s.out) == 0 {
 		switch {
 		case s.ended:
 			return 0, io.EOF
@@ -221,8 +221,8 @@ func (s *splitter) Read(p []byte) (int, error) {
 		}
 		s.advance()
 	}
-	if n := copy(p, s.head); n > 0 {
-		s.head = s.head[n:]
+	if n := copy(p, s.lineEnd); n > 0 {
+		s.lineEnd = s.lineEnd[n:]
 		return n, nil
 	}
 	n := copy(p, s.out)
@@ -238,12 +238,12 @@ func (s *splitter) advance() {
 		s.err = err
 	}
 	if s.atStart {
-		if final, ok := s.delimits(line); ok {
-			s.found = true
+		if final, ok := s.isBoundary(line); ok {
+			s.foundBoundary = true
 			s.ended = true
-			s.between = final
-			s.held = ""
-			s.head = ""
+			s.outsideParts = final
+			s.pendingLineEnd = ""
+			s.lineEnd = ""
 			s.out = nil
 			return
 		}
@@ -259,13 +259,13 @@ func (s *splitter) advance() {
 			ending = "\r\n"
 		}
 	}
-	s.head = s.held
-	s.held = ending
+	s.lineEnd = s.pendingLineEnd
+	s.pendingLineEnd = ending
 	s.out = text
 }
 
-// delimits reports whether a line is a boundary, and whether it is the closing one.
-func (s *splitter) delimits(line []byte) (final, ok bool) {
+// isBoundary reports whether a line is a boundary, and whether it is the closing one.
+func (s *splitter) isBoundary(line []byte) (final, ok bool) {
 	rest, ok := bytes.CutPrefix(line, s.boundary)
 	if !ok {
 		return false, false

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// take returns the names and contents of a mail's attachments.
-func take(t testing.TB, raw string) []string {
+// attachmentsOf returns the names and contents of a mail's attachments.
+func attachmentsOf(t testing.TB, raw string) []string {
 	t.Helper()
 	in := bufio.NewReader(strings.NewReader(raw))
 	h, err := readHeader(in)
@@ -49,7 +49,7 @@ func file(disposition, body string) string {
 	return "Content-Type: application/octet-stream\nContent-Transfer-Encoding: base64\nContent-Disposition: attachment; " + disposition + "\n\n" + b64(body)
 }
 
-var hostile = map[string]struct {
+var mailCases = map[string]struct {
 	raw  string
 	want []string
 }{
@@ -130,19 +130,19 @@ var hostile = map[string]struct {
 	"an external body": {mixed("Content-Type: message/external-body; access-type=URL\n\nx"), []string{"2 part2: x"}},
 }
 
-func TestHostileMails(t *testing.T) {
+func TestAttachments(t *testing.T) {
 	t.Parallel()
-	for name, tc := range hostile {
+	for name, tc := range mailCases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(tc.want, take(t, tc.raw)); diff != "" {
+			if diff := cmp.Diff(tc.want, attachmentsOf(t, tc.raw)); diff != "" {
 				t.Errorf("with LF (-want +got):\n%s", diff)
 			}
 			want := make([]string, len(tc.want))
 			for i, w := range tc.want {
 				want[i] = crlf(w) // parts with line ends here are not encoded
 			}
-			if got := take(t, crlf(tc.raw)); len(got)+len(want) > 0 && cmp.Diff(want, got) != "" {
+			if got := attachmentsOf(t, crlf(tc.raw)); len(got)+len(want) > 0 && cmp.Diff(want, got) != "" {
 				t.Errorf("with CRLF (-want +got):\n%s", cmp.Diff(want, got))
 			}
 		})
@@ -156,7 +156,7 @@ func TestDepth(t *testing.T) {
 	for i := range 30 {
 		raw = fmt.Sprintf("Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n%s\n--b%d--\n", i, i, raw, i)
 	}
-	got := take(t, raw)
+	got := attachmentsOf(t, raw)
 	if len(got) != 1 || !strings.Contains(got[0], "deep.exe") || !strings.HasPrefix(got[0], strings.Repeat("1.", maxDepth-1)+"1 part") {
 		t.Errorf("%.200q", got)
 	}
@@ -191,7 +191,7 @@ func TestVisitError(t *testing.T) {
 }
 
 func FuzzWalk(f *testing.F) {
-	for _, tc := range hostile {
+	for _, tc := range mailCases {
 		f.Add(tc.raw)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {

@@ -26,29 +26,29 @@ func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 // a connection ends and has no time limits.
 func (s *Server) serve(c net.Conn) {
 	n := &session{s: s}
-	one := &single{conn: &timed{Conn: c}, ended: make(chan struct{})}
-	one.conn.closed = func() {
+	listener := &singleListener{conn: &timeoutConn{Conn: c}, ended: make(chan struct{})}
+	listener.conn.onClose = func() {
 		n.reset()
-		close(one.ended)
+		close(listener.ended)
 	}
 	server := milter.Server{
 		NewMilter: func() milter.Milter { return n },
 		Actions:   milter.OptAddHeader | milter.OptChangeHeader | milter.OptQuarantine,
 		Protocol:  milter.OptNoHelo,
 	}
-	_ = server.Serve(one) // net.ErrClosed after the connection has ended
+	_ = server.Serve(listener) // net.ErrClosed after the connection has ended
 }
 
-// single is a listener that accepts one connection.
-type single struct {
-	conn  *timed
-	taken bool
-	ended chan struct{}
+// singleListener is a listener that accepts one connection.
+type singleListener struct {
+	conn     *timeoutConn
+	accepted bool
+	ended    chan struct{}
 }
 
-func (l *single) Accept() (net.Conn, error) {
-	if !l.taken {
-		l.taken = true
+func (l *singleListener) Accept() (net.Conn, error) {
+	if !l.accepted {
+		l.accepted = true
 		return l.conn, nil
 	}
 	<-l.ended
@@ -56,6 +56,6 @@ func (l *single) Accept() (net.Conn, error) {
 	return nil, net.ErrClosed
 }
 
-func (l *single) Close() error { return nil }
+func (l *singleListener) Close() error { return nil }
 
-func (l *single) Addr() net.Addr { return l.conn.LocalAddr() }
+func (l *singleListener) Addr() net.Addr { return l.conn.LocalAddr() }

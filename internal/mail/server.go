@@ -133,13 +133,13 @@ const (
 	writeTimeout = 30 * time.Second
 )
 
-// timed is a connection whose deadlines are extended with each read and write.
-type timed struct {
+// timeoutConn is a connection whose deadlines are extended with each read and write.
+type timeoutConn struct {
 	net.Conn
-	closed func()
+	onClose func()
 }
 
-func (c *timed) Read(b []byte) (int, error) {
+func (c *timeoutConn) Read(b []byte) (int, error) {
 	if err := c.SetReadDeadline(time.Now().Add(readTimeout)); err != nil {
 		return 0, err
 	}
@@ -147,7 +147,7 @@ func (c *timed) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-func (c *timed) Write(b []byte) (int, error) {
+func (c *timeoutConn) Write(b []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return 0, err
 	}
@@ -156,9 +156,9 @@ func (c *timed) Write(b []byte) (int, error) {
 }
 
 // Close is called once by the library, after its last call of the session.
-func (c *timed) Close() error {
+func (c *timeoutConn) Close() error {
 	err := c.Conn.Close()
-	c.closed()
+	c.onClose()
 
 	return err
 }

@@ -63,13 +63,13 @@ func dial(t *testing.T, addr net.Addr) *milter.ClientSession {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = session.Close() })
-	do(t)(session.Conn("client.example.org", milter.FamilyInet, 25, "192.0.2.7"))
+	mustContinue(t)(session.Conn("client.example.org", milter.FamilyInet, 25, "192.0.2.7"))
 
 	return session
 }
 
-// do checks that the filter continues with the mail.
-func do(t *testing.T) func(*milter.Action, error) {
+// mustContinue checks that the filter continues with the mail.
+func mustContinue(t *testing.T) func(*milter.Action, error) {
 	return func(a *milter.Action, err error) {
 		t.Helper()
 		if err != nil || a.Code != milter.ActContinue {
@@ -84,14 +84,14 @@ func send(t *testing.T, s *milter.ClientSession, parts ...string) string {
 	if err := s.Macros(milter.CodeMail, "i", "QUEUE1"); err != nil {
 		t.Fatal(err)
 	}
-	do(t)(s.Mail("bob@example.org", nil))
+	mustContinue(t)(s.Mail("bob@example.org", nil))
 	for i := range 70 {
-		do(t)(s.Rcpt(fmt.Sprintf("alice%d@mail.test", i), nil))
+		mustContinue(t)(s.Rcpt(fmt.Sprintf("alice%d@mail.test", i), nil))
 	}
 	for _, f := range [][2]string{{"X-backburn", "clean"}, {"Message-ID", "<1@example.org>"}, {"X-Backburn", ""}, {"Content-Type", "multipart/mixed;\r\n\tboundary=BB"}} {
-		do(t)(s.HeaderField(f[0], f[1]))
+		mustContinue(t)(s.HeaderField(f[0], f[1]))
 	}
-	do(t)(s.HeaderEnd())
+	mustContinue(t)(s.HeaderEnd())
 	body := ""
 	for _, p := range parts {
 		body += "--BB\r\nContent-Type: application/octet-stream\r\n\r\n" + p + "\r\n"

@@ -24,8 +24,8 @@ type session struct {
 }
 
 const (
-	keptRecipients = 64
-	maxFields      = 4 << 20 // bytes of header fields on one connection, until the mail server ends or aborts a mail
+	maxRecipients = 64
+	maxFields     = 4 << 20 // bytes of header fields on one connection, until the mail server ends or aborts a mail
 )
 
 var errFields = errors.New("more header fields than a connection may send")
@@ -62,8 +62,8 @@ func (n *session) Connect(_, _ string, _ uint16, addr net.IP, _ *milter.Modifier
 func (n *session) MailFrom(from string, m *milter.Modifier) (milter.Response, error) {
 	n.reset()
 	mail := n.current()
-	mail.sender = short(from)
-	mail.note(m)
+	mail.sender = sanitize(from)
+	mail.recordQueueID(m)
 
 	return milter.RespContinue, nil
 }
@@ -71,12 +71,12 @@ func (n *session) MailFrom(from string, m *milter.Modifier) (milter.Response, er
 // RcptTo records a recipient.
 func (n *session) RcptTo(to string, m *milter.Modifier) (milter.Response, error) {
 	mail := n.current()
-	if len(mail.recipients) < keptRecipients {
-		mail.recipients = append(mail.recipients, short(to))
+	if len(mail.recipients) < maxRecipients {
+		mail.recipients = append(mail.recipients, sanitize(to))
 	} else {
-		mail.more++
+		mail.extraRecipients++
 	}
-	mail.note(m)
+	mail.recordQueueID(m)
 
 	return milter.RespContinue, nil
 }
@@ -90,9 +90,9 @@ func (n *session) Header(name, value string, m *milter.Modifier) (milter.Respons
 	mail := n.current()
 	mail.header.add(name, value)
 	if strings.EqualFold(strings.TrimSpace(name), n.s.cfg.Header) {
-		mail.ours++
+		mail.existingHeaders++
 	}
-	mail.note(m)
+	mail.recordQueueID(m)
 
 	return milter.RespContinue, nil
 }
@@ -100,7 +100,7 @@ func (n *session) Header(name, value string, m *milter.Modifier) (milter.Respons
 // BodyChunk stores a piece of the body.
 func (n *session) BodyChunk(chunk []byte, m *milter.Modifier) (milter.Response, error) {
 	mail := n.current()
-	mail.note(m)
+	mail.recordQueueID(m)
 	_, err := mail.body.Write(chunk)
 	switch {
 	case errors.Is(err, judge.ErrTooLong):
@@ -110,7 +110,7 @@ func (n *session) BodyChunk(chunk []byte, m *milter.Modifier) (milter.Response, 
 		return reply("552 5.3.4 Message too large for the filter")
 	case err != nil:
 		defer n.reset()
-		return n.s.later(mail, err)
+		return n.s.tempfail(mail, err)
 	}
 
 	return milter.RespContinue, nil
@@ -120,7 +120,7 @@ func (n *session) BodyChunk(chunk []byte, m *milter.Modifier) (milter.Response, 
 func (n *session) Body(m *milter.Modifier) (milter.Response, error) {
 	mail := n.current()
 	defer n.reset()
-	mail.note(m)
+	mail.recordQueueID(m)
 
 	return n.s.decide(mail, n.client, m)
 }
