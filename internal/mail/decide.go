@@ -188,8 +188,8 @@ func (s summary) outcome() string {
 	return outcomeNone
 }
 
-// addResultHeader sets our header, replacing any that the mail already has, and quarantines a
-// malicious mail if configured.
+// addResultHeader sets the result header, replacing any that the mail already has, and quarantines
+// a malicious mail if configured.
 func (s *Server) addResultHeader(m *message, sum summary, to *milter.Modifier) error {
 	for i := m.existingHeaders; i > 0; i-- { // backwards, because removing one renumbers those after it
 		if err := to.ChangeHeader(i, s.cfg.Header, ""); err != nil {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// decoded decodes a Content-Transfer-Encoding. With an unknown encoding it returns the contents
-// unchanged.
+// decoded returns a reader that decodes a Content-Transfer-Encoding. With an unknown encoding it
+// returns r.
 func decoded(encoding string, r io.Reader) io.Reader {
 	encoding, _, _ = strings.Cut(strings.ToLower(encoding), ";")
 	switch strings.TrimSpace(encoding) {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// maxHeader is how much of a mail's or part's relevant fields is kept, in bytes.
+// maxHeader is the maximum size of the relevant fields of a mail or part, in bytes.
 const maxHeader = 256 << 10
 
 // header holds the relevant fields of a header, in their original order.

@@ -22,7 +22,7 @@ type message struct {
 	recipients      []string
 	extraRecipients int // further recipients, which are only counted
 	header          header
-	existingHeaders int // headers with our name that the mail already had
+	existingHeaders int // headers with the configured name that the mail already had
 	body            *judge.Spool
 }
 

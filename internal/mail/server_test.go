@@ -68,7 +68,7 @@ func dial(t *testing.T, addr net.Addr) *milter.ClientSession {
 	return session
 }
 
-// mustContinue checks that the filter continues with the mail.
+// mustContinue returns a function that checks that the filter continues with the mail.
 func mustContinue(t *testing.T) func(*milter.Action, error) {
 	return func(a *milter.Action, err error) {
 		t.Helper()
@@ -133,10 +133,10 @@ func TestOutcomes(t *testing.T) {
 	}{
 		{"malicious", reject, []string{good, bad}, []string{"550 5.7.1 Attachment refused: malware (mail-"}},
 		{"the next mail", reject, []string{good}, []string{removed + "clean; attachments=1; malicious=0; pending=0; unjudged=0; id=mail-"}},
-		{"nothing attached", reject, nil, []string{removed + "none; attachments=0;"}},
-		{"an empty one", reject, []string{""}, []string{removed + "none; attachments=0;"}},
+		{"no attachment", reject, nil, []string{removed + "none; attachments=0;"}},
+		{"an empty attachment", reject, []string{""}, []string{removed + "none; attachments=0;"}},
 		{"not for WildFire", hold, []string{odd, good}, []string{removed + "unknown; attachments=2; malicious=0; pending=0; unjudged=1;"}},
-		{"four", reject, []string{"1", "2", "3", "4"}, []string{removed + "clean; attachments=4;"}},
+		{"four attachments", reject, []string{"1", "2", "3", "4"}, []string{removed + "clean; attachments=4;"}},
 		{"too many", reject, []string{"1", "2", "3", "4", "5"}, []string{"554 5.6.0 More than 4 attachments"}},
 		{"too large", reject, []string{strings.Repeat("x", 1_000_000)}, []string{"552 5.3.4 Message too large"}},
 		{"after that", reject, []string{good}, []string{removed + "clean; attachments=1;"}},
@@ -200,14 +200,14 @@ func TestHostilePeers(t *testing.T) {
 	addr := serve(t, p, nil)
 	field := "\x00\x00\x40\x00Lx\x00" + strings.Repeat("y", 0x4000-3)
 	for name, bytes := range map[string]string{
-		"HTTP":               "GET / HTTP/1.1\r\n\r\n",
-		"4 GB":               "\xff\xff\xff\xffO",
-		"nothing":            "\x00\x00\x00\x00",
-		"half a connect":     "\x00\x00\x00\x02Cx",
-		"a connect of none":  "\x00\x00\x00\x01C",
-		"an empty macro":     "\x00\x00\x00\x01D",
-		"fields without end": strings.Repeat(field, 2000), // 32 MB
-		"unknown":            "\x00\x00\x00\x01?",
+		"HTTP":             "GET / HTTP/1.1\r\n\r\n",
+		"4 GB":             "\xff\xff\xff\xffO",
+		"nothing":          "\x00\x00\x00\x00",
+		"half a connect":   "\x00\x00\x00\x02Cx",
+		"an empty connect": "\x00\x00\x00\x01C",
+		"an empty macro":   "\x00\x00\x00\x01D",
+		"endless fields":   strings.Repeat(field, 2000), // 32 MB
+		"unknown":          "\x00\x00\x00\x01?",
 	} {
 		c, err := net.Dial(addr.Network(), addr.String())
 		if err != nil {
