@@ -25,7 +25,7 @@ import (
 
 // For returns the permissions of a role. It returns an error if the options do not suit the role.
 func For(role Role, o Options) (Permissions, error) {
-	if err := o.fits(role); err != nil {
+	if err := o.validate(role); err != nil {
 		return Permissions{}, err
 	}
 
@@ -48,10 +48,10 @@ func For(role Role, o Options) (Permissions, error) {
 	case role.Outside():
 		// In an account without JetStream the server itself answers on $JS.API.
 		api = APIPrefix(o.Prefix)
-		b.reachAPI(api)
+		b.replaceAPIPrefix(api)
 	case o.Domain != "":
-		b.reachAPI("$JS." + o.Domain + ".API")
-		b.reachBuckets("$JS." + o.Domain + ".API")
+		b.replaceAPIPrefix("$JS." + o.Domain + ".API")
+		b.addBucketWrites("$JS." + o.Domain + ".API")
 	}
 
 	return Permissions{
@@ -59,13 +59,13 @@ func For(role Role, o Options) (Permissions, error) {
 		User:      o.Prefix + "-" + id,
 		Inbox:     inbox,
 		API:       api,
-		Publish:   unique(b.pub),
-		Subscribe: unique(b.sub),
+		Publish:   unique(b.publishSubjects),
+		Subscribe: unique(b.subscribeSubjects),
 	}, nil
 }
 
-// fits returns an error if an option that the role needs is missing.
-func (o Options) fits(role Role) error {
+// validate returns an error if an option that the role needs is missing.
+func (o Options) validate(role Role) error {
 	if !slices.Contains(Roles(), role) {
 		return fmt.Errorf("role %q: expected one of gateway, consumer, watcher, worker, operator or api", role)
 	}
@@ -90,19 +90,19 @@ func (o Options) fits(role Role) error {
 	return nil
 }
 
-// reachAPI replaces the prefix of JetStream requests.
-func (b *builder) reachAPI(prefix string) {
-	for i, s := range b.pub {
+// replaceAPIPrefix replaces the prefix of JetStream requests.
+func (b *builder) replaceAPIPrefix(prefix string) {
+	for i, s := range b.publishSubjects {
 		if rest, ok := strings.CutPrefix(s, "$JS.API."); ok {
-			b.pub[i] = prefix + "." + rest
+			b.publishSubjects[i] = prefix + "." + rest
 		}
 	}
 }
 
-// reachBuckets also allows writes to key-value buckets under the prefix of the requests, which
+// addBucketWrites also allows writes to key-value buckets under the prefix of the requests, which
 // clients use in a domain.
-func (b *builder) reachBuckets(prefix string) {
-	for _, s := range slices.Clone(b.pub) {
+func (b *builder) addBucketWrites(prefix string) {
+	for _, s := range slices.Clone(b.publishSubjects) {
 		if strings.HasPrefix(s, jets.KeySubject) {
 			b.publish(prefix + "." + s)
 		}

@@ -54,9 +54,9 @@ type mode func(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Pe
 
 // modes are the two that the server knows: a configuration file with passwords, and JWTs that an
 // operator signs, with the server's default limits and an account that requires max_bytes.
-var modes = map[string]mode{"configuration": configured, "operator": operated}
+var modes = map[string]mode{"configuration": withConfigFile, "operator": withOperator}
 
-func configured(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) natsconn.Config) {
+func withConfigFile(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) natsconn.Config) {
 	t.Helper()
 	for _, p := range all {
 		t.Setenv(acl.Variable(p.User), "pw-"+p.User)
@@ -89,7 +89,7 @@ func configured(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.P
 	}
 }
 
-func operated(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) natsconn.Config) {
+func withOperator(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) natsconn.Config) {
 	t.Helper()
 	operator := testkit.NewOperator(t)
 	accounts := acl.Accounts(prefix, all...)
@@ -115,7 +115,7 @@ func operated(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Per
 
 			for _, e := range a.Exports {
 				response := jwt.ResponseType(jwt.ResponseTypeSingleton)
-				if e.Many {
+				if e.Stream {
 					response = jwt.ResponseTypeStream
 				}
 
@@ -149,8 +149,8 @@ func claims(p acl.Permissions) func(*jwt.UserClaims) {
 	}
 }
 
-// everyone has a user of each role, some with options.
-func everyone(t *testing.T) []acl.Permissions {
+// allRoles has a user of each role, some with options.
+func allRoles(t *testing.T) []acl.Permissions {
 	t.Helper()
 	var all []acl.Permissions
 	for _, r := range []struct {
@@ -181,7 +181,7 @@ func everyone(t *testing.T) []acl.Permissions {
 func newSite(t *testing.T, make mode) *site {
 	t.Helper()
 	st := &site{t: t, perms: map[string]acl.Permissions{}}
-	all := everyone(t)
+	all := allRoles(t)
 	for _, p := range all {
 		st.perms[strings.TrimPrefix(p.User, prefix+"-")] = p
 	}
@@ -197,8 +197,8 @@ type client struct {
 	nc   *nats.Conn
 	js   jetstream.JetStream
 
-	mu       sync.Mutex
-	refusals []string
+	mu      sync.Mutex
+	denials []string
 }
 
 func (st *site) as(user string) *client {
@@ -220,7 +220,7 @@ func (st *site) as(user string) *client {
 	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		if errors.Is(err, nats.ErrPermissionViolation) {
 			c.mu.Lock()
-			c.refusals = append(c.refusals, err.Error())
+			c.denials = append(c.denials, err.Error())
 			c.mu.Unlock()
 		}
 	})
@@ -235,22 +235,22 @@ func (st *site) as(user string) *client {
 	return c
 }
 
-// unhindered fails if the server has denied anything so far.
-func (c *client) unhindered() {
+// expectNoDenials fails if the server has denied anything so far.
+func (c *client) expectNoDenials() {
 	c.t.Helper()
 	if err := c.nc.FlushTimeout(10 * time.Second); err != nil {
 		c.t.Fatal(err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, r := range c.refusals {
+	for _, r := range c.denials {
 		c.t.Errorf("%s is hindered: %s", c.user, r)
 	}
 }
 
-// refused publishes, and reports whether the server denied it. An error arrives before the answer
+// isDenied publishes, and reports whether the server denied it. An error arrives before the answer
 // to a later ping.
-func (c *client) refused(subject string) bool {
+func (c *client) isDenied(subject string) bool {
 	c.t.Helper()
 	if err := c.nc.Publish(subject, nil); err != nil {
 		c.t.Fatal(err)
@@ -269,7 +269,7 @@ func (c *client) attach() *queue.Queue {
 	defer cancel()
 	q, err := queue.Attach(ctx, c.nc, "", prefix)
 	if err != nil {
-		c.unhindered()
+		c.expectNoDenials()
 		c.t.Fatalf("%s: %v", c.user, err)
 	}
 
@@ -285,7 +285,7 @@ func (c *client) makeDurable(ctx context.Context, name string) {
 		FilterSubjects: []string{"backburn.results.verdict.*.*", "backburn.results.failed.*.*"},
 	})
 	if err != nil {
-		c.unhindered()
+		c.expectNoDenials()
 		c.t.Fatal(err)
 	}
 }
@@ -319,7 +319,7 @@ func (st *site) work() *client {
 	defer cancel()
 	q, err := queue.Open(ctx, c.nc, topology())
 	if err != nil {
-		c.unhindered()
+		c.expectNoDenials()
 		st.t.Fatal(err)
 	}
 
@@ -359,9 +359,9 @@ func contents(s string) (int64, func() (io.ReadCloser, error)) {
 	return int64(len(s)), func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s)), nil }
 }
 
-// rechecks asks WildFire again, as the operator's command does. Each role can do all its work with
+// recheck asks WildFire again, as the operator's command does. Each role can do all its work with
 // its permissions.
-func (c *client) rechecks(ctx context.Context, q *queue.Queue) {
+func (c *client) recheck(ctx context.Context, q *queue.Queue) {
 	c.t.Helper()
 	ask := poller.NewClient(q, fleet.NewPauses(q.Control(), time.Now, time.Second), topology().Lease)
 	running, stop := context.WithCancel(ctx)
@@ -391,7 +391,7 @@ func everyRoleWorks(t *testing.T, st *site) {
 	mail := st.as("gateway-mail")
 	in, err := queue.AttachPublisher(ctx, mail.js, prefix)
 	if err != nil {
-		mail.unhindered()
+		mail.expectNoDenials()
 		t.Fatal(err)
 	}
 
@@ -423,7 +423,7 @@ func everyRoleWorks(t *testing.T, st *site) {
 	watcher := st.as("watcher")
 	wq, err := queue.AttachOrOpen(ctx, watcher.nc, topology())
 	if err != nil {
-		watcher.unhindered()
+		watcher.expectNoDenials()
 		t.Fatal(err)
 	}
 
@@ -475,7 +475,7 @@ func everyRoleWorks(t *testing.T, st *site) {
 		t.Errorf("consumer: %v", err)
 	}
 
-	c.unhindered()
+	c.expectNoDenials()
 
 	q := operator.attach()
 	if _, err := q.Status(ctx, pipeline.DefaultConfig()); err != nil {
@@ -500,7 +500,7 @@ func everyRoleWorks(t *testing.T, st *site) {
 		}
 	}
 
-	operator.rechecks(ctx, q)
+	operator.recheck(ctx, q)
 	if n != 1 {
 		t.Errorf("%d dead letters, want 1", n)
 	}
@@ -576,14 +576,14 @@ func everyRoleWorks(t *testing.T, st *site) {
 	}
 
 	for _, c := range []*client{mail, web, watcher, operator, httpAPI, worker} {
-		c.unhindered()
+		c.expectNoDenials()
 	}
 }
 
 // A watcher that starts first waits for a worker to create the queue, because it may not do so
 // itself.
 func TestWatcherWaitsForTheQueue(t *testing.T) {
-	st := newSite(t, configured)
+	st := newSite(t, withConfigFile)
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	watcher := st.as("watcher")
@@ -611,8 +611,8 @@ func TestWatcherWaitsForTheQueue(t *testing.T) {
 }
 
 // Each role is denied everything else.
-func TestRolesCanDoNothingElse(t *testing.T) {
-	st := newSite(t, configured)
+func TestRolesAreDeniedEverythingElse(t *testing.T) {
+	st := newSite(t, withConfigFile)
 	st.work()
 	api := "$JS.API."
 	sealed := []string{ // nobody but the worker and the operator
@@ -656,12 +656,12 @@ func TestRolesCanDoNothingElse(t *testing.T) {
 		}
 
 		for _, subject := range append(forbidden, shared...) {
-			if !c.refused(subject) {
+			if !c.isDenied(subject) {
 				t.Errorf("%s may publish to %s", user, subject)
 			}
 
 			if rest, ok := strings.CutPrefix(subject, api); ok && st.perms[user].API != "" {
-				if other := st.perms[user].API + "." + rest; !c.refused(other) {
+				if other := st.perms[user].API + "." + rest; !c.isDenied(other) {
 					t.Errorf("%s may publish to %s", user, other)
 				}
 			}
@@ -680,7 +680,7 @@ func TestRolesCanDoNothingElse(t *testing.T) {
 
 	w := st.as("worker")
 	for _, subject := range []string{"other.jobs.normal.mail", api + "STREAM.CREATE.OTHER", api + "STREAM.DELETE.BACKBURN_RESULTS", api + "STREAM.DELETE.BACKBURN_DEAD", api + "STREAM.PURGE.BACKBURN_DEAD", "$SYS.REQ.SERVER.PING"} {
-		if !w.refused(subject) {
+		if !w.isDenied(subject) {
 			t.Errorf("the worker may publish to %s", subject)
 		}
 	}
@@ -690,8 +690,8 @@ func TestRolesCanDoNothingElse(t *testing.T) {
 // do with that, as described in docs/security.md: an event that lands in JOBS keeps its own
 // subject, which no lane reads, so it does not become a job; and requests to the server cannot be
 // made this way.
-func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
-	st := newSite(t, configured)
+func TestReplySubjectsOfAConsumer(t *testing.T) {
+	st := newSite(t, withConfigFile)
 	worker := st.work()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
@@ -758,8 +758,8 @@ func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
 
 // A consumer that could create its own durable would choose where the server delivers, including
 // heartbeats: an empty status message can delete a stream. So it is denied.
-func TestAConsumerCannotAimDeliveries(t *testing.T) {
-	st := newSite(t, configured)
+func TestConsumerCannotCreateItsDurable(t *testing.T) {
+	st := newSite(t, withConfigFile)
 	worker := st.work()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
@@ -793,7 +793,7 @@ func TestCredentialsFitIntoALine(t *testing.T) {
 	account := operator.NewAccount()
 	account.Issue(nil)
 	ns := testkit.StartNATS(t, operator.Options())
-	const most = 3 << 10 // of the 4 KiB that a server reads
+	const maxJWT = 3 << 10 // of the 4 KiB that a server reads
 	long := strings.Repeat("n", 16)
 	for _, role := range acl.Roles() {
 		for name, o := range map[string]acl.Options{
@@ -821,8 +821,8 @@ func TestCredentialsFitIntoALine(t *testing.T) {
 				}
 
 				token, err := nkeys.ParseDecoratedJWT(text)
-				if err != nil || name == "" && len(token) > most {
-					t.Errorf("a JWT of %d bytes, want at most %d: %v", len(token), most, err)
+				if err != nil || name == "" && len(token) > maxJWT {
+					t.Errorf("a JWT of %d bytes, want at most %d: %v", len(token), maxJWT, err)
 				}
 
 				nc, err := natsconn.Connect(natsconn.Config{URL: ns.ClientURL(), CredentialsFile: file}, "test", zerolog.Nop())

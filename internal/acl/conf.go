@@ -19,7 +19,7 @@ type Account struct {
 // Export is a service that other accounts may use. Many means that a request may have many answers.
 type Export struct {
 	Subject  string
-	Many     bool
+	Stream   bool
 	Accounts []string
 }
 
@@ -46,7 +46,7 @@ func Accounts(prefix string, all ...Permissions) []Account {
 	for _, subject := range exported(outside) {
 		system.Exports = append(system.Exports, Export{
 			Subject:  subject,
-			Many:     strings.HasPrefix(subject, "$JS.API.CONSUMER.MSG.NEXT."), // a request has many answers
+			Stream:   strings.HasPrefix(subject, "$JS.API.CONSUMER.MSG.NEXT."), // a request has many answers
 			Accounts: importers(outside, subject),
 		})
 	}
@@ -55,7 +55,7 @@ func Accounts(prefix string, all ...Permissions) []Account {
 	for _, p := range outside {
 		a := Account{Name: account(p), Users: []Permissions{p}}
 		for _, subject := range p.Publish {
-			a.Imports = append(a.Imports, Import{Account: system.Name, Subject: inside(p, subject), To: subject})
+			a.Imports = append(a.Imports, Import{Account: system.Name, Subject: systemSubject(p, subject), To: subject})
 		}
 
 		accounts = append(accounts, a)
@@ -89,7 +89,7 @@ func (c *confWriter) account(a Account) {
 		c.line(2, "exports: [")
 		for _, e := range a.Exports {
 			response := "singleton"
-			if e.Many {
+			if e.Stream {
 				response = "stream"
 			}
 
@@ -120,7 +120,7 @@ func exported(outside []Permissions) []string {
 	var subjects []string
 	for _, p := range outside {
 		for _, subject := range p.Publish {
-			subjects = append(subjects, inside(p, subject))
+			subjects = append(subjects, systemSubject(p, subject))
 		}
 	}
 	slices.Sort(subjects)
@@ -128,8 +128,8 @@ func exported(outside []Permissions) []string {
 	return slices.Compact(subjects)
 }
 
-// inside returns the name of a client's subject in the account with the streams.
-func inside(p Permissions, subject string) string {
+// systemSubject returns the name of a client's subject in the account with the streams.
+func systemSubject(p Permissions, subject string) string {
 	if rest, ok := strings.CutPrefix(subject, p.API+"."); ok && p.API != "" {
 		return "$JS.API." + rest
 	}
@@ -140,7 +140,7 @@ func inside(p Permissions, subject string) string {
 func importers(outside []Permissions, subject string) []string {
 	var accounts []string
 	for _, p := range outside {
-		if slices.ContainsFunc(p.Publish, func(s string) bool { return inside(p, s) == subject }) {
+		if slices.ContainsFunc(p.Publish, func(s string) bool { return systemSubject(p, s) == subject }) {
 			accounts = append(accounts, account(p))
 		}
 	}

@@ -12,14 +12,18 @@ import (
 
 // builder derives the subjects of one role from the table.
 type builder struct {
-	n        queue.Names
-	streams  []stream
-	role     Role
-	pub, sub []string
+	n                                  queue.Names
+	streams                            []stream
+	role                               Role
+	publishSubjects, subscribeSubjects []string
 }
 
-func (b *builder) publish(subjects ...string)   { b.pub = append(b.pub, subjects...) }
-func (b *builder) subscribe(subjects ...string) { b.sub = append(b.sub, subjects...) }
+func (b *builder) publish(subjects ...string) {
+	b.publishSubjects = append(b.publishSubjects, subjects...)
+}
+func (b *builder) subscribe(subjects ...string) {
+	b.subscribeSubjects = append(b.subscribeSubjects, subjects...)
+}
 
 // build adds the subjects that the table gives the role.
 func (b *builder) build(o Options, inbox string) {
@@ -33,10 +37,10 @@ func (b *builder) build(o Options, inbox string) {
 		}
 	}
 
-	b.looking()
-	b.consuming()
-	b.changing()
-	b.beside(o, inbox)
+	b.addReads()
+	b.addConsumers()
+	b.addChanges()
+	b.addOthers(o, inbox)
 }
 
 // publishFor fills in the sources, and the priorities if urgent is forbidden.
@@ -60,10 +64,10 @@ func (b *builder) publishFor(subject string, o Options) {
 	}
 }
 
-// looking adds read-only requests. A role that may read every stream gets wildcards, because a
+// addReads adds read-only requests. A role that may read every stream gets wildcards, because a
 // user's JWT must fit into one protocol line.
-func (b *builder) looking() {
-	b.forAll(look, []string{"$JS.API.STREAM.INFO.*"}, func(s string) []string {
+func (b *builder) addReads() {
+	b.forAll(info, []string{"$JS.API.STREAM.INFO.*"}, func(s string) []string {
 		return []string{"$JS.API.STREAM.INFO." + s}
 	})
 	b.forAll(get, []string{"$JS.API.DIRECT.GET.>", "$JS.API.STREAM.MSG.GET.*"}, func(s string) []string {
@@ -79,8 +83,9 @@ func (b *builder) looking() {
 	})
 }
 
-// consuming adds the requests for consumers: CONSUMER.*.<stream>.> creates, reads and deletes them.
-func (b *builder) consuming() {
+// addConsumers adds the requests for consumers: CONSUMER.*.<stream>.> creates, reads and deletes
+// them.
+func (b *builder) addConsumers() {
 	pull := []string{"$JS.API.CONSUMER.>", "$JS.ACK.>"}
 	b.forAll(read, pull, func(s string) []string {
 		return []string{
@@ -98,8 +103,8 @@ func (b *builder) consuming() {
 	})
 }
 
-// changing adds the requests that change streams. They never contain wildcards.
-func (b *builder) changing() {
+// addChanges adds the requests that change streams. They never contain wildcards.
+func (b *builder) addChanges() {
 	b.forEach(remove, func(s string) []string { return []string{"$JS.API.STREAM.MSG.DELETE." + s} })
 	b.forEach(purge, func(s string) []string { return []string{"$JS.API.STREAM.PURGE." + s} })
 	b.forEach(create, func(s string) []string {
@@ -107,11 +112,11 @@ func (b *builder) changing() {
 	})
 }
 
-// beside adds subjects that belong to no stream, or to a part of one.
-func (b *builder) beside(o Options, inbox string) {
+// addOthers adds subjects that belong to no stream, or to a part of one.
+func (b *builder) addOthers(o Options, inbox string) {
 	switch b.role {
 	case Worker:
-		b.questions(inbox)
+		b.addLeaderRequests(inbox)
 		for _, s := range b.n.OldStreams() { // for the migration from version 1
 			b.publish("$JS.API.STREAM.DELETE." + s)
 		}
@@ -126,7 +131,7 @@ func (b *builder) beside(o Options, inbox string) {
 			b.publish("$JS.API.DIRECT.GET." + b.n.LedgerStream() + "." + b.n.Prefix() + ".ledger.job." + source + ".*")
 		}
 	case Consumer:
-		b.durable(b.n.ResultsStream(), o.Durable)
+		b.addDurable(b.n.ResultsStream(), o.Durable)
 	}
 
 	if b.role != Worker && b.role != Operator && b.role != Consumer && !o.RawOnly {
@@ -136,11 +141,11 @@ func (b *builder) beside(o Options, inbox string) {
 	}
 }
 
-// questions adds the subjects for questions to the leader, and for its answers.
-func (b *builder) questions(inbox string) {
-	asked := []string{b.n.AskSubject(), b.n.ChangedSubject(), b.n.WaitingSubject()}
-	b.publish(asked...)
-	b.subscribe(asked...)
+// addLeaderRequests adds the subjects for requests to the leader, and for its answers.
+func (b *builder) addLeaderRequests(inbox string) {
+	subjects := []string{b.n.AskSubject(), b.n.ChangedSubject(), b.n.WaitingSubject()}
+	b.publish(subjects...)
+	b.subscribe(subjects...)
 
 	b.publish("$JS.API.INFO", inbox+".>")
 	for _, role := range []Role{Operator, API, Watcher} {
@@ -148,9 +153,9 @@ func (b *builder) questions(inbox string) {
 	}
 }
 
-// durable allows the use of one existing consumer, but not its creation: the creator of a consumer
-// chooses where the server delivers, even a subject to which the creator may not publish.
-func (b *builder) durable(stream, name string) {
+// addDurable allows the use of one existing consumer, but not its creation: the creator of a
+// consumer chooses where the server delivers, even a subject to which the creator may not publish.
+func (b *builder) addDurable(stream, name string) {
 	b.publish(
 		"$JS.API.CONSUMER.INFO."+stream+"."+name,
 		"$JS.API.CONSUMER.MSG.NEXT."+stream+"."+name,
@@ -161,9 +166,9 @@ func (b *builder) durable(stream, name string) {
 
 // forAll adds the subjects in every if the role has the right to all streams of the table, and
 // otherwise the subjects of single streams.
-func (b *builder) forAll(right rights, every []string, of func(stream string) []string) {
+func (b *builder) forAll(right rights, wildcards []string, of func(stream string) []string) {
 	if !slices.ContainsFunc(b.streams, func(s stream) bool { return s.rights[b.role]&right == 0 }) {
-		b.publish(every...)
+		b.publish(wildcards...)
 		return
 	}
 	b.forEach(right, of)

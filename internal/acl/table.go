@@ -11,7 +11,7 @@ import (
 type rights uint8
 
 const (
-	look   rights = 1 << iota // read its state, with the names and counts of its subjects
+	info   rights = 1 << iota // read its state, with the names and counts of its subjects
 	get                       // read single messages, without a consumer
 	read                      // pull consumers of any name
 	follow                    // push consumers, such as watches of buckets
@@ -33,7 +33,7 @@ const anySource = "{source}"
 // streams is the table from which all permissions are derived: the streams, their subjects, and the
 // rights of each role.
 func streams(n queue.Names) []stream {
-	all := look | get | read | follow | list | create
+	all := info | get | read | follow | list | create
 
 	kv := func(bucket string, r map[Role]rights, writers map[Role][]string) stream {
 		s := stream{name: jets.KeyStream + bucket, rights: r, publish: map[Role][]string{}}
@@ -54,9 +54,9 @@ func streams(n queue.Names) []stream {
 			name: n.JobsStream(),
 			rights: map[Role]rights{
 				Worker:   all,
-				Operator: look | get | list, // how many jobs are held
-				API:      look | get | list, // every process shows the fleet's state
-				Watcher:  look | get | list, // also to find out which claimed files the queue knows
+				Operator: info | get | list, // how many jobs are held
+				API:      info | get | list, // every process shows the fleet's state
+				Watcher:  info | get | list, // also to find out which claimed files the queue knows
 			},
 			publish: map[Role][]string{
 				Worker:   {n.JobSubject("*", "*"), n.RequeueSubject("*", "*")},
@@ -70,9 +70,9 @@ func streams(n queue.Names) []stream {
 			name: n.LedgerStream(),
 			rights: map[Role]rights{
 				Worker:   all,
-				Operator: look | get | read,
-				API:      look | get | read,
-				Watcher:  look,
+				Operator: info | get | read,
+				API:      info | get | read,
+				Watcher:  info,
 			},
 			publish: map[Role][]string{
 				Worker:   {n.SampleSubject("*"), n.AnyLedgerJob()},
@@ -84,10 +84,10 @@ func streams(n queue.Names) []stream {
 			name: n.ResultsStream(),
 			rights: map[Role]rights{
 				Worker:   all,
-				Operator: look | get | read,
-				API:      look | get | read,
-				Watcher:  look | read, // its durable's name contains the machine and the folder
-				Consumer: look,        // and its durable, see builder.durable
+				Operator: info | get | read,
+				API:      info | get | read,
+				Watcher:  info | read, // its durable's name contains the machine and the folder
+				Consumer: info,        // and its durable, see builder.durable
 			},
 			publish: map[Role][]string{
 				Worker:   {n.ResultsSubject("*", "*", "*")},
@@ -98,17 +98,17 @@ func streams(n queue.Names) []stream {
 			name: n.DeadStream(),
 			rights: map[Role]rights{
 				Worker:   all | remove,               // removes letters beyond a source's share
-				Operator: look | get | read | remove, // replay and drop
-				API:      look | read,
-				Watcher:  look,
+				Operator: info | get | read | remove, // replay and drop
+				API:      info | read,
+				Watcher:  info,
 			},
 			publish: map[Role][]string{Worker: {n.DeadSubject("*", "*")}},
 		},
 		kv(n.ControlBucket(), map[Role]rights{
 			Worker:   all,
-			Operator: look | get | follow, // the members of the fleet
-			API:      look | get | follow,
-			Watcher:  look | get,
+			Operator: info | get | follow, // the members of the fleet
+			API:      info | get | follow,
+			Watcher:  info | get,
 		}, map[Role][]string{
 			Worker:   {">"},
 			Operator: {"quota.>", "pause.*"}, // counts queries of commands; pauses and resumes
@@ -117,18 +117,18 @@ func streams(n queue.Names) []stream {
 		}),
 		// Roles that call WildFire share the fleet's token, which is sealed with the profile's
 		// secret, and renew it and the login.
-		kv(n.TokensBucket(), map[Role]rights{Worker: all, Operator: look | get | follow},
+		kv(n.TokensBucket(), map[Role]rights{Worker: all, Operator: info | get | follow},
 			map[Role][]string{Worker: {">"}, Operator: {">"}}),
-		kv(n.GrantsBucket(), map[Role]rights{Worker: all, Operator: look | get | follow},
+		kv(n.GrantsBucket(), map[Role]rights{Worker: all, Operator: info | get | follow},
 			map[Role][]string{Worker: {">"}, Operator: {">"}}),
 		{
 			name: jets.ObjectStream + files,
 			rights: map[Role]rights{
 				Worker:   all | purge,
-				Operator: look | get | purge,
-				API:      look | purge,
-				Watcher:  look | follow | purge, // listing objects uses a watch
-				Gateway:  look | purge,          // purge: for parts of an interrupted upload
+				Operator: info | get | purge,
+				API:      info | purge,
+				Watcher:  info | follow | purge, // listing objects uses a watch
+				Gateway:  info | purge,          // purge: for parts of an interrupted upload
 			},
 			publish: map[Role][]string{
 				Worker:   store,
@@ -142,7 +142,7 @@ func streams(n queue.Names) []stream {
 			name: jets.ObjectStream + reports,
 			rights: map[Role]rights{
 				Worker:   all | purge,
-				Operator: look | get | follow, // `backburn report HASH`; reading an object uses a push consumer
+				Operator: info | get | follow, // `backburn report HASH`; reading an object uses a push consumer
 			},
 			publish: map[Role][]string{Worker: {jets.ObjectChunks(reports, ">"), jets.ObjectMeta(reports, ">")}},
 		},
