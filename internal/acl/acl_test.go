@@ -52,8 +52,8 @@ type site struct {
 // mode is a way to give a server its users.
 type mode func(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) natsconn.Config)
 
-// modes are the two that the server knows: a configuration file with passwords, and JWTs that an
-// operator signs, with the server's default limits and an account that requires max_bytes.
+// modes are the two ways that the server supports: a configuration file with passwords, and JWTs
+// that an operator signs, with the server's default limits and an account that requires max_bytes.
 var modes = map[string]mode{"configuration": withConfigFile, "operator": withOperator}
 
 func withConfigFile(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) natsconn.Config) {
@@ -244,7 +244,7 @@ func (c *client) expectNoDenials() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range c.denials {
-		c.t.Errorf("%s is hindered: %s", c.user, r)
+		c.t.Errorf("%s was denied: %s", c.user, r)
 	}
 }
 
@@ -359,8 +359,7 @@ func contents(s string) (int64, func() (io.ReadCloser, error)) {
 	return int64(len(s)), func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s)), nil }
 }
 
-// recheck asks WildFire again, as the operator's command does. Each role can do all its work with
-// its permissions.
+// recheck asks WildFire again, as the operator's command does.
 func (c *client) recheck(ctx context.Context, q *queue.Queue) {
 	c.t.Helper()
 	ask := poller.NewClient(q, fleet.NewPauses(q.Control(), time.Now, time.Second), topology().Lease)
@@ -377,6 +376,7 @@ func (c *client) recheck(ctx context.Context, q *queue.Queue) {
 	}
 }
 
+// Each role can do all its work with its permissions.
 func TestEveryRoleCanWork(t *testing.T) {
 	for name, make := range modes {
 		t.Run(name, func(t *testing.T) { everyRoleWorks(t, newSite(t, make)) })
@@ -400,14 +400,14 @@ func everyRoleWorks(t *testing.T, st *site) {
 		t.Fatal(err)
 	}
 
-	size, open = contents("MZ" + strings.Repeat("large", 1<<19)) // 2.5 MB: more than one message takes
+	size, open = contents("MZ" + strings.Repeat("large", 1<<19)) // 2.5 MB: more than fits into a message
 	for range 2 {                                                // the second is a repeat, whose contents are sent again
 		if _, err := in.Submit(ctx, job("large", "mail", "large.exe"), queue.FromFile(size, open)); err != nil {
 			t.Fatal(err)
 		}
 	}
 
-	size, open = contents("not a type that it takes")
+	size, open = contents("an unsupported type")
 	if _, err := in.Submit(ctx, job("dead", "mail", "unsupported.xyz"), queue.FromFile(size, open)); err != nil {
 		t.Fatal(err)
 	}
@@ -550,7 +550,7 @@ func everyRoleWorks(t *testing.T, st *site) {
 		return nil
 	})
 	if err != nil {
-		t.Errorf("the replay had no end: %v", err)
+		t.Errorf("the replayed job did not end: %v", err)
 	}
 
 	httpAPI := st.as("api")
@@ -615,12 +615,12 @@ func TestRolesAreDeniedEverythingElse(t *testing.T) {
 	st := newSite(t, withConfigFile)
 	st.work()
 	api := "$JS.API."
-	sealed := []string{ // nobody but the worker and the operator
+	sealed := []string{ // only for the worker and the operator
 		"$KV.backburn_tokens.x", "$KV.backburn_grants.x", api + "DIRECT.GET.KV_backburn_tokens.$KV.backburn_tokens.x",
 		"backburn.requeue.normal.mail", "backburn.ledger.sample.x", "backburn.ledger.job.mail.x", "$KV.backburn_control.pause.uploads",
 		"backburn.ask", "backburn.results.audit.pause._fleet",
 	}
-	shared := []string{ // nobody but the worker
+	shared := []string{ // only for the worker
 		api + "STREAM.CREATE.BACKBURN_X", api + "STREAM.DELETE.BACKBURN_RESULTS", api + "STREAM.PURGE.BACKBURN_RESULTS", api + "STREAM.PURGE.BACKBURN_DEAD",
 		api + "STREAM.UPDATE.BACKBURN_JOBS", api + "CONSUMER.MSG.NEXT.BACKBURN_JOBS.lane-normal-mail", api + "CONSUMER.DELETE.BACKBURN_JOBS.lane-normal-mail",
 		"$KV.backburn_control.leader", "backburn.results.audit.pause.mail",
@@ -743,7 +743,7 @@ func TestReplySubjectsOfAConsumer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if after := streams(t, ctx, worker); after != before {
-		t.Errorf("the server obeyed a delivery:\nbefore %s\nafter  %s", before, after)
+		t.Errorf("the server executed a delivery:\nbefore %s\nafter  %s", before, after)
 	}
 
 	submit("second")
@@ -753,7 +753,7 @@ func TestReplySubjectsOfAConsumer(t *testing.T) {
 	}
 
 	submit("third")
-	final("third") // neither refused nor mistaken for a job
+	final("third") // neither refused nor treated as a job
 }
 
 // A consumer that could create its own durable would choose where the server delivers, including
@@ -781,7 +781,7 @@ func TestConsumerCannotCreateItsDurable(t *testing.T) {
 	}
 
 	if after := streams(t, ctx, worker); after != before {
-		t.Errorf("the server obeyed a delivery:\nbefore %s\nafter  %s", before, after)
+		t.Errorf("the server executed a delivery:\nbefore %s\nafter  %s", before, after)
 	}
 }
 
@@ -837,7 +837,7 @@ func TestCredentialsFitIntoALine(t *testing.T) {
 	}
 }
 
-// streams returns the state of the streams that no role may harm.
+// streams returns the state of the streams that no role may change.
 func streams(t *testing.T, ctx context.Context, c *client) string {
 	t.Helper()
 	out := ""
@@ -859,16 +859,16 @@ func TestFor(t *testing.T) {
 		o    acl.Options
 		want string
 	}{
-		"no source":     {acl.Gateway, acl.Options{}, "--source"},
-		"two sources":   {acl.Gateway, acl.Options{Sources: []string{"a", "b"}}, "exactly one"},
-		"wildcard":      {acl.Gateway, acl.Options{Sources: []string{"*"}}, "expected 1 to 32"},
-		"no folders":    {acl.Watcher, acl.Options{}, "--source"},
-		"odd durable":   {acl.Consumer, acl.Options{Durable: "a.>"}, "1 to 32"},
-		"no durable":    {acl.Consumer, acl.Options{}, "--durable"},
-		"no such role":  {"admin", acl.Options{}, "expected one of"},
-		"API of none":   {acl.API, acl.Options{}, "name them with --source"},
-		"empty source":  {acl.API, acl.Options{Sources: []string{""}}, "expected 1 to 32"},
-		"watcher's dot": {acl.Watcher, acl.Options{Sources: []string{"a.b"}}, "expected 1 to 32"},
+		"no source":           {acl.Gateway, acl.Options{}, "--source"},
+		"two sources":         {acl.Gateway, acl.Options{Sources: []string{"a", "b"}}, "exactly one"},
+		"wildcard":            {acl.Gateway, acl.Options{Sources: []string{"*"}}, "expected 1 to 32"},
+		"no folders":          {acl.Watcher, acl.Options{}, "--source"},
+		"invalid durable":     {acl.Consumer, acl.Options{Durable: "a.>"}, "1 to 32"},
+		"no durable":          {acl.Consumer, acl.Options{}, "--durable"},
+		"no such role":        {"admin", acl.Options{}, "expected one of"},
+		"API without sources": {acl.API, acl.Options{}, "name them with --source"},
+		"empty source":        {acl.API, acl.Options{Sources: []string{""}}, "expected 1 to 32"},
+		"watcher's dot":       {acl.Watcher, acl.Options{Sources: []string{"a.b"}}, "expected 1 to 32"},
 	} {
 		tc.o.Prefix = prefix
 		if _, err := acl.For(tc.role, tc.o); err == nil || !strings.Contains(err.Error(), tc.want) {

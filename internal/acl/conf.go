@@ -16,7 +16,8 @@ type Account struct {
 	Imports   []Import
 }
 
-// Export is a service that other accounts may use. Many means that a request may have many answers.
+// Export is a service that other accounts may use. Stream means that a request may have many
+// answers.
 type Export struct {
 	Subject  string
 	Stream   bool

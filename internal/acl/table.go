@@ -97,7 +97,7 @@ func streams(n queue.Names) []stream {
 		{
 			name: n.DeadStream(),
 			rights: map[Role]rights{
-				Worker:   all | remove,               // removes letters beyond a source's share
+				Worker:   all | remove,               // removes dead letters beyond a source's share
 				Operator: info | get | read | remove, // replay and drop
 				API:      info | read,
 				Watcher:  info,
