@@ -387,56 +387,83 @@ func everyRoleWorks(t *testing.T, st *site) {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	worker := st.work()
+	mail, web := st.as("gateway-mail"), st.as("gateway-web")
+	watcher, operator, httpAPI := st.as("watcher"), st.as("operator"), st.as("api")
+	consumer := st.as("consumer-siem")
 
-	mail := st.as("gateway-mail")
-	in, err := queue.AttachPublisher(ctx, mail.js, prefix)
+	mail.submitsFiles(ctx)
+	web.publishesRaw(ctx)
+	watcher.watches(ctx)
+	operator.makeDurable(ctx, "siem")
+	consumer.reads(ctx, 5)
+	operator.operates(ctx)
+	operator.sharesTokens(ctx, worker)
+	operator.seesReplay(ctx)
+	httpAPI.serves(ctx)
+
+	for _, c := range []*client{mail, web, watcher, operator, consumer, httpAPI, worker} {
+		c.expectNoDenials()
+	}
+}
+
+// submitsFiles submits a small file, a large one twice, and one that WildFire does not analyze, as
+// a gateway.
+func (c *client) submitsFiles(ctx context.Context) {
+	c.t.Helper()
+	in, err := queue.AttachPublisher(ctx, c.js, prefix)
 	if err != nil {
-		mail.expectNoDenials()
-		t.Fatal(err)
+		c.expectNoDenials()
+		c.t.Fatal(err)
 	}
 
 	size, open := contents("MZ small malware")
 	if _, err := in.Submit(ctx, job("small", "mail", "malware.exe"), queue.FromFile(size, open)); err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
 
 	size, open = contents("MZ" + strings.Repeat("large", 1<<19)) // 2.5 MB: more than fits into a message
 	for range 2 {                                                // the second is a repeat, whose contents are sent again
 		if _, err := in.Submit(ctx, job("large", "mail", "large.exe"), queue.FromFile(size, open)); err != nil {
-			t.Fatal(err)
+			c.t.Fatal(err)
 		}
 	}
 
 	size, open = contents("an unsupported type")
 	if _, err := in.Submit(ctx, job("dead", "mail", "unsupported.xyz"), queue.FromFile(size, open)); err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
+}
 
-	web := st.as("gateway-web")
-	if _, err := web.js.PublishMsg(ctx, &nats.Msg{
+// publishesRaw publishes contents as a plain message, as a gateway.
+func (c *client) publishesRaw(ctx context.Context) {
+	c.t.Helper()
+	if _, err := c.js.PublishMsg(ctx, &nats.Msg{
 		Subject: "backburn.jobs.urgent.web", Data: []byte("MZ raw"),
 		Header: nats.Header{nats.MsgIdHdr: {"raw"}, queue.HeaderFilename: {"raw.exe"}},
 	}); err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
+}
 
-	watcher := st.as("watcher")
-	wq, err := queue.AttachOrOpen(ctx, watcher.nc, topology())
+// watches submits a file and waits for its event, as a watcher.
+func (c *client) watches(ctx context.Context) {
+	c.t.Helper()
+	q, err := queue.AttachOrOpen(ctx, c.nc, topology())
 	if err != nil {
-		watcher.expectNoDenials()
-		t.Fatal(err)
+		c.expectNoDenials()
+		c.t.Fatal(err)
 	}
 
-	size, open = contents("MZ" + strings.Repeat("watch", 1<<19))
-	if _, err := wq.Publisher().Submit(ctx, job("watched", "quarantine", "q.exe"), queue.FromFile(size, open)); err != nil {
-		t.Fatal(err)
+	size, open := contents("MZ" + strings.Repeat("watch", 1<<19))
+	if _, err := q.Publisher().Submit(ctx, job("watched", "quarantine", "q.exe"), queue.FromFile(size, open)); err != nil {
+		c.t.Fatal(err)
 	}
-	if _, err := wq.Objects().List(ctx, ""); err != nil {
-		t.Error(err)
+	if _, err := q.Objects().List(ctx, ""); err != nil {
+		c.t.Error(err)
 	}
 
 	fctx, fstop := context.WithCancel(ctx)
-	_ = wq.Outcomes("me").Follow(fctx, "quarantine", "folder", func(_ context.Context, e results.Event) error {
+	_ = q.Outcomes("me").Follow(fctx, "quarantine", "folder", func(_ context.Context, e results.Event) error {
 		if e.Data.JobID == "watched" {
 			fstop()
 		}
@@ -444,73 +471,81 @@ func everyRoleWorks(t *testing.T, st *site) {
 		return nil
 	})
 	if ctx.Err() != nil {
-		t.Error("the watcher never saw its event")
+		c.t.Error("the watcher never saw its event")
 	}
 
 	fstop()
-	unknown, err := wq.Unknown(ctx, "quarantine", []string{"watched", "never"})
+	unknown, err := q.Unknown(ctx, "quarantine", []string{"watched", "never"})
 	if err != nil || !slices.Equal(unknown, []string{"never"}) {
-		t.Errorf("the queue does not know %q: %v", unknown, err)
+		c.t.Errorf("the queue does not know %q: %v", unknown, err)
 	}
+}
 
-	operator := st.as("operator")
-	operator.makeDurable(ctx, "siem")
-	c := st.as("consumer-siem")
+// reads waits for the final events of the given number of jobs, as a consumer.
+func (c *client) reads(ctx context.Context, jobs int) {
+	c.t.Helper()
 	seen := map[string]bool{}
 	sub := results.NewSubscriber(c.js, results.SubscriberConfig{
 		Prefix: prefix, Durable: "siem",
 		Filter: results.Filter{Types: []results.Type{results.Verdict, results.Failed}},
 	})
-	err = sub.Run(ctx, func(_ context.Context, e results.Event) error {
-		if seen[e.Data.JobID] = e.Type.Final(); len(seen) == 5 {
+	err := sub.Run(ctx, func(_ context.Context, e results.Event) error {
+		if seen[e.Data.JobID] = e.Type.Final(); len(seen) == jobs {
 			return results.ErrStop
 		}
 
 		return nil
 	})
 	if err != nil {
-		t.Errorf("consumer: %v", err)
+		c.t.Errorf("consumer: %v", err)
 	}
 	if _, err := c.js.Stream(ctx, "BACKBURN_RESULTS"); err != nil { // as most clients begin
-		t.Errorf("consumer: %v", err)
+		c.t.Errorf("consumer: %v", err)
 	}
+}
 
-	c.expectNoDenials()
-
-	q := operator.attach()
+// operates reads the queue, replays the dead letter, and checks a verdict again, as an operator.
+func (c *client) operates(ctx context.Context) {
+	c.t.Helper()
+	q := c.attach()
 	if _, err := q.Status(ctx, pipeline.DefaultConfig()); err != nil {
-		t.Errorf("status: %v", err)
+		c.t.Errorf("status: %v", err)
 	}
 
 	for _, id := range []string{"large", "dead", "nobody-knows"} {
 		if _, err := q.Trace(ctx, queue.TraceQuery{Job: id}); err != nil {
-			t.Errorf("trace: %v", err)
+			c.t.Errorf("trace: %v", err)
 		}
 	}
 
 	n := 0
 	for l, err := range q.Dead().All(ctx, queue.DeadFilter{}) {
 		if err != nil {
-			t.Fatal(err)
+			c.t.Fatal(err)
 		}
 
 		n++
 		if _, err := (app.Operator{Queue: q, Who: results.Audit{By: "alice", Via: results.AuditCommand}}).Retry(ctx, l.Seq); err != nil {
-			t.Errorf("replay: %v", err)
+			c.t.Errorf("replay: %v", err)
 		}
 	}
 
-	operator.recheck(ctx, q)
+	c.recheck(ctx, q)
 	if n != 1 {
-		t.Errorf("%d dead letters, want 1", n)
+		c.t.Errorf("%d dead letters, want 1", n)
 	}
 	if err := fleet.Charge(ctx, q.Control(), pipeline.Queries, 1, time.Now()); err != nil {
-		t.Errorf("the queries of a verdict: %v", err)
+		c.t.Errorf("the queries of a verdict: %v", err)
 	}
-	if _, err := operator.js.AccountInfo(ctx); err != nil {
-		t.Errorf("doctor: %v", err)
+	if _, err := c.js.AccountInfo(ctx); err != nil {
+		c.t.Errorf("doctor: %v", err)
 	}
+}
 
+// sharesTokens uses the fleet's tokens and grants, whose buckets the worker creates.
+func (c *client) sharesTokens(ctx context.Context, worker *client) {
+	c.t.Helper()
+	q := c.attach()
 	for name, open := range map[string]func(js jetstream.JetStream) (*natsbucket.Bucket, error){
 		"tokens": func(js jetstream.JetStream) (*natsbucket.Bucket, error) {
 			return natsbucket.Tokens(ctx, js, q.TokensBucket(), 1, 0)
@@ -519,13 +554,13 @@ func everyRoleWorks(t *testing.T, st *site) {
 			return natsbucket.Grants(ctx, js, q.GrantsBucket(), 1)
 		},
 	} {
-		if _, err := open(worker.js); err != nil { // makes it
-			t.Fatal(err)
+		if _, err := open(worker.js); err != nil { // creates it
+			c.t.Fatal(err)
 		}
 
-		b, err := open(operator.js)
+		b, err := open(c.js)
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			c.t.Errorf("%s: %v", name, err)
 			continue
 		}
 
@@ -534,15 +569,19 @@ func everyRoleWorks(t *testing.T, st *site) {
 			rev, err = b.Update(ctx, "profile", []byte("sealed again"), rev)
 		}
 		if e, gerr := b.Get(ctx, "profile"); err != nil || gerr != nil || e.Revision != rev {
-			t.Errorf("%s: %v, %v", name, err, gerr)
+			c.t.Errorf("%s: %v, %v", name, err, gerr)
 		}
 		if updates, err := b.Watch(ctx, "profile"); err != nil || (<-updates).Revision != rev {
-			t.Errorf("watch %s: %v", name, err)
+			c.t.Errorf("watch %s: %v", name, err)
 		}
 	}
+}
 
-	sub = results.NewSubscriber(operator.js, results.SubscriberConfig{Prefix: prefix, Filter: results.Filter{Types: []results.Type{results.Failed}}})
-	err = sub.Run(ctx, func(_ context.Context, e results.Event) error {
+// seesReplay waits for the final event of the replayed dead letter.
+func (c *client) seesReplay(ctx context.Context) {
+	c.t.Helper()
+	sub := results.NewSubscriber(c.js, results.SubscriberConfig{Prefix: prefix, Filter: results.Filter{Types: []results.Type{results.Failed}}})
+	err := sub.Run(ctx, func(_ context.Context, e results.Event) error {
 		if e.Data.JobID == "dead~1" {
 			return results.ErrStop
 		}
@@ -550,33 +589,32 @@ func everyRoleWorks(t *testing.T, st *site) {
 		return nil
 	})
 	if err != nil {
-		t.Errorf("the replayed job did not end: %v", err)
+		c.t.Errorf("the replayed job did not end: %v", err)
 	}
+}
 
-	httpAPI := st.as("api")
-	dq := httpAPI.attach()
-	size, open = contents("MZ over HTTP")
-	if _, err := dq.Once().Submit(ctx, job("api", "proxy", "d.exe"), queue.FromFile(size, open)); err != nil {
-		t.Errorf("api: %v", err)
+// serves submits a file, repeats a submission, and looks jobs up, as the HTTP API.
+func (c *client) serves(ctx context.Context) {
+	c.t.Helper()
+	q := c.attach()
+	size, open := contents("MZ over HTTP")
+	if _, err := q.Once().Submit(ctx, job("api", "proxy", "d.exe"), queue.FromFile(size, open)); err != nil {
+		c.t.Errorf("api: %v", err)
 	}
-	if _, err := dq.Await(ctx, job("api", "proxy", "").Ref()); err != nil {
-		t.Errorf("api: %v", err)
+	if _, err := q.Await(ctx, job("api", "proxy", "").Ref()); err != nil {
+		c.t.Errorf("api: %v", err)
 	}
 
 	for range 2 { // the second time the ID is looked up
-		if _, err := dq.Once().Submit(ctx, job("keyed", "proxy", "k.exe"), queue.FromReader(strings.NewReader("MZ keyed"), 100)); err != nil {
-			t.Fatal(err)
+		if _, err := q.Once().Submit(ctx, job("keyed", "proxy", "k.exe"), queue.FromReader(strings.NewReader("MZ keyed"), 100)); err != nil {
+			c.t.Fatal(err)
 		}
 	}
 
 	for _, id := range []string{"api", "nobody-knows"} {
-		if _, err := dq.Trace(ctx, queue.TraceQuery{Job: id, Source: "proxy"}); err != nil {
-			t.Errorf("api: %v", err)
+		if _, err := q.Trace(ctx, queue.TraceQuery{Job: id, Source: "proxy"}); err != nil {
+			c.t.Errorf("api: %v", err)
 		}
-	}
-
-	for _, c := range []*client{mail, web, watcher, operator, httpAPI, worker} {
-		c.expectNoDenials()
 	}
 }
 
