@@ -30,160 +30,7 @@ const (
 // rule. Each file must be taken once, completely, and only after its writer has finished.
 func TestWriters(t *testing.T) {
 	t.Parallel()
-	whole := bytes.Repeat([]byte("0123456789abcdef"), 64<<10) // 1 MiB
-	part := func(n int) []byte { return whole[n*len(whole)/4 : (n+1)*len(whole)/4] }
-	appendTo := func(t *testing.T, name string, b []byte) {
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
-		must(t, err)
-		_, err = f.Write(b)
-		must(t, err)
-		must(t, f.Close())
-	}
-	cases := []struct {
-		name  string
-		write func(t *testing.T, dir, name string)
-	}{
-		{"copy by copy_file_range", func(t *testing.T, dir, name string) {
-			src := filepath.Join(t.TempDir(), "src")
-			must(t, os.WriteFile(src, whole, 0o666))
-			in, err := os.Open(src)
-			must(t, err)
-			defer in.Close()
-			out, err := os.Create(name)
-			must(t, err)
-			for done := 0; done < len(whole); {
-				n, err := unix.CopyFileRange(int(in.Fd()), nil, int(out.Fd()), nil, len(whole)/4, 0)
-				must(t, err)
-				done += n
-				time.Sleep(shortPause)
-			}
-			must(t, out.Close())
-		}},
-		{"open with long pauses", func(t *testing.T, dir, name string) {
-			f, err := os.Create(name)
-			must(t, err)
-			for i := range 4 {
-				_, err := f.Write(part(i))
-				must(t, err)
-				if i%2 == 0 {
-					time.Sleep(longPause)
-				}
-			}
-			must(t, f.Close())
-		}},
-		{"mapped", func(t *testing.T, dir, name string) {
-			f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666)
-			must(t, err)
-			must(t, f.Truncate(int64(len(whole))))
-			m, err := unix.Mmap(int(f.Fd()), 0, len(whole), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-			must(t, err)
-			must(t, f.Close())
-			copy(m, part(0))
-			time.Sleep(longPause)
-			copy(m, whole)
-			must(t, unix.Munmap(m))
-		}},
-		{"preallocated", func(t *testing.T, dir, name string) {
-			f, err := os.Create(name)
-			must(t, err)
-			must(t, unix.Fallocate(int(f.Fd()), 0, 0, int64(len(whole))))
-			for i := range 4 {
-				_, err := f.WriteAt(part(i), int64(i*len(whole)/4))
-				must(t, err)
-				time.Sleep(shortPause)
-			}
-			must(t, f.Close())
-		}},
-		{"several sessions", func(t *testing.T, dir, name string) {
-			for i := range 4 {
-				appendTo(t, name, part(i))
-				if i < 3 {
-					time.Sleep(shortPause)
-				}
-			}
-		}},
-		{"keeps an old mtime", func(t *testing.T, dir, name string) {
-			old := time.Now().Add(-24 * time.Hour)
-			for i := range 4 {
-				appendTo(t, name, part(i))
-				must(t, os.Chtimes(name, old, old))
-				if i < 3 {
-					time.Sleep(shortPause)
-				}
-			}
-		}},
-		{"renamed in", func(t *testing.T, dir, name string) {
-			src := filepath.Join(t.TempDir(), "src")
-			must(t, os.WriteFile(src, whole, 0o666))
-			must(t, os.Rename(src, name))
-		}},
-		{"temporary name first", func(t *testing.T, dir, name string) {
-			tmp := filepath.Join(dir, "."+filepath.Base(name)+".Xa81jZ")
-			for i := range 4 {
-				appendTo(t, tmp, part(i))
-			}
-			time.Sleep(longPause) // longer than settle: only the name protects it
-			must(t, os.Rename(tmp, name))
-		}},
-		{"in place over an older version", func(t *testing.T, dir, name string) {
-			f, err := os.Create(name)
-			must(t, err)
-			_, err = f.Write(bytes.Repeat([]byte{'x'}, len(whole)))
-			must(t, err)
-			for i := range 4 {
-				time.Sleep(shortPause)
-				_, err := f.WriteAt(part(i), int64(i*len(whole)/4))
-				must(t, err)
-			}
-			must(t, f.Close())
-		}},
-		{"partial under the final name, then retried", func(t *testing.T, dir, name string) {
-			appendTo(t, name, part(0))
-			time.Sleep(shortPause)
-			tmp := filepath.Join(dir, "."+filepath.Base(name)+".retry1")
-			appendTo(t, tmp, whole)
-			must(t, os.Rename(tmp, name))
-		}},
-		{"killed upload, started over", func(t *testing.T, dir, name string) {
-			kill := exec.Command("sh", "-c", `exec 3>"$1"; head -c 262144 /dev/zero >&3; kill -9 $$`, "sh", name)
-			if err := kill.Run(); err == nil {
-				t.Error("the writer was not killed")
-			}
-			time.Sleep(shortPause)
-			must(t, os.Truncate(name, 0))
-			appendTo(t, name, whole)
-		}},
-		{"empty first, written later", func(t *testing.T, dir, name string) {
-			appendTo(t, name, nil)
-			time.Sleep(shortPause)
-			appendTo(t, name, whole)
-		}},
-		{"through another link", func(t *testing.T, dir, name string) {
-			other := filepath.Join(dir, "..", filepath.Base(dir)+"-other")
-			f, err := os.Create(other)
-			must(t, err)
-			must(t, os.Link(other, name))
-			for i := range 4 {
-				_, err := f.Write(part(i))
-				must(t, err)
-				if i == 1 {
-					time.Sleep(longPause)
-				}
-			}
-			must(t, f.Close())
-			must(t, os.Remove(other))
-		}},
-		{"descriptor inherited by a child", func(t *testing.T, dir, name string) {
-			f, err := os.Create(name)
-			must(t, err)
-			child := exec.Command("sh", "-c", "sleep 1.5; cat")
-			child.Stdin, child.Stdout = bytes.NewReader(whole), f
-			must(t, child.Start())
-			must(t, f.Close())
-			must(t, child.Wait())
-		}},
-	}
-	for _, c := range cases {
+	for _, c := range writerCases() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, func(c *watch.Config) {
@@ -200,7 +47,7 @@ func TestWriters(t *testing.T) {
 			c.write(t, r.dir, r.path("sample.bin"))
 			over.Store(true)
 			job := r.intake.wait(t, 1)[0]
-			if job.SHA256 != sum(string(whole)) || job.Size != int64(len(whole)) || r.content(job) != string(whole) {
+			if job.SHA256 != sum(string(writerContents)) || job.Size != int64(len(writerContents)) || r.content(job) != string(writerContents) {
 				t.Errorf("not taken whole: %d bytes", job.Size)
 			}
 			if job.Filename != "sample.bin" {
@@ -214,6 +61,175 @@ func TestWriters(t *testing.T) {
 				t.Errorf("left: %s", strings.Join(left, " "))
 			}
 		})
+	}
+}
+
+// writerContents is what every writer writes: 1 MiB.
+var writerContents = bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
+
+// writerPart returns one quarter of the contents; n is from 0 to 3.
+func writerPart(n int) []byte {
+	quarter := len(writerContents) / 4
+
+	return writerContents[n*quarter : (n+1)*quarter]
+}
+
+// appendTo appends to a file, which it creates if necessary, and closes it.
+func appendTo(t *testing.T, name string, b []byte) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	must(t, err)
+	_, err = f.Write(b)
+	must(t, err)
+	must(t, f.Close())
+}
+
+// writerCase is a way to write a file.
+type writerCase struct {
+	name  string
+	write func(t *testing.T, dir, name string)
+}
+
+func writerCases() []writerCase {
+	return []writerCase{
+		{"copy by copy_file_range", func(t *testing.T, dir, name string) {
+			src := filepath.Join(t.TempDir(), "src")
+			must(t, os.WriteFile(src, writerContents, 0o666))
+			in, err := os.Open(src)
+			must(t, err)
+			defer in.Close()
+			out, err := os.Create(name)
+			must(t, err)
+			for done := 0; done < len(writerContents); {
+				n, err := unix.CopyFileRange(int(in.Fd()), nil, int(out.Fd()), nil, len(writerContents)/4, 0)
+				must(t, err)
+				done += n
+				time.Sleep(shortPause)
+			}
+			must(t, out.Close())
+		}},
+		{"open with long pauses", func(t *testing.T, dir, name string) {
+			f, err := os.Create(name)
+			must(t, err)
+			for i := range 4 {
+				_, err := f.Write(writerPart(i))
+				must(t, err)
+				if i%2 == 0 {
+					time.Sleep(longPause)
+				}
+			}
+			must(t, f.Close())
+		}},
+		{"mapped", func(t *testing.T, dir, name string) {
+			f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666)
+			must(t, err)
+			must(t, f.Truncate(int64(len(writerContents))))
+			m, err := unix.Mmap(int(f.Fd()), 0, len(writerContents), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+			must(t, err)
+			must(t, f.Close())
+			copy(m, writerPart(0))
+			time.Sleep(longPause)
+			copy(m, writerContents)
+			must(t, unix.Munmap(m))
+		}},
+		{"preallocated", func(t *testing.T, dir, name string) {
+			f, err := os.Create(name)
+			must(t, err)
+			must(t, unix.Fallocate(int(f.Fd()), 0, 0, int64(len(writerContents))))
+			for i := range 4 {
+				_, err := f.WriteAt(writerPart(i), int64(i*len(writerContents)/4))
+				must(t, err)
+				time.Sleep(shortPause)
+			}
+			must(t, f.Close())
+		}},
+		{"several sessions", func(t *testing.T, dir, name string) {
+			for i := range 4 {
+				appendTo(t, name, writerPart(i))
+				if i < 3 {
+					time.Sleep(shortPause)
+				}
+			}
+		}},
+		{"keeps an old mtime", func(t *testing.T, dir, name string) {
+			old := time.Now().Add(-24 * time.Hour)
+			for i := range 4 {
+				appendTo(t, name, writerPart(i))
+				must(t, os.Chtimes(name, old, old))
+				if i < 3 {
+					time.Sleep(shortPause)
+				}
+			}
+		}},
+		{"renamed in", func(t *testing.T, dir, name string) {
+			src := filepath.Join(t.TempDir(), "src")
+			must(t, os.WriteFile(src, writerContents, 0o666))
+			must(t, os.Rename(src, name))
+		}},
+		{"temporary name first", func(t *testing.T, dir, name string) {
+			tmp := filepath.Join(dir, "."+filepath.Base(name)+".Xa81jZ")
+			for i := range 4 {
+				appendTo(t, tmp, writerPart(i))
+			}
+			time.Sleep(longPause) // longer than settle: only the name protects it
+			must(t, os.Rename(tmp, name))
+		}},
+		{"in place over an older version", func(t *testing.T, dir, name string) {
+			f, err := os.Create(name)
+			must(t, err)
+			_, err = f.Write(bytes.Repeat([]byte{'x'}, len(writerContents)))
+			must(t, err)
+			for i := range 4 {
+				time.Sleep(shortPause)
+				_, err := f.WriteAt(writerPart(i), int64(i*len(writerContents)/4))
+				must(t, err)
+			}
+			must(t, f.Close())
+		}},
+		{"partial under the final name, then retried", func(t *testing.T, dir, name string) {
+			appendTo(t, name, writerPart(0))
+			time.Sleep(shortPause)
+			tmp := filepath.Join(dir, "."+filepath.Base(name)+".retry1")
+			appendTo(t, tmp, writerContents)
+			must(t, os.Rename(tmp, name))
+		}},
+		{"killed upload, started over", func(t *testing.T, dir, name string) {
+			kill := exec.Command("sh", "-c", `exec 3>"$1"; head -c 262144 /dev/zero >&3; kill -9 $$`, "sh", name)
+			if err := kill.Run(); err == nil {
+				t.Error("the writer was not killed")
+			}
+			time.Sleep(shortPause)
+			must(t, os.Truncate(name, 0))
+			appendTo(t, name, writerContents)
+		}},
+		{"empty first, written later", func(t *testing.T, dir, name string) {
+			appendTo(t, name, nil)
+			time.Sleep(shortPause)
+			appendTo(t, name, writerContents)
+		}},
+		{"through another link", func(t *testing.T, dir, name string) {
+			other := filepath.Join(dir, "..", filepath.Base(dir)+"-other")
+			f, err := os.Create(other)
+			must(t, err)
+			must(t, os.Link(other, name))
+			for i := range 4 {
+				_, err := f.Write(writerPart(i))
+				must(t, err)
+				if i == 1 {
+					time.Sleep(longPause)
+				}
+			}
+			must(t, f.Close())
+			must(t, os.Remove(other))
+		}},
+		{"descriptor inherited by a child", func(t *testing.T, dir, name string) {
+			f, err := os.Create(name)
+			must(t, err)
+			child := exec.Command("sh", "-c", "sleep 1.5; cat")
+			child.Stdin, child.Stdout = bytes.NewReader(writerContents), f
+			must(t, child.Start())
+			must(t, f.Close())
+			must(t, child.Wait())
+		}},
 	}
 }
 
