@@ -122,7 +122,7 @@ func (p *collector) webConfig(key, file string) (w httpserver.Web) {
 		if w, err = httpserver.Inspect(name); err != nil {
 			return err
 		}
-		if w.HoldsKey {
+		if w.ContainsKey {
 			return auth.CheckSecretFile(name)
 		}
 		if w.KeyFile != "" {

@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func check(t testing.TB, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func serve(t *testing.T, cfg httpserver.Config, use httpserver.Use, h http.Handl
 	use.Log = zerolog.New(s.log)
 	var err error
 	s.Server, err = httpserver.New(cfg, use, h)
-	check(t, err)
+	must(t, err)
 	if prepare != nil {
 		prepare(s.Server)
 	}
@@ -76,10 +76,10 @@ func serve(t *testing.T, cfg httpserver.Config, use httpserver.Use, h http.Handl
 	return s
 }
 
-// local returns the server's address on this machine.
-func (s *site) local() string {
+// localAddr returns the server's address on this machine.
+func (s *site) localAddr() string {
 	_, port, err := net.SplitHostPort(s.Addr().String())
-	check(s.t, err)
+	must(s.t, err)
 
 	return "127.0.0.1:" + port
 }
@@ -87,8 +87,8 @@ func (s *site) local() string {
 // ask requests a path with the given Host and returns the status.
 func (s *site) ask(host, path string, header ...string) int {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.local()+path, nil)
-	check(s.t, err)
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.localAddr()+path, nil)
+	must(s.t, err)
 	req.Host = host
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
@@ -98,7 +98,7 @@ func (s *site) ask(host, path string, header ...string) int {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	res, err := client.Do(req)
-	check(s.t, err)
+	must(s.t, err)
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, res.Body)
 
@@ -109,18 +109,18 @@ func (s *site) ask(host, path string, header ...string) int {
 func (s *site) dial(from, text string) net.Conn {
 	s.t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-	c, err := d.DialContext(s.t.Context(), "tcp", s.local())
-	check(s.t, err)
+	c, err := d.DialContext(s.t.Context(), "tcp", s.localAddr())
+	must(s.t, err)
 	s.t.Cleanup(func() { _ = c.Close() })
 	_, _ = io.WriteString(c, text) // the connection may already be closed
 
 	return c
 }
 
-// ended returns what the server sends until it closes the connection.
-func ended(t *testing.T, c net.Conn) string {
+// readUntilClosed returns what the server sends until it closes the connection.
+func readUntilClosed(t *testing.T, c net.Conn) string {
 	t.Helper()
-	check(t, c.SetReadDeadline(time.Now().Add(time.Minute)))
+	must(t, c.SetReadDeadline(time.Now().Add(time.Minute)))
 	b, err := io.ReadAll(c)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal("the server did not close the connection")
@@ -133,7 +133,7 @@ func ended(t *testing.T, c net.Conn) string {
 func (s *site) metric(name string, labels ...string) float64 {
 	s.t.Helper()
 	families, err := s.reg.Gather()
-	check(s.t, err)
+	must(s.t, err)
 	for _, f := range families {
 		if f.GetName() != name {
 			continue
@@ -166,7 +166,7 @@ func until(t *testing.T, what string, ok func() bool) {
 func write(t *testing.T, dir, name, text string) string {
 	t.Helper()
 	file := filepath.Join(dir, name)
-	check(t, os.WriteFile(file, []byte(text), 0o600))
+	must(t, os.WriteFile(file, []byte(text), 0o600))
 
 	return file
 }

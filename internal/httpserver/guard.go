@@ -22,11 +22,11 @@ import (
 // The other site could not read the response, but could use up limited resources.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.named(r) {
+		if !s.isHostAllowed(r) {
 			s.use.refuse(w, http.StatusMisdirectedRequest, "the name in Host is not allowed on this listener; add it to "+s.use.Table+".names")
 			return
 		}
-		if foreign(r.Header.Get("Sec-Fetch-Site")) && !slices.Contains(s.use.Links, r.URL.Path) {
+		if isCrossSite(r.Header.Get("Sec-Fetch-Site")) && !slices.Contains(s.use.Links, r.URL.Path) {
 			s.use.refuse(w, http.StatusForbidden, "cross-site requests are not allowed")
 			return
 		}
@@ -34,9 +34,9 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// named reports whether a request's Host is allowed. Browsers take every name below localhost for
-// this machine (RFC 6761, section 6.3), so no other machine can have it.
-func (s *Server) named(r *http.Request) bool {
+// isHostAllowed reports whether a request's Host is allowed. Browsers take every name below
+// localhost for this machine (RFC 6761, section 6.3), so no other machine can have it.
+func (s *Server) isHostAllowed(r *http.Request) bool {
 	host := hostOf(r.Host)
 	if loopback.Host(host) || strings.HasSuffix(host, ".localhost") || host != "" && host == hostOf(s.cfg.Listen) {
 		return true
@@ -58,12 +58,12 @@ func (s *Server) named(r *http.Request) bool {
 	return err == nil && at.Addr().Unmap().WithZone("") == addr.Unmap().WithZone("")
 }
 
-// foreign reports whether the browser marks a request as coming from another origin. "none" means
-// that a person entered the address; programs send no value.
-func foreign(site string) bool { return site != "" && site != "same-origin" && site != "none" }
+// isCrossSite reports whether the browser marks a request as coming from another origin. "none"
+// means that a person entered the address; programs send no value.
+func isCrossSite(site string) bool { return site != "" && site != "same-origin" && site != "none" }
 
-// based removes the base path from requests that have it.
-func (s *Server) based(next http.Handler) http.Handler {
+// stripBasePath removes the base path from requests that have it.
+func (s *Server) stripBasePath(next http.Handler) http.Handler {
 	base := s.cfg.BasePath
 	if base == "" {
 		return next

@@ -16,11 +16,11 @@ import (
 // loses its own first. If all connections are busy, the new one gets status 503 and is closed.
 type limiter struct {
 	net.Listener
-	total     int
-	perClient int
-	plain     bool // without TLS, so that a refusal is readable
-	begin     func()
-	dropped   func(why dropReason)
+	total         int
+	perClient     int
+	plain         bool // without TLS, so that a refusal is readable
+	onFirstAccept func()
+	onDrop        func(why dropReason)
 
 	once    sync.Once
 	mu      sync.Mutex
@@ -63,7 +63,7 @@ func newLimiter(l net.Listener, total, perClient int) *limiter {
 
 // Accept returns the next connection for which there is room.
 func (l *limiter) Accept() (net.Conn, error) {
-	l.once.Do(l.begin)
+	l.once.Do(l.onFirstAccept)
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
@@ -72,12 +72,12 @@ func (l *limiter) Accept() (net.Conn, error) {
 		admitted, victim, why := l.admit(c)
 		if victim != nil {
 			_ = victim.Conn.Close()
-			l.dropped(evicted)
+			l.onDrop(evicted)
 		}
 		if admitted != nil {
 			return admitted, nil
 		}
-		l.dropped(why)
+		l.onDrop(why)
 		l.refuse(c)
 	}
 }
@@ -100,7 +100,7 @@ func (l *limiter) admit(c net.Conn) (admitted, victim *conn, why dropReason) {
 			return nil, nil, refusedClient
 		}
 	case len(l.conns) >= l.total:
-		if victim = l.crowded(); victim == nil {
+		if victim = l.longestWaitingOfLargest(); victim == nil {
 			return nil, nil, refusedTotal
 		}
 	}
@@ -113,9 +113,9 @@ func (l *limiter) admit(c net.Conn) (admitted, victim *conn, why dropReason) {
 	return n, victim, ""
 }
 
-// crowded returns the connection that has waited longest, among the clients with the most
-// connections that have one waiting. The caller holds mu.
-func (l *limiter) crowded() *conn {
+// longestWaitingOfLargest returns the connection that has waited longest, among the clients with
+// the most connections that have one waiting. The caller holds mu.
+func (l *limiter) longestWaitingOfLargest() *conn {
 	most := 0
 	for c := range l.conns {
 		if c.waiting {
@@ -127,10 +127,10 @@ func (l *limiter) crowded() *conn {
 }
 
 // longestWaiting returns the connection that has waited longest, or nil. The caller holds mu.
-func (l *limiter) longestWaiting(of func(*conn) bool) *conn {
+func (l *limiter) longestWaiting(matches func(*conn) bool) *conn {
 	var longest *conn
 	for c := range l.conns {
-		if c.waiting && of(c) && (longest == nil || c.since.Before(longest.since)) {
+		if c.waiting && matches(c) && (longest == nil || c.since.Before(longest.since)) {
 			longest = c
 		}
 	}
@@ -140,7 +140,7 @@ func (l *limiter) longestWaiting(of func(*conn) bool) *conn {
 
 // forget stops counting a connection. The caller holds mu.
 func (l *limiter) forget(c *conn) {
-	if _, there := l.conns[c]; !there {
+	if _, counted := l.conns[c]; !counted {
 		return
 	}
 	delete(l.conns, c)
@@ -169,9 +169,9 @@ func (l *limiter) refuse(c net.Conn) {
 	_ = c.Close()
 }
 
-// noteState is http.Server's ConnState callback. A connection waits until its request header is
+// setState is http.Server's ConnState callback. A connection waits until its request header is
 // complete, and again after the response.
-func (l *limiter) noteState(c net.Conn, state http.ConnState) {
+func (l *limiter) setState(c net.Conn, state http.ConnState) {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
 		c = t.NetConn()
 	}

@@ -13,24 +13,24 @@ import (
 	"backburn/internal/httpserver"
 )
 
-// half is a request header that never ends.
-const half = "GET / HTTP/1.1\r\nHost: localhost\r\nX-"
+// unfinishedHeader is a request header that never ends.
+const unfinishedHeader = "GET / HTTP/1.1\r\nHost: localhost\r\nX-"
 
 // A connection that sends nothing loses its place to one that sends a request.
-func TestHalfOpenConnectionsBlockNobody(t *testing.T) {
+func TestSilentConnectionsMakeWay(t *testing.T) {
 	t.Parallel()
 	cfg := config()
 	cfg.MaxConnections, cfg.MaxConnectionsPerClient = 16, 8
 	s := serve(t, cfg, httpserver.Use{}, hello, func(s *httpserver.Server) { s.SetTimeouts(time.Hour) })
 	var all []net.Conn
 	for i := range 300 {
-		all = append(all, s.dial("127.0.0.1", []string{"", "G", half}[i%3]))
+		all = append(all, s.dial("127.0.0.1", []string{"", "G", unfinishedHeader}[i%3]))
 	}
 	for range 20 {
 		if got := s.ask("localhost", "/"); got != 200 {
 			t.Errorf("%d", got)
 		}
-		all = append(all, s.dial("127.0.0.1", half))
+		all = append(all, s.dial("127.0.0.1", unfinishedHeader))
 	}
 	until(t, "all places are taken, and no more", func() bool {
 		return s.metric("backburn_http_connections", "http") == 8 && s.metric("backburn_http_connections_dropped_total", "http", "evicted") >= 300
@@ -56,18 +56,18 @@ func TestManyClients(t *testing.T) {
 	cfg := config()
 	cfg.MaxConnections, cfg.MaxConnectionsPerClient = 10, 8
 	s := serve(t, cfg, httpserver.Use{}, hello, func(s *httpserver.Server) { s.SetTimeouts(time.Hour) })
-	quiet := s.dial("127.0.0.2", half)
+	quiet := s.dial("127.0.0.2", unfinishedHeader)
 	until(t, "the connection is open", func() bool { return s.metric("backburn_http_connections", "http") == 1 })
 	for range 8 {
-		s.dial("127.0.0.3", half)
+		s.dial("127.0.0.3", unfinishedHeader)
 	}
 	for i := range 7 {
-		s.dial(fmt.Sprintf("127.0.1.%d", i+1), half)
+		s.dial(fmt.Sprintf("127.0.1.%d", i+1), unfinishedHeader)
 	}
 	until(t, "they came", func() bool { return s.metric("backburn_http_connections_dropped_total", "http", "evicted") == 6 })
 	_, err := io.WriteString(quiet, "y: z\r\nConnection: close\r\n\r\n")
-	check(t, err)
-	if got := ended(t, quiet); !strings.HasSuffix(got, "hello /") {
+	must(t, err)
+	if got := readUntilClosed(t, quiet); !strings.HasSuffix(got, "hello /") {
 		t.Errorf("got %q", got)
 	}
 }
@@ -94,7 +94,7 @@ func TestBusyConnectionsStay(t *testing.T) {
 		<-entered
 	}
 	for from, why := range map[string]string{"127.0.0.1": "refused_client", "127.0.0.3": "refused_total"} {
-		if got := ended(t, s.dial(from, "")); !strings.HasPrefix(got, "HTTP/1.1 503 ") || !strings.Contains(got, "Retry-After: 1\r\n") {
+		if got := readUntilClosed(t, s.dial(from, "")); !strings.HasPrefix(got, "HTTP/1.1 503 ") || !strings.Contains(got, "Retry-After: 1\r\n") {
 			t.Errorf("%s: got %q", from, got)
 		}
 		if n := s.metric("backburn_http_connections_dropped_total", "http", why); n != 1 {
@@ -103,7 +103,7 @@ func TestBusyConnectionsStay(t *testing.T) {
 	}
 	close(release)
 	for _, c := range working {
-		if got := ended(t, c); !strings.HasSuffix(got, "done") {
+		if got := readUntilClosed(t, c); !strings.HasSuffix(got, "done") {
 			t.Errorf("got %q", got)
 		}
 	}
@@ -129,14 +129,14 @@ func TestDeadlines(t *testing.T) {
 		"nothing":      "",
 		"a letter":     "G",
 		"half a line":  "GET / HT",
-		"half":         half,
+		"half":         unfinishedHeader,
 		"half a body":  "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nx",
 		"half a chunk": "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nx",
 		"idle":         "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"HTTP/2":       "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 		"TLS":          "\x16\x03\x01\x02\x00\x01\x00",
 	} {
-		got := ended(t, s.dial("127.0.0.1", text))
+		got := readUntilClosed(t, s.dial("127.0.0.1", text))
 		if strings.Contains(name, "body") && !strings.Contains(got, "too slow") {
 			t.Errorf("%s: %q", name, got)
 		}
@@ -146,7 +146,7 @@ func TestDeadlines(t *testing.T) {
 func TestHeaderSize(t *testing.T) {
 	t.Parallel()
 	s := serve(t, config(), httpserver.Use{}, hello, nil)
-	if got := ended(t, s.dial("127.0.0.1", "GET / HTTP/1.1\r\nHost: localhost\r\nX: "+strings.Repeat("x", 64<<10)+"\r\n\r\n")); !strings.Contains(got, " 431 ") {
+	if got := readUntilClosed(t, s.dial("127.0.0.1", "GET / HTTP/1.1\r\nHost: localhost\r\nX: "+strings.Repeat("x", 64<<10)+"\r\n\r\n")); !strings.Contains(got, " 431 ") {
 		t.Errorf("got %.100q", got)
 	}
 }

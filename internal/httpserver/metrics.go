@@ -59,8 +59,8 @@ func (m *metrics) route(path string) string {
 	return otherRoute
 }
 
-// counting counts the responses of a handler.
-func (m *metrics) counting(next http.Handler) http.Handler {
+// countRequests counts the responses of a handler.
+func (m *metrics) countRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		out := &recorder{ResponseWriter: w}
 		defer func() {

@@ -31,7 +31,7 @@ func New(cfg Config, use Use, h http.Handler) (*Server, error) {
 	}
 
 	s := &Server{cfg: cfg, use: use}
-	s.limiter = newLimiter(l, s.most(), cfg.MaxConnectionsPerClient)
+	s.limiter = newLimiter(l, s.maxConnections(), cfg.MaxConnectionsPerClient)
 	s.limiter.plain = !settings.TLS
 	m, collectors := newMetrics(use.Table, use.Routes, func() float64 { return float64(s.limiter.open()) })
 	if use.Registry != nil {
@@ -43,7 +43,7 @@ func New(cfg Config, use Use, h http.Handler) (*Server, error) {
 		}
 	}
 	drops := use.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
-	s.limiter.dropped = func(why dropReason) {
+	s.limiter.onDrop = func(why dropReason) {
 		m.dropped.WithLabelValues(string(why)).Inc()
 		drops.Warn().Str("reason", string(why)).Int("max_connections", s.limiter.total).
 			Int("max_connections_per_client", s.limiter.perClient).Msg("connection limit reached")
@@ -52,20 +52,20 @@ func New(cfg Config, use Use, h http.Handler) (*Server, error) {
 	ending, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.http = &http.Server{
-		Handler:           s.recovering(h),
+		Handler:           s.recoverPanics(h),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		ConnState:         s.limiter.noteState,
+		ConnState:         s.limiter.setState,
 		BaseContext:       func(net.Listener) context.Context { return context.WithValue(context.Background(), stopping{}, ending) },
 		ErrorLog:          stdlog.New(serverLog{use.Log, use.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: time.Minute})}, "", 0),
 	}
 	// The toolkit wraps the handler with its authentication before it accepts the first connection.
 	// The checks of names and the metrics must come first, so they are added then.
-	s.limiter.begin = func() { s.http.Handler = unread(s.based(m.counting(s.guard(s.http.Handler)))) }
+	s.limiter.onFirstAccept = func() { s.http.Handler = closeUnread(s.stripBasePath(m.countRequests(s.guard(s.http.Handler)))) }
 	s.warn(settings)
 
 	return s, nil
@@ -87,9 +87,9 @@ func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	}
 
 	s.stop()
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
-	err := s.http.Shutdown(last)
+	err := s.http.Shutdown(shutdownCtx)
 	s.Close()
 	<-served //nolint:errcheck // that it was closed
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
@@ -120,10 +120,10 @@ func (s *Server) warn(settings Web) {
 	}
 }
 
-// unread closes the connection after a response to a request whose body was not read: otherwise
-// http.Server would wait for the rest of the body. A handler that has read the whole body may
-// remove the Connection header again.
-func unread(next http.Handler) http.Handler {
+// closeUnread closes the connection after a response to a request whose body was not read:
+// otherwise http.Server would wait for the rest of the body. A handler that has read the whole body
+// may remove the Connection header again.
+func closeUnread(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength == 0 || r.ProtoMajor != 1 {
 			next.ServeHTTP(w, r)
@@ -137,9 +137,9 @@ func unread(next http.Handler) http.Handler {
 	})
 }
 
-// recovering responds with status 500 if a handler panics. It does not log the panic value, which
-// may contain anything.
-func (s *Server) recovering(next http.Handler) http.Handler {
+// recoverPanics responds with status 500 if a handler panics. It does not log the panic value,
+// which may contain anything.
+func (s *Server) recoverPanics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			switch p := recover(); p {
@@ -157,7 +157,7 @@ func (s *Server) recovering(next http.Handler) http.Handler {
 
 // serverLog receives messages that http.Server reports only to its log. Clients can cause any
 // number of them.
-type serverLog struct{ log, few zerolog.Logger }
+type serverLog struct{ log, sampled zerolog.Logger }
 
 func (l serverLog) Write(b []byte) (int, error) {
 	text := strings.TrimSpace(string(b))
@@ -165,7 +165,7 @@ func (l serverLog) Write(b []byte) (int, error) {
 		l.log.Debug().Str("err", text).Msg("TLS handshake with a client failed")
 		return len(b), nil
 	}
-	l.few.Warn().Str("err", text).Msg("HTTP server error")
+	l.sampled.Warn().Str("err", text).Msg("HTTP server error")
 
 	return len(b), nil
 }

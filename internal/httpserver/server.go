@@ -59,8 +59,8 @@ type Server struct {
 // ErrListen is matched by the error of New if the address is not available.
 var ErrListen = errors.New("cannot listen on the address")
 
-// most returns the maximum number of connections.
-func (s *Server) most() int {
+// maxConnections returns the maximum number of connections.
+func (s *Server) maxConnections() int {
 	const share = 4 // connections may use 1/share of the files that the process may open
 	files := openFiles() / share
 	if files == 0 || files > uint64(s.cfg.MaxConnections) {

@@ -78,10 +78,10 @@ func TestAddressOfTheConnection(t *testing.T) {
 	cfg.Listen = "0.0.0.0:0"
 	s := serve(t, cfg, httpserver.Use{}, hello, nil)
 	const host = "GET / HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"
-	if got := ended(t, s.dial("127.0.0.1", host)); !strings.Contains(got, " 200 ") {
+	if got := readUntilClosed(t, s.dial("127.0.0.1", host)); !strings.Contains(got, " 200 ") {
 		t.Errorf("%q", got)
 	}
-	if got := ended(t, s.dial("127.0.0.1", "GET / HTTP/1.0\r\n\r\n")); !strings.Contains(got, " 421 ") {
+	if got := readUntilClosed(t, s.dial("127.0.0.1", "GET / HTTP/1.0\r\n\r\n")); !strings.Contains(got, " 421 ") {
 		t.Errorf("no name at all: %q", got)
 	}
 }
@@ -111,11 +111,11 @@ func TestBasePath(t *testing.T) {
 			Transport:     &http.Transport{DisableKeepAlives: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
-		res, err := client.Get("http://" + s.local() + path)
-		check(t, err)
+		res, err := client.Get("http://" + s.localAddr() + path)
+		must(t, err)
 		defer res.Body.Close()
 		b, err := io.ReadAll(res.Body)
-		check(t, err)
+		must(t, err)
 		return res.StatusCode, string(b), res.Header.Get("Location")
 	}
 	for path, want := range map[string]string{
@@ -146,8 +146,8 @@ func TestUntilStop(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer close(ended)
 		control := http.NewResponseController(w)
-		check(t, control.SetWriteDeadline(time.Time{}))
-		check(t, control.SetReadDeadline(time.Time{}))
+		must(t, control.SetWriteDeadline(time.Time{}))
+		must(t, control.SetReadDeadline(time.Time{}))
 		ctx, stop := httpserver.UntilStop(r)
 		defer stop()
 		for range 3 {
@@ -165,8 +165,8 @@ func TestUntilStop(t *testing.T) {
 	})
 	s := serve(t, config(), httpserver.Use{}, h, func(s *httpserver.Server) { s.SetTimeouts(limit) })
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	res, err := client.Get("http://" + s.local() + "/api/events")
-	check(t, err)
+	res, err := client.Get("http://" + s.localAddr() + "/api/events")
+	must(t, err)
 	defer res.Body.Close()
 	lines := bufio.NewScanner(res.Body)
 	for _, want := range []string{"line", "line", "line", "last"} {
@@ -198,7 +198,7 @@ func TestPanics(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	hash, err := bcrypt.GenerateFromPassword([]byte("pw"), bcrypt.MinCost)
-	check(t, err)
+	must(t, err)
 	users := write(t, t.TempDir(), "web.yml", "basic_auth_users: {admin: '"+string(hash)+"'}\n")
 	const open, profiles = "open to the network without authentication", "profiles of the process are open"
 	for name, tc := range map[string]struct {
@@ -239,7 +239,7 @@ func TestWebConfig(t *testing.T) {
 	authority := testkit.NewAuthority(t)
 	cert, key := authority.Certificate()
 	hash, err := bcrypt.GenerateFromPassword([]byte("correct horse"), bcrypt.MinCost)
-	check(t, err)
+	must(t, err)
 	for name, http2 := range map[string]bool{"HTTP/2": true, "HTTP/1.1": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -255,17 +255,17 @@ func TestWebConfig(t *testing.T) {
 			}}
 			defer client.CloseIdleConnections()
 			ask := func(host, user, password string) (int, string) {
-				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+s.local()+"/", nil)
-				check(t, err)
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+s.localAddr()+"/", nil)
+				must(t, err)
 				req.Host = host
 				if user != "" {
 					req.SetBasicAuth(user, password)
 				}
 				res, err := client.Do(req)
-				check(t, err)
+				must(t, err)
 				defer res.Body.Close()
 				b, err := io.ReadAll(res.Body)
-				check(t, err)
+				must(t, err)
 				return res.StatusCode, string(b)
 			}
 			if code, proto := ask("", "admin", "correct horse"); code != 200 || !strings.HasPrefix(proto, name[:6]) || strings.HasPrefix(proto, "HTTP/2") != http2 {
@@ -284,11 +284,11 @@ func TestWebConfig(t *testing.T) {
 			}
 
 			at := cfg
-			at.Listen = s.local()
+			at.Listen = s.localAddr()
 			own, url, err := at.LocalClient()
-			check(t, err)
+			must(t, err)
 			res, err := own.Get(url + "/")
-			check(t, err)
+			must(t, err)
 			res.Body.Close()
 			if res.StatusCode != 401 {
 				t.Errorf("a local client: status %d", res.StatusCode)
@@ -333,18 +333,18 @@ func TestClose(t *testing.T) {
 	t.Parallel()
 	use := httpserver.Use{Table: "http", Log: zerolog.Nop()}
 	s, err := httpserver.New(config(), use, hello)
-	check(t, err)
+	must(t, err)
 	addr := s.Addr().String()
 	s.Close()
 	cfg := config()
 	cfg.Listen = addr
-	again, err := httpserver.New(cfg, use, hello)
+	second, err := httpserver.New(cfg, use, hello)
 	if err != nil {
 		t.Fatalf("the address is still taken: %v", err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- again.Run(context.Background(), time.Minute) }()
-	again.Close()
+	go func() { done <- second.Run(context.Background(), time.Minute) }()
+	second.Close()
 	if err := <-done; err == nil {
 		t.Error("Run returned no error after Close")
 	}

@@ -16,7 +16,7 @@ func UntilStop(r *http.Request) (context.Context, context.CancelFunc) {
 	if !ok { // not served by this package
 		return ctx, cancel
 	}
-	ended := context.AfterFunc(stop, cancel)
+	detach := context.AfterFunc(stop, cancel)
 
-	return ctx, func() { ended(); cancel() }
+	return ctx, func() { detach(); cancel() }
 }

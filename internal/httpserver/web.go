@@ -18,7 +18,7 @@ type Web struct {
 	ClientCerts    bool     // clients need a certificate signed by a configured authority
 	Files          []string // certificate and key files that it names
 	KeyFile        string   // the private key's file
-	HoldsKey       bool     // the private key itself is in the file
+	ContainsKey    bool     // the private key itself is in the file
 	Certificate    string   // file with the server's certificate
 	CertificatePEM string   // or the certificate itself
 
@@ -75,7 +75,7 @@ func Inspect(file string) (Web, error) {
 		return Web{}, fmt.Errorf("web configuration file %s: %w", file, err)
 	}
 
-	beside := func(name string) string { // relative to the file, as in the toolkit
+	resolve := func(name string) string { // relative to the file, as in the toolkit
 		if name == "" || filepath.IsAbs(name) {
 			return name
 		}
@@ -85,13 +85,13 @@ func Inspect(file string) (Web, error) {
 		TLS:            c.TLS.Cert != "" || c.TLS.CertFile != "",
 		BasicAuth:      len(c.Users) > 0,
 		ClientCerts:    c.TLS.ClientAuth == "RequireAndVerifyClientCert",
-		KeyFile:        beside(c.TLS.KeyFile),
-		HoldsKey:       c.TLS.Key != "",
-		Certificate:    beside(c.TLS.CertFile),
+		KeyFile:        resolve(c.TLS.KeyFile),
+		ContainsKey:    c.TLS.Key != "",
+		Certificate:    resolve(c.TLS.CertFile),
 		CertificatePEM: c.TLS.Cert,
 		users:          c.Users,
 	}
-	for _, name := range []string{w.Certificate, w.KeyFile, beside(c.TLS.ClientCA)} {
+	for _, name := range []string{w.Certificate, w.KeyFile, resolve(c.TLS.ClientCA)} {
 		if name != "" {
 			w.Files = append(w.Files, name)
 		}

@@ -120,7 +120,7 @@ func (f *File) Sync() error { return fsync(f.fd) }
 // kernel grants a read lease only if none has. The lease is released at once, because it would
 // delay new writers.
 func (f *File) Writer() (Writer, error) {
-	w, err := f.Hold()
+	w, err := f.HoldLease()
 	if w != NoWriter {
 		return w, err
 	}
@@ -131,10 +131,10 @@ func (f *File) Writer() (Writer, error) {
 	return NoWriter, nil
 }
 
-// Hold is Writer with a lasting answer: after NoWriter, a new writer has to wait until the file is
-// closed here, at most for the kernel's lease-break-time. Held reports whether there was no new
-// writer.
-func (f *File) Hold() (Writer, error) {
+// HoldLease is Writer, but it keeps the lease: after NoWriter, a new writer has to wait until the
+// file is closed here, at most for the kernel's lease-break-time. LeaseHeld reports whether there
+// was no new writer.
+func (f *File) HoldLease() (Writer, error) {
 	_, err := unix.FcntlInt(uintptr(f.fd), unix.F_SETLEASE, unix.F_RDLCK)
 	switch {
 	case err == nil:
@@ -146,8 +146,8 @@ func (f *File) Hold() (Writer, error) {
 	return UnknownWriter, fmt.Errorf("take lease: %w", err)
 }
 
-// Held reports whether no process has tried to write since Hold.
-func (f *File) Held() bool {
+// LeaseHeld reports whether no process has tried to write since HoldLease.
+func (f *File) LeaseHeld() bool {
 	kind, err := unix.FcntlInt(uintptr(f.fd), unix.F_GETLEASE, 0)
 
 	return err == nil && kind == unix.F_RDLCK

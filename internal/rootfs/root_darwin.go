@@ -65,8 +65,8 @@ func stateOf(info fs.FileInfo) (State, error) {
 	}, nil
 }
 
-// Ours reports whether a file belongs to this process's user, or to root.
-func (s State) Ours() bool { return s.UID == 0 || int(s.UID) == os.Geteuid() }
+// IsOwn reports whether a file belongs to this process's user, or to root.
+func (s State) IsOwn() bool { return s.UID == 0 || int(s.UID) == os.Geteuid() }
 
 // renamePath renames a file; it never overwrites and fails with fs.ErrExist.
 func renamePath(from, to string) error {

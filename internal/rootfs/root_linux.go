@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Root is an open folder. It is safe for concurrent use, except for Keep and Close.
+// Root is an open folder. It is safe for concurrent use, except for KeepOpen and Close.
 type Root struct {
-	path string
-	fd   int
-	one  bool           // names on other mounts are refused
-	kept map[string]int // folders that are held open, by name
+	path     string
+	fd       int
+	oneMount bool           // names on other mounts are refused
+	kept     map[string]int // folders that are held open, by name
 }
 
-// Open opens a folder as a root. Links in its own name are followed. All its errors match
-// ErrRoot. The caller closes it.
+// Open opens a folder as a root. Links in its own name are followed. All its errors match ErrRoot.
+// The caller closes it.
 func Open(name string, opts ...Option) (*Root, error) {
 	var o options
 	for _, opt := range opts {
@@ -37,10 +37,10 @@ func Open(name string, opts ...Option) (*Root, error) {
 
 func newRoot(name string, fd int, oneMount bool) *Root {
 	return &Root{
-		path: name,
-		fd:   fd,
-		one:  oneMount,
-		kept: map[string]int{},
+		path:     name,
+		fd:       fd,
+		oneMount: oneMount,
+		kept:     map[string]int{},
 	}
 }
 
@@ -51,12 +51,12 @@ func (r *Root) Sub(rel string) (*Root, error) {
 		return nil, err
 	}
 
-	return newRoot(under(r.path, rel), fd, r.one), nil
+	return newRoot(under(r.path, rel), fd, r.oneMount), nil
 }
 
-// Keep holds the folder rel open until Close, so that names in it need no resolution. It must not
-// run concurrently with other calls.
-func (r *Root) Keep(rel string) error {
+// KeepOpen holds the folder rel open until Close, so that names in it need no resolution. It must
+// not run concurrently with other calls.
+func (r *Root) KeepOpen(rel string) error {
 	fd, err := r.openat(rel, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
@@ -74,10 +74,10 @@ func (r *Root) Close() {
 	unix.Close(r.fd)
 }
 
-// disturbed is how often a name is resolved again after a concurrent rename or a signal. Longer
+// maxRetries is how often a name is resolved again after a concurrent rename or a signal. Longer
 // failures have another cause: a writer with a lease on the file makes a non-blocking open fail
 // with the same error, for up to lease-break-time.
-const disturbed = 16
+const maxRetries = 16
 
 // openat opens rel. No component may be a link or, with OneMount, on another mount.
 func (r *Root) openat(rel string, flags int, perm fs.FileMode) (int, error) {
@@ -95,10 +95,10 @@ func (r *Root) openat(rel string, flags int, perm fs.FileMode) (int, error) {
 		Mode:    uint64(perm.Perm()),
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
 	}
-	if r.one {
+	if r.oneMount {
 		how.Resolve |= unix.RESOLVE_NO_XDEV
 	}
-	for range disturbed {
+	for range maxRetries {
 		fd, err := unix.Openat2(r.fd, rel, &how)
 		switch {
 		case err == nil:
@@ -126,7 +126,7 @@ func (r *Root) walk(rel string, flags int, perm fs.FileMode) (fd int, err error)
 		} else {
 			fd, err = openComponent(at, name, flags, perm)
 		}
-		if err == nil && r.one && !sameMount(at, fd) {
+		if err == nil && r.oneMount && !sameMount(at, fd) {
 			unix.Close(fd)
 			err = unix.EXDEV
 		}
@@ -146,13 +146,13 @@ func (r *Root) walk(rel string, flags int, perm fs.FileMode) (fd int, err error)
 func openComponent(dirfd int, name string, flags int, perm fs.FileMode) (int, error) {
 	for try := 0; ; try++ {
 		fd, err := unix.Openat(dirfd, name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, uint32(perm.Perm()))
-		if errors.Is(err, unix.EINTR) && try < disturbed {
+		if errors.Is(err, unix.EINTR) && try < maxRetries {
 			continue
 		}
 		if errors.Is(err, unix.ENOTDIR) {
 			var st unix.Stat_t
-			lerr := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
-			if lerr == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+			statErr := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+			if statErr == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
 				err = unix.ELOOP
 			}
 		}
@@ -211,8 +211,8 @@ func (r *Root) parent(op, rel string) (fd int, base string, owned bool, err erro
 	return fd, base, err == nil, err
 }
 
-// in calls f with the parent folder of rel, and wraps its error.
-func (r *Root) in(op, rel string, f func(dirfd int, base string) error) error {
+// withParent calls f with the parent folder of rel, and wraps its error.
+func (r *Root) withParent(op, rel string, f func(dirfd int, base string) error) error {
 	fd, base, owned, err := r.parent(op, rel)
 	if err != nil {
 		return err
@@ -221,7 +221,7 @@ func (r *Root) in(op, rel string, f func(dirfd int, base string) error) error {
 		defer unix.Close(fd)
 	}
 
-	for range disturbed {
+	for range maxRetries {
 		if err = f(fd, base); !errors.Is(err, unix.EINTR) {
 			break
 		}
@@ -282,7 +282,7 @@ func (r *Root) OpenFile(rel string, flags int, perm fs.FileMode) (*os.File, erro
 // Create makes a new file for reading and writing, for its owner alone.
 func (r *Root) Create(rel string) (*os.File, error) {
 	var f *os.File
-	err := r.in("create", rel, func(dirfd int, base string) error {
+	err := r.withParent("create", rel, func(dirfd int, base string) error {
 		fd, err := unix.Openat(dirfd, base, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 		if err == nil {
 			f = os.NewFile(uintptr(fd), under(r.path, rel))
@@ -323,7 +323,7 @@ func (r *Root) Lstat(rel string) (State, error) {
 	}
 
 	var st unix.Statx_t
-	err := r.in("lstat", rel, func(dirfd int, base string) error {
+	err := r.withParent("lstat", rel, func(dirfd int, base string) error {
 		return unix.Statx(dirfd, base, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, statMask, &st)
 	})
 	if err != nil {
@@ -359,7 +359,7 @@ func Move(from *Root, rel string, to *Root, toRel string) error {
 func (r *Root) Replace(rel, toRel string) error { return rename(r, rel, r, toRel, 0) }
 
 func rename(from *Root, rel string, to *Root, toRel string, flags uint) error {
-	return from.in("rename", rel, func(fd int, base string) error {
+	return from.withParent("rename", rel, func(fd int, base string) error {
 		toFD, toBase, owned, err := to.parent("rename", toRel)
 		if err != nil {
 			return err
@@ -391,12 +391,12 @@ func renameat(fromFD int, from string, toFD int, to string, flags uint) error {
 
 // Mkdir makes a folder.
 func (r *Root) Mkdir(rel string, perm fs.FileMode) error {
-	return r.in("mkdir", rel, func(fd int, base string) error { return unix.Mkdirat(fd, base, uint32(perm)) })
+	return r.withParent("mkdir", rel, func(fd int, base string) error { return unix.Mkdirat(fd, base, uint32(perm)) })
 }
 
 // Remove removes a file.
 func (r *Root) Remove(rel string) error {
-	return r.in("remove", rel, func(fd int, base string) error { return unix.Unlinkat(fd, base, 0) })
+	return r.withParent("remove", rel, func(fd int, base string) error { return unix.Unlinkat(fd, base, 0) })
 }
 
 // ChmodDir sets the permissions of a folder; "" is the root.

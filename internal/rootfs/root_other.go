@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Root is an open folder. It is safe for concurrent use, except for Keep and Close.
+// Root is an open folder. It is safe for concurrent use, except for KeepOpen and Close.
 type Root struct {
 	path string
 	r    *os.Root
@@ -48,14 +48,14 @@ func (r *Root) Sub(rel string) (*Root, error) {
 	}
 	sub, err := r.r.OpenRoot(filepath.FromSlash(rel))
 	if err != nil {
-		return nil, named(err)
+		return nil, classifyError(err)
 	}
 
 	return newRoot(under(r.path, rel), sub)
 }
 
-// Keep checks that rel is a folder; see the version for Linux.
-func (r *Root) Keep(rel string) error { return r.CheckDir(rel) }
+// KeepOpen checks that rel is a folder; see the version for Linux.
+func (r *Root) KeepOpen(rel string) error { return r.CheckDir(rel) }
 
 // Close releases the open folders. No method may be called afterwards.
 func (r *Root) Close() {
@@ -63,8 +63,8 @@ func (r *Root) Close() {
 	r.r.Close()
 }
 
-// named classifies an error of os.Root.
-func named(err error) error {
+// classifyError classifies an error of os.Root.
+func classifyError(err error) error {
 	if err != nil && (strings.Contains(err.Error(), "path escapes") || errors.Is(err, errLoop)) {
 		return fmt.Errorf("%w: %w", ErrOutside, err)
 	}
@@ -72,8 +72,9 @@ func named(err error) error {
 	return err
 }
 
-// steps checks every component of rel, and returns the state of the last one. None may be a link.
-func (r *Root) steps(op, rel string) (last fs.FileInfo, err error) {
+// checkComponents checks every component of rel, and returns the state of the last one. None may be
+// a link.
+func (r *Root) checkComponents(op, rel string) (last fs.FileInfo, err error) {
 	if err := check(op, rel); err != nil {
 		return nil, err
 	}
@@ -83,7 +84,7 @@ func (r *Root) steps(op, rel string) (last fs.FileInfo, err error) {
 			continue
 		}
 		if last, err = r.r.Lstat(filepath.FromSlash(rel[:i])); err != nil {
-			return nil, named(err)
+			return nil, classifyError(err)
 		}
 		if isLink(last) {
 			return nil, fmt.Errorf("%w: %s is a link", ErrOutside, rel[:i])
@@ -96,8 +97,8 @@ func (r *Root) steps(op, rel string) (last fs.FileInfo, err error) {
 // isLink reports whether a name leads elsewhere: a link, or on Windows a reparse point.
 func isLink(info fs.FileInfo) bool { return info.Mode()&(fs.ModeSymlink|fs.ModeIrregular) != 0 }
 
-// in checks that the parent folder of rel is reached without links.
-func (r *Root) in(op, rel string) (name string, err error) {
+// checkParent checks that the parent folder of rel is reached without links.
+func (r *Root) checkParent(op, rel string) (name string, err error) {
 	if err := check(op, rel); err != nil {
 		return "", err
 	}
@@ -122,7 +123,7 @@ func (r *Root) Open(rel string) (*File, error) {
 
 // OpenFile opens a regular file as os.OpenFile does; ErrNotRegular for anything else.
 func (r *Root) OpenFile(rel string, flags int, perm fs.FileMode) (*os.File, error) {
-	before, err := r.steps("open", rel)
+	before, err := r.checkComponents("open", rel)
 	if err != nil && (flags&os.O_CREATE == 0 || !errors.Is(err, fs.ErrNotExist)) {
 		return nil, err
 	}
@@ -132,7 +133,7 @@ func (r *Root) OpenFile(rel string, flags int, perm fs.FileMode) (*os.File, erro
 
 	f, err := r.r.OpenFile(filepath.FromSlash(rel), flags|openFlags, perm)
 	if err != nil {
-		return nil, named(err)
+		return nil, classifyError(err)
 	}
 	after, err := f.Stat()
 	if err == nil && before != nil && !os.SameFile(before, after) {
@@ -148,7 +149,7 @@ func (r *Root) OpenFile(rel string, flags int, perm fs.FileMode) (*os.File, erro
 
 // Create makes a new file for reading and writing, for its owner alone.
 func (r *Root) Create(rel string) (*os.File, error) {
-	name, err := r.in("create", rel)
+	name, err := r.checkParent("create", rel)
 	if err != nil {
 		return nil, err
 	}
@@ -166,12 +167,12 @@ func (r *Root) OpenDir(rel string) (*os.File, error) {
 	}
 	f, err := r.r.Open(filepath.FromSlash(rel))
 
-	return f, named(err)
+	return f, classifyError(err)
 }
 
 // CheckDir returns an error unless rel is a folder that is reached without links.
 func (r *Root) CheckDir(rel string) error {
-	last, err := r.steps("open", rel)
+	last, err := r.checkComponents("open", rel)
 	if err != nil {
 		return err
 	}
@@ -187,7 +188,7 @@ func (r *Root) Lstat(rel string) (State, error) {
 	if rel == "" {
 		return r.Stat()
 	}
-	name, err := r.in("lstat", rel)
+	name, err := r.checkParent("lstat", rel)
 	if err != nil {
 		return State{}, err
 	}
@@ -206,10 +207,10 @@ func StatFile(f *os.File) (State, error) { return stateOfFile(f) }
 // the check and the rename, because the system call that refuses to replace does not accept open
 // folders.
 func Move(from *Root, rel string, to *Root, toRel string) error {
-	if _, err := from.in("rename", rel); err != nil {
+	if _, err := from.checkParent("rename", rel); err != nil {
 		return err
 	}
-	if _, err := to.in("rename", toRel); err != nil {
+	if _, err := to.checkParent("rename", toRel); err != nil {
 		return err
 	}
 
@@ -223,11 +224,11 @@ func Move(from *Root, rel string, to *Root, toRel string) error {
 
 // Replace renames a file within the root, and replaces an existing file with the new name.
 func (r *Root) Replace(rel, toRel string) error {
-	name, err := r.in("rename", rel)
+	name, err := r.checkParent("rename", rel)
 	if err != nil {
 		return err
 	}
-	to, err := r.in("rename", toRel)
+	to, err := r.checkParent("rename", toRel)
 	if err != nil {
 		return err
 	}
@@ -237,7 +238,7 @@ func (r *Root) Replace(rel, toRel string) error {
 
 // Mkdir makes a folder.
 func (r *Root) Mkdir(rel string, perm fs.FileMode) error {
-	name, err := r.in("mkdir", rel)
+	name, err := r.checkParent("mkdir", rel)
 	if err != nil {
 		return err
 	}
@@ -247,7 +248,7 @@ func (r *Root) Mkdir(rel string, perm fs.FileMode) error {
 
 // Remove removes a file.
 func (r *Root) Remove(rel string) error {
-	name, err := r.in("remove", rel)
+	name, err := r.checkParent("remove", rel)
 	if err != nil {
 		return err
 	}
@@ -305,8 +306,8 @@ func (f *File) Data(at, size int64) (from, to int64, err error) { return at, siz
 // Stat returns the state of the open file.
 func (f *File) Stat() (State, error) { return stateOfFile(f.File) }
 
-// Hold reports whether there is a writer. It cannot keep new writers waiting here.
-func (f *File) Hold() (Writer, error) {
+// HoldLease reports whether there is a writer. It cannot keep new writers waiting here.
+func (f *File) HoldLease() (Writer, error) {
 	w, err := f.Writer()
 	if w == NoWriter {
 		return UnknownWriter, errors.New("this system cannot delay writers")
@@ -315,5 +316,5 @@ func (f *File) Hold() (Writer, error) {
 	return w, err
 }
 
-// Held is never called here, because Hold never returns NoWriter.
-func (f *File) Held() bool { return false }
+// LeaseHeld is never called here, because HoldLease never returns NoWriter.
+func (f *File) LeaseHeld() bool { return false }

@@ -35,13 +35,13 @@ func openAttributes(name string, flags uint32) (windows.Handle, error) {
 }
 
 func (r *Root) lstat(rel string) (State, error) {
-	return lookAt(under(r.path, rel), windows.FILE_FLAG_OPEN_REPARSE_POINT)
+	return stateOfName(under(r.path, rel), windows.FILE_FLAG_OPEN_REPARSE_POINT)
 }
 
 // StatPath returns the state of a file or folder by a name that the operator chose.
-func StatPath(name string) (State, error) { return lookAt(name, 0) }
+func StatPath(name string) (State, error) { return stateOfName(name, 0) }
 
-func lookAt(name string, flags uint32) (State, error) {
+func stateOfName(name string, flags uint32) (State, error) {
 	h, err := openAttributes(name, flags)
 	if err != nil {
 		return State{}, &fs.PathError{Op: "lstat", Path: name, Err: err}
@@ -92,8 +92,8 @@ func stateOfHandle(h windows.Handle) (State, error) {
 	}, nil
 }
 
-// Ours relies on the access rights that a file inherits.
-func (s State) Ours() bool { return true }
+// IsOwn relies on the access rights that a file inherits.
+func (s State) IsOwn() bool { return true }
 
 // renamePath renames a file; it never overwrites and fails with fs.ErrExist.
 func renamePath(from, to string) error {

@@ -145,13 +145,13 @@ func TestWriters(t *testing.T) {
 	must(t, err)
 	defer f.Close()
 
-	if w, err := f.Hold(); w != rootfs.NoWriter || !f.Held() {
+	if w, err := f.HoldLease(); w != rootfs.NoWriter || !f.LeaseHeld() {
 		t.Fatalf("no writer: %v, %v", w, err)
 	}
 	if _, err := unix.Open(name, unix.O_WRONLY|unix.O_NONBLOCK, 0); err != unix.EAGAIN {
 		t.Errorf("a writer could open the file: %v", err)
 	}
-	if f.Held() {
+	if f.LeaseHeld() {
 		t.Error("a writer was not detected")
 	}
 	f.Close()

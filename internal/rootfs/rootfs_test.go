@@ -115,7 +115,7 @@ func TestNothingLeadsOut(t *testing.T) {
 		"open dir":  func() error { _, err := r.OpenDir("away"); return err },
 		"check dir": func() error { return r.CheckDir("away/folder") },
 		"sub":       func() error { _, err := r.Sub("away"); return err },
-		"keep":      func() error { return r.Keep("away") },
+		"keep":      func() error { return r.KeepOpen("away") },
 		"lstat":     func() error { _, err := r.Lstat("away/there"); return err },
 		"move in":   func() error { return rootfs.Move(r, "away/there", r, "stolen") },
 		"move out":  func() error { return rootfs.Move(r, "mine", r, "away/mine") },
@@ -171,7 +171,7 @@ func TestWriteFile(t *testing.T) {
 	name := filepath.Join(dir, "token")
 	must(t, rootfs.WriteFile(name, []byte("first"), rootfs.Write{}))
 	must(t, rootfs.WriteFile(name, []byte("second"), rootfs.Write{}))
-	if err := rootfs.WriteFile(name, []byte("third"), rootfs.Write{Keep: true}); !errors.Is(err, fs.ErrExist) {
+	if err := rootfs.WriteFile(name, []byte("third"), rootfs.Write{NoReplace: true}); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("a file that is to be kept: %v", err)
 	}
 

@@ -28,8 +28,8 @@ func stateOf(st *unix.Statx_t) State {
 	return s
 }
 
-// Ours reports whether a file belongs to this process's user, or to root.
-func (s State) Ours() bool { return s.UID == 0 || int(s.UID) == os.Geteuid() }
+// IsOwn reports whether a file belongs to this process's user, or to root.
+func (s State) IsOwn() bool { return s.UID == 0 || int(s.UID) == os.Geteuid() }
 
 // fsync makes a file or the entries of a folder durable if the file system supports that: vboxsf
 // and 9p do not for folders, and read-only file systems do not at all.

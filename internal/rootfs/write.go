@@ -62,8 +62,9 @@ type Write struct {
 	Temp string
 	// Perm are the permissions. 0 means 0600.
 	Perm fs.FileMode
-	// Keep fails with fs.ErrExist if the name exists. Otherwise the file is replaced.
-	Keep bool
+	// NoReplace makes WriteFile return fs.ErrExist if the name exists. Otherwise the file is
+	// replaced.
+	NoReplace bool
 }
 
 // WriteFile writes a file durably and atomically: after a crash there is either the old file or the
@@ -96,7 +97,7 @@ func (r *Root) WriteFile(rel string, content []byte, w Write) (err error) {
 		return err
 	}
 
-	if w.Keep {
+	if w.NoReplace {
 		err = Move(r, tmp, r, rel)
 	} else {
 		err = r.Replace(tmp, rel)

@@ -29,7 +29,7 @@ func (m *mover) matchesEvent(ctx context.Context, file *finishedFile) (bool, err
 		return false, err
 	}
 
-	writer, _ := file.f.Hold()
+	writer, _ := file.f.HoldLease()
 	if writer == rootfs.HasWriter {
 		return false, errUnsettled
 	}
@@ -59,7 +59,7 @@ func (m *mover) matchesEvent(ctx context.Context, file *finishedFile) (bool, err
 // changed.
 func (m *mover) isUnchanged(file *finishedFile) bool {
 	if file.leased {
-		return file.f.Held()
+		return file.f.LeaseHeld()
 	}
 	now, err := file.f.Stat()
 

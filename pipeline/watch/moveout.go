@@ -92,7 +92,7 @@ func (m *mover) moveTo(ctx context.Context, file *finishedFile) error {
 // reserve writes a sidecar durably and atomically. It returns false if the name belongs to another
 // job. A sidecar of this job, left by an interrupted attempt, is kept.
 func reserve(out *rootfs.Root, name, id string, sidecar []byte) (ok bool, err error) {
-	err = out.WriteFile(name, sidecar, rootfs.Write{Temp: copyName(), Keep: true})
+	err = out.WriteFile(name, sidecar, rootfs.Write{Temp: copyName(), NoReplace: true})
 	if !errors.Is(err, fs.ErrExist) {
 		return err == nil, err
 	}

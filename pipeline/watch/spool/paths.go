@@ -126,7 +126,7 @@ func (p *Paths) read(name string) (string, error) {
 // write creates a record, durably and atomically. It returns fs.ErrExist if the record exists.
 func (p *Paths) write(name, content string) error {
 	return p.root.WriteFile(pathsDir+"/"+name, []byte(content), rootfs.Write{
-		Temp: tmpDir + "/" + NewID(time.Now(), RootTag),
-		Keep: true,
+		Temp:      tmpDir + "/" + NewID(time.Now(), RootTag),
+		NoReplace: true,
 	})
 }

@@ -75,7 +75,7 @@ func (s *Spool) prepare(folder *rootfs.Root) error {
 		}
 	}
 	for _, dir := range []string{Claimed, tmpDir, pathsDir} {
-		if err := s.Keep(dir); err != nil {
+		if err := s.KeepOpen(dir); err != nil {
 			return mountHint(err)
 		}
 	}
@@ -89,7 +89,7 @@ func (s *Spool) checkAccess() error {
 	if err != nil {
 		return err
 	}
-	if !st.Ours() {
+	if !st.IsOwn() {
 		return fmt.Errorf("%w: %s belongs to another user, who could replace claimed files; remove it", ErrUnusable, Dir)
 	}
 	if st.Perm&0o022 != 0 {
@@ -161,7 +161,7 @@ func (s *Spool) Temp() string { return tmpDir + "/" + NewID(time.Now(), RootTag)
 // Write writes a file in the spool, durably and atomically. Without replace it returns fs.ErrExist
 // if the file exists.
 func (s *Spool) Write(rel string, content []byte, replace bool) error {
-	return s.WriteFile(rel, content, rootfs.Write{Temp: s.Temp(), Keep: !replace})
+	return s.WriteFile(rel, content, rootfs.Write{Temp: s.Temp(), NoReplace: !replace})
 }
 
 // Claim moves a file from the watched folder into Claimed, under a name that begins with id, and
