@@ -32,7 +32,7 @@ func TestSilentConnectionsMakeWay(t *testing.T) {
 		}
 		all = append(all, s.dial("127.0.0.1", unfinishedHeader))
 	}
-	until(t, "all places are taken, and no more", func() bool {
+	until(t, "the connection limit is reached", func() bool {
 		return s.metric("backburn_http_connections", "http") == 8 && s.metric("backburn_http_connections_dropped_total", "http", "evicted") >= 300
 	})
 	if n := s.metric("backburn_http_connections_dropped_total", "http", "refused_client"); n != 0 {
@@ -44,7 +44,7 @@ func TestSilentConnectionsMakeWay(t *testing.T) {
 	for _, c := range all {
 		_ = c.Close()
 	}
-	until(t, "the places are free", func() bool { return s.metric("backburn_http_connections", "http") == 0 })
+	until(t, "all connections are closed", func() bool { return s.metric("backburn_http_connections", "http") == 0 })
 }
 
 // The client with the most connections loses one, and not the client that connected first.
@@ -64,7 +64,7 @@ func TestManyClients(t *testing.T) {
 	for i := range 7 {
 		s.dial(fmt.Sprintf("127.0.1.%d", i+1), unfinishedHeader)
 	}
-	until(t, "they came", func() bool { return s.metric("backburn_http_connections_dropped_total", "http", "evicted") == 6 })
+	until(t, "six connections were closed", func() bool { return s.metric("backburn_http_connections_dropped_total", "http", "evicted") == 6 })
 	_, err := io.WriteString(quiet, "y: z\r\nConnection: close\r\n\r\n")
 	must(t, err)
 	if got := readUntilClosed(t, quiet); !strings.HasSuffix(got, "hello /") {

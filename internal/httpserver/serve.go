@@ -91,7 +91,7 @@ func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	defer cancel()
 	err := s.http.Shutdown(shutdownCtx)
 	s.Close()
-	<-served //nolint:errcheck // that it was closed
+	<-served //nolint:errcheck // it only says that the server was closed
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s: %w", s.use.Table, err)
 	}

@@ -42,12 +42,12 @@ func TestNames(t *testing.T) {
 		"IPv4 in IPv6":                   {local, "[::ffff:127.0.0.1]", 200},
 		"a name that resolves to us":     {local, "rebound.example", 421},
 		"with our port":                  {local, "rebound.example:9464", 421},
-		"a name that begins like one":    {local, "localhost.example", 421},
-		"an address that ends like one":  {local, "127.0.0.1.example", 421},
+		"begins like localhost":          {local, "localhost.example", 421},
+		"begins like an address":         {local, "127.0.0.1.example", 421},
 		"another address":                {local, "192.0.2.7", 421},
 		"a number":                       {local, "2130706433", 421},
 		"listed":                         {named, "backburn.example", 200},
-		"listed, otherwise":              {named, "BACKBURN.example.:443", 200},
+		"listed, other form":             {named, "BACKBURN.example.:443", 200},
 		"listed address":                 {named, "192.0.2.1:80", 200},
 		"listed IPv6":                    {named, "[2001:db8::1]:80", 200},
 		"below a listed one":             {named, "x.backburn.example", 421},
@@ -55,9 +55,9 @@ func TestNames(t *testing.T) {
 		"below a wildcard match":         {named, "b.a.fleet.example", 200},
 		"the wildcard's own domain":      {named, "fleet.example", 421},
 		"ends like a wildcard":           {named, "afleet.example", 421},
-		"none of them":                   {named, "rebound.example", 421},
-		"any name on every address":      {anywhere, "rebound.example", 421},
-		"another address on every one":   {anywhere, "192.0.2.7", 421},
+		"not listed":                     {named, "rebound.example", 421},
+		"any name, every interface":      {anywhere, "rebound.example", 421},
+		"other address, every interface": {anywhere, "192.0.2.7", 421},
 		"this machine, on every address": {anywhere, "localhost", 200},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestAddressOfTheConnection(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	if got := readUntilClosed(t, s.dial("127.0.0.1", "GET / HTTP/1.0\r\n\r\n")); !strings.Contains(got, " 421 ") {
-		t.Errorf("no name at all: %q", got)
+		t.Errorf("without Host: %q", got)
 	}
 }
 
@@ -340,7 +340,7 @@ func TestClose(t *testing.T) {
 	cfg.Listen = addr
 	second, err := httpserver.New(cfg, use, hello)
 	if err != nil {
-		t.Fatalf("the address is still taken: %v", err)
+		t.Fatalf("the address is still in use: %v", err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- second.Run(context.Background(), time.Minute) }()

@@ -9,7 +9,7 @@ import (
 type stopping struct{}
 
 // UntilStop returns a context that ends with the request, or when the server begins to stop. It is
-// for responses that would not end by themselves; other requests may finish.
+// for endless responses; other requests may finish.
 func UntilStop(r *http.Request) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(r.Context())
 	stop, ok := ctx.Value(stopping{}).(context.Context)

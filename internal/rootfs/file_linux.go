@@ -17,7 +17,7 @@ type File struct {
 	fd int
 
 	mu     sync.Mutex
-	reads  int // under way
+	reads  int // in progress
 	closed bool
 }
 
@@ -117,15 +117,15 @@ func (f *File) Stat() (State, error) {
 func (f *File) Sync() error { return fsync(f.fd) }
 
 // Writer reports whether any process on this machine has the file open or mapped for writing: the
-// kernel grants a read lease only if none has. The lease is released at once, because it would
-// delay new writers.
+// kernel grants a read lease only if there is no writer. Writer releases the lease at once, because
+// it would delay new writers.
 func (f *File) Writer() (Writer, error) {
 	w, err := f.HoldLease()
 	if w != NoWriter {
 		return w, err
 	}
 	if _, err := unix.FcntlInt(uintptr(f.fd), unix.F_SETLEASE, unix.F_UNLCK); err != nil {
-		return UnknownWriter, fmt.Errorf("give lease back: %w", err)
+		return UnknownWriter, fmt.Errorf("release lease: %w", err)
 	}
 
 	return NoWriter, nil

@@ -91,7 +91,9 @@ func syncDir(d *os.File) error { return d.Sync() }
 func (f *File) Sync() error { return f.File.Sync() }
 
 // Writer is unsupported here: macOS has no leases.
-func (f *File) Writer() (Writer, error) { return UnknownWriter, errors.New("macOS cannot say") }
+func (f *File) Writer() (Writer, error) {
+	return UnknownWriter, errors.New("macOS cannot detect writers")
+}
 
 // SeesWriters reports whether this process can detect the writers of files.
 func SeesWriters() bool { return false }

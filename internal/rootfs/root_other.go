@@ -300,7 +300,7 @@ type File struct {
 // Rewind sets the offset to the start.
 func (f *File) Rewind() { f.Seek(0, 0) } // always works for a regular file
 
-// Data reports a file without holes; see the version for Linux.
+// Data treats the file as one without holes; see the version for Linux.
 func (f *File) Data(at, size int64) (from, to int64, err error) { return at, size, nil }
 
 // Stat returns the state of the open file.

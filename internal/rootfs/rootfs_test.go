@@ -94,9 +94,9 @@ func TestCauses(t *testing.T) {
 	}
 }
 
-// TestNothingLeadsOut tries every operation through a link to a folder outside. Each must fail, and
-// leave the outside unchanged.
-func TestNothingLeadsOut(t *testing.T) {
+// TestLinksAreNotFollowed tries every operation through a link to a folder outside. Each must fail,
+// and leave the outside unchanged.
+func TestLinksAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	dir, outside := t.TempDir(), t.TempDir()
 	must(t, os.WriteFile(filepath.Join(outside, "there"), []byte("as it was"), 0o640))
