@@ -32,7 +32,7 @@ var flagCompletions = map[string]completions{
 
 // commandFlagCompletions has the values of flags that exist in one command only.
 var commandFlagCompletions = map[string]map[string]completions{
-	"report": {"format": fixed("pdf", "xml", "maec")},
+	"report": {"format": fixed(reportFormats...)},
 }
 
 // argumentCompletions has the values of arguments, by command.

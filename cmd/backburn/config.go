@@ -61,7 +61,7 @@ then 2.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&process, "for", "run", "`process` to check for: run, watcher, worker, api or sink")
+	cmd.Flags().StringVar(&process, "for", "run", "`process` to check for: run, watcher, worker, api, clamd, mail or sink")
 	tool.Simulation(cmd.Flags(), "check what the process does with --simulate, which needs no account")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the errors as JSON on standard output")
 

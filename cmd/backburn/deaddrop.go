@@ -19,7 +19,8 @@ func deadDrop(tool *cli.App) *cobra.Command {
 		Use:   "drop [LETTER|JOB…]",
 		Short: "Remove dead letters for good",
 		Long: `Removes dead letters, and the contents that were kept for them in the object bucket. The failed
-events stay, and audit events say who removed which letter. On a terminal it asks first; elsewhere it requires --yes.`,
+events stay, and audit events say who removed which letter. On a terminal the command asks first;
+elsewhere it requires --yes.`,
 		Example: `  backburn dead drop 17
   backburn dead drop --reason unsupported_type --dry-run
   backburn dead drop --reason unsupported_type --yes`,

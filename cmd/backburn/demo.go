@@ -21,7 +21,7 @@ drops files of many kinds into a quarantine folder, including duplicates, an emp
 that is too large, waits for the final event of each, and prints a table. It needs no account, and
 sends nothing to other machines.`,
 		Example: `  backburn demo
-    backburn demo --keep      # keep the folder and look at it afterwards
+  backburn demo --keep      # keep the folder and look at it afterwards
   backburn demo --json      # one event per line, for a program`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

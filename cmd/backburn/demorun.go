@@ -179,8 +179,8 @@ func (d *demo) printNextSteps() {
 Every line above is an event that other services can consume; duplicates were uploaded once.
 
 Where to go from here
-    backburn run --simulate       the same, until you stop it: drop files into ./quarantine
-    backburn simulate --help      the markers that decide a simulated verdict
+  backburn run --simulate       the same, until you stop it: drop files into ./quarantine
+  backburn simulate --help      the markers that decide a simulated verdict
   backburn config show          every setting, with the defaults
   docs/install.md               a real account in five lines of TOML
 `)

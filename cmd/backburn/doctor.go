@@ -38,7 +38,7 @@ func doctorCommand(tool *cli.App) *cobra.Command {
 		Short: "Check everything that Backburn needs",
 		Long: `Checks everything that Backburn needs: the configuration and its files, NATS and JetStream, the
 disk of the embedded server's store, the folders, a token of each profile (one attempt each),
-and the workers. Each line is ok, warn or fail, and says what to do if it is not ok.
+and the workers. Each line begins with ok, warn or fail; after warn and fail it says what to do.
 
 WildFire itself is asked only with --online, about an unknown hash. That costs one of the day's
 queries. Exit code 3 means that a check failed.`,

@@ -19,10 +19,9 @@ func pauseCommand(tool *cli.App) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "pause",
-		Short: "Pause all uploads for a time",
-		Long: `Stops the uploads of the whole fleet for a time. Meanwhile jobs are accepted and parked, verdicts
-are still queried, and uploads in progress are finished. No job is lost, and none of this counts
-as an attempt. The pause ends by itself, or with "backburn resume". Both are recorded as audit events
+		Short: "Pause all uploads for a while",
+		Long: `Stops the uploads of the whole fleet for a while. Workers still accept jobs, which are parked, ask
+for verdicts, and finish uploads in progress. No job is lost, and the pause counts as no attempt. The pause ends by itself, or with "backburn resume". Both are recorded as audit events
 ("backburn results --type audit").`,
 		Example: `  backburn pause --for 4h --reason "the proxy is being changed"
   backburn resume`,

@@ -53,7 +53,7 @@ The policy treats the files as if they came in messages of --source: their names
 			case !pipeline.ValidSource(p.source):
 				return cli.Usagef("--source: expected %s, got %q", pipeline.SourceRule, p.source)
 			case p.perDay < 0, p.perDay > 0 && priority == "":
-				return cli.Usagef("--per-day: 0 or more, and with --submit alone")
+				return cli.Usagef("--per-day: at least 0, and only with --submit")
 			case slices.ContainsFunc(args, isURL):
 				return cli.Usagef("plan accepts files and folders only; `backburn verdict URL` asks about a link")
 			}
@@ -226,7 +226,7 @@ func (p *planRun) hash(ctx context.Context, args []string) error {
 
 			if err != nil {
 				problems = append(problems, problem{path, err})
-				return nil //nolint:nilerr // told at the end
+				return nil //nolint:nilerr // reported at the end
 			}
 
 			abs, err := filepath.Abs(path)
@@ -271,9 +271,9 @@ func printPlan(tool *cli.App, r planReport) {
 	case r.Unknown == 0:
 		text = "There is nothing to upload."
 	case r.DoneBy.IsZero():
-		text = fmt.Sprintf("%s to make; there is no daily limit.", plural(r.Unknown, "upload"))
+		text = fmt.Sprintf("%s needed; there is no daily limit.", plural(r.Unknown, "upload"))
 	default:
-		text = fmt.Sprintf("%s to make: %s at the current budget, done by %s.", plural(r.Unknown, "upload"), plural(r.Days, "day"), r.DoneBy.Format(time.DateOnly))
+		text = fmt.Sprintf("%s needed: %s at the current budget, done by %s.", plural(r.Unknown, "upload"), plural(r.Days, "day"), r.DoneBy.Format(time.DateOnly))
 	}
 
 	fmt.Fprintln(tool.Out, "\n"+text)

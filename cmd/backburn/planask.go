@@ -78,7 +78,7 @@ func (p *planRun) ask(ctx context.Context) (note string, err error) {
 	list := p.inventory.ToAsk()
 	for len(list) > 0 {
 		if maxQueries >= 0 && p.queriesMade >= maxQueries {
-			return fmt.Sprintf("%d queries do not suffice (--queries, wildfire.queries_per_day)", maxQueries), nil
+			return fmt.Sprintf("the limit of %d queries is reached (--queries, wildfire.queries_per_day)", maxQueries), nil
 		}
 
 		batch := list[:min(len(list), wildfire.MaxHashes)]

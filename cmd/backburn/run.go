@@ -21,9 +21,9 @@ func runCommand(tool *cli.App) *cobra.Command {
 		Long: `Runs everything in one process: a NATS server (nats.embedded), the watchers of the [[watch]]
 entries, and a worker. Health, metrics and the dashboard are served on http.listen.
 
-It can be killed at any moment. The next start continues: no job is lost, and nothing is uploaded
-again that WildFire already has. SIGHUP reloads what can change while it runs: the log level, the
-rate, the budgets, the policy and the sinks.
+It can be killed at any moment, and continues at its next start: no job is lost, and contents that
+WildFire has are not uploaded again. SIGHUP reloads the log level, the rate, the budgets, the policy
+and the sinks.
 
 With --simulate it needs no credentials and sends nothing to other machines. A simulated WildFire
 judges files by markers in names and contents (see "backburn simulate --help"). A simulation shares

@@ -38,8 +38,8 @@ func traceCommand(tool *cli.App) *cobra.Command {
 hashed), by a link, or by the original path of a file in a watched folder on this machine (as long
 as the file is in .backburn). It only reads LEDGER, JOBS, DEAD and RESULTS.
 
-JOBS and RESULTS have no index, so at most --limit messages of each are read; a note says if
-there were more. --source narrows both.
+JOBS and RESULTS have no index, so the command reads at most --limit messages of each, and prints a
+note if there are more. --source narrows both.
 
 Exit code 3 means that nothing was found.`,
 		Example: `  backburn trace 01JD4S9V5K6ZQ8T7R2M0C30000

@@ -8,8 +8,8 @@ import (
 // maliciousVerdicts are the verdicts that the word "malicious" includes.
 var maliciousVerdicts = []string{"malware", "grayware", "phishing", "c2"}
 
-// styleVerdict returns the text and tone of a verdict. Malicious verdicts stand out even without
-// colors.
+// styleVerdict returns the text and tone of a verdict. Malicious verdicts are in capitals, so that
+// they stand out without colors.
 func styleVerdict(verdict string) (string, tone) {
 	switch {
 	case verdict == "grayware":

@@ -184,7 +184,7 @@
     for (const b of ["uploads", "queries"]) showBudget(b, st[b], st.paused[b]);
     showPause(st.paused.uploads);
     fill($("#dead"), Object.entries(st.dead).sort((a, b) => b[1] - a[1]), ([reason, n]) =>
-      [reason, count(n), EXPECTED.has(reason) ? "nothing: an expected outcome" : "needs a look"]);
+      [reason, count(n), EXPECTED.has(reason) ? "nothing: an expected outcome" : "needs a person"]);
     const dead = Object.values(st.dead).reduce((sum, n) => sum + n, 0);
     put($("#dead-count"), dead ? ": " + count(dead) : "");
     $("#dead").parentElement.querySelector(".hint").hidden = Object.keys(st.dead).length === 0;

@@ -207,7 +207,7 @@ func TestPageInTrouble(t *testing.T) {
 		"#budget-uploads":  "paused until",
 		"#budget-queries":  "at this pace, used up at",
 		"#dead-h":          "Dead letters: 2,318",
-		"#dead":            "attempts_exhausted\t7\tneeds a look",
+		"#dead":            "attempts_exhausted\t7\tneeds a person",
 		"#uploading":       "34.5 MB of 98.0 MB",
 		"#token":           "has expired",
 		"#watch":           "max_in_flight is reached",

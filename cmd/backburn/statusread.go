@@ -1,0 +1,110 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"time"
+
+	"backburn/internal/app"
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/internal/httpserver"
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+)
+
+// statusReader reads the state of the fleet from NATS, and that of the local process from its
+// listener.
+type statusReader struct {
+	tool *cli.App
+	cfg  config.Config
+	wcfg pipeline.Config
+
+	queue *queue.Queue // nil until attached
+	done  func()
+}
+
+func (l *statusReader) release() {
+	if l.done != nil {
+		l.done()
+	}
+}
+
+// read returns the state as far as it is known, and an error if it is incomplete.
+func (l *statusReader) read(ctx context.Context) (app.Status, error) {
+	local := make(chan *app.Status, 1)
+	go func() { local <- readLocal(ctx, l.cfg.HTTP.Config) }()
+	st := app.NewStatus()
+	fleet, err := l.fleet(ctx)
+	if err == nil {
+		st.Status = &fleet
+	}
+
+	localStatus := <-local
+	if localStatus == nil {
+		return st, err
+	}
+
+	st.ID = localStatus.ID
+	st.Role = localStatus.Role
+	st.Parts = localStatus.Parts
+	st.UploadsInProgress = localStatus.UploadsInProgress
+	st.Watch = localStatus.Watch
+	st.Sinks = localStatus.Sinks
+	st.Token = localStatus.Token
+	switch {
+	case err != nil:
+		st.Away = cmp.Or(localStatus.Away, &app.Away{Since: st.Time, Reason: err.Error()})
+		return st, cli.Exit(cli.Unreachable, err)
+	case localStatus.Token != nil && localStatus.Status != nil: // the limits of a running worker apply, not those of our configuration
+		st.Uploads = localStatus.Uploads
+		st.Queries = localStatus.Queries
+	}
+
+	return st, nil
+}
+
+func (l *statusReader) fleet(ctx context.Context) (queue.Status, error) {
+	if l.queue == nil {
+		q, release, err := attach(ctx, l.tool, l.cfg, "status")
+		if err != nil {
+			return queue.Status{}, err
+		}
+
+		l.queue = q
+		l.done = release
+	}
+
+	return l.queue.Status(ctx, l.wcfg)
+}
+
+// readLocal asks the process on this machine. It returns nil if there is none, or if it requires a
+// password.
+func readLocal(ctx context.Context, at httpserver.Config) *app.Status {
+	client, url, err := at.LocalClient()
+	if err != nil {
+		return nil
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/status", nil)
+	if err != nil {
+		return nil
+	}
+
+	res, err := client.Do(req)
+	if err != nil {
+		return nil
+	}
+	defer res.Body.Close()
+	var st app.Status
+	if res.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(res.Body, 8<<20)).Decode(&st) != nil {
+		return nil
+	}
+
+	return &st
+}
