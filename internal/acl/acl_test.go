@@ -388,7 +388,9 @@ func everyRoleWorks(t *testing.T, st *site) {
 	defer cancel()
 	worker := st.work()
 	mail, web := st.as("gateway-mail"), st.as("gateway-web")
-	watcher, operator, httpAPI := st.as("watcher"), st.as("operator"), st.as("api")
+	watcher := st.as("watcher")
+	operator := st.as("operator")
+	httpAPI := st.as("api")
 	consumer := st.as("consumer-siem")
 
 	mail.submitsFiles(ctx)

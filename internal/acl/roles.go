@@ -21,6 +21,7 @@ type builder struct {
 func (b *builder) publish(subjects ...string) {
 	b.publishSubjects = append(b.publishSubjects, subjects...)
 }
+
 func (b *builder) subscribe(subjects ...string) {
 	b.subscribeSubjects = append(b.subscribeSubjects, subjects...)
 }

@@ -11,9 +11,9 @@ import (
 // judge returns the Judge for programs that ask for a verdict and wait.
 func (n *Node) judge() *judge.Judge {
 	return judge.New(judge.Config{
-		Ledger: n.queue.Ledger(),
-		Queue:  n.queue,
-		Intake: n.publisher(n.queue.Publisher()),
+		Ledger:        n.queue.Ledger(),
+		Queue:         n.queue,
+		Intake:        n.publisher(n.queue.Publisher()),
 		ReuseDuration: n.cfg.Pipeline.ReuseDuration,
 	})
 }
