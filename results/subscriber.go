@@ -234,17 +234,16 @@ func (s *Subscriber) follow(ctx context.Context, c jetstream.Consumer, handle Ra
 		return err
 	}
 	defer it.Stop() // fetched messages that were not handled are redelivered
+	defer context.AfterFunc(ctx, it.Stop)()
 	name := c.CachedInfo().Name
 	for {
-		nctx, cancel := context.WithTimeout(ctx, resetCheck)
-		m, err := it.Next(jetstream.NextContext(nctx))
-		cancel()
+		m, err := it.Next(jetstream.NextMaxWait(resetCheck))
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case c.CachedInfo().Name != name:
 			return errReset
-		case errors.Is(err, context.DeadlineExceeded):
+		case errors.Is(err, nats.ErrTimeout):
 			continue // no event yet
 		case errors.Is(err, jetstream.ErrNoHeartbeat):
 			continue // the server is away or busy; the iterator asks again

@@ -94,12 +94,7 @@ func TestConsumerVanishes(t *testing.T) {
 					return err
 				}
 			}
-			e := event(3)
-			b, err := e.MarshalJSON()
-			if err != nil {
-				return err
-			}
-			if _, err := js.Publish(ctx, e.Subject("backburn"), b); err != nil {
+			if err := publish(ctx, js, event(3)); err != nil {
 				return err
 			}
 		}
@@ -150,6 +145,12 @@ func createAgain(ctx context.Context, js jetstream.JetStream, events ...results.
 	if _, err := js.CreateStream(ctx, s.CachedInfo().Config); err != nil {
 		return err
 	}
+
+	return publish(ctx, js, events...)
+}
+
+// publish publishes events, one after the other.
+func publish(ctx context.Context, js jetstream.JetStream, events ...results.Event) error {
 	for _, e := range events {
 		b, err := e.MarshalJSON()
 		if err != nil {
