@@ -62,7 +62,7 @@ func (q *Queue) publishAudit(ctx context.Context, a results.Audit) error {
 // AuditLetter sets the dead letter of an action. It returns ErrNoLetter if the letter does not
 // exist.
 func (q *Queue) AuditLetter(ctx context.Context, a *results.Audit, seq uint64) error {
-	l, err := q.Dead().Get(ctx, seq)
+	l, err := q.dead.Get(ctx, seq)
 	if err != nil {
 		return err
 	}

@@ -238,7 +238,7 @@ func TestAuditLetter(t *testing.T) {
 		Size:     3,
 		Content:  &pipeline.Content{Path: "a.exe"},
 	}}
-	if err := q.Dead().Put(t.Context(), m, results.Error{Reason: results.Rejected, Message: "no"}, 1, "j"); err != nil {
+	if err := q.dead.Put(t.Context(), m, results.Error{Reason: results.Rejected, Message: "no"}, 1, "j"); err != nil {
 		t.Fatal(err)
 	}
 	if err := q.AuditLetter(t.Context(), &a, 1); err != nil {

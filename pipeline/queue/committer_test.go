@@ -77,7 +77,7 @@ func TestCommitterGivesEachCallerItsOutcome(t *testing.T) {
 				a := change(q.SampleSubject(key), []byte("a"+key), 0, nil)
 				b := change(q.LedgerSubject(pipeline.Ref{Source: "mail", ID: key}), []byte("b"+key), wrong, nil)
 
-				err := q.Ledger().Commit(t.Context(), a, b)
+				err := q.ledger.Commit(t.Context(), a, b)
 				switch {
 				case wrong != 0 && !errors.Is(err, pipeline.ErrConflict):
 					t.Errorf("caller %d: %v, want %v", n, err, pipeline.ErrConflict)
@@ -233,7 +233,7 @@ func TestCommitterOfAVeryLargeGroup(t *testing.T) {
 	for i := range changes {
 		changes[i] = change(q.SampleSubject(fmt.Sprint(i)), nil, 0, nil)
 	}
-	if err := q.Ledger().Commit(ctx, changes...); err != nil {
+	if err := q.ledger.Commit(ctx, changes...); err != nil {
 		t.Fatal(err)
 	}
 	for i, c := range changes {
@@ -352,7 +352,7 @@ func TestFinishIsRepeatedAfterALostAnswer(t *testing.T) {
 			return Ending{
 				Event:  pipeline.VerdictEvent(m.Job, sample.Sample, results.BasisLookup, at),
 				Sample: sample.Key,
-				With:   []*Change{q.Ledger().PutSample(sample)},
+				With:   []*Change{q.ledger.PutSample(sample)},
 			}
 		}
 

@@ -142,7 +142,7 @@ func TestServerKilledInsideABatch(t *testing.T) {
 		q = openOn(t, nc)
 		there := 0
 		for i := range each {
-			s, err := q.Ledger().Sample(t.Context(), fmt.Sprintf("%d-%d", round, i))
+			s, err := q.ledger.Sample(t.Context(), fmt.Sprintf("%d-%d", round, i))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -37,12 +37,12 @@ func TestDeadLettersAreKeptByReason(t *testing.T) {
 
 			for _, r := range results.Reasons() {
 				m := aJob("mail", string(r))
-				if err := q.Dead().Put(t.Context(), m, results.Error{Reason: r, Message: "no"}, 1, m.Job.ID); err != nil {
+				if err := q.dead.Put(t.Context(), m, results.Error{Reason: r, Message: "no"}, 1, m.Job.ID); err != nil {
 					t.Fatal(err)
 				}
 			}
 			read := 0
-			for l, err := range q.Dead().All(t.Context(), DeadFilter{}) {
+			for l, err := range q.dead.All(t.Context(), DeadFilter{}) {
 				if err != nil {
 					t.Fatal(err)
 				}

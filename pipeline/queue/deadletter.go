@@ -305,7 +305,7 @@ func (d *DeadLetters) clearRefusal(ctx context.Context, j pipeline.Job) error {
 		return nil // no worker has ever read it
 	}
 
-	_, err := d.q.Ledger().ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return s.ClearRefusal(time.Now().UTC()) })
+	_, err := d.q.ledger.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return s.ClearRefusal(time.Now().UTC()) })
 
 	return err
 }

@@ -6,10 +6,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"backburn/pipeline/span"
 	"backburn/results"
-
-	"github.com/nats-io/nats.go"
 )
 
 // putFailed copies a failed job to DEAD completely, with its reason.

@@ -28,7 +28,7 @@ func TestDeadLettersAreKeptBySource(t *testing.T) {
 		t.Helper()
 		m := aJob(source, id)
 		m.Contents = bytes.Repeat([]byte("x"), size)
-		if err := q.Dead().Put(t.Context(), m, cause, 1, source+id); err != nil {
+		if err := q.dead.Put(t.Context(), m, cause, 1, source+id); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -42,13 +42,13 @@ func TestDeadLettersAreKeptBySource(t *testing.T) {
 	for i := range 3 {
 		letter("late", fmt.Sprint(i), 100)
 	}
-	if _, err := q.Dead().Trim(t.Context()); err != nil {
+	if _, err := q.dead.Trim(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 
 	n := map[string]int{}
 	last := ""
-	for l, err := range q.Dead().All(t.Context(), DeadFilter{}) {
+	for l, err := range q.dead.All(t.Context(), DeadFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

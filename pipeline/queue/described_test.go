@@ -19,7 +19,7 @@ func TestServerObjectsAreDescribed(t *testing.T) {
 	if _, err := q.Publisher().Submit(t.Context(), link, Content{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := q.Lanes().Feeds(t.Context()); err != nil {
+	if _, err := q.lanes.Feeds(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

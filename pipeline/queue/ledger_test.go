@@ -38,7 +38,7 @@ func TestLedgerComparesAndSets(t *testing.T) {
 	onBoth(t, func(t *testing.T, q *Queue) {
 		const writers = 40
 		for round := range 5 {
-			before, err := q.Ledger().Sample(t.Context(), "s")
+			before, err := q.ledger.Sample(t.Context(), "s")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,8 +51,8 @@ func TestLedgerComparesAndSets(t *testing.T) {
 					s := before
 					s.State = pipeline.StateUploading
 					s.Owner = fmt.Sprintf("%d.%d", round, n)
-					c := q.Ledger().PutSample(s)
-					switch err := q.Ledger().Commit(t.Context(), c); {
+					c := q.ledger.PutSample(s)
+					switch err := q.ledger.Commit(t.Context(), c); {
 					case err == nil:
 						won.Add(1)
 						winner.Store(s.Owner)
@@ -66,7 +66,7 @@ func TestLedgerComparesAndSets(t *testing.T) {
 			}
 			all.Wait()
 
-			after, err := q.Ledger().Sample(t.Context(), "s")
+			after, err := q.ledger.Sample(t.Context(), "s")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +86,7 @@ func TestChangeSampleLosesNoChange(t *testing.T) {
 	var all sync.WaitGroup
 	for range writers {
 		all.Go(func() {
-			_, err := q.Ledger().ChangeSample(t.Context(), "s", func(s *pipeline.Sample) bool {
+			_, err := q.ledger.ChangeSample(t.Context(), "s", func(s *pipeline.Sample) bool {
 				s.State = pipeline.StateRetrying
 				s.Attempts++
 				return true
@@ -98,7 +98,7 @@ func TestChangeSampleLosesNoChange(t *testing.T) {
 	}
 	all.Wait()
 
-	if s, err := q.Ledger().Sample(t.Context(), "s"); err != nil || s.Attempts != writers {
+	if s, err := q.ledger.Sample(t.Context(), "s"); err != nil || s.Attempts != writers {
 		t.Errorf("%d changes (%v), want %d", s.Attempts, err, writers)
 	}
 }
@@ -112,15 +112,15 @@ func TestLedgerExpiresFinishedRecords(t *testing.T) {
 	over := map[pipeline.State]bool{pipeline.StateNone: true, pipeline.StateVerdict: true, pipeline.StateRefused: true}
 	for _, state := range pipeline.States() {
 		s := SampleEntry{Key: "s-" + string(state), Sample: pipeline.Sample{State: state}}
-		if err := q.Ledger().Commit(t.Context(), q.Ledger().PutSample(s)); err != nil {
+		if err := q.ledger.Commit(t.Context(), q.ledger.PutSample(s)); err != nil {
 			t.Fatal(err)
 		}
 		expires(t, q, q.SampleSubject(s.Key), over[state])
 	}
 
 	m := aJob("mail", "a")
-	waiting := q.Ledger().PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)
-	if err := q.Ledger().Commit(t.Context(), waiting); err != nil {
+	waiting := q.ledger.PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)
+	if err := q.ledger.Commit(t.Context(), waiting); err != nil {
 		t.Fatal(err)
 	}
 	expires(t, q, q.LedgerSubject(m.Job.Ref()), false)
@@ -160,11 +160,11 @@ func TestAWaitingJobIsKeptWhole(t *testing.T) {
 	m.AcceptedAt = time.Now().UTC()
 	since := time.Now().UTC()
 	why := Waiting{Sample: m.Job.SHA256, Basis: results.BasisShared, Pending: since, Parked: pipeline.Uploads}
-	if err := q.Ledger().Commit(t.Context(), q.Ledger().PutWaiting(m, why, 0)); err != nil {
+	if err := q.ledger.Commit(t.Context(), q.ledger.PutWaiting(m, why, 0)); err != nil {
 		t.Fatal(err)
 	}
 
-	entry, err := q.Ledger().Job(t.Context(), m.Job.Ref())
+	entry, err := q.ledger.Job(t.Context(), m.Job.Ref())
 	if err != nil || entry.State != JobWaiting || entry.Message == nil {
 		t.Fatalf("%+v, %v", entry, err)
 	}
@@ -175,7 +175,7 @@ func TestAWaitingJobIsKeptWhole(t *testing.T) {
 	}
 
 	found := 0
-	err = q.Ledger().readJobs(t.Context(), func(r JobRecord) bool {
+	err = q.ledger.readJobs(t.Context(), func(r JobRecord) bool {
 		found++
 		if r.Source != "mail" || r.State != JobWaiting || r.Parked != pipeline.Uploads || !r.Pending.Equal(since) || r.Sample != m.Job.SHA256 {
 			t.Errorf("the record's headers are %+v", r)
@@ -249,7 +249,7 @@ func TestFeedsServeManySources(t *testing.T) {
 	<-q.js.PublishAsyncComplete()
 
 	for range 2 { // again, once all are known
-		feeds, err := q.Lanes().Feeds(t.Context())
+		feeds, err := q.lanes.Feeds(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -179,7 +179,7 @@ func (m *migration) all(ctx context.Context, s jetstream.Stream, each func(conte
 
 // put writes a record unless the ledger already has it. written says whether it wrote.
 func (m *migration) put(ctx context.Context, c *Change) (written bool, err error) {
-	err = m.q.Ledger().Commit(ctx, c)
+	err = m.q.ledger.Commit(ctx, c)
 	if errors.Is(err, pipeline.ErrConflict) {
 		return false, nil
 	}
@@ -202,7 +202,7 @@ func (m *migration) record(ctx context.Context, old oldMessage) error {
 		sample = pipeline.LinkKey(ev.Data.URL)
 	}
 	ref := pipeline.Ref{Source: ev.Data.Source, ID: ev.Data.JobID}
-	_, err := m.put(ctx, m.q.Ledger().putDone(ref, sample, r.Event, "", 0))
+	_, err := m.put(ctx, m.q.ledger.putDone(ref, sample, r.Event, "", 0))
 
 	return err
 }
@@ -223,14 +223,14 @@ func (m *migration) waiting(ctx context.Context, old oldMessage) error {
 	m.refs[sample] = append(m.refs[sample], msg.Job.Ref())
 	m.mu.Unlock()
 
-	written, err := m.put(ctx, m.q.Ledger().PutWaiting(&msg, Waiting{
+	written, err := m.put(ctx, m.q.ledger.PutWaiting(&msg, Waiting{
 		Sample: sample,
 		Basis:  results.Basis(old.header.Get(headerOldBasis)),
 	}, 0))
 	if err != nil || written {
 		return err
 	}
-	entry, err := m.q.Ledger().Job(ctx, msg.Job.Ref())
+	entry, err := m.q.ledger.Job(ctx, msg.Job.Ref())
 	if err != nil || entry.State != JobDone {
 		return err
 	}
@@ -256,7 +256,7 @@ func (m *migration) sample(ctx context.Context, old oldMessage) error {
 	if s.State == pipeline.StateRetrying && s.Job == "" {
 		s.State = pipeline.StateNone
 	}
-	_, err := m.put(ctx, m.q.Ledger().PutSample(s))
+	_, err := m.put(ctx, m.q.ledger.PutSample(s))
 
 	return err
 }

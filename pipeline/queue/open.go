@@ -35,7 +35,8 @@ func Open(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 	return q, nil
 }
 
-// minServer is the oldest supported version of the NATS server: the first with atomic batches.
+// minServerMajor and minServerMinor are the oldest supported version of the NATS server: the first
+// with atomic batches.
 const minServerMajor, minServerMinor = 2, 12
 
 // checkServer refuses a server that is too old, before anything is created on it.

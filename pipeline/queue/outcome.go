@@ -40,7 +40,7 @@ func (q *Queue) Finish(ctx context.Context, m *Message, e Ending) (results.Event
 
 	// A waiting job exists only in its ledger record.
 	if e.By != "" && e.Event.Type == results.Failed {
-		if err := q.Dead().putFailed(ctx, m, e.Event); err != nil {
+		if err := q.dead.putFailed(ctx, m, e.Event); err != nil {
 			return e.Event, err
 		}
 	}
@@ -54,7 +54,7 @@ func (q *Queue) Finish(ctx context.Context, m *Message, e Ending) (results.Event
 	}
 
 	if e.By == "" && ev.Type == results.Failed {
-		if err := q.Dead().putFailed(ctx, m, ev); err != nil {
+		if err := q.dead.putFailed(ctx, m, ev); err != nil {
 			return ev, err
 		}
 	}
@@ -76,8 +76,8 @@ func (q *Queue) record(ctx context.Context, ref pipeline.Ref, e Ending, body []b
 			return entry.Event, true, nil
 		}
 
-		done := q.Ledger().putDone(ref, e.Sample, body, e.By, entry.Revision)
-		err := q.Ledger().Commit(ctx, append(with, done)...)
+		done := q.ledger.putDone(ref, e.Sample, body, e.By, entry.Revision)
+		err := q.ledger.Commit(ctx, append(with, done)...)
 		switch {
 		case err == nil:
 			return e.Event, false, nil
@@ -90,7 +90,7 @@ func (q *Queue) record(ctx context.Context, ref pipeline.Ref, e Ending, body []b
 		}
 
 		before := entry.Revision
-		if entry, err = q.Ledger().Job(ctx, ref); err != nil {
+		if entry, err = q.ledger.Job(ctx, ref); err != nil {
 			return e.Event, false, err
 		}
 		if entry.Revision == before { // the replica lags behind, or it was another change
@@ -118,7 +118,7 @@ func (q *Queue) Republish(ctx context.Context, m *Message, ev results.Event) err
 	}
 
 	if m != nil && ev.Type == results.Failed {
-		if err := q.Dead().putFailed(ctx, m, ev); err != nil {
+		if err := q.dead.putFailed(ctx, m, ev); err != nil {
 			return err
 		}
 	}
@@ -213,7 +213,7 @@ func (q *Queue) Requeue(ctx context.Context, m *Message) error {
 
 // Final returns a job's final event, or false if it has none yet or was never submitted.
 func (q *Queue) Final(ctx context.Context, ref pipeline.Ref) (results.Event, bool, error) {
-	j, err := q.Ledger().Job(ctx, ref)
+	j, err := q.ledger.Job(ctx, ref)
 	if err != nil {
 		return results.Event{}, false, fmt.Errorf("job %s: %w", ref, err)
 	}

@@ -10,7 +10,7 @@ import (
 // store writes messages to subjects of the ledger.
 func store(t testing.TB, q *Queue, subject string, body []byte) {
 	t.Helper()
-	if err := q.Ledger().Commit(t.Context(), change(subject, body, 0, nil)); err != nil {
+	if err := q.ledger.Commit(t.Context(), change(subject, body, 0, nil)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -152,7 +152,7 @@ func (q *Queue) PublishReport(ctx context.Context, ev results.Event) error {
 // OweReport records that a source still has to get the report about a sample, if the report was
 // published before the source had a job with that sample.
 func (q *Queue) OweReport(ctx context.Context, key, source string, cfg pipeline.Config, now time.Time) error {
-	_, err := q.Ledger().ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return cfg.OweReport(s, source, now) })
+	_, err := q.ledger.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return cfg.OweReport(s, source, now) })
 
 	return err
 }

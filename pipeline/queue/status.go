@@ -268,7 +268,7 @@ func (q *Queue) waiting(ctx context.Context) (w Waiters, err error) {
 	if q.NoLedger {
 		return w, nil
 	}
-	err = q.Ledger().readJobs(ctx, func(r JobRecord) bool {
+	err = q.ledger.readJobs(ctx, func(r JobRecord) bool {
 		if r.State == JobWaiting {
 			w.Note(r)
 		}

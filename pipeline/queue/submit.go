@@ -291,7 +291,7 @@ func (p *Publisher) publish(ctx context.Context, j pipeline.Job, build func() (*
 func (p *Publisher) accept(ctx context.Context, j pipeline.Job) (known bool, err error) {
 	key := pipeline.SampleKey(j)
 	for {
-		entry, err := p.q.Ledger().Job(ctx, j.Ref())
+		entry, err := p.q.ledger.Job(ctx, j.Ref())
 		switch {
 		case err != nil:
 			return false, err
@@ -306,7 +306,7 @@ func (p *Publisher) accept(ctx context.Context, j pipeline.Job) (known bool, err
 		c.msg.Header[headerState] = []string{string(JobAccepted)}
 		c.msg.Header[headerSample] = []string{key}
 		c.expires(p.q.topology.Results.MaxAge)
-		if err := p.q.Ledger().Commit(ctx, c); !errors.Is(err, pipeline.ErrConflict) {
+		if err := p.q.ledger.Commit(ctx, c); !errors.Is(err, pipeline.ErrConflict) {
 			return false, err
 		}
 	}

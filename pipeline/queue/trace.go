@@ -206,7 +206,7 @@ func (t *tracer) ledger(ctx context.Context) error {
 		t.key = strings.ToLower(t.query.SHA256)
 	case t.query.Source != "":
 		ref := pipeline.Ref{Source: t.query.Source, ID: t.query.Job}
-		entry, err := t.q.Ledger().Job(ctx, ref)
+		entry, err := t.q.ledger.Job(ctx, ref)
 		if err != nil {
 			return err
 		}
@@ -325,7 +325,7 @@ func (t *tracer) sample(ctx context.Context) error {
 // Known returns what is known about contents by their SHA-256 (64 lower-case hexadecimal digits),
 // or about a link by its key; false if nothing is known.
 func (q *Queue) Known(ctx context.Context, key string) (SampleTrace, bool, error) {
-	s, err := q.Ledger().Sample(ctx, key)
+	s, err := q.ledger.Sample(ctx, key)
 	if err != nil || s.Revision == 0 {
 		return SampleTrace{}, false, err
 	}
@@ -360,7 +360,7 @@ func (t *tracer) waiting(ctx context.Context) error {
 	}
 
 	var subjects []string
-	err := t.q.Ledger().readJobs(ctx, func(r JobRecord) bool {
+	err := t.q.ledger.readJobs(ctx, func(r JobRecord) bool {
 		if r.State == JobWaiting && r.Sample == t.key && (t.query.Source == "" || r.Source == t.query.Source) {
 			subjects = append(subjects, t.q.ledgerJob(r.Name))
 		}
@@ -385,7 +385,7 @@ func (t *tracer) addWaiting(ctx context.Context, subject string) error {
 	if err != nil || msgs[0] == nil {
 		return err
 	}
-	entry := t.q.Ledger().jobEntry(msgs[0])
+	entry := t.q.ledger.jobEntry(msgs[0])
 	if entry.Message == nil {
 		return nil
 	}
@@ -575,7 +575,7 @@ func (t *tracer) dead(ctx context.Context) error {
 // letter finds the letter of a job among those that match a filter.
 func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 	n := 0
-	for l, err := range t.q.Dead().All(ctx, f) {
+	for l, err := range t.q.dead.All(ctx, f) {
 		if err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ func (q *Queue) Unknown(ctx context.Context, source string, ids []string) ([]str
 		return nil, err
 	}
 
-	return q.Ledger().withoutRecord(ctx, source, left)
+	return q.ledger.withoutRecord(ctx, source, left)
 }
 
 // notQueued returns those of the jobs that are not in JOBS. all says whether JOBS was read to its

@@ -36,28 +36,28 @@ func TestWrittenRecordsAreKept(t *testing.T) {
 	q := openTest(t)
 
 	m := noContents("mail", "job")
-	sample := q.Ledger().PutSample(SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{State: pipeline.StatePending, SubmittedAt: time.Now().UTC()}})
-	job := q.Ledger().PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisUpload}, 0)
-	if err := q.Ledger().Commit(t.Context(), sample, job); err != nil {
+	sample := q.ledger.PutSample(SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{State: pipeline.StatePending, SubmittedAt: time.Now().UTC()}})
+	job := q.ledger.PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisUpload}, 0)
+	if err := q.ledger.Commit(t.Context(), sample, job); err != nil {
 		t.Fatal(err)
 	}
-	read, err := q.Ledger().Sample(t.Context(), m.Job.SHA256)
+	read, err := q.ledger.Sample(t.Context(), m.Job.SHA256)
 	if err != nil {
 		t.Fatal(err)
 	}
 	name := m.Job.Source + "." + pipeline.JobKey(m.Job.ID)
-	readJob, revision, err := q.Ledger().ReadWaiting(t.Context(), name)
+	readJob, revision, err := q.ledger.ReadWaiting(t.Context(), name)
 	if err != nil || readJob == nil {
 		t.Fatalf("%v, %v", readJob, err)
 	}
 
 	gone, cancel := context.WithCancel(t.Context())
 	cancel() // nothing can be read
-	kept, err := q.Ledger().PendingSample(gone, m.Job.SHA256)
+	kept, err := q.ledger.PendingSample(gone, m.Job.SHA256)
 	if err != nil || !reflect.DeepEqual(kept, read) {
 		t.Errorf("kept %+v, %v; the ledger has %+v", kept, err, read)
 	}
-	keptJob, keptRevision, err := q.Ledger().WaitingAt(gone, name, revision)
+	keptJob, keptRevision, err := q.ledger.WaitingAt(gone, name, revision)
 	if err != nil || keptRevision != revision || !reflect.DeepEqual(keptJob, readJob) {
 		t.Errorf("kept %+v at %d, %v; the ledger has %+v at %d", keptJob, keptRevision, err, readJob, revision)
 	}
@@ -72,8 +72,8 @@ func TestOutdatedRecordsAreForgotten(t *testing.T) {
 
 	m := noContents("mail", "job")
 	name := m.Job.Source + "." + pipeline.JobKey(m.Job.ID)
-	first := q.Ledger().PutSample(SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{State: pipeline.StatePending}})
-	if err := q.Ledger().Commit(t.Context(), first, q.Ledger().PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
+	first := q.ledger.PutSample(SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{State: pipeline.StatePending}})
+	if err := q.ledger.Commit(t.Context(), first, q.ledger.PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
 		t.Fatal(err)
 	}
 
@@ -90,19 +90,19 @@ func TestOutdatedRecordsAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	outdated, err := q.Ledger().PendingSample(t.Context(), m.Job.SHA256)
+	outdated, err := q.ledger.PendingSample(t.Context(), m.Job.SHA256)
 	if err != nil || outdated.State != pipeline.StatePending {
 		t.Fatalf("%+v, %v", outdated, err)
 	}
 	outdated.State = pipeline.StateVerdict
-	if err := q.Ledger().Commit(t.Context(), q.Ledger().PutSample(outdated)); !errors.Is(err, pipeline.ErrConflict) {
+	if err := q.ledger.Commit(t.Context(), q.ledger.PutSample(outdated)); !errors.Is(err, pipeline.ErrConflict) {
 		t.Errorf("a change of an outdated sample: %v, want a conflict", err)
 	}
-	if now, err := q.Ledger().PendingSample(t.Context(), m.Job.SHA256); err != nil || now.State != pipeline.StateRetrying {
+	if now, err := q.ledger.PendingSample(t.Context(), m.Job.SHA256); err != nil || now.State != pipeline.StateRetrying {
 		t.Errorf("after the conflict the sample is %+v, %v", now, err)
 	}
 
-	again, revision, err := q.Ledger().WaitingAt(t.Context(), name, entry.Revision)
+	again, revision, err := q.ledger.WaitingAt(t.Context(), name, entry.Revision)
 	if err != nil || again == nil {
 		t.Fatalf("%v, %v", again, err)
 	}
@@ -112,7 +112,7 @@ func TestOutdatedRecordsAreForgotten(t *testing.T) {
 	if err != nil || ev.Data.Verdict != "benign" {
 		t.Errorf("an ended job ends again, as %s, %v", ev.Data.Verdict, err)
 	}
-	if gone, _, err := q.Ledger().WaitingAt(t.Context(), name, entry.Revision); err != nil || gone != nil {
+	if gone, _, err := q.ledger.WaitingAt(t.Context(), name, entry.Revision); err != nil || gone != nil {
 		t.Errorf("the ended job is kept: %+v, %v", gone, err)
 	}
 }
@@ -128,7 +128,7 @@ func TestWhatAnotherProcessWroteIsRead(t *testing.T) {
 
 	for _, state := range pipeline.States() {
 		key := "s-" + string(state)
-		if err := q.Ledger().Commit(t.Context(), q.Ledger().PutSample(SampleEntry{Key: key, Sample: pipeline.Sample{State: state, Job: "ours"}})); err != nil {
+		if err := q.ledger.Commit(t.Context(), q.ledger.PutSample(SampleEntry{Key: key, Sample: pipeline.Sample{State: state, Job: "ours"}})); err != nil {
 			t.Fatal(err)
 		}
 		theirs, err := other.Ledger().Sample(t.Context(), key)
@@ -145,22 +145,22 @@ func TestWhatAnotherProcessWroteIsRead(t *testing.T) {
 		if state == pipeline.StatePending {
 			want = "ours"
 		}
-		if s, err := q.Ledger().PendingSample(t.Context(), key); err != nil || s.Job != want || s.State != pipeline.StatePending {
+		if s, err := q.ledger.PendingSample(t.Context(), key); err != nil || s.Job != want || s.State != pipeline.StatePending {
 			t.Errorf("after %q: %+v, %v; want the pending sample of %s", state, s, err, want)
 		}
 	}
 
 	m := noContents("mail", "job")
 	name := m.Job.Source + "." + pipeline.JobKey(m.Job.ID)
-	ours := q.Ledger().PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisShared}, 0)
-	if err := q.Ledger().Commit(t.Context(), ours); err != nil {
+	ours := q.ledger.PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisShared}, 0)
+	if err := q.ledger.Commit(t.Context(), ours); err != nil {
 		t.Fatal(err)
 	}
 	theirs := other.Ledger().PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisUpload}, ours.Revision)
 	if err := other.Ledger().Commit(t.Context(), theirs); err != nil {
 		t.Fatal(err)
 	}
-	if got, revision, err := q.Ledger().WaitingAt(t.Context(), name, theirs.Revision); err != nil || revision != theirs.Revision || got.Basis != results.BasisUpload {
+	if got, revision, err := q.ledger.WaitingAt(t.Context(), name, theirs.Revision); err != nil || revision != theirs.Revision || got.Basis != results.BasisUpload {
 		t.Errorf("%+v at %d, %v; want the record at %d", got, revision, err, theirs.Revision)
 	}
 }
@@ -188,7 +188,7 @@ func TestKeptRecordsAreBounded(t *testing.T) {
 	q := openTest(t)
 	m := noContents("mail", "large")
 	m.Job.Metadata["k"] = string(make([]byte, maxCachedBytes))
-	if err := q.Ledger().Commit(t.Context(), q.Ledger().PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
+	if err := q.ledger.Commit(t.Context(), q.ledger.PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := q.ledger.waitingJobs.get(q.LedgerSubject(m.Job.Ref())); ok {
