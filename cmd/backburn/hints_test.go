@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"backburn/internal/cli"
-
 	"github.com/spf13/pflag"
+
+	"backburn/internal/cli"
 )
 
 var (

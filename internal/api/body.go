@@ -38,7 +38,7 @@ func (p *natsContext) release() {
 }
 
 // bodyReader reads a body and extends the connection's deadlines while data arrives. It fails if
-// the average rate falls below bodyRate.
+// the average rate falls below minBodyRate.
 type bodyReader struct {
 	r     io.Reader
 	c     *http.ResponseController
@@ -118,8 +118,8 @@ func validBoundary(b string) bool {
 }
 
 // boundedBody limits how many bytes of a multipart body are read. At the end of the data it returns
-// a line break and then errCut instead of io.EOF. So the multipart reader returns io.EOF only after
-// the final boundary, and not for a truncated body.
+// a line break and then errTruncated instead of io.EOF. So the multipart reader returns io.EOF only
+// after the final boundary, and not for a truncated body.
 type boundedBody struct {
 	r       io.Reader
 	left    int64

@@ -25,7 +25,7 @@ type Operator struct {
 	Ask func(context.Context, poller.Question) (poller.Answer, error)
 }
 
-// Retry submits the job of a dead letter again. See queue.Queue.Replay.
+// Retry submits the job of a dead letter again. See queue.DeadLetters.Replay.
 func (o Operator) Retry(ctx context.Context, letter uint64) (queue.Replayed, error) {
 	var done queue.Replayed
 	err := o.withLetter(ctx, results.AuditRetry, letter, func(ctx context.Context) (_ string, err error) {
@@ -36,7 +36,7 @@ func (o Operator) Retry(ctx context.Context, letter uint64) (queue.Replayed, err
 	return done, err
 }
 
-// Drop removes a dead letter for good. See queue.Queue.Drop.
+// Drop removes a dead letter for good. See queue.DeadLetters.Drop.
 func (o Operator) Drop(ctx context.Context, letter uint64) error {
 	return o.withLetter(ctx, results.AuditDrop, letter, func(ctx context.Context) (string, error) {
 		return "removed", o.Queue.Dead().Drop(ctx, letter)

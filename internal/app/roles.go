@@ -1,11 +1,11 @@
 package app
 
 import (
+	"github.com/nats-io/nats.go"
+
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/health"
-
-	"github.com/nats-io/nats.go"
 )
 
 // Roles are the parts that a process runs.

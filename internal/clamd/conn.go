@@ -17,7 +17,7 @@ const (
 	lingerTimeout = time.Second      // for reading an answer that was sent before the client had sent everything
 )
 
-// peer is the connection to the client. Only one goroutine may read; say is safe for concurrent
+// peer is the connection to the client. Only one goroutine may read; send is safe for concurrent
 // use.
 type peer struct {
 	conn           *local.Conn

@@ -12,12 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/crypto/bcrypt"
 
 	"backburn/internal/httpserver"
 	"backburn/internal/testkit"
-
-	"github.com/rs/zerolog"
 )
 
 func TestNames(t *testing.T) {

@@ -6,9 +6,9 @@ import (
 	"net"
 	"time"
 
-	"backburn/internal/local"
-
 	"github.com/emersion/go-milter"
+
+	"backburn/internal/local"
 )
 
 // Run serves mail servers until ctx ends. Mails that wait for verdicts are then answered

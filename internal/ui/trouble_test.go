@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+	"github.com/rs/zerolog"
+
 	"backburn/auth"
 	"backburn/internal/admin"
 	"backburn/internal/app"
@@ -22,9 +25,6 @@ import (
 	"backburn/pipeline/watch"
 	"backburn/pipeline/worker"
 	"backburn/results"
-
-	"github.com/chromedp/chromedp"
-	"github.com/rs/zerolog"
 )
 
 // serve serves a page with an invented state.

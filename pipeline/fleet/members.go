@@ -12,13 +12,12 @@ import (
 	"sync"
 	"time"
 
-	"backburn/pipeline"
-
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/internal/health"
 	"backburn/internal/jets"
+	"backburn/pipeline"
 )
 
 // Process describes a member of the fleet.
@@ -89,7 +88,7 @@ type Membership struct {
 	ttl    time.Duration // of the key, renewed at a third
 	grace  time.Duration // how long a key must be absent before its worker counts as gone
 
-	alone bool // the records of processes that this one replaces are removed; used by Run alone
+	cleared bool // the records of processes that this one replaces are removed; only Run uses it
 
 	mu        sync.Mutex
 	self      Member
@@ -271,8 +270,8 @@ func (f *Membership) renewIfDue(ctx context.Context) {
 	if due && f.Renew(ctx) != nil {
 		return
 	}
-	if !f.alone && time.Since(f.self.Started) < replaceWithin {
-		f.alone = f.removeReplaced(ctx) == nil
+	if !f.cleared && time.Since(f.self.Started) < replaceWithin {
+		f.cleared = f.removeReplaced(ctx) == nil
 	}
 }
 

@@ -127,7 +127,7 @@ func (f *folder) close() {
 }
 
 // relativeIdentity makes an identity relative to the folder: it clears the device number if it is
-// the folder's relativeIdentity, because device numbers can change at a restart.
+// the folder's own, because device numbers can change at a restart.
 func (f *folder) relativeIdentity(i rootfs.Identity) rootfs.Identity {
 	if i.Dev == f.dev {
 		i.Dev = 0

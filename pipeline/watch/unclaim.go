@@ -17,7 +17,7 @@ import (
 // where they were found, adding a number if the name is taken. If kept is true it also returns
 // files that were kept after their verdict, malware among them. It reports each move with paths
 // relative to the folder. left is the number of files that remain in the spool. While a watcher has
-// the folder's ledger open, Unclaim returns ledger.ErrHeld.
+// the folder's ledger open, Unclaim returns ledger.ErrLocked.
 //
 // The jobs of claimed files stay in the queue. They end as content_missing, unless WildFire already
 // has the contents.

@@ -203,7 +203,7 @@ func (s *Spool) TakeDescription(folder *rootfs.Root, rel, id string) error {
 	return rootfs.Move(folder, rel, s.Root, to)
 }
 
-// RemoveDescription removes what TakeBeside moved, if anything.
+// RemoveDescription removes what TakeDescription moved, if anything.
 func (s *Spool) RemoveDescription(id string) error {
 	err := s.Remove(Beside + "/" + id)
 	if rootfs.IsGone(err) {
