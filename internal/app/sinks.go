@@ -95,7 +95,7 @@ func (s *sinks) add(made []*oneSink) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range made {
-		if err := o.Announce(); err != nil {
+		if err := o.RegisterMetrics(); err != nil {
 			return err
 		}
 		s.addLocked(o)
@@ -185,13 +185,13 @@ func (c *sinkChange) apply() {
 		}
 
 		o.end()
-		o.Withdraw()
+		o.UnregisterMetrics()
 		s.health.Forget("sink", o.cfg.Name)
 
 		return true
 	})
 	for _, o := range c.made {
-		if err := o.Announce(); err != nil { // the old sink of this name has unregistered
+		if err := o.RegisterMetrics(); err != nil { // the old sink of this name has unregistered
 			s.log.Error().Err(err).Msg("a sink runs without metrics")
 		}
 

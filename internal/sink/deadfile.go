@@ -15,8 +15,8 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// letter is one line of the dead-letter file.
-type letter struct {
+// deadLetter is one line of the dead-letter file.
+type deadLetter struct {
 	Time     time.Time       `json:"time"`
 	Attempts int             `json:"attempts"`
 	Error    string          `json:"error"`
@@ -53,7 +53,7 @@ func (d *deadFile) lock() (unlock func(), err error) {
 }
 
 // add appends letters, and returns once they are on the disk.
-func (d *deadFile) add(letters ...letter) error {
+func (d *deadFile) add(letters ...deadLetter) error {
 	unlock, err := d.lock()
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (d *deadFile) add(letters ...letter) error {
 		return err
 	}
 	defer f.Close()
-	lines, err := ownLine(f)
+	lines, err := missingNewline(f)
 	if err != nil {
 		return err
 	}
@@ -82,8 +82,8 @@ func (d *deadFile) add(letters ...letter) error {
 	return f.Sync()
 }
 
-// ownLine returns a newline if the file ends in the middle of a line.
-func ownLine(f *os.File) ([]byte, error) {
+// missingNewline returns a newline if the file ends in the middle of a line.
+func missingNewline(f *os.File) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil || info.Size() == 0 {
 		return nil, err
@@ -107,36 +107,36 @@ func ignoreEOF(err error) error {
 // errReplaying means that another replay of the same file is running.
 var errReplaying = errors.New("another replay of this sink is running")
 
-// maxLetter is the maximum length of a line in bytes.
-const maxLetter = 16 << 20
+// maxLineLength is the maximum length of a line in bytes.
+const maxLineLength = 16 << 20
 
-// each calls do for every letter, and keeps those for which do returns true. It does not touch
+// process calls do for every letter, and keeps those for which do returns true. It does not touch
 // letters that are added meanwhile. If it is interrupted or the process is killed, no letter is
 // lost, but do may be called again for some of them.
-func (d *deadFile) each(ctx context.Context, do func(letter) (keep bool, err error)) error {
-	alone := flock.New(d.path + ".replay.lock")
-	if got, err := alone.TryLock(); err != nil || !got {
+func (d *deadFile) process(ctx context.Context, do func(deadLetter) (keep bool, err error)) error {
+	replayLock := flock.New(d.path + ".replay.lock")
+	if got, err := replayLock.TryLock(); err != nil || !got {
 		return errors.Join(err, errReplaying)
 	}
-	defer func() { _ = alone.Unlock() }()
+	defer func() { _ = replayLock.Unlock() }()
 
-	taken, err := d.take()
-	if err != nil || taken == "" {
+	path, err := d.moveAside()
+	if err != nil || path == "" {
 		return err
 	}
-	f, err := os.Open(taken)
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	var (
-		kept  []letter
+		kept  []deadLetter
 		stop  error
 		lines = bufio.NewScanner(f)
 	)
-	lines.Buffer(nil, maxLetter)
+	lines.Buffer(nil, maxLineLength)
 	for lines.Scan() {
-		var l letter
+		var l deadLetter
 		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
 			continue // a line truncated by a power failure; its event is still in the stream
 		}
@@ -152,7 +152,7 @@ func (d *deadFile) each(ctx context.Context, do func(letter) (keep bool, err err
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("%s: %w", taken, err) // it stays for the next replay
+		return fmt.Errorf("%s: %w", path, err) // it stays for the next replay
 	}
 	if len(kept) > 0 {
 		if err := d.add(kept...); err != nil {
@@ -160,12 +160,12 @@ func (d *deadFile) each(ctx context.Context, do func(letter) (keep bool, err err
 		}
 	}
 
-	return errors.Join(stop, os.Remove(taken))
+	return errors.Join(stop, os.Remove(path))
 }
 
-// take moves the letters to another file, after those left by a replay that was killed. It returns
-// that file's name, or "" if there are no letters.
-func (d *deadFile) take() (string, error) {
+// moveAside moves the letters to another file, after those left by a replay that was killed. It
+// returns that file's name, or "" if there are no letters.
+func (d *deadFile) moveAside() (string, error) {
 	aside := d.path + ".replay"
 	unlock, err := d.lock()
 	if err != nil {
@@ -196,7 +196,7 @@ func (d *deadFile) take() (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	begin, err := ownLine(f)
+	begin, err := missingNewline(f)
 	if err != nil {
 		return "", err
 	}
@@ -211,7 +211,7 @@ func (d *deadFile) take() (string, error) {
 }
 
 // list calls do for every letter without changing anything.
-func (d *deadFile) list(do func(letter) error) error {
+func (d *deadFile) list(do func(deadLetter) error) error {
 	for _, path := range []string{d.path + ".replay", d.path} {
 		f, err := os.Open(path)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -221,9 +221,9 @@ func (d *deadFile) list(do func(letter) error) error {
 			return err
 		}
 		lines := bufio.NewScanner(f)
-		lines.Buffer(nil, maxLetter)
+		lines.Buffer(nil, maxLineLength)
 		for lines.Scan() {
-			var l letter
+			var l deadLetter
 			if json.Unmarshal(lines.Bytes(), &l) != nil {
 				continue
 			}

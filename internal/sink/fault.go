@@ -31,17 +31,17 @@ func Kinds() []Kind { return []Kind{Unavailable, Failing, Misconfigured, Refused
 
 // Fault says why a target did not accept an event. Its text contains no secrets.
 type Fault struct {
-	Kind   Kind
-	After  time.Duration // delay requested by the receiver; 0 if none
-	Remedy string        // what an operator can do; "" if nothing
-	Err    error
+	Kind       Kind
+	RetryAfter time.Duration // delay requested by the receiver; 0 if none
+	Remedy     string        // what an operator can do; "" if nothing
+	Err        error
 }
 
 func (f *Fault) Error() string { return f.Err.Error() }
 func (f *Fault) Unwrap() error { return f.Err }
 
-// faultOf treats every other error as an unavailable receiver.
-func faultOf(err error) *Fault {
+// asFault treats every other error as an unavailable receiver.
+func asFault(err error) *Fault {
 	if f, ok := errors.AsType[*Fault](err); ok {
 		return f
 	}

@@ -44,19 +44,19 @@ func (f *File) Send(_ context.Context, m Message) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.open(); err != nil {
-		return fault(err)
+		return fileFault(err)
 	}
 	size, err := f.size()
 	if err != nil {
-		return fault(err)
+		return fileFault(err)
 	}
 	if f.cfg.MaxSize > 0 && size > 0 && size+int64(len(m.Body)) >= f.cfg.MaxSize {
 		if err := f.rotate(); err != nil {
-			return fault(err)
+			return fileFault(err)
 		}
 	}
 	if err := f.append(m.Body); err != nil {
-		return fault(err)
+		return fileFault(err)
 	}
 
 	return nil
@@ -85,9 +85,9 @@ func (f *File) close() error {
 // open opens the file that has the name now, if it is not the open one.
 func (f *File) open() error {
 	if f.f != nil {
-		is, err := os.Stat(f.cfg.Path)
-		has, herr := f.f.Stat()
-		if err == nil && herr == nil && os.SameFile(is, has) {
+		named, err := os.Stat(f.cfg.Path)
+		opened, statErr := f.f.Stat()
+		if err == nil && statErr == nil && os.SameFile(named, opened) {
 			return nil
 		}
 		if err := f.close(); err != nil {
@@ -114,19 +114,19 @@ func (f *File) open() error {
 
 // create creates the file with its mode, regardless of the umask.
 func (f *File) create() (*os.File, error) {
-	made, err := os.OpenFile(f.cfg.Path, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	created, err := os.OpenFile(f.cfg.Path, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
 	if errors.Is(err, fs.ErrExist) { // another process has just created it
 		return os.OpenFile(f.cfg.Path, os.O_RDWR|os.O_APPEND, 0)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := made.Chmod(f.mode); err != nil {
-		made.Close()
+	if err := created.Chmod(f.mode); err != nil {
+		created.Close()
 		return nil, err
 	}
 
-	return made, nil
+	return created, nil
 }
 
 func (f *File) size() (int64, error) {
@@ -143,7 +143,7 @@ func (f *File) size() (int64, error) {
 func (f *File) append(line []byte) error {
 	defer lock(f.f)()
 
-	begin, err := ownLine(f.f)
+	begin, err := missingNewline(f.f)
 	if err != nil {
 		return err
 	}
@@ -158,12 +158,12 @@ func (f *File) append(line []byte) error {
 	if n == 0 {
 		return err
 	}
-	after, serr := f.size()
-	if serr == nil && after == before+int64(n) { // no other process wrote
+	after, sizeErr := f.size()
+	if sizeErr == nil && after == before+int64(n) { // no other process wrote
 		return errors.Join(err, f.f.Truncate(before))
 	}
 
-	return errors.Join(err, serr) // the next line starts with a newline
+	return errors.Join(err, sizeErr) // the next line starts with a newline
 }
 
 // stampLayout sorts by time. File names with such a timestamp belong to this sink.
@@ -206,8 +206,8 @@ func (f *File) prune(stem, ext string) {
 	}
 }
 
-// fault adds what an operator can do.
-func fault(err error) *Fault {
+// fileFault adds what an operator can do.
+func fileFault(err error) *Fault {
 	remedy := "check the sink's path"
 	switch {
 	case rootfs.IsNoSpace(err):

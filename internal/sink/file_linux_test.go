@@ -79,7 +79,7 @@ func TestFileOnAFullDisk(t *testing.T) {
 
 	js := stream(t)
 	path := filepath.Join(dir, "events.jsonl")
-	cfg := quick(t)
+	cfg := shortDelays(t)
 	cfg.Kind, cfg.DeadFile = "file", ""
 	r := start(t, js, cfg, newFile(t, sink.Config{Path: path, Mode: "0600"}))
 	const n = 300 // about 100 KiB
@@ -88,7 +88,7 @@ func TestFileOnAFullDisk(t *testing.T) {
 		want = append(want, fmt.Sprint("job-", i))
 	}
 	publish(t, js, want...)
-	until(t, "the state says that the disk is full", func() bool {
+	waitFor(t, "the state says that the disk is full", func() bool {
 		s := r.Status()
 		return s.State == sink.StateRetrying && strings.Contains(s.Cause, "no space left") && s.Remedy == "free some disk space" && s.Attempts > 3
 	})
@@ -101,7 +101,7 @@ func TestFileOnAFullDisk(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "all events are written", func() bool { return len(writtenSoFar(t, path)) == n })
+	waitFor(t, "all events are written", func() bool { return len(writtenSoFar(t, path)) == n })
 	if got := written(t, path); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}

@@ -204,7 +204,7 @@ func TestFileMode(t *testing.T) {
 }
 
 // A partial line left by a crash does not affect the next line.
-func TestFileEndsATornLine(t *testing.T) {
+func TestFileEndsAPartialLine(t *testing.T) {
 	t.Parallel()
 	f, path := archive(t, nil)
 	if err := os.WriteFile(path, []byte(`{"specversion":"1.0","id":"to`), 0o600); err != nil {
@@ -233,7 +233,7 @@ func TestFileTargetMustBeAFile(t *testing.T) {
 }
 
 // Two writers, such as a sink and its replay, do not mix their lines.
-func TestFileOfTwoWriters(t *testing.T) {
+func TestFileWithTwoWriters(t *testing.T) {
 	t.Parallel()
 	f, path := archive(t, nil)
 	other := newFile(t, sink.Config{Path: path, Mode: "0600"})

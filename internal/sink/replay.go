@@ -44,12 +44,12 @@ func (r Replay) Dead(ctx context.Context, since time.Time) error {
 	if d == nil {
 		return ErrNoDeadFile
 	}
-	wanted := func(l letter) bool {
+	wanted := func(l deadLetter) bool {
 		var ce struct{ Time time.Time }
 		return json.Unmarshal(l.Event, &ce) == nil && !ce.Time.Before(since)
 	}
 	if r.DryRun {
-		return d.list(func(l letter) error {
+		return d.list(func(l deadLetter) error {
 			if !wanted(l) {
 				return nil
 			}
@@ -57,12 +57,12 @@ func (r Replay) Dead(ctx context.Context, since time.Time) error {
 		})
 	}
 
-	return d.each(ctx, func(l letter) (keep bool, err error) {
+	return d.process(ctx, func(l deadLetter) (keep bool, err error) {
 		if !wanted(l) {
 			return true, nil
 		}
-		said, err := r.one(ctx, l.Event)
-		return !said.Done, errors.Join(err, r.Each(said))
+		result, err := r.attempt(ctx, l.Event)
+		return !result.Done, errors.Join(err, r.Each(result))
 	})
 }
 
@@ -83,8 +83,8 @@ func (r Replay) Stream(ctx context.Context, js jetstream.JetStream, since, until
 		if r.DryRun {
 			return r.Each(replayed(d.Body))
 		}
-		said, err := r.one(ctx, d.Body)
-		return errors.Join(err, r.Each(said))
+		result, err := r.attempt(ctx, d.Body)
+		return errors.Join(err, r.Each(result))
 	})
 }
 
@@ -94,13 +94,13 @@ func replayed(body []byte) Replayed {
 	return Replayed{Source: ce.Source, ID: ce.ID}
 }
 
-// one makes one attempt for an event. An error ends the replay.
-func (r Replay) one(ctx context.Context, body []byte) (Replayed, error) {
-	said := replayed(body)
+// attempt makes one attempt for an event. An error ends the replay.
+func (r Replay) attempt(ctx context.Context, body []byte) (Replayed, error) {
+	result := replayed(body)
 	m, err := newMessage(body, r.Config.Format, r.Config.Product)
 	if errors.Is(err, format.ErrUnknown) {
-		said.Error = err.Error()
-		return said, nil
+		result.Error = err.Error()
+		return result, nil
 	}
 	if err == nil {
 		tctx, cancel := context.WithTimeout(ctx, r.Config.Timeout)
@@ -108,13 +108,13 @@ func (r Replay) one(ctx context.Context, body []byte) (Replayed, error) {
 		cancel()
 	}
 	if err == nil {
-		said.Done = true
-		return said, nil
+		result.Done = true
+		return result, nil
 	}
-	said.Error = err.Error()
-	if f := faultOf(err); f.Kind == Unavailable || f.Kind == Misconfigured {
-		return said, err
+	result.Error = err.Error()
+	if f := asFault(err); f.Kind == Unavailable || f.Kind == Misconfigured {
+		return result, err
 	}
 
-	return said, ctx.Err()
+	return result, ctx.Err()
 }

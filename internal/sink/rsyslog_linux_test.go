@@ -66,7 +66,7 @@ func (r *rsyslog) start(t *testing.T) {
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "rsyslogd listens", func() bool {
+	waitFor(t, "rsyslogd listens", func() bool {
 		c, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", r.tcp))
 		if err == nil {
 			c.Close()
@@ -104,7 +104,7 @@ func TestRsyslogReceivesMessages(t *testing.T) {
 		}
 		want := fmt.Sprintf(`1|local0.crit|%s|machine.example.com|backburn|verdict|-|`, e.Time.Format("2006-01-02T15:04:05.000000Z"))
 		var got string
-		until(t, protocol+" is there", func() bool {
+		waitFor(t, protocol+" is there", func() bool {
 			i := slices.IndexFunc(r.lines(), func(l string) bool { return strings.Contains(l, "over-"+protocol+".verdict") })
 			if i < 0 {
 				return false
@@ -128,7 +128,7 @@ func TestRsyslogRestarts(t *testing.T) {
 	a := testkit.NewAuthority(t)
 	r := newRsyslog(t, a)
 	js := stream(t)
-	cfg := quick(t)
+	cfg := shortDelays(t)
 	cfg.Kind = "syslog"
 	start(t, js, cfg, newSyslog(t, fmt.Sprint("127.0.0.1:", r.tls), sink.SyslogTLS, func(c *sink.Config) { c.CAFile = a.File }))
 	const rounds, each = 4, 25
@@ -141,7 +141,7 @@ func TestRsyslogRestarts(t *testing.T) {
 			}
 		}
 	}
-	until(t, "every event has arrived", func() bool {
+	waitFor(t, "every event has arrived", func() bool {
 		all := strings.Join(r.lines(), "\n")
 		for round := range rounds {
 			for i := range each {

@@ -38,20 +38,20 @@ func NewTarget(cfg Config) (Target, error) {
 
 func (c Config) durable() string { return "sink-" + c.Name }
 
-// maxAfter limits the delay that a receiver can request.
-const maxAfter = 15 * time.Minute
+// maxRetryAfter limits the delay that a receiver can request.
+const maxRetryAfter = 15 * time.Minute
 
 // Sink delivers events from the stream to a target.
 type Sink struct {
-	cfg    Config
-	js     jetstream.JetStream
-	sub    *results.Subscriber
-	target Target
-	dead   *deadFile // nil if there is none
-	log    zerolog.Logger
-	reg    prometheus.Registerer
-	metric *metrics
-	state  state
+	cfg     Config
+	js      jetstream.JetStream
+	sub     *results.Subscriber
+	target  Target
+	dead    *deadFile // nil if there is none
+	log     zerolog.Logger
+	reg     prometheus.Registerer
+	metrics *metrics
+	state   state
 }
 
 // keepAlive is the interval at which a sink tells the server that it is still processing an event.
@@ -81,7 +81,7 @@ func New(js jetstream.JetStream, cfg Config, target Target, log zerolog.Logger, 
 	if s.dead, err = openDeadFile(cfg.DeadFile); err != nil {
 		return nil, fmt.Errorf("sink %s: dead_file: %w", cfg.Name, err)
 	}
-	s.metric = newMetrics(cfg.Name, &s.state)
+	s.metrics = newMetrics(cfg.Name, &s.state)
 	s.state.begin(cfg)
 
 	return s, nil
@@ -98,19 +98,19 @@ func (s *Sink) Run(ctx context.Context) error {
 	return fmt.Errorf("sink %s: %w", s.cfg.Name, err)
 }
 
-// Announce registers the sink's metrics. It returns an error while those of another sink with its
-// name are registered.
-func (s *Sink) Announce() error {
-	if err := s.metric.register(s.reg); err != nil {
+// RegisterMetrics registers the sink's metrics. It returns an error while those of another sink
+// with its name are registered.
+func (s *Sink) RegisterMetrics() error {
+	if err := s.metrics.register(s.reg); err != nil {
 		return fmt.Errorf("sink %s: %w", s.cfg.Name, err)
 	}
 
 	return nil
 }
 
-// Withdraw unregisters the sink's metrics, so that another sink with its name can announce its own.
-// Call it only after Run has returned.
-func (s *Sink) Withdraw() { s.metric.unregister(s.reg) }
+// UnregisterMetrics unregisters the sink's metrics, so that another sink with its name can announce
+// its own. Call it only after Run has returned.
+func (s *Sink) UnregisterMetrics() { s.metrics.unregister(s.reg) }
 
 // Status returns the state of the sink. It is safe for concurrent use.
 func (s *Sink) Status() Status { return s.state.get() }
@@ -130,48 +130,48 @@ func (s *Sink) Reopen() error {
 func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
 	m, err := newMessage(d.Body, s.cfg.Format, s.cfg.Product)
 	if errors.Is(err, format.ErrUnknown) {
-		s.metric.skipped.Inc()
+		s.metrics.skipped.Inc()
 		s.log.Debug().Uint64("sequence", d.Sequence).Err(err).Msg("skipped an event that the format cannot express")
 		return nil
 	}
 	if err != nil {
-		s.metric.skipped.Inc()
+		s.metrics.skipped.Inc()
 		s.log.Error().Uint64("sequence", d.Sequence).Err(err).Msg("skipped a message that is not an event")
 		return nil
 	}
-	s.state.holds(m.ID, d.Pending+1)
+	s.state.startEvent(m.ID, d.Pending+1)
 
 	failing := 0
 	for attempt := 1; ; attempt++ {
 		_ = d.InProgress() // if the server is unreachable, it will redeliver the event
 		err := s.send(ctx, m)
 		if err == nil {
-			s.metric.sent.Inc()
-			s.done(d.Pending)
+			s.metrics.sent.Inc()
+			s.finished(d.Pending)
 			return nil
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		f := faultOf(err)
-		s.metric.failed[f.Kind].Inc()
+		f := asFault(err)
+		s.metrics.failed[f.Kind].Inc()
 		if f.Kind == Failing {
 			failing++
 		}
 		if s.dead != nil && (f.Kind == Refused || failing >= s.cfg.MaxAttempts) {
-			derr := s.dead.add(letter{Time: time.Now().UTC(), Attempts: attempt, Error: f.Error(), Event: m.Event})
-			if derr == nil {
-				s.metric.dead.Inc()
+			deadErr := s.dead.add(deadLetter{Time: time.Now().UTC(), Attempts: attempt, Error: f.Error(), Event: m.Event})
+			if deadErr == nil {
+				s.metrics.dead.Inc()
 				s.log.Error().Err(f).Str("event", m.ID).Int("attempts", attempt).Str("dead_file", s.cfg.DeadFile).
 					Msg("event rejected and written to dead_file; `backburn sink replay NAME` delivers it again")
-				s.done(d.Pending)
+				s.finished(d.Pending)
 				return nil
 			}
-			f = &Fault{Kind: Unavailable, Err: fmt.Errorf("dead_file: %w", derr), Remedy: "free space for dead_file, or make it writable"}
+			f = &Fault{Kind: Unavailable, Err: fmt.Errorf("dead_file: %w", deadErr), Remedy: "free space for dead_file, or make it writable"}
 		}
-		s.trouble(f, m, attempt)
-		s.look(ctx)
-		if !s.pause(ctx, s.wait(f, attempt), d) {
+		s.reportFault(f, m, attempt)
+		s.updateBehind(ctx)
+		if !s.pause(ctx, s.retryDelay(f, attempt), d) {
 			return ctx.Err()
 		}
 	}
@@ -184,14 +184,14 @@ func (s *Sink) send(ctx context.Context, m Message) error {
 	return s.target.Send(ctx, m)
 }
 
-// wait returns the delay after an attempt, of which the first is 1.
-func (s *Sink) wait(f *Fault, attempt int) time.Duration {
+// retryDelay returns the delay after an attempt, of which the first is 1.
+func (s *Sink) retryDelay(f *Fault, attempt int) time.Duration {
 	d := backoff.Delay(attempt-1, s.cfg.RetryMin, s.cfg.RetryMax)
 	if f.Kind == Misconfigured || f.Kind == Refused {
 		d = s.cfg.Pause
 	}
 
-	return max(d, min(f.After, maxAfter))
+	return max(d, min(f.RetryAfter, maxRetryAfter))
 }
 
 // pause waits while the sink keeps the event. It returns false if ctx ends first.
@@ -212,9 +212,9 @@ func (s *Sink) pause(ctx context.Context, d time.Duration, of results.Delivery) 
 	}
 }
 
-// trouble records a fault, and logs it at intervals.
-func (s *Sink) trouble(f *Fault, m Message, attempt int) {
-	if !s.state.fails(f, attempt, s.cfg.WarnEvery) {
+// reportFault records a fault, and logs it at intervals.
+func (s *Sink) reportFault(f *Fault, m Message, attempt int) {
+	if !s.state.recordFault(f, attempt, s.cfg.WarnEvery) {
 		return
 	}
 	msg := "cannot deliver events; they are kept and retried"
@@ -224,24 +224,24 @@ func (s *Sink) trouble(f *Fault, m Message, attempt int) {
 	s.log.Warn().Err(f).Str("event", m.ID).Int("attempts", attempt).Str("remedy", f.Remedy).Msg(msg)
 }
 
-// lookTime limits the duration of a request to the server.
-const lookTime = 5 * time.Second
+// statusTimeout limits the duration of a request to the server.
+const statusTimeout = 5 * time.Second
 
-// look asks the server how many events are pending, for the status.
-func (s *Sink) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lookTime)
+// updateBehind asks the server how many events are pending, for the status.
+func (s *Sink) updateBehind(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	c, err := s.js.Consumer(ctx, strings.ToUpper(s.cfg.Prefix)+"_RESULTS", s.cfg.durable())
 	if err != nil {
 		return // keep the previous number
 	}
 	info := c.CachedInfo()
-	s.state.behind(info.NumPending + uint64(info.NumAckPending))
+	s.state.setBehind(info.NumPending + uint64(info.NumAckPending))
 }
 
-// done records that an event is finished.
-func (s *Sink) done(behind uint64) {
-	if since, was := s.state.works(behind); was {
+// finished records that an event is finished.
+func (s *Sink) finished(behind uint64) {
+	if since, was := s.state.recordSuccess(behind); was {
 		s.log.Info().Stringer("took", time.Since(since).Round(time.Millisecond)).Msg("events are delivered again")
 	}
 }

@@ -99,8 +99,8 @@ func message(t *testing.T, e results.Event) sink.Message {
 	}
 }
 
-// until polls a condition, with a time limit.
-func until(t *testing.T, what string, is func() bool) {
+// waitFor polls a condition, with a time limit.
+func waitFor(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -126,11 +126,11 @@ type hook struct {
 	*httptest.Server
 	t *testing.T
 
-	mu      sync.Mutex
-	all     int              // the answer to every request, unless it is 0
-	answers map[string][]int // by job; the last one is repeated
-	taken   []string         // jobs of accepted events
-	tries   map[string]int   // attempts by job
+	mu       sync.Mutex
+	always   int              // the answer to every request, unless it is 0
+	answers  map[string][]int // by job; the last one is repeated
+	accepted []string         // jobs of accepted events
+	tries    map[string]int   // attempts by job
 }
 
 func newHook(t *testing.T, answers map[string][]int) *hook {
@@ -157,30 +157,30 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			h.answers[id] = list[1:]
 		}
 	}
-	if h.all != 0 {
-		status = h.all
+	if h.always != 0 {
+		status = h.always
 	}
 	h.tries[id]++
 	w.Header().Set("Location", "/elsewhere")
 	w.WriteHeader(status)
 	if status == 200 {
-		h.taken = append(h.taken, id)
+		h.accepted = append(h.accepted, id)
 	}
 }
 
-func (h *hook) answer(status int) {
+func (h *hook) answerAll(status int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.all = status
+	h.always = status
 }
 
-func (h *hook) got() string {
+func (h *hook) acceptedJobs() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return strings.Join(h.taken, " ")
+	return strings.Join(h.accepted, " ")
 }
 
-func (h *hook) tried(id string) int {
+func (h *hook) attempts(id string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.tries[id]
@@ -195,8 +195,8 @@ func (h *hook) target() *sink.Webhook {
 	return w
 }
 
-// quick returns a configuration with short delays.
-func quick(t *testing.T) sink.Config {
+// shortDelays returns a configuration with short delays.
+func shortDelays(t *testing.T) sink.Config {
 	return sink.Config{
 		Name:        "test",
 		Kind:        sink.KindWebhook,
@@ -213,8 +213,8 @@ func quick(t *testing.T) sink.Config {
 	}
 }
 
-// running is a running sink and its log.
-type running struct {
+// runningSink is a running sink and its log.
+type runningSink struct {
 	*sink.Sink
 	stop func()
 	reg  *prometheus.Registry
@@ -228,14 +228,14 @@ func (l *logs) count(text string) int {
 	return strings.Count(l.String(), text)
 }
 
-func start(t *testing.T, js jetstream.JetStream, cfg sink.Config, target sink.Target) *running {
+func start(t *testing.T, js jetstream.JetStream, cfg sink.Config, target sink.Target) *runningSink {
 	t.Helper()
-	r := &running{reg: prometheus.NewRegistry(), logs: &logs{}}
+	r := &runningSink{reg: prometheus.NewRegistry(), logs: &logs{}}
 	s, err := sink.New(js, cfg, target, zerolog.New(r.logs), r.reg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Announce(); err != nil {
+	if err := s.RegisterMetrics(); err != nil {
 		t.Fatal(err)
 	}
 	r.Sink = s
@@ -249,7 +249,7 @@ func start(t *testing.T, js jetstream.JetStream, cfg sink.Config, target sink.Ta
 		}
 	})
 	t.Cleanup(r.stop)
-	until(t, "the sink has its place in the stream", func() bool {
+	waitFor(t, "the sink has its place in the stream", func() bool {
 		_, err := js.Consumer(t.Context(), "BACKBURN_RESULTS", "sink-"+cfg.Name)
 		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			t.Fatal(err)
@@ -260,7 +260,7 @@ func start(t *testing.T, js jetstream.JetStream, cfg sink.Config, target sink.Ta
 }
 
 // count returns the value of a metric with a label.
-func (r *running) count(t *testing.T, name, label string) float64 {
+func (r *runningSink) count(t *testing.T, name, label string) float64 {
 	t.Helper()
 	families, err := r.reg.Gather()
 	if err != nil {
@@ -285,8 +285,8 @@ func (r *running) count(t *testing.T, name, label string) float64 {
 	return 0
 }
 
-// letters returns the contents of a dead-letter file as "job: attempts error", sorted.
-func letters(t *testing.T, path string) []string {
+// deadLetters returns the contents of a dead-letter file as "job: attempts error", sorted.
+func deadLetters(t *testing.T, path string) []string {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil && !os.IsNotExist(err) {
@@ -315,17 +315,17 @@ func TestSinkHandlesAnswers(t *testing.T) {
 	h := newHook(t, map[string][]int{
 		"slow": {503, 429, 408, 425, 502, 504, 200}, "ill": {400}, "large": {413}, "odd": {422}, "twice": {409}, "down": {500},
 	})
-	cfg := quick(t)
+	cfg := shortDelays(t)
 	r := start(t, js, cfg, h.target())
 	publish(t, js, "one", "slow", "ill", "large", "odd", "twice", "down", "two")
-	until(t, "the last event is taken", func() bool { return strings.HasSuffix(h.got(), "two") })
-	if got := h.got(); got != "one slow two" {
+	waitFor(t, "the last event is taken", func() bool { return strings.HasSuffix(h.acceptedJobs(), "two") })
+	if got := h.acceptedJobs(); got != "one slow two" {
 		t.Errorf("taken: %s", got)
 	}
-	until(t, "the last event is counted", func() bool { return r.count(t, "backburn_sink_events_total", "sent") == 3 })
+	waitFor(t, "the last event is counted", func() bool { return r.count(t, "backburn_sink_events_total", "sent") == 3 })
 	r.stop()
 	for id, want := range map[string]int{"one": 1, "slow": 7, "ill": 1, "large": 1, "odd": 1, "twice": 1, "down": 3, "before": 0} {
-		if got := h.tried(id); got != want {
+		if got := h.attempts(id); got != want {
 			t.Errorf("%s was tried %d times, want %d", id, got, want)
 		}
 	}
@@ -333,7 +333,7 @@ func TestSinkHandlesAnswers(t *testing.T) {
 		"down: 3 the webhook answers 500", "ill: 1 the webhook answers 400", "large: 1 the webhook answers 413",
 		"odd: 1 the webhook answers 422", "twice: 1 the webhook answers 409",
 	}
-	if got := letters(t, cfg.DeadFile); !slices.Equal(got, want) {
+	if got := deadLetters(t, cfg.DeadFile); !slices.Equal(got, want) {
 		t.Errorf("dead letters %q, want %q", got, want)
 	}
 	for label, want := range map[string]float64{"sent": 3, "dead_lettered": 5, "skipped": 0} {
@@ -350,7 +350,7 @@ func TestSinkHandlesAnswers(t *testing.T) {
 	// Events that were published while the receiver was unavailable are delivered when it is back.
 	publish(t, js, "three")
 	start(t, js, cfg, h.target())
-	until(t, "the event published meanwhile is delivered", func() bool { return h.got() == "one slow two three" })
+	waitFor(t, "the event published meanwhile is delivered", func() bool { return h.acceptedJobs() == "one slow two three" })
 }
 
 // If the receiver rejects every event, the receiver or the sink is misconfigured. No event is given
@@ -363,18 +363,18 @@ func TestSinkPausesForAMisconfiguredReceiver(t *testing.T) {
 			t.Parallel()
 			js := stream(t)
 			h := newHook(t, nil)
-			h.answer(status)
-			cfg := quick(t)
+			h.answerAll(status)
+			cfg := shortDelays(t)
 			r := start(t, js, cfg, h.target())
 			publish(t, js, "one", "two", "three")
-			until(t, "it was tried several times", func() bool { return h.tried("one") >= 5 })
-			until(t, "the state says so", func() bool { return r.Status().Attempts >= 5 && r.Status().Behind == 3 })
+			waitFor(t, "it was tried several times", func() bool { return h.attempts("one") >= 5 })
+			waitFor(t, "the state says so", func() bool { return r.Status().Attempts >= 5 && r.Status().Behind == 3 })
 			s := r.Status()
 			if s.State != sink.StatePaused || !strings.Contains(s.Cause, fmt.Sprint(status)) || s.Remedy == "" || s.Event == "" {
 				t.Errorf("status %+v", s)
 			}
-			if h.tried("two") > 0 || len(letters(t, cfg.DeadFile)) > 0 {
-				t.Errorf("the next was tried %d times; dead letters %q", h.tried("two"), letters(t, cfg.DeadFile))
+			if h.attempts("two") > 0 || len(deadLetters(t, cfg.DeadFile)) > 0 {
+				t.Errorf("the next was tried %d times; dead letters %q", h.attempts("two"), deadLetters(t, cfg.DeadFile))
 			}
 			if n := r.count(t, "backburn_sink_failed_tries_total", "misconfigured"); n < 5 {
 				t.Errorf("counted %v", n)
@@ -386,9 +386,9 @@ func TestSinkPausesForAMisconfiguredReceiver(t *testing.T) {
 				t.Errorf("%d warnings", n)
 			}
 
-			h.answer(200)
-			until(t, "all are taken", func() bool { return h.got() == "one two three" })
-			until(t, "the state is ok", func() bool { return r.Status().Behind == 0 && r.Status().State == sink.StateOK })
+			h.answerAll(200)
+			waitFor(t, "all are taken", func() bool { return h.acceptedJobs() == "one two three" })
+			waitFor(t, "the state is ok", func() bool { return r.Status().Behind == 0 && r.Status().State == sink.StateOK })
 			if r.logs.count("events are delivered again") != 1 || r.count(t, "backburn_sink_paused", "") != 0 {
 				t.Error("the end of the fault was not logged")
 			}
@@ -401,40 +401,40 @@ func TestSinkWaitsForAReceiver(t *testing.T) {
 	t.Parallel()
 	js := stream(t)
 	h := newHook(t, nil)
-	h.answer(503)
-	cfg := quick(t)
+	h.answerAll(503)
+	cfg := shortDelays(t)
 	r := start(t, js, cfg, h.target())
 	publish(t, js, "one", "two")
-	until(t, "it was tried often", func() bool { return h.tried("one") > 3*cfg.MaxAttempts })
-	until(t, "the state says so", func() bool { return r.Status().State == sink.StateRetrying })
-	h.answer(0)
-	until(t, "both are taken", func() bool { return h.got() == "one two" })
-	if dead := letters(t, cfg.DeadFile); len(dead) > 0 {
+	waitFor(t, "it was tried often", func() bool { return h.attempts("one") > 3*cfg.MaxAttempts })
+	waitFor(t, "the state says so", func() bool { return r.Status().State == sink.StateRetrying })
+	h.answerAll(0)
+	waitFor(t, "both are taken", func() bool { return h.acceptedJobs() == "one two" })
+	if dead := deadLetters(t, cfg.DeadFile); len(dead) > 0 {
 		t.Errorf("dead letters %q", dead)
 	}
 }
 
 // An event that cannot even be written to the dead-letter file stays in the stream.
-func TestUnwrittenLettersStayInTheStream(t *testing.T) {
+func TestUnwrittenDeadLettersStayInTheStream(t *testing.T) {
 	t.Parallel()
 	js := stream(t)
 	h := newHook(t, map[string][]int{"one": {422}})
-	cfg := quick(t)
+	cfg := shortDelays(t)
 	r := start(t, js, cfg, h.target())
 	if err := os.RemoveAll(filepath.Dir(cfg.DeadFile)); err != nil {
 		t.Fatal(err)
 	}
 	publish(t, js, "one", "two")
-	until(t, "the state says so", func() bool { return strings.Contains(r.Status().Cause, "dead_file") })
-	if h.got() != "" {
-		t.Errorf("taken: %s", h.got())
+	waitFor(t, "the state says so", func() bool { return strings.Contains(r.Status().Cause, "dead_file") })
+	if h.acceptedJobs() != "" {
+		t.Errorf("taken: %s", h.acceptedJobs())
 	}
 	if err := os.MkdirAll(filepath.Dir(cfg.DeadFile), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the next one is taken", func() bool { return h.got() == "two" })
-	if want := []string{"one"}; len(letters(t, cfg.DeadFile)) != 1 || !strings.HasPrefix(letters(t, cfg.DeadFile)[0], want[0]) {
-		t.Errorf("dead letters %q", letters(t, cfg.DeadFile))
+	waitFor(t, "the next one is taken", func() bool { return h.acceptedJobs() == "two" })
+	if want := []string{"one"}; len(deadLetters(t, cfg.DeadFile)) != 1 || !strings.HasPrefix(deadLetters(t, cfg.DeadFile)[0], want[0]) {
+		t.Errorf("dead letters %q", deadLetters(t, cfg.DeadFile))
 	}
 }
 
@@ -444,7 +444,7 @@ func TestSinkDeliversUnknownTypes(t *testing.T) {
 	js := stream(t)
 	dir := t.TempDir()
 	for _, f := range []format.Name{format.CloudEvents, format.ECS} {
-		cfg := quick(t)
+		cfg := shortDelays(t)
 		cfg.Name, cfg.Format = string(f), f
 		r := start(t, js, cfg, newFile(t, sink.Config{Path: filepath.Join(dir, string(f)), Mode: "0600"}))
 		defer func() {
@@ -467,7 +467,7 @@ func TestSinkDeliversUnknownTypes(t *testing.T) {
 		b, _ := os.ReadFile(filepath.Join(dir, string(f)))
 		return strings.Split(strings.TrimSpace(string(b)), "\n")
 	}
-	until(t, "both have the last one", func() bool {
+	waitFor(t, "both have the last one", func() bool {
 		return strings.Contains(strings.Join(read(format.CloudEvents), ""), "last") && strings.Contains(strings.Join(read(format.ECS), ""), "last")
 	})
 	if lines := read(format.CloudEvents); len(lines) != 2 || !strings.HasPrefix(lines[0], `{"specversion":"1.0","id":"a.report",`) {

@@ -47,7 +47,7 @@ func (s *state) get() Status {
 	return s.s
 }
 
-func (s *state) holds(event string, behind uint64) {
+func (s *state) startEvent(event string, behind uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.s.Event = event
@@ -55,24 +55,25 @@ func (s *state) holds(event string, behind uint64) {
 	s.s.Attempts = 0
 }
 
-func (s *state) behind(n uint64) {
+func (s *state) setBehind(n uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.s.Behind = n
 }
 
-// fails records a fault, and reports whether to log it: when it is new, and then at intervals.
-func (s *state) fails(f *Fault, attempt int, every time.Duration) bool {
+// recordFault records a fault, and reports whether to log it: when it is new, and then at
+// intervals.
+func (s *state) recordFault(f *Fault, attempt int, every time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	is := StateRetrying
+	next := StateRetrying
 	if f.Kind == Misconfigured {
-		is = StatePaused
+		next = StatePaused
 	}
 	now := time.Now().UTC()
-	log := s.s.State != is || s.s.Cause != f.Error() || now.Sub(s.warned) >= every
-	if s.s.State != is {
-		s.s.State, s.s.Since = is, now
+	log := s.s.State != next || s.s.Cause != f.Error() || now.Sub(s.warned) >= every
+	if s.s.State != next {
+		s.s.State, s.s.Since = next, now
 	}
 	s.s.Cause = f.Error()
 	s.s.Remedy = f.Remedy
@@ -84,13 +85,13 @@ func (s *state) fails(f *Fault, attempt int, every time.Duration) bool {
 	return log
 }
 
-// works records a success. If it ends a fault, it returns true and when the fault began.
-func (s *state) works(behind uint64) (since time.Time, was bool) {
+// recordSuccess records a success. If it ends a fault, it returns true and when the fault began.
+func (s *state) recordSuccess(behind uint64) (since time.Time, recovered bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now().UTC()
-	since, was = s.s.Since, s.s.State != StateOK
-	if was {
+	since, recovered = s.s.Since, s.s.State != StateOK
+	if recovered {
 		s.s.Since = now
 	}
 	s.s.State = StateOK
@@ -101,7 +102,7 @@ func (s *state) works(behind uint64) (since time.Time, was bool) {
 	s.s.Event = ""
 	s.s.Attempts = 0
 
-	return since, was
+	return since, recovered
 }
 
 // metrics are the metrics of a sink.

@@ -34,26 +34,26 @@ type Syslog struct {
 	cfg Config
 	tls *tls.Config
 
-	conn   *connection   // nil if there is none
-	recent []sentMessage // sent over this connection, or the one that broke
-	broke  time.Time     // when the last connection broke
+	conn    *connection   // nil if there is none
+	recent  []sentMessage // sent over this connection, or the one that broke
+	brokeAt time.Time     // when the last connection broke
 }
 
 // connection is a connection with a goroutine that reads from it.
 type connection struct {
 	net.Conn
-	used   bool          // a message was written and not refused
-	ended  chan struct{} // closed when the receiver has closed the connection
-	err    error         // why it ended; set before ended is closed
-	at     time.Time     // when it ended; set before ended is closed
-	reader sync.WaitGroup
+	used    bool          // a message was written and not refused
+	ended   chan struct{} // closed when the receiver has closed the connection
+	err     error         // why it ended; set before ended is closed
+	endedAt time.Time     // when it ended; set before ended is closed
+	reader  sync.WaitGroup
 }
 
 // sentMessage is a message that the receiver may not have read.
 type sentMessage struct {
-	at    time.Time
-	text  []byte
-	again int // number of repeats
+	at      time.Time
+	text    []byte
+	repeats int // number of repeats
 }
 
 // Limits of what is sent again after a break: as much as a receiver may have had in its buffers.
@@ -61,7 +61,7 @@ const (
 	recentTime  = 10 * time.Second
 	recentCount = 256
 	recentBytes = 1 << 20
-	recentAgain = 3 // repeats, so that a receiver that breaks every connection still gets the next message
+	maxRepeats  = 3 // repeats, so that a receiver that breaks every connection still gets the next message
 )
 
 // maxDatagram is the maximum size of a message over UDP, in bytes.
@@ -88,7 +88,7 @@ func NewSyslog(cfg Config) (*Syslog, error) {
 
 // Close closes the connection cleanly.
 func (s *Syslog) Close() error {
-	s.drop()
+	s.closeConn()
 	return nil
 }
 
@@ -102,7 +102,7 @@ func (s *Syslog) Send(ctx context.Context, m Message) error {
 		return err
 	}
 	if err := s.write(ctx, text); err != nil {
-		return s.broken(err)
+		return s.connFault(err)
 	}
 	s.remember(sentMessage{text: text})
 
@@ -114,7 +114,7 @@ func (s *Syslog) connect(ctx context.Context) error {
 	if s.conn != nil {
 		select {
 		case <-s.conn.ended:
-			s.drop()
+			s.closeConn()
 		default:
 			return nil
 		}
@@ -126,19 +126,19 @@ func (s *Syslog) connect(ctx context.Context) error {
 	s.conn = &connection{Conn: conn, ended: make(chan struct{})}
 	s.conn.reader.Go(s.conn.read)
 
-	again := s.recent
+	repeats := s.recent
 	s.recent = nil
-	for i, m := range again {
-		if m.at.Before(s.broke.Add(-recentTime)) {
+	for i, m := range repeats {
+		if m.at.Before(s.brokeAt.Add(-recentTime)) {
 			continue // sent long enough before the break
 		}
-		m.again++
+		m.repeats++
 		if err := s.write(ctx, m.text); err != nil {
-			s.recent = append(s.recent, again[i+1:]...)
-			if m.again < recentAgain {
+			s.recent = append(s.recent, repeats[i+1:]...)
+			if m.repeats < maxRepeats {
 				s.recent = slices.Insert(s.recent, 0, m)
 			}
-			return s.broken(err)
+			return s.connFault(err)
 		}
 		s.remember(m)
 	}
@@ -165,9 +165,9 @@ func (s *Syslog) dial(ctx context.Context) (net.Conn, error) {
 	return secure, nil
 }
 
-// broken drops the connection, and returns a fault that says why.
-func (s *Syslog) broken(err error) *Fault {
-	s.drop()
+// connFault drops the connection, and returns a fault that says why.
+func (s *Syslog) connFault(err error) *Fault {
+	s.closeConn()
 	f := dialFault(err)
 	f.Err = fmt.Errorf("the connection to the syslog server broke: %w", err)
 
@@ -204,15 +204,15 @@ func (c *connection) read() {
 			continue // the port may only be closed temporarily
 		}
 		if err != nil {
-			c.err, c.at = err, time.Now()
+			c.err, c.endedAt = err, time.Now()
 			return
 		}
 	}
 }
 
-// over reports whether the connection has ended, and why. A receiver that has read everything and
-// closes its end is not an error; if data was unread, its machine resets the connection.
-func (c *connection) over() (bool, error) {
+// hasEnded reports whether the connection has ended, and why. A receiver that has read everything
+// and closes its end is not an error; if data was unread, its machine resets the connection.
+func (c *connection) hasEnded() (bool, error) {
 	select {
 	case <-c.ended:
 	default:
@@ -241,21 +241,21 @@ func (s *Syslog) write(ctx context.Context, text []byte) error {
 		return nil
 	}
 
-	return s.delivered(ctx)
+	return s.waitAcknowledged(ctx)
 }
 
-// The shortest and longest interval between checks for unacknowledged data. firstWait is how long
-// the first message of a connection waits for a rejection by the server: in TLS 1.3, a client
+// The shortest and longest interval between checks for unacknowledged data. firstMessageWait is how
+// long the first message of a connection waits for a rejection by the server: in TLS 1.3, a client
 // certificate is rejected only after the handshake.
 const (
-	firstLook = 50 * time.Microsecond
-	lastLook  = 20 * time.Millisecond
-	firstWait = 250 * time.Millisecond
+	minCheckInterval = 50 * time.Microsecond
+	maxCheckInterval = 20 * time.Millisecond
+	firstMessageWait = 250 * time.Millisecond
 )
 
-// delivered waits until the receiver's machine has acknowledged all data.
-func (s *Syslog) delivered(ctx context.Context) error {
-	for look := firstLook; ; look = min(2*look, lastLook) {
+// waitAcknowledged waits until the receiver's machine has acknowledged all data.
+func (s *Syslog) waitAcknowledged(ctx context.Context) error {
+	for interval := minCheckInterval; ; interval = min(2*interval, maxCheckInterval) {
 		n, reset := unsent(s.conn.Conn)
 		if reset {
 			return s.conn.resetCause()
@@ -263,16 +263,16 @@ func (s *Syslog) delivered(ctx context.Context) error {
 		if n == 0 {
 			break
 		}
-		if err := s.stays(ctx, look); err != nil {
+		if err := s.waitOpen(ctx, interval); err != nil {
 			return err
 		}
 	}
 	if s.conn.used {
-		_, err := s.conn.over()
+		_, err := s.conn.hasEnded()
 		return err
 	}
 
-	if err := s.stays(ctx, firstWait); err != nil {
+	if err := s.waitOpen(ctx, firstMessageWait); err != nil {
 		return err
 	}
 	s.conn.used = true
@@ -287,7 +287,7 @@ func (s *Syslog) delivered(ctx context.Context) error {
 // TLS alert, or errReset.
 func (c *connection) resetCause() error {
 	<-c.ended // immediately, because only that is left to read
-	if _, err := c.over(); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+	if _, err := c.hasEnded(); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		return err
 	}
 
@@ -297,13 +297,13 @@ func (c *connection) resetCause() error {
 // errReset means that the receiver closed the connection with unread data.
 var errReset = errors.New("the server reset it")
 
-// stays waits for d, or until the connection ends. It returns an error unless the connection was
+// waitOpen waits for d, or until the connection ends. It returns an error unless the connection was
 // closed cleanly.
-func (s *Syslog) stays(ctx context.Context, d time.Duration) error {
+func (s *Syslog) waitOpen(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	ended := s.conn.ended
-	if over, err := s.conn.over(); over && err == nil {
+	if over, err := s.conn.hasEnded(); over && err == nil {
 		ended = nil // sent data may still be acknowledged
 	}
 	select {
@@ -312,19 +312,19 @@ func (s *Syslog) stays(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	case <-t.C:
 	}
-	_, err := s.conn.over()
+	_, err := s.conn.hasEnded()
 
 	return err
 }
 
-// drop closes the connection.
-func (s *Syslog) drop() {
+// closeConn closes the connection.
+func (s *Syslog) closeConn() {
 	if s.conn == nil {
 		return
 	}
-	s.broke = time.Now()
-	if over, err := s.conn.over(); over {
-		s.broke = s.conn.at
+	s.brokeAt = time.Now()
+	if over, err := s.conn.hasEnded(); over {
+		s.brokeAt = s.conn.endedAt
 		if _, reset := unsent(s.conn.Conn); err == nil && !reset {
 			s.recent = nil // the receiver read all of it
 		}
@@ -375,7 +375,7 @@ func (s *Syslog) text(m Message) []byte {
 	if s.cfg.Format == format.CEF {
 		b.Write(m.Body)
 	} else {
-		b.Write(ascii(m.Body))
+		b.Write(escapeNonASCII(m.Body))
 	}
 
 	return b.Bytes()
@@ -396,9 +396,9 @@ func headerField(s string, limit int) string {
 	return s[:min(len(s), limit)]
 }
 
-// ascii escapes all other characters in JSON. A UTF-8 message would have to start with a byte order
-// mark, which many receivers treat as part of the JSON.
-func ascii(body []byte) []byte {
+// escapeNonASCII escapes all other characters in JSON. A UTF-8 message would have to start with a
+// byte order mark, which many receivers treat as part of the JSON.
+func escapeNonASCII(body []byte) []byte {
 	if !bytes.ContainsFunc(body, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return body
 	}

@@ -165,7 +165,7 @@ func TestSyslogMessages(t *testing.T) {
 	}
 	send(format.CloudEvents, "machine.example.com")
 	send(format.CEF, "two words")
-	until(t, "both are there", func() bool { return len(srv.got()) == 2 })
+	waitFor(t, "both are there", func() bool { return len(srv.got()) == 2 })
 
 	parts := rfc5424.FindStringSubmatch(srv.got()[0])
 	if parts == nil || parts[1] != "130" || parts[2] != "2026-11-21T08:00:00.000001Z" || parts[3] != "machine.example.com" || parts[4] != "verdict" {
@@ -187,7 +187,7 @@ func TestSyslogMessages(t *testing.T) {
 }
 
 // However receivers break connections, they lose no event that a later connection can deliver.
-func TestSyslogHostileReceivers(t *testing.T) {
+func TestSyslogReceiversThatBreakConnections(t *testing.T) {
 	t.Parallel()
 	const n = 12
 	for name, serv := range map[string]func(*receiver, net.Conn, int){
@@ -225,7 +225,7 @@ func TestSyslogHostileReceivers(t *testing.T) {
 			t.Parallel()
 			js := stream(t)
 			srv := newReceiver(t, nil, serv)
-			cfg := quick(t)
+			cfg := shortDelays(t)
 			cfg.Kind, cfg.Timeout = "syslog", 2*time.Second
 			r := start(t, js, cfg, newSyslog(t, srv.Addr().String(), sink.SyslogTCP, nil))
 			var want []string
@@ -234,17 +234,17 @@ func TestSyslogHostileReceivers(t *testing.T) {
 			}
 			publish(t, js, want...)
 			if name == "resets behind each message" { // it is unknown whether the message was read, so the next one is not sent
-				until(t, "the first event has arrived several times", func() bool { return len(srv.got()) > 3 })
+				waitFor(t, "the first event has arrived several times", func() bool { return len(srv.got()) > 3 })
 				if s := r.Status(); len(srv.jobs()) != 1 || s.State != sink.StateRetrying {
 					t.Errorf("%q, %+v", srv.jobs(), s)
 				}
 				return
 			}
 			if name == "reads nothing at first" { // the kernel buffers everything; it is sent again after the receiver closes the connection
-				until(t, "all events are sent", func() bool { return r.count(t, "backburn_sink_events_total", "sent") == n })
+				waitFor(t, "all events are sent", func() bool { return r.count(t, "backburn_sink_events_total", "sent") == n })
 				return
 			}
-			until(t, "every event has arrived", func() bool {
+			waitFor(t, "every event has arrived", func() bool {
 				if got := srv.jobs(); len(got) == n {
 					return true
 				}
@@ -253,7 +253,7 @@ func TestSyslogHostileReceivers(t *testing.T) {
 				}
 				return false
 			})
-			if dead := letters(t, cfg.DeadFile); len(dead) > 0 {
+			if dead := deadLetters(t, cfg.DeadFile); len(dead) > 0 {
 				t.Errorf("dead letters %q", dead)
 			}
 		})
@@ -306,7 +306,7 @@ func TestSyslogTLS(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				until(t, "it is there", func() bool { return slices.Contains(tc.srv.jobs(), strings.ReplaceAll(name, " ", "-")) })
+				waitFor(t, "it is there", func() bool { return slices.Contains(tc.srv.jobs(), strings.ReplaceAll(name, " ", "-")) })
 				return
 			}
 			f, ok := errors.AsType[*sink.Fault](err)

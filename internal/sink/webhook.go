@@ -77,7 +77,7 @@ func (w *Webhook) Send(ctx context.Context, m Message) error {
 
 // answer returns the fault for a status, or nil.
 func answer(status int, after time.Duration) error {
-	f := &Fault{After: after, Err: fmt.Errorf("the webhook answers %d", status)}
+	f := &Fault{RetryAfter: after, Err: fmt.Errorf("the webhook answers %d", status)}
 	switch {
 	case status/100 == 2:
 		return nil

@@ -159,7 +159,7 @@ func TestDocumentedReceiver(t *testing.T) {
 		defer w.Close()
 		return w.Send(t.Context(), message(t, event("from-node")))
 	}
-	until(t, "the receiver takes an event", func() bool { return send(key) == nil })
+	waitFor(t, "the receiver takes an event", func() bool { return send(key) == nil })
 	line, err := bufio.NewReader(printed).ReadString('\n')
 	if err != nil || line != "backburn.verdict.v1 from-node.verdict\n" {
 		t.Errorf("%q, %v", line, err)
@@ -276,7 +276,7 @@ func TestRetryAfter(t *testing.T) {
 	} {
 		header = value
 		f, ok := errors.AsType[*sink.Fault](w.Send(t.Context(), message(t, event("a"))))
-		if !ok || f.Kind != sink.Unavailable || f.After < within[0] || f.After > within[1] {
+		if !ok || f.Kind != sink.Unavailable || f.RetryAfter < within[0] || f.RetryAfter > within[1] {
 			t.Errorf("%q: %+v", value, f)
 		}
 	}
