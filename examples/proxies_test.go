@@ -86,7 +86,7 @@ func newBehind(t *testing.T) *behind {
 	cfg, err := config.Decode([]byte(replaced), "backburn.toml", nil)
 	must(t, err)
 	must(t, cfg.Validate(config.APIPart))
-	page, err := admin.New(cfg.HTTP, admin.Use{
+	page, err := admin.New(cfg.HTTP, admin.Deps{
 		Registry: prometheus.NewRegistry(),
 		Status:   func(context.Context) (any, error) { return map[string]int{"waiting": 3}, nil },
 		Page:     ui.New(ui.Config{Log: zerolog.Nop()}),
@@ -94,7 +94,7 @@ func newBehind(t *testing.T) *behind {
 	})
 	must(t, err)
 	b.http = b.run(page)
-	handler, err := api.New(cfg.API, api.Use{
+	handler, err := api.New(cfg.API, api.Deps{
 		Ready:  natsconn.Ready(nc),
 		Intake: b.q.Once(),
 		Queue:  b.q,

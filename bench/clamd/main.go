@@ -149,7 +149,7 @@ func serve(dir string, n int) (address string, stop func(), err error) {
 	cfg.MaxConnections = 2 * idleConns
 	cfg.Wait = 0
 	cfg.Unknown = clamd.UnknownError
-	s, err := clamd.New(cfg, clamd.Use{
+	s, err := clamd.New(cfg, clamd.Deps{
 		Judge:    judge.New(judge.Config{Ledger: q.Ledger(), Queue: q, Intake: q.Publisher(), ReuseDuration: pipeline.DefaultConfig().ReuseDuration}),
 		Registry: prometheus.NewRegistry(),
 		Log:      zerolog.Nop(),

@@ -45,9 +45,9 @@ func DefaultConfig() Config {
 	return c
 }
 
-// Use is what is served. The zero value serves /healthz, and /readyz without parts, which is always
-// ready.
-type Use struct {
+// Deps has what is served. The zero value serves /healthz, and /readyz without parts, which is
+// always ready.
+type Deps struct {
 	Parts    func() []health.Status                 // states from the health registry; nil: none
 	Registry *prometheus.Registry                   // nil: no /metrics
 	Status   func(ctx context.Context) (any, error) // nil: no /api/status; must be fast and safe for concurrent use
@@ -56,33 +56,33 @@ type Use struct {
 }
 
 // New listens on the address. Requests are served once the server runs.
-func New(cfg Config, use Use) (*httpserver.Server, error) {
-	server := httpserver.Use{
+func New(cfg Config, deps Deps) (*httpserver.Server, error) {
+	server := httpserver.Options{
 		Table:    "http",
 		Routes:   []string{"/healthz", "/readyz", "/metrics", "/api/status", "/api/overview", "/api/search", "/api/job", "/api/me", "/api/act/", "/debug/pprof/", "/"},
 		Links:    []string{"/", "/index.html"},
 		Profiles: cfg.Pprof,
-		Log:      use.Log,
+		Log:      deps.Log,
 	}
-	if use.Registry != nil {
-		server.Registry = use.Registry
+	if deps.Registry != nil {
+		server.Registry = deps.Registry
 	}
 
-	return httpserver.New(cfg.Config, server, Handler(cfg, use))
+	return httpserver.New(cfg.Config, server, Handler(cfg, deps))
 }
 
 // Handler returns the handler, without the listener's limits and names.
-func Handler(cfg Config, use Use) http.Handler {
+func Handler(cfg Config, deps Deps) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": stateOK})
 	})
-	mux.Handle("GET /readyz", readiness(use.Parts))
-	if use.Registry != nil {
-		mux.Handle("GET /metrics", promhttp.HandlerFor(use.Registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /readyz", readiness(deps.Parts))
+	if deps.Registry != nil {
+		mux.Handle("GET /metrics", promhttp.HandlerFor(deps.Registry, promhttp.HandlerOpts{}))
 	}
-	if use.Status != nil {
-		mux.Handle("GET /api/status", current(use))
+	if deps.Status != nil {
+		mux.Handle("GET /api/status", current(deps))
 	}
 
 	if cfg.Pprof {
@@ -92,22 +92,22 @@ func Handler(cfg Config, use Use) http.Handler {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	}
 
-	if use.Page != nil {
-		mux.Handle("GET /", use.Page)
-		mux.Handle("POST /api/act/", use.Page)
+	if deps.Page != nil {
+		mux.Handle("GET /", deps.Page)
+		mux.Handle("POST /api/act/", deps.Page)
 	}
 
 	return headers(mux)
 }
 
 // current answers /api/status.
-func current(use Use) http.HandlerFunc {
+func current(deps Deps) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), statusTimeout)
 		defer cancel()
-		value, err := use.Status(ctx)
+		value, err := deps.Status(ctx)
 		if err != nil {
-			use.Log.Warn().Err(err).Msg("cannot determine the status")
+			deps.Log.Warn().Err(err).Msg("cannot determine the status")
 			writeJSON(w, http.StatusServiceUnavailable, map[string]string{"error": err.Error()})
 
 			return

@@ -37,13 +37,13 @@ func at(listen string) admin.Config {
 
 func parts(all ...health.Status) func() []health.Status { return func() []health.Status { return all } }
 
-func full() admin.Use {
+func full() admin.Deps {
 	registry := prometheus.NewRegistry()
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_test_total", Help: "h"})
 	registry.MustRegister(counter)
 	counter.Add(7)
 
-	return admin.Use{
+	return admin.Deps{
 		Parts:    parts(health.Status{Part: "nats", State: health.OK}),
 		Registry: registry,
 		Status:   func(context.Context) (any, error) { return map[string]int{"waiting": 3}, nil },
@@ -61,7 +61,7 @@ func TestPaths(t *testing.T) {
 	noPage := full()
 	noPage.Page = nil
 	for name, tc := range map[string]struct {
-		use    admin.Use
+		use    admin.Deps
 		method string
 		path   string
 		code   int
@@ -71,13 +71,13 @@ func TestPaths(t *testing.T) {
 		"health, HEAD":       {full(), "HEAD", "/healthz", 200, ""},
 		"health, POST":       {full(), "POST", "/healthz", 405, ""},
 		"ready":              {full(), "GET", "/readyz", 200, `"part":"nats","state":"ok"`},
-		"ready of nothing":   {admin.Use{}, "GET", "/readyz", 200, `{"status":"ok","parts":[]}`},
+		"ready of nothing":   {admin.Deps{}, "GET", "/readyz", 200, `{"status":"ok","parts":[]}`},
 		"metrics":            {full(), "GET", "/metrics", 200, "backburn_test_total 7"},
-		"no metrics":         {admin.Use{}, "GET", "/metrics", 404, ""},
+		"no metrics":         {admin.Deps{}, "GET", "/metrics", 404, ""},
 		"status":             {full(), "GET", "/api/status", 200, `{"waiting":3}`},
 		"status fails":       {bad, "GET", "/api/status", 503, `{"error":"nats is away"}`},
 		"status is no JSON":  {odd, "GET", "/api/status", 500, `cannot be encoded`},
-		"no status":          {admin.Use{}, "GET", "/api/status", 404, ""},
+		"no status":          {admin.Deps{}, "GET", "/api/status", 404, ""},
 		"page":               {full(), "GET", "/", 200, "page"},
 		"no page":            {noPage, "GET", "/", 404, ""},
 		"no pprof":           {noPage, "GET", "/debug/pprof/", 404, ""},
@@ -112,7 +112,7 @@ func TestReadyIsWhatTheRegistrySays(t *testing.T) {
 			t.Parallel()
 			r := health.New(zerolog.Nop())
 			r.Part("disk", "").Check(tc.fault)
-			code, body := get(t, admin.Handler(admin.Config{}, admin.Use{Parts: r.Parts}), "GET", "/readyz")
+			code, body := get(t, admin.Handler(admin.Config{}, admin.Deps{Parts: r.Parts}), "GET", "/readyz")
 			if code != tc.code || !strings.Contains(body, tc.body) {
 				t.Errorf("%d %s", code, body)
 			}
@@ -167,7 +167,7 @@ func TestRun(t *testing.T) {
 func TestRunGivesUpOnSlowRequests(t *testing.T) {
 	t.Parallel()
 	entered := make(chan struct{})
-	s, err := admin.New(at("127.0.0.1:0"), admin.Use{Page: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	s, err := admin.New(at("127.0.0.1:0"), admin.Deps{Page: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		close(entered)
 		<-r.Context().Done()
 	})})
@@ -197,13 +197,13 @@ func TestRunGivesUpOnSlowRequests(t *testing.T) {
 
 func TestCloseWithoutRun(t *testing.T) {
 	t.Parallel()
-	s, err := admin.New(at("127.0.0.1:0"), admin.Use{})
+	s, err := admin.New(at("127.0.0.1:0"), admin.Deps{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := s.Addr().String()
 	s.Close()
-	again, err := admin.New(at(addr), admin.Use{})
+	again, err := admin.New(at(addr), admin.Deps{})
 	if err != nil {
 		t.Fatalf("the address is still taken: %v", err)
 	}

@@ -40,7 +40,7 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 
 	source := clientOf(r).Source
 	cfg := results.SubscriberConfig{
-		Prefix: s.use.Queue.Prefix(),
+		Prefix: s.deps.Queue.Prefix(),
 		Since:  since,
 		Filter: results.Filter{Sources: []string{source}},
 	}
@@ -50,7 +50,7 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 	}
 
 	err := sse.Serve(w, r, func(ctx context.Context, out *sse.Stream) error {
-		return results.NewSubscriber(s.use.Queue.JetStream(), cfg).Run(ctx, func(_ context.Context, e results.Event) error {
+		return results.NewSubscriber(s.deps.Queue.JetStream(), cfg).Run(ctx, func(_ context.Context, e results.Event) error {
 			b, err := json.Marshal(e)
 			if err != nil {
 				return err
@@ -60,18 +60,18 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 		})
 	})
 	if err != nil {
-		s.use.Log.Error().Err(err).Str("source", source).Msg("event stream ended")
+		s.deps.Log.Error().Err(err).Str("source", source).Msg("event stream ended")
 	}
 }
 
 // checkReadable reports whether the events can be read. It is checked first, because an error
 // cannot change the status of a response that has begun.
 func (s *service) checkReadable(ctx context.Context, cfg results.SubscriberConfig) error {
-	if err := s.use.Ready(ctx); err != nil {
+	if err := s.deps.Ready(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, natsTimeout)
 	defer cancel()
 
-	return results.NewSubscriber(s.use.Queue.JetStream(), cfg).Drain(ctx, func(context.Context, results.Event) error { return results.ErrStop })
+	return results.NewSubscriber(s.deps.Queue.JetStream(), cfg).Drain(ctx, func(context.Context, results.Event) error { return results.ErrStop })
 }

@@ -51,7 +51,7 @@ type site struct {
 	nats   *server.Server
 	q      *queue.Queue
 	cfg    api.Config
-	use    api.Use
+	deps   api.Deps
 	url    string
 	file   string // with the token
 	client *http.Client
@@ -96,7 +96,7 @@ func newSite(t testing.TB, change ...func(*site)) *site {
 		{File: secretFile(t, slow), Source: "scan", Priority: pipeline.Normal, Rate: 0.001, Burst: 1},
 	}
 	s.cfg.MaxFileSize = limit
-	s.use = api.Use{
+	s.deps = api.Deps{
 		Ready:    natsconn.Ready(nc),
 		Intake:   s.q.Once(),
 		Queue:    s.q,
@@ -107,7 +107,7 @@ func newSite(t testing.TB, change ...func(*site)) *site {
 		c(s)
 	}
 
-	web, err := api.New(s.cfg, s.use)
+	web, err := api.New(s.cfg, s.deps)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,7 @@ func TestEveryDocumentedAnswer(t *testing.T) {
 	try(s, 421, "POST", submit, "", "Host", "evil.example")
 
 	testkit.StopNATS(s.nats)
-	for s.use.Ready(t.Context()) == nil { // the client notices
+	for s.deps.Ready(t.Context()) == nil { // the client notices
 		time.Sleep(time.Millisecond)
 	}
 
@@ -193,9 +193,9 @@ func TestForbiddenByNATS(t *testing.T) {
 			s.t.Fatal(err)
 		}
 
-		s.use.Ready = natsconn.Ready(nc)
-		s.use.Intake = q.Once()
-		s.use.Queue = q
+		s.deps.Ready = natsconn.Ready(nc)
+		s.deps.Intake = q.Once()
+		s.deps.Queue = q
 	})
 	var all sync.WaitGroup
 	for _, request := range [][3]string{

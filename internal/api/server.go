@@ -13,42 +13,42 @@ import (
 )
 
 // New listens on the address. The API is served once the server runs.
-func New(cfg Config, use Use) (*httpserver.Server, error) {
-	h, err := handler(cfg, use)
+func New(cfg Config, deps Deps) (*httpserver.Server, error) {
+	h, err := handler(cfg, deps)
 	if err != nil {
 		return nil, err
 	}
 
-	at := httpserver.Use{
+	opts := httpserver.Options{
 		Table:         "api",
 		Routes:        []string{"/v1/submit", "/v1/jobs/", "/v1/verdicts/", "/v1/events"},
 		Authenticates: true,
 		Refuse:        writeRefusal,
-		Log:           use.Log,
+		Log:           deps.Log,
 	}
-	if use.Registry != nil {
-		at.Registry = use.Registry
+	if deps.Registry != nil {
+		opts.Registry = deps.Registry
 	}
 
-	return httpserver.New(cfg.Config, at, h)
+	return httpserver.New(cfg.Config, opts, h)
 }
 
 // handler returns the handler of the API, without the listener's limits and names.
-func handler(cfg Config, use Use) (http.Handler, error) {
-	tokens, err := newKeyring(cfg.Tokens, use.Log)
+func handler(cfg Config, deps Deps) (http.Handler, error) {
+	tokens, err := newKeyring(cfg.Tokens, deps.Log)
 	if err != nil {
 		return nil, err
 	}
 
 	s := &service{
 		cfg:     cfg,
-		use:     use,
+		deps:    deps,
 		tokens:  tokens,
 		metrics: newMetrics(cfg.Tokens),
 		streams: sse.NewPlaces(maxStreams),
 	}
-	if use.Registry != nil {
-		if err := s.metrics.register(use.Registry, &s.inProgress, s.streams); err != nil {
+	if deps.Registry != nil {
+		if err := s.metrics.register(deps.Registry, &s.inProgress, s.streams); err != nil {
 			return nil, fmt.Errorf("api: metrics: %w", err)
 		}
 	}

@@ -350,8 +350,8 @@ func TestGracefulStop(t *testing.T) {
 	s := newSite(t)
 	taken := s.cfg
 	taken.Listen = strings.TrimPrefix(s.url, "http://")
-	s.use.Registry = nil
-	if other, err := api.New(taken, s.use); !errors.Is(err, httpserver.ErrListen) {
+	s.deps.Registry = nil
+	if other, err := api.New(taken, s.deps); !errors.Is(err, httpserver.ErrListen) {
 		other.Close()
 		t.Errorf("a second server at one address: %v", err)
 	}

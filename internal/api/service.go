@@ -31,8 +31,8 @@ type Intake interface {
 	Submit(ctx context.Context, j pipeline.Job, c queue.Content) (queue.Receipt, error)
 }
 
-// Use has the API's dependencies. All fields are required unless stated otherwise.
-type Use struct {
+// Deps has the API's dependencies. All fields are required unless stated otherwise.
+type Deps struct {
 	// Ready returns nil while NATS is connected. It answers immediately.
 	Ready  func(ctx context.Context) error
 	Intake Intake
@@ -45,7 +45,7 @@ type Use struct {
 // service answers requests.
 type service struct {
 	cfg        Config
-	use        Use
+	deps       Deps
 	tokens     *keyring
 	metrics    *metrics
 	inProgress atomic.Int64 // number of submissions in progress
@@ -54,14 +54,14 @@ type service struct {
 
 // writeUnavailable answers a request for which NATS gave no answer.
 func (s *service) writeUnavailable(w http.ResponseWriter, err error) {
-	s.use.Log.Error().Err(err).Msg("cannot read the queue for an HTTP client")
+	s.deps.Log.Error().Err(err).Msg("cannot read the queue for an HTTP client")
 	setRetryAfter(w, natsTimeout)
 	writeProblem(w, http.StatusServiceUnavailable, "unavailable", "the queue does not answer")
 }
 
 // checkReady reports whether NATS is connected. If it is not, checkReady has answered the request.
 func (s *service) checkReady(w http.ResponseWriter, r *http.Request) bool {
-	if err := s.use.Ready(r.Context()); err != nil {
+	if err := s.deps.Ready(r.Context()); err != nil {
 		s.writeUnavailable(w, err)
 		return false
 	}

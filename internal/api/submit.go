@@ -58,7 +58,7 @@ func (s *service) submit(w http.ResponseWriter, r *http.Request) {
 	s.metrics.submissions.WithLabelValues(h.Source, result).Inc()
 	s.metrics.seconds.Observe(time.Since(began).Seconds())
 	id := req.job.ID
-	s.use.Log.Debug().Str("job", id).Str("source", h.Source).Str("sha256", stored.SHA256).Int64("size", stored.Size).Msg("accepted HTTP submission")
+	s.deps.Log.Debug().Str("job", id).Str("source", h.Source).Str("sha256", stored.SHA256).Int64("size", stored.Size).Msg("accepted HTTP submission")
 	w.Header().Del("Connection") // the body was read, so the connection can be reused
 	if req.wait > 0 && s.await(w, r, req) {
 		return
@@ -84,14 +84,14 @@ func (s *service) await(w http.ResponseWriter, r *http.Request, req request) boo
 	ctx, cancel := context.WithTimeout(ctx, req.wait)
 	defer cancel()
 
-	ev, err := s.use.Queue.Await(ctx, req.job.Ref())
+	ev, err := s.deps.Queue.Await(ctx, req.job.Ref())
 	if err == nil {
 		writeEvent(w, ev)
 		return true
 	}
 
 	if !errors.Is(err, queue.ErrPending) { // the job is accepted anyway
-		s.use.Log.Warn().Err(err).Str("job", req.job.ID).Msg("cannot wait for a job")
+		s.deps.Log.Warn().Err(err).Str("job", req.job.ID).Msg("cannot wait for a job")
 	}
 
 	return false
@@ -105,7 +105,7 @@ func (s *service) accept(w http.ResponseWriter, r *http.Request, h *client, req 
 		return queue.Receipt{}, err
 	}
 	defer release()
-	if err := s.use.Ready(r.Context()); err != nil {
+	if err := s.deps.Ready(r.Context()); err != nil {
 		return queue.Receipt{}, err
 	}
 
@@ -121,7 +121,7 @@ func (s *service) accept(w http.ResponseWriter, r *http.Request, h *client, req 
 		content = queue.FromReader(body, s.cfg.MaxFileSize)
 	}
 
-	receipt, err := s.use.Intake.Submit(ctx, req.job, content)
+	receipt, err := s.deps.Intake.Submit(ctx, req.job, content)
 	if err != nil && errors.Is(context.Cause(ctx), errNoAnswer) {
 		err = fmt.Errorf("%w: %w", errNoAnswer, err)
 	}
@@ -331,7 +331,7 @@ func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *client, req 
 		s.metrics.submissions.WithLabelValues(h.Source, resultGone).Inc()
 		return
 	default:
-		s.use.Log.Error().Err(err).Str("job", req.job.ID).Str("source", h.Source).Msg("cannot publish an HTTP submission")
+		s.deps.Log.Error().Err(err).Str("job", req.job.ID).Str("source", h.Source).Msg("cannot publish an HTTP submission")
 		detail = "the queue does not answer, so the submission may or may not be accepted: repeat it with the same Idempotency-Key"
 		setRetryAfter(w, natsTimeout)
 	}

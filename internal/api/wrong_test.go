@@ -253,8 +253,8 @@ func TestShortTokens(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.cfg.Tokens = []api.Token{{File: secretFile(t, "fifteen letters"), Source: "a"}}
-	s.use.Registry = nil
-	if _, err := api.New(s.cfg, s.use); err == nil || !strings.Contains(err.Error(), "15 characters") || strings.Contains(err.Error(), "fifteen letters") {
+	s.deps.Registry = nil
+	if _, err := api.New(s.cfg, s.deps); err == nil || !strings.Contains(err.Error(), "15 characters") || strings.Contains(err.Error(), "fifteen letters") {
 		t.Errorf("got %v", err)
 	}
 }

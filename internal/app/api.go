@@ -12,7 +12,7 @@ const apiGrace = 10 * time.Second
 
 // startAPI opens the HTTP API.
 func (n *Node) startAPI() error {
-	s, err := api.New(n.cfg.API, api.Use{
+	s, err := api.New(n.cfg.API, api.Deps{
 		Ready:    natsconn.Ready(n.nc),
 		Intake:   n.publisher(n.queue.Once()),
 		Queue:    n.queue,

@@ -21,7 +21,7 @@ func (n *Node) judge() *judge.Judge {
 // startClamd starts the server for clamd's protocol.
 func (n *Node) startClamd() error {
 	c := n.cfg.Clamd
-	s, err := clamd.New(c, clamd.Use{
+	s, err := clamd.New(c, clamd.Deps{
 		Judge:    n.judge(),
 		Guard:    n.guard,
 		Registry: n.reg,
@@ -42,7 +42,7 @@ func (n *Node) startClamd() error {
 func (n *Node) startMail() error {
 	c := n.cfg.Mail
 	l := n.log.With().Str("component", "mail").Logger()
-	s, err := mail.New(c, mail.Use{Judge: n.judge(), Registry: n.reg, Log: l})
+	s, err := mail.New(c, mail.Deps{Judge: n.judge(), Registry: n.reg, Log: l})
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func (n *Node) startHTTP() error {
 		return err
 	}
 
-	h, err := admin.New(n.cfg.HTTP, admin.Use{
+	h, err := admin.New(n.cfg.HTTP, admin.Deps{
 		Parts:    n.health.Parts,
 		Registry: n.reg,
 		Status:   func(ctx context.Context) (any, error) { return n.Status(ctx), nil },

@@ -70,7 +70,7 @@ func (s *Server) judge(c judge.Contents, target scanTarget) result {
 		return resultOK
 	}
 
-	out, known, err := s.use.Judge.Known(s.Life, c.SHA256)
+	out, known, err := s.deps.Judge.Known(s.Life, c.SHA256)
 	if err == nil && !known {
 		out, err = s.submitAndWait(c, target)
 	}
@@ -81,7 +81,7 @@ func (s *Server) judge(c judge.Contents, target scanTarget) result {
 	switch {
 	case out.Malicious():
 		s.count(answeredFound)
-		s.use.Log.Info().Str("sha256", c.SHA256).Str("verdict", out.String()).Str("command", target.command).Msg("reported malicious contents to a clamd client")
+		s.deps.Log.Info().Str("sha256", c.SHA256).Str("verdict", out.String()).Str("command", target.command).Msg("reported malicious contents to a clamd client")
 		return foundResult("WildFire." + out.String())
 	case out.Decided:
 		s.count(answeredOK)
@@ -109,25 +109,25 @@ func (s *Server) submitAndWait(c judge.Contents, target scanTarget) (judge.Outco
 	}
 	job.Filename, job.FilenameB64 = pipeline.Name(target.filename)
 	job.Path, job.PathB64 = pipeline.Name(target.path)
-	if err := s.use.Judge.Submit(s.Life, job, c); err != nil {
+	if err := s.deps.Judge.Submit(s.Life, job, c); err != nil {
 		return judge.Outcome{}, err
 	}
-	s.use.Log.Debug().Str("job", job.ID).Str("sha256", c.SHA256).Int64("size", c.Size).Msg("accepted from a clamd client")
+	s.deps.Log.Debug().Str("job", job.ID).Str("sha256", c.SHA256).Int64("size", c.Size).Msg("accepted from a clamd client")
 
 	ctx, cancel := context.WithTimeout(s.Ending, s.cfg.Wait)
 	defer cancel()
 
-	return s.use.Judge.Wait(ctx, job.Ref()), nil
+	return s.deps.Judge.Wait(ctx, job.Ref()), nil
 }
 
 // errorResultFor returns the answer about contents that could not be judged.
 func (s *Server) errorResultFor(err error, target scanTarget) result {
 	s.count(answeredError)
 	if judge.Refused(err) {
-		s.use.Log.Warn().Err(err).Str("command", target.command).Msg("cannot judge a clamd client's contents")
+		s.deps.Log.Warn().Err(err).Str("command", target.command).Msg("cannot judge a clamd client's contents")
 		return errorResult("cannot be judged: it changed while it was read, or its name is too long")
 	}
-	s.use.Log.Error().Err(err).Str("command", target.command).Msg("cannot judge for a clamd client")
+	s.deps.Log.Error().Err(err).Str("command", target.command).Msg("cannot judge for a clamd client")
 
 	return errorResult("the queue does not answer, or is full")
 }
@@ -147,7 +147,7 @@ func (s *Server) judgeFile(f *os.File, target scanTarget) result {
 		return errorResult("size limit exceeded")
 	}
 	if err := s.checkNotOwn(f); err != nil {
-		s.use.Log.Error().Err(err).Str("path", target.path).Msg("a client sent one of Backburn's own files; it is not uploaded")
+		s.deps.Log.Error().Err(err).Str("path", target.path).Msg("a client sent one of Backburn's own files; it is not uploaded")
 		s.count(answeredError)
 		return errorResult("Access denied")
 	}
@@ -175,7 +175,7 @@ func (s *Server) checkNotOwn(f *os.File) error {
 		return err
 	}
 
-	return s.use.Guard.File(st.Identity)
+	return s.deps.Guard.File(st.Identity)
 }
 
 // fromStart reads a file from its beginning, whatever its current offset.

@@ -58,7 +58,7 @@ func FuzzSession(f *testing.F) {
 	cfg.Wait = 0
 	cfg.MaxStream = 1000
 	cfg.Roots = []string{"/root-that-is-not-there"}
-	s, err := New(cfg, Use{
+	s, err := New(cfg, Deps{
 		Judge:    judge.New(judge.Config{Ledger: emptyQueue{}, Queue: emptyQueue{}, Intake: emptyQueue{}, ReuseDuration: pipeline.DefaultConfig().ReuseDuration}),
 		Registry: prometheus.NewRegistry(),
 		Log:      zerolog.Nop(),

@@ -60,8 +60,8 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	}
 }
 
-// Use is what a Server works with.
-type Use struct {
+// Deps has the dependencies of a Server.
+type Deps struct {
 	Judge    *judge.Judge
 	Guard    *guard.Guard // optional
 	Registry prometheus.Registerer
@@ -73,21 +73,21 @@ type Server struct {
 	*local.Server
 
 	cfg     Config
-	use     Use
+	deps    Deps
 	metrics metrics
 	started time.Time
 }
 
 // New opens the listener. Run serves it; a caller that does not call Run must call Close. The error
 // matches local.ErrListen if the address is not available.
-func New(cfg Config, use Use) (*Server, error) {
+func New(cfg Config, deps Deps) (*Server, error) {
 	l, err := local.NewServer(cfg.Config)
 	if err != nil {
 		return nil, fmt.Errorf("clamd.listen: %w", err)
 	}
 
-	s := &Server{Server: l, cfg: cfg, use: use, started: time.Now()}
-	if s.metrics, err = newMetrics(use.Registry, l.Listener); err != nil {
+	s := &Server{Server: l, cfg: cfg, deps: deps, started: time.Now()}
+	if s.metrics, err = newMetrics(deps.Registry, l.Listener); err != nil {
 		s.Close()
 		return nil, err
 	}

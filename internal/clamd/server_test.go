@@ -50,7 +50,7 @@ func serve(t *testing.T, p *testkit.Pipeline, change func(*clamd.Config), own ..
 	if change != nil {
 		change(&cfg)
 	}
-	s, err := clamd.New(cfg, clamd.Use{
+	s, err := clamd.New(cfg, clamd.Deps{
 		Judge:    p.Judge(),
 		Guard:    guard.New(own),
 		Registry: prometheus.NewRegistry(),

@@ -138,7 +138,7 @@ func (n *session) instream(to responder) bool {
 		return false
 	case err != nil: // the disk is full
 		n.s.count(answeredError)
-		n.s.use.Log.Error().Err(err).Msg("cannot store a stream temporarily")
+		n.s.deps.Log.Error().Err(err).Msg("cannot store a stream temporarily")
 		_ = spool.Close()
 		_ = to.send("INSTREAM: no room for the stream. ERROR")
 		n.p.linger()

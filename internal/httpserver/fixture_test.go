@@ -50,14 +50,14 @@ func config() httpserver.Config {
 }
 
 // serve starts a server. prepare is called before it runs, and may be nil.
-func serve(t *testing.T, cfg httpserver.Config, use httpserver.Use, h http.Handler, prepare func(*httpserver.Server)) *site {
+func serve(t *testing.T, cfg httpserver.Config, opts httpserver.Options, h http.Handler, prepare func(*httpserver.Server)) *site {
 	t.Helper()
 	s := &site{t: t, reg: prometheus.NewRegistry(), log: &logbuf.Buffer{}}
-	use.Table = "http"
-	use.Registry = s.reg
-	use.Log = zerolog.New(s.log)
+	opts.Table = "http"
+	opts.Registry = s.reg
+	opts.Log = zerolog.New(s.log)
 	var err error
-	s.Server, err = httpserver.New(cfg, use, h)
+	s.Server, err = httpserver.New(cfg, opts, h)
 	must(t, err)
 	if prepare != nil {
 		prepare(s.Server)

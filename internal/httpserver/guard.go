@@ -23,11 +23,11 @@ import (
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.isHostAllowed(r) {
-			s.use.refuse(w, http.StatusMisdirectedRequest, "the name in Host is not allowed on this listener; add it to "+s.use.Table+".names")
+			s.opts.refuse(w, http.StatusMisdirectedRequest, "the name in Host is not allowed on this listener; add it to "+s.opts.Table+".names")
 			return
 		}
-		if isCrossSite(r.Header.Get("Sec-Fetch-Site")) && !slices.Contains(s.use.Links, r.URL.Path) {
-			s.use.refuse(w, http.StatusForbidden, "cross-site requests are not allowed")
+		if isCrossSite(r.Header.Get("Sec-Fetch-Site")) && !slices.Contains(s.opts.Links, r.URL.Path) {
+			s.opts.refuse(w, http.StatusForbidden, "cross-site requests are not allowed")
 			return
 		}
 		next.ServeHTTP(w, r)

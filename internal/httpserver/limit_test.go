@@ -21,7 +21,7 @@ func TestSilentConnectionsMakeWay(t *testing.T) {
 	t.Parallel()
 	cfg := config()
 	cfg.MaxConnections, cfg.MaxConnectionsPerClient = 16, 8
-	s := serve(t, cfg, httpserver.Use{}, hello, func(s *httpserver.Server) { s.SetTimeouts(time.Hour) })
+	s := serve(t, cfg, httpserver.Options{}, hello, func(s *httpserver.Server) { s.SetTimeouts(time.Hour) })
 	var all []net.Conn
 	for i := range 300 {
 		all = append(all, s.dial("127.0.0.1", []string{"", "G", unfinishedHeader}[i%3]))
@@ -55,7 +55,7 @@ func TestManyClients(t *testing.T) {
 	}
 	cfg := config()
 	cfg.MaxConnections, cfg.MaxConnectionsPerClient = 10, 8
-	s := serve(t, cfg, httpserver.Use{}, hello, func(s *httpserver.Server) { s.SetTimeouts(time.Hour) })
+	s := serve(t, cfg, httpserver.Options{}, hello, func(s *httpserver.Server) { s.SetTimeouts(time.Hour) })
 	quiet := s.dial("127.0.0.2", unfinishedHeader)
 	until(t, "the connection is open", func() bool { return s.metric("backburn_http_connections", "http") == 1 })
 	for range 8 {
@@ -87,7 +87,7 @@ func TestBusyConnectionsStay(t *testing.T) {
 	})
 	cfg := config()
 	cfg.MaxConnections, cfg.MaxConnectionsPerClient = 3, 2
-	s := serve(t, cfg, httpserver.Use{}, busy, nil)
+	s := serve(t, cfg, httpserver.Options{}, busy, nil)
 	const whole = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 	working := []net.Conn{s.dial("127.0.0.1", whole), s.dial("127.0.0.1", whole), s.dial("127.0.0.2", whole)}
 	for range working {
@@ -117,7 +117,7 @@ func TestDeadlines(t *testing.T) {
 			http.Error(w, "too slow", http.StatusRequestTimeout)
 		}
 	})
-	s := serve(t, config(), httpserver.Use{}, reads, func(s *httpserver.Server) {
+	s := serve(t, config(), httpserver.Options{}, reads, func(s *httpserver.Server) {
 		for i, bound := range s.Timeouts() {
 			if bound <= 0 || bound > time.Minute {
 				t.Errorf("deadline %d of a server is %s", i, bound)
@@ -145,7 +145,7 @@ func TestDeadlines(t *testing.T) {
 
 func TestHeaderSize(t *testing.T) {
 	t.Parallel()
-	s := serve(t, config(), httpserver.Use{}, hello, nil)
+	s := serve(t, config(), httpserver.Options{}, hello, nil)
 	if got := readUntilClosed(t, s.dial("127.0.0.1", "GET / HTTP/1.1\r\nHost: localhost\r\nX: "+strings.Repeat("x", 64<<10)+"\r\n\r\n")); !strings.Contains(got, " 431 ") {
 		t.Errorf("got %.100q", got)
 	}

@@ -20,29 +20,29 @@ import (
 
 // New opens the listener. Run serves it; a caller that does not call Run must call Close. It logs a
 // warning if something is exposed to the network that should not be.
-func New(cfg Config, use Use, h http.Handler) (*Server, error) {
+func New(cfg Config, opts Options, h http.Handler) (*Server, error) {
 	settings, err := Inspect(cfg.WebConfigFile)
 	if err != nil {
-		return nil, fmt.Errorf("%s.web_config_file: %w", use.Table, err)
+		return nil, fmt.Errorf("%s.web_config_file: %w", opts.Table, err)
 	}
 	l, err := net.Listen("tcp", cfg.Listen) //nolint:noctx // no names are looked up
 	if err != nil {
-		return nil, fmt.Errorf("%s.listen: %w: %w; free the address, choose another, or set \"\" for none", use.Table, ErrListen, err)
+		return nil, fmt.Errorf("%s.listen: %w: %w; free the address, choose another, or set \"\" for none", opts.Table, ErrListen, err)
 	}
 
-	s := &Server{cfg: cfg, use: use}
+	s := &Server{cfg: cfg, opts: opts}
 	s.limiter = newLimiter(l, s.maxConnections(), cfg.MaxConnectionsPerClient)
 	s.limiter.plain = !settings.TLS
-	m, collectors := newMetrics(use.Table, use.Routes, func() float64 { return float64(s.limiter.open()) })
-	if use.Registry != nil {
+	m, collectors := newMetrics(opts.Table, opts.Routes, func() float64 { return float64(s.limiter.open()) })
+	if opts.Registry != nil {
 		for _, c := range collectors {
-			if err := use.Registry.Register(c); err != nil {
+			if err := opts.Registry.Register(c); err != nil {
 				_ = l.Close()
-				return nil, fmt.Errorf("%s: metrics: %w", use.Table, err)
+				return nil, fmt.Errorf("%s: metrics: %w", opts.Table, err)
 			}
 		}
 	}
-	drops := use.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
+	drops := opts.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	s.limiter.onDrop = func(why dropReason) {
 		m.dropped.WithLabelValues(string(why)).Inc()
 		drops.Warn().Str("reason", string(why)).Int("max_connections", s.limiter.total).
@@ -61,7 +61,7 @@ func New(cfg Config, use Use, h http.Handler) (*Server, error) {
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ConnState:         s.limiter.setState,
 		BaseContext:       func(net.Listener) context.Context { return context.WithValue(context.Background(), stopping{}, ending) },
-		ErrorLog:          stdlog.New(serverLog{use.Log, use.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: time.Minute})}, "", 0),
+		ErrorLog:          stdlog.New(serverLog{opts.Log, opts.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: time.Minute})}, "", 0),
 	}
 	// The toolkit wraps the handler with its authentication before it accepts the first connection.
 	// The checks of names and the metrics must come first, so they are added then.
@@ -76,13 +76,13 @@ func New(cfg Config, use Use, h http.Handler) (*Server, error) {
 func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	served := make(chan error, 1)
 	go func() {
-		log := s.use.Log.Level(max(zerolog.WarnLevel, s.use.Log.GetLevel()))
+		log := s.opts.Log.Level(max(zerolog.WarnLevel, s.opts.Log.GetLevel()))
 		served <- web.Serve(s.limiter, s.http, &web.FlagConfig{WebConfigFile: &s.cfg.WebConfigFile}, slog.New(zerolog.NewSlogHandler(log)))
 	}()
 	select {
 	case err := <-served:
 		s.Close()
-		return fmt.Errorf("%s: %w", s.use.Table, err)
+		return fmt.Errorf("%s: %w", s.opts.Table, err)
 	case <-ctx.Done():
 	}
 
@@ -93,7 +93,7 @@ func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	s.Close()
 	<-served //nolint:errcheck // it only says that the server was closed
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%s: %w", s.use.Table, err)
+		return fmt.Errorf("%s: %w", s.opts.Table, err)
 	}
 
 	return nil
@@ -111,12 +111,12 @@ func (s *Server) warn(settings Web) {
 	if loopback.Host(hostOf(s.Addr().String())) {
 		return
 	}
-	log := s.use.Log.With().Str("addr", s.Addr().String()).Logger()
-	if !s.use.Authenticates && !settings.Authenticates() {
-		log.Warn().Msg("open to the network without authentication; set " + s.use.Table + ".web_config_file, or listen on 127.0.0.1")
+	log := s.opts.Log.With().Str("addr", s.Addr().String()).Logger()
+	if !s.opts.Authenticates && !settings.Authenticates() {
+		log.Warn().Msg("open to the network without authentication; set " + s.opts.Table + ".web_config_file, or listen on 127.0.0.1")
 	}
-	if s.use.Profiles {
-		log.Warn().Msg("profiles of the process are open to the network; set " + s.use.Table + ".pprof to false, or listen on 127.0.0.1")
+	if s.opts.Profiles {
+		log.Warn().Msg("profiles of the process are open to the network; set " + s.opts.Table + ".pprof to false, or listen on 127.0.0.1")
 	}
 }
 
@@ -147,8 +147,8 @@ func (s *Server) recoverPanics(next http.Handler) http.Handler {
 			case http.ErrAbortHandler:
 				panic(p)
 			default:
-				s.use.Log.Error().Str("path", r.URL.Path).Bytes("stack", debug.Stack()).Msg("panic in a request handler")
-				s.use.refuse(w, http.StatusInternalServerError, "internal error")
+				s.opts.Log.Error().Str("path", r.URL.Path).Bytes("stack", debug.Stack()).Msg("panic in a request handler")
+				s.opts.refuse(w, http.StatusInternalServerError, "internal error")
 			}
 		}()
 		next.ServeHTTP(w, r)

@@ -21,8 +21,8 @@ const (
 	maxStreams     = 64 // concurrent requests on an HTTP/2 connection
 )
 
-// Use describes a listener's purpose. Table and Log are required.
-type Use struct {
+// Options describe a listener's purpose. Table and Log are required.
+type Options struct {
 	Table  string   // configuration table; also the label of its metrics
 	Routes []string // paths that the metrics distinguish; a path that ends with a slash includes everything below
 	Links  []string // pages that other sites may link to
@@ -38,19 +38,19 @@ type Use struct {
 	Log      zerolog.Logger
 }
 
-func (u Use) refuse(w http.ResponseWriter, status int, detail string) {
-	if u.Refuse == nil {
+func (o Options) refuse(w http.ResponseWriter, status int, detail string) {
+	if o.Refuse == nil {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		http.Error(w, detail, status)
 		return
 	}
-	u.Refuse(w, status, detail)
+	o.Refuse(w, status, detail)
 }
 
 // Server is an open listener. Run serves it.
 type Server struct {
 	cfg     Config
-	use     Use
+	opts    Options
 	limiter *limiter
 	http    *http.Server
 	stop    context.CancelFunc // starts the graceful stop
@@ -66,7 +66,7 @@ func (s *Server) maxConnections() int {
 	if files == 0 || files > uint64(s.cfg.MaxConnections) {
 		return s.cfg.MaxConnections
 	}
-	s.use.Log.Warn().Int("max_connections", s.cfg.MaxConnections).Uint64("kept", files).
+	s.opts.Log.Warn().Int("max_connections", s.cfg.MaxConnections).Uint64("kept", files).
 		Msg("the limit of open files is too low for max_connections; raise it (ulimit -n)")
 
 	return int(files)

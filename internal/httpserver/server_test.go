@@ -22,11 +22,11 @@ import (
 func TestNames(t *testing.T) {
 	t.Parallel()
 	cfg := config()
-	local := serve(t, cfg, httpserver.Use{}, hello, nil)
+	local := serve(t, cfg, httpserver.Options{}, hello, nil)
 	cfg.Names = []string{"Backburn.example", "*.fleet.example", "192.0.2.1", "2001:db8::1"}
-	named := serve(t, cfg, httpserver.Use{}, hello, nil)
+	named := serve(t, cfg, httpserver.Options{}, hello, nil)
 	cfg.Listen, cfg.Names = "0.0.0.0:0", nil
-	anywhere := serve(t, cfg, httpserver.Use{}, hello, nil)
+	anywhere := serve(t, cfg, httpserver.Options{}, hello, nil)
 	for name, tc := range map[string]struct {
 		at   *site
 		host string
@@ -75,7 +75,7 @@ func TestAddressOfTheConnection(t *testing.T) {
 	t.Parallel()
 	cfg := config()
 	cfg.Listen = "0.0.0.0:0"
-	s := serve(t, cfg, httpserver.Use{}, hello, nil)
+	s := serve(t, cfg, httpserver.Options{}, hello, nil)
 	const host = "GET / HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"
 	if got := readUntilClosed(t, s.dial("127.0.0.1", host)); !strings.Contains(got, " 200 ") {
 		t.Errorf("%q", got)
@@ -87,7 +87,7 @@ func TestAddressOfTheConnection(t *testing.T) {
 
 func TestCrossSiteRequests(t *testing.T) {
 	t.Parallel()
-	s := serve(t, config(), httpserver.Use{Links: []string{"/"}}, hello, nil)
+	s := serve(t, config(), httpserver.Options{Links: []string{"/"}}, hello, nil)
 	for site, want := range map[string]int{"cross-site": 403, "same-site": 403, "same-origin": 200, "none": 200, "": 200} {
 		for _, path := range []string{"/api/status", "/metrics", "/debug/pprof/profile"} {
 			if got := s.ask("localhost", path, "Sec-Fetch-Site", site); got != want {
@@ -104,7 +104,7 @@ func TestBasePath(t *testing.T) {
 	t.Parallel()
 	cfg := config()
 	cfg.BasePath = "/back/burn"
-	s := serve(t, cfg, httpserver.Use{Routes: []string{"/x", "/"}}, hello, nil)
+	s := serve(t, cfg, httpserver.Options{Routes: []string{"/x", "/"}}, hello, nil)
 	get := func(path string) (int, string, string) {
 		client := &http.Client{
 			Transport:     &http.Transport{DisableKeepAlives: true},
@@ -162,7 +162,7 @@ func TestUntilStop(t *testing.T) {
 		_ = control.Flush()
 		<-ctx.Done()
 	})
-	s := serve(t, config(), httpserver.Use{}, h, func(s *httpserver.Server) { s.SetTimeouts(limit) })
+	s := serve(t, config(), httpserver.Options{}, h, func(s *httpserver.Server) { s.SetTimeouts(limit) })
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Get("http://" + s.localAddr() + "/api/events")
 	must(t, err)
@@ -181,7 +181,7 @@ func TestUntilStop(t *testing.T) {
 // process continues.
 func TestPanics(t *testing.T) {
 	t.Parallel()
-	s := serve(t, config(), httpserver.Use{}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret") }), nil)
+	s := serve(t, config(), httpserver.Options{}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret") }), nil)
 	if got := s.ask("localhost", "/"); got != 500 {
 		t.Errorf("%d", got)
 	}
@@ -202,16 +202,16 @@ func TestWarnings(t *testing.T) {
 	const open, profiles = "open to the network without authentication", "profiles of the process are open"
 	for name, tc := range map[string]struct {
 		listen, web string
-		use         httpserver.Use
+		use         httpserver.Options
 		want        []string
 	}{
-		"this machine":           {"127.0.0.1:0", "", httpserver.Use{Profiles: true}, nil},
-		"everywhere":             {"0.0.0.0:0", "", httpserver.Use{}, []string{open}},
-		"with profiles":          {"0.0.0.0:0", "", httpserver.Use{Profiles: true}, []string{open, profiles}},
-		"any":                    {":0", "", httpserver.Use{}, []string{open}},
-		"with tokens":            {"0.0.0.0:0", "", httpserver.Use{Authenticates: true}, nil},
-		"with passwords":         {"0.0.0.0:0", users, httpserver.Use{}, nil},
-		"profiles and passwords": {"0.0.0.0:0", users, httpserver.Use{Profiles: true}, []string{profiles}},
+		"this machine":           {"127.0.0.1:0", "", httpserver.Options{Profiles: true}, nil},
+		"everywhere":             {"0.0.0.0:0", "", httpserver.Options{}, []string{open}},
+		"with profiles":          {"0.0.0.0:0", "", httpserver.Options{Profiles: true}, []string{open, profiles}},
+		"any":                    {":0", "", httpserver.Options{}, []string{open}},
+		"with tokens":            {"0.0.0.0:0", "", httpserver.Options{Authenticates: true}, nil},
+		"with passwords":         {"0.0.0.0:0", users, httpserver.Options{}, nil},
+		"profiles and passwords": {"0.0.0.0:0", users, httpserver.Options{Profiles: true}, []string{profiles}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -248,7 +248,7 @@ func TestWebConfig(t *testing.T) {
 			}
 			cfg := config()
 			cfg.WebConfigFile = write(t, t.TempDir(), "web.yml", text)
-			s := serve(t, cfg, httpserver.Use{Routes: []string{"/"}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) }), nil)
+			s := serve(t, cfg, httpserver.Options{Routes: []string{"/"}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) }), nil)
 			client := &http.Client{Transport: &http.Transport{
 				TLSClientConfig: &tls.Config{RootCAs: authority.Pool}, ForceAttemptHTTP2: true,
 			}}
@@ -307,22 +307,22 @@ func TestWebConfig(t *testing.T) {
 
 func TestNew(t *testing.T) {
 	t.Parallel()
-	s := serve(t, config(), httpserver.Use{}, hello, nil)
+	s := serve(t, config(), httpserver.Options{}, hello, nil)
 	cfg := config()
 	cfg.Listen = s.Addr().String()
-	if _, err := httpserver.New(cfg, httpserver.Use{Table: "api", Log: zerolog.Nop()}, hello); !errors.Is(err, httpserver.ErrListen) || !strings.Contains(err.Error(), "api.listen") {
+	if _, err := httpserver.New(cfg, httpserver.Options{Table: "api", Log: zerolog.Nop()}, hello); !errors.Is(err, httpserver.ErrListen) || !strings.Contains(err.Error(), "api.listen") {
 		t.Errorf("a second listener on the address: %v", err)
 	}
 	for _, text := range []string{"nonsense: 1\n", "tls_server_config: {cert_file: none, key_file: none}\n", "basic_auth_users: {a: plain}\n"} {
 		cfg := config()
 		cfg.WebConfigFile = write(t, t.TempDir(), "web.yml", text)
-		if _, err := httpserver.New(cfg, httpserver.Use{Table: "api", Log: zerolog.Nop()}, hello); err == nil || !strings.Contains(err.Error(), "api.web_config_file") {
+		if _, err := httpserver.New(cfg, httpserver.Options{Table: "api", Log: zerolog.Nop()}, hello); err == nil || !strings.Contains(err.Error(), "api.web_config_file") {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
 	cfg = config()
 	cfg.WebConfigFile = filepath.Join(t.TempDir(), "none")
-	if _, err := httpserver.New(cfg, httpserver.Use{Table: "api", Log: zerolog.Nop()}, hello); err == nil {
+	if _, err := httpserver.New(cfg, httpserver.Options{Table: "api", Log: zerolog.Nop()}, hello); err == nil {
 		t.Error("no error for a missing web configuration file")
 	}
 }
@@ -330,7 +330,7 @@ func TestNew(t *testing.T) {
 // A server that never runs leaves nothing behind. After Close, Run returns an error.
 func TestClose(t *testing.T) {
 	t.Parallel()
-	use := httpserver.Use{Table: "http", Log: zerolog.Nop()}
+	use := httpserver.Options{Table: "http", Log: zerolog.Nop()}
 	s, err := httpserver.New(config(), use, hello)
 	must(t, err)
 	addr := s.Addr().String()

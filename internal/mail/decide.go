@@ -34,7 +34,7 @@ type summary struct {
 func (s *Server) count(outcome string) { s.mails.WithLabelValues(outcome).Inc() }
 
 func (s *Server) log(m *message) *zerolog.Event {
-	return s.use.Log.Info().Str("mail", m.id).Str("queue_id", m.queueID)
+	return s.deps.Log.Info().Str("mail", m.id).Str("queue_id", m.queueID)
 }
 
 // decide returns the response for a mail.
@@ -72,7 +72,7 @@ func (s *Server) decide(m *message, client string, to *milter.Modifier) (milter.
 // tempfail refuses a mail temporarily.
 func (s *Server) tempfail(m *message, err error) (milter.Response, error) {
 	s.count(outcomeError)
-	s.use.Log.Error().Err(err).Str("mail", m.id).Str("queue_id", m.queueID).Msg("cannot submit the attachments of a mail; refusing it temporarily")
+	s.deps.Log.Error().Err(err).Str("mail", m.id).Str("queue_id", m.queueID).Msg("cannot submit the attachments of a mail; refusing it temporarily")
 
 	return reply("451 4.3.0 The filter cannot take this mail now, try again later (%s)", m.id)
 }
@@ -92,9 +92,9 @@ func (s *Server) submitParts(m *message, client string) ([]*part, error) {
 
 		p := &part{job: s.job(m, client, a, len(parts)+1)}
 		contents := spool.Contents()
-		known, ok, err := s.use.Judge.Known(s.Life, contents.SHA256)
+		known, ok, err := s.deps.Judge.Known(s.Life, contents.SHA256)
 		if err == nil {
-			err = s.use.Judge.Submit(s.Life, p.job, contents)
+			err = s.deps.Judge.Submit(s.Life, p.job, contents)
 		}
 		if err != nil {
 			return fmt.Errorf("part %s: %w", a.number, err)
@@ -150,7 +150,7 @@ func (s *Server) await(parts []*part) {
 	var all sync.WaitGroup
 	for _, p := range parts {
 		if !p.outcome.Decided {
-			all.Go(func() { p.outcome = s.use.Judge.Wait(ctx, p.job.Ref()) })
+			all.Go(func() { p.outcome = s.deps.Judge.Wait(ctx, p.job.Ref()) })
 		}
 	}
 	all.Wait()

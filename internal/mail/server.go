@@ -74,8 +74,8 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 // headerName matches names of headers (RFC 5322, 2.2) that look like one.
 var headerName = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 
-// Use is what a Server works with.
-type Use struct {
+// Deps has the dependencies of a Server.
+type Deps struct {
 	Judge    *judge.Judge
 	Registry prometheus.Registerer
 	Log      zerolog.Logger
@@ -86,7 +86,7 @@ type Server struct {
 	*local.Server
 
 	cfg   Config
-	use   Use
+	deps  Deps
 	mails *prometheus.CounterVec
 }
 
@@ -102,13 +102,13 @@ const (
 
 // New opens the listener. Run serves it; a caller that does not call Run must call Close. The error
 // matches local.ErrListen if the address is not available.
-func New(cfg Config, use Use) (*Server, error) {
+func New(cfg Config, deps Deps) (*Server, error) {
 	l, err := local.NewServer(cfg.Config)
 	if err != nil {
 		return nil, fmt.Errorf("mail.listen: %w", err)
 	}
 
-	s := &Server{Server: l, cfg: cfg, use: use}
+	s := &Server{Server: l, cfg: cfg, deps: deps}
 	s.mails = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "backburn_mail_messages_total",
 		Help: "Mails by outcome: none (no attachments), clean, malicious, unknown (verdicts missing), refused (over a limit), error (could not be submitted).",
@@ -119,7 +119,7 @@ func New(cfg Config, use Use) (*Server, error) {
 	open := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "backburn_mail_connections", Help: "Open connections of mail servers.",
 	}, func() float64 { return float64(l.Open()) })
-	if err := errors.Join(use.Registry.Register(s.mails), use.Registry.Register(open)); err != nil {
+	if err := errors.Join(deps.Registry.Register(s.mails), deps.Registry.Register(open)); err != nil {
 		s.Close()
 		return nil, err
 	}

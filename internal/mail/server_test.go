@@ -33,7 +33,7 @@ func serve(t *testing.T, p *testkit.Pipeline, change func(*mail.Config)) net.Add
 	if change != nil {
 		change(&cfg)
 	}
-	s, err := mail.New(cfg, mail.Use{Judge: p.Judge(), Registry: prometheus.NewRegistry(), Log: zerolog.Nop()})
+	s, err := mail.New(cfg, mail.Deps{Judge: p.Judge(), Registry: prometheus.NewRegistry(), Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func serve(t *testing.T, state func() (app.Status, error), past *past) string {
 	t.Helper()
 	cfg := admin.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
-	s, err := admin.New(cfg, admin.Use{
+	s, err := admin.New(cfg, admin.Deps{
 		Status: func(context.Context) (any, error) { return state() },
 		Page: ui.New(ui.Config{
 			History: past,
