@@ -82,7 +82,7 @@ func (d *deadFile) add(letters ...deadLetter) error {
 	return f.Sync()
 }
 
-// missingNewline returns a newline if the file ends in the middle of a line.
+// missingNewline returns a newline if the last line of the file has none.
 func missingNewline(f *os.File) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil || info.Size() == 0 {

@@ -40,7 +40,7 @@ type Fault struct {
 func (f *Fault) Error() string { return f.Err.Error() }
 func (f *Fault) Unwrap() error { return f.Err }
 
-// asFault treats every other error as an unavailable receiver.
+// asFault returns an error's Fault. Every other error counts as an unavailable receiver.
 func asFault(err error) *Fault {
 	if f, ok := errors.AsType[*Fault](err); ok {
 		return f

@@ -40,7 +40,7 @@ func newMessage(body []byte, f format.Name, product string) (Message, error) {
 		Type:  f.ContentType(),
 	}
 	var e results.Event
-	_ = e.UnmarshalJSON(body) // a type of a later version gets the severity of a failure
+	_ = e.UnmarshalJSON(body) // an unknown type, from a later version, gets the severity of a failure
 	m.Severity = format.SeverityOf(e)
 
 	return m, nil

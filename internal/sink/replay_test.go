@@ -31,7 +31,7 @@ func TestReplayOfDeadLetters(t *testing.T) {
 	cfg := shortDelays(t)
 	r := start(t, js, cfg, h.target())
 	publish(t, js, "one", "two", "three", "four")
-	waitFor(t, "the last is taken", func() bool { return h.acceptedJobs() == "four" })
+	waitFor(t, "the last event is accepted", func() bool { return h.acceptedJobs() == "four" })
 
 	// A dry run changes nothing, also while the sink runs.
 	var said []string
@@ -59,7 +59,7 @@ func TestReplayOfDeadLetters(t *testing.T) {
 		t.Errorf("%q %v", said, err)
 	}
 	if got := deadLetters(t, cfg.DeadFile); !slices.Equal(got, []string{"two: 1 the webhook answers 400"}) || h.acceptedJobs() != "four one three" {
-		t.Errorf("%q, taken %q", got, h.acceptedJobs())
+		t.Errorf("%q, accepted %q", got, h.acceptedJobs())
 	}
 
 	// A misconfigured receiver ends the replay, and so does a canceled context. Nothing is lost.
@@ -130,7 +130,7 @@ func TestReplayFromTheStream(t *testing.T) {
 		var said []string
 		r := sink.Replay{Config: cfg, Target: target, DryRun: tc.dry, Each: collect(&said)}
 		if err := r.Stream(t.Context(), js, tc.since, tc.until); err != nil || !slices.Equal(said, tc.want) || h.acceptedJobs() != tc.taken {
-			t.Errorf("%s: %q, taken %q, %v", tc.name, said, h.acceptedJobs(), err)
+			t.Errorf("%s: %q, accepted %q, %v", tc.name, said, h.acceptedJobs(), err)
 		}
 	}
 	h.answerAll(503)

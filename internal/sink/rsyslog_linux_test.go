@@ -16,7 +16,7 @@ import (
 	"backburn/internal/testkit/needs"
 )
 
-// freePort returns a port on which nobody listened a moment ago.
+// freePort returns a port on which nothing listened a moment ago.
 func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

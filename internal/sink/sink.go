@@ -57,8 +57,8 @@ type Sink struct {
 // keepAlive is the interval at which a sink tells the server that it is still processing an event.
 const keepAlive = 10 * time.Second
 
-// New creates a sink. The caller closes target, until Run has been called. The metrics are
-// registered by Announce, so that a sink can be created while another one with its name runs.
+// New creates a sink. The caller closes target unless it calls Run. RegisterMetrics registers the
+// metrics, so that a sink can be created while another one with its name runs.
 func New(js jetstream.JetStream, cfg Config, target Target, log zerolog.Logger, reg prometheus.Registerer) (*Sink, error) {
 	s := &Sink{
 		cfg:    cfg,
@@ -184,7 +184,7 @@ func (s *Sink) send(ctx context.Context, m Message) error {
 	return s.target.Send(ctx, m)
 }
 
-// retryDelay returns the delay after an attempt, of which the first is 1.
+// retryDelay returns the delay after an attempt; the first attempt has the number 1.
 func (s *Sink) retryDelay(f *Fault, attempt int) time.Duration {
 	d := backoff.Delay(attempt-1, s.cfg.RetryMin, s.cfg.RetryMax)
 	if f.Kind == Misconfigured || f.Kind == Refused {
@@ -227,7 +227,7 @@ func (s *Sink) reportFault(f *Fault, m Message, attempt int) {
 // statusTimeout limits the duration of a request to the server.
 const statusTimeout = 5 * time.Second
 
-// updateBehind asks the server how many events are pending, for the status.
+// updateBehind updates the number of pending events in the status.
 func (s *Sink) updateBehind(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()

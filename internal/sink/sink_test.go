@@ -84,7 +84,7 @@ func encoded(t *testing.T, e results.Event) []byte {
 	return b
 }
 
-// message returns an event in the form in which a target gets it.
+// message returns an event as a target gets it.
 func message(t *testing.T, e results.Event) sink.Message {
 	t.Helper()
 	body := encoded(t, e)
@@ -249,7 +249,7 @@ func start(t *testing.T, js jetstream.JetStream, cfg sink.Config, target sink.Ta
 		}
 	})
 	t.Cleanup(r.stop)
-	waitFor(t, "the sink has its place in the stream", func() bool {
+	waitFor(t, "the sink's consumer exists", func() bool {
 		_, err := js.Consumer(t.Context(), "BACKBURN_RESULTS", "sink-"+cfg.Name)
 		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			t.Fatal(err)
@@ -320,7 +320,7 @@ func TestSinkHandlesAnswers(t *testing.T) {
 	publish(t, js, "one", "slow", "ill", "large", "odd", "twice", "down", "two")
 	waitFor(t, "the last event is taken", func() bool { return strings.HasSuffix(h.acceptedJobs(), "two") })
 	if got := h.acceptedJobs(); got != "one slow two" {
-		t.Errorf("taken: %s", got)
+		t.Errorf("accepted: %s", got)
 	}
 	waitFor(t, "the last event is counted", func() bool { return r.count(t, "backburn_sink_events_total", "sent") == 3 })
 	r.stop()
@@ -353,9 +353,9 @@ func TestSinkHandlesAnswers(t *testing.T) {
 	waitFor(t, "the event published meanwhile is delivered", func() bool { return h.acceptedJobs() == "one slow two three" })
 }
 
-// If the receiver rejects every event, the receiver or the sink is misconfigured. No event is given
-// up. The fault has its own metric, is logged once, appears in the status, and ends when it is
-// corrected.
+// If the receiver rejects every event, the receiver or the sink is misconfigured. No event is
+// dead-lettered. The fault has its own metric, is logged once, appears in the status, and ends when
+// it is corrected.
 func TestSinkPausesForAMisconfiguredReceiver(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{301, 302, 307, 401, 403, 404, 405, 410, 415} {
@@ -368,7 +368,7 @@ func TestSinkPausesForAMisconfiguredReceiver(t *testing.T) {
 			r := start(t, js, cfg, h.target())
 			publish(t, js, "one", "two", "three")
 			waitFor(t, "it was tried several times", func() bool { return h.attempts("one") >= 5 })
-			waitFor(t, "the state says so", func() bool { return r.Status().Attempts >= 5 && r.Status().Behind == 3 })
+			waitFor(t, "the status shows the fault", func() bool { return r.Status().Attempts >= 5 && r.Status().Behind == 3 })
 			s := r.Status()
 			if s.State != sink.StatePaused || !strings.Contains(s.Cause, fmt.Sprint(status)) || s.Remedy == "" || s.Event == "" {
 				t.Errorf("status %+v", s)
@@ -406,7 +406,7 @@ func TestSinkWaitsForAReceiver(t *testing.T) {
 	r := start(t, js, cfg, h.target())
 	publish(t, js, "one", "two")
 	waitFor(t, "it was tried often", func() bool { return h.attempts("one") > 3*cfg.MaxAttempts })
-	waitFor(t, "the state says so", func() bool { return r.Status().State == sink.StateRetrying })
+	waitFor(t, "the status shows the fault", func() bool { return r.Status().State == sink.StateRetrying })
 	h.answerAll(0)
 	waitFor(t, "both are taken", func() bool { return h.acceptedJobs() == "one two" })
 	if dead := deadLetters(t, cfg.DeadFile); len(dead) > 0 {
@@ -425,9 +425,9 @@ func TestUnwrittenDeadLettersStayInTheStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, js, "one", "two")
-	waitFor(t, "the state says so", func() bool { return strings.Contains(r.Status().Cause, "dead_file") })
+	waitFor(t, "the status shows the fault", func() bool { return strings.Contains(r.Status().Cause, "dead_file") })
 	if h.acceptedJobs() != "" {
-		t.Errorf("taken: %s", h.acceptedJobs())
+		t.Errorf("accepted: %s", h.acceptedJobs())
 	}
 	if err := os.MkdirAll(filepath.Dir(cfg.DeadFile), 0o700); err != nil {
 		t.Fatal(err)
@@ -467,7 +467,7 @@ func TestSinkDeliversUnknownTypes(t *testing.T) {
 		b, _ := os.ReadFile(filepath.Join(dir, string(f)))
 		return strings.Split(strings.TrimSpace(string(b)), "\n")
 	}
-	waitFor(t, "both have the last one", func() bool {
+	waitFor(t, "both files have the last event", func() bool {
 		return strings.Contains(strings.Join(read(format.CloudEvents), ""), "last") && strings.Contains(strings.Join(read(format.ECS), ""), "last")
 	})
 	if lines := read(format.CloudEvents); len(lines) != 2 || !strings.HasPrefix(lines[0], `{"specversion":"1.0","id":"a.report",`) {

@@ -85,7 +85,8 @@ func (s *state) recordFault(f *Fault, attempt int, every time.Duration) bool {
 	return log
 }
 
-// recordSuccess records a success. If it ends a fault, it returns true and when the fault began.
+// recordSuccess records a success. If the success ends a fault, recordSuccess returns true and when
+// the fault began.
 func (s *state) recordSuccess(behind uint64) (since time.Time, recovered bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -28,8 +28,8 @@ import (
 // counts as delivered once the receiver's machine has acknowledged all its bytes (on Linux), or
 // once this machine has buffered them (elsewhere). When a connection breaks, the messages of the
 // last seconds are sent again over the next one, unless the receiver closed the connection cleanly.
-// A receiver may therefore get an event twice, and loses whatever it has not yet read or stored
-// when its machine stops. Over UDP, deliveries are not confirmed at all.
+// A receiver may therefore get an event twice. If its machine stops, it loses what it has not yet
+// read or stored. Over UDP, deliveries are not confirmed at all.
 type Syslog struct {
 	cfg Config
 	tls *tls.Config
@@ -286,7 +286,7 @@ func (s *Syslog) waitAcknowledged(ctx context.Context) error {
 // resetCause returns why the server reset the connection: what the server sent before, such as a
 // TLS alert, or errReset.
 func (c *connection) resetCause() error {
-	<-c.ended // immediately, because only that is left to read
+	<-c.ended // does not block, because there is nothing else to read
 	if _, err := c.hasEnded(); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		return err
 	}
@@ -396,8 +396,8 @@ func headerField(s string, limit int) string {
 	return s[:min(len(s), limit)]
 }
 
-// escapeNonASCII escapes all other characters in JSON. A UTF-8 message would have to start with a
-// byte order mark, which many receivers treat as part of the JSON.
+// escapeNonASCII replaces all characters outside ASCII in JSON by escapes. A UTF-8 message would
+// have to start with a byte order mark, which many receivers treat as part of the JSON.
 func escapeNonASCII(body []byte) []byte {
 	if !bytes.ContainsFunc(body, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return body

@@ -165,7 +165,7 @@ func TestSyslogMessages(t *testing.T) {
 	}
 	send(format.CloudEvents, "machine.example.com")
 	send(format.CEF, "two words")
-	waitFor(t, "both are there", func() bool { return len(srv.got()) == 2 })
+	waitFor(t, "both messages have arrived", func() bool { return len(srv.got()) == 2 })
 
 	parts := rfc5424.FindStringSubmatch(srv.got()[0])
 	if parts == nil || parts[1] != "130" || parts[2] != "2026-11-21T08:00:00.000001Z" || parts[3] != "machine.example.com" || parts[4] != "verdict" {
@@ -186,7 +186,8 @@ func TestSyslogMessages(t *testing.T) {
 	}
 }
 
-// However receivers break connections, they lose no event that a later connection can deliver.
+// Whichever way a receiver breaks its connections, it gets every event that a later connection can
+// deliver.
 func TestSyslogReceiversThatBreakConnections(t *testing.T) {
 	t.Parallel()
 	const n = 12
@@ -196,8 +197,8 @@ func TestSyslogReceiversThatBreakConnections(t *testing.T) {
 				s.read(c, -1)
 			}
 		},
-		"closes behind each message": func(s *receiver, c net.Conn, _ int) { s.read(c, 1) },
-		"resets behind each message": func(s *receiver, c net.Conn, _ int) {
+		"closes after each message": func(s *receiver, c net.Conn, _ int) { s.read(c, 1) },
+		"resets after each message": func(s *receiver, c net.Conn, _ int) {
 			s.read(c, 1)
 			_ = c.(*net.TCPConn).SetLinger(0)
 		},
@@ -205,8 +206,8 @@ func TestSyslogReceiversThatBreakConnections(t *testing.T) {
 			go func() { _, _ = c.Write([]byte(strings.Repeat("HTTP/1.1 400 Bad Request\r\n", 10_000))) }()
 			s.read(c, -1)
 		},
-		"reads without an end, and closes": func(s *receiver, c net.Conn, n int) {
-			if n == 0 { // it discards what it read
+		"discards what it reads, and closes": func(s *receiver, c net.Conn, n int) {
+			if n == 0 { // it discards the data
 				_, _ = io.CopyN(io.Discard, c, 1000)
 				return
 			}
@@ -233,7 +234,7 @@ func TestSyslogReceiversThatBreakConnections(t *testing.T) {
 				want = append(want, fmt.Sprint("job-", i))
 			}
 			publish(t, js, want...)
-			if name == "resets behind each message" { // it is unknown whether the message was read, so the next one is not sent
+			if name == "resets after each message" { // it is unknown whether the message was read, so the next one is not sent
 				waitFor(t, "the first event has arrived several times", func() bool { return len(srv.got()) > 3 })
 				if s := r.Status(); len(srv.jobs()) != 1 || s.State != sink.StateRetrying {
 					t.Errorf("%q, %+v", srv.jobs(), s)
@@ -293,7 +294,7 @@ func TestSyslogTLS(t *testing.T) {
 		"trusted":               {open, sink.TLSFiles{CAFile: ours.File}, ""},
 		"with a certificate":    {demanding, sink.TLSFiles{CAFile: ours.File, CertFile: cert, KeyFile: key}, ""},
 		"not trusted":           {open, sink.TLSFiles{CAFile: others.File}, sink.Misconfigured},
-		"by the system":         {open, sink.TLSFiles{}, sink.Misconfigured},
+		"system authorities":    {open, sink.TLSFiles{}, sink.Misconfigured},
 		"without a certificate": {demanding, sink.TLSFiles{CAFile: ours.File}, sink.Misconfigured},
 		"another certificate":   {demanding, sink.TLSFiles{CAFile: ours.File, CertFile: foreign, KeyFile: foreignKey}, sink.Misconfigured},
 		"no TLS":                {plain, sink.TLSFiles{CAFile: ours.File}, sink.Misconfigured},
@@ -306,7 +307,7 @@ func TestSyslogTLS(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				waitFor(t, "it is there", func() bool { return slices.Contains(tc.srv.jobs(), strings.ReplaceAll(name, " ", "-")) })
+				waitFor(t, "the message has arrived", func() bool { return slices.Contains(tc.srv.jobs(), strings.ReplaceAll(name, " ", "-")) })
 				return
 			}
 			f, ok := errors.AsType[*sink.Fault](err)

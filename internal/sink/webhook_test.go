@@ -23,7 +23,7 @@ import (
 	"backburn/internal/testkit/needs"
 )
 
-// delivery is a request in the form in which the library gets it.
+// delivery is a request as the library gets it.
 type delivery struct {
 	Headers map[string]string `json:"headers"`
 	Body    string            `json:"body"`
