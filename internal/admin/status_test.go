@@ -61,7 +61,7 @@ func TestPaths(t *testing.T) {
 	noPage := full()
 	noPage.Page = nil
 	for name, tc := range map[string]struct {
-		use    admin.Deps
+		deps   admin.Deps
 		method string
 		path   string
 		code   int
@@ -87,7 +87,7 @@ func TestPaths(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg := admin.Config{Pprof: strings.HasPrefix(name, "pprof")}
-			code, body := get(t, admin.Handler(cfg, tc.use), tc.method, tc.path)
+			code, body := get(t, admin.Handler(cfg, tc.deps), tc.method, tc.path)
 			if code != tc.code || !strings.Contains(body, tc.body) {
 				t.Errorf("got %d %s\nwant %d with %s", code, body, tc.code, tc.body)
 			}

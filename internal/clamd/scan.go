@@ -87,7 +87,7 @@ type walk struct {
 	files    errgroup.Group
 }
 
-// visit judges the file or folder rel. shown is the client's name for it.
+// visit judges the file or folder rel. clientName is the client's name for it.
 func (w *walk) visit(rel, clientName string, depth int) error {
 	if w.stopped.Load() || w.s.Ending.Err() != nil {
 		return errStopped

@@ -202,7 +202,7 @@ func TestWarnings(t *testing.T) {
 	const open, profiles = "open to the network without authentication", "profiles of the process are open"
 	for name, tc := range map[string]struct {
 		listen, web string
-		use         httpserver.Options
+		opts        httpserver.Options
 		want        []string
 	}{
 		"this machine":           {"127.0.0.1:0", "", httpserver.Options{Profiles: true}, nil},
@@ -217,7 +217,7 @@ func TestWarnings(t *testing.T) {
 			t.Parallel()
 			cfg := config()
 			cfg.Listen, cfg.WebConfigFile = tc.listen, tc.web
-			log := serve(t, cfg, tc.use, hello, nil).log.String()
+			log := serve(t, cfg, tc.opts, hello, nil).log.String()
 			for _, text := range []string{open, profiles} {
 				wanted := false
 				for _, w := range tc.want {
@@ -330,14 +330,14 @@ func TestNew(t *testing.T) {
 // A server that never runs leaves nothing behind. After Close, Run returns an error.
 func TestClose(t *testing.T) {
 	t.Parallel()
-	use := httpserver.Options{Table: "http", Log: zerolog.Nop()}
-	s, err := httpserver.New(config(), use, hello)
+	opts := httpserver.Options{Table: "http", Log: zerolog.Nop()}
+	s, err := httpserver.New(config(), opts, hello)
 	must(t, err)
 	addr := s.Addr().String()
 	s.Close()
 	cfg := config()
 	cfg.Listen = addr
-	second, err := httpserver.New(cfg, use, hello)
+	second, err := httpserver.New(cfg, opts, hello)
 	if err != nil {
 		t.Fatalf("the address is still in use: %v", err)
 	}

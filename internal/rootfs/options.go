@@ -10,5 +10,5 @@ type options struct{ oneMount bool }
 // OneMount refuses names that are on another mount than the root.
 func OneMount() Option { return func(o *options) { o.oneMount = true } }
 
-// under returns the path of rel below a root, with the system's separators.
-func under(root, rel string) string { return filepath.Join(root, filepath.FromSlash(rel)) }
+// pathBelow returns the path of rel below a root, with the system's separators.
+func pathBelow(root, rel string) string { return filepath.Join(root, filepath.FromSlash(rel)) }

@@ -51,7 +51,7 @@ func (r *Root) Sub(rel string) (*Root, error) {
 		return nil, err
 	}
 
-	return newRoot(under(r.path, rel), fd, r.oneMount), nil
+	return newRoot(pathBelow(r.path, rel), fd, r.oneMount), nil
 }
 
 // KeepOpen holds the folder rel open until Close, so that names in it need no resolution. It must
@@ -266,7 +266,7 @@ func (r *Root) OpenFile(rel string, flags int, perm fs.FileMode) (*os.File, erro
 		return nil, err
 	}
 
-	f := os.NewFile(uintptr(fd), under(r.path, rel))
+	f := os.NewFile(uintptr(fd), pathBelow(r.path, rel))
 	st, err := f.Stat()
 	if err == nil && !st.Mode().IsRegular() {
 		err = fmt.Errorf("%w: %s", ErrNotRegular, rel)
@@ -285,7 +285,7 @@ func (r *Root) Create(rel string) (*os.File, error) {
 	err := r.withParent("create", rel, func(dirfd int, base string) error {
 		fd, err := unix.Openat(dirfd, base, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 		if err == nil {
-			f = os.NewFile(uintptr(fd), under(r.path, rel))
+			f = os.NewFile(uintptr(fd), pathBelow(r.path, rel))
 		}
 		return err
 	})
@@ -303,7 +303,7 @@ func (r *Root) OpenDir(rel string) (*os.File, error) {
 		return nil, err
 	}
 
-	return os.NewFile(uintptr(fd), under(r.path, rel)), nil
+	return os.NewFile(uintptr(fd), pathBelow(r.path, rel)), nil
 }
 
 // CheckDir returns an error unless rel is a folder that is reached without links.

@@ -51,7 +51,7 @@ func (r *Root) Sub(rel string) (*Root, error) {
 		return nil, classifyError(err)
 	}
 
-	return newRoot(under(r.path, rel), sub)
+	return newRoot(pathBelow(r.path, rel), sub)
 }
 
 // KeepOpen checks that rel is a folder; see the version for Linux.
@@ -118,7 +118,7 @@ func (r *Root) Open(rel string) (*File, error) {
 		return nil, err
 	}
 
-	return &File{File: f, path: under(r.path, rel)}, nil
+	return &File{File: f, path: pathBelow(r.path, rel)}, nil
 }
 
 // OpenFile opens a regular file as os.OpenFile does; ErrNotRegular for anything else.
@@ -214,7 +214,7 @@ func Move(from *Root, rel string, to *Root, toRel string) error {
 		return err
 	}
 
-	err := renamePath(under(from.path, rel), under(to.path, toRel))
+	err := renamePath(pathBelow(from.path, rel), pathBelow(to.path, toRel))
 	if isCrossDevice(err) {
 		return fmt.Errorf("%w: %w", ErrOtherMount, err)
 	}
@@ -300,8 +300,8 @@ type File struct {
 // Rewind sets the offset to the start.
 func (f *File) Rewind() { f.Seek(0, 0) } // always works for a regular file
 
-// Data treats the file as one without holes; see the version for Linux.
-func (f *File) Data(at, size int64) (from, to int64, err error) { return at, size, nil }
+// NextData treats the file as one without holes; see the version for Linux.
+func (f *File) NextData(at, size int64) (from, to int64, err error) { return at, size, nil }
 
 // Stat returns the state of the open file.
 func (f *File) Stat() (State, error) { return stateOfFile(f.File) }

@@ -35,7 +35,7 @@ func openAttributes(name string, flags uint32) (windows.Handle, error) {
 }
 
 func (r *Root) lstat(rel string) (State, error) {
-	return stateOfName(under(r.path, rel), windows.FILE_FLAG_OPEN_REPARSE_POINT)
+	return stateOfName(pathBelow(r.path, rel), windows.FILE_FLAG_OPEN_REPARSE_POINT)
 }
 
 // StatPath returns the state of a file or folder by a name that the operator chose.

@@ -34,29 +34,29 @@ func TestReplayOfDeadLetters(t *testing.T) {
 	waitFor(t, "the last event is accepted", func() bool { return h.acceptedJobs() == "four" })
 
 	// A dry run changes nothing, also while the sink runs.
-	var said []string
-	replay := sink.Replay{Config: cfg, DryRun: true, Each: collect(&said)}
-	if err := replay.Dead(t.Context(), time.Time{}); err != nil || !slices.Equal(said, []string{"one", "two", "three"}) {
-		t.Errorf("%q %v", said, err)
+	var results []string
+	replay := sink.Replay{Config: cfg, DryRun: true, Each: collect(&results)}
+	if err := replay.Dead(t.Context(), time.Time{}); err != nil || !slices.Equal(results, []string{"one", "two", "three"}) {
+		t.Errorf("%q %v", results, err)
 	}
-	said = nil
-	if err := replay.Dead(t.Context(), time.Now().Add(time.Hour)); err != nil || len(said) > 0 {
-		t.Errorf("%q %v", said, err)
+	results = nil
+	if err := replay.Dead(t.Context(), time.Now().Add(time.Hour)); err != nil || len(results) > 0 {
+		t.Errorf("%q %v", results, err)
 	}
 	if len(deadLetters(t, cfg.DeadFile)) != 3 {
 		t.Errorf("%q", deadLetters(t, cfg.DeadFile))
 	}
 
 	// Accepted letters are removed; letters that are rejected again stay.
-	said = nil
+	results = nil
 	target := h.target()
 	defer target.Close()
-	replay = sink.Replay{Config: cfg, Target: target, Each: collect(&said)}
+	replay = sink.Replay{Config: cfg, Target: target, Each: collect(&results)}
 	h.mu.Lock()
 	h.answers = map[string][]int{"two": {400}}
 	h.mu.Unlock()
-	if err := replay.Dead(t.Context(), time.Time{}); err != nil || !slices.Equal(said, []string{"one", "two: the webhook answers 400", "three"}) {
-		t.Errorf("%q %v", said, err)
+	if err := replay.Dead(t.Context(), time.Time{}); err != nil || !slices.Equal(results, []string{"one", "two: the webhook answers 400", "three"}) {
+		t.Errorf("%q %v", results, err)
 	}
 	if got := deadLetters(t, cfg.DeadFile); !slices.Equal(got, []string{"two: 1 the webhook answers 400"}) || h.acceptedJobs() != "four one three" {
 		t.Errorf("%q, accepted %q", got, h.acceptedJobs())
@@ -87,19 +87,19 @@ func TestReplayOfDeadLetters(t *testing.T) {
 	publish(t, js, "five")
 	waitFor(t, "the sink wrote a dead letter", func() bool { return len(deadLetters(t, cfg.DeadFile)) == 1 })
 	r.stop()
-	said = nil
+	results = nil
 	h.mu.Lock()
 	h.answers = nil
 	h.mu.Unlock()
-	if err := replay.Dead(t.Context(), time.Time{}); err != nil || !slices.Equal(said, []string{"two", "five"}) || len(deadLetters(t, cfg.DeadFile)) > 0 {
-		t.Errorf("%q %v %q", said, err, deadLetters(t, cfg.DeadFile))
+	if err := replay.Dead(t.Context(), time.Time{}); err != nil || !slices.Equal(results, []string{"two", "five"}) || len(deadLetters(t, cfg.DeadFile)) > 0 {
+		t.Errorf("%q %v %q", results, err, deadLetters(t, cfg.DeadFile))
 	}
 	if _, err := os.Stat(cfg.DeadFile + ".replay"); !os.IsNotExist(err) {
 		t.Errorf("the other file still exists: %v", err)
 	}
 
 	cfg.DeadFile = ""
-	if err := (sink.Replay{Config: cfg, Target: target, Each: collect(&said)}).Dead(t.Context(), time.Time{}); !errors.Is(err, sink.ErrNoDeadFile) {
+	if err := (sink.Replay{Config: cfg, Target: target, Each: collect(&results)}).Dead(t.Context(), time.Time{}); !errors.Is(err, sink.ErrNoDeadFile) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -119,7 +119,7 @@ func TestReplayFromTheStream(t *testing.T) {
 		since, until time.Time
 		dry          bool
 		want         []string
-		taken        string
+		accepted     string
 	}{
 		{"dry", time.Time{}, time.Now().Add(time.Hour), true, []string{"one", "two", "three"}, ""},
 		{"all", time.Time{}, time.Now().Add(time.Hour), false, []string{"one", "two: the webhook answers 422", "three"}, "one three"},
@@ -127,10 +127,10 @@ func TestReplayFromTheStream(t *testing.T) {
 		{"after", until, time.Now().Add(time.Hour), false, []string{"three"}, "one three one three"},
 		{"none", time.Now().Add(time.Minute), time.Now().Add(time.Hour), false, nil, "one three one three"},
 	} {
-		var said []string
-		r := sink.Replay{Config: cfg, Target: target, DryRun: tc.dry, Each: collect(&said)}
-		if err := r.Stream(t.Context(), js, tc.since, tc.until); err != nil || !slices.Equal(said, tc.want) || h.acceptedJobs() != tc.taken {
-			t.Errorf("%s: %q, accepted %q, %v", tc.name, said, h.acceptedJobs(), err)
+		var results []string
+		r := sink.Replay{Config: cfg, Target: target, DryRun: tc.dry, Each: collect(&results)}
+		if err := r.Stream(t.Context(), js, tc.since, tc.until); err != nil || !slices.Equal(results, tc.want) || h.acceptedJobs() != tc.accepted {
+			t.Errorf("%s: %q, accepted %q, %v", tc.name, results, h.acceptedJobs(), err)
 		}
 	}
 	h.answerAll(503)

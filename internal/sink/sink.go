@@ -241,7 +241,7 @@ func (s *Sink) updateBehind(ctx context.Context) {
 
 // finished records that an event is finished.
 func (s *Sink) finished(behind uint64) {
-	if since, was := s.state.recordSuccess(behind); was {
+	if since, recovered := s.state.recordSuccess(behind); recovered {
 		s.log.Info().Stringer("took", time.Since(since).Round(time.Millisecond)).Msg("events are delivered again")
 	}
 }

@@ -178,15 +178,15 @@ func (s *Syslog) connFault(err error) *Fault {
 func dialFault(err error) *Fault {
 	f := &Fault{Kind: Unavailable, Err: fmt.Errorf("the syslog server cannot be reached: %w", err)}
 	var (
-		cert *tls.CertificateVerificationError
-		host x509.HostnameError
-		op   *net.OpError
-		odd  tls.RecordHeaderError
+		cert      *tls.CertificateVerificationError
+		host      x509.HostnameError
+		op        *net.OpError
+		headerErr tls.RecordHeaderError
 	)
 	if errors.As(err, &cert) || errors.As(err, &host) {
 		f.Kind, f.Remedy = Misconfigured, "check the sink's ca_file, and that the server's certificate has the name in address"
 	}
-	if errors.As(err, &op) && op.Op == "remote error" || errors.As(err, &odd) { // a TLS alert, or the server does not speak TLS
+	if errors.As(err, &op) && op.Op == "remote error" || errors.As(err, &headerErr) { // a TLS alert, or the server does not speak TLS
 		f.Kind, f.Remedy = Misconfigured, "check the sink's protocol, cert_file and key_file, and what the server demands"
 	}
 

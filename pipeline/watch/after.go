@@ -219,7 +219,7 @@ func (m *mover) restore(ctx context.Context, file *finishedFile) error {
 		}
 	}
 	i := m.relativeIdentity(file.state.Identity)
-	if err := m.memory.ledger.Update(i, r); err != nil {
+	if err := m.known.ledger.Update(i, r); err != nil {
 		return err
 	}
 	m.notifyStep("restoring")
@@ -239,11 +239,11 @@ func (m *mover) restore(ctx context.Context, file *finishedFile) error {
 		r.Pending = false
 		r.Stamp = now.Stamp
 		r.Rel = to
-		err = m.memory.ledger.Update(i, r)
+		err = m.known.ledger.Update(i, r)
 	} else {
 		// The file was written to or removed since it was judged. Treat what has its name now as
 		// new.
-		err = m.memory.ledger.Remove(i)
+		err = m.known.ledger.Remove(i)
 		m.hints.add(to, true)
 	}
 

@@ -63,7 +63,7 @@ func childMain(spec string) error {
 		return err
 	}
 	defer log.Close()
-	q := &fileQueue{spec: s, log: log, news: make(chan struct{}, 1)}
+	q := &fileQueue{spec: s, log: log, jobAdded: make(chan struct{}, 1)}
 	reg := prometheus.NewRegistry()
 	w, err := watch.New(s.Config, q, q, nil, watch.WithMetrics(reg), watch.WithLogger(zerolog.New(os.Stderr)))
 	if err != nil {
@@ -121,10 +121,10 @@ func residentPeak() int64 {
 // fileQueue stores jobs in a file, one per line, and finishes each immediately. Another file has
 // the position up to which outcomes have been handled.
 type fileQueue struct {
-	spec childSpec
-	mu   sync.Mutex
-	log  *os.File
-	news chan struct{}
+	spec     childSpec
+	mu       sync.Mutex
+	log      *os.File
+	jobAdded chan struct{}
 }
 
 // queuedJob is a job in the queue's file.
@@ -147,7 +147,7 @@ func (q *fileQueue) Publish(_ context.Context, job pipeline.Job) error {
 	// one starts with a line end.
 	_, err = q.log.Write(append(append([]byte{'\n'}, b...), '\n'))
 	select {
-	case q.news <- struct{}{}:
+	case q.jobAdded <- struct{}{}:
 	default:
 	}
 	return err
@@ -183,7 +183,7 @@ func (q *fileQueue) Follow(ctx context.Context, _, _ string, handle func(context
 			continue
 		}
 		select {
-		case <-q.news:
+		case <-q.jobAdded:
 		case <-ctx.Done():
 			return nil
 		}

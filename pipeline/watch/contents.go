@@ -175,7 +175,7 @@ func (v *verifiedReader) Close() error { return v.f.Close() }
 // the disk.
 func copyFile(ctx context.Context, dst *os.File, src *rootfs.File, size int64) error {
 	for at := int64(0); at < size; {
-		from, to, err := src.Data(at, size)
+		from, to, err := src.NextData(at, size)
 		if err != nil {
 			return err
 		}

@@ -109,7 +109,7 @@ func verify(t testing.TB, spec childSpec, n int) (published int) {
 		t.Fatal(err)
 	}
 	ids, seen := map[string]int{}, map[int]string{}
-	wrong, doubled := 0, 0
+	wrong, duplicates := 0, 0
 	for _, l := range lines {
 		i, ok := byHash[l.line.Job.SHA256]
 		if !ok {
@@ -118,7 +118,7 @@ func verify(t testing.TB, spec childSpec, n int) (published int) {
 		}
 		ids[l.line.ID]++
 		if id, again := seen[i]; again && id != l.line.ID {
-			doubled++
+			duplicates++
 		}
 		seen[i] = l.line.ID
 		if want := fmt.Sprintf("f%06d", i); filepath.Base(l.line.Job.Path) != want || l.line.Job.Filename != want {
@@ -128,8 +128,8 @@ func verify(t testing.TB, spec childSpec, n int) (published int) {
 			t.Errorf("job of file %d has the folder %q", i, sub)
 		}
 	}
-	if lost := n - len(seen); lost != 0 || doubled != 0 || wrong != 0 {
-		t.Errorf("lost %d, submitted twice %d, wrong contents %d of %d", lost, doubled, wrong, n)
+	if lost := n - len(seen); lost != 0 || duplicates != 0 || wrong != 0 {
+		t.Errorf("lost %d, submitted twice %d, wrong contents %d of %d", lost, duplicates, wrong, n)
 	}
 	t.Logf("%d files, %d publications, %d ids", n, len(lines), len(ids))
 	return len(lines)

@@ -33,7 +33,7 @@ type decider struct {
 	*opener
 	hints   *hints
 	scans   *scans
-	memory  *memory
+	known   *knownFiles
 	exclude settle.Globs
 	workers *workers
 }
@@ -89,7 +89,7 @@ func (d *decider) addReports(p *settle.Pending, names map[string]bool, results [
 	now := d.w.clock()
 	for _, r := range results {
 		d.count(r.rel, r.outcome)
-		p.Taken(r.rel, r.outcome, now)
+		p.SetOutcomeByName(r.rel, r.outcome, now)
 	}
 	for rel, event := range names {
 		p.Report(rel, event, now)
@@ -127,7 +127,7 @@ func (d *decider) examineDue(ctx context.Context, p *settle.Pending) time.Durati
 			continue
 		}
 		d.count(e.Rel, o)
-		p.Settle(e, o, now)
+		p.SetOutcome(e, o, now)
 	}
 
 	return 0
@@ -179,7 +179,7 @@ func (d *decider) examine(ctx context.Context, e *settle.Entry) (o settle.Outcom
 	if err != nil {
 		return d.openErrorOutcome(ctx, e.Rel, err), 0
 	}
-	if !d.eligible(e.Rel, st) || d.memory.isKnown(st) {
+	if !d.eligible(e.Rel, st) || d.known.has(st) {
 		return settle.Forget, 0
 	}
 

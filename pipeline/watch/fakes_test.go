@@ -25,16 +25,16 @@ const testTimeout = 60 * time.Second
 
 // fakeIntake stores jobs by ID, like the real queue.
 type fakeIntake struct {
-	mu      sync.Mutex
-	jobs    map[string]pipeline.Job
-	order   []string
-	repeats int
-	refuse  func(pipeline.Job) error // called first; an error refuses the job
-	news    chan struct{}            // closed and replaced for every new job
+	mu       sync.Mutex
+	jobs     map[string]pipeline.Job
+	order    []string
+	repeats  int
+	refuse   func(pipeline.Job) error // called first; an error refuses the job
+	jobAdded chan struct{}            // closed and replaced for every new job
 }
 
 func newIntake() *fakeIntake {
-	return &fakeIntake{jobs: map[string]pipeline.Job{}, news: make(chan struct{})}
+	return &fakeIntake{jobs: map[string]pipeline.Job{}, jobAdded: make(chan struct{})}
 }
 
 func (i *fakeIntake) Publish(ctx context.Context, job pipeline.Job) error {
@@ -54,8 +54,8 @@ func (i *fakeIntake) Publish(ctx context.Context, job pipeline.Job) error {
 	}
 	i.jobs[job.ID] = job
 	i.order = append(i.order, job.ID)
-	close(i.news)
-	i.news = make(chan struct{})
+	close(i.jobAdded)
+	i.jobAdded = make(chan struct{})
 	return nil
 }
 
@@ -101,7 +101,7 @@ func (i *fakeIntake) wait(t testing.TB, n int) []pipeline.Job {
 	deadline := time.After(testTimeout)
 	for {
 		i.mu.Lock()
-		have, news := len(i.order), i.news
+		have, news := len(i.order), i.jobAdded
 		i.mu.Unlock()
 		if have >= n {
 			return i.all()
@@ -116,25 +116,25 @@ func (i *fakeIntake) wait(t testing.TB, n int) []pipeline.Job {
 
 // fakeOutcomes delivers the events that tests send, at least once.
 type fakeOutcomes struct {
-	mu     sync.Mutex
-	events []results.Event
-	next   map[string]int // by folder ID
-	folder string         // the folder being followed
-	news   chan struct{}
-	done   chan struct{} // closed and replaced when an event is finished
-	fail   error         // if set, Follow returns it immediately
+	mu         sync.Mutex
+	events     []results.Event
+	next       map[string]int // by folder ID
+	folder     string         // the folder being followed
+	eventAdded chan struct{}
+	done       chan struct{} // closed and replaced when an event is finished
+	fail       error         // if set, Follow returns it immediately
 }
 
 func newOutcomes() *fakeOutcomes {
-	return &fakeOutcomes{next: map[string]int{}, news: make(chan struct{}), done: make(chan struct{})}
+	return &fakeOutcomes{next: map[string]int{}, eventAdded: make(chan struct{}), done: make(chan struct{})}
 }
 
 func (o *fakeOutcomes) send(events ...results.Event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.events = append(o.events, events...)
-	close(o.news)
-	o.news = make(chan struct{})
+	close(o.eventAdded)
+	o.eventAdded = make(chan struct{})
 }
 
 func (o *fakeOutcomes) Follow(ctx context.Context, _, folder string, handle func(context.Context, results.Event) error) error {
@@ -149,7 +149,7 @@ func (o *fakeOutcomes) Follow(ctx context.Context, _, folder string, handle func
 		if next := o.next[folder]; next < len(o.events) {
 			e = &o.events[next]
 		}
-		news := o.news
+		news := o.eventAdded
 		o.mu.Unlock()
 		if e == nil {
 			select {

@@ -32,7 +32,7 @@ type finder struct {
 	scans    *scans
 	exclude  settle.Globs
 	doneFile *settle.DoneFile // nil without one
-	memory   *memory
+	known    *knownFiles
 	decider  *decider // takes files directly when there is no room in memory
 	prefix   string   // prefix of event names: the folder's path with a separator
 	recheck  func()   // requests a check of the folder
@@ -199,7 +199,7 @@ func (f *finder) visit(ctx context.Context, rel string, t fs.FileMode) error {
 	if spool.Within(rel) {
 		return nil
 	}
-	if t.IsRegular() && f.memory.isKnownName(rel) {
+	if t.IsRegular() && f.known.hasName(rel) {
 		return nil
 	}
 	if f.hints.add(rel, false) {

@@ -20,10 +20,10 @@ import (
 )
 
 // keeper leaves files in place and records them in the ledger. It takes files if claim = "keep",
-// and otherwise finishes those taken earlier. Its memory always has a ledger.
+// and otherwise finishes those taken earlier. Its known files always have a ledger.
 type keeper struct {
 	*folder
-	memory      *memory
+	known       *knownFiles
 	claimSyncer *syncer
 	lost        sync.Map // IDs of files whose jobs the queue has lost, until they are taken again
 }
@@ -76,8 +76,8 @@ func (k *keeper) submit(ctx context.Context, rel string, f *rootfs.File, st root
 	job, r, err := k.describeFile(ctx, rel, f, st)
 	i := k.relativeIdentity(st.Identity)
 	if err == nil {
-		if have, ok := k.memory.get(st.Identity); ok && have.ID == r.ID {
-			err = k.memory.ledger.Update(i, r)
+		if have, ok := k.known.get(st.Identity); ok && have.ID == r.ID {
+			err = k.known.ledger.Update(i, r)
 			k.w.inFlight.cancelReservation()
 			return err
 		}
@@ -105,7 +105,7 @@ func (k *keeper) submit(ctx context.Context, rel string, f *rootfs.File, st root
 	k.w.inFlight.markPublished(r.ID)
 	k.w.m.latency.Observe(time.Since(job.ReceivedAt).Seconds())
 	k.notifyStep("published")
-	if err := k.memory.ledger.MarkPublished(i, r, job.ReceivedAt); err != nil {
+	if err := k.known.ledger.MarkPublished(i, r, job.ReceivedAt); err != nil {
 		return err
 	}
 	k.notifyStep("recorded")
@@ -123,7 +123,7 @@ func (k *keeper) describeFile(ctx context.Context, rel string, f *rootfs.File, s
 	if name := k.findDescription(ctx, rel); name != "" {
 		k.addDescription(&job, k.root, name)
 	}
-	if err := k.memory.hashers.setHash(ctx, f, st, k.cfg.MaxFileSize, &job); err != nil {
+	if err := k.known.hashers.setHash(ctx, f, st, k.cfg.MaxFileSize, &job); err != nil {
 		return job, r, err
 	}
 	if _, err := hex.Decode(r.SHA256[:], []byte(job.SHA256)); err != nil {
@@ -142,7 +142,7 @@ func (k *keeper) recover(_ context.Context, minAge time.Duration) error {
 		return nil
 	}
 
-	jobs, err := k.memory.ledger.OpenJobs()
+	jobs, err := k.known.ledger.OpenJobs()
 	for id, since := range jobs {
 		k.w.inFlight.add(id, "", since)
 		k.w.inFlight.markPublished(id)
@@ -154,7 +154,7 @@ func (k *keeper) recover(_ context.Context, minAge time.Duration) error {
 // republish removes the files' records, so that the next scan takes them again. They keep their
 // IDs.
 func (k *keeper) republish(_ context.Context, ids []string) (n int, err error) {
-	forgotten, err := k.memory.ledger.ForgetJobs(ids)
+	forgotten, err := k.known.ledger.ForgetJobs(ids)
 	if err != nil {
 		return 0, err
 	}
@@ -168,7 +168,7 @@ func (k *keeper) republish(_ context.Context, ids []string) (n int, err error) {
 
 func (k *keeper) handleFinal(_ context.Context, id string, e results.Event) error {
 	active := k.cfg.Claim == ClaimKeep
-	if !active && !k.memory.ledger.IsOpen(id) {
+	if !active && !k.known.ledger.IsOpen(id) {
 		return nil
 	}
 	if k.cfg.Sidecar && k.w.inFlight.has(id) && k.w.inFlight.name(id) == "" {
@@ -177,7 +177,7 @@ func (k *keeper) handleFinal(_ context.Context, id string, e results.Event) erro
 		}
 	}
 
-	wasOpen, err := k.memory.ledger.MarkFinished(id, time.Now())
+	wasOpen, err := k.known.ledger.MarkFinished(id, time.Now())
 	if err != nil {
 		return err
 	}

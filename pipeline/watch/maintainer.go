@@ -24,7 +24,7 @@ type maintainer struct {
 	*folder
 	events          *fsnotify.Watcher
 	scans           *scans
-	memory          *memory
+	known           *knownFiles
 	claimers        []claimer
 	recheckRequests chan struct{} // requests a check before the next is due
 	nextSweep       time.Time     // when the janitor runs next
@@ -68,7 +68,7 @@ func (t *maintainer) runOnce(ctx context.Context) error {
 		return rootfs.IsGone(err)
 	})
 	t.updateGauges()
-	if err := t.memory.maintain(); err != nil {
+	if err := t.known.maintain(); err != nil {
 		return err
 	}
 	t.sweep(ctx)

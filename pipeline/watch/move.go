@@ -20,7 +20,7 @@ import (
 // otherwise finishes those taken earlier.
 type mover struct {
 	*folder
-	memory       *memory
+	known        *knownFiles
 	hashers      *hashers
 	claimSyncer  *syncer // for claims
 	finishSyncer *syncer // for finished files
@@ -57,7 +57,7 @@ func (c *claimedFile) close() {
 func (c *claimedFile) path() string { return spool.Claimed + "/" + c.name }
 
 func (m *mover) take(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, report func(settle.Outcome)) {
-	if o := m.memory.checkContents(ctx, rel, f, st); o != settle.Take {
+	if o := m.known.checkContents(ctx, rel, f, st); o != settle.Take {
 		f.Close()
 		m.w.inFlight.cancelReservation()
 		report(o)

@@ -428,9 +428,9 @@ func TestFolderDisappearsAndReturns(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{watch.WatchEvents, watch.WatchPoll} {
 		for _, c := range []struct {
-			name string
-			lose func(t *testing.T, dir string)
-			find func(t *testing.T, dir string)
+			name    string
+			lose    func(t *testing.T, dir string)
+			restore func(t *testing.T, dir string)
 		}{
 			{
 				"removed", func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) },
@@ -476,7 +476,7 @@ func TestFolderDisappearsAndReturns(t *testing.T) {
 						t.Error("no reason is given")
 					}
 				}
-				c.find(t, r.dir)
+				c.restore(t, r.dir)
 				r.write("sub/second", "second")
 				if job := r.intake.wait(t, 2)[1]; job.Path != "sub/second" {
 					t.Errorf("job is %+v", job)

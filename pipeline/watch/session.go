@@ -27,7 +27,7 @@ const followRetryDelay = time.Second
 type session struct {
 	*folder
 	events       *fsnotify.Watcher // nil in poll mode
-	memory       *memory
+	known        *knownFiles
 	claimSyncer  *syncer
 	finishSyncer *syncer
 	mover        *mover // nil if the spool is outside the folder
@@ -49,7 +49,7 @@ func (w *Watcher) watch(ctx context.Context) error {
 	}
 	defer f.close()
 	hashers := newHashers(w.guard, w.log, func() { w.notifyStep("hashed") })
-	m, err := openMemory(f, hashers)
+	m, err := openKnownFiles(f, hashers)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (w *Watcher) watch(ctx context.Context) error {
 
 	w.inFlight.reset()
 	w.health.opened()
-	s := &session{folder: f, memory: m}
+	s := &session{folder: f, known: m}
 	s.openEvents()
 	if s.events != nil {
 		defer s.events.Close()
@@ -106,7 +106,7 @@ func (s *session) wire(hashers *hashers) {
 	if s.spoolInside {
 		s.mover = &mover{
 			folder:       s.folder,
-			memory:       s.memory,
+			known:        s.known,
 			hashers:      hashers,
 			claimSyncer:  s.claimSyncer,
 			finishSyncer: s.finishSyncer,
@@ -118,8 +118,8 @@ func (s *session) wire(hashers *hashers) {
 		s.claimers = append(s.claimers, s.mover)
 	}
 	var activeClaimer claimer = s.mover
-	if s.memory.ledger != nil {
-		k := &keeper{folder: s.folder, memory: s.memory, claimSyncer: s.claimSyncer}
+	if s.known.ledger != nil {
+		k := &keeper{folder: s.folder, known: s.known, claimSyncer: s.claimSyncer}
 		s.claimers = append(s.claimers, k)
 		if s.cfg.Claim == ClaimKeep {
 			activeClaimer = k
@@ -142,7 +142,7 @@ func (s *session) wire(hashers *hashers) {
 		opener:  t,
 		hints:   hints,
 		scans:   scans,
-		memory:  s.memory,
+		known:   s.known,
 		exclude: exclude,
 		workers: &s.workers,
 	}
@@ -153,7 +153,7 @@ func (s *session) wire(hashers *hashers) {
 		scans:    scans,
 		exclude:  exclude,
 		doneFile: doneFile,
-		memory:   s.memory,
+		known:    s.known,
 		decider:  s.decider,
 		prefix:   withSeparator(s.root.Name()),
 		recheck:  recheck,
@@ -162,7 +162,7 @@ func (s *session) wire(hashers *hashers) {
 		folder:          s.folder,
 		events:          s.events,
 		scans:           scans,
-		memory:          s.memory,
+		known:           s.known,
 		claimers:        s.claimers,
 		recheckRequests: recheckRequests,
 	}
@@ -251,7 +251,7 @@ func (s *session) handleEvent(ctx context.Context, e results.Event) error {
 	case errors.Is(err, errAfterFolder) || !isFileFault(err) && !errors.Is(err, errUnsettled):
 		s.reportFault(ctx, "after", err)
 	default:
-		s.reportTrouble(ctx, spool.JobPath(cmp.Or(s.w.inFlight.name(id), id)), cannotEnd, err)
+		s.reportTrouble(ctx, spool.JobPath(cmp.Or(s.w.inFlight.name(id), id)), cannotFinish, err)
 	}
 
 	return err

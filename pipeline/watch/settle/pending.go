@@ -108,8 +108,8 @@ func (p *Pending) Report(rel string, event bool, now time.Duration) {
 	}
 }
 
-// Settle records the outcome for an entry that Next or Dequeue returned.
-func (p *Pending) Settle(e *Entry, o Outcome, now time.Duration) {
+// SetOutcome records the outcome for an entry that Next or Dequeue returned.
+func (p *Pending) SetOutcome(e *Entry, o Outcome, now time.Duration) {
 	reportedAgain := e.reportedAgain
 	e.reportedAgain = false
 	switch o {
@@ -138,11 +138,11 @@ func (p *Pending) Settle(e *Entry, o Outcome, now time.Duration) {
 	}
 }
 
-// Taken records the outcome for the name of an entry that Dequeue returned. It ignores names that
-// are not being taken.
-func (p *Pending) Taken(rel string, o Outcome, now time.Duration) {
+// SetOutcomeByName records the outcome for the name of an entry that Dequeue returned. It ignores
+// names that are not being taken.
+func (p *Pending) SetOutcomeByName(rel string, o Outcome, now time.Duration) {
 	if e := p.entries[rel]; e != nil && e.phase == taking {
-		p.Settle(e, o, now)
+		p.SetOutcome(e, o, now)
 	}
 }
 

@@ -146,7 +146,7 @@ func TestPending(t *testing.T) {
 				if e == nil {
 					t.Fatalf("outcome %d: nothing is due at %v, next at %v (%v)", i, now, due, any)
 				}
-				p.Settle(e, o, now)
+				p.SetOutcome(e, o, now)
 				if i < len(c.outcomes)-1 {
 					now += settle.RetryMax
 				}
@@ -171,7 +171,7 @@ func TestRetriesAreBounded(t *testing.T) {
 	now := time.Duration(0)
 	for range 100 {
 		e, _, _ := p.Next(now)
-		p.Settle(e, settle.Failed, now)
+		p.SetOutcome(e, settle.Failed, now)
 		_, due, _ := p.Next(now)
 		if wait := due - now; wait <= 0 || wait > settle.RetryMax {
 			t.Fatalf("examined again after %v", wait)
@@ -186,7 +186,7 @@ func TestEventDuringTake(t *testing.T) {
 	p := settle.NewPending(time.Second)
 	p.Report("a", true, 0)
 	e, _, _ := p.Next(0)
-	p.Settle(e, settle.Take, 0)
+	p.SetOutcome(e, settle.Take, 0)
 	if e = p.Dequeue(); e == nil || p.Ready() != 0 {
 		t.Fatal("no entry is ready")
 	}
@@ -194,11 +194,11 @@ func TestEventDuringTake(t *testing.T) {
 	if _, _, any := p.Next(time.Hour); any {
 		t.Error("it is due while it is being taken")
 	}
-	p.Taken("a", settle.Forget, 2*time.Second)
+	p.SetOutcomeByName("a", settle.Forget, 2*time.Second)
 	if e, _, _ := p.Next(2 * time.Second); e == nil || e.Seen {
 		t.Errorf("the new file is not due: %+v", e)
 	}
-	p.Taken("a", settle.Forget, 3*time.Second) // the name is no longer being taken
+	p.SetOutcomeByName("a", settle.Forget, 3*time.Second) // the name is no longer being taken
 	if p.Len() != 1 {
 		t.Error("an unexpected outcome had an effect")
 	}

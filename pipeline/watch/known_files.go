@@ -12,17 +12,17 @@ import (
 	"backburn/pipeline/watch/settle"
 )
 
-// memory recognizes files that have been submitted before and can be seen again. Without a ledger
-// it recognizes nothing.
-type memory struct {
+// knownFiles recognizes files that have been submitted before and can be seen again. Without a
+// ledger it recognizes nothing.
+type knownFiles struct {
 	*folder
 	ledger  *ledger.Ledger // nil if no file can be seen again
 	hashers *hashers
 }
 
-// openMemory opens the ledger if the configuration needs one, or if one exists.
-func openMemory(f *folder, h *hashers) (*memory, error) {
-	m := &memory{folder: f, hashers: h}
+// openKnownFiles opens the ledger if the configuration needs one, or if one exists.
+func openKnownFiles(f *folder, h *hashers) (*knownFiles, error) {
+	m := &knownFiles{folder: f, hashers: h}
 	exists, err := ledger.Exists(f.spool.Root)
 	if err != nil {
 		return nil, err
@@ -34,14 +34,14 @@ func openMemory(f *folder, h *hashers) (*memory, error) {
 	return m, err
 }
 
-func (m *memory) close() {
+func (m *knownFiles) close() {
 	if m.ledger != nil {
 		m.ledger.Close()
 	}
 }
 
 // get returns the record of a file.
-func (m *memory) get(i rootfs.Identity) (ledger.Record, bool) {
+func (m *knownFiles) get(i rootfs.Identity) (ledger.Record, bool) {
 	if m.ledger == nil {
 		return ledger.Record{}, false
 	}
@@ -49,8 +49,8 @@ func (m *memory) get(i rootfs.Identity) (ledger.Record, bool) {
 	return m.ledger.Get(m.relativeIdentity(i))
 }
 
-// isKnown reports whether a file has been submitted in its present state, judged by its metadata.
-func (m *memory) isKnown(st rootfs.State) bool {
+// has reports whether a file has been submitted in its present state, judged by its metadata.
+func (m *knownFiles) has(st rootfs.State) bool {
 	r, ok := m.get(st.Identity)
 	if !ok || r.Size != st.Size || r.Mtime != st.Mtime {
 		return false
@@ -64,20 +64,20 @@ func (m *memory) isKnown(st rootfs.State) bool {
 	return r.Ctime == st.Ctime
 }
 
-// isKnownName is isKnown for a name found by a scan. Known files thus take no room in memory.
-func (m *memory) isKnownName(rel string) bool {
+// hasName is has for a name found by a scan. Known files thus take no room in memory.
+func (m *knownFiles) hasName(rel string) bool {
 	if m.ledger == nil {
 		return false
 	}
 	st, err := m.root.Lstat(rel)
 
-	return err == nil && st.Regular && m.isKnown(st)
+	return err == nil && st.Regular && m.has(st)
 }
 
 // checkContents checks a submitted file whose ctime has changed. If its contents are the same it
 // returns settle.Forget. Without a birth time a different file may have the same inode, so the file
 // is taken. When it returns settle.Take, f is at its start.
-func (m *memory) checkContents(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) settle.Outcome {
+func (m *knownFiles) checkContents(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) settle.Outcome {
 	r, ok := m.get(st.Identity)
 	if !ok || st.Birth == 0 || r.Size != st.Size || r.Mtime != st.Mtime || st.Size > m.cfg.MaxFileSize {
 		return settle.Take
@@ -102,7 +102,7 @@ func (m *memory) checkContents(ctx context.Context, rel string, f *rootfs.File, 
 	return settle.Take
 }
 
-func (m *memory) same(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, r ledger.Record) (bool, error) {
+func (m *knownFiles) same(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, r ledger.Record) (bool, error) {
 	sum, err := m.hashers.sum(ctx, f, st.Size, io.Discard)
 	if err != nil || sum != r.SHA256 {
 		return false, err
@@ -120,7 +120,7 @@ func (m *memory) same(ctx context.Context, rel string, f *rootfs.File, st rootfs
 
 // maintain runs the ledger's maintenance. A session cannot work without its ledger, so an error
 // ends the session.
-func (m *memory) maintain() error {
+func (m *knownFiles) maintain() error {
 	if m.ledger == nil {
 		return nil
 	}
