@@ -165,8 +165,8 @@ func (b *builder) addDurable(stream, name string) {
 	)
 }
 
-// forAll adds the subjects in every if the role has the right to all streams of the table, and
-// otherwise the subjects of single streams.
+// forAll adds the wildcards if the role has the right to all streams of the table, and otherwise
+// the subjects of single streams.
 func (b *builder) forAll(right rights, wildcards []string, of func(stream string) []string) {
 	if !slices.ContainsFunc(b.streams, func(s stream) bool { return s.rights[b.role]&right == 0 }) {
 		b.publish(wildcards...)

@@ -191,7 +191,7 @@ func (n *session) readStream(spool *judge.Spool) error {
 	}
 }
 
-// streamError explains why a stream did not reach its end: a slow or disconnected client.
+// streamError returns why a stream ended early: the client was too slow, or disconnected.
 func streamError(err error) error {
 	if isTimeout(err) {
 		return err

@@ -113,8 +113,8 @@ func (l *limiter) admit(c net.Conn) (admitted, victim *conn, why dropReason) {
 	return n, victim, ""
 }
 
-// longestWaitingOfLargest returns the connection that has waited longest, among the clients with
-// the most connections that have one waiting. The caller holds mu.
+// longestWaitingOfLargest returns the connection that has waited longest. It considers only clients
+// with a waiting connection, and of those the ones with the most connections. The caller holds mu.
 func (l *limiter) longestWaitingOfLargest() *conn {
 	most := 0
 	for c := range l.conns {

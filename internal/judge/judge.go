@@ -21,7 +21,7 @@ import (
 	"backburn/wildfire"
 )
 
-// Ledger finds what is known of contents; queue.Ledger implements it.
+// Ledger finds what is known about contents; queue.Ledger implements it.
 type Ledger interface {
 	Sample(ctx context.Context, key string) (queue.SampleEntry, error)
 }

@@ -206,7 +206,7 @@ func (f *File) prune(stem, ext string) {
 	}
 }
 
-// fileFault adds what an operator can do.
+// fileFault returns a Fault that says what an operator can do.
 func fileFault(err error) *Fault {
 	remedy := "check the sink's path"
 	switch {

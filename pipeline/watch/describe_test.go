@@ -29,7 +29,7 @@ func wantDescribed(t *testing.T, job pipeline.Job) {
 }
 
 // Suricata's JSON beside a file becomes the metadata of the file's job. It is never a job itself,
-// and is removed with the file. It is still there when the queue has lost its store.
+// and is removed with the file. It is used again when the queue has lost its store.
 func TestSuricata(t *testing.T) {
 	t.Parallel()
 	for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
@@ -54,7 +54,7 @@ func TestSuricata(t *testing.T) {
 			wantDescribed(t, again)
 			waitFor(t, "scans", afterScans(r, 2))
 			if n := len(r.intake.all()); n != 2 {
-				t.Errorf("%d jobs, want one, twice: %+v", n, r.intake.all())
+				t.Errorf("%d publications, want 2 of one job: %+v", n, r.intake.all())
 			}
 
 			r.outcomes.send(verdict(again, "malware"))

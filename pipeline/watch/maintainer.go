@@ -145,7 +145,7 @@ func (t *maintainer) updateGauges() {
 }
 
 // sweep removes leftovers of crashes and other useless data: partly written files, and objects
-// whose file is no longer claimed. Whatever fails is tried again in the next run.
+// whose file is no longer claimed. The next run retries what failed.
 func (t *maintainer) sweep(ctx context.Context) {
 	if time.Now().Before(t.nextSweep) {
 		return

@@ -43,7 +43,7 @@ type claimedFile struct {
 	rel            string         // where it was found, relative to the watched folder
 	f              *rootfs.File   // open, or nil
 	settled        bool           // it did not change for long enough
-	history        settle.History // the last look; unused once settled
+	history        settle.History // unused once settled
 	maybePublished bool           // its job may have been published before
 }
 
@@ -154,8 +154,8 @@ func (m *mover) moveErrorOutcome(ctx context.Context, rel string, err error) set
 	return settle.Failed
 }
 
-// undoClaim undoes a claim that went wrong: the spool was moved, or the file was replaced by a
-// folder, for example, at that moment. The entry returns to its old path, to be judged again.
+// undoClaim undoes a failed claim, for example if the spool was moved or a folder replaced the file
+// at that moment. The entry returns to its old path, to be judged again.
 func (m *mover) undoClaim(c *claimedFile) bool {
 	if rootfs.Move(m.spool.Root, c.path(), m.root, c.rel) != nil {
 		return false
@@ -231,8 +231,8 @@ func (m *mover) publishClaimed(ctx context.Context, c *claimedFile) {
 	}
 }
 
-// forgetIfGone reports whether a claimed file has been finished by another watcher or removed by
-// somebody.
+// forgetIfGone forgets a claimed file that no longer exists: another watcher has finished it, or
+// somebody has removed it. It reports whether it did.
 func (m *mover) forgetIfGone(c *claimedFile, err error) bool {
 	if !rootfs.IsGone(err) {
 		return false
@@ -247,8 +247,8 @@ func (m *mover) forgetIfGone(c *claimedFile, err error) bool {
 	return true
 }
 
-// setAside moves an entry that replaced a file at the moment of its claim, and is not a regular
-// file, out of the way. It is kept for inspection and counted as skipped.
+// setAside moves an entry out of the way that replaced a file at the moment of its claim and is not
+// a regular file. The entry is kept for inspection and counted as skipped.
 func (m *mover) setAside(ctx context.Context, c *claimedFile, err error) bool {
 	if cause := rootfs.CauseOf(err); cause != rootfs.Special && cause != rootfs.Outside {
 		return false
