@@ -26,7 +26,7 @@ var daemonsByName = map[string]func() cli.Daemon{
 func main() {
 	name := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")
 	if daemon, ok := daemonsByName[name]; ok {
-		os.Exit(daemons.Main(daemon().Called(name)))
+		os.Exit(daemons.Main(daemon().WithName(name)))
 	}
 	os.Exit(run(context.Background(), os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
 }
@@ -79,14 +79,14 @@ var commands = []func(*cli.App) *cobra.Command{
 }
 
 func watcherCommand(tool *cli.App) *cobra.Command {
-	cmd := daemons.Watcher().Called("backburn watcher").Subcommand(tool)
+	cmd := daemons.Watcher().WithName("backburn watcher").Subcommand(tool)
 	cmd.Aliases = []string{"watch"}
 
 	return cmd
 }
 
 func workerCommand(tool *cli.App) *cobra.Command {
-	return daemons.Worker().Called("backburn worker").Subcommand(tool)
+	return daemons.Worker().WithName("backburn worker").Subcommand(tool)
 }
 
 func rootCommand(std cli.Std) *cobra.Command {

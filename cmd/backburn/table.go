@@ -21,7 +21,7 @@ type textWriter struct {
 func stdoutWriter(tool *cli.App) textWriter { return textWriter{tool.Out, tool.Screen()} }
 
 // stderrWriter returns the output for messages to the user.
-func stderrWriter(tool *cli.App) textWriter { return textWriter{tool.Err, tool.TalkScreen()} }
+func stderrWriter(tool *cli.App) textWriter { return textWriter{tool.Err, tool.MessageScreen()} }
 
 // wideTerminal is the terminal width, in columns, from which no column is left out.
 const wideTerminal = 120

@@ -6,9 +6,9 @@ import (
 	"net/http"
 )
 
-// headers sets headers that prevent caching, guessing of content types, and embedding. A page may
-// set its own Content-Security-Policy.
-func headers(next http.Handler) http.Handler {
+// withSecurityHeaders sets headers that prevent caching, guessing of content types, and embedding.
+// A page may set its own Content-Security-Policy.
+func withSecurityHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")

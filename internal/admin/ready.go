@@ -19,8 +19,8 @@ type Readiness struct {
 	Parts  []health.Status `json:"parts"`
 }
 
-// readiness answers /readyz from the registry, without further checks.
-func readiness(parts func() []health.Status) http.HandlerFunc {
+// readyHandler answers /readyz from the registry, without further checks.
+func readyHandler(parts func() []health.Status) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		body, code := Readiness{Status: stateOK, Parts: []health.Status{}}, http.StatusOK
 		if parts != nil {

@@ -77,12 +77,12 @@ func Handler(cfg Config, deps Deps) http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": stateOK})
 	})
-	mux.Handle("GET /readyz", readiness(deps.Parts))
+	mux.Handle("GET /readyz", readyHandler(deps.Parts))
 	if deps.Registry != nil {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(deps.Registry, promhttp.HandlerOpts{}))
 	}
 	if deps.Status != nil {
-		mux.Handle("GET /api/status", current(deps))
+		mux.Handle("GET /api/status", statusHandler(deps))
 	}
 
 	if cfg.Pprof {
@@ -97,11 +97,11 @@ func Handler(cfg Config, deps Deps) http.Handler {
 		mux.Handle("POST /api/act/", deps.Page)
 	}
 
-	return headers(mux)
+	return withSecurityHeaders(mux)
 }
 
-// current answers /api/status.
-func current(deps Deps) http.HandlerFunc {
+// statusHandler answers /api/status.
+func statusHandler(deps Deps) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), statusTimeout)
 		defer cancel()

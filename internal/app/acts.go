@@ -19,7 +19,7 @@ import (
 
 // operator returns the actions of a dashboard user at an address. Only a worker has the permissions
 // for them.
-func (n *Node) operator(by, from string, replay queue.Replay) ui.Acts {
+func (n *Node) operator(by, from string, replay queue.Replay) ui.Actions {
 	return acts{Operator{
 		Queue:  n.queue,
 		Who:    results.Audit{By: by, Via: results.AuditDashboard, From: from},

@@ -64,7 +64,7 @@ func (n *Node) dashboard() (http.Handler, error) {
 		}
 
 		cfg.User = n.cfg.HTTP.User
-		cfg.Acts = func(by, from string) ui.Acts { return n.operator(by, from, replay) }
+		cfg.Actions = func(by, from string) ui.Actions { return n.operator(by, from, replay) }
 	}
 
 	return ui.New(cfg), nil

@@ -186,7 +186,7 @@ func (c *sinkChange) apply() {
 
 		o.end()
 		o.UnregisterMetrics()
-		s.health.Forget("sink", o.cfg.Name)
+		s.health.Remove("sink", o.cfg.Name)
 
 		return true
 	})

@@ -27,7 +27,7 @@ func (n *Node) startWorker(ctx context.Context) error {
 	var mint http.RoundTripper = transport
 	if !n.cfg.Auth[profile].Kind.FormField() { // there is a token service
 		mint = n.reach(transport, health.Service{
-			Part: n.health.Unknown("token_service", profile),
+			Part: n.health.UnknownPart("token_service", profile),
 			Name: "the token service",
 			Key:  "auth." + profile + ".token_url",
 		})
@@ -40,7 +40,7 @@ func (n *Node) startWorker(ctx context.Context) error {
 	n.health.Func("token", profile, func() error { return tokenFault(n.tokens.Status()) })
 	n.undo = append(n.undo, func() { _ = n.tokens.Close() })
 	ccfg.Transport = n.reach(transport, health.Service{
-		Part: n.health.Unknown("wildfire", ""),
+		Part: n.health.UnknownPart("wildfire", ""),
 		Name: "WildFire",
 		Key:  "wildfire.url",
 		URL:  ccfg.BaseURL,

@@ -144,5 +144,5 @@ func (a *App) Setting(flags *pflag.FlagSet, name, key, usage string) {
 func (a *App) Logger(cfg config.Config) zerolog.Logger {
 	a.level.Set(cfg.Log.Level)
 
-	return logging.New(a.Err, cfg.Log, IsTerminal(a.Err), a.color.on(a.Err, a.Env), &a.level)
+	return logging.New(a.Err, cfg.Log, IsTerminal(a.Err), a.color.enabled(a.Err, a.Env), &a.level)
 }

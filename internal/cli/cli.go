@@ -29,7 +29,7 @@ type Std struct {
 // Run executes the command tree, and returns the exit code of the process. Only main calls it,
 // once, because it handles the signals of the process.
 func Run(ctx context.Context, root *cobra.Command, std Std) int {
-	ctx, release := onSignals(ctx)
+	ctx, release := withSignals(ctx)
 	defer release()
 	useSystemCredentials()
 
@@ -39,7 +39,7 @@ func Run(ctx context.Context, root *cobra.Command, std Std) int {
 	root.SetOut(std.Out)
 	root.SetErr(std.Err)
 	root.InitDefaultCompletionCmd(std.Args...) // before mark, which has to process it too
-	mark(root)
+	markCommandErrors(root)
 
 	cmd, err := root.ExecuteContextC(ctx)
 	if sig, ok := errors.AsType[signalled](context.Cause(ctx)); ok {
@@ -84,9 +84,9 @@ func printError(w io.Writer, cmd *cobra.Command, err error) {
 	}
 }
 
-// mark wraps the errors that commands return, to distinguish them from cobra's usage errors, and
-// improves the messages about missing or excess arguments.
-func mark(cmd *cobra.Command) {
+// markCommandErrors wraps the errors that commands return, to distinguish them from cobra's usage
+// errors, and improves the messages about missing or excess arguments.
+func markCommandErrors(cmd *cobra.Command) {
 	if !cmd.Runnable() && cmd.HasSubCommands() {
 		Group(cmd) // cobra's own group commands, which would show their help for any argument
 	}
@@ -116,7 +116,7 @@ func mark(cmd *cobra.Command) {
 	}
 
 	for _, child := range cmd.Commands() {
-		mark(child)
+		markCommandErrors(child)
 	}
 }
 

@@ -23,8 +23,8 @@ type Daemon struct {
 	Serve func(ctx context.Context, start *Reload, log zerolog.Logger) error
 }
 
-// Called returns the daemon with another name, which may have two words.
-func (d Daemon) Called(name string) Daemon {
+// WithName returns the daemon with another name, which may have two words.
+func (d Daemon) WithName(name string) Daemon {
 	d.Example = strings.ReplaceAll(d.Example, "  "+d.Name+" ", "  "+name+" ")
 	d.Name = name
 
@@ -35,7 +35,7 @@ func (d Daemon) Called(name string) Daemon {
 func (d Daemon) Command(std Std) *cobra.Command {
 	var version bool
 	root := &cobra.Command{CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}}
-	serve := d.fill(root, NewApp(root, std))
+	serve := d.configure(root, NewApp(root, std))
 	root.Flags().BoolVar(&version, "version", false, "print the version, then exit")
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if version {
@@ -53,13 +53,13 @@ func (d Daemon) Command(std Std) *cobra.Command {
 // daemon's name.
 func (d Daemon) Subcommand(tool *App) *cobra.Command {
 	cmd := &cobra.Command{}
-	cmd.RunE = d.fill(cmd, tool)
+	cmd.RunE = d.configure(cmd, tool)
 
 	return cmd
 }
 
-// fill sets the texts and flags of the command, and returns its function.
-func (d Daemon) fill(cmd *cobra.Command, tool *App) func(*cobra.Command, []string) error {
+// configure sets the texts and flags of the command, and returns its function.
+func (d Daemon) configure(cmd *cobra.Command, tool *App) func(*cobra.Command, []string) error {
 	cmd.Use = d.Name[strings.LastIndex(d.Name, " ")+1:]
 	cmd.Short = d.Short
 	cmd.Long = d.Long

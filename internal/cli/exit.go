@@ -51,7 +51,7 @@ func (e *commandError) Error() string { return e.err.Error() }
 func (e *commandError) Unwrap() error { return e.err }
 
 // Errors of the parts of a process. Those in misconfigured require a change of the configuration;
-// those in unreachable may go away by themselves.
+// those in unreachable may end by themselves.
 var (
 	misconfigured = []error{watch.ErrUnusable, queue.ErrMixed}
 	unreachable   = []error{

@@ -18,18 +18,18 @@ type Screen struct {
 // change, so a long-running command calls it again.
 func (a *App) Screen() Screen { return a.screenOf(a.Out) }
 
-// TalkScreen is Screen for standard error.
-func (a *App) TalkScreen() Screen { return a.screenOf(a.Err) }
+// MessageScreen is Screen for standard error.
+func (a *App) MessageScreen() Screen { return a.screenOf(a.Err) }
 
 func (a *App) screenOf(w io.Writer) Screen {
-	s := Screen{Color: a.color.on(w, a.Env)}
+	s := Screen{Color: a.color.enabled(w, a.Env)}
 	f, ok := w.(*os.File)
 	if !ok || !IsTerminal(f) {
 		return s
 	}
 
 	s.Terminal = true
-	s.Width, s.Height = sizeOf(f)
+	s.Width, s.Height = terminalSize(f)
 	if text, ok := a.Env("COLUMNS"); ok {
 		if n, err := strconv.Atoi(text); err == nil && n > 0 {
 			s.Width = n

@@ -84,7 +84,7 @@ func TestScreen(t *testing.T) {
 			if got := app.Screen(); got != tc.want {
 				t.Errorf("got %+v, want %+v", got, tc.want)
 			}
-			if got := app.TalkScreen(); got != tc.want {
+			if got := app.MessageScreen(); got != tc.want {
 				t.Errorf("standard error: got %+v, want %+v", got, tc.want)
 			}
 		})

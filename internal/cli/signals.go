@@ -18,16 +18,16 @@ func (s signalled) Is(target error) bool { return target == context.Canceled }
 
 func (s signalled) code() int { return 128 + int(s.signal) }
 
-// onSignals returns a context that SIGINT or SIGTERM cancels. A second signal exits the process at
-// once, even if the shutdown hangs. The returned function restores the signals and waits for the
+// withSignals returns a context that SIGINT or SIGTERM cancels. A second signal exits the process
+// at once, even if the shutdown hangs. The returned function restores the signals and waits for the
 // goroutine to end.
-func onSignals(parent context.Context) (context.Context, func()) {
+func withSignals(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	quit, gone := make(chan struct{}), make(chan struct{})
+	quit, finished := make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(gone)
+		defer close(finished)
 		for {
 			select {
 			case s := <-signals:
@@ -49,7 +49,7 @@ func onSignals(parent context.Context) (context.Context, func()) {
 	return ctx, func() {
 		signal.Stop(signals)
 		close(quit)
-		<-gone
+		<-finished
 		cancel(nil)
 	}
 }

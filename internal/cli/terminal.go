@@ -16,7 +16,7 @@ const (
 	defaultHeight = 24
 )
 
-func sizeOf(f *os.File) (width, height int) {
+func terminalSize(f *os.File) (width, height int) {
 	width, height, err := term.GetSize(int(f.Fd()))
 	if err != nil || width <= 0 || height <= 0 {
 		return defaultWidth, defaultHeight
@@ -54,9 +54,9 @@ func (c *color) String() string {
 
 func (*color) Type() string { return "when" }
 
-// on reports whether w gets colors. A terminal does, unless the environment has NO_COLOR with any
-// value (no-color.org) or TERM=dumb.
-func (c color) on(w any, env config.Env) bool {
+// enabled reports whether w gets colors. A terminal does, unless the environment has NO_COLOR with
+// any value (no-color.org) or TERM=dumb.
+func (c color) enabled(w any, env config.Env) bool {
 	switch c {
 	case colorAlways:
 		return true

@@ -273,7 +273,7 @@ func TestUnwell(t *testing.T) {
 		time.Sleep(time.Second)
 		r.Part("d", "x").Fault(health.Fault{})
 		var names []string
-		for _, s := range health.Unwell(r.Parts()) {
+		for _, s := range health.NotOK(r.Parts()) {
 			names = append(names, s.Name())
 		}
 		if got := strings.Join(names, ","); got != "c,d x,a" {

@@ -65,9 +65,9 @@ func Worst(parts []Status) State {
 // How often a registry checks its parts, to log and to expire faults, and how often it logs a
 // lasting fault.
 const (
-	tick     = time.Second
-	logAgain = 10 * time.Minute
-	logFlaps = time.Minute // the same fault of a part that was ok in between
+	tick         = time.Second
+	logInterval  = 10 * time.Minute
+	flapInterval = time.Minute // the same fault of a part that was ok in between
 )
 
 // Registry has the parts of a process. It is safe for concurrent use.
@@ -89,8 +89,8 @@ func New(log zerolog.Logger) *Registry {
 
 // Part is a part of the process. The code that does its work reports to it.
 type Part struct {
-	r   *Registry
-	ask func() error // the function of Func; nil otherwise
+	r     *Registry
+	check func() error // the function of Func; nil otherwise
 
 	// Guarded by r.mu.
 	status       Status
@@ -109,16 +109,16 @@ func (r *Registry) Part(part, of string) *Part {
 	return r.partLocked(part, of, OK)
 }
 
-// Unknown is Part for a part whose state is unknown until its first use, such as a service.
-func (r *Registry) Unknown(part, of string) *Part {
+// UnknownPart is Part for a part whose state is unknown until its first use, such as a service.
+func (r *Registry) UnknownPart(part, of string) *Part {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
 	return r.partLocked(part, of, Unknown)
 }
 
-// Required is Unknown for a part without which the process is not ready.
-func (r *Registry) Required(part, of string) *Part {
+// RequiredPart is Unknown for a part without which the process is not ready.
+func (r *Registry) RequiredPart(part, of string) *Part {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.partLocked(part, of, Unknown)
@@ -144,12 +144,12 @@ func (r *Registry) Func(part, of string, ask func() error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	r.partLocked(part, of, OK).ask = ask
+	r.partLocked(part, of, OK).check = ask
 }
 
-// Forget removes a part that no longer exists, such as a sink that was removed from the
+// Remove removes a part that no longer exists, such as a sink that was removed from the
 // configuration.
-func (r *Registry) Forget(part, of string) {
+func (r *Registry) Remove(part, of string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
@@ -233,10 +233,10 @@ func (p *Part) logLocked(now time.Time) {
 	case !bad && p.logged.severity() < 2:
 		p.logged = s.State
 		return
-	case bad && p.logged == s.State && now.Sub(p.loggedAt) < logAgain:
+	case bad && p.logged == s.State && now.Sub(p.loggedAt) < logInterval:
 		return
-	case bad && p.logged.severity() < 2 && p.loggedReason == s.Reason && now.Sub(p.loggedAt) < logFlaps:
-		return // it comes and goes
+	case bad && p.logged.severity() < 2 && p.loggedReason == s.Reason && now.Sub(p.loggedAt) < flapInterval:
+		return // the fault comes and goes
 	}
 	p.logged = s.State
 	p.loggedAt = now
@@ -271,8 +271,8 @@ func (r *Registry) fields(e *zerolog.Event, s Status) *zerolog.Event {
 // refreshLocked updates a part of Func, and ends an expired fault.
 func (r *Registry) refreshLocked(p *Part) {
 	switch {
-	case p.ask != nil:
-		p.setLocked(p.ask())
+	case p.check != nil:
+		p.setLocked(p.check())
 	case !p.expires.IsZero() && !r.now().Before(p.expires):
 		p.setLocked(nil)
 	default:
@@ -310,9 +310,9 @@ func Ready(parts []Status) bool {
 	return !slices.ContainsFunc(parts, func(s Status) bool { return s.State == Failed || s.State == Unknown && s.required })
 }
 
-// Unwell returns the parts that are not ok, the worst first. Parts in the same state are sorted by
+// NotOK returns the parts that are not ok, the worst first. Parts in the same state are sorted by
 // duration, the longest first.
-func Unwell(parts []Status) []Status {
+func NotOK(parts []Status) []Status {
 	var bad []Status
 	for _, s := range parts {
 		if s.State.severity() >= 2 {
@@ -353,9 +353,9 @@ func (r *Registry) Run(ctx context.Context) error {
 
 // Probe is a check that is too expensive for every read, so it runs at intervals.
 type Probe struct {
-	Every   time.Duration // interval while the part is ok; defaults to 10s
-	Again   time.Duration // interval while it is not; defaults to 1s
-	Timeout time.Duration // of one run; defaults to 5s
+	Every      time.Duration // interval while the part is ok; defaults to 10s
+	RetryEvery time.Duration // interval while it is not; defaults to 1s
+	Timeout    time.Duration // of one run; defaults to 5s
 
 	// Optional leaves the process ready before the first answer.
 	Optional bool
@@ -373,7 +373,7 @@ type probe struct {
 // Probe creates a part that Run checks at intervals. Run must be called afterwards.
 func (r *Registry) Probe(part, of string, p Probe) {
 	p.Every = cmp.Or(p.Every, 10*time.Second)
-	p.Again = cmp.Or(p.Again, time.Second)
+	p.RetryEvery = cmp.Or(p.RetryEvery, time.Second)
 	p.Timeout = cmp.Or(p.Timeout, 5*time.Second)
 
 	r.mu.Lock()
@@ -386,11 +386,11 @@ func (r *Registry) Probe(part, of string, p Probe) {
 
 func (p *probe) run(ctx context.Context) {
 	for {
-		p.once(ctx)
+		p.runOnce(ctx)
 
 		wait := p.Every
 		if p.part.Status().State != OK {
-			wait = p.Again
+			wait = p.RetryEvery
 		}
 		t := time.NewTimer(wait)
 		select {
@@ -402,9 +402,9 @@ func (p *probe) run(ctx context.Context) {
 	}
 }
 
-// once runs the probe once. It returns when the probe does, even if that is after the timeout, so a
-// probe that hangs costs one goroutine.
-func (p *probe) once(ctx context.Context) {
+// runOnce runs the probe once. It returns when the probe does, even if that is after the timeout,
+// so a probe that hangs costs one goroutine.
+func (p *probe) runOnce(ctx context.Context) {
 	actx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
 
@@ -418,8 +418,8 @@ func (p *probe) once(ctx context.Context) {
 		answer <- p.Ask(actx)
 	}()
 
-	late := time.NewTimer(p.Timeout + p.Timeout/4)
-	defer late.Stop()
+	deadline := time.NewTimer(p.Timeout + p.Timeout/4)
+	defer deadline.Stop()
 	for {
 		select {
 		case err := <-answer:
@@ -431,7 +431,7 @@ func (p *probe) once(ctx context.Context) {
 				p.part.Check(err)
 			}
 			return
-		case <-late.C:
+		case <-deadline.C:
 			if ctx.Err() == nil {
 				p.part.Fault(Fault{Cause: CauseTimeout, Reason: fmt.Sprintf("no answer within %s", p.Timeout)})
 			}

@@ -24,7 +24,7 @@ type Service struct {
 	URL  string // URL to request, without credentials, while the service cannot be reached and there are no calls; "": never
 
 	// Bad says which statuses mean that the service does not work; nil: 407 and 5xx.
-	Bad func(status int) bool
+	IsFault func(status int) bool
 }
 
 // Transport reports to a part whether its service can be reached, based on the calls through this
@@ -33,21 +33,21 @@ type Transport struct {
 	next http.RoundTripper
 	s    Service
 
-	every, after time.Duration // tests change these
+	interval, idleTime time.Duration // tests change these
 
-	mu     sync.Mutex
-	inARow int       // faults
-	last   time.Time // of any outcome
-	lost   bool      // the last call had no answer
+	mu                sync.Mutex
+	consecutiveFaults int       // faults
+	lastOutcome       time.Time // of any outcome
+	noAnswer          bool      // the last call had no answer
 }
 
 // NewTransport wraps a transport.
 func NewTransport(next http.RoundTripper, s Service) *Transport {
-	if s.Bad == nil {
-		s.Bad = func(status int) bool { return status == http.StatusProxyAuthRequired || status >= 500 }
+	if s.IsFault == nil {
+		s.IsFault = func(status int) bool { return status == http.StatusProxyAuthRequired || status >= 500 }
 	}
 
-	return &Transport{next: next, s: s, every: lookEvery, after: lookAfter}
+	return &Transport{next: next, s: s, interval: checkInterval, idleTime: checkAfterIdle}
 }
 
 // CloseIdleConnections closes the idle connections of the wrapped transport.
@@ -77,11 +77,11 @@ const failedAfter = 3
 
 func (t *Transport) fault(f Fault, lost bool) {
 	t.mu.Lock()
-	t.inARow++
-	t.last = time.Now()
-	t.lost = lost
+	t.consecutiveFaults++
+	t.lastOutcome = time.Now()
+	t.noAnswer = lost
 	f.State = Degraded
-	if t.inARow >= failedAfter {
+	if t.consecutiveFaults >= failedAfter {
 		f.State = Failed
 	}
 	t.mu.Unlock()
@@ -96,7 +96,7 @@ func (t *Transport) fault(f Fault, lost bool) {
 }
 
 func (t *Transport) answered(status int) {
-	if t.s.Bad(status) {
+	if t.s.IsFault(status) {
 		f := Fault{Cause: CauseStatus, Reason: t.s.Name + " answers " + strconv.Itoa(status), Remedy: "the service, or a proxy in front of it, does not work: wait, or ask its operator"}
 		switch {
 		case status == http.StatusProxyAuthRequired:
@@ -110,23 +110,23 @@ func (t *Transport) answered(status int) {
 	}
 
 	t.mu.Lock()
-	t.inARow = 0
-	t.last = time.Now()
-	t.lost = false
+	t.consecutiveFaults = 0
+	t.lastOutcome = time.Now()
+	t.noAnswer = false
 	t.mu.Unlock()
 	t.s.Part.OK()
 }
 
 const (
-	lookEvery   = 5 * time.Second
-	lookTimeout = 10 * time.Second
-	lookAfter   = 15 * time.Second // without an outcome
+	checkInterval  = 5 * time.Second
+	checkTimeout   = 10 * time.Second
+	checkAfterIdle = 15 * time.Second // without an outcome
 )
 
 // Run checks, until ctx ends, whether a service that could not be reached is back while no calls
 // are made. Its requests have no credentials and use no budget.
 func (t *Transport) Run(ctx context.Context) error {
-	tick := time.NewTicker(t.every)
+	tick := time.NewTicker(t.interval)
 	defer tick.Stop()
 	for {
 		select {
@@ -136,16 +136,16 @@ func (t *Transport) Run(ctx context.Context) error {
 		}
 
 		t.mu.Lock()
-		due := t.s.URL != "" && t.lost && time.Since(t.last) >= t.after
+		due := t.s.URL != "" && t.noAnswer && time.Since(t.lastOutcome) >= t.idleTime
 		t.mu.Unlock()
 		if due {
-			t.look(ctx)
+			t.check(ctx)
 		}
 	}
 }
 
-func (t *Transport) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+func (t *Transport) check(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, t.s.URL, nil)
@@ -165,7 +165,7 @@ func (t *Transport) look(ctx context.Context) {
 func Unreachable(err error) (f Fault, ok bool) {
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	op, isOp := errors.AsType[*net.OpError](err)
-	text := brief(err)
+	text := shortText(err)
 
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -194,12 +194,12 @@ func isTimeout(err error) bool {
 
 func isTLS(err error) bool {
 	for _, is := range []bool{
-		as[*tls.CertificateVerificationError](err),
-		as[x509.UnknownAuthorityError](err),
-		as[x509.HostnameError](err),
-		as[x509.CertificateInvalidError](err),
-		as[tls.RecordHeaderError](err),
-		as[tls.AlertError](err),
+		isType[*tls.CertificateVerificationError](err),
+		isType[x509.UnknownAuthorityError](err),
+		isType[x509.HostnameError](err),
+		isType[x509.CertificateInvalidError](err),
+		isType[tls.RecordHeaderError](err),
+		isType[tls.AlertError](err),
 	} {
 		if is {
 			return true
@@ -209,14 +209,14 @@ func isTLS(err error) bool {
 	return strings.Contains(err.Error(), "tls: ")
 }
 
-func as[E error](err error) bool {
+func isType[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 
 	return ok
 }
 
-// brief returns an error as one short line, without the URL, which may contain a secret.
-func brief(err error) string {
+// shortText returns an error as one short line, without the URL, which may contain a secret.
+func shortText(err error) string {
 	s := strings.Join(strings.Fields(err.Error()), " ")
 	if len(s) > 200 {
 		s = s[:200]

@@ -164,7 +164,7 @@ func TestStatusesThatAreFaults(t *testing.T) {
 	p := health.New(zerolog.Nop()).Part("sink", "siem")
 	tr := health.NewTransport(next(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: status, Body: http.NoBody}, nil
-	}), health.Service{Part: p, Name: "the webhook", Bad: func(n int) bool { return n/100 != 2 }})
+	}), health.Service{Part: p, Name: "the webhook", IsFault: func(n int) bool { return n/100 != 2 }})
 	call(t, tr, t.Context())
 	if s := p.Status(); s.State != health.Degraded || s.Cause != health.CauseStatus || !strings.Contains(s.Reason, "the webhook answers 404") {
 		t.Errorf("%+v", s)

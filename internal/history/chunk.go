@@ -19,24 +19,24 @@ const (
 	fieldMD5
 	fieldMessageID
 	fieldMessage
-	fields
+	fieldCount
 )
 
 // entry is an event without its texts.
 type entry struct {
-	seq      uint64
-	at       int64 // ms since 1970
-	size     int64 // in bytes
-	sha256   [32]byte
-	took     float32 // in s from arrival to decision; 0: unknown
-	ends     [fields]uint16
-	outcome  uint16
-	source   uint16
-	filetype uint16
-	basis    uint16
-	kind     results.Type
-	hashed   bool // sha256 is known
-	foreign  bool // the texts contain upper-case letters outside ASCII
+	seq                 uint64
+	at                  int64 // ms since 1970
+	size                int64 // in bytes
+	sha256              [32]byte
+	took                float32 // in s from arrival to decision; 0: unknown
+	ends                [fieldCount]uint16
+	outcome             uint16
+	source              uint16
+	filetype            uint16
+	basis               uint16
+	kind                results.Type
+	hashed              bool // sha256 is known
+	hasNonASCIICapitals bool // the texts contain upper-case letters outside ASCII
 }
 
 // chunkEvents is how many events are dropped together.
@@ -46,39 +46,39 @@ const chunkEvents = 4096
 // by a zero byte, so that one search covers all of them. ASCII letters are stored in lower case,
 // with a bit for each letter that was upper-case.
 type chunk struct {
-	entries  []entry
-	starts   []uint32 // start of each entry's texts
-	sums     []uint32 // first bytes of each entry's SHA-256
-	text     []byte
-	capitals []byte // bit i%8 of byte i/8: text[i] was an upper-case letter
-	foreign  []int  // entries whose texts contain upper-case letters outside ASCII
+	entries      []entry
+	starts       []uint32 // start of each entry's texts
+	hashPrefixes []uint32 // first bytes of each entry's SHA-256
+	text         []byte
+	upperCase    []byte // bit i%8 of byte i/8: text[i] was an upper-case letter
+	nonASCII     []int  // entries whose texts contain upper-case letters outside ASCII
 }
 
 // add appends an entry with its texts.
-func (c *chunk) add(r entry, texts [fields]string) {
+func (c *chunk) add(r entry, texts [fieldCount]string) {
 	start := len(c.text)
 	for i, s := range texts {
 		for j := range len(s) {
 			b := s[j]
 			if 'A' <= b && b <= 'Z' {
 				b += 'a' - 'A'
-				c.capital(len(c.text))
+				c.markUpperCase(len(c.text))
 			}
 			c.text = append(c.text, b)
 		}
 		r.ends[i] = uint16(len(c.text) - start)
 		c.text = append(c.text, 0) // so that no match spans two texts
-		r.foreign = r.foreign || !ascii(s) && strings.ToLower(s) != lowerASCII(s)
+		r.hasNonASCIICapitals = r.hasNonASCIICapitals || !isASCII(s) && strings.ToLower(s) != lowerASCII(s)
 	}
-	if r.foreign {
-		c.foreign = append(c.foreign, len(c.entries))
+	if r.hasNonASCIICapitals {
+		c.nonASCII = append(c.nonASCII, len(c.entries))
 	}
 	c.entries = append(c.entries, r)
-	c.sums = append(c.sums, binary.BigEndian.Uint32(r.sha256[:]))
+	c.hashPrefixes = append(c.hashPrefixes, binary.BigEndian.Uint32(r.sha256[:]))
 	c.starts = append(c.starts, uint32(start))
 }
 
-func ascii(s string) bool {
+func isASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] >= 0x80 {
 			return false
@@ -100,25 +100,25 @@ func lowerASCII(s string) string {
 	return string(b)
 }
 
-// capital marks the letter at a position as upper-case.
-func (c *chunk) capital(at int) {
-	for len(c.capitals) <= at/8 {
-		c.capitals = append(c.capitals, 0)
+// markUpperCase marks the letter at a position as upper-case.
+func (c *chunk) markUpperCase(at int) {
+	for len(c.upperCase) <= at/8 {
+		c.upperCase = append(c.upperCase, 0)
 	}
-	c.capitals[at/8] |= 1 << (at % 8)
+	c.upperCase[at/8] |= 1 << (at % 8)
 }
 
-// full releases unused capacity; the chunk is complete.
-func (c *chunk) full() {
+// compact releases unused capacity; the chunk is complete.
+func (c *chunk) compact() {
 	c.text = slices.Clip(slices.Clone(c.text))
-	c.capitals = slices.Clip(slices.Clone(c.capitals))
+	c.upperCase = slices.Clip(slices.Clone(c.upperCase))
 }
 
 // bytes returns the size of the texts.
-func (c *chunk) bytes() int { return len(c.text) + len(c.capitals) }
+func (c *chunk) bytes() int { return len(c.text) + len(c.upperCase) }
 
-// place returns the position of a text of entry i.
-func (c *chunk) place(i, field int) (from, to int) {
+// fieldRange returns the position of a text of entry i.
+func (c *chunk) fieldRange(i, field int) (from, to int) {
 	r := &c.entries[i]
 	start := int(c.starts[i])
 	from = start
@@ -131,10 +131,10 @@ func (c *chunk) place(i, field int) (from, to int) {
 
 // field returns a text of entry i in its original case.
 func (c *chunk) field(i, field int) string {
-	from, to := c.place(i, field)
+	from, to := c.fieldRange(i, field)
 	text := slices.Clone(c.text[from:to])
 	for j := range text {
-		if at := from + j; at/8 < len(c.capitals) && c.capitals[at/8]&(1<<(at%8)) != 0 {
+		if at := from + j; at/8 < len(c.upperCase) && c.upperCase[at/8]&(1<<(at%8)) != 0 {
 			text[j] -= 'a' - 'A'
 		}
 	}
@@ -142,27 +142,27 @@ func (c *chunk) field(i, field int) string {
 	return string(text)
 }
 
-// is reports whether entry i belongs to a job; lower is the job in lower case.
-func (c *chunk) is(i int, job string, lower []byte) bool {
-	from, to := c.place(i, fieldJob)
+// isJob reports whether entry i belongs to a job; lower is the job in lower case.
+func (c *chunk) isJob(i int, job string, lower []byte) bool {
+	from, to := c.fieldRange(i, fieldJob)
 
 	return bytes.Equal(c.text[from:to], lower) && c.field(i, fieldJob) == job
 }
 
-// marks is a set of the entries of a chunk.
-type marks [chunkEvents / 64]uint64
+// entrySet is a set of the entries of a chunk.
+type entrySet [chunkEvents / 64]uint64
 
-func (m *marks) set(i int) { m[i/64] |= 1 << (i % 64) }
+func (m *entrySet) set(i int) { m[i/64] |= 1 << (i % 64) }
 
-func (m *marks) drop(i int) { m[i/64] &^= 1 << (i % 64) }
+func (m *entrySet) remove(i int) { m[i/64] &^= 1 << (i % 64) }
 
-func (m *marks) and(o *marks) {
+func (m *entrySet) intersect(o *entrySet) {
 	for i := range m {
 		m[i] &= o[i]
 	}
 }
 
-func (m *marks) len() (n int) {
+func (m *entrySet) len() (n int) {
 	for _, w := range m {
 		n += bits.OnesCount64(w)
 	}
@@ -170,8 +170,8 @@ func (m *marks) len() (n int) {
 	return n
 }
 
-// last returns the highest entry below i, or -1.
-func (m *marks) last(i int) int {
+// lastBelow returns the highest entry below i, or -1.
+func (m *entrySet) lastBelow(i int) int {
 	for w := (i - 1) / 64; i > 0 && w >= 0; w-- {
 		word := m[w]
 		if left := i - w*64; left < 64 {
@@ -186,7 +186,7 @@ func (m *marks) last(i int) int {
 }
 
 // find marks the entries whose texts contain a word, or whose hash begins with it.
-func (c *chunk) find(w word, m *marks) {
+func (c *chunk) find(w word, m *entrySet) {
 	for i := 0; i < len(c.starts); i++ {
 		from := int(c.starts[i])
 		next := bytes.Index(c.text[from:], w.text)
@@ -197,9 +197,9 @@ func (c *chunk) find(w word, m *marks) {
 		m.set(i)
 	}
 
-	for _, i := range c.foreign {
-		from, _ := c.place(i, 0)
-		_, to := c.place(i, fields-1)
+	for _, i := range c.nonASCII {
+		from, _ := c.fieldRange(i, 0)
+		_, to := c.fieldRange(i, fieldCount-1)
 		if bytes.Contains(bytes.ToLower(c.text[from:to]), w.text) {
 			m.set(i)
 		}
@@ -207,8 +207,8 @@ func (c *chunk) find(w word, m *marks) {
 	if w.hash == nil {
 		return
 	}
-	for i, sum := range c.sums {
-		if sum&w.mask == w.sum && c.begins(i, w) {
+	for i, sum := range c.hashPrefixes {
+		if sum&w.mask == w.sum && c.hashMatches(i, w) {
 			m.set(i)
 		}
 	}
@@ -227,31 +227,32 @@ func (c *chunk) entryAt(i int, place uint32) int {
 	return i + later
 }
 
-// begins reports whether the hash of entry i begins with a word.
-func (c *chunk) begins(i int, w word) bool {
+// hashMatches reports whether the hash of entry i begins with a word.
+func (c *chunk) hashMatches(i int, w word) bool {
 	r := &c.entries[i]
 
-	return r.hashed && w.begins(&r.sha256)
+	return r.hashed && w.isPrefixOf(&r.sha256)
 }
 
-// few is the largest number of entries that are checked one by one instead of searching the chunk.
-const few = chunkEvents / 4
+// maxSingleChecks is the largest number of entries that are checked one by one instead of searching
+// the chunk.
+const maxSingleChecks = chunkEvents / 4
 
-// narrow removes the marks of entries that find would not mark.
-func (c *chunk) narrow(w word, m *marks) {
-	if m.len() > few {
-		var one marks
-		c.find(w, &one)
-		m.and(&one)
+// filter removes the marks of entries that find would not mark.
+func (c *chunk) filter(w word, m *entrySet) {
+	if m.len() > maxSingleChecks {
+		var matches entrySet
+		c.find(w, &matches)
+		m.intersect(&matches)
 		return
 	}
 
-	for i := m.last(len(c.entries)); i >= 0; i = m.last(i) {
-		from, _ := c.place(i, 0)
-		_, to := c.place(i, fields-1)
+	for i := m.lastBelow(len(c.entries)); i >= 0; i = m.lastBelow(i) {
+		from, _ := c.fieldRange(i, 0)
+		_, to := c.fieldRange(i, fieldCount-1)
 		text := c.text[from:to]
-		if !bytes.Contains(text, w.text) && !c.begins(i, w) && !(c.entries[i].foreign && bytes.Contains(bytes.ToLower(text), w.text)) {
-			m.drop(i)
+		if !bytes.Contains(text, w.text) && !c.hashMatches(i, w) && !(c.entries[i].hasNonASCIICapitals && bytes.Contains(bytes.ToLower(text), w.text)) {
+			m.remove(i)
 		}
 	}
 }

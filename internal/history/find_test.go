@@ -27,7 +27,7 @@ func TestSearchMatchesALoop(t *testing.T) {
 		return b.String()
 	}
 
-	b := history.NewBook(history.DefaultLimits())
+	b := history.NewSummary(history.DefaultLimits())
 	type one struct {
 		texts  []string
 		lower  []string // texts in lower case

@@ -43,10 +43,10 @@ func TestLogFollowsTheStream(t *testing.T) {
 	go func() { done <- l.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
 
-	until := func(what string, is func(*history.Book, history.State) bool) {
+	until := func(what string, is func(*history.Summary, history.State) bool) {
 		t.Helper()
 		for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-			b, st := l.Book()
+			b, st := l.Summary()
 			if is(b, st) {
 				return
 			}
@@ -55,7 +55,7 @@ func TestLogFollowsTheStream(t *testing.T) {
 			}
 		}
 	}
-	until("no stream", func(_ *history.Book, st history.State) bool { return st.Error != "" && !st.Ready })
+	until("no stream", func(_ *history.Summary, st history.State) bool { return st.Error != "" && !st.Ready })
 
 	publish := func(job string) {
 		t.Helper()
@@ -72,11 +72,13 @@ func TestLogFollowsTheStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish("old")
-	until("the existing events", func(b *history.Book, st history.State) bool {
+	until("the existing events", func(b *history.Summary, st history.State) bool {
 		return st.Ready && st.Error == "" && len(b.Job("mail", "old")) == 1
 	})
 	for i := range 5 {
 		publish(fmt.Sprint("new-", i))
 	}
-	until("what comes", func(b *history.Book, _ history.State) bool { return b.Search(history.Query{Text: "new-"}).Matches == 5 })
+	until("what comes", func(b *history.Summary, _ history.State) bool {
+		return b.Search(history.Query{Text: "new-"}).Matches == 5
+	})
 }

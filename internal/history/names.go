@@ -6,15 +6,15 @@ import "strings"
 // name.
 const maxNames = 10_000
 
-// names numbers a small set of texts.
-type names struct {
+// nameTable numbers a small set of texts.
+type nameTable struct {
 	index map[string]uint16
 	list  []string
 }
 
 const otherName = "(other)"
 
-func (n *names) number(s string) uint16 {
+func (n *nameTable) number(s string) uint16 {
 	if i, ok := n.index[s]; ok {
 		return i
 	}

@@ -34,26 +34,26 @@ type Overview struct {
 }
 
 // Overview returns the summary up to now.
-func (b *Book) Overview(now time.Time) Overview {
+func (b *Summary) Overview(now time.Time) Overview {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	o := Overview{
 		Hours:   make([]Hour, 0, Hours),
 		Sources: []string{},
 		Events:  b.events,
-		From:    b.from(),
-		Older:   b.older || b.dropped > 0,
+		From:    b.oldestTime(),
+		Older:   b.hasOlder || b.dropped > 0,
 		Last:    b.last,
 	}
 
-	var all spread
+	var all durationHistogram
 	end := now.Unix() / 3600
 	for i := end - Hours + 1; i <= end; i++ {
-		h := b.hours.by[i]
+		h := b.hours.byNumber[i]
 		if h == nil {
 			h = newHour()
 		}
-		all.merge(h.took)
+		all.merge(h.durations)
 		o.Hours = append(o.Hours, Hour{
 			Start:    time.Unix(i*3600, 0).UTC(),
 			Verdicts: maps.Clone(h.verdicts),
@@ -62,14 +62,14 @@ func (b *Book) Overview(now time.Time) Overview {
 			Arrived:  h.arrived,
 		})
 	}
-	o.Took = Took{Verdicts: all.n, P50: all.at(.5), P95: all.at(.95)}
+	o.Took = Took{Verdicts: all.n, P50: all.percentile(.5), P95: all.percentile(.95)}
 	o.Sources = b.sources()
 
 	return o
 }
 
-// from returns the time of the oldest event.
-func (b *Book) from() time.Time {
+// oldestTime returns the time of the oldest event.
+func (b *Summary) oldestTime() time.Time {
 	if len(b.chunks) == 0 {
 		return time.Time{}
 	}
@@ -77,15 +77,15 @@ func (b *Book) from() time.Time {
 	return time.UnixMilli(b.chunks[0].entries[0].at).UTC()
 }
 
-// shownSources is how many sources are listed.
-const shownSources = 200
+// maxSources is how many sources are listed.
+const maxSources = 200
 
-func (b *Book) sources() []string {
+func (b *Summary) sources() []string {
 	seen := make([]bool, len(b.names.list))
 	out := []string{}
 	for _, c := range b.chunks {
 		for i := range c.entries {
-			if s := c.entries[i].source; !seen[s] && len(out) < shownSources {
+			if s := c.entries[i].source; !seen[s] && len(out) < maxSources {
 				seen[s] = true
 				out = append(out, b.names.list[s])
 			}

@@ -25,8 +25,8 @@ const (
 	maxLimit     = 200
 )
 
-// Found is the result of a search.
-type Found struct {
+// SearchResult is the result of a search.
+type SearchResult struct {
 	Hits    []Hit     `json:"hits"`          // the newest first
 	Matches int       `json:"matches"`       // including those beyond Before and Limit
 	Last    uint64    `json:"last"`          // sequence of the newest event, found or not
@@ -35,23 +35,23 @@ type Found struct {
 }
 
 // Search searches all events.
-func (b *Book) Search(q Query) Found {
+func (b *Summary) Search(q Query) SearchResult {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	limit := min(q.Limit, maxLimit)
 	if limit <= 0 {
 		limit = defaultLimit
 	}
-	found := Found{Hits: []Hit{}, Last: b.last, From: b.from(), Older: b.older || b.dropped > 0}
+	found := SearchResult{Hits: []Hit{}, Last: b.last, From: b.oldestTime(), Older: b.hasOlder || b.dropped > 0}
 	m := b.matcher(q)
 
-	all := m.everything()
+	all := m.matchesAll()
 	for _, c := range slices.Backward(b.chunks) {
 		if newest := c.entries[len(c.entries)-1].seq; newest <= q.After || all && len(found.Hits) == limit && q.After == 0 {
 			break
 		}
-		has := m.look(c)
-		for i := has.last(len(c.entries)); i >= 0; i = has.last(i) {
+		matching := m.matches(c)
+		for i := matching.lastBelow(len(c.entries)); i >= 0; i = matching.lastBelow(i) {
 			r := &c.entries[i]
 			if r.seq <= q.After {
 				return found
@@ -78,10 +78,10 @@ type matcher struct {
 	since, until int64 // ms since 1970; until 0: no end
 }
 
-func (b *Book) matcher(q Query) *matcher {
-	m := &matcher{words: words(q.Text), failed: slices.Contains(q.Outcomes, "failed")}
-	m.outcomes = b.numbers(q.Outcomes)
-	m.sources = b.numbers(q.Sources)
+func (b *Summary) matcher(q Query) *matcher {
+	m := &matcher{words: parseWords(q.Text), failed: slices.Contains(q.Outcomes, "failed")}
+	m.outcomes = b.nameSet(q.Outcomes)
+	m.sources = b.nameSet(q.Sources)
 	if !q.Since.IsZero() {
 		m.since = q.Since.UnixMilli()
 	}
@@ -92,8 +92,8 @@ func (b *Book) matcher(q Query) *matcher {
 	return m
 }
 
-// numbers returns the set of the names' numbers.
-func (b *Book) numbers(list []string) []bool {
+// nameSet returns the set of the names' numbers.
+func (b *Summary) nameSet(list []string) []bool {
 	if len(list) == 0 {
 		return nil
 	}
@@ -107,28 +107,28 @@ func (b *Book) numbers(list []string) []bool {
 	return out
 }
 
-// everything reports whether the query matches all events.
-func (m *matcher) everything() bool {
+// matchesAll reports whether the query matches all events.
+func (m *matcher) matchesAll() bool {
 	return len(m.words) == 0 && m.outcomes == nil && m.sources == nil && m.since == 0 && m.until == 0
 }
 
-// look marks the matching entries of a chunk.
-func (m *matcher) look(c *chunk) *marks {
-	has := &marks{}
+// matches marks the matching entries of a chunk.
+func (m *matcher) matches(c *chunk) *entrySet {
+	matching := &entrySet{}
 	for i := range c.entries {
-		if m.fits(&c.entries[i]) {
-			has.set(i)
+		if m.matchesEntry(&c.entries[i]) {
+			matching.set(i)
 		}
 	}
 	for _, w := range m.words {
-		c.narrow(w, has)
+		c.filter(w, matching)
 	}
 
-	return has
+	return matching
 }
 
-// fits reports whether an event matches the query, apart from its words.
-func (m *matcher) fits(r *entry) bool {
+// matchesEntry reports whether an event matches the query, apart from its words.
+func (m *matcher) matchesEntry(r *entry) bool {
 	switch {
 	case r.at < m.since, m.until != 0 && r.at >= m.until:
 		return false
@@ -141,19 +141,19 @@ func (m *matcher) fits(r *entry) bool {
 	return true
 }
 
-// jobEvents limits the listed events of one job, because a verdict may change many times.
-const jobEvents = 20
+// maxJobEvents limits the listed events of one job, because a verdict may change many times.
+const maxJobEvents = 20
 
 // Job returns the events of one job, the newest first.
-func (b *Book) Job(source, id string) []Hit {
+func (b *Summary) Job(source, id string) []Hit {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	want := pipeline.Cut(source+"/"+id, maxField)
 	lower := []byte(lowerASCII(want))
 	hits := []Hit{}
 	for _, c := range slices.Backward(b.chunks) {
-		for i := len(c.entries) - 1; i >= 0 && len(hits) < jobEvents; i-- {
-			if c.is(i, want, lower) {
+		for i := len(c.entries) - 1; i >= 0 && len(hits) < maxJobEvents; i-- {
+			if c.isJob(i, want, lower) {
 				hits = append(hits, b.hit(c, i))
 			}
 		}
@@ -162,9 +162,9 @@ func (b *Book) Job(source, id string) []Hit {
 	return hits
 }
 
-// Same returns other jobs with the same contents as a job, the newest first, each with its newest
-// event, and their total number. It returns at most limit jobs.
-func (b *Book) Same(sha256 [32]byte, source, id string, limit int) (hits []Hit, jobs int) {
+// SameContents returns other jobs with the same contents as a job, the newest first, each with its
+// newest event, and their total number. It returns at most limit jobs.
+func (b *Summary) SameContents(sha256 [32]byte, source, id string, limit int) (hits []Hit, jobs int) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	hits = []Hit{}

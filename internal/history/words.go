@@ -19,32 +19,32 @@ const (
 
 // word is one word of the query.
 type word struct {
-	text []byte // lower-case
-	hash []byte // the complete bytes of a hash prefix; nil: not a hash
-	half int    // one more hexadecimal digit; -1: none
+	text       []byte // lower-case
+	hash       []byte // the complete bytes of a hash prefix; nil: not a hash
+	extraDigit int    // one more hexadecimal digit; -1: none
 
 	sum, mask uint32 // the known bits of the hash's first four bytes
 }
 
-// hashLike matches the beginning of a hash. Shorter prefixes would match most hashes.
-var hashLike = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
+// hashPrefixPattern matches the beginning of a hash. Shorter prefixes would match most hashes.
+var hashPrefixPattern = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
 
-func words(text string) []word {
+func parseWords(text string) []word {
 	var out []word
 	space := func(r rune) bool { return r == 0 || unicode.IsSpace(r) } // the texts contain no zero bytes
 	for _, w := range strings.FieldsFunc(strings.ToLower(pipeline.Cut(text, maxText)), space) {
 		if len(out) == maxWords {
 			break
 		}
-		one := word{text: []byte(w), half: -1}
-		if hashLike.MatchString(w) {
-			one.hash, _ = hex.DecodeString(w[:len(w)/2*2])
+		parsed := word{text: []byte(w), extraDigit: -1}
+		if hashPrefixPattern.MatchString(w) {
+			parsed.hash, _ = hex.DecodeString(w[:len(w)/2*2])
 			if len(w)%2 == 1 {
-				one.half = strings.IndexByte("0123456789abcdef", w[len(w)-1])
+				parsed.extraDigit = strings.IndexByte("0123456789abcdef", w[len(w)-1])
 			}
-			one.sum, one.mask = beginning(w)
+			parsed.sum, parsed.mask = hashPrefixMask(w)
 		}
-		out = append(out, one)
+		out = append(out, parsed)
 	}
 	// Start with the rarest word; the others are searched for only in its matches.
 	slices.SortStableFunc(out, func(a, b word) int { return b.rarity() - a.rarity() })
@@ -64,8 +64,8 @@ func (w word) rarity() int {
 	return n
 }
 
-// beginning returns what up to eight digits determine of a hash's first four bytes.
-func beginning(digits string) (sum, mask uint32) {
+// hashPrefixMask returns what up to eight digits determine of a hash's first four bytes.
+func hashPrefixMask(digits string) (sum, mask uint32) {
 	for i := range min(len(digits), 8) {
 		n, _ := strconv.ParseUint(digits[i:i+1], 16, 4)
 		sum |= uint32(n) << (28 - 4*i)
@@ -75,11 +75,11 @@ func beginning(digits string) (sum, mask uint32) {
 	return sum, mask
 }
 
-// begins reports whether a hash begins with the word.
-func (w word) begins(sum *[32]byte) bool {
+// isPrefixOf reports whether a hash begins with the word.
+func (w word) isPrefixOf(sum *[32]byte) bool {
 	if w.hash == nil || !bytes.HasPrefix(sum[:], w.hash) {
 		return false
 	}
 
-	return w.half < 0 || int(sum[len(w.hash)]>>4) == w.half
+	return w.extraDigit < 0 || int(sum[len(w.hash)]>>4) == w.extraDigit
 }

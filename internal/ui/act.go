@@ -19,8 +19,8 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// Acts are the actions of a user on the page. Each is recorded as audit events.
-type Acts interface {
+// Actions are the actions of a user on the page. Each is recorded as audit events.
+type Actions interface {
 	// Retry submits the job of a dead letter again, as `backburn dead replay` does, and returns its
 	// new ID.
 	Retry(ctx context.Context, letter uint64) (job string, err error)
@@ -34,41 +34,41 @@ type Acts interface {
 }
 
 const (
-	actBytes   = 64 << 10 // of a request: a long link, longer still as JSON
-	actTimeout = 30 * time.Second
-	maxReason  = 200 // longest reason of a pause, in characters
+	maxActionBytes = 64 << 10 // of a request: a long link, longer still as JSON
+	actionTimeout  = 30 * time.Second
+	maxReason      = 200 // longest reason of a pause, in characters
 )
 
-// ActHeader is required in every action request. A page of another origin can set it only after a
-// CORS preflight request, which is refused.
-const ActHeader = "Backburn-Act"
+// ActionHeader is required in every action request. A page of another origin can set it only after
+// a CORS preflight request, which is refused.
+const ActionHeader = "Backburn-Act"
 
-// actor serves the actions of users.
-type actor struct {
-	acts func(by, from string) Acts // returns the actions of a user at an address; nil: there are no actions
-	user func(*http.Request) string // returns the user of a request
-	log  zerolog.Logger
+// actionHandler serves the actions of users.
+type actionHandler struct {
+	actionsOf func(by, from string) Actions // returns the actions of a user at an address; nil: there are no actions
+	user      func(*http.Request) string    // returns the user of a request
+	log       zerolog.Logger
 }
 
-// me returns the user of the request, who may act.
-func (a *actor) me(w http.ResponseWriter, r *http.Request) {
+// serveUser returns the user of the request, who may act.
+func (a *actionHandler) serveUser(w http.ResponseWriter, r *http.Request) {
 	user := ""
-	if a.acts != nil && a.user != nil {
+	if a.actionsOf != nil && a.user != nil {
 		user = a.user(r)
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"user": user})
 }
 
 // handler serves the actions. Without a user it answers 404.
-func (a *actor) handler() http.Handler {
+func (a *actionHandler) handler() http.Handler {
 	origins := http.NewCrossOriginProtection()
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.log.Warn().Str("action", r.PathValue("action")).Str("origin", r.Header.Get("Origin")).Str("from", r.RemoteAddr).
 			Msg("refused a cross-site action on the dashboard")
-		refuse(w, http.StatusForbidden, errors.New("cross-site actions are not allowed"))
+		writeError(w, http.StatusForbidden, errors.New("cross-site actions are not allowed"))
 	}))
 
-	return origins.Handler(http.HandlerFunc(a.act))
+	return origins.Handler(http.HandlerFunc(a.serveAction))
 }
 
 // request has the parameters of an action.
@@ -80,9 +80,9 @@ type request struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-func (a *actor) act(w http.ResponseWriter, r *http.Request) {
+func (a *actionHandler) serveAction(w http.ResponseWriter, r *http.Request) {
 	user := a.user(r)
-	do, known := map[string]func(context.Context, Acts, request) (string, error){
+	run, known := map[string]func(context.Context, Actions, request) (string, error){
 		"retry":  retry,
 		"ask":    askAgain,
 		"pause":  pause,
@@ -94,31 +94,31 @@ func (a *actor) act(w http.ResponseWriter, r *http.Request) {
 	}
 
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if kind != "application/json" || r.Header.Get(ActHeader) == "" {
-		refuse(w, http.StatusUnsupportedMediaType, errors.New("an action needs a JSON body and the header "+ActHeader))
+	if kind != "application/json" || r.Header.Get(ActionHeader) == "" {
+		writeError(w, http.StatusUnsupportedMediaType, errors.New("an action needs a JSON body and the header "+ActionHeader))
 		return
 	}
 
-	req, err := decode(http.MaxBytesReader(w, r.Body, actBytes))
+	req, err := decode(http.MaxBytesReader(w, r.Body, maxActionBytes))
 	if err != nil {
-		refuse(w, http.StatusBadRequest, err)
+		writeError(w, http.StatusBadRequest, err)
 		return
 	}
 
-	ctx, cancel := context.WithTimeout(r.Context(), actTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), actionTimeout)
 	defer cancel()
-	done, err := do(ctx, a.acts(user, addressOf(r)), req)
+	done, err := run(ctx, a.actionsOf(user, clientAddress(r)), req)
 	a.audit(r, user, req, done, err)
 	if err != nil {
-		refuse(w, statusOf(err), err)
+		writeError(w, statusOf(err), err)
 		return
 	}
 
 	writeJSON(w, http.StatusOK, map[string]string{"done": done})
 }
 
-// addressOf returns the IP address of the client.
-func addressOf(r *http.Request) string {
+// clientAddress returns the IP address of the client.
+func clientAddress(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr
@@ -143,7 +143,7 @@ func decode(body io.Reader) (request, error) {
 }
 
 // audit logs an action and its user.
-func (a *actor) audit(r *http.Request, user string, req request, done string, err error) {
+func (a *actionHandler) audit(r *http.Request, user string, req request, done string, err error) {
 	e := a.log.Info()
 	if err != nil {
 		e = a.log.Warn().Err(err)
@@ -151,7 +151,7 @@ func (a *actor) audit(r *http.Request, user string, req request, done string, er
 
 	e = e.Str("audit", r.PathValue("action")).Str("user", user).Str("from", r.RemoteAddr)
 	for key, text := range map[string]string{"sha256": req.SHA256, "url": req.URL, "for": req.For, "reason": req.Reason, "done": done} {
-		e = stringOf(e, key, text)
+		e = addString(e, key, text)
 	}
 	if req.Letter > 0 {
 		e = e.Uint64("letter", req.Letter)
@@ -160,8 +160,8 @@ func (a *actor) audit(r *http.Request, user string, req request, done string, er
 	e.Msg("dashboard action")
 }
 
-// stringOf adds a field unless the text is empty.
-func stringOf(e *zerolog.Event, key, text string) *zerolog.Event {
+// addString adds a field unless the text is empty.
+func addString(e *zerolog.Event, key, text string) *zerolog.Event {
 	if text == "" {
 		return e
 	}
@@ -172,7 +172,7 @@ func stringOf(e *zerolog.Event, key, text string) *zerolog.Event {
 // errRequest means that the parameters of an action are invalid.
 var errRequest = errors.New("invalid request")
 
-func retry(ctx context.Context, acts Acts, req request) (string, error) {
+func retry(ctx context.Context, acts Actions, req request) (string, error) {
 	if req.Letter == 0 {
 		return "", fmt.Errorf("%w: letter: expected the number of a dead letter", errRequest)
 	}
@@ -184,11 +184,11 @@ func retry(ctx context.Context, acts Acts, req request) (string, error) {
 	return "submitted again as job " + job, nil
 }
 
-func askAgain(ctx context.Context, acts Acts, req request) (string, error) {
+func askAgain(ctx context.Context, acts Actions, req request) (string, error) {
 	switch {
 	case req.SHA256 != "" && req.URL != "":
 		return "", fmt.Errorf("%w: expected either sha256 or url", errRequest)
-	case req.URL == "" && !sha256Text.MatchString(req.SHA256):
+	case req.URL == "" && !sha256Pattern.MatchString(req.SHA256):
 		return "", fmt.Errorf("%w: sha256: expected 64 lower-case hexadecimal digits", errRequest)
 	case req.URL != "" && !pipeline.ValidURL(req.URL):
 		return "", fmt.Errorf("%w: url: expected http:// or https://, of at most %d bytes", errRequest, pipeline.MaxURLBytes)
@@ -202,7 +202,7 @@ func askAgain(ctx context.Context, acts Acts, req request) (string, error) {
 	return "WildFire says: " + verdict, nil
 }
 
-func pause(ctx context.Context, acts Acts, req request) (string, error) {
+func pause(ctx context.Context, acts Actions, req request) (string, error) {
 	d, err := config.ParseDuration(req.For)
 	if err != nil || d < fleet.ShortestStop || d > fleet.LongestStop {
 		return "", fmt.Errorf("%w: for: expected 1m to 7d, such as 4h, got %q", errRequest, req.For)
@@ -219,7 +219,7 @@ func pause(ctx context.Context, acts Acts, req request) (string, error) {
 	return "uploads are paused until " + p.Until.Format(time.RFC3339), nil
 }
 
-func resume(ctx context.Context, acts Acts, _ request) (string, error) {
+func resume(ctx context.Context, acts Actions, _ request) (string, error) {
 	p, err := acts.Resume(ctx)
 	if err != nil {
 		return "", err
@@ -247,6 +247,6 @@ func statusOf(err error) int {
 	return http.StatusServiceUnavailable
 }
 
-func refuse(w http.ResponseWriter, status int, err error) {
+func writeError(w http.ResponseWriter, status int, err error) {
 	writeJSON(w, status, map[string]string{"error": err.Error()})
 }

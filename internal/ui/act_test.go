@@ -51,7 +51,7 @@ func post(t *testing.T, url, action, body string, change func(*http.Request)) (s
 	check(t, err)
 	req.SetBasicAuth("alice", alicesPassword)
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set(ui.ActHeader, "1")
+	req.Header.Set(ui.ActionHeader, "1")
 	req.Header.Set("Origin", strings.TrimSuffix(url, "/"))
 	req.Header.Set("Sec-Fetch-Site", "same-origin")
 	if change != nil {
@@ -109,7 +109,7 @@ func TestStrangersCannotAct(t *testing.T) {
 		"another host":           {"pause", func(r *http.Request) { r.Host = "rebound.example" }, 421},
 		"a form":                 {"pause", set("Content-Type", "application/x-www-form-urlencoded"), 415},
 		"a form of text":         {"pause", set("Content-Type", "text/plain"), 415},
-		"without the header":     {"pause", func(r *http.Request) { r.Header.Del(ui.ActHeader) }, 415},
+		"without the header":     {"pause", func(r *http.Request) { r.Header.Del(ui.ActionHeader) }, 415},
 		"another action":         {"drop", nil, 404},
 		"a path below":           {"pause/x", nil, 405},
 		"the page as it is":      {"pause", nil, 200},

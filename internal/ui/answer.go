@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-var sha256Text = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // writeJSON encodes before it writes.
 func writeJSON(w http.ResponseWriter, code int, value any) {

@@ -18,25 +18,25 @@ import (
 )
 
 // Config has the page's data sources and settings. All fields are required except Portal, User and
-// Acts.
+// Actions.
 type Config struct {
 	History interface {
-		Book() (*history.Book, history.State)
+		Summary() (*history.Summary, history.State)
 	}
 	Trace  func(context.Context, queue.TraceQuery) (queue.Trace, error)
 	Portal string // URL of WildFire's portal for people; "" if unknown
 	Log    zerolog.Logger
 
-	// User returns the user of a request, or "". If nil, there are no users. Acts returns the
+	// User returns the user of a request, or "". If nil, there are no users. Actions returns the
 	// actions of a user at an IP address. If nil, there are no actions.
-	User func(*http.Request) string
-	Acts func(by, from string) Acts
+	User    func(*http.Request) string
+	Actions func(by, from string) Actions
 }
 
 const (
-	traces       = 2               // concurrent traces; each reads whole streams
-	traceLimit   = 2000            // most messages that a trace reads of a stream
-	traceTimeout = 8 * time.Second // timeout of one trace
+	maxConcurrentTraces = 2               // concurrent traces; each reads whole streams
+	traceLimit          = 2000            // most messages that a trace reads of a stream
+	traceTimeout        = 8 * time.Second // timeout of one trace
 )
 
 // New returns a handler that serves the page on /, and the page's API:
@@ -46,21 +46,21 @@ const (
 //	GET /api/job?source=…&id=…   a job: its events, its trace, other jobs with the same contents
 //	GET /api/me                  the user, who may act
 //
-// These change nothing. Users may also act (see Acts):
+// These change nothing. Users may also act (see Actions):
 //
 //	POST /api/act/retry    {"letter": 17}
 //	POST /api/act/ask      {"sha256": "…"} or {"url": "…"}
 //	POST /api/act/pause    {"for": "4h", "reason": "…"}
 //	POST /api/act/resume   {}
 func New(cfg Config) http.Handler {
-	a := &api{Config: cfg, places: make(chan struct{}, traces)}
+	a := &api{Config: cfg, traceSlots: make(chan struct{}, maxConcurrentTraces)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/overview", a.overview)
 	mux.HandleFunc("GET /api/search", a.search)
 	mux.HandleFunc("GET /api/job", a.job)
-	act := &actor{acts: cfg.Acts, user: cfg.User, log: cfg.Log}
-	mux.HandleFunc("GET /api/me", act.me)
-	if cfg.Acts != nil && cfg.User != nil {
+	act := &actionHandler{actionsOf: cfg.Actions, user: cfg.User, log: cfg.Log}
+	mux.HandleFunc("GET /api/me", act.serveUser)
+	if cfg.Actions != nil && cfg.User != nil {
 		mux.Handle("POST /api/act/{action}", act.handler())
 	}
 
@@ -71,7 +71,7 @@ func New(cfg Config) http.Handler {
 
 type api struct {
 	Config
-	places chan struct{}
+	traceSlots chan struct{}
 }
 
 type overview struct {
@@ -83,32 +83,32 @@ type overview struct {
 
 func (a *api) overview(w http.ResponseWriter, _ *http.Request) {
 	now := time.Now().UTC()
-	book, state := a.History.Book()
-	writeJSON(w, http.StatusOK, overview{State: state, Time: now, Overview: book.Overview(now), Portal: a.Portal})
+	summary, state := a.History.Summary()
+	writeJSON(w, http.StatusOK, overview{State: state, Time: now, Overview: summary.Overview(now), Portal: a.Portal})
 }
 
-type found struct {
+type searchResult struct {
 	history.State
-	history.Found
+	history.SearchResult
 	TookMS float64 `json:"took_ms"`
 }
 
 func (a *api) search(w http.ResponseWriter, r *http.Request) {
-	q, err := queryOf(r.URL.Query())
+	q, err := parseQuery(r.URL.Query())
 	if err != nil {
 		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 		return
 	}
-	book, state := a.History.Book()
+	summary, state := a.History.Summary()
 	start := time.Now()
-	f := book.Search(q)
-	writeJSON(w, http.StatusOK, found{State: state, Found: f, TookMS: float64(time.Since(start).Microseconds()) / 1000})
+	f := summary.Search(q)
+	writeJSON(w, http.StatusOK, searchResult{State: state, SearchResult: f, TookMS: float64(time.Since(start).Microseconds()) / 1000})
 }
 
-// queryOf reads the parameters of a search.
-func queryOf(v url.Values) (history.Query, error) {
-	q := history.Query{Text: v.Get("q"), Sources: some(v["source"])}
-	for _, o := range some(v["outcome"]) {
+// parseQuery reads the parameters of a search.
+func parseQuery(v url.Values) (history.Query, error) {
+	q := history.Query{Text: v.Get("q"), Sources: withoutEmpty(v["source"])}
+	for _, o := range withoutEmpty(v["outcome"]) {
 		if o == "malicious" {
 			q.Outcomes = append(q.Outcomes, "malware", "grayware", "phishing", "c2")
 		} else {
@@ -152,8 +152,8 @@ func queryOf(v url.Values) (history.Query, error) {
 	return q, errors.Join(errs...)
 }
 
-// some drops empty values, which forms send.
-func some(list []string) []string {
+// withoutEmpty drops empty values, which forms send.
+func withoutEmpty(list []string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == "" })
 }
 
@@ -173,13 +173,13 @@ type same struct {
 	Jobs int           `json:"jobs"` // their number, including those not in Hits
 }
 
-// sameJobs is how many other jobs are shown.
-const sameJobs = 20
+// maxSameJobs is how many other jobs are shown.
+const maxSameJobs = 20
 
-// contentsOf returns the SHA-256 of the contents that the events concern.
-func contentsOf(events []history.Hit) (sum [32]byte, ok bool) {
+// sha256Of returns the SHA-256 of the contents that the events concern.
+func sha256Of(events []history.Hit) (sum [32]byte, ok bool) {
 	for _, e := range events {
-		if sha256Text.MatchString(e.SHA256) {
+		if sha256Pattern.MatchString(e.SHA256) {
 			_, err := hex.Decode(sum[:], []byte(e.SHA256))
 			return sum, err == nil
 		}
@@ -195,10 +195,10 @@ func (a *api) job(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	book, state := a.History.Book()
-	out := job{State: state, Time: time.Now().UTC(), Events: book.Job(source, id), Same: same{Hits: []history.Hit{}}}
-	if sum, ok := contentsOf(out.Events); ok {
-		out.Same.Hits, out.Same.Jobs = book.Same(sum, source, id, sameJobs)
+	summary, state := a.History.Summary()
+	out := job{State: state, Time: time.Now().UTC(), Events: summary.Job(source, id), Same: same{Hits: []history.Hit{}}}
+	if sum, ok := sha256Of(out.Events); ok {
+		out.Same.Hits, out.Same.Jobs = summary.SameContents(sum, source, id, maxSameJobs)
 	}
 
 	t, err := a.trace(r.Context(), queue.TraceQuery{Job: id, Source: source, Limit: traceLimit})
@@ -216,8 +216,8 @@ func (a *api) trace(ctx context.Context, q queue.TraceQuery) (queue.Trace, error
 	ctx, cancel := context.WithTimeout(ctx, traceTimeout)
 	defer cancel()
 	select {
-	case a.places <- struct{}{}:
-		defer func() { <-a.places }()
+	case a.traceSlots <- struct{}{}:
+		defer func() { <-a.traceSlots }()
 	case <-ctx.Done():
 		return queue.Trace{}, errors.New("too many traces are in progress; try again")
 	}

@@ -90,7 +90,7 @@ func calm() app.Status {
 }
 
 // nobody has actions that are never called, for a page that only shows the buttons.
-type nobody struct{ ui.Acts }
+type nobody struct{ ui.Actions }
 
 func alice(*http.Request) string { return "alice" }
 

@@ -8,7 +8,7 @@
 // the page writes text, never markup (enforced by Trusted Types), and shows invisible characters,
 // and those that change the direction of writing, as code points.
 //
-// The page and its API change nothing, except for the actions of logged-in users (see Acts), which
-// have audit events. The answer about one job contains its metadata, which may name people; lists
-// do not.
+// The page and its API change nothing, except for the actions of logged-in users (see Actions),
+// which have audit events. The answer about one job contains its metadata, which may name people;
+// lists do not.
 package ui

@@ -24,8 +24,8 @@ func page() http.HandlerFunc {
 	body := []byte(strings.NewReplacer("/* page.css */", style, "/* page.js */", script).Replace(html))
 	policy := strings.Join([]string{
 		"default-src 'none'",
-		"script-src " + source(script),
-		"style-src " + source(style),
+		"script-src " + cspHash(script),
+		"style-src " + cspHash(style),
 		"connect-src 'self'",
 		"img-src data:", // the icon is inline
 		"base-uri 'none'",
@@ -47,9 +47,9 @@ func page() http.HandlerFunc {
 	}
 }
 
-// source returns the hash source of an inline element's text for a Content-Security-Policy (CSP
+// cspHash returns the hash source of an inline element's text for a Content-Security-Policy (CSP
 // Level 3, section 8.3).
-func source(text string) string {
+func cspHash(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }

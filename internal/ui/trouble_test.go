@@ -40,7 +40,7 @@ func serve(t *testing.T, state func() (app.Status, error), past *past) string {
 			Portal:  "https://wildfire.paloaltonetworks.com/",
 			Log:     zerolog.Nop(),
 			User:    alice,
-			Acts:    func(string, string) ui.Acts { return nobody{} },
+			Actions: func(string, string) ui.Actions { return nobody{} },
 		}),
 	})
 	check(t, err)
@@ -108,27 +108,27 @@ func trouble() app.Status {
 
 // past is an invented history.
 type past struct {
-	book  *history.Book
-	state history.State
-	trace queue.Trace
-	err   error
+	summary *history.Summary
+	state   history.State
+	trace   queue.Trace
+	err     error
 
 	mu   sync.Mutex
 	last uint64
 }
 
 func newPast() *past {
-	return &past{book: history.NewBook(history.DefaultLimits()), state: history.State{Ready: true}}
+	return &past{summary: history.NewSummary(history.DefaultLimits()), state: history.State{Ready: true}}
 }
 
-func (p *past) Book() (*history.Book, history.State) { return p.book, p.state }
+func (p *past) Summary() (*history.Summary, history.State) { return p.summary, p.state }
 
 // add adds an event.
 func (p *past) add(e results.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last++
-	p.book.Add(e, p.last)
+	p.summary.Add(e, p.last)
 }
 
 // listed returns a history of n events, one per minute until now.

@@ -362,7 +362,7 @@ func (f *Membership) describe() Member {
 
 	all := parts()
 	self.State = health.Worst(all)
-	unwell := health.Unwell(all)
+	unwell := health.NotOK(all)
 	self.Unwell = unwell[:min(len(unwell), maxUnwell)]
 	for i := range self.Unwell {
 		self.Unwell[i].Reason = cut(self.Unwell[i].Reason, maxReason)

@@ -55,7 +55,7 @@ func newFolderHealth(reg *health.Registry, cfg Config) *folderHealth {
 		reg:    reg,
 		source: cfg.Source,
 		expiry: max(faultExpiry, 3*cfg.Scan),
-		folder: reg.Required(PartPrefix, cfg.Source), // unknown until the folder is open
+		folder: reg.RequiredPart(PartPrefix, cfg.Source), // unknown until the folder is open
 		parts:  map[string]*health.Part{},
 	}
 	for name := range aspects {
@@ -109,7 +109,7 @@ func (h *folderHealth) registerFiles(t *troubles, start time.Time) {
 // summary returns the overall state and the first reason for it.
 func (h *folderHealth) summary() (state, reason string, since time.Time, mode string) {
 	parts := h.reg.Of(PartPrefix, h.source)
-	unwell := health.Unwell(parts)
+	unwell := health.NotOK(parts)
 	for _, p := range parts { // ok since the last fault ended
 		if p.Since.After(since) {
 			since = p.Since

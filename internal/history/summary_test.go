@@ -43,8 +43,8 @@ func failed(job string, reason results.Reason, at time.Time) results.Event {
 	}}
 }
 
-func book(events ...results.Event) *history.Book {
-	b := history.NewBook(history.DefaultLimits())
+func summaryOf(events ...results.Event) *history.Summary {
+	b := history.NewSummary(history.DefaultLimits())
 	for i, e := range events {
 		b.Add(e, uint64(i+1))
 	}
@@ -58,7 +58,7 @@ func TestHoursSayWhatHappened(t *testing.T) {
 	submitted.Type = results.Submitted
 	changed := verdict("up", "malware", noon)
 	changed.Type = results.Changed
-	b := book(
+	b := summaryOf(
 		verdict("ancient", "malware", noon.Add(-50*time.Hour)),
 		verdict("yesterday", "malware", noon.Add(-24*time.Hour)),
 		submitted,
@@ -100,7 +100,7 @@ func TestTimeToVerdict(t *testing.T) {
 		took := time.Duration(i+1) * time.Second
 		events = append(events, verdict(fmt.Sprint(i), "benign", noon, func(d *results.Data) { d.ReceivedAt = noon.Add(-took) }))
 	}
-	got := book(events...).Overview(noon).Took
+	got := summaryOf(events...).Overview(noon).Took
 	if got.Verdicts != 100 || math.Abs(got.P50-50) > 50*.05 || math.Abs(got.P95-95) > 95*.05 {
 		t.Errorf("%+v, want 50 s and 95 s within 5 %%", got)
 	}
@@ -109,7 +109,7 @@ func TestTimeToVerdict(t *testing.T) {
 func TestSearch(t *testing.T) {
 	t.Parallel()
 	sum := "ab" + strings.Repeat("0f", 31)
-	b := book(
+	b := summaryOf(
 		verdict("j1", "benign", noon.Add(-time.Hour), func(d *results.Data) { d.Path = "/srv/In/Angebot Müller.DOCX"; d.Filename = "Angebot Müller.DOCX" }),
 		verdict("j2", "malware", noon.Add(-time.Minute), func(d *results.Data) { d.SHA256, d.MD5 = sum, strings.Repeat("9a", 16) }),
 		verdict("j3", "phishing", noon, func(d *results.Data) {
@@ -171,7 +171,7 @@ func TestSearch(t *testing.T) {
 func TestHits(t *testing.T) {
 	t.Parallel()
 	const odd = "a\n\x00</script>\u202Efdp.exe"
-	b := book(verdict("j", "malware", noon, func(d *results.Data) {
+	b := summaryOf(verdict("j", "malware", noon, func(d *results.Data) {
 		d.Path = "/q/" + odd
 		d.Filename = odd
 		d.Size = 7
@@ -211,7 +211,7 @@ func TestHits(t *testing.T) {
 // Same counts jobs, not events, and does not count the job itself.
 func TestSame(t *testing.T) {
 	t.Parallel()
-	b := history.NewBook(history.DefaultLimits())
+	b := history.NewSummary(history.DefaultLimits())
 	sum := strings.Repeat("0f", 32)
 	seq := uint64(0)
 	add := func(source, id, sha string, kind results.Type) {
@@ -230,7 +230,7 @@ func TestSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hits, jobs := b.Same(want, "mail", "j0", 20)
+	hits, jobs := b.SameContents(want, "mail", "j0", 20)
 	if jobs != 30 || len(hits) != 20 || hits[0].Source != "proxy" || hits[1].Job != "j29" || hits[2].Job != "j28" {
 		t.Errorf("%d jobs, %d hits, %+v", jobs, len(hits), hits[:3])
 	}
@@ -245,7 +245,7 @@ func TestBounds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := history.NewBook(limits)
+			b := history.NewSummary(limits)
 			for i := range events {
 				b.Add(verdict(fmt.Sprintf("job-%06d", i), "benign", noon.Add(time.Duration(i)*time.Second), func(d *results.Data) {
 					d.Path = "/" + strings.Repeat("x", 60)
@@ -266,7 +266,7 @@ func TestBounds(t *testing.T) {
 // Foreign names, sources and outcomes are bounded.
 func TestHostileEventsAreBounded(t *testing.T) {
 	t.Parallel()
-	b := book()
+	b := summaryOf()
 	huge := strings.Repeat("ü", 1<<20)
 	for i := range 20_000 {
 		b.Add(verdict(fmt.Sprint(i), fmt.Sprint("outcome-", i), noon, func(d *results.Data) {
@@ -294,16 +294,16 @@ func TestHostileEventsAreBounded(t *testing.T) {
 
 func TestAddTwiceIsHarmless(t *testing.T) {
 	t.Parallel()
-	b := book(verdict("a", "benign", noon))
+	b := summaryOf(verdict("a", "benign", noon))
 	b.Add(verdict("a", "benign", noon), 1)
 	if o := b.Overview(noon); o.Events != 1 || o.Hours[23].Verdicts["benign"] != 1 || o.Hours[23].Arrived != 1 {
 		t.Errorf("%+v", o)
 	}
 }
 
-// big is a book with many jobs and realistic paths.
-func big(jobs int) *history.Book {
-	b := history.NewBook(history.DefaultLimits())
+// big is a summary with many jobs and realistic paths.
+func big(jobs int) *history.Summary {
+	b := history.NewSummary(history.DefaultLimits())
 	outcomes := []string{"benign", "benign", "benign", "malware", "grayware"}
 	for i := range jobs {
 		b.Add(verdict(fmt.Sprintf("01JD4S9V5K6ZQ8T7R2M%07d", i), outcomes[i%len(outcomes)], noon.Add(time.Duration(i)*time.Second), func(d *results.Data) {

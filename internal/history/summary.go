@@ -12,7 +12,7 @@ import (
 	"backburn/results"
 )
 
-// Limits bound a Book.
+// Limits bound a Summary.
 type Limits struct {
 	Events int // events that can be searched
 	Bytes  int // bytes of their names, paths and IDs
@@ -22,48 +22,48 @@ type Limits struct {
 func DefaultLimits() Limits { return Limits{Events: 400_000, Bytes: 64 << 20} }
 
 const (
-	maxField   = 2048    // bytes of a text that are kept
-	maxMessage = 300     // bytes of the message of a failure
-	maxOpen    = 200_000 // jobs that were uploaded and are not done
+	maxField      = 2048    // bytes of a text that are kept
+	maxMessage    = 300     // bytes of the message of a failure
+	maxUnfinished = 200_000 // jobs that were uploaded and are not done
 )
 
-// Book is the summary of events. It is safe for concurrent use.
-type Book struct {
+// Summary has the counts of the last hours and the newest events. It is safe for concurrent use.
+type Summary struct {
 	limits Limits
 
-	mu      sync.RWMutex
-	chunks  []*chunk // the oldest first
-	events  int
-	bytes   int
-	dropped uint64 // events that were dropped
-	older   bool   // the stream has older events, which were never read
-	last    uint64 // sequence of the newest event
-	names   names
-	hours   hours
-	open    map[uint64]struct{} // jobs that were received and are not done
-	seed    maphash.Seed
+	mu         sync.RWMutex
+	chunks     []*chunk // the oldest first
+	events     int
+	bytes      int
+	dropped    uint64 // events that were dropped
+	hasOlder   bool   // the stream has older events, which were never read
+	last       uint64 // sequence of the newest event
+	names      nameTable
+	hours      hours
+	unfinished map[uint64]struct{} // jobs that were received and are not done
+	seed       maphash.Seed
 }
 
-// NewBook makes an empty Book.
-func NewBook(l Limits) *Book {
-	return &Book{
-		limits: l,
-		names:  names{index: map[string]uint16{}},
-		hours:  hours{by: map[int64]*hour{}},
-		open:   map[uint64]struct{}{},
-		seed:   maphash.MakeSeed(),
+// NewSummary makes an empty Summary.
+func NewSummary(l Limits) *Summary {
+	return &Summary{
+		limits:     l,
+		names:      nameTable{index: map[string]uint16{}},
+		hours:      hours{byNumber: map[int64]*hour{}},
+		unfinished: map[uint64]struct{}{},
+		seed:       maphash.MakeSeed(),
 	}
 }
 
-// Older records that the stream has events from before the first one in the Book.
-func (b *Book) Older() {
+// MarkIncomplete records that the stream has events from before the first one in the Summary.
+func (b *Summary) MarkIncomplete() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.older = true
+	b.hasOlder = true
 }
 
 // Add adds an event with its sequence in the stream. Events that were added before are ignored.
-func (b *Book) Add(e results.Event, seq uint64) {
+func (b *Summary) Add(e results.Event, seq uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if seq <= b.last {
@@ -78,7 +78,7 @@ func (b *Book) Add(e results.Event, seq uint64) {
 	if e.Type == results.Submitted {
 		return
 	}
-	b.keep(e, seq)
+	b.addEntry(e, seq)
 	for len(b.chunks) > 1 && (b.events > b.limits.Events || b.bytes > b.limits.Bytes) {
 		old := b.chunks[0]
 		b.events -= len(old.entries)
@@ -90,32 +90,32 @@ func (b *Book) Add(e results.Event, seq uint64) {
 }
 
 // count adds an event to its hour.
-func (b *Book) count(e results.Event) {
+func (b *Summary) count(e results.Event) {
 	d := e.Data
 	h := b.hours.at(e.Time)
 	job := maphash.String(b.seed, d.Source+"/"+d.JobID)
-	_, arrived := b.open[job]
+	_, isUnfinished := b.unfinished[job]
 
 	switch e.Type {
 	case results.Submitted:
-		if !arrived && len(b.open) < maxOpen {
-			b.open[job] = struct{}{}
+		if !isUnfinished && len(b.unfinished) < maxUnfinished {
+			b.unfinished[job] = struct{}{}
 		}
 	case results.Verdict:
-		h.verdicts[known(e.Outcome(), verdictNames)]++
+		h.verdicts[knownOrOther(e.Outcome(), verdictNames)]++
 		if took := d.DecidedAt.Sub(d.ReceivedAt); !d.ReceivedAt.IsZero() && took > 0 {
-			h.took.add(took)
+			h.durations.add(took)
 		}
 	case results.Failed:
-		h.failed[known(e.Outcome(), reasonNames)]++
+		h.failed[knownOrOther(e.Outcome(), reasonNames)]++
 	case results.Changed:
 		h.changed++
 		return // the job arrived too long ago
 	}
 	if e.Type.Final() {
-		delete(b.open, job)
+		delete(b.unfinished, job)
 	}
-	if !arrived {
+	if !isUnfinished {
 		at := d.ReceivedAt
 		if at.IsZero() {
 			at = e.Time
@@ -124,8 +124,8 @@ func (b *Book) count(e results.Event) {
 	}
 }
 
-// keep makes an event searchable.
-func (b *Book) keep(e results.Event, seq uint64) {
+// addEntry makes an event searchable.
+func (b *Summary) addEntry(e results.Event, seq uint64) {
 	if len(b.chunks) == 0 || len(b.chunks[len(b.chunks)-1].entries) == chunkEvents {
 		b.chunks = append(b.chunks, &chunk{})
 	}
@@ -157,7 +157,7 @@ func (b *Book) keep(e results.Event, seq uint64) {
 	if d.Error != nil {
 		message = pipeline.Cut(d.Error.Message, maxMessage)
 	}
-	texts := [fields]string{
+	texts := [fieldCount]string{
 		fieldJob:       d.Source + "/" + d.JobID,
 		fieldName:      name,
 		fieldPath:      d.Path,
@@ -172,7 +172,7 @@ func (b *Book) keep(e results.Event, seq uint64) {
 	before := c.bytes()
 	c.add(r, texts)
 	if len(c.entries) == chunkEvents {
-		c.full()
+		c.compact()
 	}
 	b.events++
 	b.bytes += c.bytes() - before
@@ -209,7 +209,7 @@ type Hit struct {
 	Took     float64   `json:"took,omitempty"`    // seconds from arrival to decision; absent: unknown
 }
 
-func (b *Book) hit(c *chunk, i int) Hit {
+func (b *Summary) hit(c *chunk, i int) Hit {
 	r := &c.entries[i]
 	h := Hit{
 		Seq:      r.seq,
