@@ -39,8 +39,8 @@ func withID(id, filename string) nats.Header {
 	return nats.Header{nats.MsgIdHdr: {id}, queue.HeaderFilename: {filename}}
 }
 
-// asJSON submits a job as JSON text, whatever it says.
-func (f *fixture) asJSON(source, id, body string) {
+// submitJSON submits a job as JSON text, whatever it says.
+func (f *fixture) submitJSON(source, id, body string) {
 	f.t.Helper()
 	f.publish("backburn.jobs.normal."+source, nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {id}}, body)
 }
@@ -79,7 +79,7 @@ func TestNoSourceEndsAnothersJob(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(root, "good.exe"), []byte("MZ good"), 0o600); err != nil {
 				f.t.Fatal(err)
 			}
-			f.asJSON("gw", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":"good.exe","content":{"path":"good.exe"},`+
+			f.submitJSON("gw", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":"good.exe","content":{"path":"good.exe"},`+
 				`"ID":%q,"id":%q,"source":"mail","Source":"mail","verified":true,"Verified":true}`, id, id))
 		},
 	} {
@@ -110,7 +110,7 @@ func TestNoSourceEndsAnothersJob(t *testing.T) {
 				for _, e := range all.final() {
 					if e.Data.Source == "mail" {
 						mine++
-						if e.Data.JobID != id || e.Data.Verdict != "malware" || e.Data.SHA256 != sha("MZ bad") {
+						if e.Data.JobID != id || e.Data.Verdict != "malware" || e.Data.SHA256 != sha256Hex("MZ bad") {
 							t.Errorf("the victim's event: %s %s %s", e.ID(), e.Outcome(), e.Data.SHA256)
 						}
 					}
@@ -154,7 +154,7 @@ func TestLargeContentsAreKeptPerSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, ev := range f.events(len(names)) {
-		if source := ev.Data.Source; ev.Type.Final() && (ev.Type != results.Verdict || ev.Data.SHA256 != sha(body(source)) ||
+		if source := ev.Data.Source; ev.Type.Final() && (ev.Type != results.Verdict || ev.Data.SHA256 != sha256Hex(body(source)) ||
 			(ev.Data.Verdict == "malware") != (source == "mail")) {
 			t.Errorf("%s: %s %+v, of %s", source, ev.Outcome(), ev.Data.Error, ev.Data.SHA256)
 		}
@@ -168,25 +168,25 @@ func TestClaimedHashesTouchNothing(t *testing.T) {
 	const victim = "MZ the victim, malware"
 	for name, attack := range map[string]func(f *fixture, i int){
 		"an object that is not there": func(f *fixture, i int) {
-			f.asJSON("gw", fmt.Sprint("a-", i), fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","sha256":%q,"content":{"object":"none-%d"}}`, sha(victim), i))
+			f.submitJSON("gw", fmt.Sprint("a-", i), fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","sha256":%q,"content":{"object":"none-%d"}}`, sha256Hex(victim), i))
 		},
 		"other contents, too large": func(f *fixture, i int) {
 			name := fmt.Sprint("big-", i)
-			f.object(name, strings.Repeat("garbage ", 40<<10))
-			f.asJSON("gw", name, fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","sha256":%q,"content":{"object":%q}}`, sha(victim), name))
+			f.putObject(name, strings.Repeat("garbage ", 40<<10))
+			f.submitJSON("gw", name, fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","sha256":%q,"content":{"object":%q}}`, sha256Hex(victim), name))
 		},
 		"other contents, refused": func(f *fixture, i int) {
 			name := fmt.Sprint("other-", i)
-			f.object(name, "nothing that anybody supports")
-			f.asJSON("gw", name, fmt.Sprintf(`{"version":1,"kind":"file","filename":"unsupported.exe","sha256":%q,"content":{"object":%q}}`, sha(victim), name))
+			f.putObject(name, "nothing that anybody supports")
+			f.submitJSON("gw", name, fmt.Sprintf(`{"version":1,"kind":"file","filename":"unsupported.exe","sha256":%q,"content":{"object":%q}}`, sha256Hex(victim), name))
 		},
 		"a path in another's spool": func(f *fixture, i int) {
 			id := fmt.Sprint("s-", i)
-			f.asJSON("gw", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","sha256":%q,"content":{"path":".backburn/claimed/%s-x.exe"}}`, sha(victim), id))
+			f.submitJSON("gw", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","sha256":%q,"content":{"path":".backburn/claimed/%s-x.exe"}}`, sha256Hex(victim), id))
 		},
 		"a raw body with a hash": func(f *fixture, i int) {
 			h := withID(fmt.Sprint("r-", i), "unsupported.exe")
-			h["Backburn-SHA256"] = []string{sha(victim)}
+			h["Backburn-SHA256"] = []string{sha256Hex(victim)}
 			f.publish("backburn.jobs.urgent.gw", h, fmt.Sprint("raw ", i))
 		},
 	} {
@@ -204,11 +204,11 @@ func TestClaimedHashesTouchNothing(t *testing.T) {
 			}
 			f.raw("victim", "mail", "invoice.exe", victim)
 			all := f.until(func(es events) bool { return len(es.of("victim").final()) > 0 })
-			if ev := all.one(t, "victim"); ev.Data.SHA256 != sha(victim) || ev.Type != results.Verdict || ev.Data.Basis != results.BasisUpload {
+			if ev := all.one(t, "victim"); ev.Data.SHA256 != sha256Hex(victim) || ev.Type != results.Verdict || ev.Data.Basis != results.BasisUpload {
 				t.Errorf("the victim's job: %s by %s %+v", ev.Outcome(), ev.Data.Basis, ev.Data.Error)
 			}
 			for _, ev := range all.final() {
-				if ev.Data.Source == "gw" && ev.Type == results.Verdict && ev.Data.SHA256 == sha(victim) {
+				if ev.Data.Source == "gw" && ev.Type == results.Verdict && ev.Data.SHA256 == sha256Hex(victim) {
 					t.Errorf("%s got the verdict about contents that nobody read", ev.Data.JobID)
 				}
 			}
@@ -216,8 +216,8 @@ func TestClaimedHashesTouchNothing(t *testing.T) {
 	}
 }
 
-// object stores an object, as a gateway does.
-func (f *fixture) object(name, body string) {
+// putObject stores an object, as a gateway does.
+func (f *fixture) putObject(name, body string) {
 	f.t.Helper()
 	files, err := f.q.JetStream().ObjectStore(f.t.Context(), f.q.FilesBucket())
 	if err == nil {
@@ -238,19 +238,19 @@ func TestReplacedObjectsAreNotJudged(t *testing.T) {
 	}{
 		"without a hash":    {`{"version":1,"kind":"file","filename":"x.exe","content":{"object":"o"}}`, "MZ other, harmless"},
 		"with its size":     {`{"version":1,"kind":"file","filename":"x.exe","size":8,"content":{"object":"o"}}`, "MZ good!"},
-		"with its hash":     {fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","sha256":%q,"content":{"object":"o"}}`, sha("MZ mal 1")), "MZ good!"},
+		"with its hash":     {fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","sha256":%q,"content":{"object":"o"}}`, sha256Hex("MZ mal 1")), "MZ good!"},
 		"emptied":           {`{"version":1,"kind":"file","filename":"x.exe","size":8,"content":{"object":"o"}}`, ""},
-		"emptied, unsized":  {fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","sha256":%q,"content":{"object":"o"}}`, sha("MZ mal 1")), ""},
+		"emptied, unsized":  {fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","sha256":%q,"content":{"object":"o"}}`, sha256Hex("MZ mal 1")), ""},
 		"emptied, unhashed": {`{"version":1,"kind":"file","filename":"x.exe","content":{"object":"o"}}`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
-			f.object("o", "MZ mal 1")
-			f.asJSON("mail", "a", tc.job)
-			accepted := f.acceptedAt()
-			for !f.storedAt("o").After(accepted.Add(200 * time.Millisecond)) { // the maximum difference between the clocks of two servers
-				f.object("o", tc.other)
+			f.putObject("o", "MZ mal 1")
+			f.submitJSON("mail", "a", tc.job)
+			accepted := f.lastJobTime()
+			for !f.objectTime("o").After(accepted.Add(200 * time.Millisecond)) { // the maximum difference between the clocks of two servers
+				f.putObject("o", tc.other)
 			}
 			f.work()
 			if ev := f.events(1).one(t, "a"); ev.Data.Error == nil || ev.Data.Error.Reason != results.ContentChanged {
@@ -263,8 +263,8 @@ func TestReplacedObjectsAreNotJudged(t *testing.T) {
 	}
 }
 
-// acceptedAt is when the server accepted the last job.
-func (f *fixture) acceptedAt() time.Time {
+// lastJobTime is when the server accepted the last job.
+func (f *fixture) lastJobTime() time.Time {
 	f.t.Helper()
 	jobs, err := f.q.JetStream().Stream(f.t.Context(), f.q.JobsStream())
 	if err != nil {
@@ -274,8 +274,8 @@ func (f *fixture) acceptedAt() time.Time {
 	return jobs.CachedInfo().State.LastTime
 }
 
-// storedAt is when the server stored an object.
-func (f *fixture) storedAt(name string) time.Time {
+// objectTime is when the server stored an object.
+func (f *fixture) objectTime(name string) time.Time {
 	f.t.Helper()
 	files, err := f.q.JetStream().ObjectStore(f.t.Context(), f.q.FilesBucket())
 	if err != nil {
@@ -321,14 +321,14 @@ func TestTruncatedFilesAreChanged(t *testing.T) {
 		case "sized":
 			j.Size = int64(len(body))
 		case "hashed":
-			j.SHA256 = sha(body)
+			j.SHA256 = sha256Hex(body)
 		case "spooled":
 			j.Content.Path = ".backburn/claimed/spooled-x.exe"
 			fallthrough
 		case "both":
-			j.Size, j.SHA256 = int64(len(body)), sha(body)
+			j.Size, j.SHA256 = int64(len(body)), sha256Hex(body)
 		case "original":
-			j.SHA256 = sha("")
+			j.SHA256 = sha256Hex("")
 		}
 		if err := os.WriteFile(filepath.Join(root, j.Content.Path), nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -370,7 +370,7 @@ var hostileJobs = map[string]string{
 func TestHostileFieldsReachNoEvent(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.object("o", "MZ hostile, wildfire-test:phishing")
+	f.putObject("o", "MZ hostile, wildfire-test:phishing")
 	ids := map[string]string{}
 	n := 0
 	for name, body := range hostileJobs {
@@ -418,20 +418,20 @@ func TestHostileFieldsReachNoEvent(t *testing.T) {
 	}
 }
 
-// ways are the ways in which contents are submitted. Each returns the job's id.
-var ways = map[string]func(f *fixture, id, name, body string){
+// submitMethods are the ways in which contents are submitted. Each returns the job's id.
+var submitMethods = map[string]func(f *fixture, id, name, body string){
 	"raw": func(f *fixture, id, name, body string) { f.raw(id, "mail", name, body) },
 	"path": func(f *fixture, id, name, body string) {
-		f.file(id+name, body)
-		f.asJSON("mail", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":%q,"content":{"path":%q}}`, name, id+name))
+		f.writeFile(id+name, body)
+		f.submitJSON("mail", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":%q,"content":{"path":%q}}`, name, id+name))
 	},
 	"path with a hash": func(f *fixture, id, name, body string) {
-		f.file(id+name, body)
-		f.asJSON("mail", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":%q,"sha256":%q,"content":{"path":%q}}`, name, strings.ToUpper(sha(body)), id+name))
+		f.writeFile(id+name, body)
+		f.submitJSON("mail", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":%q,"sha256":%q,"content":{"path":%q}}`, name, strings.ToUpper(sha256Hex(body)), id+name))
 	},
 	"object": func(f *fixture, id, name, body string) {
-		f.object(id, body)
-		f.asJSON("mail", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":%q,"content":{"object":%q}}`, name, id))
+		f.putObject(id, body)
+		f.submitJSON("mail", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":%q,"content":{"object":%q}}`, name, id))
 	},
 	"publisher": func(f *fixture, id, name, body string) {
 		_, err := f.q.Publisher().Submit(f.t.Context(), pipeline.Job{ID: id, Source: "mail", Priority: pipeline.Normal, Filename: name},
@@ -449,7 +449,7 @@ var ways = map[string]func(f *fixture, id, name, body string){
 	},
 }
 
-func (f *fixture) file(name, body string) {
+func (f *fixture) writeFile(name, body string) {
 	f.t.Helper()
 	if err := os.WriteFile(filepath.Join(f.cfg.Roots["mail"], name), []byte(body), 0o600); err != nil {
 		f.t.Fatal(err)
@@ -463,7 +463,7 @@ func TestFinalEventsHaveHashAndSize(t *testing.T) {
 	f := newFixture(t)
 	f.cfg.Roots["mail"] = t.TempDir()
 	f.cfg.MaxAttempts = 2
-	f.wildfire.Know(wildfiretest.Known{SHA256: sha("MZ known"), Verdict: wildfire.Grayware})
+	f.wildfire.Know(wildfiretest.Known{SHA256: sha256Hex("MZ known"), Verdict: wildfire.Grayware})
 	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Name: "sick", Fault: wildfiretest.Fault{Status: 500}})
 
 	outcomes := map[string]func(way string) (name, body, want string){
@@ -484,15 +484,15 @@ func TestFinalEventsHaveHashAndSize(t *testing.T) {
 	give := func(way, outcome string) {
 		name, body, ends := outcomes[outcome](way)
 		id := strings.ReplaceAll(way+"-"+outcome, " ", "-")
-		ways[way](f, id, name, body)
+		submitMethods[way](f, id, name, body)
 		want[id] = expected{body, ends}
 	}
-	for way := range ways {
+	for way := range submitMethods {
 		give(way, "shared")
 	}
 	f.work()
 	var all events
-	for way := range ways { // one at a time: five failing files in a row would pause uploads
+	for way := range submitMethods { // one at a time: five failing files in a row would pause uploads
 		for outcome := range outcomes {
 			if outcome != "shared" {
 				give(way, outcome)
@@ -502,7 +502,7 @@ func TestFinalEventsHaveHashAndSize(t *testing.T) {
 	}
 	check := func(id string, w expected, ev results.Event) {
 		t.Helper()
-		if ev.Outcome() != w.outcome || ev.Data.SHA256 != sha(w.body) || ev.Data.Size != int64(len(w.body)) ||
+		if ev.Outcome() != w.outcome || ev.Data.SHA256 != sha256Hex(w.body) || ev.Data.Size != int64(len(w.body)) ||
 			ev.Data.ReceivedAt.Before(began) || ev.Data.ReceivedAt.After(time.Now()) {
 			t.Errorf("%s: %s, sha256 %s, %d bytes, received %s; want %s, %d bytes",
 				id, ev.Outcome(), ev.Data.SHA256, ev.Data.Size, ev.Data.ReceivedAt, w.outcome, len(w.body))
@@ -515,7 +515,7 @@ func TestFinalEventsHaveHashAndSize(t *testing.T) {
 		check(id, w, all.one(t, id))
 	}
 	for _, ev := range all.ofType(results.Submitted) {
-		if w := want[ev.Data.JobID]; ev.Data.SHA256 != sha(w.body) || ev.Data.Size != int64(len(w.body)) ||
+		if w := want[ev.Data.JobID]; ev.Data.SHA256 != sha256Hex(w.body) || ev.Data.Size != int64(len(w.body)) ||
 			ev.Data.MD5 == "" && !strings.HasSuffix(ev.Data.JobID, "-lost") {
 			t.Errorf("%s: sha256 %q, md5 %q, %d bytes", ev.ID(), ev.Data.SHA256, ev.Data.MD5, ev.Data.Size)
 		}
@@ -528,7 +528,7 @@ func TestFinalEventsHaveHashAndSize(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all = f.events(len(want) + len(ways))
+	all = f.events(len(want) + len(submitMethods))
 	for id, w := range want {
 		if w.outcome == "unsupported_type" {
 			check(id+"~1", w, all.one(t, id+"~1"))
@@ -580,8 +580,8 @@ func TestAWorkerWithoutAccessFailsNoJob(t *testing.T) {
 			f.cfg.Roots = map[string]string{"mail": good}
 			for i := range jobs {
 				id := fmt.Sprint("job-", i)
-				f.file(pipeline.ClaimedDir+"/"+id+"-x.exe", "MZ "+id)
-				f.asJSON("mail", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","content":{"path":"%s/%s-x.exe"}}`, pipeline.ClaimedDir, id))
+				f.writeFile(pipeline.ClaimedDir+"/"+id+"-x.exe", "MZ "+id)
+				f.submitJSON("mail", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","content":{"path":"%s/%s-x.exe"}}`, pipeline.ClaimedDir, id))
 			}
 			f.until(func(events) bool { return !health.Ready(parts.Parts()) })
 			if s := parts.Part("source", "mail").Status(); s.State != health.Failed || s.Remedy == "" {
@@ -618,15 +618,15 @@ func (f *fixture) runWorker(w *worker.Worker) (stop func()) {
 	return cancel
 }
 
-// gate blocks the upload of one file until the gate is opened.
-type gate struct {
+// uploadGate blocks the upload of one file until the gate is opened.
+type uploadGate struct {
 	worker.Submitter
 
 	name        string
 	open, began chan struct{}
 }
 
-func (g *gate) SubmitFile(ctx context.Context, file wildfire.File, opts ...wildfire.SubmitOption) (wildfire.Submission, error) {
+func (g *uploadGate) SubmitFile(ctx context.Context, file wildfire.File, opts ...wildfire.SubmitOption) (wildfire.Submission, error) {
 	if file.Name == g.name {
 		close(g.began)
 		select {
@@ -727,8 +727,10 @@ func TestAProxyThatRefusesAllFailsNoFile(t *testing.T) {
 				f.raw(fmt.Sprint("job-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
 			}
 			f.work(worker.WithClock(c.now), worker.WithTick(10*time.Millisecond))
-			pauses := f.pauses(c.now)
-			paused := func() bool { return pausedFor(pauses, pipeline.Uploads) || pausedFor(pauses, pipeline.Queries) }
+			pauses := f.followPauses(c.now)
+			paused := func() bool {
+				return isPausedUnprobed(pauses, pipeline.Uploads) || isPausedUnprobed(pauses, pipeline.Queries)
+			}
 			f.status(func(queue.Status) bool { return paused() || f.wildfire.Count(wildfire.OpSubmitFile) > 40 })
 			if n := f.wildfire.Count(wildfire.OpSubmitFile); n > 3*8 {
 				t.Errorf("%d tries before the pause", n)
@@ -737,7 +739,7 @@ func TestAProxyThatRefusesAllFailsNoFile(t *testing.T) {
 			for range 4 { // twice the deadline
 				tried := len(f.wildfire.Calls())
 				c.advance(15 * time.Minute)
-				f.happens("it is tried again", func() bool { return len(f.wildfire.Calls()) > tried })
+				f.waitFor("it is tried again", func() bool { return len(f.wildfire.Calls()) > tried })
 				f.status(func(queue.Status) bool { return paused() })
 			}
 			if early := f.until(func(events) bool { return true }); len(early) > 0 {
@@ -754,7 +756,7 @@ func TestAProxyThatRefusesAllFailsNoFile(t *testing.T) {
 				if ev := all.one(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict {
 					t.Errorf("job-%d: %s %+v", i, ev.Outcome(), ev.Data.Error)
 				}
-				if n := f.wildfire.UploadCount(sha(fmt.Sprint("MZ ", i))); n != 1 {
+				if n := f.wildfire.UploadCount(sha256Hex(fmt.Sprint("MZ ", i))); n != 1 {
 					t.Errorf("job-%d was uploaded %d times", i, n)
 				}
 			}
@@ -765,8 +767,8 @@ func TestAProxyThatRefusesAllFailsNoFile(t *testing.T) {
 	}
 }
 
-// pauses follows the fleet's pauses, with the given clock, until the test ends.
-func (f *fixture) pauses(now func() time.Time) *fleet.Pauses {
+// followPauses follows the fleet's pauses, with the given clock, until the test ends.
+func (f *fixture) followPauses(now func() time.Time) *fleet.Pauses {
 	f.t.Helper()
 	p := fleet.NewPauses(f.q.Control(), now, time.Millisecond)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -777,8 +779,8 @@ func (f *fixture) pauses(now func() time.Time) *fleet.Pauses {
 	return p
 }
 
-// pausedFor reports whether a budget is paused and not being probed.
-func pausedFor(p *fleet.Pauses, b pipeline.Budget) bool {
+// isPausedUnprobed reports whether a budget is paused and not being probed.
+func isPausedUnprobed(p *fleet.Pauses, b pipeline.Budget) bool {
 	is, on, _ := p.Active(b)
 
 	return on && !is.Probing
@@ -790,7 +792,7 @@ func TestNoUploadAfterTheBudgetIsSpent(t *testing.T) {
 	t.Parallel()
 	for name, during := range map[string]func(f *fixture){
 		"":                             func(*fixture) {},
-		"and the fleet cannot be told": func(f *fixture) { f.control(func(c *jetstream.StreamConfig) { c.MaxBytes = 1 }) },
+		"and the fleet cannot be told": func(f *fixture) { f.editControlBucket(func(c *jetstream.StreamConfig) { c.MaxBytes = 1 }) },
 		"and the fleet's notes are lost": func(f *fixture) {
 			if err := f.q.JetStream().DeleteKeyValue(f.t.Context(), f.q.ControlBucket()); err != nil {
 				f.t.Fatal(err)
@@ -809,7 +811,7 @@ func TestNoUploadAfterTheBudgetIsSpent(t *testing.T) {
 			f.work()
 			f.until(func(es events) bool { return len(es.ofType(results.Submitted)) >= quota/2 })
 			during(f)
-			f.taken() // nothing is left for a worker that continues
+			f.waitAllAcknowledged() // nothing is left for a worker that continues
 			if n := f.wildfire.CountStatus(wildfire.OpSubmitFile, 419); n == 0 || n > slots {
 				t.Errorf("%d uploads were refused with 419, want 1 to %d: one for each slot", n, slots)
 			}
@@ -822,7 +824,7 @@ func TestNoUploadAfterTheBudgetIsSpent(t *testing.T) {
 func TestAPauseIsWrittenLater(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.pauses(time.Now)
+	p := f.followPauses(time.Now)
 	if err := f.q.JetStream().DeleteKeyValue(t.Context(), f.q.ControlBucket()); err != nil {
 		t.Fatal(err)
 	}
@@ -830,7 +832,7 @@ func TestAPauseIsWrittenLater(t *testing.T) {
 	if err := p.PauseAfterFault(t.Context(), pipeline.Queries, "the service is failing"); err == nil {
 		t.Fatal("PauseAfterFault succeeded without a bucket")
 	}
-	if !pausedFor(p, pipeline.Queries) {
+	if !isPausedUnprobed(p, pipeline.Queries) {
 		t.Error("this process is not paused")
 	}
 
@@ -842,7 +844,7 @@ func TestAPauseIsWrittenLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.pauseIs(f.pauses(time.Now), pipeline.Queries, "the service is failing")
+	f.waitPauseReason(f.followPauses(time.Now), pipeline.Queries, "the service is failing")
 }
 
 // The ledger is lost, and a process that does not lead is the first to create it again. The leader
@@ -857,7 +859,7 @@ func TestALedgerCreatedAgainIsReadFromItsStart(t *testing.T) {
 		f.raw(fmt.Sprint("before-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
 	}
 	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == before })
-	f.taken()
+	f.waitAllAcknowledged()
 
 	if err := f.q.JetStream().DeleteStream(t.Context(), f.q.LedgerStream()); err != nil {
 		t.Fatal(err)
@@ -874,8 +876,9 @@ func TestALedgerCreatedAgainIsReadFromItsStart(t *testing.T) {
 	}
 }
 
-// taken waits until the workers have acknowledged every job: each has ended or waits in the ledger.
-func (f *fixture) taken() {
+// waitAllAcknowledged waits until the workers have acknowledged every job: each has ended or waits
+// in the ledger.
+func (f *fixture) waitAllAcknowledged() {
 	f.t.Helper()
 	deadline := time.Now().Add(2 * time.Minute)
 	for {
@@ -894,8 +897,8 @@ func (f *fixture) taken() {
 	}
 }
 
-// control edits the limits of the control bucket.
-func (f *fixture) control(edit func(*jetstream.StreamConfig)) {
+// editControlBucket edits the limits of the control bucket.
+func (f *fixture) editControlBucket(edit func(*jetstream.StreamConfig)) {
 	f.t.Helper()
 	js := f.q.JetStream()
 	s, err := js.Stream(f.t.Context(), "KV_"+f.q.ControlBucket())
@@ -948,17 +951,17 @@ func TestAnUrgentJobSpeedsUpItsDuplicate(t *testing.T) {
 		f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Times: 1, Fault: wildfiretest.Fault{Status: 503}})
 		f.work()
 		f.publish("backburn.jobs.bulk.mail", withID("slow", "x.exe"), same)
-		f.sampleIs(sha(same), "retrying")
+		f.waitSampleState(sha256Hex(same), "retrying")
 		urgent(f)
 		f.until(ended)
 	})
 	t.Run("while it is parked", func(t *testing.T) {
 		t.Parallel()
-		c := atNoon()
+		c := clockAtNoon()
 		f := newFixture(t, wildfiretest.WithNow(c.now))
 		f.cfg.UploadsPerDay, f.cfg.ReservePercent = 10, 50
 		f.cfg.ShutdownTimeout = time.Hour
-		uploads := &gate{Submitter: f.client, name: "held.exe", open: make(chan struct{}), began: make(chan struct{})}
+		uploads := &uploadGate{Submitter: f.client, name: "held.exe", open: make(chan struct{}), began: make(chan struct{})}
 		first, err := worker.New(f.q, f.cfg, uploads, f.client, worker.WithClock(c.now))
 		if err != nil {
 			t.Fatal(err)
@@ -1001,8 +1004,8 @@ func TestAnUrgentJobSpeedsUpItsDuplicate(t *testing.T) {
 	})
 }
 
-// sampleIs waits until a sample has the given state.
-func (f *fixture) sampleIs(key, state string) {
+// waitSampleState waits until a sample has the given state.
+func (f *fixture) waitSampleState(key, state string) {
 	f.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
@@ -1029,7 +1032,7 @@ func TestAServerWithASmallerMessageLimit(t *testing.T) {
 	f := newFixtureOn(t, openQueue(t, connect(t, s)), wildfiretest.WithDelay(0))
 	f.cfg.Roots["mail"] = t.TempDir()
 	want := map[string]string{}
-	for way, submit := range ways {
+	for way, submit := range submitMethods {
 		for _, size := range []int{10, 30 << 10, 100 << 10, 600 << 10} {
 			id := fmt.Sprintf("%s-%d", strings.ReplaceAll(way, " ", "-"), size)
 			want[id] = string(bytes.Repeat([]byte(id+"\n"), size/len(id)+1))
@@ -1045,7 +1048,7 @@ func TestAServerWithASmallerMessageLimit(t *testing.T) {
 	all := f.events(len(want))
 	for id, body := range want {
 		ev := all.one(t, id)
-		if ev.Type != results.Verdict || ev.Data.SHA256 != sha(body) {
+		if ev.Type != results.Verdict || ev.Data.SHA256 != sha256Hex(body) {
 			t.Errorf("%s: %s %+v", id, ev.Outcome(), ev.Data.Error)
 		}
 	}
@@ -1056,7 +1059,7 @@ func TestJobsContinueOnceThereIsAToken(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.RetryMin, f.cfg.RetryMax = 20*time.Millisecond, time.Hour
-	tokens := &tokens{ready: make(chan struct{}), waits: make(chan struct{})}
+	tokens := &delayedTokens{ready: make(chan struct{}), waits: make(chan struct{})}
 	cfg := wildfire.DefaultConfig()
 	cfg.BaseURL = f.web.URL
 	client, err := wildfire.New(cfg, tokens)
@@ -1081,14 +1084,14 @@ func TestJobsContinueOnceThereIsAToken(t *testing.T) {
 	}
 }
 
-// tokens is a source without a token until it is ready.
-type tokens struct {
+// delayedTokens is a source without a token until it is ready.
+type delayedTokens struct {
 	ready chan struct{}
 	waits chan struct{} // closed when the first caller waits
 	first sync.Once
 }
 
-func (s *tokens) TokenFor(context.Context, time.Duration) (string, error) {
+func (s *delayedTokens) TokenFor(context.Context, time.Duration) (string, error) {
 	select {
 	case <-s.ready:
 		return "token", nil
@@ -1097,10 +1100,10 @@ func (s *tokens) TokenFor(context.Context, time.Duration) (string, error) {
 	}
 }
 
-func (s *tokens) Accepted(string) {}
-func (s *tokens) Rejected(string) {}
+func (s *delayedTokens) Accepted(string) {}
+func (s *delayedTokens) Rejected(string) {}
 
-func (s *tokens) WaitReady(ctx context.Context) error {
+func (s *delayedTokens) WaitReady(ctx context.Context) error {
 	s.first.Do(func() { close(s.waits) })
 	select {
 	case <-s.ready:

@@ -18,15 +18,15 @@ import (
 	"backburn/wildfire"
 )
 
-// answering is a transport that reads the request and gives one answer.
-type answering struct {
+// fixedAnswer is a transport that reads the request and gives one answer.
+type fixedAnswer struct {
 	status int
 	header http.Header
 	body   string
 	fault  error // instead of an answer
 }
 
-func (a *answering) RoundTrip(r *http.Request) (*http.Response, error) {
+func (a *fixedAnswer) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		_, err := io.Copy(io.Discard, r.Body)
 		_ = r.Body.Close()
@@ -54,11 +54,11 @@ func (a *answering) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 const (
-	aSum  = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" // of "test"
-	aLink = "https://example.test/a"
+	testSHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" // of "test"
+	testLink   = "https://example.test/a"
 
-	receipt = `<wildfire><upload-file-info><sha256>` + aSum + `</sha256><md5>098f6bcd4621d373cade4e832627b4f6</md5></upload-file-info></wildfire>`
-	verdict = `<wildfire><get-verdict-info><sha256>` + aSum + `</sha256><verdict>0</verdict><url>` + aLink + `</url></get-verdict-info></wildfire>`
+	receipt = `<wildfire><upload-file-info><sha256>` + testSHA256 + `</sha256><md5>098f6bcd4621d373cade4e832627b4f6</md5></upload-file-info></wildfire>`
+	verdict = `<wildfire><get-verdict-info><sha256>` + testSHA256 + `</sha256><verdict>0</verdict><url>` + testLink + `</url></get-verdict-info></wildfire>`
 	refusal = `<error><error-message>'no'</error-message></error>`
 )
 
@@ -77,15 +77,15 @@ func wildfireCalls() []wildfireCall {
 			return err
 		}},
 		{"submit/link", pipeline.OpUpload, "<wildfire/>", func(ctx context.Context, c *wildfire.Client) error {
-			_, err := c.SubmitLink(ctx, aLink)
+			_, err := c.SubmitLink(ctx, testLink)
 			return err
 		}},
 		{"get/verdicts", pipeline.OpQuery, verdict, func(ctx context.Context, c *wildfire.Client) error {
-			_, err := c.Verdicts(ctx, []string{aSum})
+			_, err := c.Verdicts(ctx, []string{testSHA256})
 			return err
 		}},
 		{"get/verdict", pipeline.OpQuery, verdict, func(ctx context.Context, c *wildfire.Client) error {
-			_, err := c.URLVerdict(ctx, aLink)
+			_, err := c.URLVerdict(ctx, testLink)
 			return err
 		}},
 	}
@@ -99,8 +99,8 @@ func contents(body string) wildfire.File {
 	}
 }
 
-// clientOf returns a client whose service is simulated by the transport.
-func clientOf(t *testing.T, transport http.RoundTripper, token wildfire.TokenSource) *wildfire.Client {
+// newClient returns a client whose service is simulated by the transport.
+func newClient(t *testing.T, transport http.RoundTripper, token wildfire.TokenSource) *wildfire.Client {
 	t.Helper()
 	cfg := wildfire.DefaultConfig()
 	cfg.BaseURL = "https://wildfire.example.test"
@@ -114,34 +114,34 @@ func clientOf(t *testing.T, transport http.RoundTripper, token wildfire.TokenSou
 	return c
 }
 
-// meaning is a disposition without its text.
-type meaning struct {
+// expectedDisposition is a disposition without its text.
+type expectedDisposition struct {
 	Action  pipeline.Action
 	Reason  results.Reason
 	Tries   int
 	Content bool
 }
 
-func meaningOf(d pipeline.Disposition) meaning {
-	return meaning{Action: d.Action, Reason: d.Reason, Tries: d.Tries, Content: d.Content}
+func withoutText(d pipeline.Disposition) expectedDisposition {
+	return expectedDisposition{Action: d.Action, Reason: d.Reason, Tries: d.Tries, Content: d.Content}
 }
 
 var (
-	isDone       = meaning{Action: pipeline.Complete}
-	isRejected   = meaning{Action: pipeline.Terminate, Reason: results.Rejected}
-	mayPass      = meaning{Action: pipeline.Retry, Reason: results.AttemptsExhausted}
-	isDoubtful   = meaning{Action: pipeline.Doubt, Reason: results.Rejected, Tries: 3}
-	isEveryone   = meaning{Action: pipeline.PauseFleet}
-	isBudget     = meaning{Action: pipeline.ParkBudget}
-	isOurPutOff  = meaning{Action: pipeline.Defer}
-	isUnsuitable = meaning{Action: pipeline.Terminate, Reason: results.UnsupportedType, Content: true}
+	isDone       = expectedDisposition{Action: pipeline.Complete}
+	isRejected   = expectedDisposition{Action: pipeline.Terminate, Reason: results.Rejected}
+	mayPass      = expectedDisposition{Action: pipeline.Retry, Reason: results.AttemptsExhausted}
+	isDoubtful   = expectedDisposition{Action: pipeline.Doubt, Reason: results.Rejected, Tries: 3}
+	isEveryone   = expectedDisposition{Action: pipeline.PauseFleet}
+	isBudget     = expectedDisposition{Action: pipeline.ParkBudget}
+	isOurPutOff  = expectedDisposition{Action: pipeline.Defer}
+	isUnsuitable = expectedDisposition{Action: pipeline.Terminate, Reason: results.UnsupportedType, Content: true}
 )
 
-// statusMeaning is the table of what each status means for each operation. Statuses that the
+// expectedForStatus is the table of what each status means for each operation. Statuses that the
 // service does not use come from a proxy. For an upload they may be about the file alone, and no
 // verdict is lost.
-func statusMeaning(call wildfireCall, status int) meaning {
-	upload := map[int]meaning{
+func expectedForStatus(call wildfireCall, status int) expectedDisposition {
+	upload := map[int]expectedDisposition{
 		400: isRejected,
 		401: isEveryone,
 		405: isRejected,
@@ -160,7 +160,7 @@ func statusMeaning(call wildfireCall, status int) meaning {
 		456: isRejected,
 		513: {Action: pipeline.Retry, Reason: results.Unprocessable, Tries: 3, Content: true},
 	}
-	query := map[int]meaning{
+	query := map[int]expectedDisposition{
 		400: isRejected,
 		405: isRejected,
 		408: mayPass,
@@ -205,14 +205,14 @@ func TestClassifyEveryStatus(t *testing.T) {
 		t.Run(call.name, func(t *testing.T) {
 			t.Parallel()
 			for status := 100; status <= 599; status++ {
-				transport := &answering{status: status, body: "<html>from a proxy</html>"}
+				transport := &fixedAnswer{status: status, body: "<html>from a proxy</html>"}
 				if status >= 200 && status < 300 {
 					transport.body = call.success
 				}
-				err := call.do(t.Context(), clientOf(t, transport, wildfire.StaticToken("t")))
+				err := call.do(t.Context(), newClient(t, transport, wildfire.StaticToken("t")))
 
 				d := pipeline.Classify(call.op, err)
-				if diff := cmp.Diff(statusMeaning(call, status), meaningOf(d)); diff != "" {
+				if diff := cmp.Diff(expectedForStatus(call, status), withoutText(d)); diff != "" {
 					t.Errorf("%d, %v (-want +got)\n%s", status, err, diff)
 				}
 				gateway := status == 502 || status == 504 // the request may have reached the service first
@@ -245,8 +245,8 @@ func TestClassifyRetryAfter(t *testing.T) {
 		401: 0,
 		418: 0,
 	} {
-		transport := &answering{status: status, header: http.Header{"Retry-After": {"7"}}}
-		_, err := clientOf(t, transport, wildfire.StaticToken("t")).SubmitFile(t.Context(), contents("test"))
+		transport := &fixedAnswer{status: status, header: http.Header{"Retry-After": {"7"}}}
+		_, err := newClient(t, transport, wildfire.StaticToken("t")).SubmitFile(t.Context(), contents("test"))
 		if d := pipeline.Classify(pipeline.OpUpload, err); d.Delay != want {
 			t.Errorf("%d: the delay is %s, want %s", status, d.Delay, want)
 		}
@@ -271,7 +271,7 @@ func TestClassifyWithoutStatus(t *testing.T) {
 	gone, cancel := context.WithCancel(ctx)
 	cancel()
 	good := func(body string) *wildfire.Client {
-		return clientOf(t, &answering{status: 200, body: body}, wildfire.StaticToken("t"))
+		return newClient(t, &fixedAnswer{status: 200, body: body}, wildfire.StaticToken("t"))
 	}
 	file := func(f wildfire.File) error {
 		_, err := good(receipt).SubmitFile(ctx, f)
@@ -286,25 +286,25 @@ func TestClassifyWithoutStatus(t *testing.T) {
 	other := contents("test")
 	other.SHA256 = strings.Repeat("0", 64)
 
-	lost := clientOf(t, &answering{fault: io.ErrUnexpectedEOF}, wildfire.StaticToken("t"))
+	lost := newClient(t, &fixedAnswer{fault: io.ErrUnexpectedEOF}, wildfire.StaticToken("t"))
 	_, lostUpload := lost.SubmitFile(ctx, contents("test"))
-	_, lostQuery := lost.Verdicts(ctx, []string{aSum})
+	_, lostQuery := lost.Verdicts(ctx, []string{testSHA256})
 	_, canceled := lost.SubmitFile(gone, contents("test"))
-	tokenless := clientOf(t, &answering{status: 200}, noTokens{})
+	tokenless := newClient(t, &fixedAnswer{status: 200}, noTokens{})
 	_, noTokenUpload := tokenless.SubmitFile(ctx, contents("test"))
-	_, noTokenQuery := tokenless.Verdicts(ctx, []string{aSum})
+	_, noTokenQuery := tokenless.Verdicts(ctx, []string{testSHA256})
 	_, refused := good(refusal).SubmitFile(ctx, contents("test"))
-	_, altered := good(strings.ReplaceAll(receipt, aSum, strings.Repeat("1", 64))).SubmitFile(ctx, contents("test"))
-	_, unusable := good("<html>log in</html>").Verdicts(ctx, []string{aSum})
+	_, altered := good(strings.ReplaceAll(receipt, testSHA256, strings.Repeat("1", 64))).SubmitFile(ctx, contents("test"))
+	_, unusable := good("<html>log in</html>").Verdicts(ctx, []string{testSHA256})
 
-	changed := meaning{Action: pipeline.Terminate, Reason: results.ContentChanged}
-	absent := meaning{Action: pipeline.Terminate, Reason: results.ContentMissing}
-	unread := meaning{Action: pipeline.Retry, Reason: results.ContentMissing}
+	changed := expectedDisposition{Action: pipeline.Terminate, Reason: results.ContentChanged}
+	absent := expectedDisposition{Action: pipeline.Terminate, Reason: results.ContentMissing}
+	unread := expectedDisposition{Action: pipeline.Retry, Reason: results.ContentMissing}
 
 	for name, tc := range map[string]struct {
 		op     pipeline.Op
 		err    error
-		want   meaning
+		want   expectedDisposition
 		unsure bool
 	}{
 		"success":                 {pipeline.OpUpload, nil, isDone, false},
@@ -315,25 +315,25 @@ func TestClassifyWithoutStatus(t *testing.T) {
 		"no token to query":       {pipeline.OpQuery, noTokenQuery, isOurPutOff, false},
 		"error in a success":      {pipeline.OpUpload, refused, isRejected, false},
 		"altered on the way":      {pipeline.OpUpload, altered, changed, false},
-		"unusable answer":         {pipeline.OpQuery, unusable, meaning{Action: pipeline.PauseFleet}, true},
-		"empty":                   {pipeline.OpUpload, file(contents("")), meaning{Action: pipeline.Terminate, Reason: results.Empty, Content: true}, false},
+		"unusable answer":         {pipeline.OpQuery, unusable, expectedDisposition{Action: pipeline.PauseFleet}, true},
+		"empty":                   {pipeline.OpUpload, file(contents("")), expectedDisposition{Action: pipeline.Terminate, Reason: results.Empty, Content: true}, false},
 		"cannot be opened":        {pipeline.OpUpload, file(unreadable), unread, false},
 		"is missing when opened":  {pipeline.OpUpload, file(missing), absent, false},
 		"shorter than promised":   {pipeline.OpUpload, file(shorter), changed, false},
 		"other than promised":     {pipeline.OpUpload, file(other), changed, false},
-		"too large":               {pipeline.OpUpload, fmt.Errorf("size: %w", wildfire.ErrTooLarge), meaning{Action: pipeline.Terminate, Reason: results.TooLarge}, false},
+		"too large":               {pipeline.OpUpload, fmt.Errorf("size: %w", wildfire.ErrTooLarge), expectedDisposition{Action: pipeline.Terminate, Reason: results.TooLarge}, false},
 		"missing":                 {pipeline.OpUpload, fmt.Errorf("find: %w", pipeline.ErrContentMissing), absent, false},
 		"changed":                 {pipeline.OpUpload, fmt.Errorf("read: %w", pipeline.ErrContentChanged), changed, false},
-		"outside of its folder":   {pipeline.OpUpload, fmt.Errorf("open: %w", pipeline.ErrOutside), meaning{Action: pipeline.Terminate, Reason: results.Forbidden}, false},
+		"outside of its folder":   {pipeline.OpUpload, fmt.Errorf("open: %w", pipeline.ErrOutside), expectedDisposition{Action: pipeline.Terminate, Reason: results.Forbidden}, false},
 		"unreadable":              {pipeline.OpUpload, fmt.Errorf("open: %w", pipeline.ErrUnreadable), unread, false},
-		"this worker's own fault": {pipeline.OpUpload, fmt.Errorf("open: %w", pipeline.ErrUnreachable), meaning{Action: pipeline.ReleaseJob}, false},
+		"this worker's own fault": {pipeline.OpUpload, fmt.Errorf("open: %w", pipeline.ErrUnreachable), expectedDisposition{Action: pipeline.ReleaseJob}, false},
 		"something else":          {pipeline.OpUpload, errors.New("never seen"), mayPass, false},
 		"something else, asking":  {pipeline.OpQuery, errors.New("never seen"), mayPass, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := pipeline.Classify(tc.op, tc.err)
-			if diff := cmp.Diff(tc.want, meaningOf(d)); diff != "" {
+			if diff := cmp.Diff(tc.want, withoutText(d)); diff != "" {
 				t.Errorf("%v (-want +got)\n%s", tc.err, diff)
 			}
 			if d.Unsure != tc.unsure {
@@ -359,9 +359,9 @@ func TestActionLabels(t *testing.T) {
 	}
 }
 
-// uploadsOf simulates uploads: in each round, every sample that is not done is sent once. It
+// simulateUploads simulates uploads: in each round, every sample that is not done is sent once. It
 // returns the number of pauses and how each sample ended: true for sent, false for refused.
-func uploadsOf(rounds int, samples []string, refuses func(sample string) bool) (pauses int, ended map[string]bool) {
+func simulateUploads(rounds int, samples []string, refuses func(sample string) bool) (pauses int, ended map[string]bool) {
 	var refusals pipeline.Refusals
 	doubt := pipeline.Classify(pipeline.OpUpload, forbidden{})
 	counted := map[string]int{}
@@ -409,7 +409,7 @@ func TestRefusalsOfSomeFiles(t *testing.T) {
 	}
 	bad := map[string]bool{"s03": true, "s11": true, "s17": true}
 
-	pauses, ended := uploadsOf(8, samples, func(s string) bool { return bad[s] })
+	pauses, ended := simulateUploads(8, samples, func(s string) bool { return bad[s] })
 	if pauses != 0 {
 		t.Errorf("%d pauses for three files, while others got through", pauses)
 	}
@@ -426,7 +426,7 @@ func TestRefusalsBeforeAnythingGotThrough(t *testing.T) {
 	t.Parallel()
 
 	samples := []string{"bad1", "bad2", "bad3", "good1", "good2"}
-	pauses, ended := uploadsOf(8, samples, func(s string) bool { return strings.HasPrefix(s, "bad") })
+	pauses, ended := simulateUploads(8, samples, func(s string) bool { return strings.HasPrefix(s, "bad") })
 	if pauses != 0 {
 		t.Errorf("%d pauses for three files", pauses)
 	}
@@ -441,7 +441,7 @@ func TestRefusalsOfEverything(t *testing.T) {
 	t.Parallel()
 
 	samples := []string{"s0", "s1", "s2", "s3", "s4", "s5"}
-	pauses, ended := uploadsOf(5, samples, func(string) bool { return true })
+	pauses, ended := simulateUploads(5, samples, func(string) bool { return true })
 	if want := 5*len(samples) - 4; pauses != want {
 		t.Errorf("%d pauses, want %d: one for each of %d refusals after the fourth file's", pauses, want, 5*len(samples))
 	}

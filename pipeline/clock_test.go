@@ -25,19 +25,19 @@ func TestAClockThatIsSetBack(t *testing.T) {
 	t.Parallel()
 	const jobs = 40
 	const first = 10 * time.Minute // from an upload to the first query, and between queries
-	for name, then := range map[string]func(f *setBack){
-		"and each is decided":          func(*setBack) {},
-		"and none is decided at first": func(f *setBack) { f.askedAgain(); f.askedAgain() },
-		"and again":                    func(f *setBack) { f.askedAgain(); f.setBack(); f.askedAgain() },
-		"and another leads": func(f *setBack) {
+	for name, then := range map[string]func(f *clockFixture){
+		"and each is decided":          func(*clockFixture) {},
+		"and none is decided at first": func(f *clockFixture) { f.waitAskedAgain(); f.waitAskedAgain() },
+		"and again":                    func(f *clockFixture) { f.waitAskedAgain(); f.setBack(); f.waitAskedAgain() },
+		"and another leads": func(f *clockFixture) {
 			f.stop()
 			f.start()
-			f.askedAgain()
+			f.waitAskedAgain()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := &setBack{clock: atNoon(), fixture: newFixture(t, wildfiretest.WithDelay(24*time.Hour)), jobs: jobs, first: first}
+			f := &clockFixture{clock: clockAtNoon(), fixture: newFixture(t, wildfiretest.WithDelay(24*time.Hour)), jobs: jobs, first: first}
 			f.cfg.FirstPoll, f.cfg.MaxPoll = first, first
 			f.start()
 			body := func(i int) string { return fmt.Sprint("MZ ", i) }
@@ -49,11 +49,11 @@ func TestAClockThatIsSetBack(t *testing.T) {
 			f.setBack()
 			then(f)
 			for i := range jobs {
-				if !f.wildfire.SetVerdict("", sha(body(i)), wildfire.Malware) {
+				if !f.wildfire.SetVerdict("", sha256Hex(body(i)), wildfire.Malware) {
 					t.Fatalf("WildFire has no %q", body(i))
 				}
 			}
-			f.askedAgain()
+			f.waitAskedAgain()
 			all := f.events(jobs)
 			for i := range jobs {
 				if ev := all.one(t, fmt.Sprint("job-", i)); ev.Data.Verdict != wildfire.Malware.String() {
@@ -64,8 +64,8 @@ func TestAClockThatIsSetBack(t *testing.T) {
 	}
 }
 
-// setBack is a fixture whose worker uses a clock that can be set back.
-type setBack struct {
+// clockFixture is a fixture whose worker uses a clock that can be set back.
+type clockFixture struct {
 	*fixture
 
 	clock *clock
@@ -76,21 +76,21 @@ type setBack struct {
 	stop  func()
 }
 
-func (f *setBack) start() {
+func (f *clockFixture) start() {
 	f.stop = f.work(worker.WithClock(f.clock.now), worker.WithTick(10*time.Millisecond), worker.WithLogger(zerolog.New(&f.log)))
 }
 
 // setBack sets the clock back by hours, and waits until the poller logs it.
-func (f *setBack) setBack() {
+func (f *clockFixture) setBack() {
 	f.t.Helper()
 	f.clock.advance(-3 * time.Hour)
 	f.times++
 	f.status(func(queue.Status) bool { return strings.Count(f.log.String(), "the clock was set") == f.times })
 }
 
-// askedAgain advances the clock to the next question, and waits until WildFire was asked about
+// waitAskedAgain advances the clock to the next question, and waits until WildFire was asked about
 // every job. A job that was being processed at that moment waits for one more interval.
-func (f *setBack) askedAgain() {
+func (f *clockFixture) waitAskedAgain() {
 	f.t.Helper()
 	hashes := func() int {
 		sum := 0
@@ -116,8 +116,8 @@ func (f *setBack) askedAgain() {
 	f.t.Fatalf("within %s WildFire was asked about %d of %d jobs", most*f.first, hashes()-before, f.jobs)
 }
 
-// happens waits for a request at the simulated WildFire.
-func (f *fixture) happens(what string, done func() bool) {
+// waitFor waits for a request at the simulated WildFire.
+func (f *fixture) waitFor(what string, done func() bool) {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), 2*time.Minute)
 	defer cancel()
@@ -146,15 +146,15 @@ func TestAClockThatIsSetBackInAPause(t *testing.T) {
 		}, true},
 		"a person": {func(ctx context.Context, f *fixture, p *fleet.Pauses, now time.Time) error {
 			next, err := fleet.Stop(ctx, f.q.Control(), pipeline.Uploads, "ann", "", now, now.Add(time.Minute))
-			f.pauseIs(p, pipeline.Uploads, next.Reason)
+			f.waitPauseReason(p, pipeline.Uploads, next.Reason)
 			return err
 		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := atNoon()
+			c := clockAtNoon()
 			f := newFixture(t)
-			p := f.pauses(c.now)
+			p := f.followPauses(c.now)
 			ctx := t.Context()
 			if err := tc.pause(ctx, f, p, c.now()); err != nil {
 				t.Fatal(err)
@@ -181,8 +181,8 @@ func TestAClockThatIsSetBackInAPause(t *testing.T) {
 	}
 }
 
-// pauseIs waits until the fleet's pause of a budget has the given reason.
-func (f *fixture) pauseIs(p *fleet.Pauses, b pipeline.Budget, reason string) {
+// waitPauseReason waits until the fleet's pause of a budget has the given reason.
+func (f *fixture) waitPauseReason(p *fleet.Pauses, b pipeline.Budget, reason string) {
 	f.t.Helper()
 	for {
 		now, _, changed := p.Active(b)

@@ -17,8 +17,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// cluster starts three servers that form a cluster.
-func cluster(t *testing.T) []*server.Server {
+// startCluster starts three servers that form a cluster.
+func startCluster(t *testing.T) []*server.Server {
 	t.Helper()
 	var routes []*url.URL
 	var ports []int
@@ -56,7 +56,7 @@ func cluster(t *testing.T) []*server.Server {
 // The guarantees also hold on a cluster, even when the server that leads the streams dies.
 func TestAClusterSurvivesItsLeader(t *testing.T) {
 	t.Parallel()
-	servers := cluster(t)
+	servers := startCluster(t)
 	var urls []string
 	for _, s := range servers {
 		urls = append(urls, s.ClientURL())
@@ -92,7 +92,7 @@ func TestAClusterSurvivesItsLeader(t *testing.T) {
 	pub := f.q.Publisher()
 	for i := range jobs {
 		if i == jobs/2 {
-			kill(t, f.q, servers)
+			killLeader(t, f.q, servers)
 		}
 		job := pipeline.Job{
 			ID: fmt.Sprint("job-", i), Source: "mail", Priority: pipeline.Normal, Version: 1, Kind: pipeline.KindURL,
@@ -110,8 +110,8 @@ func TestAClusterSurvivesItsLeader(t *testing.T) {
 	}
 }
 
-// kill stops the server that leads JOBS.
-func kill(t *testing.T, q *queue.Queue, servers []*server.Server) {
+// killLeader stops the server that leads JOBS.
+func killLeader(t *testing.T, q *queue.Queue, servers []*server.Server) {
 	t.Helper()
 	s, err := q.JetStream().Stream(t.Context(), q.JobsStream())
 	if err != nil {

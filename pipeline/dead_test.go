@@ -23,7 +23,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-func sha(body string) string {
+func sha256Hex(body string) string {
 	sum := sha256.Sum256([]byte(body))
 	return hex.EncodeToString(sum[:])
 }
@@ -132,7 +132,7 @@ func TestAReplayedLetterIsReallyTriedAgain(t *testing.T) {
 			t.Errorf("job %s: %s", id, ev.Outcome())
 		}
 	}
-	if n := f.wildfire.UploadCount(sha("MZ now and then")); n != 1 {
+	if n := f.wildfire.UploadCount(sha256Hex("MZ now and then")); n != 1 {
 		t.Errorf("%d uploads were accepted, want 1", n)
 	}
 	if left := f.letters(queue.DeadFilter{}); len(left) != 0 {

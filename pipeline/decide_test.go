@@ -41,10 +41,10 @@ func decidePolicy() pipeline.Policy {
 	return pipeline.Policy{Config: pipeline.DefaultConfig(), Ruling: pipeline.Unruled(), Self: thisWorker, Random: 0.5}
 }
 
-func ago(d time.Duration) time.Time { return decideNow.Add(-d) }
+func before(d time.Duration) time.Time { return decideNow.Add(-d) }
 
-// typical returns a sample in the given state, which another job has caused.
-func typical(s pipeline.State) pipeline.Sample {
+// typicalSample returns a sample in the given state, which another job has caused.
+func typicalSample(s pipeline.State) pipeline.Sample {
 	switch s {
 	case pipeline.StateUploading:
 		return pipeline.Sample{
@@ -53,7 +53,7 @@ func typical(s pipeline.State) pipeline.Sample {
 			Job:       otherJob,
 			Priority:  pipeline.Normal,
 			Size:      7,
-			ChangedAt: ago(time.Minute),
+			ChangedAt: before(time.Minute),
 		}
 	case pipeline.StateRetrying:
 		return pipeline.Sample{
@@ -62,7 +62,7 @@ func typical(s pipeline.State) pipeline.Sample {
 			Priority:  pipeline.Normal,
 			Attempts:  2,
 			Size:      7,
-			ChangedAt: ago(time.Minute),
+			ChangedAt: before(time.Minute),
 		}
 	case pipeline.StatePending:
 		return pipeline.Sample{
@@ -70,24 +70,24 @@ func typical(s pipeline.State) pipeline.Sample {
 			Job:         otherJob,
 			Priority:    pipeline.Normal,
 			Size:        7,
-			SubmittedAt: ago(10 * time.Minute),
-			ChangedAt:   ago(10 * time.Minute),
+			SubmittedAt: before(10 * time.Minute),
+			ChangedAt:   before(10 * time.Minute),
 		}
 	case pipeline.StateVerdict:
 		return pipeline.Sample{
 			State:     s,
 			Size:      7,
 			Verdict:   int(wildfire.Malware),
-			DecidedAt: ago(time.Hour),
-			CheckedAt: ago(time.Hour),
-			ChangedAt: ago(time.Hour),
+			DecidedAt: before(time.Hour),
+			CheckedAt: before(time.Hour),
+			ChangedAt: before(time.Hour),
 		}
 	case pipeline.StateRefused:
 		return pipeline.Sample{
 			State:     s,
 			Attempts:  1,
-			ChangedAt: ago(time.Hour),
-			Refusal:   &pipeline.Refusal{Error: noType, Ext: ".exe", At: ago(time.Hour)},
+			ChangedAt: before(time.Hour),
+			Refusal:   &pipeline.Refusal{Error: noType, Ext: ".exe", At: before(time.Hour)},
 		}
 	}
 
@@ -110,16 +110,16 @@ type decision struct {
 
 // Steps that many rows expect.
 var (
-	ask       = pipeline.Step{Kind: pipeline.StepAsk}
-	upload    = pipeline.Step{Kind: pipeline.StepUpload}
-	findOwner = pipeline.Step{Kind: pipeline.StepFindOwner}
-	send      = pipeline.Step{Kind: pipeline.StepSend}
-	again     = pipeline.Step{Kind: pipeline.StepReconsider}
-	fromCache = pipeline.Step{Kind: pipeline.StepFinish, Basis: results.BasisCache}
-	refused   = pipeline.Step{Kind: pipeline.StepFail, Cause: noType, Attempts: 1}
-	forQuery  = pipeline.Step{Kind: pipeline.StepPark, Budget: pipeline.Queries, Basis: results.BasisShared}
-	forUpload = pipeline.Step{Kind: pipeline.StepPark, Budget: pipeline.Uploads, Basis: results.BasisShared}
-	timeout   = pipeline.Step{
+	ask           = pipeline.Step{Kind: pipeline.StepAsk}
+	upload        = pipeline.Step{Kind: pipeline.StepUpload}
+	findOwner     = pipeline.Step{Kind: pipeline.StepFindOwner}
+	send          = pipeline.Step{Kind: pipeline.StepSend}
+	reconsider    = pipeline.Step{Kind: pipeline.StepReconsider}
+	fromCache     = pipeline.Step{Kind: pipeline.StepFinish, Basis: results.BasisCache}
+	failRefused   = pipeline.Step{Kind: pipeline.StepFail, Cause: noType, Attempts: 1}
+	parkForQuery  = pipeline.Step{Kind: pipeline.StepPark, Budget: pipeline.Queries, Basis: results.BasisShared}
+	parkForUpload = pipeline.Step{Kind: pipeline.StepPark, Budget: pipeline.Uploads, Basis: results.BasisShared}
+	failTimeout   = pipeline.Step{
 		Kind:  pipeline.StepFail,
 		Cause: results.Error{Reason: results.VerdictTimeout, Message: "WildFire gave no verdict within 24h0m0s"},
 	}
@@ -128,10 +128,10 @@ var (
 
 // Failures because of the policy.
 var (
-	staysHere    = withheld("its contents must not leave")
-	staysUnknown = withheld("WildFire does not know it, and its contents must not leave")
-	stillHeld    = withheld("WildFire did not know it at 2026-03-01T11:00:00Z, and its contents must not leave")
-	hashStays    = withheld("its hash must not leave")
+	contentsWithheld = withheld("its contents must not leave")
+	unknownWithheld  = withheld("WildFire does not know it, and its contents must not leave")
+	stillWithheld    = withheld("WildFire did not know it at 2026-03-01T11:00:00Z, and its contents must not leave")
+	hashWithheld     = withheld("its hash must not leave")
 )
 
 func withheld(why string) pipeline.Step {
@@ -146,65 +146,69 @@ func failed(cause results.Error, attempts int) pipeline.Step {
 	return pipeline.Step{Kind: pipeline.StepFail, Cause: cause, Attempts: attempts}
 }
 
-// forOther returns the wait for another job that has been uploading for a while.
-func forOther(since time.Duration) pipeline.Step {
+// waitForOther returns the wait for another job that has been uploading for a while.
+func waitForOther(since time.Duration) pipeline.Step {
 	return pipeline.Step{
 		Kind:  pipeline.StepWait,
-		Due:   ago(since).Add(pipeline.DefaultConfig().DuplicateWait()),
+		Due:   before(since).Add(pipeline.DefaultConfig().DuplicateWait()),
 		Basis: results.BasisShared,
 	}
 }
 
-// forVerdict returns the wait until the next query about a sample. submitted is the time since its
-// submission.
-func forVerdict(submitted time.Duration, b results.Basis) pipeline.Step {
+// waitForVerdict returns the wait until the next query about a sample. submitted is the time since
+// its submission.
+func waitForVerdict(submitted time.Duration, b results.Basis) pipeline.Step {
 	return pipeline.Step{
 		Kind:   pipeline.StepWait,
 		Asking: true,
-		Due:    pipeline.DefaultConfig().Schedule().Next(ago(submitted), decideNow),
+		Due:    pipeline.DefaultConfig().Schedule().Next(before(submitted), decideNow),
 		Basis:  b,
 	}
 }
 
 // Events of many rows.
 var (
-	look      = pipeline.Look{}
-	byOther   = pipeline.Owned{By: otherWorker}
-	otherGone = pipeline.Owned{By: otherWorker, Gone: true}
-	unknown   = pipeline.Answered{Verdict: wildfire.Unknown}
-	malware   = pipeline.Answered{Known: true, Verdict: wildfire.Malware, MD5: "m"}
-	analyzing = pipeline.Answered{Known: true, Verdict: wildfire.Pending}
-	claimed   = pipeline.Claimed{Owner: thisWorker}
-	complete  = pipeline.Uploaded{MD5: "m", Filetype: "PE"}
+	look       = pipeline.Look{}
+	ownerAlive = pipeline.Owned{By: otherWorker}
+	ownerGone  = pipeline.Owned{By: otherWorker, Gone: true}
+	unknown    = pipeline.Answered{Verdict: wildfire.Unknown}
+	malware    = pipeline.Answered{Known: true, Verdict: wildfire.Malware, MD5: "m"}
+	analyzing  = pipeline.Answered{Known: true, Verdict: wildfire.Pending}
+	claimed    = pipeline.Claimed{Owner: thisWorker}
+	uploadDone = pipeline.Uploaded{MD5: "m", Filetype: "PE"}
 )
 
-func came(d pipeline.Disposition) pipeline.Uploaded { return pipeline.Uploaded{Disposition: d} }
+func uploadOutcome(d pipeline.Disposition) pipeline.Uploaded {
+	return pipeline.Uploaded{Disposition: d}
+}
 
-func says(v wildfire.Verdict) pipeline.Answered { return pipeline.Answered{Known: true, Verdict: v} }
+func answered(v wildfire.Verdict) pipeline.Answered {
+	return pipeline.Answered{Known: true, Verdict: v}
+}
 
 // Changes to a sample.
 
-func ours(s *pipeline.Sample) {
+func claimedByThisWorker(s *pipeline.Sample) {
 	s.Owner = thisWorker
 	s.Job = decideJob.Ref().String()
 }
 
 func byThisJob(s *pipeline.Sample) { s.Job = decideJob.Ref().String() }
 
-func unsure(s *pipeline.Sample) { s.Unsure = true }
+func mayHaveArrived(s *pipeline.Sample) { s.Unsure = true }
 
-func stale(s *pipeline.Sample) { s.CheckedAt = ago(721 * time.Hour) }
+func verdictExpired(s *pipeline.Sample) { s.CheckedAt = before(721 * time.Hour) }
 
-func late(s *pipeline.Sample) { s.SubmittedAt = ago(24 * time.Hour) }
+func pastDeadline(s *pipeline.Sample) { s.SubmittedAt = before(24 * time.Hour) }
 
-func justSubmitted(s *pipeline.Sample) { s.SubmittedAt = ago(time.Minute) }
+func justSubmitted(s *pipeline.Sample) { s.SubmittedAt = before(time.Minute) }
 
 func becomes(s pipeline.Sample) func(*pipeline.Sample) {
 	return func(to *pipeline.Sample) { *to = s }
 }
 
-// all combines several changes, in order.
-func all(changes ...func(*pipeline.Sample)) func(*pipeline.Sample) {
+// combine combines several changes, in order.
+func combine(changes ...func(*pipeline.Sample)) func(*pipeline.Sample) {
 	return func(s *pipeline.Sample) {
 		for _, f := range changes {
 			f(s)
@@ -247,8 +251,8 @@ func isPending(s *pipeline.Sample) {
 	s.SubmittedAt = decideNow
 }
 
-// released is the change for a sample whose claim ends at decideNow.
-func released(s *pipeline.Sample) {
+// isReleased is the change for a sample whose claim ends at decideNow.
+func isReleased(s *pipeline.Sample) {
 	s.State = pipeline.StateNone
 	s.Owner = ""
 	s.Job = ""
@@ -258,11 +262,11 @@ func released(s *pipeline.Sample) {
 
 func sizeKnown(s *pipeline.Sample) { s.Size = decideJob.Size }
 
-func nobodys(s *pipeline.Sample) { s.Job = "" }
+func withoutJob(s *pipeline.Sample) { s.Job = "" }
 
 func isRefused(cause results.Error, ext string) func(*pipeline.Sample) {
 	return func(s *pipeline.Sample) {
-		released(s)
+		isReleased(s)
 		s.State = pipeline.StateRefused
 		s.Refusal = &pipeline.Refusal{Error: cause, Ext: ext, At: decideNow}
 	}
@@ -274,11 +278,11 @@ func isWithheld(s *pipeline.Sample) {
 	s.CheckedAt = decideNow
 }
 
-// heldFor is the change for a sample that has been withheld for a while.
-func heldFor(d time.Duration) func(*pipeline.Sample) {
+// withheldFor is the change for a sample that has been withheld for a while.
+func withheldFor(d time.Duration) func(*pipeline.Sample) {
 	return func(s *pipeline.Sample) {
-		s.WithheldAt = ago(d)
-		s.CheckedAt = ago(d)
+		s.WithheldAt = before(d)
+		s.CheckedAt = before(d)
 	}
 }
 
@@ -304,9 +308,9 @@ func decisions() []decision {
 	noAsk := func(p *pipeline.Policy) { p.AskFirst = false }
 	lookupOnly := func(p *pipeline.Policy) { p.Ruling = pipeline.Ruling{Submit: pipeline.SubmitLookup, Rule: "policy[0]"} }
 	simulated := func(p *pipeline.Policy) { p.Simulated = true }
-	keepHere := func(p *pipeline.Policy) { p.Ruling = pipeline.Ruling{Submit: pipeline.SubmitNever, Rule: "policy[0]"} }
+	neverSubmit := func(p *pipeline.Policy) { p.Ruling = pipeline.Ruling{Submit: pipeline.SubmitNever, Rule: "policy[0]"} }
 	link := func(j *pipeline.Job) { j.Kind = pipeline.KindURL }
-	few := func(p *pipeline.Policy) { p.MaxAttempts = 1 }
+	oneAttempt := func(p *pipeline.Policy) { p.MaxAttempts = 1 }
 	urgent := func(j *pipeline.Job) { j.Priority = pipeline.Urgent }
 	script := func(j *pipeline.Job) { j.Filename = "a.js" }
 	serverFault := pipeline.Disposition{Action: pipeline.Retry, Reason: results.AttemptsExhausted, Message: "503", Status: 503}
@@ -328,58 +332,58 @@ func decisions() []decision {
 		// Unknown samples.
 		{name: "first", state: none, event: look, step: ask},
 		{name: "first, and nobody is asked", state: none, event: look, cfg: noAsk, step: upload},
-		{name: "it may have got through", state: none, event: look, given: unsure, cfg: noAsk, step: ask},
-		{name: "never: there is no owner", state: none, event: byOther, step: ask},
-		{name: "WildFire knows it", state: none, event: malware, step: finish(results.BasisLookup), then: all(decided, sizeKnown)},
+		{name: "it may have got through", state: none, event: look, given: mayHaveArrived, cfg: noAsk, step: ask},
+		{name: "never: there is no owner", state: none, event: ownerAlive, step: ask},
+		{name: "WildFire knows it", state: none, event: malware, step: finish(results.BasisLookup), then: combine(decided, sizeKnown)},
 		{
 			name: "WildFire got it from this job after all", state: none, event: malware,
-			given: all(unsure, byThisJob, func(s *pipeline.Sample) { s.ChangedAt = ago(time.Minute) }),
+			given: combine(mayHaveArrived, byThisJob, func(s *pipeline.Sample) { s.ChangedAt = before(time.Minute) }),
 			step:  finish(results.BasisUpload),
-			then: all(decided, sizeKnown, func(s *pipeline.Sample) {
-				s.SubmittedAt = ago(time.Minute)
+			then: combine(decided, sizeKnown, func(s *pipeline.Sample) {
+				s.SubmittedAt = before(time.Minute)
 			}),
 		},
 		{
 			name: "WildFire got it from another job after all", state: none, event: malware,
-			given: all(unsure, func(s *pipeline.Sample) { s.Job = otherJob }),
+			given: combine(mayHaveArrived, func(s *pipeline.Sample) { s.Job = otherJob }),
 			step:  finish(results.BasisLookup),
-			then:  all(decided, sizeKnown),
+			then:  combine(decided, sizeKnown),
 		},
-		{name: "WildFire analyzes it", state: none, event: analyzing, step: forVerdict(0, results.BasisLookup), then: all(isPending, sizeKnown)},
+		{name: "WildFire analyzes it", state: none, event: analyzing, step: waitForVerdict(0, results.BasisLookup), then: combine(isPending, sizeKnown)},
 		{
 			name: "WildFire analyzes what this job sent", state: none, event: analyzing,
-			given: all(unsure, byThisJob),
-			step:  forVerdict(0, results.BasisUpload),
-			then:  all(isPending, sizeKnown),
+			given: combine(mayHaveArrived, byThisJob),
+			step:  waitForVerdict(0, results.BasisUpload),
+			then:  combine(isPending, sizeKnown),
 		},
 		{name: "WildFire does not know it", state: none, event: unknown, step: upload},
-		{name: "WildFire has no verdict on it", state: none, event: says(wildfire.AnalysisError), step: upload},
+		{name: "WildFire has no verdict on it", state: none, event: answered(wildfire.AnalysisError), step: upload},
 		{
 			name: "it was sent too recently for that", state: none, event: unknown,
-			given: all(unsure, func(s *pipeline.Sample) { s.ChangedAt = ago(10 * time.Second) }), step: retry(20 * time.Second),
+			given: combine(mayHaveArrived, func(s *pipeline.Sample) { s.ChangedAt = before(10 * time.Second) }), step: retry(20 * time.Second),
 		},
 		{
 			name: "it was sent long ago", state: none, event: unknown,
-			given: all(unsure, func(s *pipeline.Sample) { s.ChangedAt = ago(30 * time.Second) }), step: upload,
+			given: combine(mayHaveArrived, func(s *pipeline.Sample) { s.ChangedAt = before(30 * time.Second) }), step: upload,
 		},
 		{
 			name: "it was sent before the clock was set back", state: none, event: unknown,
-			given: all(unsure, func(s *pipeline.Sample) { s.ChangedAt = ago(-time.Hour) }), step: upload,
+			given: combine(mayHaveArrived, func(s *pipeline.Sample) { s.ChangedAt = before(-time.Hour) }), step: upload,
 		},
-		{name: "no answer in time", state: none, event: pipeline.Unanswered{}, step: forQuery},
-		{name: "not admitted in time", state: none, event: pipeline.NotAdmitted{}, step: forUpload},
+		{name: "no answer in time", state: none, event: pipeline.Unanswered{}, step: parkForQuery},
+		{name: "not admitted in time", state: none, event: pipeline.NotAdmitted{}, step: parkForUpload},
 		{name: "claimed", state: none, event: claimed, step: send, then: isClaimed},
 		{
 			name: "claimed, after a try", state: none, event: claimed,
 			given: func(s *pipeline.Sample) { s.Attempts = 3 }, step: send, then: isClaimed,
 		},
-		{name: "the claim was released by others", state: none, event: complete, given: unsure, step: ask},
+		{name: "the claim was released by others", state: none, event: uploadDone, given: mayHaveArrived, step: ask},
 
 		// Claimed samples.
 		{name: "claimed by another", state: uploading, event: look, step: findOwner},
-		{name: "its owner lives", state: uploading, event: byOther, step: forOther(time.Minute)},
-		{name: "its owner lives, and has this job", state: uploading, event: byOther, given: byThisJob, step: retry(5 * time.Second)},
-		{name: "its owner is gone", state: uploading, event: otherGone, step: again, then: func(s *pipeline.Sample) {
+		{name: "its owner lives", state: uploading, event: ownerAlive, step: waitForOther(time.Minute)},
+		{name: "its owner lives, and has this job", state: uploading, event: ownerAlive, given: byThisJob, step: retry(5 * time.Second)},
+		{name: "its owner is gone", state: uploading, event: ownerGone, step: reconsider, then: func(s *pipeline.Sample) {
 			s.State = pipeline.StateNone
 			s.Owner = ""
 			s.Unsure = true
@@ -387,63 +391,63 @@ func decisions() []decision {
 		}},
 		{name: "its owner changed", state: uploading, event: pipeline.Owned{By: "third", Gone: true}, step: findOwner},
 		{name: "an answer, while another sends it", state: uploading, event: malware, step: findOwner},
-		{name: "never: no answer", state: uploading, event: pipeline.Unanswered{}, step: forQuery},
-		{name: "not admitted again", state: uploading, event: pipeline.NotAdmitted{}, given: ours, step: forUpload, then: released},
+		{name: "never: no answer", state: uploading, event: pipeline.Unanswered{}, step: parkForQuery},
+		{name: "not admitted again", state: uploading, event: pipeline.NotAdmitted{}, given: claimedByThisWorker, step: parkForUpload, then: isReleased},
 		{
 			name: "not admitted again, and it may have got through", state: uploading, event: pipeline.NotAdmitted{},
-			given: all(ours, unsure), step: forUpload, then: func(s *pipeline.Sample) {
+			given: combine(claimedByThisWorker, mayHaveArrived), step: parkForUpload, then: func(s *pipeline.Sample) {
 				s.State = pipeline.StateNone
 				s.Owner = ""
 				s.ChangedAt = decideNow
 			},
 		},
-		{name: "never: not admitted, and another's claim", state: uploading, event: pipeline.NotAdmitted{}, step: forUpload},
+		{name: "never: not admitted, and another's claim", state: uploading, event: pipeline.NotAdmitted{}, step: parkForUpload},
 		{name: "never: claimed, and another's claim", state: uploading, event: claimed, step: findOwner},
 		{
-			name: "sent", state: uploading, event: complete, given: all(ours, unsure), step: forVerdict(0, results.BasisUpload),
-			then: all(isPending, func(s *pipeline.Sample) {
+			name: "sent", state: uploading, event: uploadDone, given: combine(claimedByThisWorker, mayHaveArrived), step: waitForVerdict(0, results.BasisUpload),
+			then: combine(isPending, func(s *pipeline.Sample) {
 				s.MD5 = "m"
 				s.Filetype = "PE"
 			}),
 		},
-		{name: "sent, and taken over meanwhile", state: uploading, event: complete, step: findOwner},
-		{name: "a fault", state: uploading, event: came(serverFault), given: ours, step: retry(750 * time.Millisecond), then: retrying},
+		{name: "sent, and taken over meanwhile", state: uploading, event: uploadDone, step: findOwner},
+		{name: "a fault", state: uploading, event: uploadOutcome(serverFault), given: claimedByThisWorker, step: retry(750 * time.Millisecond), then: retrying},
 		{
-			name: "the third fault", state: uploading, event: came(serverFault),
-			given: all(ours, func(s *pipeline.Sample) { s.Attempts = 2 }), step: retry(3 * time.Second), then: retrying,
+			name: "the third fault", state: uploading, event: uploadOutcome(serverFault),
+			given: combine(claimedByThisWorker, func(s *pipeline.Sample) { s.Attempts = 2 }), step: retry(3 * time.Second), then: retrying,
 		},
 		{
 			name: "a fault, and it may have got through", state: uploading,
-			event: came(pipeline.Disposition{Action: pipeline.Retry, Unsure: true}), given: ours,
-			step: retry(750 * time.Millisecond), then: all(retrying, unsure),
+			event: uploadOutcome(pipeline.Disposition{Action: pipeline.Retry, Unsure: true}), given: claimedByThisWorker,
+			step: retry(750 * time.Millisecond), then: combine(retrying, mayHaveArrived),
 		},
 		{
 			name: "a fault, and the service says when", state: uploading,
-			event: came(pipeline.Disposition{Action: pipeline.Retry, Delay: time.Minute}), given: ours,
+			event: uploadOutcome(pipeline.Disposition{Action: pipeline.Retry, Delay: time.Minute}), given: claimedByThisWorker,
 			step: retry(time.Minute), then: retrying,
 		},
 		{
 			name: "a fault, and the service wants too much", state: uploading,
-			event: came(pipeline.Disposition{Action: pipeline.Retry, Delay: time.Hour}), given: ours,
+			event: uploadOutcome(pipeline.Disposition{Action: pipeline.Retry, Delay: time.Hour}), given: claimedByThisWorker,
 			step: retry(5 * time.Minute), then: retrying,
 		},
 		{
-			name: "the last fault", state: uploading, event: came(serverFault), given: ours, cfg: few,
+			name: "the last fault", state: uploading, event: uploadOutcome(serverFault), given: claimedByThisWorker, cfg: oneAttempt,
 			step: failed(exhausted, 1), then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
 		{
 			name: "the last fault of its kind", state: uploading,
-			event: came(pipeline.Disposition{Action: pipeline.Retry, Reason: results.Rejected, Message: "409", Tries: 3}),
-			given: all(ours, func(s *pipeline.Sample) { s.Attempts = 2 }),
+			event: uploadOutcome(pipeline.Disposition{Action: pipeline.Retry, Reason: results.Rejected, Message: "409", Tries: 3}),
+			given: combine(claimedByThisWorker, func(s *pipeline.Sample) { s.Attempts = 2 }),
 			step:  failed(results.Error{Reason: results.Rejected, Message: "given up after 3 attempts: 409"}, 3),
 			then:  becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
 		{
-			name: "refused", state: uploading, event: came(unsupported), given: ours, step: failed(noType, 1),
+			name: "refused", state: uploading, event: uploadOutcome(unsupported), given: claimedByThisWorker, step: failed(noType, 1),
 			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
 		{
-			name: "refused because of its type", state: uploading, event: came(unsupportedContent), given: ours, step: failed(noType, 1),
+			name: "refused because of its type", state: uploading, event: uploadOutcome(unsupportedContent), given: claimedByThisWorker, step: failed(noType, 1),
 			then: becomes(pipeline.Sample{
 				State:     pipeline.StateRefused,
 				Attempts:  1,
@@ -452,24 +456,24 @@ func decisions() []decision {
 			}),
 		},
 		{
-			name: "no budget left", state: uploading, event: came(pipeline.Disposition{Action: pipeline.ParkBudget}),
-			given: ours, step: forUpload, then: released,
+			name: "no budget left", state: uploading, event: uploadOutcome(pipeline.Disposition{Action: pipeline.ParkBudget}),
+			given: claimedByThisWorker, step: parkForUpload, then: isReleased,
 		},
 		{
-			name: "a pause", state: uploading, event: came(pipeline.Disposition{Action: pipeline.PauseFleet}),
-			given: ours, step: retry(time.Second), then: released,
+			name: "a pause", state: uploading, event: uploadOutcome(pipeline.Disposition{Action: pipeline.PauseFleet}),
+			given: claimedByThisWorker, step: retry(time.Second), then: isReleased,
 		},
 		{
-			name: "put off", state: uploading, event: came(pipeline.Disposition{Action: pipeline.Defer, Delay: 5 * time.Second}),
-			given: ours, step: retry(5 * time.Second), then: released,
+			name: "put off", state: uploading, event: uploadOutcome(pipeline.Disposition{Action: pipeline.Defer, Delay: 5 * time.Second}),
+			given: claimedByThisWorker, step: retry(5 * time.Second), then: isReleased,
 		},
 		{
-			name: "left to another worker", state: uploading, event: came(pipeline.Disposition{Action: pipeline.ReleaseJob, Delay: 10 * time.Second}),
-			given: ours, step: retry(10 * time.Second), then: released,
+			name: "left to another worker", state: uploading, event: uploadOutcome(pipeline.Disposition{Action: pipeline.ReleaseJob, Delay: 10 * time.Second}),
+			given: claimedByThisWorker, step: retry(10 * time.Second), then: isReleased,
 		},
 		{
-			name: "interrupted", state: uploading, event: came(pipeline.Disposition{Action: pipeline.Defer, Unsure: true}),
-			given: ours, step: retry(time.Second), then: func(s *pipeline.Sample) {
+			name: "interrupted", state: uploading, event: uploadOutcome(pipeline.Disposition{Action: pipeline.Defer, Unsure: true}),
+			given: claimedByThisWorker, step: retry(time.Second), then: func(s *pipeline.Sample) {
 				s.State = pipeline.StateNone
 				s.Owner = ""
 				s.Unsure = true
@@ -478,159 +482,159 @@ func decisions() []decision {
 		},
 
 		// Between two attempts.
-		{name: "another's next try", state: isRetry, event: look, step: forOther(time.Minute)},
+		{name: "another's next try", state: isRetry, event: look, step: waitForOther(time.Minute)},
 		{name: "this job's next try", state: isRetry, event: look, given: byThisJob, step: ask},
 		{name: "this job's next try, and nobody is asked", state: isRetry, event: look, given: byThisJob, cfg: noAsk, step: upload},
 		{name: "a more urgent job", state: isRetry, event: look, job: urgent, step: ask},
 		{
 			name: "the other does not return", state: isRetry, event: look,
-			given: func(s *pipeline.Sample) { s.ChangedAt = ago(11 * time.Minute) }, step: ask,
+			given: func(s *pipeline.Sample) { s.ChangedAt = before(11 * time.Minute) }, step: ask,
 		},
 		{
 			name: "the other tried before the clock was set back", state: isRetry, event: look,
-			given: func(s *pipeline.Sample) { s.ChangedAt = ago(-time.Hour) }, step: ask,
+			given: func(s *pipeline.Sample) { s.ChangedAt = before(-time.Hour) }, step: ask,
 		},
-		{name: "never: there is no owner, between tries", state: isRetry, event: byOther, step: forOther(time.Minute)},
+		{name: "never: there is no owner, between tries", state: isRetry, event: ownerAlive, step: waitForOther(time.Minute)},
 		{name: "it was known meanwhile", state: isRetry, event: malware, given: byThisJob, step: finish(results.BasisLookup), then: decided},
 		{
-			name: "it got through after all", state: isRetry, event: malware, given: all(byThisJob, unsure), step: finish(results.BasisUpload),
-			then: all(decided, func(s *pipeline.Sample) { s.SubmittedAt = ago(time.Minute) }),
+			name: "it got through after all", state: isRetry, event: malware, given: combine(byThisJob, mayHaveArrived), step: finish(results.BasisUpload),
+			then: combine(decided, func(s *pipeline.Sample) { s.SubmittedAt = before(time.Minute) }),
 		},
 		{
-			name: "it is analyzed after all", state: isRetry, event: analyzing, given: all(byThisJob, unsure),
-			step: forVerdict(0, results.BasisUpload), then: isPending,
+			name: "it is analyzed after all", state: isRetry, event: analyzing, given: combine(byThisJob, mayHaveArrived),
+			step: waitForVerdict(0, results.BasisUpload), then: isPending,
 		},
 		{name: "it is still unknown", state: isRetry, event: unknown, given: byThisJob, step: upload},
-		{name: "never: the next try is another's", state: isRetry, event: unknown, step: forOther(time.Minute)},
-		{name: "no answer in time, between tries", state: isRetry, event: pipeline.Unanswered{}, given: byThisJob, step: forQuery},
-		{name: "not admitted in time, between tries", state: isRetry, event: pipeline.NotAdmitted{}, given: byThisJob, step: forUpload},
+		{name: "never: the next try is another's", state: isRetry, event: unknown, step: waitForOther(time.Minute)},
+		{name: "no answer in time, between tries", state: isRetry, event: pipeline.Unanswered{}, given: byThisJob, step: parkForQuery},
+		{name: "not admitted in time, between tries", state: isRetry, event: pipeline.NotAdmitted{}, given: byThisJob, step: parkForUpload},
 		{name: "claimed to try again", state: isRetry, event: claimed, given: byThisJob, step: send, then: isClaimed},
-		{name: "never: another's turn to try again", state: isRetry, event: claimed, step: forOther(time.Minute)},
-		{name: "sent, and given up by others meanwhile", state: isRetry, event: complete, step: forOther(time.Minute)},
+		{name: "never: another's turn to try again", state: isRetry, event: claimed, step: waitForOther(time.Minute)},
+		{name: "sent, and given up by others meanwhile", state: isRetry, event: uploadDone, step: waitForOther(time.Minute)},
 
 		// With WildFire.
-		{name: "the verdict is pending", state: pending, event: look, step: forVerdict(10*time.Minute, results.BasisShared)},
+		{name: "the verdict is pending", state: pending, event: look, step: waitForVerdict(10*time.Minute, results.BasisShared)},
 		{
 			name: "the verdict is pending for this job", state: pending, event: look, given: byThisJob,
-			step: forVerdict(10*time.Minute, results.BasisUpload),
+			step: waitForVerdict(10*time.Minute, results.BasisUpload),
 		},
 		{
-			name: "the verdict is pending for no job", state: pending, event: look, given: nobodys,
-			step: forVerdict(10*time.Minute, results.BasisLookup),
+			name: "the verdict is pending for no job", state: pending, event: look, given: withoutJob,
+			step: waitForVerdict(10*time.Minute, results.BasisLookup),
 		},
 		{
 			name: "its deadline comes first", state: pending, event: look,
-			given: func(s *pipeline.Sample) { s.SubmittedAt = ago(24*time.Hour - time.Second) },
+			given: func(s *pipeline.Sample) { s.SubmittedAt = before(24*time.Hour - time.Second) },
 			step:  pipeline.Step{Kind: pipeline.StepWait, Asking: true, Due: decideNow.Add(time.Second), Basis: results.BasisShared},
 		},
 		{
-			name: "its deadline has passed", state: pending, event: look, given: late, step: timeout,
+			name: "its deadline has passed", state: pending, event: look, given: pastDeadline, step: failTimeout,
 			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
 		{
-			name: "its owner was gone, and it was decided otherwise", state: pending, event: otherGone,
-			step: forVerdict(10*time.Minute, results.BasisShared),
+			name: "its owner was gone, and it was decided otherwise", state: pending, event: ownerGone,
+			step: waitForVerdict(10*time.Minute, results.BasisShared),
 		},
 		{name: "the verdict", state: pending, event: malware, step: finish(results.BasisShared), then: decided},
 		{name: "the verdict for this job", state: pending, event: malware, given: byThisJob, step: finish(results.BasisUpload), then: decided},
-		{name: "the verdict, at the last moment", state: pending, event: malware, given: late, step: finish(results.BasisShared), then: decided},
-		{name: "no verdict yet", state: pending, event: analyzing, step: forVerdict(10*time.Minute, results.BasisShared)},
+		{name: "the verdict, at the last moment", state: pending, event: malware, given: pastDeadline, step: finish(results.BasisShared), then: decided},
+		{name: "no verdict yet", state: pending, event: analyzing, step: waitForVerdict(10*time.Minute, results.BasisShared)},
 		{
-			name: "no verdict in time", state: pending, event: analyzing, given: late, step: timeout,
+			name: "no verdict in time", state: pending, event: analyzing, given: pastDeadline, step: failTimeout,
 			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
 		{
 			name: "no verdict yet, since before the clock was set back", state: pending, event: analyzing,
-			given: func(s *pipeline.Sample) { s.SubmittedAt = ago(-time.Hour) }, step: forVerdict(0, results.BasisShared),
+			given: func(s *pipeline.Sample) { s.SubmittedAt = before(-time.Hour) }, step: waitForVerdict(0, results.BasisShared),
 		},
-		{name: "no record", state: pending, event: unknown, step: forVerdict(10*time.Minute, results.BasisShared)},
+		{name: "no record", state: pending, event: unknown, step: waitForVerdict(10*time.Minute, results.BasisShared)},
 		{
-			name: "not known yet", state: pending, event: says(wildfire.Unknown), given: justSubmitted,
-			step: forVerdict(time.Minute, results.BasisShared),
-		},
-		{
-			name: "not known any more", state: pending, event: says(wildfire.Unknown), step: ask,
-			then: all(released, func(s *pipeline.Sample) { s.Resubmitted = true }),
+			name: "not known yet", state: pending, event: answered(wildfire.Unknown), given: justSubmitted,
+			step: waitForVerdict(time.Minute, results.BasisShared),
 		},
 		{
-			name: "not known a second time", state: pending, event: says(wildfire.Unknown),
-			given: func(s *pipeline.Sample) { s.Resubmitted = true }, step: forVerdict(10*time.Minute, results.BasisShared),
+			name: "not known any more", state: pending, event: answered(wildfire.Unknown), step: ask,
+			then: combine(isReleased, func(s *pipeline.Sample) { s.Resubmitted = true }),
 		},
 		{
-			name: "not known any more, simulated", state: pending, event: says(wildfire.Unknown), cfg: simulated, step: ask,
-			given: all(byThisJob, func(s *pipeline.Sample) {
-				s.SubmittedAt = ago(4 * time.Second)
+			name: "not known a second time", state: pending, event: answered(wildfire.Unknown),
+			given: func(s *pipeline.Sample) { s.Resubmitted = true }, step: waitForVerdict(10*time.Minute, results.BasisShared),
+		},
+		{
+			name: "not known any more, simulated", state: pending, event: answered(wildfire.Unknown), cfg: simulated, step: ask,
+			given: combine(byThisJob, func(s *pipeline.Sample) {
+				s.SubmittedAt = before(4 * time.Second)
 				s.Resubmitted = true // this may happen any number of times
 			}),
-			then: released,
+			then: isReleased,
 		},
 		{
-			name: "not known yet, simulated", state: pending, event: says(wildfire.Unknown), cfg: simulated,
-			given: func(s *pipeline.Sample) { s.SubmittedAt = ago(2 * time.Second) },
+			name: "not known yet, simulated", state: pending, event: answered(wildfire.Unknown), cfg: simulated,
+			given: func(s *pipeline.Sample) { s.SubmittedAt = before(2 * time.Second) },
 			step:  pipeline.Step{Kind: pipeline.StepWait, Asking: true, Due: decideNow.Add(28 * time.Second), Basis: results.BasisShared},
 		},
 		{
-			name: "not analyzed", state: pending, event: says(wildfire.AnalysisError), cfg: noAsk, step: upload,
-			then: all(released, func(s *pipeline.Sample) { s.Resubmitted = true }),
+			name: "not analyzed", state: pending, event: answered(wildfire.AnalysisError), cfg: noAsk, step: upload,
+			then: combine(isReleased, func(s *pipeline.Sample) { s.Resubmitted = true }),
 		},
 		{
-			name: "not analyzed, twice", state: pending, event: says(wildfire.AnalysisError),
+			name: "not analyzed, twice", state: pending, event: answered(wildfire.AnalysisError),
 			given: func(s *pipeline.Sample) { s.Resubmitted = true }, step: failed(analysisError, 0), then: isRefused(analysisError, ""),
 		},
 		{
-			name: "called invalid", state: pending, event: says(wildfire.InvalidHash), step: failed(invalidHash, 0),
+			name: "called invalid", state: pending, event: answered(wildfire.InvalidHash), step: failed(invalidHash, 0),
 			then: isRefused(invalidHash, ""),
 		},
-		{name: "never: no answer, with WildFire", state: pending, event: pipeline.Unanswered{}, step: forQuery},
-		{name: "never: not admitted, with WildFire", state: pending, event: pipeline.NotAdmitted{}, step: forUpload},
-		{name: "never: claimed, with WildFire", state: pending, event: claimed, step: forVerdict(10*time.Minute, results.BasisShared)},
-		{name: "sent, and found by others meanwhile", state: pending, event: complete, step: forVerdict(10*time.Minute, results.BasisShared)},
+		{name: "never: no answer, with WildFire", state: pending, event: pipeline.Unanswered{}, step: parkForQuery},
+		{name: "never: not admitted, with WildFire", state: pending, event: pipeline.NotAdmitted{}, step: parkForUpload},
+		{name: "never: claimed, with WildFire", state: pending, event: claimed, step: waitForVerdict(10*time.Minute, results.BasisShared)},
+		{name: "sent, and found by others meanwhile", state: pending, event: uploadDone, step: waitForVerdict(10*time.Minute, results.BasisShared)},
 
 		// Decided.
 		{name: "known here", state: verdict, event: look, step: fromCache},
-		{name: "known here, long ago", state: verdict, event: look, given: stale, step: ask},
+		{name: "known here, long ago", state: verdict, event: look, given: verdictExpired, step: ask},
 		{name: "harmless, long ago", state: verdict, event: look, given: func(s *pipeline.Sample) {
 			s.Verdict = int(wildfire.Benign)
-			s.CheckedAt = ago(169 * time.Hour)
+			s.CheckedAt = before(169 * time.Hour)
 		}, step: ask},
-		{name: "its owner was gone, and it was decided", state: verdict, event: otherGone, step: fromCache},
+		{name: "its owner was gone, and it was decided", state: verdict, event: ownerGone, step: fromCache},
 		{name: "never: an answer, and a valid verdict", state: verdict, event: analyzing, step: fromCache},
-		{name: "asked about again", state: verdict, event: malware, given: stale, step: finish(results.BasisLookup), then: func(s *pipeline.Sample) {
+		{name: "asked about again", state: verdict, event: malware, given: verdictExpired, step: finish(results.BasisLookup), then: func(s *pipeline.Sample) {
 			*s = pipeline.Sample{Size: 7}
 			decided(s)
 		}},
 		{
-			name: "asked about again, and analyzed", state: verdict, event: analyzing, given: stale, step: forVerdict(0, results.BasisLookup),
+			name: "asked about again, and analyzed", state: verdict, event: analyzing, given: verdictExpired, step: waitForVerdict(0, results.BasisLookup),
 			then: func(s *pipeline.Sample) {
 				*s = pipeline.Sample{Size: 7}
 				isPending(s)
 			},
 		},
-		{name: "asked about again, and unknown", state: verdict, event: unknown, given: stale, step: upload},
-		{name: "no answer about an old verdict", state: verdict, event: pipeline.Unanswered{}, given: stale, step: forQuery},
-		{name: "not admitted, after an old verdict", state: verdict, event: pipeline.NotAdmitted{}, given: stale, step: forUpload},
-		{name: "claimed, after an old verdict", state: verdict, event: claimed, given: stale, step: send, then: func(s *pipeline.Sample) {
+		{name: "asked about again, and unknown", state: verdict, event: unknown, given: verdictExpired, step: upload},
+		{name: "no answer about an old verdict", state: verdict, event: pipeline.Unanswered{}, given: verdictExpired, step: parkForQuery},
+		{name: "not admitted, after an old verdict", state: verdict, event: pipeline.NotAdmitted{}, given: verdictExpired, step: parkForUpload},
+		{name: "claimed, after an old verdict", state: verdict, event: claimed, given: verdictExpired, step: send, then: func(s *pipeline.Sample) {
 			*s = pipeline.Sample{}
 			isClaimed(s)
 		}},
 		{name: "never: claimed, and a valid verdict", state: verdict, event: claimed, step: fromCache},
-		{name: "sent, and decided by others meanwhile", state: verdict, event: complete, step: fromCache},
+		{name: "sent, and decided by others meanwhile", state: verdict, event: uploadDone, step: fromCache},
 
 		// Refused.
-		{name: "refused before", state: refusal, event: look, step: refused},
+		{name: "refused before", state: refusal, event: look, step: failRefused},
 		{name: "refused before, under another kind of name", state: refusal, event: look, job: script, step: ask},
 		{
 			name: "refused before, under any name", state: refusal, event: look, job: script,
-			given: func(s *pipeline.Sample) { s.Refusal = &pipeline.Refusal{Error: noType, At: ago(time.Hour)} }, step: refused,
+			given: func(s *pipeline.Sample) { s.Refusal = &pipeline.Refusal{Error: noType, At: before(time.Hour)} }, step: failRefused,
 		},
 		{
 			name: "refused long ago", state: refusal, event: look,
 			given: func(s *pipeline.Sample) {
-				s.Refusal = &pipeline.Refusal{Error: noType, Ext: ".exe", At: ago(25 * time.Hour)}
+				s.Refusal = &pipeline.Refusal{Error: noType, Ext: ".exe", At: before(25 * time.Hour)}
 			}, step: ask,
 		},
-		{name: "its owner was gone, and it was refused", state: refusal, event: otherGone, step: refused},
-		{name: "never: an answer, and a valid refusal", state: refusal, event: malware, step: refused},
+		{name: "its owner was gone, and it was refused", state: refusal, event: ownerGone, step: failRefused},
+		{name: "never: an answer, and a valid refusal", state: refusal, event: malware, step: failRefused},
 		{
 			name: "known under another kind of name", state: refusal, event: malware, job: script, step: finish(results.BasisLookup),
 			then: func(s *pipeline.Sample) {
@@ -639,118 +643,118 @@ func decisions() []decision {
 			},
 		},
 		{name: "unknown under another kind of name", state: refusal, event: unknown, job: script, step: upload},
-		{name: "no answer, under another kind of name", state: refusal, event: pipeline.Unanswered{}, job: script, step: forQuery},
-		{name: "not admitted, under another kind of name", state: refusal, event: pipeline.NotAdmitted{}, job: script, step: forUpload},
+		{name: "no answer, under another kind of name", state: refusal, event: pipeline.Unanswered{}, job: script, step: parkForQuery},
+		{name: "not admitted, under another kind of name", state: refusal, event: pipeline.NotAdmitted{}, job: script, step: parkForUpload},
 		{name: "claimed, under another kind of name", state: refusal, event: claimed, job: script, step: send, then: func(s *pipeline.Sample) {
 			*s = pipeline.Sample{}
 			isClaimed(s)
 		}},
-		{name: "never: claimed, and a valid refusal", state: refusal, event: claimed, step: refused},
-		{name: "sent, and refused to others meanwhile", state: refusal, event: complete, step: refused},
+		{name: "never: claimed, and a valid refusal", state: refusal, event: claimed, step: failRefused},
+		{name: "sent, and refused to others meanwhile", state: refusal, event: uploadDone, step: failRefused},
 
 		// The owner or the upload is no longer in the record: the same as Look.
-		{name: "outdated owner: nobody is asked", state: none, event: byOther, cfg: noAsk, step: upload},
-		{name: "outdated owner: next try", state: isRetry, event: byOther, given: byThisJob, step: ask},
-		{name: "outdated owner: next try, nobody is asked", state: isRetry, event: byOther, given: byThisJob, cfg: noAsk, step: upload},
+		{name: "outdated owner: nobody is asked", state: none, event: ownerAlive, cfg: noAsk, step: upload},
+		{name: "outdated owner: next try", state: isRetry, event: ownerAlive, given: byThisJob, step: ask},
+		{name: "outdated owner: next try, nobody is asked", state: isRetry, event: ownerAlive, given: byThisJob, cfg: noAsk, step: upload},
 		{
-			name: "outdated owner: deadline", state: pending, event: byOther, given: late, step: timeout,
+			name: "outdated owner: deadline", state: pending, event: ownerAlive, given: pastDeadline, step: failTimeout,
 			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
-		{name: "outdated owner: old verdict", state: verdict, event: byOther, given: stale, step: ask},
-		{name: "outdated owner: old verdict, nobody is asked", state: verdict, event: byOther, given: stale, cfg: noAsk, step: upload},
-		{name: "outdated owner: another name", state: refusal, event: byOther, job: script, step: ask},
-		{name: "outdated owner: another name, nobody is asked", state: refusal, event: byOther, job: script, cfg: noAsk, step: upload},
-		{name: "outdated upload: nobody is asked", state: none, event: complete, cfg: noAsk, step: upload},
-		{name: "outdated upload: next try", state: isRetry, event: complete, given: byThisJob, step: ask},
-		{name: "outdated upload: next try, nobody is asked", state: isRetry, event: complete, given: byThisJob, cfg: noAsk, step: upload},
+		{name: "outdated owner: old verdict", state: verdict, event: ownerAlive, given: verdictExpired, step: ask},
+		{name: "outdated owner: old verdict, nobody is asked", state: verdict, event: ownerAlive, given: verdictExpired, cfg: noAsk, step: upload},
+		{name: "outdated owner: another name", state: refusal, event: ownerAlive, job: script, step: ask},
+		{name: "outdated owner: another name, nobody is asked", state: refusal, event: ownerAlive, job: script, cfg: noAsk, step: upload},
+		{name: "outdated upload: nobody is asked", state: none, event: uploadDone, cfg: noAsk, step: upload},
+		{name: "outdated upload: next try", state: isRetry, event: uploadDone, given: byThisJob, step: ask},
+		{name: "outdated upload: next try, nobody is asked", state: isRetry, event: uploadDone, given: byThisJob, cfg: noAsk, step: upload},
 		{
-			name: "outdated upload: deadline", state: pending, event: complete, given: late, step: timeout,
+			name: "outdated upload: deadline", state: pending, event: uploadDone, given: pastDeadline, step: failTimeout,
 			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
-		{name: "outdated upload: old verdict", state: verdict, event: complete, given: stale, step: ask},
-		{name: "outdated upload: old verdict, nobody is asked", state: verdict, event: complete, given: stale, cfg: noAsk, step: upload},
-		{name: "outdated upload: another name", state: refusal, event: complete, job: script, step: ask},
-		{name: "outdated upload: another name, nobody is asked", state: refusal, event: complete, job: script, cfg: noAsk, step: upload},
+		{name: "outdated upload: old verdict", state: verdict, event: uploadDone, given: verdictExpired, step: ask},
+		{name: "outdated upload: old verdict, nobody is asked", state: verdict, event: uploadDone, given: verdictExpired, cfg: noAsk, step: upload},
+		{name: "outdated upload: another name", state: refusal, event: uploadDone, job: script, step: ask},
+		{name: "outdated upload: another name, nobody is asked", state: refusal, event: uploadDone, job: script, cfg: noAsk, step: upload},
 
 		// The policy: contents stay here.
 		{name: "lookup: first", state: none, event: look, cfg: lookupOnly, step: ask},
-		{name: "lookup: known", state: none, event: malware, cfg: lookupOnly, step: finish(results.BasisLookup), then: all(decided, sizeKnown)},
-		{name: "lookup: unknown", state: none, event: unknown, cfg: lookupOnly, step: staysUnknown, then: isWithheld},
+		{name: "lookup: known", state: none, event: malware, cfg: lookupOnly, step: finish(results.BasisLookup), then: combine(decided, sizeKnown)},
+		{name: "lookup: unknown", state: none, event: unknown, cfg: lookupOnly, step: unknownWithheld, then: isWithheld},
 		{
-			name: "lookup: unknown again", state: none, event: unknown, given: heldFor(25 * time.Hour), cfg: lookupOnly, step: staysUnknown,
+			name: "lookup: unknown again", state: none, event: unknown, given: withheldFor(25 * time.Hour), cfg: lookupOnly, step: unknownWithheld,
 			then: func(s *pipeline.Sample) { s.CheckedAt = decideNow },
 		},
-		{name: "lookup: unknown a while ago", state: none, event: look, given: heldFor(time.Hour), cfg: lookupOnly, step: stillHeld},
-		{name: "lookup: unknown a day ago", state: none, event: look, given: heldFor(25 * time.Hour), cfg: lookupOnly, step: ask},
-		{name: "lookup: a link, unknown a while ago", state: none, event: look, given: heldFor(time.Hour), job: link, cfg: lookupOnly, step: ask},
-		{name: "lookup: another rule allows it", state: none, event: look, given: heldFor(time.Hour), step: ask},
-		{name: "lookup: another rule sends it", state: none, event: claimed, given: heldFor(time.Hour), step: send, then: isClaimed},
-		{name: "lookup: its owner was another", state: none, event: byOther, given: heldFor(time.Hour), cfg: lookupOnly, step: stillHeld},
-		{name: "lookup: sent by others meanwhile", state: none, event: complete, given: heldFor(time.Hour), cfg: lookupOnly, step: stillHeld},
-		{name: "never: lookup, and claimed", state: none, event: claimed, cfg: lookupOnly, step: staysHere},
-		{name: "never: lookup, withheld recently, and claimed", state: none, event: claimed, given: heldFor(time.Hour), cfg: lookupOnly, step: stillHeld},
-		{name: "lookup: no answer in time", state: none, event: pipeline.Unanswered{}, cfg: lookupOnly, step: forQuery},
+		{name: "lookup: unknown a while ago", state: none, event: look, given: withheldFor(time.Hour), cfg: lookupOnly, step: stillWithheld},
+		{name: "lookup: unknown a day ago", state: none, event: look, given: withheldFor(25 * time.Hour), cfg: lookupOnly, step: ask},
+		{name: "lookup: a link, unknown a while ago", state: none, event: look, given: withheldFor(time.Hour), job: link, cfg: lookupOnly, step: ask},
+		{name: "lookup: another rule allows it", state: none, event: look, given: withheldFor(time.Hour), step: ask},
+		{name: "lookup: another rule sends it", state: none, event: claimed, given: withheldFor(time.Hour), step: send, then: isClaimed},
+		{name: "lookup: its owner was another", state: none, event: ownerAlive, given: withheldFor(time.Hour), cfg: lookupOnly, step: stillWithheld},
+		{name: "lookup: sent by others meanwhile", state: none, event: uploadDone, given: withheldFor(time.Hour), cfg: lookupOnly, step: stillWithheld},
+		{name: "never: lookup, and claimed", state: none, event: claimed, cfg: lookupOnly, step: contentsWithheld},
+		{name: "never: lookup, withheld recently, and claimed", state: none, event: claimed, given: withheldFor(time.Hour), cfg: lookupOnly, step: stillWithheld},
+		{name: "lookup: no answer in time", state: none, event: pipeline.Unanswered{}, cfg: lookupOnly, step: parkForQuery},
 		{name: "lookup: another uploads it", state: uploading, event: look, cfg: lookupOnly, step: findOwner},
-		{name: "lookup: the other is still uploading", state: uploading, event: byOther, cfg: lookupOnly, step: forOther(time.Minute)},
-		{name: "lookup: another tries again", state: isRetry, event: look, cfg: lookupOnly, step: forOther(time.Minute)},
+		{name: "lookup: the other is still uploading", state: uploading, event: ownerAlive, cfg: lookupOnly, step: waitForOther(time.Minute)},
+		{name: "lookup: another tries again", state: isRetry, event: look, cfg: lookupOnly, step: waitForOther(time.Minute)},
 		{name: "lookup: the other gave up", state: isRetry, event: look, given: byThisJob, cfg: lookupOnly, step: ask},
 		{
-			name: "lookup: unknown, and the other gave up", state: isRetry, event: unknown, given: byThisJob, cfg: lookupOnly, step: staysUnknown,
+			name: "lookup: unknown, and the other gave up", state: isRetry, event: unknown, given: byThisJob, cfg: lookupOnly, step: unknownWithheld,
 			then: isWithheld,
 		},
-		{name: "never: lookup, claimed after the other's", state: isRetry, event: claimed, given: byThisJob, cfg: lookupOnly, step: staysHere},
-		{name: "lookup: another's is pending", state: pending, event: look, cfg: lookupOnly, step: forVerdict(10*time.Minute, results.BasisShared)},
+		{name: "never: lookup, claimed after the other's", state: isRetry, event: claimed, given: byThisJob, cfg: lookupOnly, step: contentsWithheld},
+		{name: "lookup: another's is pending", state: pending, event: look, cfg: lookupOnly, step: waitForVerdict(10*time.Minute, results.BasisShared)},
 		{name: "lookup: known here", state: verdict, event: look, cfg: lookupOnly, step: fromCache},
-		{name: "lookup: known here, long ago", state: verdict, event: look, given: stale, cfg: lookupOnly, step: ask},
+		{name: "lookup: known here, long ago", state: verdict, event: look, given: verdictExpired, cfg: lookupOnly, step: ask},
 		{
-			name: "lookup: WildFire does not know it any more", state: verdict, event: unknown, given: stale, cfg: lookupOnly, step: staysUnknown,
-			then: all(becomes(pipeline.Sample{ChangedAt: decideNow}), isWithheld),
+			name: "lookup: WildFire does not know it any more", state: verdict, event: unknown, given: verdictExpired, cfg: lookupOnly, step: unknownWithheld,
+			then: combine(becomes(pipeline.Sample{ChangedAt: decideNow}), isWithheld),
 		},
-		{name: "never: lookup, claimed, known long ago", state: verdict, event: claimed, given: stale, cfg: lookupOnly, step: staysHere},
+		{name: "never: lookup, claimed, known long ago", state: verdict, event: claimed, given: verdictExpired, cfg: lookupOnly, step: contentsWithheld},
 		{
-			name: "lookup: unknown under another kind of name", state: refusal, event: unknown, job: script, cfg: lookupOnly, step: staysUnknown,
-			then: all(becomes(pipeline.Sample{ChangedAt: decideNow}), isWithheld),
+			name: "lookup: unknown under another kind of name", state: refusal, event: unknown, job: script, cfg: lookupOnly, step: unknownWithheld,
+			then: combine(becomes(pipeline.Sample{ChangedAt: decideNow}), isWithheld),
 		},
-		{name: "never: lookup, claimed, under another kind of name", state: refusal, event: claimed, job: script, cfg: lookupOnly, step: staysHere},
+		{name: "never: lookup, claimed, under another kind of name", state: refusal, event: claimed, job: script, cfg: lookupOnly, step: contentsWithheld},
 
 		// The policy: not even the hash leaves.
-		{name: "kept: first", state: none, event: look, cfg: keepHere, step: hashStays},
-		{name: "kept: its owner was another", state: none, event: byOther, cfg: keepHere, step: hashStays},
-		{name: "kept: an answer to another", state: none, event: unknown, cfg: keepHere, step: hashStays},
-		{name: "kept: claimed", state: none, event: claimed, cfg: keepHere, step: hashStays},
-		{name: "kept: sent by others", state: none, event: complete, cfg: keepHere, step: hashStays},
-		{name: "kept: another uploads it", state: uploading, event: look, cfg: keepHere, step: hashStays},
-		{name: "kept: its owner changed", state: uploading, event: pipeline.Owned{By: "third"}, cfg: keepHere, step: hashStays},
-		{name: "kept: an answer while another uploads it", state: uploading, event: unknown, cfg: keepHere, step: hashStays},
-		{name: "kept: claimed while another uploads it", state: uploading, event: claimed, cfg: keepHere, step: hashStays},
-		{name: "kept: sent by another", state: uploading, event: complete, cfg: keepHere, step: hashStays},
-		{name: "kept: another tries again", state: isRetry, event: look, cfg: keepHere, step: hashStays},
-		{name: "kept: its owner gave up", state: isRetry, event: byOther, cfg: keepHere, step: hashStays},
-		{name: "kept: an answer between tries", state: isRetry, event: unknown, cfg: keepHere, step: hashStays},
-		{name: "kept: claimed between tries", state: isRetry, event: claimed, cfg: keepHere, step: hashStays},
-		{name: "kept: sent between tries", state: isRetry, event: complete, cfg: keepHere, step: hashStays},
-		{name: "kept: another's is pending", state: pending, event: look, cfg: keepHere, step: hashStays},
-		{name: "kept: another's became pending", state: pending, event: byOther, cfg: keepHere, step: hashStays},
-		{name: "kept: claimed while pending", state: pending, event: claimed, cfg: keepHere, step: hashStays},
-		{name: "kept: sent while pending", state: pending, event: complete, cfg: keepHere, step: hashStays},
-		{name: "kept: known here", state: verdict, event: look, cfg: keepHere, step: fromCache},
-		{name: "kept: known here, long ago", state: verdict, event: look, given: stale, cfg: keepHere, step: hashStays},
-		{name: "kept: its owner decided long ago", state: verdict, event: byOther, given: stale, cfg: keepHere, step: hashStays},
-		{name: "kept: an answer on what was known long ago", state: verdict, event: unknown, given: stale, cfg: keepHere, step: hashStays},
-		{name: "kept: claimed, known long ago", state: verdict, event: claimed, given: stale, cfg: keepHere, step: hashStays},
-		{name: "kept: sent, known long ago", state: verdict, event: complete, given: stale, cfg: keepHere, step: hashStays},
-		{name: "kept: refused before", state: refusal, event: look, cfg: keepHere, step: refused},
-		{name: "kept: refused under another kind of name", state: refusal, event: look, job: script, cfg: keepHere, step: hashStays},
+		{name: "kept: first", state: none, event: look, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: its owner was another", state: none, event: ownerAlive, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: an answer to another", state: none, event: unknown, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: claimed", state: none, event: claimed, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: sent by others", state: none, event: uploadDone, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: another uploads it", state: uploading, event: look, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: its owner changed", state: uploading, event: pipeline.Owned{By: "third"}, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: an answer while another uploads it", state: uploading, event: unknown, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: claimed while another uploads it", state: uploading, event: claimed, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: sent by another", state: uploading, event: uploadDone, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: another tries again", state: isRetry, event: look, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: its owner gave up", state: isRetry, event: ownerAlive, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: an answer between tries", state: isRetry, event: unknown, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: claimed between tries", state: isRetry, event: claimed, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: sent between tries", state: isRetry, event: uploadDone, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: another's is pending", state: pending, event: look, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: another's became pending", state: pending, event: ownerAlive, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: claimed while pending", state: pending, event: claimed, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: sent while pending", state: pending, event: uploadDone, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: known here", state: verdict, event: look, cfg: neverSubmit, step: fromCache},
+		{name: "kept: known here, long ago", state: verdict, event: look, given: verdictExpired, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: its owner decided long ago", state: verdict, event: ownerAlive, given: verdictExpired, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: an answer on what was known long ago", state: verdict, event: unknown, given: verdictExpired, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: claimed, known long ago", state: verdict, event: claimed, given: verdictExpired, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: sent, known long ago", state: verdict, event: uploadDone, given: verdictExpired, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: refused before", state: refusal, event: look, cfg: neverSubmit, step: failRefused},
+		{name: "kept: refused under another kind of name", state: refusal, event: look, job: script, cfg: neverSubmit, step: hashWithheld},
 
 		// The rest.
 		{
-			name: "never: claimed, past the deadline", state: pending, event: claimed, given: late, step: timeout,
+			name: "never: claimed, past the deadline", state: pending, event: claimed, given: pastDeadline, step: failTimeout,
 			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
-		{name: "known here, long ago, and nobody is asked", state: verdict, event: look, given: stale, cfg: noAsk, step: upload},
+		{name: "known here, long ago, and nobody is asked", state: verdict, event: look, given: verdictExpired, cfg: noAsk, step: upload},
 		{name: "refused before, under another kind of name, and nobody is asked", state: refusal, event: look, job: script, cfg: noAsk, step: upload},
 		{
-			name: "analyzed under another kind of name", state: refusal, event: analyzing, job: script, step: forVerdict(0, results.BasisLookup),
+			name: "analyzed under another kind of name", state: refusal, event: analyzing, job: script, step: waitForVerdict(0, results.BasisLookup),
 			then: func(s *pipeline.Sample) {
 				*s = pipeline.Sample{Size: 7}
 				isPending(s)
@@ -758,14 +762,14 @@ func decisions() []decision {
 		},
 		{
 			name: "tried too recently for that", state: isRetry, event: unknown,
-			given: all(byThisJob, unsure, func(s *pipeline.Sample) { s.ChangedAt = ago(10 * time.Second) }), step: retry(20 * time.Second),
+			given: combine(byThisJob, mayHaveArrived, func(s *pipeline.Sample) { s.ChangedAt = before(10 * time.Second) }), step: retry(20 * time.Second),
 		},
 	}
 }
 
 // arguments returns the arguments of Decide for the row.
 func (d decision) arguments() (pipeline.Sample, pipeline.Job, pipeline.Policy) {
-	s := typical(d.state)
+	s := typicalSample(d.state)
 	if d.given != nil {
 		d.given(&s)
 	}
@@ -880,9 +884,9 @@ func TestDecideTerminates(t *testing.T) {
 			case pipeline.StepFindOwner:
 				e = pipeline.Owned{By: s.Owner, Gone: r.IntN(2) == 0}
 			case pipeline.StepAsk:
-				e = pick[pipeline.Event](r, randomAnswer(r), pipeline.Unanswered{})
+				e = randomOf[pipeline.Event](r, randomAnswer(r), pipeline.Unanswered{})
 			case pipeline.StepUpload:
-				e = pick[pipeline.Event](r, pipeline.Claimed{Owner: p.Self}, pipeline.NotAdmitted{})
+				e = randomOf[pipeline.Event](r, pipeline.Claimed{Owner: p.Self}, pipeline.NotAdmitted{})
 			case pipeline.StepSend:
 				e = randomOutcome(r)
 			case pipeline.StepReconsider:
@@ -956,11 +960,11 @@ func TestDecideInvariants(t *testing.T) {
 	}
 }
 
-func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+func randomOf[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
 // randomAgo returns a time in the past, of any order of magnitude.
 func randomAgo(r *rand.Rand) time.Time {
-	return ago(time.Duration(r.Int64N(int64(time.Second) << r.IntN(24))))
+	return before(time.Duration(r.Int64N(int64(time.Second) << r.IntN(24))))
 }
 
 func randomPolicy(r *rand.Rand) pipeline.Policy {
@@ -968,15 +972,15 @@ func randomPolicy(r *rand.Rand) pipeline.Policy {
 	p.AskFirst = r.IntN(2) == 0
 	p.MaxAttempts = 1 + r.IntN(8)
 	p.Random = r.Float64()
-	p.Ruling = pipeline.Ruling{Rule: "policy[0]", Submit: pick(r, pipeline.Submits()...)}
+	p.Ruling = pipeline.Ruling{Rule: "policy[0]", Submit: randomOf(r, pipeline.Submits()...)}
 
 	return p
 }
 
 func randomJob(r *rand.Rand) pipeline.Job {
 	j := decideJob
-	j.Priority = pick(r, pipeline.Priorities()...)
-	j.Filename = pick(r, "a.exe", "a.js", "a")
+	j.Priority = randomOf(r, pipeline.Priorities()...)
+	j.Filename = randomOf(r, "a.exe", "a.js", "a")
 
 	return j
 }
@@ -984,14 +988,14 @@ func randomJob(r *rand.Rand) pipeline.Job {
 // randomSample returns a sample that the ledger could hold.
 func randomSample(r *rand.Rand) pipeline.Sample {
 	s := pipeline.Sample{
-		State:       pick(r, pipeline.States()...),
+		State:       randomOf(r, pipeline.States()...),
 		ChangedAt:   randomAgo(r),
 		Attempts:    r.IntN(8),
 		Resubmitted: r.IntN(2) == 0,
 		Size:        int64(r.IntN(2) * 7),
 	}
-	job := pick(r, otherJob, decideJob.Ref().String())
-	lane := pick(r, pipeline.Priorities()...)
+	job := randomOf(r, otherJob, decideJob.Ref().String())
+	lane := randomOf(r, pipeline.Priorities()...)
 
 	switch s.State {
 	case pipeline.StateNone:
@@ -1004,7 +1008,7 @@ func randomSample(r *rand.Rand) pipeline.Sample {
 			s.CheckedAt = s.WithheldAt
 		}
 	case pipeline.StateUploading:
-		s.Owner = pick(r, thisWorker, otherWorker)
+		s.Owner = randomOf(r, thisWorker, otherWorker)
 		s.Job = job
 		s.Priority = lane
 		s.Unsure = r.IntN(4) == 0
@@ -1013,41 +1017,41 @@ func randomSample(r *rand.Rand) pipeline.Sample {
 		s.Priority = lane
 		s.Unsure = r.IntN(2) == 0
 	case pipeline.StatePending:
-		s.Job = pick(r, "", job)
+		s.Job = randomOf(r, "", job)
 		s.SubmittedAt = randomAgo(r)
 	case pipeline.StateVerdict:
-		s.Verdict = int(pick(r, wildfire.Benign, wildfire.Malware))
+		s.Verdict = int(randomOf(r, wildfire.Benign, wildfire.Malware))
 		s.DecidedAt = randomAgo(r)
 		s.CheckedAt = s.DecidedAt
 	case pipeline.StateRefused:
-		s.Refusal = &pipeline.Refusal{Error: noType, Ext: pick(r, "", ".exe", ".js"), At: randomAgo(r)}
+		s.Refusal = &pipeline.Refusal{Error: noType, Ext: randomOf(r, "", ".exe", ".js"), At: randomAgo(r)}
 	}
 
 	return s
 }
 
 func randomAnswer(r *rand.Rand) pipeline.Event {
-	v := pick(r, wildfire.Benign, wildfire.Malware, wildfire.Pending, wildfire.AnalysisError, wildfire.Unknown, wildfire.InvalidHash, wildfire.Flawed)
+	v := randomOf(r, wildfire.Benign, wildfire.Malware, wildfire.Pending, wildfire.AnalysisError, wildfire.Unknown, wildfire.InvalidHash, wildfire.Flawed)
 
 	return pipeline.Answered{Known: v != wildfire.Unknown || r.IntN(2) == 0, Verdict: v}
 }
 
 func randomOutcome(r *rand.Rand) pipeline.Event {
 	return pipeline.Uploaded{Disposition: pipeline.Disposition{
-		Action:  pick(r, pipeline.Actions()...),
+		Action:  randomOf(r, pipeline.Actions()...),
 		Reason:  results.Rejected,
 		Message: "said so",
-		Delay:   pick(r, 0, time.Second, time.Hour),
-		Tries:   pick(r, 0, 3),
+		Delay:   randomOf(r, 0, time.Second, time.Hour),
+		Tries:   randomOf(r, 0, 3),
 		Unsure:  r.IntN(2) == 0,
 		Content: r.IntN(2) == 0,
 	}}
 }
 
 func randomEvent(r *rand.Rand, s pipeline.Sample, p pipeline.Policy) pipeline.Event {
-	return pick[pipeline.Event](r,
+	return randomOf[pipeline.Event](r,
 		look,
-		pipeline.Owned{By: pick(r, s.Owner, thisWorker, otherWorker), Gone: r.IntN(2) == 0},
+		pipeline.Owned{By: randomOf(r, s.Owner, thisWorker, otherWorker), Gone: r.IntN(2) == 0},
 		randomAnswer(r),
 		pipeline.Unanswered{},
 		pipeline.NotAdmitted{},

@@ -146,7 +146,7 @@ func TestSourcesShareTheDaysUploads(t *testing.T) {
 	for name, lane := range map[string]string{"normal": "normal", "urgent": "urgent"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := atNoon()
+			c := clockAtNoon()
 			f := newFixture(t, wildfiretest.WithNow(c.now))
 			f.cfg.UploadsPerDay, f.cfg.ReservePercent = 40, 10
 			f.cfg.Rate = 50
@@ -181,7 +181,7 @@ func TestSourcesShareTheDaysUploads(t *testing.T) {
 
 	t.Run("unused shares", func(t *testing.T) {
 		t.Parallel()
-		c := atNoon()
+		c := clockAtNoon()
 		f := newFixture(t, wildfiretest.WithNow(c.now))
 		f.cfg.UploadsPerDay, f.cfg.ReservePercent = 40, 10
 		for i := range 3 {
@@ -205,7 +205,7 @@ func TestSourcesShareTheDaysUploads(t *testing.T) {
 // Jobs of a source that may not be urgent never use the reserve.
 func TestASourceMayBeForbiddenUrgent(t *testing.T) {
 	t.Parallel()
-	c := atNoon()
+	c := clockAtNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
 	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 10, 50
 	f.cfg.UrgentSources = []string{"desk"}

@@ -138,7 +138,7 @@ func TestJobsThatFillAMessageEnd(t *testing.T) {
 	for id, want := range map[string]string{
 		"taken": "benign", "refused": "unsupported_type", "nameless": "invalid_job", "text": "invalid_job",
 		"headers": "benign", "long name": "invalid_job", "never": "empty",
-		"h-" + sha(strings.Repeat("i", 40_000)): "benign", "h-" + sha("id \xff"): "benign",
+		"h-" + sha256Hex(strings.Repeat("i", 40_000)): "benign", "h-" + sha256Hex("id \xff"): "benign",
 	} {
 		if ev := all.one(t, id); ev.Outcome() != want {
 			t.Errorf("job %s ended %s, want %s: %+v", id, ev.Outcome(), want, ev.Data.Error)

@@ -18,8 +18,8 @@ import (
 
 const ownSecret = "9c41-of-this-process-alone-77f0"
 
-// ownGuard knows one secret, and protects one file and one folder in dir that contain no secret.
-func ownGuard(t *testing.T, dir string) *guard.Guard {
+// newGuard knows one secret, and protects one file and one folder in dir that contain no secret.
+func newGuard(t *testing.T, dir string) *guard.Guard {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(dir, "store", "below"), 0o700); err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func TestWorkerWithholdsItsSecrets(t *testing.T) {
 	f := newFixture(t)
 	dir := t.TempDir()
 	f.cfg.Roots = map[string]string{"mail": dir}
-	g := ownGuard(t, dir)
+	g := newGuard(t, dir)
 	js := f.q.JetStream()
 	objects, err := js.ObjectStore(t.Context(), f.q.FilesBucket())
 	if err != nil {
@@ -72,7 +72,7 @@ func TestWorkerWithholdsItsSecrets(t *testing.T) {
 		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return sha(content)
+		return sha256Hex(content)
 	}
 
 	f.raw("raw", "mail", "a.exe", "MZ "+ownSecret)
@@ -128,7 +128,7 @@ func TestWorkerWithholdsItsSecrets(t *testing.T) {
 func TestPublisherWithholdsItsSecrets(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.q.Publisher().Guarded(ownGuard(t, t.TempDir()))
+	p := f.q.Publisher().Guarded(newGuard(t, t.TempDir()))
 	submit := func(id string, c queue.Content) {
 		t.Helper()
 		if _, err := p.Submit(t.Context(), pipeline.Job{ID: id, Source: "gw", Priority: pipeline.Normal, Filename: "a.exe"}, c); err != nil {

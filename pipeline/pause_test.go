@@ -60,7 +60,7 @@ func TestAPersonPausesUploads(t *testing.T) {
 // After a pause by a person no fault can remain, so no probe is needed while the others wait.
 func TestAPersonsPauseNeedsNoProbe(t *testing.T) {
 	t.Parallel()
-	c := atNoon()
+	c := clockAtNoon()
 	f := newFixture(t)
 	store := f.q.Control()
 	if _, err := fleet.Stop(t.Context(), store, pipeline.Uploads, "bob", "", c.now(), c.now().Add(time.Hour)); err != nil {
@@ -89,7 +89,7 @@ func TestAPersonsPauseNeedsNoProbe(t *testing.T) {
 // A budget that is used up can be neither paused nor resumed.
 func TestASpentBudgetCannotBeResumed(t *testing.T) {
 	t.Parallel()
-	c := atNoon()
+	c := clockAtNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now), wildfiretest.WithQuota(1, 0))
 	f.work(worker.WithClock(c.now))
 	f.raw("first", "mail", "1.exe", "MZ 1")
@@ -110,7 +110,7 @@ func TestASpentBudgetCannotBeResumed(t *testing.T) {
 
 // The answer to a repeated question serves everyone: jobs that wait for a verdict, and jobs that
 // got an older one.
-func TestAskAgain(t *testing.T) {
+func TestRecheck(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.FirstPoll = time.Hour // no regular query happens within this time
@@ -125,7 +125,7 @@ func TestAskAgain(t *testing.T) {
 	g.Go(func() error { return client.Run(ctx) })
 	g.Go(func() error {
 		for fleet.Sleep(ctx, 50*time.Millisecond) == nil {
-			_, err := client.Ask(ctx, poller.Question{Key: sha("MZ changed"), Again: true})
+			_, err := client.Ask(ctx, poller.Question{Key: sha256Hex("MZ changed"), Again: true})
 			if err != nil && ctx.Err() == nil {
 				return err
 			}
@@ -133,7 +133,7 @@ func TestAskAgain(t *testing.T) {
 		return nil
 	})
 	f.events(1)
-	if !f.wildfire.SetVerdict("", sha("MZ changed"), wildfire.Malware) {
+	if !f.wildfire.SetVerdict("", sha256Hex("MZ changed"), wildfire.Malware) {
 		t.Fatal("WildFire does not know it")
 	}
 	all := f.until(func(es events) bool { return len(es.ofType(results.Changed)) == 1 })
@@ -151,7 +151,7 @@ func TestAskAgain(t *testing.T) {
 
 // The same for a link: a job that waits for its verdict gets the answer, and a job with an older
 // verdict gets a changed event.
-func TestAskAgainAboutALink(t *testing.T) {
+func TestRecheckOfALink(t *testing.T) {
 	t.Parallel()
 	const link, other = "https://example.com/login", "https://example.com/"
 	f := newFixture(t)

@@ -23,7 +23,7 @@ func TestLookupUploadsNothing(t *testing.T) {
 	f := newFixture(t)
 	f.cfg.AskFirst = false
 	f.cfg.Rules = []pipeline.Rule{{Source: "hr", Submit: pipeline.SubmitLookup}}
-	f.wildfire.Know(wildfiretest.Known{SHA256: sha("MZ known"), Verdict: wildfire.Malware})
+	f.wildfire.Know(wildfiretest.Known{SHA256: sha256Hex("MZ known"), Verdict: wildfire.Malware})
 	f.work()
 	f.work()
 
@@ -57,7 +57,7 @@ func TestLookupUploadsNothing(t *testing.T) {
 		t.Errorf("a wish that cannot be read ends as %s", ev.Outcome())
 	}
 
-	if n := f.wildfire.Count(wildfire.OpSubmitFile) + f.wildfire.Count(wildfire.OpSubmitLink); n != 1 || f.wildfire.UploadCount(sha("MZ free")) != 1 {
+	if n := f.wildfire.Count(wildfire.OpSubmitFile) + f.wildfire.Count(wildfire.OpSubmitLink); n != 1 || f.wildfire.UploadCount(sha256Hex("MZ free")) != 1 {
 		t.Errorf("%d submissions, want one", n)
 	}
 	if s := all.ofType(results.Submitted); len(s) != 1 || s[0].Data.Policy != "no rule matches" {
@@ -113,7 +113,7 @@ func TestWithheldJobsGetALaterVerdict(t *testing.T) {
 	f.raw("c", "hr", "malware.exe", "MZ uploaded by another")
 	f.events(3)
 
-	f.wildfire.Know(wildfiretest.Known{SHA256: sha("MZ later"), Verdict: wildfire.Phishing})
+	f.wildfire.Know(wildfiretest.Known{SHA256: sha256Hex("MZ later"), Verdict: wildfire.Phishing})
 	f.raw("d", "mail", "malware.exe", "MZ uploaded by another")
 	all := f.until(func(es events) bool { return len(es.ofType(results.Changed)) >= 3 })
 	for job, want := range map[string]string{"a": "phishing", "b": "phishing", "c": "malware"} {
@@ -125,7 +125,7 @@ func TestWithheldJobsGetALaterVerdict(t *testing.T) {
 			t.Errorf("%s ended as %s", job, ev.Outcome())
 		}
 	}
-	if n := f.wildfire.UploadCount(sha("MZ later")); n != 0 {
+	if n := f.wildfire.UploadCount(sha256Hex("MZ later")); n != 0 {
 		t.Errorf("%d uploads of withheld contents", n)
 	}
 
@@ -133,7 +133,7 @@ func TestWithheldJobsGetALaterVerdict(t *testing.T) {
 	deadline := time.Now().Add(30 * time.Second)
 	for _, contents := range []string{"MZ later", "MZ uploaded by another"} {
 		for {
-			s, err := f.q.Ledger().Sample(t.Context(), sha(contents))
+			s, err := f.q.Ledger().Sample(t.Context(), sha256Hex(contents))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -186,7 +186,7 @@ func TestUploadsAreRecordedWithTheirRule(t *testing.T) {
 	if ev := all.of("program").ofType(results.Submitted); len(ev) != 1 || ev[0].Data.Policy != rule {
 		t.Errorf("submitted: %s", ev)
 	}
-	known, ok, err := f.q.Known(t.Context(), sha("MZ program"))
+	known, ok, err := f.q.Known(t.Context(), sha256Hex("MZ program"))
 	if err != nil || !ok || known.Rule != rule {
 		t.Errorf("the ledger says %+v (%v)", known, err)
 	}
@@ -199,7 +199,7 @@ func TestUploadsAreRecordedWithTheirRule(t *testing.T) {
 // and use nothing of other shares.
 func TestDailyShareOfARule(t *testing.T) {
 	t.Parallel()
-	c := atNoon()
+	c := clockAtNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
 	f.cfg.UploadsPerDay = 100
 	f.cfg.Rules = []pipeline.Rule{{Source: "bulk", Submit: pipeline.SubmitAlways, UploadsPerDay: 3}}

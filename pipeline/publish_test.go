@@ -109,7 +109,7 @@ func TestPublishFileChoosesHowContentsTravel(t *testing.T) {
 	if err := submitFile(t.Context(), f.q, j, 1<<20, reader(other)); err == nil || !strings.Contains(err.Error(), "changed") {
 		t.Errorf("other contents under the same id: %v", err)
 	}
-	if !bytes.Contains(m.Body, []byte(`"content":{"object":"job.mail.large"}`)) || !bytes.Contains(m.Body, []byte(`"sha256":"`+sha(body)+`"`)) {
+	if !bytes.Contains(m.Body, []byte(`"content":{"object":"job.mail.large"}`)) || !bytes.Contains(m.Body, []byte(`"sha256":"`+sha256Hex(body)+`"`)) {
 		t.Errorf("a large file is not an object: %s", m.Body)
 	}
 }
@@ -129,8 +129,8 @@ func TestPublishFileRefusesContentsThatDiffer(t *testing.T) {
 		"longer":         {size: 3, open: reader("long"), want: "not the 3 bytes"},
 		"shorter object": {size: 1<<20 + 1, open: reader(large), want: "not the 1048577 bytes"},
 		"longer object":  {size: 1<<20 - 1, open: reader(large), want: "not the 1048575 bytes"},
-		"other":          {job: pipeline.Job{SHA256: sha("else")}, size: 4, open: reader("this"), want: "the SHA-256 is another"},
-		"other object":   {job: pipeline.Job{SHA256: sha("else")}, size: 1 << 20, open: reader(large), want: "the SHA-256 is another"},
+		"other":          {job: pipeline.Job{SHA256: sha256Hex("else")}, size: 4, open: reader("this"), want: "the SHA-256 is another"},
+		"other object":   {job: pipeline.Job{SHA256: sha256Hex("else")}, size: 1 << 20, open: reader(large), want: "the SHA-256 is another"},
 		"not to be read": {size: 4, open: func() (io.ReadCloser, error) { return nil, gone }, want: "gone"},
 		"no source":      {job: pipeline.Job{Source: "A B"}, size: 4, open: reader("this"), want: "source"},
 		"long path":      {job: pipeline.Job{Path: strings.Repeat("p", 4097)}, size: 4, open: reader("this"), want: "a name of more than 4096 bytes"},

@@ -37,9 +37,9 @@ func (c *clock) advance(d time.Duration) {
 	c.offset += d
 }
 
-// atNoon is a clock that starts at noon UTC, far from any reset. The queue's status uses the real
-// time, so it may call a pause that ends before the reset over.
-func atNoon() *clock {
+// clockAtNoon is a clock that starts at noon UTC, far from any reset. The queue's status uses the
+// real time, so it may call a pause that ends before the reset over.
+func clockAtNoon() *clock {
 	now := time.Now().UTC()
 	y, m, d := now.Date()
 	return &clock{offset: time.Date(y, m, d, 12, 0, 0, 0, time.UTC).Sub(now)}
@@ -49,7 +49,7 @@ func atNoon() *clock {
 // serves urgent jobs, and the remaining jobs continue after the reset.
 func TestABudgetLastsTheDay(t *testing.T) {
 	t.Parallel()
-	c := atNoon()
+	c := clockAtNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
 	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 20, 10
 	f.work(worker.WithClock(c.now))
@@ -87,7 +87,7 @@ func TestABudgetLastsTheDay(t *testing.T) {
 // soon, not a day later.
 func TestTheServiceResetsLate(t *testing.T) {
 	t.Parallel()
-	c := atNoon()
+	c := clockAtNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now), wildfiretest.WithQuota(3, 0), wildfiretest.WithResetLag(5*time.Minute))
 	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 3, 0
 	f.work(worker.WithClock(c.now))
@@ -129,7 +129,7 @@ func TestBudgetsAreParkedIndependently(t *testing.T) {
 // While queries are stopped, jobs that need no answer continue, however many jobs wait for one.
 func TestSpentQueriesDelayOnlyJobsThatNeedThem(t *testing.T) {
 	t.Parallel()
-	c := atNoon()
+	c := clockAtNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
 	f.work(worker.WithClock(c.now))
 	f.raw("first", "mail", "x.exe", "MZ known here")
@@ -182,7 +182,7 @@ func TestARefusedCredentialPausesTheFleet(t *testing.T) {
 // Foreign values in the control bucket are overwritten.
 func TestForeignValuesInTheControlBucketAreOverwritten(t *testing.T) {
 	t.Parallel()
-	c := atNoon()
+	c := clockAtNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
 	f.cfg.UploadsPerDay, f.cfg.QueriesPerDay = 100, 100
 	control, err := f.q.JetStream().KeyValue(t.Context(), f.q.ControlBucket())
@@ -195,7 +195,7 @@ func TestForeignValuesInTheControlBucketAreOverwritten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f.publish(f.q.SampleSubject(sha("MZ x")), nats.Header{}, `{"state":7}`)
+	f.publish(f.q.SampleSubject(sha256Hex("MZ x")), nats.Header{}, `{"state":7}`)
 	f.work(worker.WithClock(c.now))
 	f.raw("a", "mail", "x.exe", "MZ x")
 	f.events(1).one(t, "a")
@@ -273,7 +273,7 @@ func TestQueriesAreBatched(t *testing.T) {
 // Budget that is returned after a refused upload serves jobs that are parked for lack of it.
 func TestReturnedBudgetServesParkedJobs(t *testing.T) {
 	t.Parallel()
-	c := atNoon()
+	c := clockAtNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
 	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 1, 0
 	f.wildfire.Inject(wildfiretest.Rule{
@@ -300,7 +300,7 @@ func TestReturnedBudgetServesParkedJobs(t *testing.T) {
 // cost no budget.
 func TestOnlyAcceptedUploadsAreCharged(t *testing.T) {
 	t.Parallel()
-	c := atNoon()
+	c := clockAtNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
 	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 3, 0
 	f.work(worker.WithClock(c.now))

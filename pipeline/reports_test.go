@@ -22,8 +22,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// reported are the report events of a source.
-func (es events) reported(source string) events {
+// reportsOf are the report events of a source.
+func (es events) reportsOf(source string) events {
 	var out events
 	for _, e := range es.ofType(results.Reported) {
 		if e.Data.Source == source {
@@ -34,8 +34,8 @@ func (es events) reported(source string) events {
 	return out
 }
 
-// asked counts the requests about a sample, by kind of document.
-func (f *fixture) asked(op wildfire.Op, sha256 string) int {
+// countRequests counts the requests about a sample, by kind of document.
+func (f *fixture) countRequests(op wildfire.Op, sha256 string) int {
 	n := 0
 	for _, c := range f.wildfire.Calls() {
 		if c.Op == op && c.SHA256 == sha256 {
@@ -63,10 +63,10 @@ func TestReportsAreFetchedOnce(t *testing.T) {
 	f.raw("c2", "mail", "c2.exe", "MZ c2")
 
 	all := f.until(func(es events) bool { return len(es.final()) == 5 && len(es.ofType(results.Reported)) >= 2 })
-	sum := sha("MZ bad")
+	sum := sha256Hex("MZ bad")
 	want := wildfiretest.IndicatorsOf(sum)
 	for _, source := range []string{"mail", "web"} {
-		told := all.reported(source)
+		told := all.reportsOf(source)
 		if len(told) != 1 {
 			t.Fatalf("%s got %d report events\n%s", source, len(told), all)
 		}
@@ -91,7 +91,7 @@ func TestReportsAreFetchedOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if first := all.reported("mail")[0].Data.JobID; first != all.ofType(results.Verdict).reportedFirst(sum, "mail") {
+	if first := all.reportsOf("mail")[0].Data.JobID; first != all.ofType(results.Verdict).firstEndedJob(sum, "mail") {
 		t.Errorf("the event is about %s", first)
 	}
 
@@ -109,25 +109,25 @@ func TestReportsAreFetchedOnce(t *testing.T) {
 	// A later source gets its report event from the documents that are kept.
 	f.raw("later", "ftp", "malware.exe", "MZ bad")
 	f.raw("later too", "mail", "malware.exe", "MZ bad")
-	all = f.until(func(es events) bool { return len(es.final()) == 7 && len(es.reported("ftp")) == 1 })
-	if r := all.reported("ftp")[0].Data; r.JobID != "later" || !slices.Contains(r.Report.Domains, want.Domain) {
+	all = f.until(func(es events) bool { return len(es.final()) == 7 && len(es.reportsOf("ftp")) == 1 })
+	if r := all.reportsOf("ftp")[0].Data; r.JobID != "later" || !slices.Contains(r.Report.Domains, want.Domain) {
 		t.Errorf("the later event is %+v", r)
 	}
 	if n := len(all.ofType(results.Reported)); n != 3 {
 		t.Errorf("%d report events, want one for each source\n%s", n, all)
 	}
-	if n := f.asked(wildfire.OpReport, sum); n != 2 {
+	if n := f.countRequests(wildfire.OpReport, sum); n != 2 {
 		t.Errorf("%d documents were requested, want the report and the PDF", n)
 	}
 	for _, other := range []string{"MZ good", "MZ c2"} {
-		if n := f.asked(wildfire.OpReport, sha(other)); n != 0 {
+		if n := f.countRequests(wildfire.OpReport, sha256Hex(other)); n != 0 {
 			t.Errorf("%d requests for the report on %q, which no rule wants", n, other)
 		}
 	}
 }
 
-// reportedFirst is the first job of a source with these contents that ended.
-func (es events) reportedFirst(sum, source string) string {
+// firstEndedJob is the first job of a source with these contents that ended.
+func (es events) firstEndedJob(sum, source string) string {
 	for _, e := range es {
 		if e.Data.SHA256 == sum && e.Data.Source == source {
 			return e.Data.JobID
@@ -169,11 +169,11 @@ func TestMissingReports(t *testing.T) {
 		t.Error(err)
 	}
 
-	asked := f.asked(wildfire.OpReport, sha("MZ never"))
+	asked := f.countRequests(wildfire.OpReport, sha256Hex("MZ never"))
 	if asked < 2 || asked > 12 {
 		t.Errorf("%d requests for a report that never exists", asked)
 	}
-	s := f.sampleOf(sha("MZ never"))
+	s := f.waitReportRecorded(sha256Hex("MZ never"))
 	if s.Report.State != results.ReportMissing || !slices.Equal(s.Report.Published, []string{"mail"}) {
 		t.Errorf("the ledger says %+v", s.Report)
 	}
@@ -183,13 +183,13 @@ func TestMissingReports(t *testing.T) {
 	f.raw("again", "mail", "reportless.exe", "MZ never")
 	f.raw("other", "mail", "malware.exe", "MZ other")
 	f.until(func(es events) bool { return len(es.of("other").ofType(results.Reported)) == 1 })
-	if n := f.asked(wildfire.OpReport, sha("MZ never")); n != asked {
+	if n := f.countRequests(wildfire.OpReport, sha256Hex("MZ never")); n != asked {
 		t.Errorf("%d more requests for a report that was given up", n-asked)
 	}
 }
 
-// sampleOf waits until the ledger has recorded something about a report.
-func (f *fixture) sampleOf(sum string) pipeline.Sample {
+// waitReportRecorded waits until the ledger has recorded something about a report.
+func (f *fixture) waitReportRecorded(sum string) pipeline.Sample {
 	f.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
@@ -216,9 +216,9 @@ func TestReportsWaitForTheEndOfTheJob(t *testing.T) {
 	var log logbuf.Buffer
 	f.work(worker.WithLogger(zerolog.New(&log)))
 	f.raw("first", "mail", "malware.exe", "MZ owed")
-	f.until(func(es events) bool { return len(es.reported("mail")) == 1 })
-	sum := sha("MZ owed")
-	f.sampleOf(sum)
+	f.until(func(es events) bool { return len(es.reportsOf("mail")) == 1 })
+	sum := sha256Hex("MZ owed")
+	f.waitReportRecorded(sum)
 
 	_, err := f.q.Ledger().ChangeSample(t.Context(), sum, func(s *pipeline.Sample) bool { return s.OweReport("web", time.Now()) })
 	if err != nil {
@@ -231,9 +231,9 @@ func TestReportsWaitForTheEndOfTheJob(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	f.raw("late", "web", "malware.exe", "MZ owed")
-	all := f.until(func(es events) bool { return len(es.reported("web")) == 1 })
+	all := f.until(func(es events) bool { return len(es.reportsOf("web")) == 1 })
 
-	if got := all.reported("web")[0].Data.JobID; got != "late" {
+	if got := all.reportsOf("web")[0].Data.JobID; got != "late" {
 		t.Errorf("the event is about %s", got)
 	}
 	if strings.Contains(log.String(), "cannot fetch or publish a report") {
@@ -244,7 +244,7 @@ func TestReportsWaitForTheEndOfTheJob(t *testing.T) {
 // Verdicts come first: reports use only the part of the day's budget that verdicts do not need.
 func TestReportsUseSpareBudget(t *testing.T) {
 	t.Parallel()
-	c := atNoon()
+	c := clockAtNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
 	f.cfg.QueriesPerDay = 480
 	f.cfg.ReservePercent = 10
@@ -261,7 +261,7 @@ func TestReportsUseSpareBudget(t *testing.T) {
 		fresh = 5
 	)
 	for i := range known {
-		f.wildfire.Know(wildfiretest.Known{SHA256: sha(fmt.Sprint("MZ bad ", i)), Verdict: wildfire.Malware})
+		f.wildfire.Know(wildfiretest.Known{SHA256: sha256Hex(fmt.Sprint("MZ bad ", i)), Verdict: wildfire.Malware})
 	}
 	for i := range known {
 		f.raw(fmt.Sprint("bad-", i), "mail", "bad.exe", fmt.Sprint("MZ bad ", i))
@@ -324,14 +324,14 @@ func TestReportEventsAreBounded(t *testing.T) {
 		text := fmt.Sprint(i, long)
 		r.Behaviors = append(r.Behaviors, wildfire.Behavior{Text: text, Details: text})
 		r.Domains = append(r.Domains, fmt.Sprint("d", i, ".example.net"))
-		r.Dropped = append(r.Dropped, wildfire.DroppedFile{Path: text, SHA256: sha(text)})
+		r.Dropped = append(r.Dropped, wildfire.DroppedFile{Path: text, SHA256: sha256Hex(text)})
 		r.RegistryKeys = append(r.RegistryKeys, wildfire.RegistryKey{Key: text, Data: text})
 	}
 	final := results.Event{Type: results.Verdict, Data: results.Data{
 		JobID:       "j",
 		Source:      "mail",
 		Verdict:     "malware",
-		SHA256:      sha("x"),
+		SHA256:      sha256Hex("x"),
 		Size:        1,
 		ReceivedAt:  time.Now(),
 		DecidedAt:   time.Now(),

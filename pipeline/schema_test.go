@@ -33,7 +33,7 @@ func TestEventsMatchTheSchema(t *testing.T) {
 		`{"version":1,"kind":"url","url":"https://example.com/phishing","metadata":{"client":"10.0.0.7"}}`)
 	f.publish("backburn.jobs.normal.mail", nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {"nonsense"}}, `{"version":`)
 	f.events(10)
-	if !f.wildfire.SetVerdict("", sha("MZ changed"), wildfire.Malware) {
+	if !f.wildfire.SetVerdict("", sha256Hex("MZ changed"), wildfire.Malware) {
 		t.Fatal("WildFire does not know it")
 	}
 	f.until(func(es events) bool { return len(es.ofType("backburn.changed.v1")) == 1 })

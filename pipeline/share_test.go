@@ -37,8 +37,8 @@ func TestAllowance(t *testing.T) {
 		"expected at midnight":           {pipeline.Spending{Used: 45, By: of("a", 45), Yesterday: of("b", 20)}, 45},
 		"expected beyond its share":      {pipeline.Spending{Used: 45, By: of("a", 45), Yesterday: of("b", 500), Left: 1}, 0},
 		"expected, and came":             {pipeline.Spending{Used: 65, By: of("a", 45, "b", 20), Yesterday: of("b", 20), Left: 1}, 25},
-		"more sources than budget":       {pipeline.Spending{Asking: many(200)}, 1},
-		"more sources than budget, used": {pipeline.Spending{Used: 1, By: of("a", 1), Asking: many(200)}, 0},
+		"more sources than budget":       {pipeline.Spending{Asking: manySources(200)}, 1},
+		"more sources than budget, used": {pipeline.Spending{Used: 1, By: of("a", 1), Asking: manySources(200)}, 0},
 	} {
 		tc.s.Limit = 100
 		tc.s.Reserve = 10
@@ -64,7 +64,7 @@ func TestAllowance(t *testing.T) {
 	}
 }
 
-func many(n int) map[string]int {
+func manySources(n int) map[string]int {
 	m := map[string]int{}
 	for i := range n {
 		m[fmt.Sprint("source-", i)] = 1

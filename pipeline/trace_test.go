@@ -24,8 +24,8 @@ func (f *fixture) trace(q queue.TraceQuery) queue.Trace {
 	return t
 }
 
-// whats lists the steps of a trace with their jobs.
-func whats(t queue.Trace) string {
+// stepNames lists the steps of a trace with their jobs.
+func stepNames(t queue.Trace) string {
 	var out []string
 	for _, s := range t.Steps {
 		out = append(out, s.What+" "+s.Job)
@@ -39,10 +39,10 @@ func TestTraceOfQueuedJobs(t *testing.T) {
 	f.raw("other", "proxy", "y.exe", "MZ other")
 	f.raw("a", "mail", "x.exe", "MZ a")
 	for name, q := range map[string]queue.TraceQuery{
-		"job": {Job: "a"}, "hash": {SHA256: strings.ToUpper(sha("MZ a"))}, "job of a source": {Job: "a", Source: "mail"},
+		"job": {Job: "a"}, "hash": {SHA256: strings.ToUpper(sha256Hex("MZ a"))}, "job of a source": {Job: "a", Source: "mail"},
 	} {
 		got := f.trace(q)
-		if got.State != queue.TraceQueued || whats(got) != "queued a" || got.WaitsFor != "a worker: none is running" || got.Since.IsZero() {
+		if got.State != queue.TraceQueued || stepNames(got) != "queued a" || got.WaitsFor != "a worker: none is running" || got.Since.IsZero() {
 			t.Errorf("by %s: %+v", name, got)
 		}
 	}
@@ -62,20 +62,20 @@ func TestTraceOfWaitingJobs(t *testing.T) {
 	f.work()
 	f.raw("a", "mail", "x.exe", "MZ waits")
 	f.raw("b b", "mail", "y.exe", "MZ waits") // an ID that is not a valid key
-	for got, end := (queue.Trace{}), time.Now().Add(30*time.Second); strings.Count(whats(got), "waiting ") != 2; {
+	for got, end := (queue.Trace{}), time.Now().Add(30*time.Second); strings.Count(stepNames(got), "waiting ") != 2; {
 		if time.Now().After(end) {
 			t.Fatalf("in the end: %+v", got)
 		}
-		got = f.trace(queue.TraceQuery{SHA256: sha("MZ waits")})
+		got = f.trace(queue.TraceQuery{SHA256: sha256Hex("MZ waits")})
 	}
-	for _, q := range []queue.TraceQuery{{SHA256: sha("MZ waits")}, {Job: "a"}, {Job: "b b"}} {
+	for _, q := range []queue.TraceQuery{{SHA256: sha256Hex("MZ waits")}, {Job: "a"}, {Job: "b b"}} {
 		got := f.trace(q)
 		if got.State != queue.TraceWaiting || got.Sample == nil || got.Sample.State != "pending" ||
 			!strings.HasPrefix(got.WaitsFor, "WildFire's verdict; it has the contents since ") {
 			t.Errorf("%+v: %+v", q, got)
 		}
-		if q.Job != "" && strings.Contains(strings.ReplaceAll(whats(got), " "+q.Job, ""), " a") {
-			t.Errorf("%+v: steps of others: %s", q, whats(got))
+		if q.Job != "" && strings.Contains(strings.ReplaceAll(stepNames(got), " "+q.Job, ""), " a") {
+			t.Errorf("%+v: steps of others: %s", q, stepNames(got))
 		}
 	}
 }
@@ -101,14 +101,14 @@ func TestTraceOfFinishedJobs(t *testing.T) {
 	}{
 		"verdict": {queue.TraceQuery{Job: "a"}, queue.TraceDone, "submitted a, verdict a", "malware"},
 		"cache":   {queue.TraceQuery{Job: "b"}, queue.TraceDone, "verdict b", "malware"},
-		"hash":    {queue.TraceQuery{SHA256: sha("MZ over")}, queue.TraceDone, "submitted a, verdict a, verdict b", "malware"},
+		"hash":    {queue.TraceQuery{SHA256: sha256Hex("MZ over")}, queue.TraceDone, "submitted a, verdict a, verdict b", "malware"},
 		"failed":  {queue.TraceQuery{Job: "bad"}, queue.TraceFailed, "failed bad, dead bad", ""},
 		"link":    {queue.TraceQuery{URL: "https://example.com/phishing"}, queue.TraceDone, "submitted link, verdict link", "phishing"},
 		"nobody":  {queue.TraceQuery{Job: "nobody"}, queue.TraceUnknown, "", ""},
 	} {
 		got := f.trace(tc.query)
-		if got.State != tc.state || whats(got) != tc.steps || got.WaitsFor != "" {
-			t.Errorf("%s: %s after %s, want %s after %s", name, got.State, whats(got), tc.state, tc.steps)
+		if got.State != tc.state || stepNames(got) != tc.steps || got.WaitsFor != "" {
+			t.Errorf("%s: %s after %s, want %s after %s", name, got.State, stepNames(got), tc.state, tc.steps)
 		}
 		if tc.known != "" && (got.Sample == nil || got.Sample.Verdict != tc.known) {
 			t.Errorf("%s: sample %+v, want %s", name, got.Sample, tc.known)
@@ -150,7 +150,7 @@ func TestTraceOfAnOldLetter(t *testing.T) {
 		queue.HeaderReason: {"unprocessable"}, queue.HeaderError: {"what is it"},
 	}, "MZ")
 	got := f.trace(queue.TraceQuery{Job: "old"})
-	if got.State != queue.TraceFailed || whats(got) != "dead old" || got.Since.IsZero() ||
+	if got.State != queue.TraceFailed || stepNames(got) != "dead old" || got.Since.IsZero() ||
 		got.Steps[0].Detail != "kept as dead letter 1, unprocessable: what is it" {
 		t.Errorf("%+v", got)
 	}

@@ -38,8 +38,8 @@ func (s spans) process(name string) *sdktrace.TracerProvider {
 	return sdktrace.NewTracerProvider(sdktrace.WithSyncer(s.out), sdktrace.WithResource(resource.NewSchemaless(attribute.String("process", name))))
 }
 
-// of returns the spans with a name, in the order of their ends.
-func (s spans) of(name string) tracetest.SpanStubs {
+// named returns the spans with a name, in the order of their ends.
+func (s spans) named(name string) tracetest.SpanStubs {
 	var found tracetest.SpanStubs
 	for _, sp := range s.out.GetSpans() {
 		if sp.Name == name {
@@ -49,25 +49,25 @@ func (s spans) of(name string) tracetest.SpanStubs {
 	return found
 }
 
-func (s spans) one(name string) tracetest.SpanStub {
+func (s spans) single(name string) tracetest.SpanStub {
 	s.t.Helper()
-	found := s.of(name)
+	found := s.named(name)
 	if len(found) != 1 {
 		s.t.Fatalf("%d spans %s", len(found), name)
 	}
 	return found[0]
 }
 
-// child checks the parent and the trace of a span.
-func (s spans) child(sp tracetest.SpanStub, parent trace.SpanContext) {
+// checkParent checks the parent and the trace of a span.
+func (s spans) checkParent(sp tracetest.SpanStub, parent trace.SpanContext) {
 	s.t.Helper()
 	if sp.SpanContext.TraceID() != parent.TraceID() || sp.Parent.SpanID() != parent.SpanID() {
 		s.t.Errorf("%s is a child of %s in trace %s, want %s in %s", sp.Name, sp.Parent.SpanID(), sp.SpanContext.TraceID(), parent.SpanID(), parent.TraceID())
 	}
 }
 
-// attr returns the text of an attribute, or "".
-func attr(sp tracetest.SpanStub, key string) string {
+// attributeText returns the text of an attribute, or "".
+func attributeText(sp tracetest.SpanStub, key string) string {
 	for _, a := range append(sp.Attributes, sp.Resource.Attributes()...) {
 		if string(a.Key) == key {
 			return fmt.Sprint(a.Value.AsInterface())
@@ -96,8 +96,8 @@ func (f *fixture) headers(stream string, want int) []nats.Header {
 	return all
 }
 
-// spanOf reads the traceparent of a header.
-func spanOf(h nats.Header) trace.SpanContext {
+// spanContext reads the traceparent of a header.
+func spanContext(h nats.Header) trace.SpanContext {
 	one := propagation.MapCarrier{"traceparent": h.Get("traceparent"), "tracestate": h.Get("tracestate")}
 	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), one))
 }
@@ -124,17 +124,17 @@ func TestPublisherTraces(t *testing.T) {
 	if _, err := in.Submit(t.Context(), pipeline.Job{ID: "link", Source: "mail", Priority: pipeline.Normal, URL: "https://example.com/"}, queue.Content{}); err != nil {
 		t.Fatal(err)
 	}
-	published := s.of("backburn.publish")
+	published := s.named("backburn.publish")
 	if len(published) != 3 {
 		t.Fatalf("%d spans backburn.publish, want 3", len(published))
 	}
-	s.child(published[0], caller.SpanContext())
+	s.checkParent(published[0], caller.SpanContext())
 	for i, h := range f.headersOfJobs(3) {
 		sp := published[i]
-		if carried := spanOf(h); carried.SpanID() != sp.SpanContext.SpanID() || carried.TraceID() != sp.SpanContext.TraceID() {
+		if carried := spanContext(h); carried.SpanID() != sp.SpanContext.SpanID() || carried.TraceID() != sp.SpanContext.TraceID() {
 			t.Errorf("job %s carries %s", h.Get(nats.MsgIdHdr), h.Get("traceparent"))
 		}
-		if attr(sp, "backburn.job.id") != h.Get(nats.MsgIdHdr) || attr(sp, "backburn.source") != "mail" || attr(sp, "backburn.lane") == "" {
+		if attributeText(sp, "backburn.job.id") != h.Get(nats.MsgIdHdr) || attributeText(sp, "backburn.source") != "mail" || attributeText(sp, "backburn.lane") == "" {
 			t.Errorf("attributes %v", sp.Attributes)
 		}
 	}
@@ -178,7 +178,7 @@ func TestOneTraceFromPublishToVerdict(t *testing.T) {
 	stop := f.work(worker.WithTracing(s.process("first")))
 	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 1 })
 	stop()
-	if len(s.of("backburn.verdict")) != 0 {
+	if len(s.named("backburn.verdict")) != 0 {
 		t.Fatal("it ended before WildFire had a verdict")
 	}
 	ahead.Store(int64(2 * time.Hour))
@@ -186,14 +186,14 @@ func TestOneTraceFromPublishToVerdict(t *testing.T) {
 	ev := f.events(1).one(t, "a")
 	stop()
 
-	job := s.one("backburn.job")
-	ask := s.one("backburn.ask")
-	upload := s.one("backburn.upload")
-	verdict := s.one("backburn.verdict")
-	s.child(job, gateway.SpanContext())
-	s.child(ask, job.SpanContext)
-	s.child(upload, job.SpanContext)
-	s.child(verdict, job.SpanContext)
+	job := s.single("backburn.job")
+	ask := s.single("backburn.ask")
+	upload := s.single("backburn.upload")
+	verdict := s.single("backburn.verdict")
+	s.checkParent(job, gateway.SpanContext())
+	s.checkParent(ask, job.SpanContext)
+	s.checkParent(upload, job.SpanContext)
+	s.checkParent(verdict, job.SpanContext)
 	for _, want := range []struct {
 		span       tracetest.SpanStub
 		key, value string
@@ -215,13 +215,13 @@ func TestOneTraceFromPublishToVerdict(t *testing.T) {
 		{verdict, "backburn.basis", "upload"},
 		{verdict, "backburn.sha256", ev.Data.SHA256},
 	} {
-		if got := attr(want.span, want.key); got != want.value {
+		if got := attributeText(want.span, want.key); got != want.value {
 			t.Errorf("%s: %s is %q, want %q", want.span.Name, want.key, got, want.value)
 		}
 	}
 	told := f.headers(f.q.ResultsStream(), 2)
 	for i, want := range []trace.SpanContext{job.SpanContext, verdict.SpanContext} {
-		if got := spanOf(told[i]); got.TraceID() != want.TraceID() || got.SpanID() != want.SpanID() {
+		if got := spanContext(told[i]); got.TraceID() != want.TraceID() || got.SpanID() != want.SpanID() {
 			t.Errorf("event %d has the traceparent %q, want %s of %s", i, told[i].Get("traceparent"), want.SpanID(), want.TraceID())
 		}
 	}
@@ -244,24 +244,24 @@ func TestTraceOfRawJobs(t *testing.T) {
 	f.events(2)
 	stop()
 
-	for _, sp := range s.of("backburn.job") {
-		switch attr(sp, "backburn.job.id") {
+	for _, sp := range s.named("backburn.job") {
+		switch attributeText(sp, "backburn.job.id") {
 		case "bad":
-			if sp.SpanContext.TraceID().String() != id || sp.SpanContext.TraceState().Get("vendor") != "1" || attr(sp, "backburn.outcome") != "invalid_job" {
+			if sp.SpanContext.TraceID().String() != id || sp.SpanContext.TraceState().Get("vendor") != "1" || attributeText(sp, "backburn.outcome") != "invalid_job" {
 				t.Errorf("the invalid job: %+v", sp)
 			}
 			dead := f.headers(f.q.DeadStream(), 1)[0]
-			if got := spanOf(dead); got.SpanID() != sp.SpanContext.SpanID() || len(dead["Traceparent"]) != 0 {
+			if got := spanContext(dead); got.SpanID() != sp.SpanContext.SpanID() || len(dead["Traceparent"]) != 0 {
 				t.Errorf("the dead letter has %v", dead)
 			}
 		case "odd":
 			if sp.Parent.IsValid() || sp.SpanContext.TraceID().String() == id {
 				t.Errorf("an invalid traceparent became a parent: %+v", sp)
 			}
-			s.child(s.one("backburn.verdict"), sp.SpanContext)
+			s.checkParent(s.single("backburn.verdict"), sp.SpanContext)
 		}
 	}
-	if n := len(s.of("backburn.job")); n != 2 {
+	if n := len(s.named("backburn.job")); n != 2 {
 		t.Errorf("%d spans of jobs", n)
 	}
 }

@@ -103,8 +103,8 @@ func (v version1) put(bucket, key, value string) {
 	}
 }
 
-// raw is the header of a raw job that a worker has already processed; it was submitted as id.
-func (v version1) raw(id, source, name string) nats.Header {
+// rawHeader is the header of a raw job that a worker has already processed; it was submitted as id.
+func (v version1) rawHeader(id, source, name string) nats.Header {
 	return nats.Header{
 		"Backburn-Filename": {name},
 		"Backburn-Job":      {id},
@@ -113,12 +113,12 @@ func (v version1) raw(id, source, name string) nats.Header {
 	}
 }
 
-// waits adds a raw job that waits for its sample.
-func (v version1) waits(id, source, name, body, basis string) {
+// addWaiting adds a raw job that waits for its sample.
+func (v version1) addWaiting(id, source, name, body, basis string) {
 	v.t.Helper()
-	h := v.raw(id, source, name)
+	h := v.rawHeader(id, source, name)
 	h["Backburn-Basis"] = []string{basis}
-	v.publish("backburn.waiting."+sha(body)+"."+id, h, []byte(body))
+	v.publish("backburn.waiting."+sha256Hex(body)+"."+id, h, []byte(body))
 }
 
 // verdict is a final event of version 1.
@@ -127,12 +127,12 @@ func (v version1) verdict(id, source, name, body, verdict string, code int) stri
 		`"datacontenttype":"application/json","time":%q,"data":{"job_id":%q,"source":%q,"filename":%q,"sha256":%q,`+
 		`"size":%d,"verdict":%q,"verdict_code":%d,"basis":"upload","received_at":"2026-11-27T03:18:38.668Z",`+
 		`"submitted_at":"2026-11-27T03:18:39.171680944Z","decided_at":"2026-11-27T03:18:44.191568777Z","attempts":1}}`,
-		id+".verdict", "backburn/"+source, sha(body), time.Now().UTC().Add(-time.Minute).Format(time.RFC3339Nano),
-		id, source, name, sha(body), len(body), verdict, code)
+		id+".verdict", "backburn/"+source, sha256Hex(body), time.Now().UTC().Add(-time.Minute).Format(time.RFC3339Nano),
+		id, source, name, sha256Hex(body), len(body), verdict, code)
 }
 
-// ended records the end of a job and, if published is set, its event.
-func (v version1) ended(id, source, name, body string, published bool) {
+// addEnded records the end of a job and, if published is set, its event.
+func (v version1) addEnded(id, source, name, body string, published bool) {
 	v.t.Helper()
 	ev := v.verdict(id, source, name, body, "malware", 1)
 	v.put("backburn_jobs", id, `{"event":`+ev+`,"at":"2026-11-27T03:18:44.191568777Z"}`)
@@ -155,25 +155,25 @@ func (v version1) write() {
 	// WildFire has these, and their jobs wait.
 	for i := range 40 {
 		body := fmt.Sprint("MZ pending ", i)
-		v.put("backburn_samples", sha(body), fmt.Sprintf(`{"state":"pending","job":"waits-%d","changed_at":%q,"size":%d,"submitted_at":%q,"verdict":0}`,
+		v.put("backburn_samples", sha256Hex(body), fmt.Sprintf(`{"state":"pending","job":"waits-%d","changed_at":%q,"size":%d,"submitted_at":%q,"verdict":0}`,
 			i, now, len(body), now))
-		v.waits(fmt.Sprint("waits-", i), "mail", "x.exe", body, "upload")
+		v.addWaiting(fmt.Sprint("waits-", i), "mail", "x.exe", body, "upload")
 	}
-	v.waits("shared", "proxy", "y.exe", "MZ pending 0", "shared")
-	v.waits("waits-1", "proxy", "z.exe", "MZ pending 0", "shared") // an ID that another source uses as well
-	jsonWaits := v.raw("json", "mail", "")
+	v.addWaiting("shared", "proxy", "y.exe", "MZ pending 0", "shared")
+	v.addWaiting("waits-1", "proxy", "z.exe", "MZ pending 0", "shared") // an ID that another source uses as well
+	jsonWaits := v.rawHeader("json", "mail", "")
 	jsonWaits["Content-Type"] = []string{"application/json"}
 	jsonWaits["Backburn-Basis"] = []string{"shared"}
-	v.publish("backburn.waiting."+sha("MZ pending 2")+".json", jsonWaits,
+	v.publish("backburn.waiting."+sha256Hex("MZ pending 2")+".json", jsonWaits,
 		[]byte(`{"version":1,"kind":"file","filename":"j.exe","content":{"object":"gone"}}`))
 
 	// A worker died while uploading this: WildFire may have it.
-	v.put("backburn_samples", sha("MZ uploading"), fmt.Sprintf(`{"state":"uploading","owner":"gone-1","job":"claims","changed_at":%q,"verdict":0}`, now))
+	v.put("backburn_samples", sha256Hex("MZ uploading"), fmt.Sprintf(`{"state":"uploading","owner":"gone-1","job":"claims","changed_at":%q,"verdict":0}`, now))
 	v.publish("backburn.jobs.normal.mail", nats.Header{"Nats-Msg-Id": {"claims"}, "Backburn-Filename": {"c.exe"}}, []byte("MZ uploading"))
 
 	// The next attempt belongs to a job that had waited and was requeued.
-	v.put("backburn_samples", sha("MZ again"), fmt.Sprintf(`{"state":"retrying","job":"again","attempts":2,"changed_at":%q,"verdict":0}`, now))
-	again := v.raw("again", "mail", "a.exe")
+	v.put("backburn_samples", sha256Hex("MZ again"), fmt.Sprintf(`{"state":"retrying","job":"again","attempts":2,"changed_at":%q,"verdict":0}`, now))
+	again := v.rawHeader("again", "mail", "a.exe")
 	again["Nats-Msg-Id"] = []string{"again.again.7"}
 	v.publish("backburn.jobs.normal.mail", again, []byte("MZ again"))
 
@@ -181,22 +181,22 @@ func (v version1) write() {
 	v.publish("backburn.jobs.bulk.mail", nats.Header{"Nats-Msg-Id": {"queued"}, "Backburn-Filename": {"q.exe"}}, []byte("MZ queued"))
 
 	// Samples with a known result.
-	v.put("backburn_samples", sha("MZ known"), fmt.Sprintf(knownSample, now))
-	v.ended("over", "mail", "o.exe", "MZ known", true)
+	v.put("backburn_samples", sha256Hex("MZ known"), fmt.Sprintf(knownSample, now))
+	v.addEnded("over", "mail", "o.exe", "MZ known", true)
 
 	// A process died between two steps: recorded and not published; published and not acknowledged.
-	v.ended("recorded", "mail", "r.exe", "MZ known", false)
-	v.waits("recorded", "mail", "r.exe", "MZ known", "upload")
-	v.ended("published", "mail", "p.exe", "MZ known", true)
-	v.waits("published", "mail", "p.exe", "MZ known", "upload")
-	v.ended("queued-too", "mail", "p.exe", "MZ known", true)
+	v.addEnded("recorded", "mail", "r.exe", "MZ known", false)
+	v.addWaiting("recorded", "mail", "r.exe", "MZ known", "upload")
+	v.addEnded("published", "mail", "p.exe", "MZ known", true)
+	v.addWaiting("published", "mail", "p.exe", "MZ known", "upload")
+	v.addEnded("queued-too", "mail", "p.exe", "MZ known", true)
 	v.publish("backburn.jobs.normal.mail", nats.Header{"Nats-Msg-Id": {"queued-too"}, "Backburn-Filename": {"p.exe"}}, []byte("MZ known"))
 
 	// Unreadable records stop nothing.
-	v.put("backburn_samples", sha("garbage"), `{"state":`)
+	v.put("backburn_samples", sha256Hex("garbage"), `{"state":`)
 	v.put("backburn_jobs", "garbage", `{"event":{}}`)
 
-	dead := v.raw("dead", "mail", "d.xyz")
+	dead := v.rawHeader("dead", "mail", "d.xyz")
 	dead["Backburn-Reason"] = []string{"unsupported_type"}
 	dead["Backburn-Error"] = []string{"418"}
 	dead["Backburn-Attempts"] = []string{"1"}
@@ -210,9 +210,9 @@ const finalsOfVersion1 = 40 + 3 + 3 + 4
 func (f *fixture) checkVersion1() {
 	f.t.Helper()
 	for i := range 40 {
-		f.submitted(fmt.Sprint("MZ pending ", i))
+		f.submitToWildFire(fmt.Sprint("MZ pending ", i))
 	}
-	f.submitted("MZ uploading")
+	f.submitToWildFire("MZ uploading")
 	f.work()
 	f.events(finalsOfVersion1)
 	f.idle()
@@ -249,14 +249,14 @@ func (f *fixture) checkVersion1() {
 		f.t.Errorf("a remembered verdict: %s by %s", ev.Outcome(), ev.Data.Basis)
 	}
 	for _, body := range []string{"MZ pending 0", "MZ pending 39", "MZ uploading", "MZ again", "MZ queued"} {
-		if n := f.wildfire.UploadCount(sha(body)); n != 1 {
+		if n := f.wildfire.UploadCount(sha256Hex(body)); n != 1 {
 			f.t.Errorf("%q: %d uploads, want 1", body, n)
 		}
 	}
 }
 
-// submitted sends contents to WildFire, as version 1 had done.
-func (f *fixture) submitted(body string) {
+// submitToWildFire sends contents to WildFire, as version 1 had done.
+func (f *fixture) submitToWildFire(body string) {
 	f.t.Helper()
 	_, err := f.client.SubmitFile(f.t.Context(), wildfire.File{
 		Name: "x.exe",
@@ -342,7 +342,7 @@ func TestMigrationWaitsForOldWorkers(t *testing.T) {
 	v := newVersion1(t, nc)
 	v.put("backburn_control", "batcher", `{"owner":"old-1"}`)
 	v.put("backburn_control", "worker.old-1", `{"id":"old-1","host":"elsewhere","pid":1,"slots":8,"batcher":true}`)
-	v.waits("a", "mail", "x.exe", "MZ x", "upload")
+	v.addWaiting("a", "mail", "x.exe", "MZ x", "upload")
 
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
@@ -370,7 +370,7 @@ func TestHeadersOfVersion1AreIgnoredElsewhere(t *testing.T) {
 	f := newFixtureOn(t, openQueue(t, nc))
 	f.checkVersion1()
 
-	h := version1{}.raw("waits-3", "mail", "forged.exe")
+	h := version1{}.rawHeader("waits-3", "mail", "forged.exe")
 	h["Nats-Msg-Id"] = []string{"forged"}
 	f.publish("backburn.jobs.normal.proxy", h, "MZ forged")
 	all := f.events(finalsOfVersion1 + 2)

@@ -47,7 +47,7 @@ func TestWishes(t *testing.T) {
 			j := pipeline.Job{ID: "j", Source: source, Kind: pipeline.KindFile}
 			cfg.RecordWish(&s, j, cfg.Rule(pipeline.FactsOf(j, nil), j))
 		}
-		if got := cfg.WantsReport(sha("x"), s); got != tc.fetch {
+		if got := cfg.WantsReport(sha256Hex("x"), s); got != tc.fetch {
 			t.Errorf("%s: wanted: %v, want %v", name, got, tc.fetch)
 		}
 		for source, want := range tc.gets {
@@ -145,13 +145,13 @@ func TestPolicySelectsReports(t *testing.T) {
 	f.raw("quiet-both", "quiet", "malware.exe", "MZ both")
 	f.raw("mail-both", "mail", "malware.exe", "MZ both")
 	all := f.until(func(es events) bool {
-		return len(es.final()) == 6 && len(es.reported("vip")) == 1 && len(es.reported("mail")) == 1
+		return len(es.final()) == 6 && len(es.reportsOf("vip")) == 1 && len(es.reportsOf("mail")) == 1
 	})
 
-	if ev := all.reported("vip")[0]; ev.Data.JobID != "vip-good" || ev.Data.Verdict != "benign" || ev.Data.Report.Status != results.ReportAvailable {
+	if ev := all.reportsOf("vip")[0]; ev.Data.JobID != "vip-good" || ev.Data.Verdict != "benign" || ev.Data.Report.Status != results.ReportAvailable {
 		t.Errorf("vip gets %+v", ev)
 	}
-	if id := all.reported("mail")[0].Data.JobID; id != "mail-both" {
+	if id := all.reportsOf("mail")[0].Data.JobID; id != "mail-both" {
 		t.Errorf("mail gets the report about %s", id)
 	}
 
@@ -161,21 +161,21 @@ func TestPolicySelectsReports(t *testing.T) {
 	f.raw("quiet-good", "quiet", "good.exe", "MZ good")
 	f.raw("vip-fine", "vip", "fine.exe", "MZ fine")
 	f.raw("vip-both", "vip", "malware.exe", "MZ both")
-	all = f.until(func(es events) bool { return len(es.final()) == 10 && len(es.reported("vip")) == 4 })
+	all = f.until(func(es events) bool { return len(es.final()) == 10 && len(es.reportsOf("vip")) == 4 })
 	if n := len(all.ofType(results.Reported)); n != 5 {
 		t.Errorf("%d report events, want 5\n%s", n, all)
 	}
 	for _, body := range []string{"MZ good", "MZ fine", "MZ secret", "MZ both"} {
-		if n := f.asked(wildfire.OpReport, sha(body)); n != 1 {
+		if n := f.countRequests(wildfire.OpReport, sha256Hex(body)); n != 1 {
 			t.Errorf("%q: %d questions for the report, want 1", body, n)
 		}
 	}
-	if want := wildfiretest.IndicatorsOf(sha("MZ secret")).Domain; !slicesContainDomain(all.reported("vip"), want) {
+	if want := wildfiretest.IndicatorsOf(sha256Hex("MZ secret")).Domain; !hasDomain(all.reportsOf("vip"), want) {
 		t.Errorf("vip gets nothing about %s", want)
 	}
 }
 
-func slicesContainDomain(es events, domain string) bool {
+func hasDomain(es events, domain string) bool {
 	for _, e := range es {
 		for _, d := range e.Data.Report.Domains {
 			if d == domain {

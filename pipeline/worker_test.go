@@ -276,7 +276,7 @@ func TestAnUnansweredUploadIsNotRepeated(t *testing.T) {
 	if ev := f.events(1).one(t, "a"); ev.Data.Verdict != "benign" || ev.Data.Basis != results.BasisUpload {
 		t.Errorf("%s by %s, want benign by upload", ev.Outcome(), ev.Data.Basis)
 	}
-	if n := f.wildfire.UploadCount(sha("MZ x")); n != 1 {
+	if n := f.wildfire.UploadCount(sha256Hex("MZ x")); n != 1 {
 		t.Errorf("%d uploads, want 1", n)
 	}
 }
@@ -333,7 +333,7 @@ func TestChangedVerdictsArePublished(t *testing.T) {
 	f.raw("first", "mail", "changed.exe", "MZ changed")
 	f.raw("second", "proxy", "changed.exe", "MZ changed")
 	f.events(2)
-	if !f.wildfire.SetVerdict("", sha("MZ changed"), wildfire.Malware) {
+	if !f.wildfire.SetVerdict("", sha256Hex("MZ changed"), wildfire.Malware) {
 		t.Fatal("WildFire does not know it")
 	}
 	changed := f.until(func(es events) bool { return len(es.ofType(results.Changed)) == 2 }).ofType(results.Changed)
@@ -346,7 +346,7 @@ func TestChangedVerdictsArePublished(t *testing.T) {
 	// The change is published before it is recorded. If the leader dies in between, it is published
 	// again.
 	for end := time.Now().Add(testkit.Patience); ; time.Sleep(10 * time.Millisecond) {
-		sample, err := f.q.Ledger().Sample(t.Context(), sha("MZ changed"))
+		sample, err := f.q.Ledger().Sample(t.Context(), sha256Hex("MZ changed"))
 		if err == nil && wildfire.Verdict(sample.Verdict) == wildfire.Malware {
 			break
 		}
@@ -446,7 +446,7 @@ func TestOwnClaimWithoutAnUpload(t *testing.T) {
 func TestARemovedJobBlocksNoOthers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.publish(f.q.SampleSubject(sha("MZ x")), nats.Header{},
+	f.publish(f.q.SampleSubject(sha256Hex("MZ x")), nats.Header{},
 		`{"state":"retrying","job":"mail/gone","attempts":1,"changed_at":"2026-01-01T00:00:00Z","verdict":0}`)
 	f.work()
 	f.raw("a", "mail", "x.exe", "MZ x")
@@ -457,7 +457,7 @@ func TestARemovedJobBlocksNoOthers(t *testing.T) {
 			t.Errorf("job %s: %s %+v", job, ev.Type, ev.Data.Error)
 		}
 	}
-	if n := f.wildfire.UploadCount(sha("MZ x")); n != 1 {
+	if n := f.wildfire.UploadCount(sha256Hex("MZ x")); n != 1 {
 		t.Errorf("%d uploads, want 1", n)
 	}
 }
@@ -472,7 +472,7 @@ func TestAnInterruptedUploadIsReleased(t *testing.T) {
 	stop := f.work()
 	f.raw("a", "mail", "x.exe", "MZ x")
 	state := func() string {
-		s, _, err := f.q.Known(t.Context(), sha("MZ x"))
+		s, _, err := f.q.Known(t.Context(), sha256Hex("MZ x"))
 		if err != nil {
 			t.Fatal(err)
 		}

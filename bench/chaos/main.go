@@ -82,9 +82,9 @@ func run(t testing.TB, s settings) {
 	keys := testkit.Settings{"log.level": "info", "watch.max_in_flight": 2000}
 	switch s.topology {
 	case "split":
-		servers(t, site, &c, keys, 1)
+		startFleet(t, site, &c, keys, 1)
 	case "cluster":
-		servers(t, site, &c, keys, 3)
+		startFleet(t, site, &c, keys, 3)
 	case "run":
 		_, c.NATS = testkit.NATSArgs(t, 1, "")
 		keys["nats.url"] = c.NATS
@@ -98,8 +98,8 @@ func run(t testing.TB, s settings) {
 	t.Log(c.Run())
 }
 
-// servers sets up a fleet of workers and watchers on n NATS servers.
-func servers(t testing.TB, site *testkit.Site, c *testkit.Chaos, keys testkit.Settings, n int) {
+// startFleet sets up a fleet of workers and watchers on n NATS servers.
+func startFleet(t testing.TB, site *testkit.Site, c *testkit.Chaos, keys testkit.Settings, n int) {
 	args, urls := testkit.NATSArgs(t, n, site.Path("server"))
 	c.NATS = urls
 	keys["nats.url"] = urls
@@ -108,7 +108,7 @@ func servers(t testing.TB, site *testkit.Site, c *testkit.Chaos, keys testkit.Se
 	for i := range n {
 		m := testkit.Member{Role: "nats", Program: "nats", Args: args[i]}
 		if n > 1 {
-			m.Role, m.Leads = "nats leader", func(js jetstream.JetStream) bool { return c.Up("nats leader") && leads(js, fmt.Sprint("n", i)) }
+			m.Role, m.Leads = "nats leader", func(js jetstream.JetStream) bool { return c.Up("nats leader") && isLeader(js, fmt.Sprint("n", i)) }
 		}
 
 		c.Members = append(c.Members, m)
@@ -123,8 +123,8 @@ func servers(t testing.TB, site *testkit.Site, c *testkit.Chaos, keys testkit.Se
 	}
 }
 
-// leads reports whether a server leads the stream of jobs, and its followers are up to date.
-func leads(js jetstream.JetStream, name string) bool {
+// isLeader reports whether a server leads the stream of jobs, and its followers are up to date.
+func isLeader(js jetstream.JetStream, name string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	stream, err := js.Stream(ctx, "BACKBURN_JOBS")

@@ -38,10 +38,10 @@ import (
 )
 
 const (
-	streamSize = 10 << 10
-	idleConns  = 1000
-	rounds     = 5
-	forgotten  = 6 * time.Second // time after which verdicts are cached only in the ledger
+	streamSize  = 10 << 10
+	idleConns   = 1000
+	rounds      = 5
+	cacheExpiry = 6 * time.Second // time after which verdicts are cached only in the ledger
 )
 
 func main() {
@@ -64,7 +64,7 @@ func measure(n int) error {
 		return err
 	}
 	defer stop()
-	bare, err := echo(filepath.Join(dir, "echo"))
+	bare, err := startMinimalServer(filepath.Join(dir, "echo"))
 	if err != nil {
 		return err
 	}
@@ -78,16 +78,16 @@ func measure(n int) error {
 			var ratios []float64
 			var fast, known float64
 			for range rounds {
-				if fast, err = ask(bare.Addr().String(), n, clients, kind.files); err != nil {
+				if fast, err = measureRequests(bare.Addr().String(), n, clients, kind.files); err != nil {
 					return err
 				}
-				if known, err = ask(ours, n, clients, kind.files); err != nil {
+				if known, err = measureRequests(ours, n, clients, kind.files); err != nil {
 					return err
 				}
 
 				ratios = append(ratios, known/fast)
 				if kind.files > 1 {
-					time.Sleep(forgotten)
+					time.Sleep(cacheExpiry)
 				}
 			}
 
@@ -97,7 +97,7 @@ func measure(n int) error {
 		}
 	}
 
-	return idle(ours)
+	return measureIdleConnections(ours)
 }
 
 // stream returns a request about a file.
@@ -139,7 +139,7 @@ func serve(dir string, n int) (address string, stop func(), err error) {
 		return "", nil, err
 	}
 
-	if err := know(ctx, q, n); err != nil {
+	if err := writeVerdicts(ctx, q, n); err != nil {
 		cancel()
 		return "", nil, err
 	}
@@ -172,8 +172,8 @@ func serve(dir string, n int) (address string, stop func(), err error) {
 	return s.Addr().String(), stop, nil
 }
 
-// know writes the verdicts of the files to the ledger.
-func know(ctx context.Context, q *queue.Queue, n int) error {
+// writeVerdicts writes the verdicts of the files to the ledger.
+func writeVerdicts(ctx context.Context, q *queue.Queue, n int) error {
 	for file := range n {
 		b := stream(file)
 		sum := sha256.Sum256(b[len("zINSTREAM\x00")+4 : len(b)-4])
@@ -192,8 +192,8 @@ func know(ctx context.Context, q *queue.Queue, n int) error {
 	return nil
 }
 
-// echo is a minimal server of the protocol, which ignores the contents.
-func echo(path string) (net.Listener, error) {
+// startMinimalServer is a minimal server of the protocol, which ignores the contents.
+func startMinimalServer(path string) (net.Listener, error) {
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, err
@@ -236,9 +236,9 @@ func echo(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// ask sends n streams about the given number of files, each on a new connection as most clients do,
-// and returns the answers per second.
-func ask(address string, n, clients, files int) (float64, error) {
+// measureRequests sends n streams about the given number of files, each on a new connection as most
+// clients do, and returns the answers per second.
+func measureRequests(address string, n, clients, files int) (float64, error) {
 	var all sync.WaitGroup
 	faults := make(chan error, clients)
 	began := time.Now()
@@ -277,9 +277,9 @@ func ask(address string, n, clients, files int) (float64, error) {
 	}
 }
 
-// idle measures the memory of idle connections. The NATS server and the clients also run in this
-// process.
-func idle(address string) error {
+// measureIdleConnections measures the memory of idle connections. The NATS server and the clients
+// also run in this process.
+func measureIdleConnections(address string) error {
 	before := megabytes()
 	for range idleConns {
 		c, err := net.Dial("unix", address)

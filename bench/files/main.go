@@ -82,14 +82,14 @@ func run(s settings) error {
 		s.n, s.size, s.conns, s.sync, s.ask, runtime.NumCPU())
 
 	var ratios []float64
-	var ours measured
+	var ours measurement
 	for range s.rounds {
-		limit, err := bareLoop(s)
+		limit, err := measureBareLoop(s)
 		if err != nil {
 			return err
 		}
 
-		ours, err = backburn(s)
+		ours, err = measureBackburn(s)
 		if err != nil {
 			return err
 		}
@@ -108,8 +108,8 @@ func run(s settings) error {
 	return writeAllocs(s.allocs)
 }
 
-// measured has the figures of one round, per file except for the first field.
-type measured struct {
+// measurement has the figures of one round, per file except for the first field.
+type measurement struct {
 	perSecond      float64 // files
 	cpu            float64 // in µs
 	allocations    float64
@@ -132,10 +132,10 @@ func startMeter() meter {
 	}
 }
 
-func (m meter) stop(n int) measured {
+func (m meter) stop(n int) measurement {
 	files := float64(n)
 
-	return measured{
+	return measurement{
 		perSecond:   files / time.Since(m.began).Seconds(),
 		cpu:         float64((cpuTime() - m.cpu).Microseconds()) / files,
 		allocations: float64(allocations()-m.allocated) / files,
@@ -174,8 +174,8 @@ func allocations() uint64 {
 	return m.Mallocs
 }
 
-// serve runs a simulated WildFire that judges at once.
-func serve() (url string, stop func(), err error) {
+// serveSimulation runs a simulated WildFire that judges at once.
+func serveSimulation() (url string, stop func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
@@ -203,21 +203,21 @@ func makeFiles(dir string, n, size int) ([]string, error) {
 	return names, nil
 }
 
-// bareLoop measures the limit of the machine: read, hash, post.
-func bareLoop(s settings) (measured, error) {
+// measureBareLoop measures the limit of the machine: read, hash, post.
+func measureBareLoop(s settings) (measurement, error) {
 	dir, err := os.MkdirTemp("", "backburn-bench-")
 	if err != nil {
-		return measured{}, err
+		return measurement{}, err
 	}
 	defer os.RemoveAll(dir)
 	names, err := makeFiles(dir, s.n, s.size)
 	if err != nil {
-		return measured{}, err
+		return measurement{}, err
 	}
 
-	url, stop, err := serve()
+	url, stop, err := serveSimulation()
 	if err != nil {
-		return measured{}, err
+		return measurement{}, err
 	}
 	defer stop()
 
@@ -286,9 +286,9 @@ func post(client *http.Client, url, name string) error {
 	return err
 }
 
-// backburn measures Backburn: files are renamed into a watched folder, and the clock stops at the
-// last event.
-func backburn(s settings) (m measured, err error) {
+// measureBackburn measures Backburn: files are renamed into a watched folder, and the clock stops
+// at the last event.
+func measureBackburn(s settings) (m measurement, err error) {
 	dir, err := os.MkdirTemp("", "backburn-bench-")
 	if err != nil {
 		return m, err
@@ -306,7 +306,7 @@ func backburn(s settings) (m measured, err error) {
 		return m, err
 	}
 
-	url, stop, err := serve()
+	url, stop, err := serveSimulation()
 	if err != nil {
 		return m, err
 	}
@@ -336,7 +336,7 @@ func backburn(s settings) (m measured, err error) {
 }
 
 // measure drops the files, and waits for their events.
-func measure(ctx context.Context, s settings, n *app.Node, names []string, quarantine string) (m measured, err error) {
+func measure(ctx context.Context, s settings, n *app.Node, names []string, quarantine string) (m measurement, err error) {
 	if s.profile != "" {
 		f, err := os.Create(s.profile)
 		if err != nil {
@@ -358,13 +358,13 @@ func measure(ctx context.Context, s settings, n *app.Node, names []string, quara
 		}
 	}
 
-	if err := s.count(ctx, n.Queue()); err != nil {
+	if err := s.waitForEvents(ctx, n.Queue()); err != nil {
 		return m, err
 	}
 
 	m = meter.stop(s.n)
 
-	if err := settle(ctx, n, s.n); err != nil {
+	if err := waitForFinals(ctx, n, s.n); err != nil {
 		return m, err
 	}
 
@@ -376,9 +376,9 @@ func measure(ctx context.Context, s settings, n *app.Node, names []string, quara
 	return m, err
 }
 
-// count waits for the events that end the measurement without reading them, because the cost of
-// consumers is not measured.
-func (s settings) count(ctx context.Context, q *queue.Queue) error {
+// waitForEvents waits for the events that end the measurement without reading them, because the
+// cost of consumers is not measured.
+func (s settings) waitForEvents(ctx context.Context, q *queue.Queue) error {
 	event := "submitted"
 	if s.final {
 		event = "verdict"
@@ -406,8 +406,8 @@ func (s settings) count(ctx context.Context, q *queue.Queue) error {
 	return nil
 }
 
-// settle waits until every file has its final event, so that all writes are counted.
-func settle(ctx context.Context, n *app.Node, files int) error {
+// waitForFinals waits until every file has its final event, so that all writes are counted.
+func waitForFinals(ctx context.Context, n *app.Node, files int) error {
 	seen := 0
 	sub := results.NewSubscriber(n.Queue().JetStream(), results.SubscriberConfig{Filter: results.Filter{Types: []results.Type{results.Verdict, results.Failed}}})
 	if err := sub.Run(ctx, func(context.Context, results.Event) error {

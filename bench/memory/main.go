@@ -39,8 +39,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// order is the parent's input to the child.
-type order struct {
+// childInput is the parent's input to the child.
+type childInput struct {
 	Dir, URL string
 	Files    int
 }
@@ -52,9 +52,9 @@ func main() {
 	size := flag.Int64("size", 100_000_000, "size of each file, in bytes")
 	child := flag.Bool(childFlag[1:], false, "run as the measured process")
 	flag.Parse()
-	run := func() error { return parent(*files, *size) }
+	run := func() error { return measureChild(*files, *size) }
 	if *child {
-		run = measured
+		run = runChild
 	}
 
 	if err := run(); err != nil {
@@ -63,7 +63,7 @@ func main() {
 	}
 }
 
-func parent(files int, size int64) error {
+func measureChild(files int, size int64) error {
 	dir, err := os.MkdirTemp("", "backburn-bench-")
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func parent(files int, size int64) error {
 
 	sim := wildfiretest.New(wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0))
 	h := sim.NewHTTPServer()
-	gate := &gate{next: sim, want: files, open: make(chan struct{})}
+	gate := &uploadGate{next: sim, want: files, open: make(chan struct{})}
 	h.Handler = gate
 	go func() { _ = h.Serve(sim.Listener(l)) }()
 	defer h.Close()
@@ -91,7 +91,7 @@ func parent(files int, size int64) error {
 	}
 
 	cmd := exec.Command(self, childFlag)
-	told, err := json.Marshal(order{Dir: dir, URL: "http://" + l.Addr().String(), Files: files})
+	told, err := json.Marshal(childInput{Dir: dir, URL: "http://" + l.Addr().String(), Files: files})
 	if err != nil {
 		return err
 	}
@@ -131,16 +131,16 @@ func parent(files int, size int64) error {
 	}
 }
 
-// gate holds uploads until the wanted number has begun, so that all are in progress at the same
-// time.
-type gate struct {
+// uploadGate holds uploads until the wanted number has begun, so that all are in progress at the
+// same time.
+type uploadGate struct {
 	next      http.Handler
 	want      int
 	now, most atomic.Int64
 	open      chan struct{}
 }
 
-func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *uploadGate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasSuffix(r.URL.Path, "/submit/file") {
 		g.next.ServeHTTP(w, r)
 		return
@@ -184,9 +184,9 @@ func makeFiles(dir string, n int, size int64) error {
 	return nil
 }
 
-// measured runs everything in one process until each file has its final event.
-func measured() error {
-	var o order
+// runChild runs everything in one process until each file has its final event.
+func runChild() error {
+	var o childInput
 	if err := json.NewDecoder(os.Stdin).Decode(&o); err != nil {
 		return err
 	}

@@ -95,7 +95,7 @@ func run(t testing.TB, s settings) {
 // measure returns files a second, from the first drop to the last final event.
 func measure(t testing.TB, s settings, program string) float64 {
 	site := testkit.NewSite(t, wildfiretest.WithCapacity(2*s.files, 100*s.files))
-	js := servers(t, site, s.nodes)
+	js := startServers(t, site, s.nodes)
 	p := site.Start(program, "run", "--config", "backburn.toml")
 	p.Logged("ready")
 
@@ -121,13 +121,13 @@ func measure(t testing.TB, s settings, program string) float64 {
 	if s.single {
 		return oneByOne(t, js, names, drop)
 	}
-	ended := events(t, js, "verdict")
+	ended := subscribe(t, js, "verdict")
 	began := time.Now()
 	for _, name := range names {
 		drop(name)
 	}
 	for range names {
-		next(t, ended)
+		waitForEvent(t, ended)
 	}
 
 	return float64(s.files) / time.Since(began).Seconds()
@@ -136,12 +136,12 @@ func measure(t testing.TB, s settings, program string) float64 {
 // oneByOne drops each file after the one before was submitted. It prints how long that took, and
 // returns how many files would take their median time in a second.
 func oneByOne(t testing.TB, js jetstream.JetStream, names []string, drop func(string)) float64 {
-	submitted := events(t, js, "submitted")
+	submitted := subscribe(t, js, "submitted")
 	took := make([]time.Duration, len(names))
 	for i, name := range names {
 		began := time.Now()
 		drop(name)
-		next(t, submitted)
+		waitForEvent(t, submitted)
 		took[i] = time.Since(began)
 	}
 
@@ -153,8 +153,8 @@ func oneByOne(t testing.TB, js jetstream.JetStream, names []string, drop func(st
 	return 1 / median.Seconds()
 }
 
-// next waits for an event.
-func next(t testing.TB, events <-chan struct{}) {
+// waitForEvent waits for an event.
+func waitForEvent(t testing.TB, events <-chan struct{}) {
 	select {
 	case <-events:
 	case <-t.Context().Done():
@@ -162,8 +162,8 @@ func next(t testing.TB, events <-chan struct{}) {
 	}
 }
 
-// servers starts NATS servers, and makes the site use them.
-func servers(t testing.TB, site *testkit.Site, n int) jetstream.JetStream {
+// startServers starts NATS servers, and makes the site use them.
+func startServers(t testing.TB, site *testkit.Site, n int) jetstream.JetStream {
 	args, urls := testkit.NATSArgs(t, n, site.Path("server"))
 	for _, a := range args {
 		site.Start("nats", a...).Logged("nats server is up")
@@ -182,8 +182,8 @@ func servers(t testing.TB, site *testkit.Site, n int) jetstream.JetStream {
 	return site.Connect(urls)
 }
 
-// events returns a channel that receives once for each event of a type.
-func events(t testing.TB, js jetstream.JetStream, eventType string) <-chan struct{} {
+// subscribe returns a channel that receives once for each event of a type.
+func subscribe(t testing.TB, js jetstream.JetStream, eventType string) <-chan struct{} {
 	c, err := js.OrderedConsumer(t.Context(), "BACKBURN_RESULTS", jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{"backburn.results." + eventType + ".>"},
 		HeadersOnly:    true,

@@ -46,7 +46,7 @@ func main() {
 	flag.Parse()
 
 	if *nats != "" {
-		if err := work(*nats, *url); err != nil {
+		if err := runWorker(*nats, *url); err != nil {
 			fmt.Fprintln(os.Stderr, "pending:", err)
 			os.Exit(1)
 		}
@@ -72,8 +72,8 @@ func topology() queue.Topology {
 	}
 }
 
-// work runs a worker until it is killed.
-func work(url, wildFire string) error {
+// runWorker runs a worker until it is killed.
+func runWorker(url, wildFire string) error {
 	ctx := context.Background()
 	nc, err := nats.Connect(url)
 	if err != nil {
@@ -133,7 +133,7 @@ func fill(q *queue.Queue, n int) error {
 	for range 256 {
 		g.Go(func() error {
 			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
-				if err := wait(ctx, q, int(i)); err != nil {
+				if err := addWaitingJob(ctx, q, int(i)); err != nil {
 					return err
 				}
 			}
@@ -145,7 +145,7 @@ func fill(q *queue.Queue, n int) error {
 	return g.Wait()
 }
 
-func wait(ctx context.Context, q *queue.Queue, i int) error {
+func addWaitingJob(ctx context.Context, q *queue.Queue, i int) error {
 	sum := sha256.Sum256([]byte(strconv.Itoa(i)))
 	key := hex.EncodeToString(sum[:])
 	now := time.Now().UTC()
@@ -172,19 +172,19 @@ func wait(ctx context.Context, q *queue.Queue, i int) error {
 }
 
 func measure(n int, nc *nats.Conn, q *queue.Queue, server, wildFire string) error {
-	first, err := start(server, wildFire)
+	first, err := startWorkerProcess(server, wildFire)
 	if err != nil {
 		return err
 	}
 	defer first.kill()
 	began := time.Now()
-	if err := untilLed(nc, q, n); err != nil {
+	if err := waitForLeader(nc, q, n); err != nil {
 		return err
 	}
 
 	fmt.Printf("a leader has read all of them after %s, with %d MB resident\n", time.Since(began).Round(100*time.Millisecond), resident.Bytes(first.cmd.Process.Pid)>>20)
 
-	second, err := start(server, wildFire)
+	second, err := startWorkerProcess(server, wildFire)
 	if err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func measure(n int, nc *nats.Conn, q *queue.Queue, server, wildFire string) erro
 
 	first.kill()
 	began = time.Now()
-	if err := untilLed(nc, q, n); err != nil {
+	if err := waitForLeader(nc, q, n); err != nil {
 		return err
 	}
 
@@ -203,8 +203,8 @@ func measure(n int, nc *nats.Conn, q *queue.Queue, server, wildFire string) erro
 	return nil
 }
 
-// untilLed waits until a leader reports n waiting jobs.
-func untilLed(nc *nats.Conn, q *queue.Queue, n int) error {
+// waitForLeader waits until a leader reports n waiting jobs.
+func waitForLeader(nc *nats.Conn, q *queue.Queue, n int) error {
 	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		m, err := nc.Request(q.WaitingSubject(), nil, time.Second)
 		if err != nil {
@@ -226,7 +226,7 @@ func untilLed(nc *nats.Conn, q *queue.Queue, n int) error {
 // process is a running worker.
 type process struct{ cmd *exec.Cmd }
 
-func start(server, wildFire string) (process, error) {
+func startWorkerProcess(server, wildFire string) (process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return process{}, err

@@ -38,9 +38,9 @@ func main() {
 	n := flag.Int("n", 3000, "files")
 	depth := flag.Bool("depth", false, "measure with 1,000 to 1,000,000 jobs in the queue instead")
 	flag.Parse()
-	measure := func() error { return files(*n) }
+	measure := func() error { return measureThroughput(*n) }
 	if *depth {
-		measure = func() error { return depths(*n) }
+		measure = func() error { return measureDepths(*n) }
 	}
 
 	if err := measure(); err != nil {
@@ -49,8 +49,8 @@ func main() {
 	}
 }
 
-// files measures throughput.
-func files(n int) error {
+// measureThroughput measures throughput.
+func measureThroughput(n int) error {
 	fmt.Printf("%d files from job to final event, contents new to WildFire\n", n)
 	for _, sync := range []bool{false, true} {
 		for _, workers := range []int{1, 3} {
@@ -72,12 +72,12 @@ func throughput(n, workers int, sync bool) error {
 		return err
 	}
 
-	stopWorkers, err := s.work(workers)
+	stopWorkers, err := s.startWorkers(workers)
 	if err != nil {
 		return err
 	}
 
-	took, err := s.finals(n, n)
+	took, err := s.waitForFinals(n, n)
 	if err != nil {
 		stopWorkers()
 		return err
@@ -97,7 +97,7 @@ func throughput(n, workers int, sync bool) error {
 	}
 
 	perFile := float64(total) / float64(n)
-	limit, err := s.limit(int(total))
+	limit, err := s.bareWritesPerSecond(int(total))
 	if err != nil {
 		return err
 	}
@@ -109,9 +109,9 @@ func throughput(n, workers int, sync bool) error {
 	return nil
 }
 
-// depths measures the cost of a job with others queued behind it. All contents are already known,
-// so it measures only the queue.
-func depths(n int) error {
+// measureDepths measures the cost of a job with others queued behind it. All contents are already
+// known, so it measures only the queue.
+func measureDepths(n int) error {
 	fmt.Printf("%d jobs with a known verdict, with others queued behind them\n", n)
 	for _, depth := range []int{30_000, 300_000, 1_000_000} {
 		shallow, err := costAt(n, 1_000)
@@ -138,10 +138,10 @@ func costAt(n, depth int) (float64, error) {
 	}
 	defer s.stop()
 
-	return s.atDepth(min(n, depth), depth)
+	return s.measureAtDepth(min(n, depth), depth)
 }
 
-func (s *site) atDepth(n, depth int) (float64, error) {
+func (s *site) measureAtDepth(n, depth int) (float64, error) {
 	known := []byte("MZ known")
 	sum := sha256.Sum256(known)
 	s.sim.Know(wildfiretest.Known{SHA256: hex.EncodeToString(sum[:]), Verdict: wildfire.Malware})
@@ -149,12 +149,12 @@ func (s *site) atDepth(n, depth int) (float64, error) {
 		return 0, err
 	}
 
-	stop, err := s.work(1)
+	stop, err := s.startWorkers(1)
 	if err != nil {
 		return 0, err
 	}
 
-	_, err = s.finals(1, 1)
+	_, err = s.waitForFinals(1, 1)
 	stop()
 	if err != nil {
 		return 0, err
@@ -162,11 +162,11 @@ func (s *site) atDepth(n, depth int) (float64, error) {
 	if err := s.publish(depth, func(int) []byte { return known }); err != nil {
 		return 0, err
 	}
-	if stop, err = s.work(1); err != nil {
+	if stop, err = s.startWorkers(1); err != nil {
 		return 0, err
 	}
 	defer stop()
-	took, err := s.finals(n/5, n)
+	took, err := s.waitForFinals(n/5, n)
 	if err != nil {
 		return 0, err
 	}
@@ -270,8 +270,8 @@ func (s *site) publish(n int, body func(i int) []byte) error {
 	return err
 }
 
-// work starts workers, each with its own connections.
-func (s *site) work(workers int) (stop func(), err error) {
+// startWorkers starts workers, each with its own connections.
+func (s *site) startWorkers(workers int) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	stop = func() { cancel(); running.Wait() }
@@ -308,9 +308,9 @@ func (s *site) work(workers int) (stop func(), err error) {
 	return stop, nil
 }
 
-// finals waits for final event number to, and returns the time since event number from; if they are
-// equal, the time since the call.
-func (s *site) finals(from, to int) (time.Duration, error) {
+// waitForFinals waits for final event number to, and returns the time since event number from; if
+// they are equal, the time since the call.
+func (s *site) waitForFinals(from, to int) (time.Duration, error) {
 	base := int(s.reported.Load())
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
@@ -338,9 +338,9 @@ func (s *site) finals(from, to int) (time.Duration, error) {
 	return time.Since(began), err
 }
 
-// limit returns how many durable writes per second the server accepts from a bare loop with up to
-// 256 unacknowledged messages.
-func (s *site) limit(n int) (perSecond float64, err error) {
+// bareWritesPerSecond returns how many durable writes per second the server accepts from a bare
+// loop with up to 256 unacknowledged messages.
+func (s *site) bareWritesPerSecond(n int) (perSecond float64, err error) {
 	js, err := jetstream.New(s.nc, jetstream.WithPublishAsyncMaxPending(256))
 	if err != nil {
 		return 0, err

@@ -25,10 +25,10 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// day describes the simulated day. About 35 % of the arriving files repeat an earlier one, as many
-// are known to WildFire, and 30 % are new to everybody. WildFire takes the duration in analysis for
-// a verdict.
-type day struct {
+// simulatedDay describes the simulated day. About 35 % of the arriving files repeat an earlier one,
+// as many are known to WildFire, and 30 % are new to everybody. WildFire takes the duration in
+// analysis for a verdict.
+type simulatedDay struct {
 	Arrivals, Uploads, Queries, Urgent int
 
 	Length time.Duration // real time of a simulated day
@@ -39,8 +39,8 @@ type day struct {
 const (
 	reservePercent = 10
 	analysis       = 5 * time.Minute
-	evening        = 20 * time.Hour
-	dusk           = 23*time.Hour + 40*time.Minute // time of day at which results are counted
+	urgentStart    = 20 * time.Hour
+	countingTime   = 23*time.Hour + 40*time.Minute // time of day at which results are counted
 )
 
 // clock simulates a day in Length, starting at midnight.
@@ -55,8 +55,10 @@ func (c clock) now() time.Time {
 	return midnight.Add(time.Duration(float64(time.Since(c.began)) * c.speed))
 }
 
-// real returns the real time for a simulated duration d.
-func (c clock) real(d time.Duration) time.Duration { return time.Duration(float64(d) / c.speed) }
+// realDuration returns the real time for a simulated duration d.
+func (c clock) realDuration(d time.Duration) time.Duration {
+	return time.Duration(float64(d) / c.speed)
+}
 
 // arrival is an arriving file.
 type arrival struct {
@@ -67,42 +69,42 @@ type arrival struct {
 
 // report has the results.
 type report struct {
-	day
+	simulatedDay
 	Fresh, Known, Repeats int            // arrivals by kind
-	Resolved              int            // with a verdict at dusk of the first day
+	Resolved              int            // with a verdict at countingTime of the first day
 	Bases                 map[string]int // verdicts by basis
 	UrgentResolved        int
-	Spent                 [2]spent // WildFire's count of both days
+	Spent                 [2]usage // WildFire's count of both days
 	Refused               int      // calls that it answered with 419
-	Pending               int      // files without a verdict at dusk of the first day
-	AfterReset            int      // of those, with one at the end of it all
+	Pending               int      // files without a verdict at countingTime of the first day
+	AfterReset            int      // of those, with a verdict at the end
 	Failed                int
-	Polls                 int // queries of one a minute and file, and one when it came in
+	Polls                 int // queries that one per file and minute would be, plus one on arrival
 }
 
-type spent struct{ Uploads, Queries int }
+type usage struct{ Uploads, Queries int }
 
 func (r report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d arrivals (%d new to everybody, %d known to WildFire, %d repeats; %d urgent), allowed %d uploads and %d queries a day\n",
-		r.Arrivals+r.Urgent, r.Fresh, r.Known, r.Repeats, r.day.Urgent, r.Uploads, r.Queries)
+		r.Arrivals+r.Urgent, r.Fresh, r.Known, r.Repeats, r.simulatedDay.Urgent, r.Uploads, r.Queries)
 	fmt.Fprintf(&b, "first day: %d resolved (%v), with %d uploads and %d queries; %d calls refused with 419; %d failed\n",
 		r.Resolved, r.Bases, r.Spent[0].Uploads, r.Spent[0].Queries, r.Refused, r.Failed)
 	fmt.Fprintf(&b, "files resolved per upload %.1f, per query %.1f\n",
 		float64(r.Resolved)/float64(max(r.Spent[0].Uploads, 1)), float64(r.Resolved)/float64(max(r.Spent[0].Queries, 1)))
 	fmt.Fprintf(&b, "one query per file and minute until the verdict would be %d queries: %.1f times as many\n",
 		r.Polls, float64(r.Polls)/float64(max(r.Spent[0].Queries, 1)))
-	fmt.Fprintf(&b, "urgent files in the evening: %d of %d resolved the same day\n", r.UrgentResolved, r.day.Urgent)
+	fmt.Fprintf(&b, "urgent files in the evening: %d of %d resolved the same day\n", r.UrgentResolved, r.simulatedDay.Urgent)
 	fmt.Fprintf(&b, "left for the next days: %d; resolved automatically by day %.1f: %d, with %d uploads of the second day",
 		r.Pending, r.Until, r.AfterReset, r.Spent[1].Uploads)
 
 	return b.String()
 }
 
-// live simulates the day with two workers.
-func (d day) live(t testing.TB) report {
+// run simulates the day with two workers.
+func (d simulatedDay) run(t testing.TB) report {
 	t.Helper()
-	r := report{day: d, Bases: map[string]int{}}
+	r := report{simulatedDay: d, Bases: map[string]int{}}
 	rnd := rand.New(rand.NewPCG(d.Seed, 7))
 	c := &clock{speed: float64(24*time.Hour) / float64(d.Length), began: time.Now()}
 	var mu sync.Mutex
@@ -111,25 +113,25 @@ func (d day) live(t testing.TB) report {
 		wildfiretest.WithQuota(d.Uploads, d.Queries), wildfiretest.WithCapacity(20_000, 100_000))
 	web := sim.Start()
 	t.Cleanup(web.Close)
-	arrivals := d.plan(rnd, sim, &r)
+	arrivals := d.makeArrivals(rnd, sim, &r)
 
 	ns := testkit.StartNATS(t, &server.Options{})
-	q := open(t, ns.ClientURL())
+	q := openQueue(t, ns.ClientURL())
 	mu.Lock()
 	c.began = time.Now() // everything is set up
 	mu.Unlock()
 	for range 2 {
-		d.work(t, open(t, ns.ClientURL()), web.URL, now, c)
+		d.startWorker(t, openQueue(t, ns.ClientURL()), web.URL, now, c)
 	}
 
 	var events sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
-	came := map[string]final{}
+	finals := map[string]final{}
 	events.Go(func() {
 		_ = results.NewSubscriber(q.JetStream(), results.SubscriberConfig{}).Run(ctx, func(_ context.Context, e results.Event) error {
 			if e.Type.Final() {
 				mu.Lock()
-				came[e.Data.JobID] = final{at: c.now(), Event: e}
+				finals[e.Data.JobID] = final{at: c.now(), Event: e}
 				mu.Unlock()
 			}
 
@@ -137,7 +139,7 @@ func (d day) live(t testing.TB) report {
 		})
 	})
 	for _, a := range arrivals {
-		wait(t, c, a.at)
+		waitUntil(t, c, a.at)
 		body := []byte(a.body)
 		if _, err := q.Publisher().Submit(t.Context(), pipeline.Job{
 			ID: a.id, Source: "mail", Priority: a.priority, Filename: "sample.exe",
@@ -146,17 +148,17 @@ func (d day) live(t testing.TB) report {
 		}
 	}
 
-	wait(t, c, dusk)
+	waitUntil(t, c, countingTime)
 	r.Spent[0].Uploads, r.Spent[0].Queries = sim.Spent("token")
 	mu.Lock()
-	d.first(arrivals, came, &r)
+	d.countFirstDay(arrivals, finals, &r)
 	mu.Unlock()
 	end := time.Duration(d.Until * float64(24*time.Hour))
-	wait(t, c, min(24*time.Hour+dusk, end))
+	waitUntil(t, c, min(24*time.Hour+countingTime, end))
 	r.Spent[1].Uploads, r.Spent[1].Queries = sim.Spent("token")
-	wait(t, c, end)
+	waitUntil(t, c, end)
 	mu.Lock()
-	r.AfterReset = len(came) - (d.Arrivals + d.Urgent - r.Pending)
+	r.AfterReset = len(finals) - (d.Arrivals + d.Urgent - r.Pending)
 	mu.Unlock()
 	r.Refused = sim.CountStatus(wildfire.OpSubmitFile, 419) + sim.CountStatus(wildfire.OpVerdicts, 419)
 	cancel()
@@ -171,8 +173,8 @@ type final struct {
 	results.Event
 }
 
-// first fills in the results of the first day.
-func (d day) first(arrivals []arrival, came map[string]final, r *report) {
+// countFirstDay fills in the results of the first day.
+func (d simulatedDay) countFirstDay(arrivals []arrival, came map[string]final, r *report) {
 	for _, a := range arrivals {
 		e, ok := came[a.id]
 		r.Polls++ // on arrival
@@ -197,8 +199,8 @@ func (d day) first(arrivals []arrival, came map[string]final, r *report) {
 	}
 }
 
-// plan creates the arrivals of the day, and adds the known files to the simulated WildFire.
-func (d day) plan(rnd *rand.Rand, sim *wildfiretest.Server, r *report) []arrival {
+// makeArrivals creates the arrivals of the day, and adds the known files to the simulated WildFire.
+func (d simulatedDay) makeArrivals(rnd *rand.Rand, sim *wildfiretest.Server, r *report) []arrival {
 	all := make([]arrival, 0, d.Arrivals+d.Urgent)
 	for i := range d.Arrivals {
 		a := arrival{at: time.Duration(rnd.Int64N(int64(23 * time.Hour))), priority: pipeline.Normal, body: fmt.Sprint("MZ new ", i)}
@@ -219,7 +221,7 @@ func (d day) plan(rnd *rand.Rand, sim *wildfiretest.Server, r *report) []arrival
 	}
 
 	for i := range d.Urgent {
-		all = append(all, arrival{at: evening + time.Duration(i)*time.Minute, priority: pipeline.Urgent, body: fmt.Sprint("MZ urgent ", i)})
+		all = append(all, arrival{at: urgentStart + time.Duration(i)*time.Minute, priority: pipeline.Urgent, body: fmt.Sprint("MZ urgent ", i)})
 		r.Fresh++
 	}
 
@@ -231,19 +233,19 @@ func (d day) plan(rnd *rand.Rand, sim *wildfiretest.Server, r *report) []arrival
 	return all
 }
 
-// wait waits for a simulated time, counted from the first midnight.
-func wait(t testing.TB, c *clock, at time.Duration) {
+// waitUntil waits for a simulated time, counted from the first midnight.
+func waitUntil(t testing.TB, c *clock, at time.Duration) {
 	t.Helper()
 	select {
-	case <-time.After(time.Until(c.began.Add(c.real(at)))):
+	case <-time.After(time.Until(c.began.Add(c.realDuration(at)))):
 	case <-t.Context().Done():
 		t.Fatal(t.Context().Err())
 	}
 }
 
-// work runs a worker. Its waits by the simulated clock have their usual lengths; its waits in real
-// time (leases, redelivery delays) are short.
-func (d day) work(t testing.TB, q *queue.Queue, url string, now func() time.Time, c *clock) {
+// startWorker runs a worker. Its waits by the simulated clock have their usual lengths; its waits
+// in real time (leases, redelivery delays) are short.
+func (d simulatedDay) startWorker(t testing.TB, q *queue.Queue, url string, now func() time.Time, c *clock) {
 	t.Helper()
 	wcfg := wildfire.DefaultConfig()
 	wcfg.BaseURL = url
@@ -259,7 +261,7 @@ func (d day) work(t testing.TB, q *queue.Queue, url string, now func() time.Time
 	cfg.ReservePercent = reservePercent
 	cfg.Rate, cfg.Lease = 0, lease
 	cfg.RetryMin, cfg.RetryMax = 10*time.Millisecond, time.Hour // the poller counts the latter by the clock
-	w, err := worker.New(q, cfg, client, client, worker.WithClock(now), worker.WithTick(c.real(10*time.Second)))
+	w, err := worker.New(q, cfg, client, client, worker.WithClock(now), worker.WithTick(c.realDuration(10*time.Second)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +279,7 @@ func (d day) work(t testing.TB, q *queue.Queue, url string, now func() time.Time
 
 const lease = 3 * time.Second
 
-func open(t testing.TB, url string) *queue.Queue {
+func openQueue(t testing.TB, url string) *queue.Queue {
 	t.Helper()
 	nc, err := nats.Connect(url)
 	if err != nil {

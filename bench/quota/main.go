@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	d := day{}
+	d := simulatedDay{}
 	flag.IntVar(&d.Arrivals, "arrivals", 5000, "files that arrive on the first day")
 	flag.IntVar(&d.Uploads, "uploads", 150, "uploads per day")
 	flag.IntVar(&d.Queries, "queries", 1050, "queries per day")
@@ -31,7 +31,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if !testkit.Alone(ctx, os.Stdout, func(t testing.TB) { fmt.Println(d.live(t)) }) {
+	if !testkit.Alone(ctx, os.Stdout, func(t testing.TB) { fmt.Println(d.run(t)) }) {
 		stop()
 		os.Exit(1)
 	}

@@ -13,7 +13,7 @@ func TestMain(m *testing.M) { leaks.Main(m) }
 // reserve, and the remaining files are done automatically after the reset.
 func TestADayWithinTheBudgets(t *testing.T) {
 	t.Parallel()
-	d := day{
+	d := simulatedDay{
 		Arrivals: 100,
 		Uploads:  20,
 		Queries:  240,
@@ -22,7 +22,7 @@ func TestADayWithinTheBudgets(t *testing.T) {
 		Until:    1.9,
 		Seed:     1,
 	}
-	r := d.live(t)
+	r := d.run(t)
 	t.Log(r)
 	if r.Refused != 0 {
 		t.Errorf("%d calls were refused: the fleet exceeded its budget", r.Refused)

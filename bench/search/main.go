@@ -73,7 +73,7 @@ func run(t testing.TB, n, times, rate int, most time.Duration) error {
 		return err
 	}
 
-	last, err := s.decide(ctx, n)
+	last, err := s.finishJobs(ctx, n)
 	if err != nil {
 		return err
 	}
@@ -89,14 +89,14 @@ func run(t testing.TB, n, times, rate int, most time.Duration) error {
 
 	opened := time.Now()
 	for ready := false; !ready; time.Sleep(20 * time.Millisecond) {
-		if _, err := ask(web.URL, url.Values{}, &ready); err != nil {
+		if _, err := searchOnce(web.URL, url.Values{}, &ready); err != nil {
 			return err
 		}
 	}
 
 	fmt.Printf("the dashboard has read them all %s after it was opened\n", time.Since(opened).Round(time.Millisecond))
 
-	g.Go(func() error { return s.stream(ctx, rate) })
+	g.Go(func() error { return s.publishEvents(ctx, rate) })
 
 	return measure(web.URL, last, times, most)
 }
@@ -126,7 +126,7 @@ func measure(at string, last results.Event, times int, most time.Duration) error
 		{"malicious ones", url.Values{"outcome": {"malicious"}}},
 		{"of a source, in an hour", url.Values{"source": {"proxy"}, "since": {now.Add(-time.Hour).Format(time.RFC3339)}, "q": {"exe"}}},
 	} {
-		took, matches, err := timed(at, q.v, times)
+		took, matches, err := repeatSearch(at, q.v, times)
 		if err != nil {
 			return err
 		}
@@ -146,11 +146,11 @@ func measure(at string, last results.Event, times int, most time.Duration) error
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
 
-// timed repeats a search, and returns the answer times in ascending order.
-func timed(at string, v url.Values, times int) (took []time.Duration, matches int, err error) {
+// repeatSearch repeats a search, and returns the answer times in ascending order.
+func repeatSearch(at string, v url.Values, times int) (took []time.Duration, matches int, err error) {
 	for range times {
 		began := time.Now()
-		matches, err = ask(at, v, nil)
+		matches, err = searchOnce(at, v, nil)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -163,8 +163,8 @@ func timed(at string, v url.Values, times int) (took []time.Duration, matches in
 	return took, matches, nil
 }
 
-// ask makes one search, and returns the number of matching events.
-func ask(at string, v url.Values, ready *bool) (matches int, err error) {
+// searchOnce makes one search, and returns the number of matching events.
+func searchOnce(at string, v url.Values, ready *bool) (matches int, err error) {
 	res, err := http.Get(at + "/api/search?" + v.Encode())
 	if err != nil {
 		return 0, err
@@ -251,8 +251,9 @@ func (s *site) publish(n int) error {
 	return nil
 }
 
-// decide runs a worker until every job has its final event, and returns an event from the middle.
-func (s *site) decide(ctx context.Context, n int) (results.Event, error) {
+// finishJobs runs a worker until every job has its final event, and returns an event from the
+// middle.
+func (s *site) finishJobs(ctx context.Context, n int) (results.Event, error) {
 	of := wildfire.DefaultConfig()
 	of.BaseURL = s.url
 	client, err := wildfire.New(of, wildfire.StaticToken("token"))
@@ -297,8 +298,8 @@ func (s *site) decide(ctx context.Context, n int) (results.Event, error) {
 	return one, err
 }
 
-// stream publishes events until ctx ends.
-func (s *site) stream(ctx context.Context, rate int) error {
+// publishEvents publishes events until ctx ends.
+func (s *site) publishEvents(ctx context.Context, rate int) error {
 	if rate <= 0 {
 		return nil
 	}

@@ -20,42 +20,42 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// churn has the parameters of the benchmark.
-type churn struct {
+// benchmark has the parameters of the benchmark.
+type benchmark struct {
 	Processes, Slots int
 	Lifetime, For    time.Duration
 }
 
-// order is the input of one process.
-type order struct {
+// processInput is the input of one process.
+type processInput struct {
 	Process, Slots int
 	NATS, WildFire string
 	Until          time.Time
 }
 
-// outcome is the result of one process.
-type outcome struct {
+// processResult is the result of one process.
+type processResult struct {
 	Uploads, Failed int
 	FirstError      string
 }
 
-// result is the total of all processes.
-type result struct {
-	churn
-	outcome
+// totals is the total of all processes.
+type totals struct {
+	benchmark
+	processResult
 	TokenRequests int
 	Refused       int // uploads that WildFire first answered with 401
 	Tokens        int // tokens used for uploads
 }
 
-func (r result) String() string {
+func (r totals) String() string {
 	return fmt.Sprintf("%d slots in %d processes for %s, tokens live %s (%.1f lifetimes): %d uploads, %d failed, %d met a 401; %d token requests, %d tokens used, %.2f requests for each",
 		r.Processes*r.Slots, r.Processes, r.For, r.Lifetime, float64(r.For)/float64(r.Lifetime), r.Uploads, r.Failed, r.Refused, r.TokenRequests, r.Tokens,
 		float64(r.TokenRequests)/float64(max(r.Tokens, 1)))
 }
 
-// judge checks the results.
-func (r result) judge(t testing.TB) {
+// check checks the results.
+func (r totals) check(t testing.TB) {
 	t.Helper()
 	if r.Failed != 0 || r.Refused != 0 || r.Uploads == 0 {
 		t.Errorf("%d of %d uploads failed, %d met a 401: %s", r.Failed, r.Uploads+r.Failed, r.Refused, r.FirstError)
@@ -75,9 +75,9 @@ func (r result) judge(t testing.TB) {
 }
 
 // run runs all orders concurrently, with one NATS server.
-func (c churn) run(t testing.TB, natsURL string, carryOut func(context.Context, order) (outcome, error)) result {
+func (c benchmark) run(t testing.TB, natsURL string, carryOut func(context.Context, processInput) (processResult, error)) totals {
 	t.Helper()
-	r := result{churn: c}
+	r := totals{benchmark: c}
 	sim := wildfiretest.New(wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0), wildfiretest.WithCapacity(1000, 1_000_000),
 		wildfiretest.WithClient(clientID, secret, tsgID), wildfiretest.WithTokenLifetime(c.Lifetime))
 	// Uploads are slow, so that some are in progress whenever the token changes.
@@ -91,7 +91,7 @@ func (c churn) run(t testing.TB, natsURL string, carryOut func(context.Context, 
 	until := time.Now().Add(c.For)
 	for i := range c.Processes {
 		all.Go(func() {
-			o, err := carryOut(t.Context(), order{
+			o, err := carryOut(t.Context(), processInput{
 				Process:  i,
 				Slots:    c.Slots,
 				NATS:     natsURL,
@@ -132,10 +132,10 @@ const (
 	tsgID    = "1"
 )
 
-// carryOut uploads from all slots until the time is up, with its own connection, token source and
+// upload uploads from all slots until the time is up, with its own connection, token source and
 // client, as in a real process.
-func (o order) carryOut(ctx context.Context) (outcome, error) {
-	var out outcome
+func (o processInput) upload(ctx context.Context) (processResult, error) {
+	var out processResult
 	nc, err := nats.Connect(o.NATS)
 	if err != nil {
 		return out, err

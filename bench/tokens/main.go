@@ -30,7 +30,7 @@ import (
 const childFlag = "-child"
 
 func main() {
-	var c churn
+	var c benchmark
 	flag.IntVar(&c.Processes, "processes", 4, "processes, each with its own connection and token source")
 	flag.IntVar(&c.Slots, "slots", 16, "concurrent uploads in each")
 	flag.DurationVar(&c.Lifetime, "lifetime", 15*time.Second, "of a token")
@@ -51,7 +51,7 @@ func main() {
 	ok := testkit.Alone(ctx, os.Stdout, func(t testing.TB) {
 		r := c.run(t, testkit.StartNATS(t, &server.Options{}).ClientURL(), process)
 		fmt.Println(r)
-		r.judge(t)
+		r.check(t)
 	})
 	if !ok {
 		stop()
@@ -62,11 +62,11 @@ func main() {
 // upload runs as a child: it reads its order from standard input, and writes its outcome to
 // standard output.
 func upload(ctx context.Context) error {
-	var o order
+	var o processInput
 	if err := json.NewDecoder(os.Stdin).Decode(&o); err != nil {
 		return err
 	}
-	done, err := o.carryOut(ctx)
+	done, err := o.upload(ctx)
 	if err != nil {
 		return err
 	}
@@ -75,15 +75,15 @@ func upload(ctx context.Context) error {
 }
 
 // process runs an order in a child process.
-func process(ctx context.Context, o order) (outcome, error) {
+func process(ctx context.Context, o processInput) (processResult, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return outcome{}, err
+		return processResult{}, err
 	}
 
 	told, err := json.Marshal(o)
 	if err != nil {
-		return outcome{}, err
+		return processResult{}, err
 	}
 
 	cmd := exec.CommandContext(ctx, self, childFlag)
@@ -92,10 +92,10 @@ func process(ctx context.Context, o order) (outcome, error) {
 	cmd.Stdout = io.Writer(&out)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
-		return outcome{}, err
+		return processResult{}, err
 	}
 
-	var done outcome
+	var done processResult
 	err = json.Unmarshal(out.Bytes(), &done)
 
 	return done, err

@@ -16,8 +16,8 @@ func TestMain(m *testing.M) { leaks.Main(m) }
 // 64 slots of four nodes use several tokens: each is requested once, and no upload fails.
 func TestOneTokenRequestForEachLifetime(t *testing.T) {
 	t.Parallel()
-	c := churn{Processes: 4, Slots: 16, Lifetime: 10 * time.Second, For: 32 * time.Second}
-	r := c.run(t, testkit.StartNATS(t, &server.Options{}).ClientURL(), func(ctx context.Context, o order) (outcome, error) { return o.carryOut(ctx) })
+	c := benchmark{Processes: 4, Slots: 16, Lifetime: 10 * time.Second, For: 32 * time.Second}
+	r := c.run(t, testkit.StartNATS(t, &server.Options{}).ClientURL(), func(ctx context.Context, o processInput) (processResult, error) { return o.upload(ctx) })
 	t.Log(r)
-	r.judge(t)
+	r.check(t)
 }

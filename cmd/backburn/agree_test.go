@@ -25,8 +25,8 @@ import (
 	"backburn/internal/testkit"
 )
 
-// siteOf creates the files that the valid and the invalid configurations name.
-func siteOf(t *testing.T) string {
+// newConfigDir creates the files that the valid and the invalid configurations name.
+func newConfigDir(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
 	for _, dir := range []string{"q/inside", "kept", "roots", "other", "linked", "elsewhere", "here"} {
@@ -80,8 +80,8 @@ func contents(t *testing.T, file string) string {
 	return string(text)
 }
 
-// everything lists a folder's contents with names, modes, sizes and times.
-func everything(t *testing.T, root string) string {
+// folderListing lists a folder's contents with names, modes, sizes and times.
+func folderListing(t *testing.T, root string) string {
 	t.Helper()
 	var b strings.Builder
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -108,16 +108,16 @@ func everything(t *testing.T, root string) string {
 // setEnv is the environment of these tests.
 func setEnv(name string) (string, bool) { return "some value", name == "SET_BY_THE_TEST" }
 
-// ending is the result of a command.
-type ending struct {
+// commandResult is the result of a command.
+type commandResult struct {
 	code   int
 	works  bool // it became ready, and was stopped
 	stderr string
 }
 
-// untilReady is the standard error of a command, and stops the command when it logs that it is
+// stopWhenReady is the standard error of a command, and stops the command when it logs that it is
 // ready.
-type untilReady struct {
+type stopWhenReady struct {
 	stop context.CancelFunc
 
 	mu    sync.Mutex // guards the fields below
@@ -125,7 +125,7 @@ type untilReady struct {
 	ready bool
 }
 
-func (w *untilReady) Write(b []byte) (int, error) {
+func (w *stopWhenReady) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if bytes.Contains(b, []byte(`"message":"ready"`)) || bytes.Contains(b, []byte(" ready ")) {
@@ -136,15 +136,15 @@ func (w *untilReady) Write(b []byte) (int, error) {
 	return w.text.Write(b)
 }
 
-// endOf runs a command until it ends or is ready.
-func endOf(t *testing.T, words ...string) ending {
+// runUntilReady runs a command until it ends or is ready.
+func runUntilReady(t *testing.T, words ...string) commandResult {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	w := untilReady{stop: cancel}
+	w := stopWhenReady{stop: cancel}
 	code := run(ctx, words, setEnv, strings.NewReader(""), io.Discard, &w)
 
-	return ending{code, w.ready, w.text.String()}
+	return commandResult{code, w.ready, w.text.String()}
 }
 
 // process has the arguments that start a process, and those with which config check makes the same
@@ -174,10 +174,10 @@ var agreeEvery = flag.Int("agree-every", 20, "try one of this many generated val
 // refuse the same configurations, with the same message and exit code, and without side effects. A
 // process starts with every configuration that config check accepts.
 func TestCheckAgreesWithStart(t *testing.T) {
-	root := siteOf(t)
+	root := newConfigDir(t)
 	t.Chdir(filepath.Join(root, "here")) // not parallel, because some names are relative
 	folder := t.TempDir()
-	before := everything(t, root)
+	before := folderListing(t, root)
 	all := variants(*agreeEvery)
 
 	var mu sync.Mutex // guards the fields below
@@ -190,7 +190,7 @@ func TestCheckAgreesWithStart(t *testing.T) {
 				for i := part; i < len(all); i += 4 {
 					file := filepath.Join(folder, strconv.Itoa(i)+".toml")
 					write(t, file, strings.ReplaceAll(all[i].text, "@", root))
-					passed := agree(t, all[i].name, file, append(slices.Clone(processes), others[i/4%len(others)]))
+					passed := compareCheckWithStart(t, all[i].name, file, append(slices.Clone(processes), others[i/4%len(others)]))
 
 					mu.Lock()
 					if len(passed) <= len(processes) {
@@ -206,7 +206,7 @@ func TestCheckAgreesWithStart(t *testing.T) {
 			})
 		}
 	})
-	if after := everything(t, root); after != before {
+	if after := folderListing(t, root); after != before {
 		t.Errorf("files before:\n%s\nafter:\n%s", before, after)
 	}
 
@@ -218,31 +218,32 @@ func TestCheckAgreesWithStart(t *testing.T) {
 	t.Run("fine", func(t *testing.T) {
 		for _, p := range append(slices.Clone(processes), others...) {
 			for i := 0; i < len(fine[p.start]); i += 2 * *agreeEvery {
-				starts(t, p.start, fine[p.start][i])
+				requireStart(t, p.start, fine[p.start][i])
 			}
 
-			starts(t, p.start, variant{"right", render(base())})
+			requireStart(t, p.start, variant{"right", render(base())})
 		}
 	})
 }
 
-// starts requires that a process starts with a configuration that config check accepts. If the
-// configuration changes an address, the address may still be in use or belong to another machine.
-func starts(t *testing.T, start string, v variant) {
+// requireStart requires that a process starts with a configuration that config check accepts. If
+// the configuration changes an address, the address may still be in use or belong to another
+// machine.
+func requireStart(t *testing.T, start string, v variant) {
 	t.Helper()
 	t.Run(start+" "+v.name, func(t *testing.T) {
 		t.Parallel()
-		root := strings.ReplaceAll(siteOf(t), "$", "$$") // the test's name is part of the path
+		root := strings.ReplaceAll(newConfigDir(t), "$", "$$") // the test's name is part of the path
 		adapt := func(text string) string { return strings.ReplaceAll(text, "@", root) }
 		if !strings.HasPrefix(start, "run") { // its server is another process
 			url := testkit.StartNATS(t, &server.Options{}).ClientURL()
 			adapt = strings.NewReplacer("@", root, "nats://127.0.0.1:0", url, "enabled = true", "enabled = false").Replace
-			if end := startOf(t, "worker", adapt(render(base()))); !end.works {
+			if end := startProcess(t, "worker", adapt(render(base()))); !end.works {
 				t.Fatalf("the worker that makes the queue ends with %d:\n%s", end.code, end.stderr)
 			}
 		}
 
-		end := startOf(t, start, adapt(v.text))
+		end := startProcess(t, start, adapt(v.text))
 		elsewhere := v.text != render(base()) && end.code == cli.Unreachable
 		if !end.works && !elsewhere {
 			t.Errorf("it ends with %d:\n%s", end.code, end.stderr)
@@ -253,29 +254,29 @@ func starts(t *testing.T, start string, v variant) {
 	})
 }
 
-// startOf starts a process with a configuration. It overrides the log settings, so that the awaited
-// line is logged.
-func startOf(t *testing.T, start, text string) ending {
+// startProcess starts a process with a configuration. It overrides the log settings, so that the
+// awaited line is logged.
+func startProcess(t *testing.T, start, text string) commandResult {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "backburn.toml")
 	write(t, file, text)
 
-	return endOf(t, append(strings.Fields(start), "--config", file, "--log-level", "info", "--log-format", "json")...)
+	return runUntilReady(t, append(strings.Fields(start), "--config", file, "--log-level", "info", "--log-format", "json")...)
 }
 
 // TestRefusalsOfTheProgram starts the real program with some invalid configurations, in a sandbox
 // where it cannot listen: it refuses them with the same message, and does not try to listen.
 func TestRefusalsOfTheProgram(t *testing.T) {
 	t.Parallel()
-	root := siteOf(t)
-	before := everything(t, root)
+	root := newConfigDir(t)
+	before := folderListing(t, root)
 	site := testkit.NewSite(t)
 	file := filepath.Join(t.TempDir(), "backburn.toml")
-	program := func(words string) ending {
+	program := func(words string) commandResult {
 		p := site.Start("backburn-deaf", append(strings.Fields(words), "--config", file)...)
 		code := p.Wait()
 
-		return ending{code: code, stderr: p.Stderr()}
+		return commandResult{code: code, stderr: p.Stderr()}
 	}
 
 	all := variants(50)
@@ -292,7 +293,7 @@ func TestRefusalsOfTheProgram(t *testing.T) {
 		}
 	}
 
-	if after := everything(t, root); after != before {
+	if after := folderListing(t, root); after != before {
 		t.Errorf("files before:\n%s\nafter:\n%s", before, after)
 	}
 
@@ -304,18 +305,18 @@ func TestRefusalsOfTheProgram(t *testing.T) {
 	}
 }
 
-// agree compares, for each process, the result of config check with that of a start. It returns the
-// processes for which config check accepts the file.
-func agree(t *testing.T, name, file string, processes []process) (fine []string) {
+// compareCheckWithStart compares, for each process, the result of config check with that of a
+// start. It returns the processes for which config check accepts the file.
+func compareCheckWithStart(t *testing.T, name, file string, processes []process) (fine []string) {
 	t.Helper()
 	for _, p := range processes {
 		config := []string{"--config", file}
-		checked := endOf(t, append(append([]string{"config", "check"}, strings.Fields(p.check)...), config...)...)
+		checked := runUntilReady(t, append(append([]string{"config", "check"}, strings.Fields(p.check)...), config...)...)
 		if checked.code == cli.OK {
 			fine = append(fine, p.start)
 			continue
 		}
-		if started := endOf(t, append(strings.Fields(p.start), config...)...); started != checked {
+		if started := runUntilReady(t, append(strings.Fields(p.start), config...)...); started != checked {
 			t.Errorf("%s: config check %s ends with %d:\n%s%s ends with %d, ready: %t:\n%s", name, p.check,
 				checked.code, checked.stderr, p.start, started.code, started.works, started.stderr)
 		}

@@ -86,7 +86,7 @@ func variants(every int) []variant {
 		doc := base()
 		table := doc
 		for _, part := range at[:len(at)-1] {
-			table = descend(table, part)
+			table = subtable(table, part)
 		}
 
 		key := at[len(at)-1].(string)
@@ -125,11 +125,11 @@ func variants(every int) []variant {
 	return all
 }
 
-// descend returns the table for a part of a key, and creates it if necessary.
-func descend(table document, part any) document {
+// subtable returns the table for a part of a key, and creates it if necessary.
+func subtable(table document, part any) document {
 	key, ok := part.(string)
 	if !ok {
-		e := part.(nth)
+		e := part.(arrayEntry)
 		return table[e.array].([]any)[e.index].(document)
 	}
 	if table[key] == nil {
@@ -139,8 +139,8 @@ func descend(table document, part any) document {
 	return table[key].(document)
 }
 
-// nth is an entry of an array of tables.
-type nth struct {
+// arrayEntry is an entry of an array of tables.
+type arrayEntry struct {
 	array string
 	index int
 }
@@ -183,11 +183,11 @@ func keys(t reflect.Type, at []any) []key {
 			found = append(found, key{here, f.Type, f.Tag})
 			table := base()
 			for _, part := range at {
-				table = descend(table, part)
+				table = subtable(table, part)
 			}
 
 			for i := range table[name].([]any) {
-				found = append(found, keys(element, append(slices.Clone(at), nth{name, i}))...)
+				found = append(found, keys(element, append(slices.Clone(at), arrayEntry{name, i}))...)
 			}
 		default:
 			found = append(found, keys(f.Type, here)...)

@@ -21,8 +21,8 @@ import (
 	"backburn/wildfire"
 )
 
-// wire is a proxy that records everything that clients send.
-type wire struct {
+// recordingProxy is a proxy that records everything that clients send.
+type recordingProxy struct {
 	listener net.Listener
 	to       string
 
@@ -30,14 +30,14 @@ type wire struct {
 	sent bytes.Buffer
 }
 
-func newWire(t *testing.T, to string) *wire {
+func newRecordingProxy(t *testing.T, to string) *recordingProxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	w := &wire{listener: l, to: to}
+	w := &recordingProxy{listener: l, to: to}
 	var carried sync.WaitGroup
 	carried.Go(func() {
 		for {
@@ -46,7 +46,7 @@ func newWire(t *testing.T, to string) *wire {
 				return
 			}
 
-			carried.Go(func() { w.carry(c) })
+			carried.Go(func() { w.forward(c) })
 		}
 	})
 	t.Cleanup(func() { l.Close(); carried.Wait() })
@@ -54,7 +54,7 @@ func newWire(t *testing.T, to string) *wire {
 	return w
 }
 
-func (w *wire) carry(client net.Conn) {
+func (w *recordingProxy) forward(client net.Conn) {
 	defer client.Close()
 	server, err := net.Dial("tcp", w.to)
 	if err != nil {
@@ -68,14 +68,14 @@ func (w *wire) carry(client net.Conn) {
 	server.Close()
 }
 
-func (w *wire) Write(p []byte) (int, error) {
+func (w *recordingProxy) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
 	return w.sent.Write(p)
 }
 
-func (w *wire) saw(text string) bool {
+func (w *recordingProxy) hasSent(text string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
@@ -98,7 +98,7 @@ func TestConfidentialFolderSendsNothing(t *testing.T) {
 		url = between(string(text), `wildfire.url = "`, `"`)
 	}
 
-	w := newWire(t, strings.TrimPrefix(url, "http://"))
+	w := newRecordingProxy(t, strings.TrimPrefix(url, "http://"))
 	s.Configure(testkit.Settings{"wildfire.url": "http://" + w.listener.Addr().String()})
 	text, err = os.ReadFile(s.Path("backburn.toml"))
 	if err != nil {
@@ -153,14 +153,14 @@ func TestConfidentialFolderSendsNothing(t *testing.T) {
 
 	p.Stop()
 
-	if !w.saw("MZ public 0 0") || s.WildFire.Count(wildfire.OpSubmitFile) < public {
+	if !w.hasSent("MZ public 0 0") || s.WildFire.Count(wildfire.OpSubmitFile) < public {
 		t.Fatal("the wire does not record what is sent")
 	}
 
 	for secret := range secrets {
 		sum := sha256.Sum256([]byte("MZ " + secret))
 		hash := hex.EncodeToString(sum[:])
-		if w.saw(secret) || w.saw(hash) || w.saw(strings.ToUpper(hash)) || s.WildFire.UploadCount(hash) > 0 {
+		if w.hasSent(secret) || w.hasSent(hash) || w.hasSent(strings.ToUpper(hash)) || s.WildFire.UploadCount(hash) > 0 {
 			t.Errorf("%s left", secret)
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// durable reports whether a message to a subject changes the queue's data about files.
-func durable(subject string) bool {
+// changesFileData reports whether a message to a subject changes the queue's data about files.
+func changesFileData(subject string) bool {
 	if strings.HasPrefix(subject, "backburn.ledger.sample.probe-") {
 		return false
 	}
@@ -39,26 +39,26 @@ func durable(subject string) bool {
 func TestKilledAtEveryWrite(t *testing.T) {
 	t.Parallel()
 	file := testkit.File{Name: "invoice.exe", Body: []byte("MZ an invoice"), Verdict: "benign"}
-	for name, k := range map[string]crashes{
+	for name, k := range map[string]crashCases{
 		"two alike":                   {files: []testkit.File{file, {Name: "copy.exe", Body: file.Body, Verdict: "benign"}}},
 		"a refused one, and it syncs": {sync: true, files: []testkit.File{{Name: "notes.unsupported", Body: []byte("what is it"), Verdict: "unsupported_type"}}},
 	} {
-		t.Run(name, k.all)
+		t.Run(name, k.runAll)
 	}
 }
 
-// crashes describes kills of a process that is working on some files.
-type crashes struct {
+// crashCases describes kills of a process that is working on some files.
+type crashCases struct {
 	files []testkit.File
 	sync  bool // the server writes to the disk before it answers
 }
 
-func (k crashes) all(t *testing.T) {
+func (k crashCases) runAll(t *testing.T) {
 	t.Parallel()
 	whole := newCrashSite(t, k)
-	whole.wire.Count(durable)
+	whole.wire.Count(changesFileData)
 	whole.Drop(k.files...)
-	whole.judge()
+	whole.checkResults()
 	writes := whole.wire.Seen()
 	if len(writes) < 5 {
 		t.Fatalf("only %d messages about the files: %q", len(writes), writes)
@@ -74,7 +74,7 @@ func (k crashes) all(t *testing.T) {
 			all.Go(func() {
 				turns <- struct{}{}
 				defer func() { <-turns }()
-				t.Run(fmt.Sprintf("write %d, stored %v", n+1, stored), func(t *testing.T) { k.one(t, n+1, stored) })
+				t.Run(fmt.Sprintf("write %d, stored %v", n+1, stored), func(t *testing.T) { k.runOne(t, n+1, stored) })
 			})
 		}
 	}
@@ -82,11 +82,11 @@ func (k crashes) all(t *testing.T) {
 	all.Wait()
 }
 
-// one kills the process at the nth write. If the process needs fewer writes, because it batches
+// runOne kills the process at the nth write. If the process needs fewer writes, because it batches
 // them, it is killed after the last one.
-func (k crashes) one(t *testing.T, n int, stored bool) {
+func (k crashCases) runOne(t *testing.T, n int, stored bool) {
 	c := newCrashSite(t, k)
-	cut := c.wire.CutAt(n, stored, durable)
+	cut := c.wire.CutAt(n, stored, changesFileData)
 	c.Drop(k.files...)
 	done := func() bool {
 		select {
@@ -102,20 +102,20 @@ func (k crashes) one(t *testing.T, n int, stored bool) {
 	c.Configure(testkit.Settings{"nats.url": c.server, "nats.embedded.enabled": false})
 	c.process = c.Start("backburn", "run")
 	c.process.Logged("ready")
-	c.judge()
+	c.checkResults()
 }
 
-// crashSite is a site whose one process reaches the NATS server over a wire.
+// crashSite is a site whose one process reaches the NATS server through a recording proxy.
 type crashSite struct {
 	*testkit.Site
 	t       *testing.T
-	crashes crashes
+	crashes crashCases
 	server  string
 	wire    *testkit.Wire
 	process *testkit.Process
 }
 
-func newCrashSite(t *testing.T, k crashes) *crashSite {
+func newCrashSite(t *testing.T, k crashCases) *crashSite {
 	t.Helper()
 	c := &crashSite{t: t, crashes: k, Site: testkit.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond))}
 	c.server = testkit.StartNATS(t, &server.Options{SyncAlways: k.sync}).ClientURL()
@@ -127,8 +127,9 @@ func newCrashSite(t *testing.T, k crashes) *crashSite {
 	return c
 }
 
-// judge requires one final event for each file, one upload of its contents, and an empty folder.
-func (c *crashSite) judge() {
+// checkResults requires one final event for each file, one upload of its contents, and an empty
+// folder.
+func (c *crashSite) checkResults() {
 	c.t.Helper()
 	files := c.crashes.files
 	testkit.OneEach(c.t, files, testkit.Finals(c.t, c.Connect(c.server), len(files)))

@@ -24,7 +24,7 @@ func TestSpoolOnAnotherMount(t *testing.T) {
 	}
 }
 
-func TestStoreWithoutRoom(t *testing.T) {
+func TestStoreOnFullDisk(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
 	needs.Tmpfs(t, s.Path("small"), "mode=0700,size=64m")
@@ -50,7 +50,7 @@ func TestStoreOnSmallDisk(t *testing.T) {
 }
 
 // In a folder on a nearly full disk nothing is claimed. Once there is space, everything is.
-func TestFolderWithoutRoom(t *testing.T) {
+func TestFolderOnNearlyFullDisk(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
 	needs.Tmpfs(t, s.Path("small"), "mode=0700,size=8m")

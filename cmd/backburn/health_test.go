@@ -41,7 +41,7 @@ func part(st app.Status, name string) health.Status {
 
 // Every process is a member of the fleet. The others report one that was killed until it is
 // replaced, and do not report one that was stopped.
-func TestDeadProcessIsSeen(t *testing.T) {
+func TestKilledProcessIsReported(t *testing.T) {
 	t.Parallel()
 	ns := testkit.StartNATS(t, &server.Options{})
 	s := testkit.NewSite(t)
@@ -121,10 +121,10 @@ func TestStatusWithoutNATS(t *testing.T) {
 }
 
 // If WildFire is unreachable, its part has failed with a cause, until the next answer.
-func TestWildFireOutOfReach(t *testing.T) {
+func TestWildFireUnreachable(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
-	s.Configure(testkit.Settings{"wildfire.url": "http://" + unused(t)})
+	s.Configure(testkit.Settings{"wildfire.url": "http://" + unusedAddress(t)})
 	s.Drop(testkit.File{Name: "a.exe", Body: []byte("MZ a"), Verdict: "benign"})
 	p := s.Start("backburn", "run")
 	p.Until("/readyz", func(code int, body string) bool {

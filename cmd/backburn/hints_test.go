@@ -27,8 +27,8 @@ var (
 	spliced = regexp.MustCompile(`" ?\+ ?[\w.()]+ ?\+ ?"|%[sqvd]`)
 )
 
-// hints returns the commands that the sources and the documents suggest, and where.
-func hints(t *testing.T) map[string]string {
+// suggestedCommands returns the commands that the sources and the documents suggest, and where.
+func suggestedCommands(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
@@ -67,9 +67,9 @@ func hints(t *testing.T) map[string]string {
 	return found
 }
 
-// understood returns an error if the command line is invalid. Documents also mention commands by
-// name only; with names set, these must be valid too.
-func understood(line string, names bool) error {
+// checkCommandLine returns an error if the command line is invalid. Documents also mention commands
+// by name only; with names set, these must be valid too.
+func checkCommandLine(line string, names bool) error {
 	root := rootCommand(cli.Std{Env: func(string) (string, bool) { return "", false }, Out: io.Discard, Err: io.Discard})
 	root.InitDefaultCompletionCmd()
 	var args []string
@@ -105,7 +105,7 @@ func understood(line string, names bool) error {
 // of arguments.
 func TestHintsAreCommands(t *testing.T) {
 	t.Parallel()
-	all := hints(t)
+	all := suggestedCommands(t)
 	if len(all) < 70 {
 		t.Errorf("found %d hints only: %q", len(all), all)
 	}
@@ -114,13 +114,13 @@ func TestHintsAreCommands(t *testing.T) {
 		if strings.ContainsAny(line, "|<[{") { // a synopsis, not a command line
 			continue
 		}
-		if err := understood(line, strings.HasSuffix(file, ".go")); err != nil {
+		if err := checkCommandLine(line, strings.HasSuffix(file, ".go")); err != nil {
 			t.Errorf("%s suggests `backburn %s`: %v", file, line, err)
 		}
 	}
 
 	for _, wrong := range []string{"tokens --status", "token --state", "acl gateway consumer", "results --since x"} {
-		if understood(wrong, true) == nil {
+		if checkCommandLine(wrong, true) == nil {
 			t.Errorf("`backburn %s` passes for a command", wrong)
 		}
 	}

@@ -45,9 +45,9 @@ func appWith(in io.Reader, out, err io.Writer) *cli.App {
 }
 
 // A browser on this machine, which keeps cookies and follows redirects.
-func TestLoginInABrowser(t *testing.T) {
+func TestLoginWithBrowser(t *testing.T) {
 	t.Parallel()
-	cfg, _ := hubProfile(t, "http://"+unused(t)+"/callback")
+	cfg, _ := hubProfile(t, "http://"+unusedAddress(t)+"/callback")
 	var talk bytes.Buffer
 	tool := appWith(strings.NewReader(""), io.Discard, &talk)
 	page := make(chan string, 1)
@@ -86,7 +86,7 @@ func TestLoginInABrowser(t *testing.T) {
 }
 
 // A browser on another machine, where the user copies the addresses.
-func TestLoginElsewhereAndLogout(t *testing.T) {
+func TestLoginByPastedAddressAndLogout(t *testing.T) {
 	t.Parallel()
 	cfg, hub := hubProfile(t, "https://backburn.example.com/callback")
 	in, typed := io.Pipe()
@@ -142,8 +142,8 @@ func TestLoginElsewhereAndLogout(t *testing.T) {
 	}
 }
 
-// unused returns an address on which nobody listens.
-func unused(t *testing.T) string {
+// unusedAddress returns an address on which nobody listens.
+func unusedAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

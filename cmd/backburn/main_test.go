@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 
 	testscript.Main(m, map[string]func(){
 		"backburn":         main,
-		"backburn-deaf":    deaf,
+		"backburn-deaf":    runWithoutListen,
 		"backburn-watcher": main,
 		"backburn-worker":  main,
 	})

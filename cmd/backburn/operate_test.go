@@ -20,7 +20,7 @@ import (
 const operateDoc = "../../docs/operate.md"
 
 // A backup with work in progress is restored on another machine, where every file gets its event.
-func TestBackupMoves(t *testing.T) {
+func TestBackupIsRestoredElsewhere(t *testing.T) {
 	t.Parallel()
 	needs.Programs(t, "tar", "tar")
 	s := testkit.NewSite(t, wildfiretest.WithDelay(300*time.Millisecond))
@@ -92,8 +92,9 @@ func TestBackupMoves(t *testing.T) {
 	p.Stop()
 }
 
-// previous builds backburn from the last release or, without a release, from the previous commit.
-func previous(t *testing.T) string {
+// buildPreviousVersion builds backburn from the last release or, without a release, from the
+// previous commit.
+func buildPreviousVersion(t *testing.T) string {
 	t.Helper()
 	git := func(args ...string) (string, error) {
 		out, err := exec.CommandContext(t.Context(), "git", append([]string{"-C", "../.."}, args...)...).Output()
@@ -121,7 +122,7 @@ func previous(t *testing.T) string {
 func TestMixedVersions(t *testing.T) {
 	t.Parallel()
 	needs.Programs(t, "git tar", "git", "tar")
-	before := previous(t)
+	before := buildPreviousVersion(t)
 	ns := testkit.StartNATS(t, &server.Options{StoreDir: t.TempDir(), SyncAlways: true})
 	s := testkit.NewSite(t, wildfiretest.WithDelay(200*time.Millisecond))
 	s.Configure(testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false})

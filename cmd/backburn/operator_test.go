@@ -28,13 +28,13 @@ func TestOperatorScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/operator",
 		RequireExplicitExec: true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": testkit.Exits, "large": large, "until": until},
-		Setup:               startOperated,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": testkit.Exits, "large": largeCommand, "until": untilCommand},
+		Setup:               startScriptEnvironment,
 	})
 }
 
-// startOperated starts the processes for a script, and stops them after the script.
-func startOperated(env *testscript.Env) error {
+// startScriptEnvironment starts the processes for a script, and stops them after the script.
+func startScriptEnvironment(env *testscript.Env) error {
 	const delay = 100 * time.Millisecond
 	sim, err := startSimulation("127.0.0.1:0", wildfiretest.WithDelay(delay), wildfiretest.WithUnknownFor(0))
 	if err != nil {
@@ -92,7 +92,7 @@ func startOperated(env *testscript.Env) error {
 		"other.toml":    {natsconn.Config{URL: nats.URL, TokenFile: nats.TokenFile, Prefix: "other"}, n.HTTPAddr()}, // has no queue
 		"alone.toml":    {natsconn.Config{URL: "nats://127.0.0.1:1", Prefix: "backburn"}, n.HTTPAddr()},             // nobody is there
 	} {
-		text := fmt.Appendf(nil, operatedConfig, c.URL, c.TokenFile, c.Prefix, cfg.NATS.Embedded.StoreDir, sim.url,
+		text := fmt.Appendf(nil, scriptConfig, c.URL, c.TokenFile, c.Prefix, cfg.NATS.Embedded.StoreDir, sim.url,
 			simulatedClient, simulatedTSG, sim.url+wildfiretest.TokenPath, c.http)
 		if err := os.WriteFile(filepath.Join(env.WorkDir, name), text, 0o600); err != nil {
 			return err
@@ -102,8 +102,8 @@ func startOperated(env *testscript.Env) error {
 	return nil
 }
 
-// operatedConfig is the configuration of an operator.
-const operatedConfig = `
+// scriptConfig is the configuration of an operator.
+const scriptConfig = `
 [nats]
 url = %q
 token_file = %q
@@ -127,9 +127,9 @@ token_url = %q
 listen = %q
 `
 
-// large writes a file of a size, in bytes, that begins with a text: large FILE SIZE TEXT. The
-// name may have the escapes of a Go string.
-func large(ts *testscript.TestScript, neg bool, args []string) {
+// largeCommand writes a file of a size, in bytes, that begins with a text: large FILE SIZE TEXT.
+// The name may have the escapes of a Go string.
+func largeCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: large FILE SIZE TEXT")
 	}
@@ -144,8 +144,8 @@ func large(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.Truncate(name, size))
 }
 
-// until runs a program repeatedly until its output matches: until PATTERN PROGRAM [ARG...].
-func until(ts *testscript.TestScript, neg bool, args []string) {
+// untilCommand runs a program repeatedly until its output matches: until PATTERN PROGRAM [ARG...].
+func untilCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: until PATTERN PROGRAM [ARG...]")
 	}

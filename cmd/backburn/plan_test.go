@@ -21,8 +21,8 @@ import (
 	"backburn/wildfire"
 )
 
-// planFiles is how many files are planned: 10,000, or BACKBURN_PLAN_FILES.
-func planFiles(t *testing.T) int {
+// planFileCount is how many files are planned: 10,000, or BACKBURN_PLAN_FILES.
+func planFileCount(t *testing.T) int {
 	t.Helper()
 	n, err := strconv.Atoi(cmp.Or(os.Getenv("BACKBURN_PLAN_FILES"), "10000"))
 	if err != nil || n < 10_000 {
@@ -36,7 +36,7 @@ func planFiles(t *testing.T) int {
 // while it hashes. With the policy "lookup" nothing is uploaded, even with --submit.
 func TestPlanOfManyFiles(t *testing.T) {
 	t.Parallel()
-	files := planFiles(t)
+	files := planFileCount(t)
 	s := testkit.NewSite(t)
 	s.Configure(testkit.Settings{"wildfire.queries_per_day": 1050})
 	text, err := os.ReadFile(s.Path("backburn.toml"))
@@ -92,11 +92,11 @@ func TestPlanOfManyFiles(t *testing.T) {
 		_ = os.Remove(s.Path("state.jsonl"))
 		first := s.Start("backburn", args...)
 		for before = 0; before < 100 && !first.Ended(); {
-			before = hashed(t, s)
+			before = countHashed(t, s)
 		}
 
 		first.Kill()
-		before = hashed(t, s)
+		before = countHashed(t, s)
 	}
 
 	second := s.Start("backburn", args...)
@@ -117,15 +117,15 @@ func TestPlanOfManyFiles(t *testing.T) {
 	if n := s.WildFire.Count(wildfire.OpSubmitFile); n != 0 {
 		t.Errorf("%d uploads", n)
 	}
-	if n := hashed(t, s); n != files {
+	if n := countHashed(t, s); n != files {
 		t.Errorf("%d files were hashed in two runs, want %d: %d of them before the kill", n, files, before)
 	}
 
 	p.Stop()
 }
 
-// hashed counts the complete files in the state file.
-func hashed(t *testing.T, s *testkit.Site) int {
+// countHashed counts the complete files in the state file.
+func countHashed(t *testing.T, s *testkit.Site) int {
 	t.Helper()
 	b, err := os.ReadFile(s.Path("state.jsonl"))
 	if err != nil && !os.IsNotExist(err) {

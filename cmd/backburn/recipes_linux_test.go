@@ -16,40 +16,40 @@ import (
 	"backburn/internal/testkit/needs"
 )
 
-// place maps the paths and ports of a recipe to those of a test.
-type place struct {
-	t   *testing.T
-	dir string
-	old []string // pairs
+// recipeEnv maps the paths and ports of a recipe to those of a test.
+type recipeEnv struct {
+	t            *testing.T
+	dir          string
+	replacements []string // pairs
 }
 
-func newPlace(t *testing.T) *place {
+func newRecipeEnv(t *testing.T) *recipeEnv {
 	t.Helper()
 	dir := testkit.OpenDir(t)
-	p := &place{t: t, dir: dir}
+	p := &recipeEnv{t: t, dir: dir}
 	for _, name := range []string{"/run/backburn", "/etc/backburn", "/srv/upload"} {
 		at := dir + name
 		if err := os.MkdirAll(at, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		p.old = append(p.old, name, at)
+		p.replacements = append(p.replacements, name, at)
 	}
 
 	return p
 }
 
 // port replaces a port number of the recipe.
-func (p *place) port(number string) string {
+func (p *recipeEnv) port(number string) string {
 	p.t.Helper()
 	port := testkit.FreePort(p.t)
-	p.old = append(p.old, "127.0.0.1:"+number, "127.0.0.1:"+port)
+	p.replacements = append(p.replacements, "127.0.0.1:"+number, "127.0.0.1:"+port)
 
 	return "127.0.0.1:" + port
 }
 
-func (p *place) here(s string) string { return strings.NewReplacer(p.old...).Replace(s) }
+func (p *recipeEnv) adapt(s string) string { return strings.NewReplacer(p.replacements...).Replace(s) }
 
-func (p *place) write(name, text string) string {
+func (p *recipeEnv) write(name, text string) string {
 	p.t.Helper()
 	name = filepath.Join(p.dir, name)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -67,17 +67,17 @@ const clamdDoc = "../../docs/clamd.md"
 func TestRecipeClamdscan(t *testing.T) {
 	t.Parallel()
 	needs.Programs(t, "clamdscan", "clamdscan")
-	p := newPlace(t)
+	p := newRecipeEnv(t)
 	s := testkit.NewSite(t)
-	s.Append(p.here(testkit.Snippet(t, clamdDoc, "backburn.toml")))
+	s.Append(p.adapt(testkit.Snippet(t, clamdDoc, "backburn.toml")))
 	s.Start("backburn", "run").Logged("serving the clamd protocol")
-	p.write("etc/backburn/clamd-client.conf", p.here(testkit.Snippet(t, clamdDoc, "/etc/backburn/clamd-client.conf")))
+	p.write("etc/backburn/clamd-client.conf", p.adapt(testkit.Snippet(t, clamdDoc, "/etc/backburn/clamd-client.conf")))
 	bad := p.write("srv/upload/invoice.js", "var x; // wildfire-test:malware")
 	p.write("srv/upload/good.exe", "MZ good")
 
 	args := testkit.Command(t, clamdDoc, "clamdscan")
 	for i := range args {
-		args[i] = p.here(args[i])
+		args[i] = p.adapt(args[i])
 	}
 
 	base := args[:len(args)-1]
@@ -108,13 +108,13 @@ func TestRecipeClamdscan(t *testing.T) {
 func TestRecipeSquid(t *testing.T) {
 	t.Parallel()
 	needs.Programs(t, "squid c-icap libc-icap-mod-virus-scan", "squid", "c-icap")
-	p := newPlace(t)
+	p := newRecipeEnv(t)
 	s := testkit.NewSite(t)
-	s.Append(p.here(testkit.Snippet(t, clamdDoc, "backburn.toml")))
+	s.Append(p.adapt(testkit.Snippet(t, clamdDoc, "backburn.toml")))
 	s.Start("backburn", "run").Logged("serving the clamd protocol")
 
 	icap, proxy := p.port("1344"), p.port("3128")
-	virusScan := p.write("virus_scan.conf", p.here(testkit.Snippet(t, clamdDoc, "/etc/c-icap/virus_scan.conf")))
+	virusScan := p.write("virus_scan.conf", p.adapt(testkit.Snippet(t, clamdDoc, "/etc/c-icap/virus_scan.conf")))
 	cicap := p.write("c-icap.conf", fmt.Sprintf(`PidFile %[1]s/c-icap.pid
 CommandsSocket %[1]s/c-icap.ctl
 Port %[2]s
@@ -129,7 +129,7 @@ StartServers 1
 MaxServers 1
 ThreadsPerChild 10
 Include %[3]s
-`, p.dir, icap, virusScan, modules(t)))
+`, p.dir, icap, virusScan, icapModuleDir(t)))
 	s.Foreign(icap, "c-icap", "-N", "-f", cicap)
 
 	logs := filepath.Join(p.dir, "squid")
@@ -147,7 +147,7 @@ access_log none
 pinger_enable off
 cache deny all
 http_access allow localhost
-`, logs, proxy)+p.here(testkit.Snippet(t, clamdDoc, "/etc/squid/conf.d/backburn.conf")))
+`, logs, proxy)+p.adapt(testkit.Snippet(t, clamdDoc, "/etc/squid/conf.d/backburn.conf")))
 	s.Foreign(proxy, "squid", "-N", "-f", squid)
 
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -180,9 +180,9 @@ http_access allow localhost
 func TestRecipeRspamd(t *testing.T) {
 	t.Parallel()
 	needs.Programs(t, "rspamd curl", "rspamd", "curl")
-	p := newPlace(t)
+	p := newRecipeEnv(t)
 	s := testkit.NewSite(t)
-	s.Append(p.here(testkit.Snippet(t, clamdDoc, "backburn.toml")))
+	s.Append(p.adapt(testkit.Snippet(t, clamdDoc, "backburn.toml")))
 	s.Start("backburn", "run").Logged("serving the clamd protocol")
 
 	address := p.port("11333")
@@ -199,7 +199,7 @@ lua = "${RULESDIR}/rspamd.lua";
 actions { reject = 15; }
 antivirus {
 %[3]s}
-`, p.dir, address, p.here(testkit.Snippet(t, clamdDoc, "/etc/rspamd/local.d/antivirus.conf"))))
+`, p.dir, address, p.adapt(testkit.Snippet(t, clamdDoc, "/etc/rspamd/local.d/antivirus.conf"))))
 	s.Foreign(address, "rspamd", "--no-fork", "--insecure", "--config="+conf, "--var=DBDIR="+p.dir, "--var=RUNDIR="+p.dir, "--var=LOGDIR="+p.dir)
 
 	for verdict, want := range map[string][2]string{
@@ -212,7 +212,7 @@ antivirus {
 			"Content-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=a.exe\r\n\r\nMZ wildfire-test:"+verdict+"\r\n--BB--\r\n")
 		ask := testkit.Command(t, clamdDoc, "curl")
 		for i := range ask {
-			ask[i] = strings.Replace(p.here(ask[i]), "@mail.eml", "@"+mail, 1)
+			ask[i] = strings.Replace(p.adapt(ask[i]), "@mail.eml", "@"+mail, 1)
 		}
 
 		out, err := exec.CommandContext(t.Context(), ask[0], ask[1:]...).Output()
@@ -222,8 +222,8 @@ antivirus {
 	}
 }
 
-// modules returns the folder of c-icap's modules, which depends on the architecture.
-func modules(t *testing.T) string {
+// icapModuleDir returns the folder of c-icap's modules, which depends on the architecture.
+func icapModuleDir(t *testing.T) string {
 	t.Helper()
 	found, err := filepath.Glob("/usr/lib/*/c_icap/clamd_mod.so")
 	if err != nil || len(found) == 0 {
@@ -235,8 +235,9 @@ func modules(t *testing.T) string {
 
 const mailDoc = "../../docs/mail.md"
 
-// postfix starts a Postfix for the test, and returns its address and the folder of delivered mail.
-func postfix(t *testing.T, s *testkit.Site, p *place) (address, box string) {
+// startPostfix starts a Postfix for the test, and returns its address and the folder of delivered
+// mail.
+func startPostfix(t *testing.T, s *testkit.Site, p *recipeEnv) (address, box string) {
 	t.Helper()
 	needs.Programs(t, "postfix", "postfix")
 	needs.Root(t, "Postfix")
@@ -275,7 +276,7 @@ virtual_gid_maps = static:65534
 maillog_file = %[1]s/maillog
 maillog_file_prefixes = %[1]s
 mynetworks = 127.0.0.0/8
-`, p.dir)+p.here(testkit.Snippet(t, mailDoc, "main.cf")))
+`, p.dir)+p.adapt(testkit.Snippet(t, mailDoc, "main.cf")))
 	p.write("postfix/master.cf", address+` inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
@@ -321,11 +322,11 @@ postlog unix-dgram n - n - 1 postlogd
 
 func TestRecipePostfix(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := newRecipeEnv(t)
 	p.port("9466")
 	s := testkit.NewSite(t)
-	s.Append(p.here(testkit.Snippet(t, mailDoc, "backburn.toml")))
-	address, box := postfix(t, s, p)
+	s.Append(p.adapt(testkit.Snippet(t, mailDoc, "backburn.toml")))
+	address, box := startPostfix(t, s, p)
 	b := s.Start("backburn", "run")
 	b.Logged("filtering mail")
 

@@ -41,12 +41,12 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			slowUploads(s, 150*time.Millisecond) // most of the time some uploads are in progress
 			seed := uint64(time.Now().UnixNano())
 			t.Logf("seed %d", seed)
-			killAgainAndAgain(t, s, rand.New(rand.NewPCG(seed, 0)))
+			killRepeatedly(t, s, rand.New(rand.NewPCG(seed, 0)))
 		})
 	}
 }
 
-func killAgainAndAgain(t *testing.T, s *testkit.Site, rnd *rand.Rand) {
+func killRepeatedly(t *testing.T, s *testkit.Site, rnd *rand.Rand) {
 	const lives, perLife = 7, 24
 	files := testkit.Mixed(lives*perLife, rnd)
 	var dropping sync.WaitGroup
@@ -79,8 +79,8 @@ func slowUploads(s *testkit.Site, d time.Duration) (end func()) {
 	return s.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: d}})
 }
 
-// inUpload waits until WildFire has the contents of all files, and does not answer.
-func inUpload(t *testing.T, s *testkit.Site, files []testkit.File) {
+// waitForUploads waits until WildFire has the contents of all files, and does not answer.
+func waitForUploads(t *testing.T, s *testkit.Site, files []testkit.File) {
 	t.Helper()
 	for _, f := range files { // the server's own Wait notices a call only after its answer
 		s.Until("the upload of "+f.Name, func() bool { return s.WildFire.UploadCount(f.SHA256()) > 0 })
@@ -106,7 +106,7 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 			end := slowUploads(s, tc.takes)
 			p := s.Start("backburn", "run")
 			s.Drop(files...)
-			inUpload(t, s, files)
+			waitForUploads(t, s, files)
 			p.Stop()
 			if cause := p.Logged("stopping: finishing or requeuing jobs in progress").Text("cause"); cause != "ended by signal: terminated" {
 				t.Errorf("it stops because of %q", cause)
@@ -149,7 +149,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	end := slowUploads(s, time.Hour)
 	p := s.Start("backburn", "run")
 	s.Drop(files...)
-	inUpload(t, s, files)
+	waitForUploads(t, s, files)
 	p.Signal(syscall.SIGTERM)
 	p.Logged("finishing jobs in progress")
 	p.Stop()

@@ -45,7 +45,7 @@ func TestNoSecretIsUploaded(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	w := newWire(t, strings.TrimPrefix(between(string(text), `wildfire.url = "`, `"`), "http://"))
+	w := newRecordingProxy(t, strings.TrimPrefix(between(string(text), `wildfire.url = "`, `"`), "http://"))
 	s.Configure(testkit.Settings{
 		"wildfire.url":                     "http://" + w.listener.Addr().String(),
 		"auth.wildfire.client_id":          account,
@@ -57,7 +57,7 @@ func TestNoSecretIsUploaded(t *testing.T) {
 		"worker.roots.root":                "root",
 	})
 	s.Append("[[api.token]]\nfile = \"api\"\nsource = \"api\"\n[[api.token]]\nfile = \"spare\"\nsource = \"spare\"\n")
-	mayMount := mountsOfItsOwn(t)
+	mayMount := unshareMounts(t)
 
 	p := s.Start("backburn", "run")
 	js := s.Queue(p)
@@ -67,7 +67,7 @@ func TestNoSecretIsUploaded(t *testing.T) {
 	}
 
 	secrets["nats"] = strings.TrimSpace(string(token))
-	send := roads{t: t, p: p, js: js}
+	send := submitPaths{t: t, p: p, js: js}
 
 	// Its own files stay.
 	send.do(os.Rename(s.Path("spare"), s.Path("quarantine/renamed")))
@@ -132,12 +132,12 @@ func TestNoSecretIsUploaded(t *testing.T) {
 	_, status := p.Ask("/api/status")
 	p.Stop()
 
-	if n := s.WildFire.Count(wildfire.OpSubmitFile); n != 1 || !w.saw("MZ good") {
+	if n := s.WildFire.Count(wildfire.OpSubmitFile); n != 1 || !w.hasSent("MZ good") {
 		t.Errorf("%d uploads, want only that of the foreign file: %+v", n, s.WildFire.Calls())
 	}
 
 	for name, secret := range secrets {
-		if w.saw(secret) || w.saw(secret[:len(secret)/2]) {
+		if w.hasSent(secret) || w.hasSent(secret[:len(secret)/2]) {
 			t.Errorf("the secret %s was uploaded", name)
 		}
 		if strings.Contains(p.Stderr()+p.Stdout()+metrics+status, secret) {
@@ -146,9 +146,9 @@ func TestNoSecretIsUploaded(t *testing.T) {
 	}
 }
 
-// mountsOfItsOwn gives this test and its child processes a private mount namespace. It returns
+// unshareMounts gives this test and its child processes a private mount namespace. It returns
 // false without the privilege.
-func mountsOfItsOwn(t *testing.T) bool {
+func unshareMounts(t *testing.T) bool {
 	t.Helper()
 	runtime.LockOSThread() // for good: no other goroutine can use the thread afterwards
 	err := unix.Unshare(unix.CLONE_NEWNS)
@@ -162,37 +162,37 @@ func mountsOfItsOwn(t *testing.T) bool {
 	return err == nil
 }
 
-// roads are the ways to submit contents.
-type roads struct {
+// submitPaths are the ways to submit contents.
+type submitPaths struct {
 	t  *testing.T
 	p  *testkit.Process
 	js jetstream.JetStream
 }
 
-func (r roads) do(err error) {
+func (r submitPaths) do(err error) {
 	r.t.Helper()
 	if err != nil {
 		r.t.Fatal(err)
 	}
 }
 
-func (r roads) publish(source string, h nats.Header, body string) {
+func (r submitPaths) publish(source string, h nats.Header, body string) {
 	r.t.Helper()
 	_, err := r.js.PublishMsg(r.t.Context(), &nats.Msg{Subject: "backburn.jobs.normal." + source, Header: h, Data: []byte(body)})
 	r.do(err)
 }
 
-func (r roads) raw(source, body string) {
+func (r submitPaths) raw(source, body string) {
 	r.t.Helper()
 	r.publish(source, nats.Header{"Backburn-Filename": {"raw.exe"}}, body)
 }
 
-func (r roads) reference(source, content string) {
+func (r submitPaths) reference(source, content string) {
 	r.t.Helper()
 	r.publish(source, nats.Header{"Content-Type": {"application/json"}}, `{"version":1,"kind":"file","filename":"a.exe","content":`+content+`}`)
 }
 
-func (r roads) object(source, body string) {
+func (r submitPaths) object(source, body string) {
 	r.t.Helper()
 	store, err := r.js.ObjectStore(r.t.Context(), "backburn_files")
 	r.do(err)
@@ -201,7 +201,7 @@ func (r roads) object(source, body string) {
 	r.reference(source, `{"object":"an-object"}`)
 }
 
-func (r roads) http(token, body string) {
+func (r submitPaths) http(token, body string) {
 	r.t.Helper()
 	url := "http://" + r.p.Logged("serving the HTTP API").Text("addr") + "/v1/submit?filename=http.exe"
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, url, strings.NewReader(body))
@@ -215,7 +215,7 @@ func (r roads) http(token, body string) {
 	}
 }
 
-func (r roads) clamd(body string) {
+func (r submitPaths) clamd(body string) {
 	r.t.Helper()
 	c, err := net.Dial("tcp", r.p.Logged("serving the clamd protocol").Text("addr"))
 	r.do(err)
@@ -227,7 +227,7 @@ func (r roads) clamd(body string) {
 	r.do(err)
 }
 
-func (r roads) mail(attachment string) {
+func (r submitPaths) mail(attachment string) {
 	r.t.Helper()
 	addr := r.p.Logged("filtering mail").Text("addr")
 	c := milter.NewClientWithOptions("tcp", addr, milter.ClientOptions{

@@ -47,15 +47,15 @@ const (
 	ack  = 16
 )
 
-// end is one end of a connection.
-type end struct {
+// endpoint is one end of a connection.
+type endpoint struct {
 	ip   string
 	port uint16
 	seq  uint32
 }
 
 // packet is sent from one end to the other. Checksums are left out (suricata -k none).
-func (c *capture) packet(from, to *end, flags uint16, payload string) {
+func (c *capture) packet(from, to *endpoint, flags uint16, payload string) {
 	const headers = 20 + 20
 	b := []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0}
 	b = binary.BigEndian.AppendUint16(b, uint16(headers+len(payload)))
@@ -85,7 +85,7 @@ func (c *capture) packet(from, to *end, flags uint16, payload string) {
 
 // download is a request, and its answer.
 func (c *capture) download(port uint16, path, header, body string) {
-	client, server := &end{"198.51.100.3", port, 1000}, &end{"192.0.2.7", 80, 5000}
+	client, server := &endpoint{"198.51.100.3", port, 1000}, &endpoint{"192.0.2.7", 80, 5000}
 	c.packet(client, server, syn, "")
 	c.packet(server, client, syn|ack, "")
 	c.packet(client, server, ack, "")
@@ -120,14 +120,14 @@ func TestRecipeSuricata(t *testing.T) {
 	needs.Programs(t, "suricata (from backports in Debian 12)", "suricata")
 	needs.Root(t, "Backburn as another user than Suricata")
 	const nobody = 65534
-	p := newPlace(t)
+	p := newRecipeEnv(t)
 	for _, name := range []string{"/var/spool/suricata", "/var/lib/backburn", "/etc/suricata"} {
-		p.old = append(p.old, name, p.dir+name)
+		p.replacements = append(p.replacements, name, p.dir+name)
 	}
 
 	install := testkit.Command(t, sensorsDoc, "install")
 	for i := range install {
-		install[i] = strings.Replace(p.here(install[i]), "backburn", strconv.Itoa(nobody), strings.Count(install[max(i-1, 0)], "-g"))
+		install[i] = strings.Replace(p.adapt(install[i]), "backburn", strconv.Itoa(nobody), strings.Count(install[max(i-1, 0)], "-g"))
 	}
 	if err := os.MkdirAll(p.dir+"/var/spool", 0o755); err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestRecipeSuricata(t *testing.T) {
 	execute(t, install...)
 	p.write("etc/suricata/backburn.rules", testkit.Snippet(t, sensorsDoc, "backburn.rules"))
 	p.write("etc/suricata/suricata.yaml", fmt.Sprintf("%%YAML 1.1\n---\ndefault-log-dir: %[1]s\ndefault-rule-path: %[1]s/etc/suricata\nrule-files: [backburn.rules]\n", p.dir)+
-		p.here(testkit.Snippet(t, sensorsDoc, "suricata.yaml")))
+		p.adapt(testkit.Snippet(t, sensorsDoc, "suricata.yaml")))
 
 	script := "var x; // wildfire-test:malware"
 	program := "MZ " + strings.Repeat("a program of more than any default of Suricata's", 60_000)
@@ -147,7 +147,7 @@ func TestRecipeSuricata(t *testing.T) {
 	p.write("download.pcap", c.String())
 
 	s := testkit.NewSite(t)
-	s.Append(p.here(testkit.Snippet(t, sensorsDoc, "backburn.toml, Suricata")))
+	s.Append(p.adapt(testkit.Snippet(t, sensorsDoc, "backburn.toml, Suricata")))
 	state := p.dir + "/var/lib/backburn"
 	if err := os.MkdirAll(state, 0o755); err != nil {
 		t.Fatal(err)
@@ -155,12 +155,12 @@ func TestRecipeSuricata(t *testing.T) {
 
 	execute(t, "chown", "-R", strconv.Itoa(nobody), s.Dir, state)
 	execute(t, "chmod", "755", filepath.Dir(s.Dir))
-	b := s.Start("setpriv", "--reuid", strconv.Itoa(nobody), "--regid", strconv.Itoa(nobody), "--clear-groups", ourselves(t, p), "run")
+	b := s.Start("setpriv", "--reuid", strconv.Itoa(nobody), "--regid", strconv.Itoa(nobody), "--clear-groups", copyOfTestBinary(t, p), "run")
 	b.Logged("ready")
 
 	suricata := testkit.Command(t, sensorsDoc, "suricata")
 	for i := range suricata {
-		suricata[i] = p.here(strings.Replace(suricata[i], "download.pcap", p.dir+"/download.pcap", 1))
+		suricata[i] = p.adapt(strings.Replace(suricata[i], "download.pcap", p.dir+"/download.pcap", 1))
 	}
 
 	execute(t, append(suricata, "-l", p.dir)...)
@@ -214,8 +214,8 @@ func TestRecipeSuricata(t *testing.T) {
 	}
 }
 
-// ourselves returns a copy of this program that other users may run.
-func ourselves(t *testing.T, p *place) string {
+// copyOfTestBinary returns a copy of this program that other users may run.
+func copyOfTestBinary(t *testing.T, p *recipeEnv) string {
 	t.Helper()
 	from, err := exec.LookPath("backburn")
 	if err != nil {
@@ -232,11 +232,11 @@ func ourselves(t *testing.T, p *place) string {
 // file.
 func TestRecipeZeek(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
-	p.old = append(p.old, "/var/spool/zeek", p.dir+"/var/spool/zeek")
+	p := newRecipeEnv(t)
+	p.replacements = append(p.replacements, "/var/spool/zeek", p.dir+"/var/spool/zeek")
 	p.write("var/spool/zeek/tmp/FunfInished.exe", "MZ under way")
 	s := testkit.NewSite(t)
-	s.Append(p.here(testkit.Snippet(t, sensorsDoc, "backburn.toml, Zeek")))
+	s.Append(p.adapt(testkit.Snippet(t, sensorsDoc, "backburn.toml, Zeek")))
 	b := s.Start("backburn", "run")
 	b.Logged("ready")
 
@@ -270,8 +270,8 @@ func TestRecipeSamba(t *testing.T) {
 	t.Parallel()
 	needs.Programs(t, "samba smbclient", "smbd", "smbclient")
 	needs.Root(t, "Samba's server")
-	p := newPlace(t)
-	p.old = append(p.old, "/srv/drop", p.dir+"/srv/drop", "force group = backburn", "force group = root")
+	p := newRecipeEnv(t)
+	p.replacements = append(p.replacements, "/srv/drop", p.dir+"/srv/drop", "force group = backburn", "force group = root")
 	if err := os.MkdirAll(p.dir+"/srv/drop", 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +280,7 @@ func TestRecipeSamba(t *testing.T) {
 	}
 
 	s := testkit.NewSite(t)
-	s.Append(p.here(testkit.Snippet(t, sensorsDoc, "backburn.toml, Samba")))
+	s.Append(p.adapt(testkit.Snippet(t, sensorsDoc, "backburn.toml, Samba")))
 	b := s.Start("backburn", "run")
 	b.Logged("ready")
 
@@ -302,7 +302,7 @@ private dir = %[1]s/samba
 pid directory = %[1]s/samba
 ncalrpc dir = %[1]s/samba/ncalrpc
 log file = %[1]s/samba/log
-`, p.dir, port)+p.here(testkit.Snippet(t, sensorsDoc, "smb.conf")))
+`, p.dir, port)+p.adapt(testkit.Snippet(t, sensorsDoc, "smb.conf")))
 	if err := os.MkdirAll(p.dir+"/samba/ncalrpc", 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,8 @@ import (
 	"backburn/results"
 )
 
-// suspects are files for which the simulation has the same verdicts as the service.
-func suspects() []testkit.File {
+// sampleFilesWithVerdicts are files for which the simulation has the same verdicts as the service.
+func sampleFilesWithVerdicts() []testkit.File {
 	return []testkit.File{
 		{Name: "invoice.pdf", Body: []byte("%PDF-1.7\n% harmless\n"), Verdict: "benign"},
 		{Name: "below/setup.exe", Body: []byte("MZ wildfire-test:malware"), Verdict: "malware"},
@@ -25,8 +25,8 @@ func suspects() []testkit.File {
 
 const simulatedPrefix = "backburn-simulated"
 
-// says runs a command, and checks its exit code and that its output contains the texts.
-func says(t *testing.T, s *testkit.Site, code int, texts []string, args ...string) {
+// requireOutput runs a command, and checks its exit code and that its output contains the texts.
+func requireOutput(t *testing.T, s *testkit.Site, code int, texts []string, args ...string) {
 	t.Helper()
 	p := s.Start("backburn", args...)
 	if got := p.Wait(); got != code {
@@ -47,19 +47,19 @@ func TestReportOfASimulation(t *testing.T) {
 		"nats.url":         "nats://127.0.0.1:" + testkit.FreePort(t), // for commands
 		"reports.verdicts": toml(`["malware"]`),
 	})
-	files := suspects()
+	files := sampleFilesWithVerdicts()
 	s.Drop(files...)
 	p := s.Start("backburn", "run", "--simulate", "--simulate-delay", "100ms")
 	testkit.FinalsUnder(t, s.Simulation(p), simulatedPrefix, len(files))
 	malware, benign := files[1].SHA256(), files[0].SHA256()
 	s.Until("the report", func() bool { return s.Start("backburn", "report", "--simulate", malware).Wait() == 0 })
 
-	says(t, s, 0, []string{"SIMULATED", malware}, "report", "--simulate", malware)
-	says(t, s, 0, []string{`"bundle"`}, "report", "--simulate", "--format", "stix", malware)
-	says(t, s, 3, []string{"has no report"}, "report", "--simulate", benign)
-	says(t, s, 2, []string{"either --fresh or --simulate"}, "report", "--simulate", "--fresh", malware)
+	requireOutput(t, s, 0, []string{"SIMULATED", malware}, "report", "--simulate", malware)
+	requireOutput(t, s, 0, []string{`"bundle"`}, "report", "--simulate", "--format", "stix", malware)
+	requireOutput(t, s, 3, []string{"has no report"}, "report", "--simulate", benign)
+	requireOutput(t, s, 2, []string{"either --fresh or --simulate"}, "report", "--simulate", "--fresh", malware)
 	p.Stop()
-	says(t, s, 4, nil, "report", "--simulate", malware)
+	requireOutput(t, s, 4, nil, "report", "--simulate", malware)
 	if n := s.WildFire.Count(""); n != 0 {
 		t.Errorf("WildFire was called %d times", n)
 	}
@@ -76,7 +76,7 @@ func TestRealAfterSimulation(t *testing.T) {
 		"watch.after.malicious": s.Path("malware") + "/",
 	})
 	s.Append("[[sink]]\nname = \"siem\"\nkind = \"file\"\npath = \"" + s.Path("events.jsonl") + "\"\n")
-	files := suspects()
+	files := sampleFilesWithVerdicts()
 	s.Drop(files...)
 
 	p := s.Start("backburn", "run", "--simulate", "--simulate-delay", "100ms")
@@ -88,13 +88,13 @@ func TestRealAfterSimulation(t *testing.T) {
 		}
 	}
 
-	says(t, s, 0, []string{"SIMULATED", "invoice.pdf", "malware"}, "results", "--simulate")
-	says(t, s, 0, []string{`"backburnsimulated":true`}, "results", "--simulate", "--json")
-	says(t, s, 0, []string{"SIMULATED"}, "status", "--simulate")
-	says(t, s, 0, []string{`"simulated":true`}, "status", "--simulate", "--json")
-	says(t, s, 0, []string{"SIMULATED", "benign"}, "trace", "--simulate", filepath.Join("quarantine", "invoice.pdf"))
-	says(t, s, 0, []string{`"simulated":true`}, "trace", "--simulate", "--json", filepath.Join("quarantine", "invoice.pdf"))
-	says(t, s, 4, []string{"add --simulate"}, "results")
+	requireOutput(t, s, 0, []string{"SIMULATED", "invoice.pdf", "malware"}, "results", "--simulate")
+	requireOutput(t, s, 0, []string{`"backburnsimulated":true`}, "results", "--simulate", "--json")
+	requireOutput(t, s, 0, []string{"SIMULATED"}, "status", "--simulate")
+	requireOutput(t, s, 0, []string{`"simulated":true`}, "status", "--simulate", "--json")
+	requireOutput(t, s, 0, []string{"SIMULATED", "benign"}, "trace", "--simulate", filepath.Join("quarantine", "invoice.pdf"))
+	requireOutput(t, s, 0, []string{`"simulated":true`}, "trace", "--simulate", "--json", filepath.Join("quarantine", "invoice.pdf"))
+	requireOutput(t, s, 4, []string{"add --simulate"}, "results")
 	p.Stop()
 
 	if n := s.WildFire.Count(""); n != 0 {
@@ -124,7 +124,7 @@ func TestRealAfterSimulation(t *testing.T) {
 		}
 	}
 
-	says(t, s, 4, []string{"refuses the credentials"}, "results", "--simulate")
+	requireOutput(t, s, 4, []string{"refuses the credentials"}, "results", "--simulate")
 	p.Stop()
 }
 
@@ -151,7 +151,7 @@ func TestSimulationRefusesReal(t *testing.T) {
 					testkit.Fails(t, s.Start("backburn", command), 2, "belongs to a simulation, and here WildFire is real")
 				}
 
-				says(t, s, 2, []string{"belongs to a simulation"}, "submit", "backburn.toml")
+				requireOutput(t, s, 2, []string{"belongs to a simulation"}, "submit", "backburn.toml")
 				first.Stop()
 
 				return
@@ -162,7 +162,7 @@ func TestSimulationRefusesReal(t *testing.T) {
 			first.Logged("ready")
 			s.Configure(external)
 			testkit.Fails(t, s.Start("backburn", "run", "--simulate"), 2, "belongs to a real fleet, and here WildFire is simulated")
-			says(t, s, 2, []string{"belongs to a real fleet"}, "submit", "--simulate", "backburn.toml")
+			requireOutput(t, s, 2, []string{"belongs to a real fleet"}, "submit", "--simulate", "backburn.toml")
 			first.Stop()
 		})
 	}
@@ -172,7 +172,7 @@ func TestSimulationRefusesReal(t *testing.T) {
 func TestSimulationKilled(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
-	files := suspects()
+	files := sampleFilesWithVerdicts()
 	s.Drop(files...)
 	for range 2 {
 		p := s.Start("backburn", "run", "--simulate", "--simulate-delay", "1h")

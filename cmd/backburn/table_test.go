@@ -42,9 +42,9 @@ var hostileNames = []string{
 
 var escapes = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// checkPaper fails if text is wider than the terminal, or contains control sequences other than our
-// colors.
-func checkPaper(t *testing.T, text string, width int) {
+// checkTerminalOutput fails if text is wider than the terminal, or contains control sequences other
+// than our colors.
+func checkTerminalOutput(t *testing.T, text string, width int) {
 	t.Helper()
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
@@ -68,7 +68,7 @@ func TestTableFits(t *testing.T) {
 				table.add(alarm, "1", printable(name), "1.2 kB", printable(name)+" is why, and there are words to break between")
 			}
 			table.print(textWriter{&b, cli.Screen{Color: color, Width: width}})
-			checkPaper(t, b.String(), width)
+			checkTerminalOutput(t, b.String(), width)
 			if strings.Contains(b.String(), "\x1b") != color {
 				t.Errorf("colors %v:\n%q", color, b.String())
 			}
@@ -107,7 +107,7 @@ func TestWrap(t *testing.T) {
 }
 
 // Malicious verdicts stand out without colors.
-func TestJudged(t *testing.T) {
+func TestStyleVerdict(t *testing.T) {
 	t.Parallel()
 	for verdict, want := range map[string]string{"benign": "benign", "malware": "MALWARE", "phishing": "PHISHING", "c2": "C2", "grayware": "GRAYWARE", "unrecognised": "unrecognised"} {
 		if got, tone := styleVerdict(verdict); got != want || (tone == plain) != (got == verdict) {
@@ -116,7 +116,7 @@ func TestJudged(t *testing.T) {
 	}
 }
 
-func TestTally(t *testing.T) {
+func TestResultCounts(t *testing.T) {
 	t.Parallel()
 	var all resultCounts
 	if got := all.summary(textWriter{}); got != "" {
@@ -152,8 +152,8 @@ func TestTally(t *testing.T) {
 	}
 }
 
-// badDay is a fleet in which everything is wrong, with an attacker's names wherever possible.
-func badDay() app.Status {
+// faultyFleet is a fleet in which everything is wrong, with an attacker's names wherever possible.
+func faultyFleet() app.Status {
 	now := time.Now()
 	st := app.NewStatus()
 	st.Role = "run"
@@ -215,14 +215,14 @@ func badDay() app.Status {
 
 func TestStatusOnATerminal(t *testing.T) {
 	t.Parallel()
-	away := badDay()
+	away := faultyFleet()
 	away.Status = nil
 	away.Away = &app.Away{Since: time.Now(), Reason: strings.Repeat("NATS does not answer ", 8) + hostileNames[0]}
-	for name, st := range map[string]app.Status{"bad day": badDay(), "away": away} {
+	for name, st := range map[string]app.Status{"bad day": faultyFleet(), "away": away} {
 		for _, color := range []bool{true, false} {
 			var b bytes.Buffer
 			printStatus(textWriter{&b, cli.Screen{Color: color, Width: 80}}, st)
-			checkPaper(t, b.String(), 80)
+			checkTerminalOutput(t, b.String(), 80)
 			if strings.Contains(b.String(), "\x1b") != color {
 				t.Errorf("%s: colors %v", name, color)
 			}
@@ -230,7 +230,7 @@ func TestStatusOnATerminal(t *testing.T) {
 	}
 
 	var b bytes.Buffer
-	printStatus(textWriter{&b, cli.Screen{Color: true}}, badDay())
+	printStatus(textWriter{&b, cli.Screen{Color: true}}, faultyFleet())
 	for _, want := range []string{"\x1b[33mqueries  1050   1050  [####################]", "uploads    75    150  [##########..........]", "\x1b[33mattempts_exhausted", "FLEET'S FOLDER", "1234567  1h0m ago", "\x1b[33mwildfire", "more folders and sinks"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
@@ -279,7 +279,7 @@ func TestTraceOnATerminal(t *testing.T) {
 		}
 		var one, two bytes.Buffer
 		printTrace(textWriter{&one, cli.Screen{Color: true, Width: 80}}, queue.TraceQuery{}, trace)
-		checkPaper(t, one.String(), 80)
+		checkTerminalOutput(t, one.String(), 80)
 		if want := "+2m5s  verdict    MALWARE, by upload\x1b[0m\n"; !strings.Contains(one.String(), want) {
 			t.Errorf("no %q in\n%s", want, one.String())
 		}
@@ -293,7 +293,7 @@ func TestTraceOnATerminal(t *testing.T) {
 			Detail: name,
 		})
 		printTrace(textWriter{&two, cli.Screen{Width: 80}}, queue.TraceQuery{}, trace)
-		checkPaper(t, two.String(), 80)
+		checkTerminalOutput(t, two.String(), 80)
 	}
 }
 
@@ -325,7 +325,7 @@ func TestResultsOnATerminal(t *testing.T) {
 			}}}
 			l.print(p, e)
 			acts.print(p, e)
-			checkPaper(t, b.String(), width)
+			checkTerminalOutput(t, b.String(), width)
 			if want := "\x1b[33m" + eventTime(p, e.Time) + "  recheck  failed     "; !strings.Contains(b.String(), want) {
 				t.Errorf("no %q in\n%s", want, b.String())
 			}

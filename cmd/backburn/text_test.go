@@ -33,7 +33,7 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-func TestSpan(t *testing.T) {
+func TestFormatDuration(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{
 		-time.Second: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m1s", 25*time.Hour + time.Minute: "1d1h", 3 * time.Hour: "3h0m",
@@ -92,7 +92,7 @@ func TestWalkArgs(t *testing.T) {
 	}
 }
 
-func TestJudge(t *testing.T) {
+func TestVerdictExitError(t *testing.T) {
 	t.Parallel()
 	good := verdictAnswer{Final: true}
 	bad := verdictAnswer{Final: true, Malicious: true}
@@ -113,7 +113,7 @@ func TestJudge(t *testing.T) {
 }
 
 // --watch continues after errors, and ends with its context.
-func TestEvery(t *testing.T) {
+func TestRepeatShow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)

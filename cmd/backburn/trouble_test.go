@@ -17,8 +17,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// taken returns an address that is in use until the test ends.
-func taken(t *testing.T) string {
+// addressInUse returns an address that is in use until the test ends.
+func addressInUse(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -29,7 +29,7 @@ func taken(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func TestRunSaysWhatIsWrong(t *testing.T) {
+func TestRunReportsTheFault(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		prepare func(t *testing.T, s *testkit.Site) testkit.Settings
@@ -72,13 +72,13 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 			return nil
 		}, 2, `watch\[1\]\.path: is inside the folder of watch\[0\]`},
 		"port of NATS in use": {func(t *testing.T, _ *testkit.Site) testkit.Settings {
-			return testkit.Settings{"nats.url": "nats://" + taken(t)}
+			return testkit.Settings{"nats.url": "nats://" + addressInUse(t)}
 		}, 4, `the port is in use: stop what listens there, or set another port in nats\.url`},
 		"port of HTTP in use": {func(t *testing.T, _ *testkit.Site) testkit.Settings {
-			return testkit.Settings{"http.listen": taken(t)}
+			return testkit.Settings{"http.listen": addressInUse(t)}
 		}, 4, `http\.listen: .*address already in use; free the address, choose another, or set "" for none`},
 		"nobody answers": {func(t *testing.T, _ *testkit.Site) testkit.Settings {
-			return testkit.Settings{"nats.url": "nats://" + unused(t), "nats.embedded.enabled": false}
+			return testkit.Settings{"nats.url": "nats://" + unusedAddress(t), "nats.embedded.enabled": false}
 		}, 4, `no NATS server answers.*start one with .backburn run., or set nats\.url`},
 		"credentials refused": {func(t *testing.T, _ *testkit.Site) testkit.Settings {
 			ns := testkit.StartNATS(t, &server.Options{Authorization: "another"})
@@ -224,10 +224,10 @@ func TestCredentialRefused(t *testing.T) {
 	}
 }
 
-func TestServiceIsAwayAtStart(t *testing.T) {
+func TestServiceIsDownAtStart(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
-	s.Configure(testkit.Settings{"auth.wildfire.token_url": "http://" + unused(t) + "/token"})
+	s.Configure(testkit.Settings{"auth.wildfire.token_url": "http://" + unusedAddress(t) + "/token"})
 	files := testkit.Mixed(3, rand.New(rand.NewPCG(7, 7)))
 	p := s.Start("backburn", "run")
 	s.Drop(files...)

@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deaf runs the program in a sandbox in which the kernel refuses listen(2). See seccomp(2).
-func deaf() {
+// runWithoutListen runs the program in a sandbox in which the kernel refuses listen(2). See
+// seccomp(2).
+func runWithoutListen() {
 	const number = 0 // offset of the system call's in struct seccomp_data
 	rules := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: number},
