@@ -273,7 +273,7 @@ func TestRefusalsOfTheProgram(t *testing.T) {
 	site := testkit.NewSite(t)
 	file := filepath.Join(t.TempDir(), "backburn.toml")
 	program := func(words string) commandResult {
-		p := site.Start("backburn-deaf", append(strings.Fields(words), "--config", file)...)
+		p := site.Start("backburn-nolisten", append(strings.Fields(words), "--config", file)...)
 		code := p.Wait()
 
 		return commandResult{code: code, stderr: p.Stderr()}

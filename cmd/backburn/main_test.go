@@ -19,10 +19,10 @@ func TestMain(m *testing.M) {
 	}
 
 	testscript.Main(m, map[string]func(){
-		"backburn":         main,
-		"backburn-deaf":    runWithoutListen,
-		"backburn-watcher": main,
-		"backburn-worker":  main,
+		"backburn":          main,
+		"backburn-nolisten": runWithoutListen,
+		"backburn-watcher":  main,
+		"backburn-worker":   main,
 	})
 }
 
