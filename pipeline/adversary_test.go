@@ -89,10 +89,10 @@ func TestNoSourceEndsAnothersJob(t *testing.T) {
 				f := newFixture(t)
 				f.cfg.Roots["gw"] = t.TempDir()
 				attack(f, id)
-				f.raw(id, "mail", "malware.exe", "MZ bad")
+				f.submitRaw(id, "mail", "malware.exe", "MZ bad")
 				attack(f, id)
-				f.work()
-				all := f.until(func(es events) bool {
+				f.startWorker()
+				all := f.waitEventsUntil(func(es events) bool {
 					mine, others := 0, 0
 					for _, e := range es.final() {
 						if e.Data.Source == "mail" {
@@ -103,8 +103,8 @@ func TestNoSourceEndsAnothersJob(t *testing.T) {
 					}
 					return mine >= 1 && others >= 1
 				})
-				f.idle()
-				all = f.events(len(all.final()))
+				f.waitIdle()
+				all = f.waitEvents(len(all.final()))
 
 				mine := 0
 				for _, e := range all.final() {
@@ -141,10 +141,10 @@ func TestLargeContentsAreKeptPerSource(t *testing.T) {
 	const size = 1<<20 - 8<<10 // no room for the headers that travel with them
 	body := func(source string) string { return strings.Repeat("MZ of "+source+"\n", size)[:size] }
 	for source, name := range names {
-		f.raw("same", source, name, body(source))
+		f.submitRaw("same", source, name, body(source))
 	}
-	f.work()
-	f.status(func(st queue.Status) bool { return st.Parked.Jobs == len(names) })
+	f.startWorker()
+	f.waitStatus(func(st queue.Status) bool { return st.Parked.Jobs == len(names) })
 	objects, err := f.q.Objects().List(t.Context(), "")
 	if err != nil || len(objects) != len(names) {
 		t.Fatalf("%d objects (%v), want one of each source", len(objects), err)
@@ -153,7 +153,7 @@ func TestLargeContentsAreKeptPerSource(t *testing.T) {
 	if _, err := fleet.Resume(t.Context(), store, pipeline.Uploads, now); err != nil {
 		t.Fatal(err)
 	}
-	for _, ev := range f.events(len(names)) {
+	for _, ev := range f.waitEvents(len(names)) {
 		if source := ev.Data.Source; ev.Type.Final() && (ev.Type != results.Verdict || ev.Data.SHA256 != sha256Hex(body(source)) ||
 			(ev.Data.Verdict == "malware") != (source == "mail")) {
 			t.Errorf("%s: %s %+v, of %s", source, ev.Outcome(), ev.Data.Error, ev.Data.SHA256)
@@ -198,13 +198,13 @@ func TestClaimedHashesTouchNothing(t *testing.T) {
 			f.cfg.RetryMax = time.Hour
 			f.cfg.MaxAttempts = 2
 			f.cfg.Roots["gw"] = t.TempDir()
-			f.work()
+			f.startWorker()
 			for i := range 20 {
 				attack(f, i)
 			}
-			f.raw("victim", "mail", "invoice.exe", victim)
-			all := f.until(func(es events) bool { return len(es.of("victim").final()) > 0 })
-			if ev := all.one(t, "victim"); ev.Data.SHA256 != sha256Hex(victim) || ev.Type != results.Verdict || ev.Data.Basis != results.BasisUpload {
+			f.submitRaw("victim", "mail", "invoice.exe", victim)
+			all := f.waitEventsUntil(func(es events) bool { return len(es.ofJob("victim").final()) > 0 })
+			if ev := all.onlyOf(t, "victim"); ev.Data.SHA256 != sha256Hex(victim) || ev.Type != results.Verdict || ev.Data.Basis != results.BasisUpload {
 				t.Errorf("the victim's job: %s by %s %+v", ev.Outcome(), ev.Data.Basis, ev.Data.Error)
 			}
 			for _, ev := range all.final() {
@@ -252,8 +252,8 @@ func TestReplacedObjectsAreNotJudged(t *testing.T) {
 			for !f.objectTime("o").After(accepted.Add(200 * time.Millisecond)) { // the maximum difference between the clocks of two servers
 				f.putObject("o", tc.other)
 			}
-			f.work()
-			if ev := f.events(1).one(t, "a"); ev.Data.Error == nil || ev.Data.Error.Reason != results.ContentChanged {
+			f.startWorker()
+			if ev := f.waitEvents(1).onlyOf(t, "a"); ev.Data.Error == nil || ev.Data.Error.Reason != results.ContentChanged {
 				t.Errorf("%s %+v, want content_changed", ev.Outcome(), ev.Data.Error)
 			}
 			if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 0 {
@@ -333,12 +333,12 @@ func TestTruncatedFilesAreChanged(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(root, j.Content.Path), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		f.job("mail", j)
+		f.submitJob("mail", j)
 	}
-	f.work()
-	all := f.events(len(want))
+	f.startWorker()
+	all := f.waitEvents(len(want))
 	for id, reason := range want {
-		if ev := all.one(t, id); ev.Data.Error == nil || ev.Data.Error.Reason != reason {
+		if ev := all.onlyOf(t, id); ev.Data.Error == nil || ev.Data.Error.Reason != reason {
 			t.Errorf("%s: %s %+v, want %s", id, ev.Outcome(), ev.Data.Error, reason)
 		}
 	}
@@ -387,8 +387,8 @@ func TestHostileFieldsReachNoEvent(t *testing.T) {
 		f.publish("backburn.jobs.normal.gw", h, fmt.Sprint("MZ ", at))
 		n++
 	}
-	f.work()
-	f.events(n)
+	f.startWorker()
+	f.waitEvents(n)
 
 	s := schemas.Compile(t, schema.Event)
 	stream, err := f.q.JetStream().Stream(t.Context(), f.q.ResultsStream())
@@ -420,7 +420,7 @@ func TestHostileFieldsReachNoEvent(t *testing.T) {
 
 // submitMethods are the ways in which contents are submitted. Each returns the job's id.
 var submitMethods = map[string]func(f *fixture, id, name, body string){
-	"raw": func(f *fixture, id, name, body string) { f.raw(id, "mail", name, body) },
+	"raw": func(f *fixture, id, name, body string) { f.submitRaw(id, "mail", name, body) },
 	"path": func(f *fixture, id, name, body string) {
 		f.writeFile(id+name, body)
 		f.submitJSON("mail", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":%q,"content":{"path":%q}}`, name, id+name))
@@ -490,7 +490,7 @@ func TestFinalEventsHaveHashAndSize(t *testing.T) {
 	for way := range submitMethods {
 		give(way, "shared")
 	}
-	f.work()
+	f.startWorker()
 	var all events
 	for way := range submitMethods { // one at a time: five failing files in a row would pause uploads
 		for outcome := range outcomes {
@@ -498,7 +498,7 @@ func TestFinalEventsHaveHashAndSize(t *testing.T) {
 				give(way, outcome)
 			}
 		}
-		all = f.events(len(want))
+		all = f.waitEvents(len(want))
 	}
 	check := func(id string, w expected, ev results.Event) {
 		t.Helper()
@@ -512,7 +512,7 @@ func TestFinalEventsHaveHashAndSize(t *testing.T) {
 		}
 	}
 	for id, w := range want {
-		check(id, w, all.one(t, id))
+		check(id, w, all.onlyOf(t, id))
 	}
 	for _, ev := range all.ofType(results.Submitted) {
 		if w := want[ev.Data.JobID]; ev.Data.SHA256 != sha256Hex(w.body) || ev.Data.Size != int64(len(w.body)) ||
@@ -528,10 +528,10 @@ func TestFinalEventsHaveHashAndSize(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all = f.events(len(want) + len(submitMethods))
+	all = f.waitEvents(len(want) + len(submitMethods))
 	for id, w := range want {
 		if w.outcome == "unsupported_type" {
-			check(id+"~1", w, all.one(t, id+"~1"))
+			check(id+"~1", w, all.onlyOf(t, id+"~1"))
 		}
 	}
 }
@@ -583,17 +583,17 @@ func TestAWorkerWithoutAccessFailsNoJob(t *testing.T) {
 				f.writeFile(pipeline.ClaimedDir+"/"+id+"-x.exe", "MZ "+id)
 				f.submitJSON("mail", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","content":{"path":"%s/%s-x.exe"}}`, pipeline.ClaimedDir, id))
 			}
-			f.until(func(events) bool { return !health.Ready(parts.Parts()) })
+			f.waitEventsUntil(func(events) bool { return !health.Ready(parts.Parts()) })
 			if s := parts.Part("source", "mail").Status(); s.State != health.Failed || s.Remedy == "" {
 				t.Errorf("the worker's health is %+v", s)
 			}
-			f.raw("raw", "other", "x.exe", "MZ raw") // it still serves other sources
-			f.until(func(es events) bool { return len(es.of("raw").final()) == 1 })
+			f.submitRaw("raw", "other", "x.exe", "MZ raw") // it still serves other sources
+			f.waitEventsUntil(func(es events) bool { return len(es.ofJob("raw").final()) == 1 })
 
-			f.work()
-			all := f.events(jobs + 1)
+			f.startWorker()
+			all := f.waitEvents(jobs + 1)
 			for i := range jobs {
-				if ev := all.one(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict {
+				if ev := all.onlyOf(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict {
 					t.Fatalf("job-%d: %s %+v", i, ev.Outcome(), ev.Data.Error)
 				}
 			}
@@ -657,18 +657,18 @@ func TestAProxyThatBlocksSomeFilesFailsOnlyThose(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
 			f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Name: "blocked", Fault: fault})
-			f.raw("first", "mail", "fine.exe", "MZ first")
-			f.work()
-			f.events(1)
+			f.submitRaw("first", "mail", "fine.exe", "MZ first")
+			f.startWorker()
+			f.waitEvents(1)
 			const good, blocked = 20, 3
 			for i := range good {
-				f.raw(fmt.Sprint("good-", i), "mail", "fine.exe", fmt.Sprint("MZ good ", i))
+				f.submitRaw(fmt.Sprint("good-", i), "mail", "fine.exe", fmt.Sprint("MZ good ", i))
 				if i < blocked {
-					f.raw(fmt.Sprint("blocked-", i), "mail", "blocked.exe", fmt.Sprint("MZ blocked ", i))
+					f.submitRaw(fmt.Sprint("blocked-", i), "mail", "blocked.exe", fmt.Sprint("MZ blocked ", i))
 				}
 			}
 			more := 0
-			all := f.until(func(es events) bool {
+			all := f.waitEventsUntil(func(es events) bool {
 				n := 0
 				for _, e := range es.final() {
 					if strings.HasPrefix(e.Data.JobID, "good-") || strings.HasPrefix(e.Data.JobID, "blocked-") {
@@ -677,20 +677,20 @@ func TestAProxyThatBlocksSomeFilesFailsOnlyThose(t *testing.T) {
 				}
 				if n < good+blocked { // later files are uploaded as usual
 					more++
-					f.raw(fmt.Sprint("more-", more), "mail", "fine.exe", fmt.Sprint("MZ more ", more))
+					f.submitRaw(fmt.Sprint("more-", more), "mail", "fine.exe", fmt.Sprint("MZ more ", more))
 				}
 				return n == good+blocked
 			})
-			if st := f.status(func(queue.Status) bool { return true }); len(st.Paused) != 0 {
+			if st := f.waitStatus(func(queue.Status) bool { return true }); len(st.Paused) != 0 {
 				t.Errorf("paused: %+v", st.Paused)
 			}
 			for i := range good {
-				if ev := all.one(t, fmt.Sprint("good-", i)); ev.Type != results.Verdict {
+				if ev := all.onlyOf(t, fmt.Sprint("good-", i)); ev.Type != results.Verdict {
 					t.Errorf("good-%d: %s %+v", i, ev.Outcome(), ev.Data.Error)
 				}
 			}
 			for i := range blocked {
-				if ev := all.one(t, fmt.Sprint("blocked-", i)); ev.Type != results.Failed || ev.Data.Error.Reason != results.Rejected {
+				if ev := all.onlyOf(t, fmt.Sprint("blocked-", i)); ev.Type != results.Failed || ev.Data.Error.Reason != results.Rejected {
 					t.Errorf("blocked-%d: %s %+v", i, ev.Outcome(), ev.Data.Error)
 				}
 			}
@@ -724,14 +724,14 @@ func TestAProxyThatRefusesAllFailsNoFile(t *testing.T) {
 			heal := f.wildfire.Inject(rule)
 			const jobs = 25
 			for i := range jobs {
-				f.raw(fmt.Sprint("job-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
+				f.submitRaw(fmt.Sprint("job-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
 			}
-			f.work(worker.WithClock(c.now), worker.WithTick(10*time.Millisecond))
+			f.startWorker(worker.WithClock(c.now), worker.WithTick(10*time.Millisecond))
 			pauses := f.followPauses(c.now)
 			paused := func() bool {
 				return isPausedUnprobed(pauses, pipeline.Uploads) || isPausedUnprobed(pauses, pipeline.Queries)
 			}
-			f.status(func(queue.Status) bool { return paused() || f.wildfire.Count(wildfire.OpSubmitFile) > 40 })
+			f.waitStatus(func(queue.Status) bool { return paused() || f.wildfire.Count(wildfire.OpSubmitFile) > 40 })
 			if n := f.wildfire.Count(wildfire.OpSubmitFile); n > 3*8 {
 				t.Errorf("%d tries before the pause", n)
 			}
@@ -740,20 +740,20 @@ func TestAProxyThatRefusesAllFailsNoFile(t *testing.T) {
 				tried := len(f.wildfire.Calls())
 				c.advance(15 * time.Minute)
 				f.waitFor("it is tried again", func() bool { return len(f.wildfire.Calls()) > tried })
-				f.status(func(queue.Status) bool { return paused() })
+				f.waitStatus(func(queue.Status) bool { return paused() })
 			}
-			if early := f.until(func(events) bool { return true }); len(early) > 0 {
+			if early := f.waitEventsUntil(func(events) bool { return true }); len(early) > 0 {
 				t.Errorf("before the first success the log is\n%s", early)
 			}
 
 			heal()
 			for range 3 {
 				c.advance(15 * time.Minute)
-				f.status(func(queue.Status) bool { return true })
+				f.waitStatus(func(queue.Status) bool { return true })
 			}
-			all := f.events(jobs)
+			all := f.waitEvents(jobs)
 			for i := range jobs {
-				if ev := all.one(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict {
+				if ev := all.onlyOf(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict {
 					t.Errorf("job-%d: %s %+v", i, ev.Outcome(), ev.Data.Error)
 				}
 				if n := f.wildfire.UploadCount(sha256Hex(fmt.Sprint("MZ ", i))); n != 1 {
@@ -806,10 +806,10 @@ func TestNoUploadAfterTheBudgetIsSpent(t *testing.T) {
 			f.cfg.Concurrency = slots
 			f.cfg.AskFirst = false
 			for i := range 200 {
-				f.raw(fmt.Sprint("job-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
+				f.submitRaw(fmt.Sprint("job-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
 			}
-			f.work()
-			f.until(func(es events) bool { return len(es.ofType(results.Submitted)) >= quota/2 })
+			f.startWorker()
+			f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Submitted)) >= quota/2 })
 			during(f)
 			f.waitAllAcknowledged() // nothing is left for a worker that continues
 			if n := f.wildfire.CountStatus(wildfire.OpSubmitFile, 419); n == 0 || n > slots {
@@ -853,12 +853,12 @@ func TestALedgerCreatedAgainIsReadFromItsStart(t *testing.T) {
 	t.Parallel()
 	nc := connect(t, natsServer(t))
 	f := newFixtureOn(t, openQueue(t, nc), wildfiretest.WithDelay(time.Hour))
-	f.work()
+	f.startWorker()
 	const before = 20
 	for i := range before {
-		f.raw(fmt.Sprint("before-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
+		f.submitRaw(fmt.Sprint("before-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
 	}
-	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == before })
+	f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Submitted)) == before })
 	f.waitAllAcknowledged()
 
 	if err := f.q.JetStream().DeleteStream(t.Context(), f.q.LedgerStream()); err != nil {
@@ -867,11 +867,11 @@ func TestALedgerCreatedAgainIsReadFromItsStart(t *testing.T) {
 	openQueue(t, nc)
 
 	const body = "MZ after"
-	f.raw("after", "mail", "x.exe", body)
-	f.until(func(es events) bool { return len(es.of("after")) == 1 })
+	f.submitRaw("after", "mail", "x.exe", body)
+	f.waitEventsUntil(func(es events) bool { return len(es.ofJob("after")) == 1 })
 	f.wildfire.SetVerdict("", fmt.Sprintf("%x", sha256.Sum256([]byte(body))), wildfire.Malware)
-	all := f.until(func(es events) bool { return len(es.of("after").final()) == 1 })
-	if ev := all.one(t, "after"); ev.Data.Verdict != "malware" {
+	all := f.waitEventsUntil(func(es events) bool { return len(es.ofJob("after").final()) == 1 })
+	if ev := all.onlyOf(t, "after"); ev.Data.Verdict != "malware" {
 		t.Errorf("the job ended %s", ev.Outcome())
 	}
 }
@@ -920,10 +920,10 @@ func TestAnUrgentJobSpeedsUpItsDuplicate(t *testing.T) {
 	urgent := func(f *fixture) {
 		f.publish("backburn.jobs.urgent.desk", withID("urgent", "x.exe"), same)
 	}
-	ended := func(es events) bool { return len(es.of("urgent").final()) == 1 }
+	ended := func(es events) bool { return len(es.ofJob("urgent").final()) == 1 }
 	began := func(f *fixture, n int) {
 		f.t.Helper()
-		f.until(func(es events) bool { return len(es.ofType(results.Submitted)) >= n })
+		f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Submitted)) >= n })
 	}
 
 	t.Run("behind the rate", func(t *testing.T) {
@@ -936,10 +936,10 @@ func TestAnUrgentJobSpeedsUpItsDuplicate(t *testing.T) {
 				f.publish("backburn.jobs.bulk.mail", withID("slow", "x.exe"), same)
 			}
 		}
-		f.work()
+		f.startWorker()
 		began(f, 1)
 		urgent(f)
-		all := f.until(ended)
+		all := f.waitEventsUntil(ended)
 		if n := len(all.ofType(results.Submitted)); n > 15 {
 			t.Errorf("%d others were uploaded before", n)
 		}
@@ -949,11 +949,11 @@ func TestAnUrgentJobSpeedsUpItsDuplicate(t *testing.T) {
 		f := newFixture(t)
 		f.cfg.RetryMin, f.cfg.RetryMax = time.Hour, time.Hour
 		f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Times: 1, Fault: wildfiretest.Fault{Status: 503}})
-		f.work()
+		f.startWorker()
 		f.publish("backburn.jobs.bulk.mail", withID("slow", "x.exe"), same)
 		f.waitSampleState(sha256Hex(same), "retrying")
 		urgent(f)
-		f.until(ended)
+		f.waitEventsUntil(ended)
 	})
 	t.Run("while it is parked", func(t *testing.T) {
 		t.Parallel()
@@ -975,15 +975,15 @@ func TestAnUrgentJobSpeedsUpItsDuplicate(t *testing.T) {
 		}
 		began(f, 4)
 		f.publish("backburn.jobs.bulk.mail", withID("slow", "x.exe"), same)
-		f.status(func(st queue.Status) bool { return st.Parked.Jobs == 1 })
+		f.waitStatus(func(st queue.Status) bool { return st.Parked.Jobs == 1 })
 
 		// The worker that parked it is alive but fetches no more jobs, so another worker gets the
 		// urgent job.
 		stop()
-		f.work(worker.WithClock(c.now))
+		f.startWorker(worker.WithClock(c.now))
 		urgent(f)
-		all := f.until(func(es events) bool { return ended(es) && len(es.of("slow").final()) == 1 })
-		all.one(t, "slow") // both jobs have the same contents and end together
+		all := f.waitEventsUntil(func(es events) bool { return ended(es) && len(es.ofJob("slow").final()) == 1 })
+		all.onlyOf(t, "slow") // both jobs have the same contents and end together
 	})
 	t.Run("while it waits for a slot", func(t *testing.T) {
 		t.Parallel()
@@ -994,10 +994,10 @@ func TestAnUrgentJobSpeedsUpItsDuplicate(t *testing.T) {
 		}
 		f.publish("backburn.jobs.bulk.mail", withID("slow", "x.exe"), same)
 		f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 150 * time.Millisecond}})
-		f.work()
+		f.startWorker()
 		began(f, 1)
 		urgent(f)
-		all := f.until(ended)
+		all := f.waitEventsUntil(ended)
 		if n := len(all.ofType(results.Submitted)); n > 30 {
 			t.Errorf("%d others were uploaded before", n)
 		}
@@ -1028,7 +1028,7 @@ func (f *fixture) waitSampleState(key, state string) {
 func TestAServerWithASmallerMessageLimit(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := natsServerIn(t, dir, -1)
+	s := natsServerInDir(t, dir, -1)
 	f := newFixtureOn(t, openQueue(t, connect(t, s)), wildfiretest.WithDelay(0))
 	f.cfg.Roots["mail"] = t.TempDir()
 	want := map[string]string{}
@@ -1042,12 +1042,12 @@ func TestAServerWithASmallerMessageLimit(t *testing.T) {
 	s.Shutdown()
 	s.WaitForShutdown()
 
-	s = natsServerTaking(t, dir, -1, 64<<10)
+	s = natsServerWithLimit(t, dir, -1, 64<<10)
 	f.q = openQueue(t, connect(t, s))
-	f.work()
-	all := f.events(len(want))
+	f.startWorker()
+	all := f.waitEvents(len(want))
 	for id, body := range want {
-		ev := all.one(t, id)
+		ev := all.onlyOf(t, id)
 		if ev.Type != results.Verdict || ev.Data.SHA256 != sha256Hex(body) {
 			t.Errorf("%s: %s %+v", id, ev.Outcome(), ev.Data.Error)
 		}
@@ -1069,18 +1069,18 @@ func TestJobsContinueOnceThereIsAToken(t *testing.T) {
 	t.Cleanup(client.Close)
 	f.client = client
 	for i := range 20 {
-		f.raw(fmt.Sprint("job-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
+		f.submitRaw(fmt.Sprint("job-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
 	}
-	f.work(worker.WithTokens(tokens))
+	f.startWorker(worker.WithTokens(tokens))
 	select {
 	case <-tokens.waits:
 	case <-time.After(2 * time.Minute):
 		t.Error("nobody waits for a token")
 	}
 	close(tokens.ready)
-	all := f.events(20)
+	all := f.waitEvents(20)
 	for i := range 20 {
-		all.one(t, fmt.Sprint("job-", i))
+		all.onlyOf(t, fmt.Sprint("job-", i))
 	}
 }
 

@@ -42,9 +42,9 @@ func TestAClockThatIsSetBack(t *testing.T) {
 			f.start()
 			body := func(i int) string { return fmt.Sprint("MZ ", i) }
 			for i := range jobs {
-				f.raw(fmt.Sprint("job-", i), "mail", "x.exe", body(i))
+				f.submitRaw(fmt.Sprint("job-", i), "mail", "x.exe", body(i))
 			}
-			f.status(func(st queue.Status) bool { return st.Pending.Jobs == jobs })
+			f.waitStatus(func(st queue.Status) bool { return st.Pending.Jobs == jobs })
 
 			f.setBack()
 			then(f)
@@ -54,9 +54,9 @@ func TestAClockThatIsSetBack(t *testing.T) {
 				}
 			}
 			f.waitAskedAgain()
-			all := f.events(jobs)
+			all := f.waitEvents(jobs)
 			for i := range jobs {
-				if ev := all.one(t, fmt.Sprint("job-", i)); ev.Data.Verdict != wildfire.Malware.String() {
+				if ev := all.onlyOf(t, fmt.Sprint("job-", i)); ev.Data.Verdict != wildfire.Malware.String() {
 					t.Errorf("job-%d: %s %+v", i, ev.Outcome(), ev.Data.Error)
 				}
 			}
@@ -77,7 +77,7 @@ type clockFixture struct {
 }
 
 func (f *clockFixture) start() {
-	f.stop = f.work(worker.WithClock(f.clock.now), worker.WithTick(10*time.Millisecond), worker.WithLogger(zerolog.New(&f.log)))
+	f.stop = f.startWorker(worker.WithClock(f.clock.now), worker.WithTick(10*time.Millisecond), worker.WithLogger(zerolog.New(&f.log)))
 }
 
 // setBack sets the clock back by hours, and waits until the poller logs it.
@@ -85,7 +85,7 @@ func (f *clockFixture) setBack() {
 	f.t.Helper()
 	f.clock.advance(-3 * time.Hour)
 	f.times++
-	f.status(func(queue.Status) bool { return strings.Count(f.log.String(), "the clock was set") == f.times })
+	f.waitStatus(func(queue.Status) bool { return strings.Count(f.log.String(), "the clock was set") == f.times })
 }
 
 // waitAskedAgain advances the clock to the next question, and waits until WildFire was asked about

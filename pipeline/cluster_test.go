@@ -85,8 +85,8 @@ func TestAClusterSurvivesItsLeader(t *testing.T) {
 		return q
 	}
 	f := newFixtureOn(t, open(), wildfiretest.WithLatency(5*time.Millisecond))
-	f.work()
-	f.workOn(open())
+	f.startWorker()
+	f.startWorkerOn(open())
 
 	const jobs = 120
 	pub := f.q.Publisher()
@@ -104,9 +104,9 @@ func TestAClusterSurvivesItsLeader(t *testing.T) {
 		}
 		cancel()
 	}
-	all := f.events(jobs)
+	all := f.waitEvents(jobs)
 	for i := range jobs {
-		all.one(t, fmt.Sprint("job-", i))
+		all.onlyOf(t, fmt.Sprint("job-", i))
 	}
 }
 

@@ -21,9 +21,9 @@ func TestALongUploadWhoseWorkerDiesAtItsEnd(t *testing.T) {
 	claimed := time.Now().Add(-20 * time.Minute).UTC().Format(time.RFC3339Nano)
 	f.publish(f.q.SampleSubject(sha256Hex("MZ long")), nats.Header{},
 		fmt.Sprintf(`{"state":"uploading","owner":"gone","job":"mail/a","changed_at":%q,"verdict":0}`, claimed))
-	f.raw("a", "mail", "x.exe", "MZ long")
-	f.work()
-	if ev := f.events(1).one(t, "a"); ev.Data.Verdict != "benign" || ev.Data.Basis != results.BasisUpload {
+	f.submitRaw("a", "mail", "x.exe", "MZ long")
+	f.startWorker()
+	if ev := f.waitEvents(1).onlyOf(t, "a"); ev.Data.Verdict != "benign" || ev.Data.Basis != results.BasisUpload {
 		t.Errorf("%s by %s, want benign by upload", ev.Outcome(), ev.Data.Basis)
 	}
 	if n := f.wildfire.UploadCount(sha256Hex("MZ long")); n != 1 {

@@ -58,13 +58,13 @@ func (f *fixture) letter() queue.Letter {
 func TestDeadLetters(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.work()
-	f.raw("a", "mail", "notes.unsupported", "what is it")
-	f.events(1)
+	f.startWorker()
+	f.submitRaw("a", "mail", "notes.unsupported", "what is it")
+	f.waitEvents(1)
 	before := time.Now()
-	f.raw("b", "mail", "empty.txt", "")
+	f.submitRaw("b", "mail", "empty.txt", "")
 	f.publish("backburn.jobs.urgent.proxy", nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {"c"}}, `{"version": 9}`)
-	f.events(3)
+	f.waitEvents(3)
 
 	ids := func(filter queue.DeadFilter) []string {
 		var out []string
@@ -105,15 +105,15 @@ func TestDeadLetters(t *testing.T) {
 func TestAReplayedLetterIsReallyTriedAgain(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.work()
+	f.startWorker()
 	heal := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 418}})
-	f.raw("a", "mail", "x.exe", "MZ now and then")
-	if ev := f.events(1).one(t, "a"); ev.Type != results.Failed {
+	f.submitRaw("a", "mail", "x.exe", "MZ now and then")
+	if ev := f.waitEvents(1).onlyOf(t, "a"); ev.Type != results.Failed {
 		t.Fatalf("the job ended %s", ev.Outcome())
 	}
 	heal()
-	f.raw("b", "mail", "y.exe", "MZ now and then")
-	if ev := f.events(2).one(t, "b"); ev.Type != results.Failed {
+	f.submitRaw("b", "mail", "y.exe", "MZ now and then")
+	if ev := f.waitEvents(2).onlyOf(t, "b"); ev.Type != results.Failed {
 		t.Fatalf("the refusal was not remembered: %s", ev.Outcome())
 	}
 
@@ -126,9 +126,9 @@ func TestAReplayedLetterIsReallyTriedAgain(t *testing.T) {
 			t.Errorf("replayed twice: %v", err)
 		}
 	}
-	all := f.events(4)
+	all := f.waitEvents(4)
 	for _, id := range []string{"a~1", "b~1"} {
-		if ev := all.one(t, id); ev.Data.Verdict != "benign" || ev.Data.Filename == "" {
+		if ev := all.onlyOf(t, id); ev.Data.Verdict != "benign" || ev.Data.Filename == "" {
 			t.Errorf("job %s: %s", id, ev.Outcome())
 		}
 	}
@@ -145,9 +145,9 @@ func TestAReplayMayBeRepeated(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: http.StatusUnprocessableEntity}})
-	stop := f.work()
-	f.raw("a", "mail", "x.exe", "MZ")
-	f.events(1)
+	stop := f.startWorker()
+	f.submitRaw("a", "mail", "x.exe", "MZ")
+	f.waitEvents(1)
 	stop()
 	l := f.letter()
 	dead, err := f.q.JetStream().Stream(t.Context(), f.q.DeadStream())
@@ -166,10 +166,10 @@ func TestAReplayMayBeRepeated(t *testing.T) {
 	if _, err := f.q.Dead().Replay(t.Context(), f.letter().Seq, queue.Replay{}); err != nil {
 		t.Fatal(err)
 	}
-	f.work()
-	f.events(2)
-	f.idle()
-	f.events(2).one(t, "a~1") // and only one of them
+	f.startWorker()
+	f.waitEvents(2)
+	f.waitIdle()
+	f.waitEvents(2).onlyOf(t, "a~1") // and only one of them
 	if l := f.letter(); l.Job.ID != "a~1" || queue.NextID(l.Job.ID) != "a~2" {
 		t.Errorf("the next letter is of %s", l.Job.ID)
 	}
@@ -181,7 +181,7 @@ func TestReplayOfMissingContents(t *testing.T) {
 	root := t.TempDir()
 	f.cfg.Roots["scans"] = root
 	f.cfg.MaxFileSize = 10
-	f.work()
+	f.startWorker()
 	const body = "MZ that is too large"
 	put := func(name string) {
 		t.Helper()
@@ -195,7 +195,7 @@ func TestReplayOfMissingContents(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	f.events(1)
+	f.waitEvents(1)
 	l := f.letter()
 	if err := os.Remove(filepath.Join(root, "x.exe")); err != nil {
 		t.Fatal(err)
@@ -207,7 +207,7 @@ func TestReplayOfMissingContents(t *testing.T) {
 	f.letter() // still there
 
 	how.Find = func(l queue.Letter) (func() (io.ReadCloser, error), int64, bool) {
-		return reader(body), int64(len(body)), true
+		return openString(body), int64(len(body)), true
 	}
 	how.DryRun = true
 	if r, err := f.q.Dead().Replay(t.Context(), l.Seq, how); err != nil || !r.Found || r.Job != "a~1" {
@@ -218,7 +218,7 @@ func TestReplayOfMissingContents(t *testing.T) {
 	if r, err := f.q.Dead().Replay(t.Context(), l.Seq, how); err != nil || !r.Found {
 		t.Fatalf("replay: %+v, %v", r, err)
 	}
-	if ev := f.events(2).one(t, "a~1"); ev.Data.Error == nil || ev.Data.Error.Reason != results.TooLarge {
+	if ev := f.waitEvents(2).onlyOf(t, "a~1"); ev.Data.Error == nil || ev.Data.Error.Reason != results.TooLarge {
 		t.Fatalf("job a~1 ended %s, want too_large again: its contents were found", ev.Outcome())
 	}
 	l = f.letter()
@@ -238,19 +238,19 @@ func TestReplayOfMissingContents(t *testing.T) {
 func TestReplayOfALink(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.work()
+	f.startWorker()
 	heal := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitLink, Fault: wildfiretest.Fault{Status: http.StatusUnprocessableEntity}})
 	if err := submit(t.Context(), f.q, pipeline.Job{
 		ID: "a", Source: "proxy", Priority: pipeline.Normal, Version: 1, Kind: pipeline.KindURL, URL: "https://example.com/malware",
 	}); err != nil {
 		t.Fatal(err)
 	}
-	f.events(1)
+	f.waitEvents(1)
 	heal()
 	if _, err := f.q.Dead().Replay(t.Context(), f.letter().Seq, queue.Replay{}); err != nil {
 		t.Fatal(err)
 	}
-	if ev := f.events(2).one(t, "a~1"); ev.Data.Verdict != "malware" || ev.Data.URL != "https://example.com/malware" {
+	if ev := f.waitEvents(2).onlyOf(t, "a~1"); ev.Data.Verdict != "malware" || ev.Data.URL != "https://example.com/malware" {
 		t.Errorf("the link ended %s", ev.Outcome())
 	}
 }
@@ -259,13 +259,13 @@ func TestDrop(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.MaxFileSize = 1 << 20
-	f.work()
+	f.startWorker()
 	body := strings.Repeat("x", 1<<20+1)
 	j := pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Normal, Filename: "a.bin"}
-	if err := submitFile(t.Context(), f.q, j, int64(len(body)), reader(body)); err != nil {
+	if err := submitFile(t.Context(), f.q, j, int64(len(body)), openString(body)); err != nil {
 		t.Fatal(err)
 	}
-	f.events(1)
+	f.waitEvents(1)
 	l := f.letter()
 	if objects, err := f.q.Objects().List(t.Context(), ""); err != nil || len(objects) != 1 {
 		t.Fatalf("the contents of a dead letter were not kept: %v, %v", objects, err)

@@ -35,13 +35,13 @@ func TestAFloodStarvesNobody(t *testing.T) {
 		}
 	}
 	<-js.PublishAsyncComplete()
-	f.work()
-	f.events(10) // the worker holds as many of them as it may
+	f.startWorker()
+	f.waitEvents(10) // the worker holds as many of them as it may
 	for i := range few {
-		f.raw(fmt.Sprint("few-", i), "mail", "few.exe", fmt.Sprint("MZ few ", i))
+		f.submitRaw(fmt.Sprint("few-", i), "mail", "few.exe", fmt.Sprint("MZ few ", i))
 	}
 	var floods, fews int
-	f.until(func(es events) bool {
+	f.waitEventsUntil(func(es events) bool {
 		floods, fews = 0, 0
 		for _, e := range es.final() {
 			if e.Data.Source == "mail" {
@@ -73,10 +73,10 @@ func TestManySources(t *testing.T) {
 		}
 	}
 	<-js.PublishAsyncComplete()
-	f.work()
-	all := f.events(sources)
+	f.startWorker()
+	all := f.waitEvents(sources)
 	for i := range sources {
-		all.one(t, fmt.Sprint("job-", i))
+		all.onlyOf(t, fmt.Sprint("job-", i))
 	}
 }
 
@@ -92,11 +92,11 @@ func TestFewLargeJobsAreHeld(t *testing.T) {
 		most = 256 / 4 // the share of a source; each job takes four places
 	)
 	for i := range jobs {
-		f.raw(fmt.Sprint("large-", i), "mail", "large.exe", strings.Repeat(fmt.Sprintf("%-10d", i), size/10))
+		f.submitRaw(fmt.Sprint("large-", i), "mail", "large.exe", strings.Repeat(fmt.Sprintf("%-10d", i), size/10))
 	}
-	f.work()
+	f.startWorker()
 	full := 0
-	f.status(func(st queue.Status) bool {
+	f.waitStatus(func(st queue.Status) bool {
 		n := st.Lanes[pipeline.Normal].Held
 		if n > most+1 { // the first one is fetched before its size is known
 			t.Fatalf("the worker holds %d jobs of %d KiB, want at most %d", n, size>>10, most)
@@ -116,13 +116,13 @@ func TestAPatternIsNoSource(t *testing.T) {
 	for i, source := range []string{"*", ">"} {
 		f.publish("backburn.jobs.normal."+source, nats.Header{nats.MsgIdHdr: {fmt.Sprint(i)}, queue.HeaderFilename: {"x.exe"}}, "MZ")
 	}
-	f.work()
-	f.raw("a", "mail", "x.exe", "MZ")
-	f.raw("b", "a*b", "x.exe", "MZ")
-	f.raw("c", results.AuditSource, "x.exe", "MZ") // events about what people do have this source
-	all := f.events(3)
+	f.startWorker()
+	f.submitRaw("a", "mail", "x.exe", "MZ")
+	f.submitRaw("b", "a*b", "x.exe", "MZ")
+	f.submitRaw("c", results.AuditSource, "x.exe", "MZ") // events about what people do have this source
+	all := f.waitEvents(3)
 	for id, want := range map[string]string{"a": "benign", "b": "invalid_job", "c": "invalid_job"} {
-		if ev := all.one(t, id); ev.Outcome() != want {
+		if ev := all.onlyOf(t, id); ev.Outcome() != want {
 			t.Errorf("job %s ended %s, want %s", id, ev.Outcome(), want)
 		}
 	}
@@ -132,7 +132,7 @@ func TestAPatternIsNoSource(t *testing.T) {
 func (f *fixture) uploadsBySource() map[string]int {
 	f.t.Helper()
 	n := map[string]int{}
-	for _, ev := range f.until(func(events) bool { return true }).ofType(results.Submitted) {
+	for _, ev := range f.waitEventsUntil(func(events) bool { return true }).ofType(results.Submitted) {
 		n[ev.Data.Source]++
 	}
 
@@ -158,21 +158,21 @@ func TestSourcesShareTheDaysUploads(t *testing.T) {
 			for i := range 30 {
 				f.publish("backburn.jobs."+lane+".mail", withID(fmt.Sprint("mail-", i), "x.exe"), fmt.Sprint("MZ mail ", i))
 			}
-			st := f.status(func(st queue.Status) bool { return st.Queued.Jobs == 130 })
+			st := f.waitStatus(func(st queue.Status) bool { return st.Queued.Jobs == 130 })
 			if by := st.Lanes[pipeline.Priority(lane)].By; by["flood"] != 100 || by["mail"] != 30 {
 				t.Errorf("queued by source: %v", by)
 			}
 
-			f.work(worker.WithClock(c.now))
+			f.startWorker(worker.WithClock(c.now))
 			all := 36
 			if lane == "urgent" {
 				all = 40
 			}
-			f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == all })
+			f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Submitted)) == all })
 			if n := f.uploadsBySource(); n["mail"] < all/2-2 || n["flood"] < all/2-2 {
 				t.Errorf("uploads by source: %v, want about as many for both", n)
 			}
-			st = f.status(func(st queue.Status) bool { return st.Uploads.Used == all })
+			st = f.waitStatus(func(st queue.Status) bool { return st.Uploads.Used == all })
 			if st.Uploads.By["mail"]+st.Uploads.By["flood"] != all {
 				t.Errorf("status: %v", st.Uploads.By)
 			}
@@ -185,20 +185,20 @@ func TestSourcesShareTheDaysUploads(t *testing.T) {
 		f := newFixture(t, wildfiretest.WithNow(c.now))
 		f.cfg.UploadsPerDay, f.cfg.ReservePercent = 40, 10
 		for i := range 3 {
-			f.raw(fmt.Sprint("mail-", i), "mail", "x.exe", fmt.Sprint("MZ mail ", i))
+			f.submitRaw(fmt.Sprint("mail-", i), "mail", "x.exe", fmt.Sprint("MZ mail ", i))
 		}
-		f.work(worker.WithClock(c.now), worker.WithTick(20*time.Millisecond))
-		f.events(3)
+		f.startWorker(worker.WithClock(c.now), worker.WithTick(20*time.Millisecond))
+		f.waitEvents(3)
 		for i := range 100 {
-			f.raw(fmt.Sprint("flood-", i), "flood", "x.exe", fmt.Sprint("MZ flood ", i))
+			f.submitRaw(fmt.Sprint("flood-", i), "flood", "x.exe", fmt.Sprint("MZ flood ", i))
 		}
-		f.until(func(es events) bool { return len(es.ofType(results.Submitted)) >= 3+18 })
-		f.status(func(st queue.Status) bool { return st.Parked.Jobs > 0 })
+		f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Submitted)) >= 3+18 })
+		f.waitStatus(func(st queue.Status) bool { return st.Parked.Jobs > 0 })
 		if n := f.uploadsBySource(); n["flood"] != 18 {
 			t.Errorf("uploads by source: %v, want 18 of the flood while the other may ask again", n)
 		}
 		c.advance(40 * time.Minute) // the other source has stopped asking
-		f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 36 })
+		f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Submitted)) == 36 })
 	})
 }
 
@@ -209,15 +209,15 @@ func TestASourceMayBeForbiddenUrgent(t *testing.T) {
 	f := newFixture(t, wildfiretest.WithNow(c.now))
 	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 10, 50
 	f.cfg.UrgentSources = []string{"desk"}
-	f.work(worker.WithClock(c.now))
+	f.startWorker(worker.WithClock(c.now))
 	for i := range 20 {
 		f.publish("backburn.jobs.urgent.gw", withID(fmt.Sprint("gw-", i), "x.exe"), fmt.Sprint("MZ gw ", i))
 	}
-	f.status(func(st queue.Status) bool { return st.Parked.Jobs == 15 })
+	f.waitStatus(func(st queue.Status) bool { return st.Parked.Jobs == 15 })
 	for i := range 5 {
 		f.publish("backburn.jobs.urgent.desk", withID(fmt.Sprint("desk-", i), "x.exe"), fmt.Sprint("MZ desk ", i))
 	}
-	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 10 })
+	f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Submitted)) == 10 })
 	if n := f.uploadsBySource(); n["gw"] != 5 || n["desk"] != 5 {
 		t.Errorf("uploads by source: %v, want 5 of each", n)
 	}

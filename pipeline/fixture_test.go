@@ -30,16 +30,16 @@ func TestMain(m *testing.M) { leaks.Main(m) }
 // natsServer is a real server with file storage in a temporary folder.
 func natsServer(t testing.TB) *server.Server {
 	t.Helper()
-	return natsServerIn(t, t.TempDir(), -1)
+	return natsServerInDir(t, t.TempDir(), -1)
 }
 
-func natsServerIn(t testing.TB, dir string, port int) *server.Server {
+func natsServerInDir(t testing.TB, dir string, port int) *server.Server {
 	t.Helper()
-	return natsServerTaking(t, dir, port, server.MAX_PAYLOAD_SIZE)
+	return natsServerWithLimit(t, dir, port, server.MAX_PAYLOAD_SIZE)
 }
 
-// natsServerTaking is a server with the given message limit in bytes.
-func natsServerTaking(t testing.TB, dir string, port int, maxPayload int32) *server.Server {
+// natsServerWithLimit is a server with the given message limit in bytes.
+func natsServerWithLimit(t testing.TB, dir string, port int, maxPayload int32) *server.Server {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{
 		ServerName: "test",
@@ -139,13 +139,13 @@ func openQueue(t testing.TB, nc *nats.Conn) *queue.Queue {
 	return q
 }
 
-// work starts a worker, and returns a function that stops it and waits for its end.
-func (f *fixture) work(opts ...worker.Option) (stop func()) {
+// startWorker starts a worker, and returns a function that stops it and waits for its end.
+func (f *fixture) startWorker(opts ...worker.Option) (stop func()) {
 	f.t.Helper()
-	return f.workOn(f.q, opts...)
+	return f.startWorkerOn(f.q, opts...)
 }
 
-func (f *fixture) workOn(q *queue.Queue, opts ...worker.Option) (stop func()) {
+func (f *fixture) startWorkerOn(q *queue.Queue, opts ...worker.Option) (stop func()) {
 	f.t.Helper()
 	if os.Getenv("BACKBURN_TEST_LOG") != "" {
 		opts = append([]worker.Option{worker.WithLogger(zerolog.New(zerolog.NewTestWriter(f.t)).Level(zerolog.DebugLevel))}, opts...)
@@ -168,8 +168,8 @@ func (f *fixture) workOn(q *queue.Queue, opts ...worker.Option) (stop func()) {
 	return stop
 }
 
-// raw publishes contents as a gateway does with a raw message.
-func (f *fixture) raw(id, source, filename, body string) {
+// submitRaw publishes contents as a gateway does with a raw message.
+func (f *fixture) submitRaw(id, source, filename, body string) {
 	f.t.Helper()
 	f.publish("backburn.jobs.normal."+source, nats.Header{
 		nats.MsgIdHdr: {id}, queue.HeaderFilename: {filename},
@@ -184,18 +184,18 @@ func (f *fixture) publish(subject string, h nats.Header, body string) {
 	}
 }
 
-// events collects the events of RESULTS until it has want final events.
-func (f *fixture) events(want int) events {
+// waitEvents collects the events of RESULTS until it has want final events.
+func (f *fixture) waitEvents(want int) events {
 	f.t.Helper()
-	return f.until(func(es events) bool { return len(es.final()) >= want })
+	return f.waitEventsUntil(func(es events) bool { return len(es.final()) >= want })
 }
 
-// until collects the events of RESULTS until enough returns true.
-func (f *fixture) until(enough func(events) bool) events {
+// waitEventsUntil collects the events of RESULTS until enough returns true.
+func (f *fixture) waitEventsUntil(isComplete func(events) bool) events {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), 2*time.Minute)
 	defer cancel()
-	c := f.results(ctx)
+	c := f.resultsConsumer(ctx)
 	var all events
 	for {
 		batch, err := c.Fetch(100, jetstream.FetchMaxWait(200*time.Millisecond))
@@ -212,7 +212,7 @@ func (f *fixture) until(enough func(events) bool) events {
 			}
 			all = append(all, ev)
 		}
-		if enough(all) {
+		if isComplete(all) {
 			return all
 		}
 		if ctx.Err() != nil {
@@ -221,9 +221,9 @@ func (f *fixture) until(enough func(events) bool) events {
 	}
 }
 
-// results reads RESULTS from its beginning. A request is never answered while the stream has no
-// leader, so it is repeated.
-func (f *fixture) results(ctx context.Context) jetstream.Consumer {
+// resultsConsumer reads RESULTS from its beginning. A request is never answered while the stream
+// has no leader, so it is repeated.
+func (f *fixture) resultsConsumer(ctx context.Context) jetstream.Consumer {
 	f.t.Helper()
 	for {
 		actx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -238,8 +238,8 @@ func (f *fixture) results(ctx context.Context) jetstream.Consumer {
 	}
 }
 
-// idle waits until no job is queued, held by a worker or waiting.
-func (f *fixture) idle() {
+// waitIdle waits until no job is queued, held by a worker or waiting.
+func (f *fixture) waitIdle() {
 	f.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
@@ -280,7 +280,7 @@ func (es events) ofType(t results.Type) events {
 	return out
 }
 
-func (es events) of(job string) events {
+func (es events) ofJob(job string) events {
 	var out events
 	for _, e := range es {
 		if e.Data.JobID == job {
@@ -290,10 +290,10 @@ func (es events) of(job string) events {
 	return out
 }
 
-// one returns the only final event of a job.
-func (es events) one(t testing.TB, job string) results.Event {
+// onlyOf returns the only final event of a job.
+func (es events) onlyOf(t testing.TB, job string) results.Event {
 	t.Helper()
-	f := es.of(job).final()
+	f := es.ofJob(job).final()
 	if len(f) != 1 {
 		t.Fatalf("job %s has %d final events:\n%s", job, len(f), es)
 	}
@@ -308,8 +308,8 @@ func (es events) String() string {
 	return b.String()
 }
 
-// status polls the state of the fleet until it is the wanted one.
-func (f *fixture) status(wanted func(queue.Status) bool) queue.Status {
+// waitStatus polls the state of the fleet until it is the wanted one.
+func (f *fixture) waitStatus(wanted func(queue.Status) bool) queue.Status {
 	f.t.Helper()
 	deadline := time.Now().Add(2 * time.Minute)
 	for {

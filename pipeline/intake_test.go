@@ -57,8 +57,8 @@ var badJobs = map[string]string{
 	"wrong type":        `{"version":"1","kind":"url","url":"http://x/"}`,
 }
 
-// beyondSchema are the bad jobs that a schema cannot detect.
-var beyondSchema = map[string]bool{
+// undetectedBySchema are the bad jobs that a schema cannot detect.
+var undetectedBySchema = map[string]bool{
 	"windows path": true, "parent": true, "parent inside": true, "parent in base64": true, "dot": true, "NUL": true, "no host": true,
 	"much metadata": true,
 }
@@ -69,7 +69,7 @@ func TestBadJobsAreRefusedAndKept(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Roots["mail"] = t.TempDir()
-	f.work()
+	f.startWorker()
 	for name, body := range badJobs {
 		f.publish("backburn.jobs.normal.mail", nats.Header{"Content-Type": {"application/json; charset=utf-8"}, nats.MsgIdHdr: {name}}, body)
 	}
@@ -86,7 +86,7 @@ func TestBadJobsAreRefusedAndKept(t *testing.T) {
 	f.publish("backburn.jobs.normal.Mail", nats.Header{nats.MsgIdHdr: {"source in capitals"}, queue.HeaderFilename: {"a"}}, "MZ")
 
 	want := len(badJobs) + 3
-	all := f.events(want)
+	all := f.waitEvents(want)
 	for _, ev := range all {
 		if ev.Type != results.Failed || ev.Data.Error.Reason != results.InvalidJob {
 			t.Errorf("%s: %s %+v", ev.Data.JobID, ev.Type, ev.Data.Error)
@@ -109,7 +109,7 @@ func TestBadJobsAreRefusedAndKept(t *testing.T) {
 func TestJobsThatFillAMessageEnd(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.work()
+	f.startWorker()
 	const subject = "backburn.jobs.normal.mail"
 	full := func(h nats.Header) string {
 		m := &nats.Msg{Subject: subject, Header: h}
@@ -134,13 +134,13 @@ func TestJobsThatFillAMessageEnd(t *testing.T) {
 	f.publish(subject, header(strings.Repeat("i", 40_000), queue.HeaderFilename, "d.exe"), "MZ long id")
 	f.publish(subject, header("id \xff", queue.HeaderFilename, "e.exe"), "MZ odd id")
 
-	all := f.events(9)
+	all := f.waitEvents(9)
 	for id, want := range map[string]string{
 		"taken": "benign", "refused": "unsupported_type", "nameless": "invalid_job", "text": "invalid_job",
 		"headers": "benign", "long name": "invalid_job", "never": "empty",
 		"h-" + sha256Hex(strings.Repeat("i", 40_000)): "benign", "h-" + sha256Hex("id \xff"): "benign",
 	} {
-		if ev := all.one(t, id); ev.Outcome() != want {
+		if ev := all.onlyOf(t, id); ev.Outcome() != want {
 			t.Errorf("job %s ended %s, want %s: %+v", id, ev.Outcome(), want, ev.Data.Error)
 		}
 	}
@@ -157,7 +157,7 @@ func TestJobsThatFillAMessageEnd(t *testing.T) {
 func TestAJobIsJSONInAnySpelling(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.work()
+	f.startWorker()
 	for i, h := range []nats.Header{
 		{"content-type": {"application/json"}}, {"Content-Type": {"Application/JSON; charset"}}, {"CONTENT-TYPE": {" application/json ;charset=utf-8"}},
 	} {
@@ -169,8 +169,8 @@ func TestAJobIsJSONInAnySpelling(t *testing.T) {
 		f.publish("backburn.jobs.normal.mail", h, fmt.Sprintf(spelling, fmt.Sprintf(`{"version":1,"kind":"url","url":"https://example.com/%d"}`, 3+i)))
 	}
 	const jobs = 7
-	for i, all := 0, f.events(jobs); i < jobs; i++ {
-		if ev := all.one(t, fmt.Sprint(i)); ev.Type != results.Verdict {
+	for i, all := 0, f.waitEvents(jobs); i < jobs; i++ {
+		if ev := all.onlyOf(t, fmt.Sprint(i)); ev.Type != results.Verdict {
 			t.Errorf("%d ended %s", i, ev.Outcome())
 		}
 	}
@@ -205,7 +205,7 @@ func TestNoPathLeadsOutOfTheRoot(t *testing.T) {
 	link("plain.exe", filepath.Join(root, "inside"))
 	link("sub", filepath.Join(root, "alias"))
 	f.cfg.Roots["mail"] = root
-	f.work()
+	f.startWorker()
 	want := map[string]results.Reason{
 		"plain.exe": "", "sub/deep.exe": "", "a:b.exe": "",
 		"out": results.Forbidden, "away/secret": results.Forbidden, "inside": results.Forbidden, "alias/deep.exe": results.Forbidden,
@@ -213,7 +213,7 @@ func TestNoPathLeadsOutOfTheRoot(t *testing.T) {
 		strings.Repeat("x", 300): results.ContentMissing, // this name is impossible for a file
 	}
 	for path := range want {
-		f.job("mail", pipeline.Job{
+		f.submitJob("mail", pipeline.Job{
 			ID:       "job " + path,
 			Version:  1,
 			Kind:     pipeline.KindFile,
@@ -221,9 +221,9 @@ func TestNoPathLeadsOutOfTheRoot(t *testing.T) {
 			Content:  &pipeline.Content{Path: path},
 		})
 	}
-	all := f.events(len(want))
+	all := f.waitEvents(len(want))
 	for path, reason := range want {
-		ev := all.one(t, "job "+path)
+		ev := all.onlyOf(t, "job "+path)
 		if reason == "" && ev.Type != results.Verdict || reason != "" && (ev.Data.Error == nil || ev.Data.Error.Reason != reason) {
 			t.Errorf("%s: %s %+v, want %q", path, ev.Type, ev.Data.Error, reason)
 		}
@@ -247,9 +247,9 @@ func TestJobsWaitForAnUnmountedFolder(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "empty"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	f.work()
+	f.startWorker()
 	for source, name := range contents {
-		f.job(source, pipeline.Job{
+		f.submitJob(source, pipeline.Job{
 			ID:       source,
 			Version:  1,
 			Kind:     pipeline.KindFile,
@@ -275,9 +275,9 @@ func TestJobsWaitForAnUnmountedFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all := f.events(2)
+	all := f.waitEvents(2)
 	for source := range contents {
-		if ev := all.one(t, source); ev.Type != results.Verdict {
+		if ev := all.onlyOf(t, source); ev.Type != results.Verdict {
 			t.Errorf("%s: %s %+v", source, ev.Type, ev.Data.Error)
 		}
 	}
@@ -294,8 +294,8 @@ func TestChangedContentsAreNotJudged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f.work()
-	f.job("mail", pipeline.Job{
+	f.startWorker()
+	f.submitJob("mail", pipeline.Job{
 		ID:       "longer",
 		Version:  1,
 		Kind:     pipeline.KindFile,
@@ -303,13 +303,13 @@ func TestChangedContentsAreNotJudged(t *testing.T) {
 		Size:     4,
 		Content:  &pipeline.Content{Path: "longer.exe"},
 	})
-	f.job("mail", pipeline.Job{
+	f.submitJob("mail", pipeline.Job{
 		ID: "other", Version: 1, Kind: pipeline.KindFile, Filename: "o.exe", Size: 6,
 		SHA256: strings.Repeat("ab", 32), Content: &pipeline.Content{Path: "other.exe"},
 	})
-	all := f.events(2)
+	all := f.waitEvents(2)
 	for _, id := range []string{"longer", "other"} {
-		if ev := all.one(t, id); ev.Data.Error == nil || ev.Data.Error.Reason != results.ContentChanged {
+		if ev := all.onlyOf(t, id); ev.Data.Error == nil || ev.Data.Error.Reason != results.ContentChanged {
 			t.Errorf("%s: %s %+v, want content_changed", id, ev.Type, ev.Data.Error)
 		}
 	}
@@ -361,12 +361,12 @@ func TestInvalidObjects(t *testing.T) {
 	link.Opts = &jetstream.ObjectMetaOptions{Link: &jetstream.ObjectLink{Bucket: "secrets", Name: "secret"}}
 	meta(&link)
 
-	f.work()
+	f.startWorker()
 	want := map[string]results.Reason{
 		"corrupt": results.ContentMissing, "link": results.Forbidden, "nowhere": results.ContentMissing,
 	}
 	for name := range want {
-		f.job("mail", pipeline.Job{
+		f.submitJob("mail", pipeline.Job{
 			ID:       name,
 			Version:  1,
 			Kind:     pipeline.KindFile,
@@ -374,9 +374,9 @@ func TestInvalidObjects(t *testing.T) {
 			Content:  &pipeline.Content{Object: name},
 		})
 	}
-	all := f.events(len(want))
+	all := f.waitEvents(len(want))
 	for name, reason := range want {
-		if ev := all.one(t, name); ev.Data.Error == nil || ev.Data.Error.Reason != reason {
+		if ev := all.onlyOf(t, name); ev.Data.Error == nil || ev.Data.Error.Reason != reason {
 			t.Errorf("%s: %s %+v, want %s", name, ev.Type, ev.Data.Error, reason)
 		}
 	}
@@ -389,18 +389,18 @@ func TestInvalidObjects(t *testing.T) {
 func TestASourceIsItsSubject(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.work()
+	f.startWorker()
 	f.publish("backburn.jobs.bulk.gw1", nats.Header{
 		nats.MsgIdHdr: {"a"}, queue.HeaderFilename: {"a.exe"}, "Backburn-Subject": {"backburn.jobs.urgent.gw2"},
 		"backburn-meta-Client": {"10.0.0.7"},
 	}, "MZ a")
-	ev := f.events(1).one(t, "a")
+	ev := f.waitEvents(1).onlyOf(t, "a")
 	if ev.Data.Source != "gw1" || ev.Data.Metadata["client"] != "10.0.0.7" {
 		t.Errorf("source %q, metadata %v", ev.Data.Source, ev.Data.Metadata)
 	}
 }
 
-func (f *fixture) job(source string, j pipeline.Job) {
+func (f *fixture) submitJob(source string, j pipeline.Job) {
 	f.t.Helper()
 	body, err := json.Marshal(j)
 	if err != nil {

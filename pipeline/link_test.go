@@ -29,18 +29,18 @@ func TestLinkWithoutAnAnswer(t *testing.T) {
 			f := newFixture(t)
 			f.cfg.Deadline = time.Second
 			f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpVerdict, Fault: tt.fault})
-			f.work()
+			f.startWorker()
 			if err := submit(t.Context(), f.q, pipeline.Job{
 				ID: "a", Source: "proxy", Priority: pipeline.Normal, Version: 1, Kind: pipeline.KindURL, URL: "https://example.com/",
 			}); err != nil {
 				t.Fatal(err)
 			}
-			f.raw("b", "mail", "malware.exe", "contents")
-			all := f.events(2)
-			if ev := all.one(t, "a"); ev.Data.Error == nil || ev.Data.Error.Reason != results.VerdictTimeout {
+			f.submitRaw("b", "mail", "malware.exe", "contents")
+			all := f.waitEvents(2)
+			if ev := all.onlyOf(t, "a"); ev.Data.Error == nil || ev.Data.Error.Reason != results.VerdictTimeout {
 				t.Errorf("the link ended %s", ev.Outcome())
 			}
-			if ev := all.one(t, "b"); ev.Data.Verdict != "malware" {
+			if ev := all.onlyOf(t, "b"); ev.Data.Verdict != "malware" {
 				t.Errorf("the file ended %s", ev.Outcome())
 			}
 			if n := f.wildfire.Count(wildfire.OpSubmitLink); n != tt.submits {

@@ -75,9 +75,9 @@ func TestWorkerWithholdsItsSecrets(t *testing.T) {
 		return sha256Hex(content)
 	}
 
-	f.raw("raw", "mail", "a.exe", "MZ "+ownSecret)
-	f.raw("name", "mail", ownSecret+".exe", "MZ name")
-	f.raw("free", "mail", "a.exe", "MZ nothing of ours")
+	f.submitRaw("raw", "mail", "a.exe", "MZ "+ownSecret)
+	f.submitRaw("name", "mail", ownSecret+".exe", "MZ name")
+	f.submitRaw("free", "mail", "a.exe", "MZ nothing of ours")
 	if _, err := objects.PutString(t.Context(), "an-object", "MZ object "+ownSecret); err != nil {
 		t.Fatal(err)
 	}
@@ -95,14 +95,14 @@ func TestWorkerWithholdsItsSecrets(t *testing.T) {
 	reference("large", `"sha256":"`+sum+`","content":{"path":".backburn/claimed/large-a.exe"}`)
 	json("link", `{"version":1,"kind":"url","url":"https://example.com/?t=`+ownSecret+`"}`)
 
-	f.work(worker.WithGuard(g))
-	all := f.events(12)
+	f.startWorker(worker.WithGuard(g))
+	all := f.waitEvents(12)
 
 	for job, key := range map[string]string{
 		"raw": "the.secret", "name": "the.secret", "object": "the.secret", "path": "the.secret", "spool": "the.secret",
 		"large": "the.secret", "link": "the.secret", "configuration": "--config", "store": "nats.embedded.store_dir", "ledger": "a watcher's own",
 	} {
-		ev := all.one(t, job)
+		ev := all.onlyOf(t, job)
 		if ev.Outcome() != "withheld" || !strings.Contains(ev.Data.Error.Message, key) {
 			t.Errorf("%s ends as %s: %+v", job, ev.Outcome(), ev.Data.Error)
 		}
@@ -111,7 +111,7 @@ func TestWorkerWithholdsItsSecrets(t *testing.T) {
 		}
 	}
 	for _, job := range []string{"free", "done"} {
-		if ev := all.one(t, job); ev.Data.Verdict == "" {
+		if ev := all.onlyOf(t, job); ev.Data.Verdict == "" {
 			t.Errorf("%s ends as %s", job, ev.Outcome())
 		}
 	}
@@ -121,7 +121,7 @@ func TestWorkerWithholdsItsSecrets(t *testing.T) {
 	if n := f.wildfire.Count(wildfire.OpSubmitFile); n > 3 {
 		t.Errorf("%d uploads were started, want those two and that of the large contents", n)
 	}
-	f.idle()
+	f.waitIdle()
 }
 
 // The publisher scans contents as well, because its secrets may differ from the worker's.
@@ -143,20 +143,20 @@ func TestPublisherWithholdsItsSecrets(t *testing.T) {
 	submit("of unknown size", queue.FromReader(strings.NewReader("MZ "+ownSecret), 1<<20))
 	submit("as an object", known("MZ "+strings.Repeat("0123456789abcdef", 600_000)+ownSecret))
 	submit("free", known("MZ nothing of ours"))
-	f.work()
-	all := f.events(4)
+	f.startWorker()
+	all := f.waitEvents(4)
 
 	for _, job := range []string{"in a message", "of unknown size", "as an object"} {
-		ev := all.one(t, job)
+		ev := all.onlyOf(t, job)
 		if ev.Outcome() != "withheld" || !strings.Contains(ev.Data.Error.Message, "contain one of Backburn's own secrets (the.secret)") {
 			t.Errorf("%s ends as %s: %+v", job, ev.Outcome(), ev.Data.Error)
 		}
 	}
-	if ev := all.one(t, "free"); ev.Data.Verdict == "" {
+	if ev := all.onlyOf(t, "free"); ev.Data.Verdict == "" {
 		t.Errorf("free ends as %s", ev.Outcome())
 	}
 	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 1 {
 		t.Errorf("%d uploads, want one", n)
 	}
-	f.idle()
+	f.waitIdle()
 }

@@ -24,15 +24,15 @@ func TestAPersonPausesUploads(t *testing.T) {
 	t.Parallel()
 	c := &clock{}
 	f := newFixture(t, wildfiretest.WithNow(c.now))
-	f.work(worker.WithClock(c.now))
+	f.startWorker(worker.WithClock(c.now))
 	store := f.q.Control()
 	p, err := fleet.Stop(t.Context(), store, pipeline.Uploads, "alice", "the proxy is being changed", c.now(), c.now().Add(4*time.Hour))
 	if err != nil || p.Reason != "paused by alice: the proxy is being changed" || p.By != "alice" {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	f.status(func(st queue.Status) bool { return st.Paused[pipeline.Uploads].By == "alice" })
-	f.raw("waits", "mail", "a.exe", "MZ a")
-	f.status(func(st queue.Status) bool { return st.Parked.Jobs == 1 })
+	f.waitStatus(func(st queue.Status) bool { return st.Paused[pipeline.Uploads].By == "alice" })
+	f.submitRaw("waits", "mail", "a.exe", "MZ a")
+	f.waitStatus(func(st queue.Status) bool { return st.Parked.Jobs == 1 })
 	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 0 {
 		t.Errorf("%d uploads during the pause", n)
 	}
@@ -42,7 +42,7 @@ func TestAPersonPausesUploads(t *testing.T) {
 	if err != nil || was.By != "alice" {
 		t.Errorf("%+v, %v", was, err)
 	}
-	f.events(1)
+	f.waitEvents(1)
 	if was, err = fleet.Resume(t.Context(), store, pipeline.Uploads, c.now()); err != nil || was != (fleet.Pause{}) {
 		t.Errorf("resumed twice: %+v, %v", was, err)
 	}
@@ -51,10 +51,10 @@ func TestAPersonPausesUploads(t *testing.T) {
 	if _, err = fleet.Stop(t.Context(), store, pipeline.Uploads, "bob", "", c.now(), c.now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	f.raw("later", "mail", "b.exe", "MZ b")
-	f.status(func(st queue.Status) bool { return st.Parked.Jobs == 1 })
+	f.submitRaw("later", "mail", "b.exe", "MZ b")
+	f.waitStatus(func(st queue.Status) bool { return st.Parked.Jobs == 1 })
 	c.advance(61 * time.Minute)
-	f.events(2)
+	f.waitEvents(2)
 }
 
 // After a pause by a person no fault can remain, so no probe is needed while the others wait.
@@ -91,11 +91,11 @@ func TestASpentBudgetCannotBeResumed(t *testing.T) {
 	t.Parallel()
 	c := clockAtNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now), wildfiretest.WithQuota(1, 0))
-	f.work(worker.WithClock(c.now))
-	f.raw("first", "mail", "1.exe", "MZ 1")
-	f.events(1)
-	f.raw("second", "mail", "2.exe", "MZ 2")
-	f.status(func(st queue.Status) bool { return st.Paused[pipeline.Uploads].Spent })
+	f.startWorker(worker.WithClock(c.now))
+	f.submitRaw("first", "mail", "1.exe", "MZ 1")
+	f.waitEvents(1)
+	f.submitRaw("second", "mail", "2.exe", "MZ 2")
+	f.waitStatus(func(st queue.Status) bool { return st.Paused[pipeline.Uploads].Spent })
 	store := f.q.Control()
 	if _, err := fleet.Resume(t.Context(), store, pipeline.Uploads, c.now()); !errors.Is(err, fleet.ErrSpent) {
 		t.Errorf("resume: %v", err)
@@ -115,9 +115,9 @@ func TestRecheck(t *testing.T) {
 	f := newFixture(t)
 	f.cfg.FirstPoll = time.Hour // no regular query happens within this time
 	f.cfg.MaxPoll = time.Hour
-	f.work()
-	f.raw("job", "mail", "changed.exe", "MZ changed")
-	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 1 })
+	f.startWorker()
+	f.submitRaw("job", "mail", "changed.exe", "MZ changed")
+	f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Submitted)) == 1 })
 
 	ctx, cancel := context.WithCancel(t.Context())
 	client := poller.NewClient(f.q, fleet.NewPauses(f.q.Control(), time.Now, time.Second), f.cfg.Lease)
@@ -132,16 +132,16 @@ func TestRecheck(t *testing.T) {
 		}
 		return nil
 	})
-	f.events(1)
+	f.waitEvents(1)
 	if !f.wildfire.SetVerdict("", sha256Hex("MZ changed"), wildfire.Malware) {
 		t.Fatal("WildFire does not know it")
 	}
-	all := f.until(func(es events) bool { return len(es.ofType(results.Changed)) == 1 })
+	all := f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Changed)) == 1 })
 	cancel()
 	if err := g.Wait(); err != nil {
 		t.Error(err)
 	}
-	if ev := all.one(t, "job"); ev.Data.Verdict != "benign" {
+	if ev := all.onlyOf(t, "job"); ev.Data.Verdict != "benign" {
 		t.Errorf("the first verdict is %s", ev.Data.Verdict)
 	}
 	if ev := all.ofType(results.Changed)[0]; ev.Data.Verdict != "malware" {
@@ -160,7 +160,7 @@ func TestRecheckOfALink(t *testing.T) {
 	for _, url := range []string{link, other} {
 		f.wildfire.Know(wildfiretest.Known{URL: url, Verdict: wildfire.Benign})
 	}
-	f.work()
+	f.startWorker()
 	for id, url := range map[string]string{"a": link, "b": other} {
 		err := submit(t.Context(), f.q, pipeline.Job{
 			ID:       id,
@@ -174,7 +174,7 @@ func TestRecheckOfALink(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f.events(2)
+	f.waitEvents(2)
 
 	f.wildfire.Know(wildfiretest.Known{URL: link, Verdict: wildfire.Phishing})
 	f.wildfire.Know(wildfiretest.Known{URL: other, Verdict: wildfire.Phishing})
@@ -187,7 +187,7 @@ func TestRecheckOfALink(t *testing.T) {
 		t.Errorf("WildFire says %s, %v", answer.Verdict, err)
 	}
 
-	all := f.until(func(es events) bool { return len(es.ofType(results.Changed)) == 1 })
+	all := f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Changed)) == 1 })
 	ev := all.ofType(results.Changed)[0]
 	if ev.Data.JobID != "a" || ev.Data.URL != link || ev.Data.Verdict != "phishing" {
 		t.Errorf("changed event: %+v", ev.Data)

@@ -24,11 +24,11 @@ func TestLookupUploadsNothing(t *testing.T) {
 	f.cfg.AskFirst = false
 	f.cfg.Rules = []pipeline.Rule{{Source: "hr", Submit: pipeline.SubmitLookup}}
 	f.wildfire.Know(wildfiretest.Known{SHA256: sha256Hex("MZ known"), Verdict: wildfire.Malware})
-	f.work()
-	f.work()
+	f.startWorker()
+	f.startWorker()
 
-	f.raw("known", "hr", "known.exe", "MZ known")
-	f.raw("unknown", "hr", "unknown.exe", "MZ unknown")
+	f.submitRaw("known", "hr", "known.exe", "MZ known")
+	f.submitRaw("unknown", "hr", "unknown.exe", "MZ unknown")
 	f.publish("backburn.jobs.urgent.hr", nats.Header{
 		nats.MsgIdHdr: {"wants more"}, queue.HeaderFilename: {"more.exe"}, queue.HeaderSubmit: {"always"},
 	}, "MZ more")
@@ -39,21 +39,21 @@ func TestLookupUploadsNothing(t *testing.T) {
 		`{"version":1,"kind":"url","url":"https://example.com/","submit":"lookup"}`)
 	f.publish("backburn.jobs.normal.mail", nats.Header{nats.MsgIdHdr: {"nonsense"}, queue.HeaderFilename: {"x.exe"}, queue.HeaderSubmit: {"Never"}},
 		"MZ nonsense")
-	f.raw("free", "mail", "free.exe", "MZ free")
+	f.submitRaw("free", "mail", "free.exe", "MZ free")
 
-	all := f.events(7)
-	if ev := all.one(t, "known"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisLookup {
+	all := f.waitEvents(7)
+	if ev := all.onlyOf(t, "known"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisLookup {
 		t.Errorf("a known hash ends as %s by %s", ev.Outcome(), ev.Data.Basis)
 	}
 	for job, by := range map[string]string{
 		"unknown": `policy[0] (source = "hr")`, "wants more": `policy[0] (source = "hr")`, "wants less": `the job (submit = "lookup")`, "link": `the job (submit = "lookup")`,
 	} {
-		ev := all.one(t, job)
+		ev := all.onlyOf(t, job)
 		if ev.Outcome() != "withheld" || !strings.Contains(ev.Data.Error.Message, by) {
 			t.Errorf("%s ends as %s: %+v", job, ev.Outcome(), ev.Data.Error)
 		}
 	}
-	if ev := all.one(t, "nonsense"); ev.Outcome() != "invalid_job" {
+	if ev := all.onlyOf(t, "nonsense"); ev.Outcome() != "invalid_job" {
 		t.Errorf("a wish that cannot be read ends as %s", ev.Outcome())
 	}
 
@@ -63,7 +63,7 @@ func TestLookupUploadsNothing(t *testing.T) {
 	if s := all.ofType(results.Submitted); len(s) != 1 || s[0].Data.Policy != "no rule matches" {
 		t.Errorf("submitted events: %+v", s)
 	}
-	f.idle()
+	f.waitIdle()
 }
 
 // Under "never" WildFire gets not even the hash, even while it is asked about other files.
@@ -71,8 +71,8 @@ func TestNeverSendsNoHash(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Rules = []pipeline.Rule{{Source: "hr", Submit: pipeline.SubmitNever}}
-	f.work()
-	f.raw("a", "hr", "a.exe", "MZ a")
+	f.startWorker()
+	f.submitRaw("a", "hr", "a.exe", "MZ a")
 	f.publish("backburn.jobs.normal.mail", nats.Header{
 		nats.MsgIdHdr: {"b"}, queue.HeaderFilename: {"b.exe"}, queue.HeaderSubmit: {"never"}, queue.HeaderSubmitReason: {"DLP, rule 7"},
 	}, "MZ b")
@@ -82,15 +82,15 @@ func TestNeverSendsNoHash(t *testing.T) {
 	f.publish("backburn.jobs.normal.hr", nats.Header{nats.MsgIdHdr: {"link"}, "Content-Type": {"application/json"}},
 		`{"version":1,"kind":"url","url":"https://example.com/malware"}`)
 
-	all := f.events(4)
-	if ev := all.one(t, "wordy"); ev.Outcome() != "invalid_job" {
+	all := f.waitEvents(4)
+	if ev := all.onlyOf(t, "wordy"); ev.Outcome() != "invalid_job" {
 		t.Errorf("too long a reason ends as %s", ev.Outcome())
 	}
-	if said := all.one(t, "b").Data.Error.Message; !strings.Contains(said, `the job (submit = "never": DLP, rule 7)`) {
+	if said := all.onlyOf(t, "b").Data.Error.Message; !strings.Contains(said, `the job (submit = "never": DLP, rule 7)`) {
 		t.Errorf("the event of b says %s", said)
 	}
 	for _, job := range []string{"a", "b", "link"} {
-		if ev := all.one(t, job); ev.Outcome() != "withheld" || ev.Data.ReceivedAt.IsZero() {
+		if ev := all.onlyOf(t, job); ev.Outcome() != "withheld" || ev.Data.ReceivedAt.IsZero() {
 			t.Errorf("%s ends as %s", job, ev.Outcome())
 		}
 	}
@@ -107,21 +107,21 @@ func TestWithheldJobsGetALaterVerdict(t *testing.T) {
 	f := newFixture(t)
 	f.cfg.Recheck = time.Second
 	f.cfg.Rules = []pipeline.Rule{{Source: "{hr,legal}", Submit: pipeline.SubmitLookup}}
-	f.work()
-	f.raw("a", "hr", "a.exe", "MZ later")
-	f.raw("b", "legal", "b.exe", "MZ later")
-	f.raw("c", "hr", "malware.exe", "MZ uploaded by another")
-	f.events(3)
+	f.startWorker()
+	f.submitRaw("a", "hr", "a.exe", "MZ later")
+	f.submitRaw("b", "legal", "b.exe", "MZ later")
+	f.submitRaw("c", "hr", "malware.exe", "MZ uploaded by another")
+	f.waitEvents(3)
 
 	f.wildfire.Know(wildfiretest.Known{SHA256: sha256Hex("MZ later"), Verdict: wildfire.Phishing})
-	f.raw("d", "mail", "malware.exe", "MZ uploaded by another")
-	all := f.until(func(es events) bool { return len(es.ofType(results.Changed)) >= 3 })
+	f.submitRaw("d", "mail", "malware.exe", "MZ uploaded by another")
+	all := f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Changed)) >= 3 })
 	for job, want := range map[string]string{"a": "phishing", "b": "phishing", "c": "malware"} {
-		changed := all.of(job).ofType(results.Changed)
+		changed := all.ofJob(job).ofType(results.Changed)
 		if len(changed) != 1 || changed[0].Data.Verdict != want || changed[0].Data.Error != nil || changed[0].Data.Source == "" {
 			t.Errorf("the changed event of %s is %s", job, changed)
 		}
-		if ev := all.one(t, job); ev.Outcome() != "withheld" {
+		if ev := all.onlyOf(t, job); ev.Outcome() != "withheld" {
 			t.Errorf("%s ended as %s", job, ev.Outcome())
 		}
 	}
@@ -153,14 +153,14 @@ func TestWithheldIsRemembered(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Rules = []pipeline.Rule{{Submit: pipeline.SubmitLookup}}
-	f.work()
-	f.raw("first", "hr", "a.exe", "MZ same")
-	f.events(1)
+	f.startWorker()
+	f.submitRaw("first", "hr", "a.exe", "MZ same")
+	f.waitEvents(1)
 	asked := f.wildfire.Count(wildfire.OpVerdicts)
 	for i := range 20 {
-		f.raw(fmt.Sprint("again-", i), "hr", "a.exe", "MZ same")
+		f.submitRaw(fmt.Sprint("again-", i), "hr", "a.exe", "MZ same")
 	}
-	if all := f.events(21); f.wildfire.Count(wildfire.OpVerdicts) != asked {
+	if all := f.waitEvents(21); f.wildfire.Count(wildfire.OpVerdicts) != asked {
 		t.Errorf("%d queries, then %d\n%s", asked, f.wildfire.Count(wildfire.OpVerdicts), all)
 	}
 }
@@ -175,15 +175,15 @@ func TestUploadsAreRecordedWithTheirRule(t *testing.T) {
 		{Submit: pipeline.SubmitNever},
 	}
 	const rule = `policy[0] (kind = "application/vnd.microsoft.portable-executable")`
-	f.work()
-	f.raw("program", "mail", "letter.txt", "MZ program")
-	f.raw("text", "mail", "program.exe", "just text")
+	f.startWorker()
+	f.submitRaw("program", "mail", "letter.txt", "MZ program")
+	f.submitRaw("text", "mail", "program.exe", "just text")
 
-	all := f.events(2)
-	if ev := all.one(t, "text"); ev.Outcome() != "withheld" {
+	all := f.waitEvents(2)
+	if ev := all.onlyOf(t, "text"); ev.Outcome() != "withheld" {
 		t.Errorf("the text ends as %s", ev.Outcome())
 	}
-	if ev := all.of("program").ofType(results.Submitted); len(ev) != 1 || ev[0].Data.Policy != rule {
+	if ev := all.ofJob("program").ofType(results.Submitted); len(ev) != 1 || ev[0].Data.Policy != rule {
 		t.Errorf("submitted: %s", ev)
 	}
 	known, ok, err := f.q.Known(t.Context(), sha256Hex("MZ program"))
@@ -203,18 +203,18 @@ func TestDailyShareOfARule(t *testing.T) {
 	f := newFixture(t, wildfiretest.WithNow(c.now))
 	f.cfg.UploadsPerDay = 100
 	f.cfg.Rules = []pipeline.Rule{{Source: "bulk", Submit: pipeline.SubmitAlways, UploadsPerDay: 3}}
-	f.work(worker.WithClock(c.now))
-	f.work(worker.WithClock(c.now))
+	f.startWorker(worker.WithClock(c.now))
+	f.startWorker(worker.WithClock(c.now))
 	for i := range 8 {
-		f.raw(fmt.Sprint("bulk-", i), "bulk", "b.exe", fmt.Sprint("MZ bulk ", i))
+		f.submitRaw(fmt.Sprint("bulk-", i), "bulk", "b.exe", fmt.Sprint("MZ bulk ", i))
 	}
-	f.status(func(s queue.Status) bool { return s.Parked.Jobs == 5 })
+	f.waitStatus(func(s queue.Status) bool { return s.Parked.Jobs == 5 })
 	for i := range 10 {
-		f.raw(fmt.Sprint("mail-", i), "mail", "m.exe", fmt.Sprint("MZ mail ", i))
+		f.submitRaw(fmt.Sprint("mail-", i), "mail", "m.exe", fmt.Sprint("MZ mail ", i))
 	}
 
 	day := map[string]int{}
-	for _, ev := range f.events(13).ofType(results.Submitted) {
+	for _, ev := range f.waitEvents(13).ofType(results.Submitted) {
 		day[ev.Data.Source]++
 	}
 	if day["bulk"] != 3 || day["mail"] != 10 {
@@ -222,8 +222,8 @@ func TestDailyShareOfARule(t *testing.T) {
 	}
 
 	c.advance(12*time.Hour + 5*time.Minute)
-	f.events(16)
-	f.status(func(s queue.Status) bool { return s.Parked.Jobs == 2 })
+	f.waitEvents(16)
+	f.waitStatus(func(s queue.Status) bool { return s.Parked.Jobs == 2 })
 	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 16 {
 		t.Errorf("%d uploads in two days", n)
 	}

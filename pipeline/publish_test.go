@@ -17,8 +17,8 @@ import (
 	"backburn/results"
 )
 
-// reader opens contents that are in memory.
-func reader(body string) func() (io.ReadCloser, error) {
+// openString opens contents that are in memory.
+func openString(body string) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
 }
 
@@ -38,22 +38,22 @@ func TestPublishFile(t *testing.T) {
 		"blank":         {pipeline.Job{Filename: " a.doc "}, "a name that a header would trim"},
 		"metadata-case": {pipeline.Job{Filename: "a.doc", Metadata: map[string]string{"Client": "x"}}, "a key that a header would bend"},
 	}
-	f.work()
+	f.startWorker()
 	for name, tc := range cases {
 		tc.job.ID = name
 		tc.job.Source = "mail"
 		tc.job.Priority = pipeline.Normal
 		for range 2 { // a repeat is harmless
-			if err := submitFile(t.Context(), f.q, tc.job, int64(len(tc.body)), reader(tc.body)); err != nil {
+			if err := submitFile(t.Context(), f.q, tc.job, int64(len(tc.body)), openString(tc.body)); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 		}
 	}
-	f.events(len(cases))
-	f.idle()
-	all := f.events(len(cases))
+	f.waitEvents(len(cases))
+	f.waitIdle()
+	all := f.waitEvents(len(cases))
 	for name, tc := range cases {
-		ev := all.one(t, name)
+		ev := all.onlyOf(t, name)
 		got := results.Data{
 			Filename: ev.Data.Filename, FilenameB64: ev.Data.FilenameB64, Path: ev.Data.Path,
 			Metadata: ev.Data.Metadata, Size: ev.Data.Size, Verdict: ev.Data.Verdict,
@@ -71,10 +71,10 @@ func TestPublishFile(t *testing.T) {
 	j.ID = "large"
 	j.Source = "mail"
 	j.Priority = pipeline.Normal
-	if err := submitFile(t.Context(), f.q, j, int64(len(large)), reader(large)); err != nil {
+	if err := submitFile(t.Context(), f.q, j, int64(len(large)), openString(large)); err != nil {
 		t.Fatal(err)
 	}
-	f.idle()
+	f.waitIdle()
 	if left, err := f.q.Objects().List(t.Context(), ""); err != nil || len(left) != 0 {
 		t.Errorf("objects %v are left (%v)", left, err)
 	}
@@ -86,7 +86,7 @@ func TestPublishFileChoosesHowContentsTravel(t *testing.T) {
 	publish := func(id, body string) *queue.Letter {
 		t.Helper()
 		j := pipeline.Job{ID: id, Source: "mail", Priority: pipeline.Urgent, Filename: "a.bin"}
-		if err := submitFile(t.Context(), f.q, j, int64(len(body)), reader(body)); err != nil {
+		if err := submitFile(t.Context(), f.q, j, int64(len(body)), openString(body)); err != nil {
 			t.Fatal(err)
 		}
 		s, err := f.q.JetStream().Stream(t.Context(), f.q.JobsStream())
@@ -106,7 +106,7 @@ func TestPublishFileChoosesHowContentsTravel(t *testing.T) {
 	m := publish("large", body)
 	other := strings.Repeat("y", 1<<20)
 	j := pipeline.Job{ID: "large", Source: "mail", Priority: pipeline.Urgent, Filename: "a.bin"}
-	if err := submitFile(t.Context(), f.q, j, 1<<20, reader(other)); err == nil || !strings.Contains(err.Error(), "changed") {
+	if err := submitFile(t.Context(), f.q, j, 1<<20, openString(other)); err == nil || !strings.Contains(err.Error(), "changed") {
 		t.Errorf("other contents under the same id: %v", err)
 	}
 	if !bytes.Contains(m.Body, []byte(`"content":{"object":"job.mail.large"}`)) || !bytes.Contains(m.Body, []byte(`"sha256":"`+sha256Hex(body)+`"`)) {
@@ -125,17 +125,17 @@ func TestPublishFileRefusesContentsThatDiffer(t *testing.T) {
 		open func() (io.ReadCloser, error)
 		want string
 	}{
-		"shorter":        {size: 6, open: reader("short"), want: "not the 6 bytes"},
-		"longer":         {size: 3, open: reader("long"), want: "not the 3 bytes"},
-		"shorter object": {size: 1<<20 + 1, open: reader(large), want: "not the 1048577 bytes"},
-		"longer object":  {size: 1<<20 - 1, open: reader(large), want: "not the 1048575 bytes"},
-		"other":          {job: pipeline.Job{SHA256: sha256Hex("else")}, size: 4, open: reader("this"), want: "the SHA-256 is another"},
-		"other object":   {job: pipeline.Job{SHA256: sha256Hex("else")}, size: 1 << 20, open: reader(large), want: "the SHA-256 is another"},
+		"shorter":        {size: 6, open: openString("short"), want: "not the 6 bytes"},
+		"longer":         {size: 3, open: openString("long"), want: "not the 3 bytes"},
+		"shorter object": {size: 1<<20 + 1, open: openString(large), want: "not the 1048577 bytes"},
+		"longer object":  {size: 1<<20 - 1, open: openString(large), want: "not the 1048575 bytes"},
+		"other":          {job: pipeline.Job{SHA256: sha256Hex("else")}, size: 4, open: openString("this"), want: "the SHA-256 is another"},
+		"other object":   {job: pipeline.Job{SHA256: sha256Hex("else")}, size: 1 << 20, open: openString(large), want: "the SHA-256 is another"},
 		"not to be read": {size: 4, open: func() (io.ReadCloser, error) { return nil, gone }, want: "gone"},
-		"no source":      {job: pipeline.Job{Source: "A B"}, size: 4, open: reader("this"), want: "source"},
-		"long path":      {job: pipeline.Job{Path: strings.Repeat("p", 4097)}, size: 4, open: reader("this"), want: "a name of more than 4096 bytes"},
-		"much metadata":  {job: pipeline.Job{Metadata: map[string]string{"k": large[:9000]}}, size: 1 << 20, open: reader(large), want: "metadata of 1 pairs"},
-		"another wish":   {job: pipeline.Job{Submit: "perhaps"}, size: 4, open: reader("this"), want: "submit"},
+		"no source":      {job: pipeline.Job{Source: "A B"}, size: 4, open: openString("this"), want: "source"},
+		"long path":      {job: pipeline.Job{Path: strings.Repeat("p", 4097)}, size: 4, open: openString("this"), want: "a name of more than 4096 bytes"},
+		"much metadata":  {job: pipeline.Job{Metadata: map[string]string{"k": large[:9000]}}, size: 1 << 20, open: openString(large), want: "metadata of 1 pairs"},
+		"another wish":   {job: pipeline.Job{Submit: "perhaps"}, size: 4, open: openString("this"), want: "submit"},
 	}
 	for name, tc := range cases {
 		tc.job.ID = name
@@ -169,7 +169,7 @@ func TestAwait(t *testing.T) {
 	once := f.q.Once()
 	submitted := func() queue.Receipt {
 		t.Helper()
-		r, err := once.Submit(t.Context(), j, queue.FromFile(2, reader("MZ")))
+		r, err := once.Submit(t.Context(), j, queue.FromFile(2, openString("MZ")))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -182,7 +182,7 @@ func TestAwait(t *testing.T) {
 	if !errors.Is(err, queue.ErrPending) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want %v", err, queue.ErrPending)
 	}
-	f.work()
+	f.startWorker()
 	for range 2 { // during the work, and after its end
 		submitted()
 		ev, err := f.q.Await(t.Context(), j.Ref())
@@ -190,12 +190,12 @@ func TestAwait(t *testing.T) {
 			t.Errorf("%+v, %v; want malware", ev.Data, err)
 		}
 	}
-	f.events(1).one(t, "a")
+	f.waitEvents(1).onlyOf(t, "a")
 
 	if r := submitted(); !r.Duplicate {
 		t.Error("a repeat of a finished job is not a duplicate")
 	}
-	if _, err := once.Submit(t.Context(), j, queue.FromFile(3, reader("MZ2"))); !errors.Is(err, queue.ErrOtherContents) {
+	if _, err := once.Submit(t.Context(), j, queue.FromFile(3, openString("MZ2"))); !errors.Is(err, queue.ErrOtherContents) {
 		t.Errorf("other contents under the same id: %v, want %v", err, queue.ErrOtherContents)
 	}
 }

@@ -52,19 +52,19 @@ func TestABudgetLastsTheDay(t *testing.T) {
 	c := clockAtNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
 	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 20, 10
-	f.work(worker.WithClock(c.now))
-	f.work(worker.WithClock(c.now))
+	f.startWorker(worker.WithClock(c.now))
+	f.startWorker(worker.WithClock(c.now))
 	const jobs = 40
 	for i := range jobs {
-		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
+		f.submitRaw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
 	}
-	f.events(18) // 20, less the reserve
+	f.waitEvents(18) // 20, less the reserve
 	for i := range 2 {
 		f.publish("backburn.jobs.urgent.mail", nats.Header{nats.MsgIdHdr: {fmt.Sprint("urgent-", i)}, queue.HeaderFilename: {"u.exe"}}, fmt.Sprint("MZ urgent ", i))
 	}
-	all := f.events(20)
+	all := f.waitEvents(20)
 	for i := range 2 {
-		all.one(t, fmt.Sprint("urgent-", i))
+		all.onlyOf(t, fmt.Sprint("urgent-", i))
 	}
 	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 20 {
 		t.Errorf("%d uploads, want exactly the budget of 20", n)
@@ -77,7 +77,7 @@ func TestABudgetLastsTheDay(t *testing.T) {
 		t.Errorf("dead letters: %v", st.Dead)
 	}
 	c.advance(13 * time.Hour)
-	f.events(38)
+	f.waitEvents(38)
 	if n := f.wildfire.CountStatus(wildfire.OpSubmitFile, 419); n != 0 {
 		t.Errorf("the service had to say 419 %d times", n)
 	}
@@ -90,20 +90,20 @@ func TestTheServiceResetsLate(t *testing.T) {
 	c := clockAtNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now), wildfiretest.WithQuota(3, 0), wildfiretest.WithResetLag(5*time.Minute))
 	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 3, 0
-	f.work(worker.WithClock(c.now))
-	f.work(worker.WithClock(c.now))
+	f.startWorker(worker.WithClock(c.now))
+	f.startWorker(worker.WithClock(c.now))
 	const jobs = 6
 	for i := range jobs {
-		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
+		f.submitRaw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
 	}
-	f.events(3)
-	f.status(func(st queue.Status) bool { return st.Pending.Jobs+st.Parked.Jobs == 3 })
+	f.waitEvents(3)
+	f.waitStatus(func(st queue.Status) bool { return st.Pending.Jobs+st.Parked.Jobs == 3 })
 	c.advance(12*time.Hour + 100*time.Second)
-	f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	f.waitStatus(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
 	c.advance(11 * time.Minute)
-	all := f.events(jobs)
+	all := f.waitEvents(jobs)
 	for i := range jobs {
-		if ev := all.one(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict || ev.Data.Attempts > 1 {
+		if ev := all.onlyOf(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict || ev.Data.Attempts > 1 {
 			t.Errorf("job %d ended %s after %d attempts", i, ev.Outcome(), ev.Data.Attempts)
 		}
 	}
@@ -115,15 +115,15 @@ func TestBudgetsAreParkedIndependently(t *testing.T) {
 	f := newFixture(t)
 	f.cfg.AskFirst = false
 	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpVerdicts, Fault: wildfiretest.Fault{Status: 419}})
-	f.work()
-	f.raw("a", "mail", "a.exe", "MZ a")
-	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 1 })
-	st := f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Queries].Until.IsZero() })
+	f.startWorker()
+	f.submitRaw("a", "mail", "a.exe", "MZ a")
+	f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Submitted)) == 1 })
+	st := f.waitStatus(func(st queue.Status) bool { return !st.Paused[pipeline.Queries].Until.IsZero() })
 	if _, on := st.Paused[pipeline.Uploads]; on {
 		t.Error("uploads are paused, too")
 	}
-	f.raw("b", "mail", "b.exe", "MZ b")
-	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 2 })
+	f.submitRaw("b", "mail", "b.exe", "MZ b")
+	f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Submitted)) == 2 })
 }
 
 // While queries are stopped, jobs that need no answer continue, however many jobs wait for one.
@@ -131,25 +131,25 @@ func TestSpentQueriesDelayOnlyJobsThatNeedThem(t *testing.T) {
 	t.Parallel()
 	c := clockAtNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
-	f.work(worker.WithClock(c.now))
-	f.raw("first", "mail", "x.exe", "MZ known here")
-	f.events(1)
+	f.startWorker(worker.WithClock(c.now))
+	f.submitRaw("first", "mail", "x.exe", "MZ known here")
+	f.waitEvents(1)
 	remove := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpVerdicts, Fault: wildfiretest.Fault{Status: 419}})
 	const jobs = 300 // more jobs of one source than a worker holds
 	for i := range jobs {
-		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
+		f.submitRaw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
 	}
-	f.raw("known", "mail", "y.exe", "MZ known here")
-	f.events(2).one(t, "known")
-	f.status(func(st queue.Status) bool { return st.Pending.Jobs+st.Parked.Jobs == jobs })
+	f.submitRaw("known", "mail", "y.exe", "MZ known here")
+	f.waitEvents(2).onlyOf(t, "known")
+	f.waitStatus(func(st queue.Status) bool { return st.Pending.Jobs+st.Parked.Jobs == jobs })
 	if n := f.wildfire.Count(wildfire.OpVerdicts); n > 10 {
 		t.Errorf("%d calls for verdicts", n)
 	}
 	remove()
 	c.advance(13 * time.Hour)
-	all := f.events(jobs + 2)
+	all := f.waitEvents(jobs + 2)
 	for i := range jobs {
-		all.one(t, fmt.Sprint("job-", i))
+		all.onlyOf(t, fmt.Sprint("job-", i))
 	}
 }
 
@@ -159,18 +159,18 @@ func TestARefusedCredentialPausesTheFleet(t *testing.T) {
 	c := &clock{}
 	f := newFixture(t)
 	remove := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 401}})
-	f.work(worker.WithClock(c.now))
-	f.work(worker.WithClock(c.now))
+	f.startWorker(worker.WithClock(c.now))
+	f.startWorker(worker.WithClock(c.now))
 	for i := range 20 {
-		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
+		f.submitRaw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
 	}
-	f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	f.waitStatus(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
 	remove()
 	before := f.wildfire.Count(wildfire.OpSubmitFile)
 	c.advance(31 * time.Second)
-	all := f.events(20)
+	all := f.waitEvents(20)
 	for i := range 20 {
-		if ev := all.one(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict || ev.Data.Attempts > 1 {
+		if ev := all.onlyOf(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict || ev.Data.Attempts > 1 {
 			t.Errorf("job %d: %s after %d attempts", i, ev.Type, ev.Data.Attempts)
 		}
 	}
@@ -196,12 +196,12 @@ func TestForeignValuesInTheControlBucketAreOverwritten(t *testing.T) {
 		}
 	}
 	f.publish(f.q.SampleSubject(sha256Hex("MZ x")), nats.Header{}, `{"state":7}`)
-	f.work(worker.WithClock(c.now))
-	f.raw("a", "mail", "x.exe", "MZ x")
-	f.events(1).one(t, "a")
+	f.startWorker(worker.WithClock(c.now))
+	f.submitRaw("a", "mail", "x.exe", "MZ x")
+	f.waitEvents(1).onlyOf(t, "a")
 	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 419}})
-	f.raw("b", "mail", "y.exe", "MZ y")
-	st := f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	f.submitRaw("b", "mail", "y.exe", "MZ y")
+	st := f.waitStatus(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
 	if len(st.Workers()) != 1 || st.Uploads.Used == 0 {
 		t.Errorf("the status still has foreign values: %+v", st)
 	}
@@ -213,17 +213,17 @@ func TestARefusedFileEndsAPause(t *testing.T) {
 	c := &clock{}
 	f := newFixture(t)
 	remove := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 401}})
-	f.work(worker.WithClock(c.now))
+	f.startWorker(worker.WithClock(c.now))
 	const jobs = 20
 	for i := range jobs {
-		f.raw(fmt.Sprint("job-", i), "mail", "x.unsupported", fmt.Sprint("what is it ", i))
+		f.submitRaw(fmt.Sprint("job-", i), "mail", "x.unsupported", fmt.Sprint("what is it ", i))
 	}
-	f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	f.waitStatus(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
 	remove()
 	c.advance(31 * time.Second)
-	all := f.events(jobs)
+	all := f.waitEvents(jobs)
 	for i := range jobs {
-		if ev := all.one(t, fmt.Sprint("job-", i)); ev.Outcome() != "unsupported_type" {
+		if ev := all.onlyOf(t, fmt.Sprint("job-", i)); ev.Outcome() != "unsupported_type" {
 			t.Errorf("job %d ended %s", i, ev.Outcome())
 		}
 	}
@@ -236,17 +236,17 @@ func TestAFailingServicePausesUploads(t *testing.T) {
 	f := newFixture(t)
 	f.cfg.MaxAttempts = 4
 	remove := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 503}})
-	f.work(worker.WithClock(c.now))
+	f.startWorker(worker.WithClock(c.now))
 	const jobs = 30
 	for i := range jobs {
-		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
+		f.submitRaw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
 	}
-	f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	f.waitStatus(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
 	remove()
 	c.advance(31 * time.Second)
-	all := f.events(jobs)
+	all := f.waitEvents(jobs)
 	for i := range jobs {
-		if ev := all.one(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict {
+		if ev := all.onlyOf(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict {
 			t.Errorf("job %d failed: %v", i, ev.Data.Error)
 		}
 	}
@@ -261,10 +261,10 @@ func TestQueriesAreBatched(t *testing.T) {
 		body := fmt.Sprint("MZ ", i)
 		sum := sha256.Sum256([]byte(body))
 		f.wildfire.Know(wildfiretest.Known{SHA256: hex.EncodeToString(sum[:]), Verdict: wildfire.Benign})
-		f.raw(fmt.Sprint("job-", i), "mail", "x.exe", body)
+		f.submitRaw(fmt.Sprint("job-", i), "mail", "x.exe", body)
 	}
-	f.work()
-	f.events(jobs)
+	f.startWorker()
+	f.waitEvents(jobs)
 	if n := f.wildfire.Count(wildfire.OpVerdicts); n > jobs/10 {
 		t.Errorf("%d calls for %d files", n, jobs)
 	}
@@ -281,17 +281,17 @@ func TestReturnedBudgetServesParkedJobs(t *testing.T) {
 		Name:  "refused.exe",
 		Fault: wildfiretest.Fault{Status: 418, Latency: 2 * time.Second},
 	})
-	f.work(worker.WithClock(c.now))
+	f.startWorker(worker.WithClock(c.now))
 
-	f.raw("refused", "mail", "refused.exe", "MZ refused")
-	f.status(func(queue.Status) bool {
+	f.submitRaw("refused", "mail", "refused.exe", "MZ refused")
+	f.waitStatus(func(queue.Status) bool {
 		budget, err := fleet.StatusOf(t.Context(), f.q.Control(), pipeline.Uploads, 1, c.now())
 		return err == nil && budget.Used == 1
 	})
-	f.raw("good", "mail", "good.exe", "MZ good")
-	f.status(func(st queue.Status) bool { return st.Parked.Jobs == 1 })
+	f.submitRaw("good", "mail", "good.exe", "MZ good")
+	f.waitStatus(func(st queue.Status) bool { return st.Parked.Jobs == 1 })
 
-	if ev := f.events(2).one(t, "good"); ev.Type != results.Verdict {
+	if ev := f.waitEvents(2).onlyOf(t, "good"); ev.Type != results.Verdict {
 		t.Errorf("%s %+v", ev.Type, ev.Data.Error)
 	}
 }
@@ -303,18 +303,18 @@ func TestOnlyAcceptedUploadsAreCharged(t *testing.T) {
 	c := clockAtNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
 	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 3, 0
-	f.work(worker.WithClock(c.now))
+	f.startWorker(worker.WithClock(c.now))
 	for i := range 6 {
-		f.raw(fmt.Sprint("bad-", i), "mail", "unsupported.xyz", fmt.Sprint("? ", i))
+		f.submitRaw(fmt.Sprint("bad-", i), "mail", "unsupported.xyz", fmt.Sprint("? ", i))
 	}
-	f.raw("flaky", "mail", "flaky.exe", "MZ flaky")
-	f.events(7)
+	f.submitRaw("flaky", "mail", "flaky.exe", "MZ flaky")
+	f.waitEvents(7)
 	for i := range 2 {
-		f.raw(fmt.Sprint("good-", i), "mail", "good.exe", fmt.Sprint("MZ good ", i))
+		f.submitRaw(fmt.Sprint("good-", i), "mail", "good.exe", fmt.Sprint("MZ good ", i))
 	}
-	all := f.events(9)
+	all := f.waitEvents(9)
 	for _, id := range []string{"flaky", "good-0", "good-1"} {
-		if ev := all.one(t, id); ev.Type != results.Verdict {
+		if ev := all.onlyOf(t, id); ev.Type != results.Verdict {
 			t.Errorf("%s: %s %+v", id, ev.Type, ev.Data.Error)
 		}
 	}

@@ -54,15 +54,15 @@ func TestReportsAreFetchedOnce(t *testing.T) {
 	f.cfg.ReportVerdicts = []string{"malware"}
 	f.cfg.ReportFormats = []string{"xml", "pdf"}
 	f.cfg.ReportPCAP = true
-	f.work()
-	f.work()
-	f.raw("first", "mail", "malware.exe", "MZ bad")
-	f.raw("same", "mail", "malware2.exe", "MZ bad")
-	f.raw("other", "web", "malware.exe", "MZ bad")
-	f.raw("good", "mail", "good.exe", "MZ good")
-	f.raw("c2", "mail", "c2.exe", "MZ c2")
+	f.startWorker()
+	f.startWorker()
+	f.submitRaw("first", "mail", "malware.exe", "MZ bad")
+	f.submitRaw("same", "mail", "malware2.exe", "MZ bad")
+	f.submitRaw("other", "web", "malware.exe", "MZ bad")
+	f.submitRaw("good", "mail", "good.exe", "MZ good")
+	f.submitRaw("c2", "mail", "c2.exe", "MZ c2")
 
-	all := f.until(func(es events) bool { return len(es.final()) == 5 && len(es.ofType(results.Reported)) >= 2 })
+	all := f.waitEventsUntil(func(es events) bool { return len(es.final()) == 5 && len(es.ofType(results.Reported)) >= 2 })
 	sum := sha256Hex("MZ bad")
 	want := wildfiretest.IndicatorsOf(sum)
 	for _, source := range []string{"mail", "web"} {
@@ -107,9 +107,9 @@ func TestReportsAreFetchedOnce(t *testing.T) {
 	}
 
 	// A later source gets its report event from the documents that are kept.
-	f.raw("later", "ftp", "malware.exe", "MZ bad")
-	f.raw("later too", "mail", "malware.exe", "MZ bad")
-	all = f.until(func(es events) bool { return len(es.final()) == 7 && len(es.reportsOf("ftp")) == 1 })
+	f.submitRaw("later", "ftp", "malware.exe", "MZ bad")
+	f.submitRaw("later too", "mail", "malware.exe", "MZ bad")
+	all = f.waitEventsUntil(func(es events) bool { return len(es.final()) == 7 && len(es.reportsOf("ftp")) == 1 })
 	if r := all.reportsOf("ftp")[0].Data; r.JobID != "later" || !slices.Contains(r.Report.Domains, want.Domain) {
 		t.Errorf("the later event is %+v", r)
 	}
@@ -145,16 +145,16 @@ func TestMissingReports(t *testing.T) {
 	f.cfg.ReportVerdicts = []string{"malware"}
 	f.cfg.Deadline = 10 * time.Second
 	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpReport, Times: 2, Fault: wildfiretest.Fault{Status: 404}})
-	f.work()
-	f.raw("late", "mail", "malware.exe", "MZ late")
-	f.until(func(es events) bool { return len(es.of("late").ofType(results.Reported)) == 1 })
+	f.startWorker()
+	f.submitRaw("late", "mail", "malware.exe", "MZ late")
+	f.waitEventsUntil(func(es events) bool { return len(es.ofJob("late").ofType(results.Reported)) == 1 })
 	if n := f.wildfire.Count(wildfire.OpReport); n != 3 {
 		t.Errorf("%d requests for a report that exists at the third", n)
 	}
-	f.raw("never", "mail", "reportless.exe", "MZ never")
+	f.submitRaw("never", "mail", "reportless.exe", "MZ never")
 
-	all := f.until(func(es events) bool { return len(es.ofType(results.Reported)) == 2 })
-	late, never := all.of("late").ofType(results.Reported), all.of("never").ofType(results.Reported)
+	all := f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Reported)) == 2 })
+	late, never := all.ofJob("late").ofType(results.Reported), all.ofJob("never").ofType(results.Reported)
 	if len(late) != 1 || late[0].Data.Report.Status != results.ReportAvailable {
 		t.Errorf("late: %s", late)
 	}
@@ -179,10 +179,10 @@ func TestMissingReports(t *testing.T) {
 	}
 
 	// The next leader does not request it either.
-	f.work()
-	f.raw("again", "mail", "reportless.exe", "MZ never")
-	f.raw("other", "mail", "malware.exe", "MZ other")
-	f.until(func(es events) bool { return len(es.of("other").ofType(results.Reported)) == 1 })
+	f.startWorker()
+	f.submitRaw("again", "mail", "reportless.exe", "MZ never")
+	f.submitRaw("other", "mail", "malware.exe", "MZ other")
+	f.waitEventsUntil(func(es events) bool { return len(es.ofJob("other").ofType(results.Reported)) == 1 })
 	if n := f.countRequests(wildfire.OpReport, sha256Hex("MZ never")); n != asked {
 		t.Errorf("%d more requests for a report that was given up", n-asked)
 	}
@@ -214,9 +214,9 @@ func TestReportsWaitForTheEndOfTheJob(t *testing.T) {
 	f := newFixture(t)
 	f.cfg.ReportVerdicts = []string{"malware"}
 	var log logbuf.Buffer
-	f.work(worker.WithLogger(zerolog.New(&log)))
-	f.raw("first", "mail", "malware.exe", "MZ owed")
-	f.until(func(es events) bool { return len(es.reportsOf("mail")) == 1 })
+	f.startWorker(worker.WithLogger(zerolog.New(&log)))
+	f.submitRaw("first", "mail", "malware.exe", "MZ owed")
+	f.waitEventsUntil(func(es events) bool { return len(es.reportsOf("mail")) == 1 })
 	sum := sha256Hex("MZ owed")
 	f.waitReportRecorded(sum)
 
@@ -230,8 +230,8 @@ func TestReportsWaitForTheEndOfTheJob(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	f.raw("late", "web", "malware.exe", "MZ owed")
-	all := f.until(func(es events) bool { return len(es.reportsOf("web")) == 1 })
+	f.submitRaw("late", "web", "malware.exe", "MZ owed")
+	all := f.waitEventsUntil(func(es events) bool { return len(es.reportsOf("web")) == 1 })
 
 	if got := all.reportsOf("web")[0].Data.JobID; got != "late" {
 		t.Errorf("the event is about %s", got)
@@ -264,17 +264,17 @@ func TestReportsUseSpareBudget(t *testing.T) {
 		f.wildfire.Know(wildfiretest.Known{SHA256: sha256Hex(fmt.Sprint("MZ bad ", i)), Verdict: wildfire.Malware})
 	}
 	for i := range known {
-		f.raw(fmt.Sprint("bad-", i), "mail", "bad.exe", fmt.Sprint("MZ bad ", i))
+		f.submitRaw(fmt.Sprint("bad-", i), "mail", "bad.exe", fmt.Sprint("MZ bad ", i))
 	}
-	f.work(worker.WithClock(c.now), worker.WithTick(20*time.Millisecond)) // all are there, so few queries are needed
-	f.until(func(es events) bool { return len(es.final()) == known && len(es.ofType(results.Reported)) > 0 })
+	f.startWorker(worker.WithClock(c.now), worker.WithTick(20*time.Millisecond)) // all are there, so few queries are needed
+	f.waitEventsUntil(func(es events) bool { return len(es.final()) == known && len(es.ofType(results.Reported)) > 0 })
 
 	// No budget is spare now, and verdicts are still given.
-	f.status(func(st queue.Status) bool { return st.Queries.Used >= 240+spare })
+	f.waitStatus(func(st queue.Status) bool { return st.Queries.Used >= 240+spare })
 	for i := range fresh {
-		f.raw(fmt.Sprint("new-", i), "mail", "new.exe", fmt.Sprint("MZ new ", i))
+		f.submitRaw(fmt.Sprint("new-", i), "mail", "new.exe", fmt.Sprint("MZ new ", i))
 	}
-	all := f.events(known + fresh)
+	all := f.waitEvents(known + fresh)
 	if asked := f.wildfire.Count(wildfire.OpReport); asked == 0 || asked > spare || len(all.ofType(results.Reported)) > asked {
 		t.Errorf("%d requests for reports, want up to %d; %d events", asked, spare, len(all.ofType(results.Reported)))
 	}
@@ -288,7 +288,7 @@ func TestReportsUseSpareBudget(t *testing.T) {
 
 	// At the end of the day, reports may use what verdicts did not need.
 	c.advance(11*time.Hour + 30*time.Minute)
-	f.until(func(es events) bool { return len(es.ofType(results.Reported)) == known })
+	f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Reported)) == known })
 	if asked := f.wildfire.Count(wildfire.OpReport); asked != known {
 		t.Errorf("%d requests for %d reports", asked, known)
 	}

@@ -18,8 +18,8 @@ import (
 func TestARawJobKeepsTheTimeOfItsArrival(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.raw("good", "mail", "good.exe", "MZ good")
-	f.raw("bad", "mail", "unsupported.xyz", "what is it")
+	f.submitRaw("good", "mail", "good.exe", "MZ good")
+	f.submitRaw("bad", "mail", "unsupported.xyz", "what is it")
 	jobs, err := f.q.JetStream().Stream(t.Context(), f.q.JobsStream())
 	if err != nil {
 		t.Fatal(err)
@@ -39,10 +39,10 @@ func TestARawJobKeepsTheTimeOfItsArrival(t *testing.T) {
 		t.Fatal(err)
 	}
 	came["told"] = told
-	f.work()
-	all := f.events(3)
+	f.startWorker()
+	all := f.waitEvents(3)
 	for id, want := range came {
-		if got := all.one(t, id).Data.ReceivedAt; !got.Equal(want) {
+		if got := all.onlyOf(t, id).Data.ReceivedAt; !got.Equal(want) {
 			t.Errorf("job %s was received at %s, its event says %s", id, want, got)
 		}
 	}
@@ -61,7 +61,7 @@ func TestAnOldDecisionDropsTheObject(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	past := func() time.Time { return time.Now().Add(-20 * time.Minute) }
-	f.work(worker.WithClock(past))
+	f.startWorker(worker.WithClock(past))
 	body := []byte("MZ object")
 	put := func() {
 		if err := f.q.Objects().Put(t.Context(), "contents", int64(len(body)), func() (io.ReadCloser, error) {
@@ -77,13 +77,13 @@ func TestAnOldDecisionDropsTheObject(t *testing.T) {
 	}
 	put()
 	deliver()
-	if ev := f.events(1).one(t, "one"); ev.Type != results.Verdict {
+	if ev := f.waitEvents(1).onlyOf(t, "one"); ev.Type != results.Verdict {
 		t.Fatalf("%s %+v", ev.Type, ev.Data.Error)
 	}
-	f.idle()
+	f.waitIdle()
 	put()
 	deliver()
-	f.idle()
+	f.waitIdle()
 	left, err := f.q.Objects().List(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
@@ -91,5 +91,5 @@ func TestAnOldDecisionDropsTheObject(t *testing.T) {
 	if len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	f.events(1).one(t, "one")
+	f.waitEvents(1).onlyOf(t, "one")
 }

@@ -36,8 +36,8 @@ func stepNames(t queue.Trace) string {
 func TestTraceOfQueuedJobs(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.raw("other", "proxy", "y.exe", "MZ other")
-	f.raw("a", "mail", "x.exe", "MZ a")
+	f.submitRaw("other", "proxy", "y.exe", "MZ other")
+	f.submitRaw("a", "mail", "x.exe", "MZ a")
 	for name, q := range map[string]queue.TraceQuery{
 		"job": {Job: "a"}, "hash": {SHA256: strings.ToUpper(sha256Hex("MZ a"))}, "job of a source": {Job: "a", Source: "mail"},
 	} {
@@ -59,9 +59,9 @@ func TestTraceOfQueuedJobs(t *testing.T) {
 func TestTraceOfWaitingJobs(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, wildfiretest.WithDelay(time.Hour))
-	f.work()
-	f.raw("a", "mail", "x.exe", "MZ waits")
-	f.raw("b b", "mail", "y.exe", "MZ waits") // an ID that is not a valid key
+	f.startWorker()
+	f.submitRaw("a", "mail", "x.exe", "MZ waits")
+	f.submitRaw("b b", "mail", "y.exe", "MZ waits") // an ID that is not a valid key
 	for got, end := (queue.Trace{}), time.Now().Add(30*time.Second); strings.Count(stepNames(got), "waiting ") != 2; {
 		if time.Now().After(end) {
 			t.Fatalf("in the end: %+v", got)
@@ -83,18 +83,18 @@ func TestTraceOfWaitingJobs(t *testing.T) {
 func TestTraceOfFinishedJobs(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.work()
-	f.raw("a", "mail", "malware.exe", "MZ over")
-	f.raw("bad", "mail", "notes.unsupported", "what is it")
-	f.events(2)
-	f.raw("b", "proxy", "again.exe", "MZ over")
+	f.startWorker()
+	f.submitRaw("a", "mail", "malware.exe", "MZ over")
+	f.submitRaw("bad", "mail", "notes.unsupported", "what is it")
+	f.waitEvents(2)
+	f.submitRaw("b", "proxy", "again.exe", "MZ over")
 	if err := submit(t.Context(), f.q, pipeline.Job{
 		ID: "link", Source: "proxy", Priority: pipeline.Normal, Version: 1, Kind: pipeline.KindURL, URL: "https://example.com/phishing",
 	}); err != nil {
 		t.Fatal(err)
 	}
-	f.events(4)
-	f.idle()
+	f.waitEvents(4)
+	f.waitIdle()
 	for name, tc := range map[string]struct {
 		query               queue.TraceQuery
 		state, steps, known string
@@ -132,7 +132,7 @@ func TestAttach(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := submitFile(t.Context(), q, pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Bulk, Filename: "x"}, 1, reader("x")); err != nil {
+	if err := submitFile(t.Context(), q, pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Bulk, Filename: "x"}, 1, openString("x")); err != nil {
 		t.Fatal(err)
 	}
 	st, err := q.Status(t.Context(), pipeline.DefaultConfig())
@@ -182,7 +182,7 @@ func BenchmarkTrace(b *testing.B) {
 	f := newFixture(b)
 	const n = 2000
 	for i := range n {
-		f.raw(fmt.Sprint("job-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
+		f.submitRaw(fmt.Sprint("job-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -175,15 +175,15 @@ func TestOneTraceFromPublishToVerdict(t *testing.T) {
 	}
 	gateway.End()
 
-	stop := f.work(worker.WithTracing(s.process("first")))
-	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 1 })
+	stop := f.startWorker(worker.WithTracing(s.process("first")))
+	f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Submitted)) == 1 })
 	stop()
 	if len(s.named("backburn.verdict")) != 0 {
 		t.Fatal("it ended before WildFire had a verdict")
 	}
 	ahead.Store(int64(2 * time.Hour))
-	stop = f.work(worker.WithTracing(s.process("second")))
-	ev := f.events(1).one(t, "a")
+	stop = f.startWorker(worker.WithTracing(s.process("second")))
+	ev := f.waitEvents(1).onlyOf(t, "a")
 	stop()
 
 	job := s.single("backburn.job")
@@ -240,8 +240,8 @@ func TestTraceOfRawJobs(t *testing.T) {
 	parent := "00-" + id + "-b7ad6b7169203331-01"
 	f.publish("backburn.jobs.normal.mail", nats.Header{nats.MsgIdHdr: {"bad"}, "Traceparent": {parent}, "Tracestate": {"vendor=1"}}, "no name")
 	f.publish("backburn.jobs.normal.mail", nats.Header{nats.MsgIdHdr: {"odd"}, "traceparent": {"00-nonsense"}, queue.HeaderFilename: {"a.exe"}}, "MZ odd")
-	stop := f.work(worker.WithTracing(s.process("worker")))
-	f.events(2)
+	stop := f.startWorker(worker.WithTracing(s.process("worker")))
+	f.waitEvents(2)
 	stop()
 
 	for _, sp := range s.named("backburn.job") {
@@ -274,7 +274,7 @@ func TestWithoutTracing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
-			f.raw("a", "mail", "a.exe", "MZ bad")
+			f.submitRaw("a", "mail", "a.exe", "MZ bad")
 			s := newSpans(t)
 			ctx, span := s.process("starter").Tracer("starter").Start(t.Context(), "starter")
 			w, err := worker.New(f.q, f.cfg, f.client, f.client, opts...)
@@ -284,7 +284,7 @@ func TestWithoutTracing(t *testing.T) {
 			ctx, cancel := context.WithCancel(ctx)
 			done := make(chan error, 1)
 			go func() { done <- w.Run(ctx) }()
-			f.events(1)
+			f.waitEvents(1)
 			cancel()
 			if err := <-done; err != nil {
 				t.Error(err)

@@ -25,8 +25,8 @@ func TestUnknownJobs(t *testing.T) {
 		return got
 	}
 
-	f.raw("queued", "mail", "x.exe", "MZ queued")
-	f.raw("of another source", "proxy", "x.exe", "MZ other")
+	f.submitRaw("queued", "mail", "x.exe", "MZ queued")
+	f.submitRaw("of another source", "proxy", "x.exe", "MZ other")
 	if got := unknown("queued", "never", "of another source"); !slices.Equal(got, []string{"never", "of another source"}) {
 		t.Errorf("while a job is queued: %q", got)
 	}
@@ -36,9 +36,9 @@ func TestUnknownJobs(t *testing.T) {
 		t.Errorf("while a job was accepted and never queued: %q", got)
 	}
 
-	f.raw("ends", "mail", "empty.exe", "")
-	stop := f.work()
-	f.events(1)
+	f.submitRaw("ends", "mail", "empty.exe", "")
+	stop := f.startWorker()
+	f.waitEvents(1)
 	until := time.Now().Add(30 * time.Second)
 	for f.trace(queue.TraceQuery{Job: "queued"}).State != "waiting" && time.Now().Before(until) {
 		time.Sleep(10 * time.Millisecond)

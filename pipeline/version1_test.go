@@ -213,11 +213,11 @@ func (f *fixture) checkVersion1() {
 		f.submitToWildFire(fmt.Sprint("MZ pending ", i))
 	}
 	f.submitToWildFire("MZ uploading")
-	f.work()
-	f.events(finalsOfVersion1)
-	f.idle()
+	f.startWorker()
+	f.waitEvents(finalsOfVersion1)
+	f.waitIdle()
 
-	all := f.events(finalsOfVersion1)
+	all := f.waitEvents(finalsOfVersion1)
 	if len(all.final()) != finalsOfVersion1 {
 		f.t.Errorf("%d final events, want %d:\n%s", len(all.final()), finalsOfVersion1, all.final())
 	}
@@ -239,13 +239,13 @@ func (f *fixture) checkVersion1() {
 			f.t.Errorf("%s has no final event", job)
 		}
 	}
-	if ev := all.of("waits-7").final()[0]; ev.Data.Basis != results.BasisUpload || ev.Data.ReceivedAt.Second() != 38 {
+	if ev := all.ofJob("waits-7").final()[0]; ev.Data.Basis != results.BasisUpload || ev.Data.ReceivedAt.Second() != 38 {
 		f.t.Errorf("a job that waited: %s by %s, received at %s", ev.Outcome(), ev.Data.Basis, ev.Data.ReceivedAt)
 	}
 
 	// Contents that WildFire already has are not uploaded again, and known verdicts are reused.
-	f.raw("new", "mail", "n.exe", "MZ known")
-	if ev := f.events(finalsOfVersion1+1).one(f.t, "new"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisCache {
+	f.submitRaw("new", "mail", "n.exe", "MZ known")
+	if ev := f.waitEvents(finalsOfVersion1+1).onlyOf(f.t, "new"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisCache {
 		f.t.Errorf("a remembered verdict: %s by %s", ev.Outcome(), ev.Data.Basis)
 	}
 	for _, body := range []string{"MZ pending 0", "MZ pending 39", "MZ uploading", "MZ again", "MZ queued"} {
@@ -287,7 +287,7 @@ func TestMigrationFromVersion1(t *testing.T) {
 	if _, err := f.q.Dead().Replay(t.Context(), 1, queue.Replay{}); err != nil {
 		t.Fatal(err)
 	}
-	if ev := f.events(finalsOfVersion1+2).one(t, "dead~1"); ev.Data.Verdict != "benign" || ev.Data.Source != "mail" {
+	if ev := f.waitEvents(finalsOfVersion1+2).onlyOf(t, "dead~1"); ev.Data.Verdict != "benign" || ev.Data.Source != "mail" {
 		t.Errorf("a replayed letter: %s", ev.Outcome())
 	}
 }
@@ -358,8 +358,8 @@ func TestMigrationWaitsForOldWorkers(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newFixtureOn(t, openQueue(t, nc), wildfiretest.WithDelay(0))
-	f.work()
-	f.events(1).one(t, "a")
+	f.startWorker()
+	f.waitEvents(1).onlyOf(t, "a")
 }
 
 // The header that names a job is only used on messages of version 1.
@@ -373,9 +373,9 @@ func TestHeadersOfVersion1AreIgnoredElsewhere(t *testing.T) {
 	h := version1{}.rawHeader("waits-3", "mail", "forged.exe")
 	h["Nats-Msg-Id"] = []string{"forged"}
 	f.publish("backburn.jobs.normal.proxy", h, "MZ forged")
-	all := f.events(finalsOfVersion1 + 2)
-	if ev := all.one(t, "forged"); ev.Data.Source != "proxy" {
+	all := f.waitEvents(finalsOfVersion1 + 2)
+	if ev := all.onlyOf(t, "forged"); ev.Data.Source != "proxy" {
 		t.Errorf("the job has the source %s", ev.Data.Source)
 	}
-	all.one(t, "waits-3")
+	all.onlyOf(t, "waits-3")
 }

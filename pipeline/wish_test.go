@@ -136,15 +136,15 @@ func TestPolicySelectsReports(t *testing.T) {
 		{Source: "vip", Submit: pipeline.SubmitAlways, Report: pipeline.ReportAlways},
 		{Source: "quiet", Submit: pipeline.SubmitAlways, Report: pipeline.ReportNever},
 	}
-	f.work()
-	f.work()
-	f.raw("vip-good", "vip", "good.exe", "MZ good")
-	f.raw("mail-good", "mail", "good.exe", "MZ good")
-	f.raw("mail-fine", "mail", "fine.exe", "MZ fine")
-	f.raw("quiet-bad", "quiet", "malware.exe", "MZ secret")
-	f.raw("quiet-both", "quiet", "malware.exe", "MZ both")
-	f.raw("mail-both", "mail", "malware.exe", "MZ both")
-	all := f.until(func(es events) bool {
+	f.startWorker()
+	f.startWorker()
+	f.submitRaw("vip-good", "vip", "good.exe", "MZ good")
+	f.submitRaw("mail-good", "mail", "good.exe", "MZ good")
+	f.submitRaw("mail-fine", "mail", "fine.exe", "MZ fine")
+	f.submitRaw("quiet-bad", "quiet", "malware.exe", "MZ secret")
+	f.submitRaw("quiet-both", "quiet", "malware.exe", "MZ both")
+	f.submitRaw("mail-both", "mail", "malware.exe", "MZ both")
+	all := f.waitEventsUntil(func(es events) bool {
 		return len(es.final()) == 6 && len(es.reportsOf("vip")) == 1 && len(es.reportsOf("mail")) == 1
 	})
 
@@ -157,11 +157,11 @@ func TestPolicySelectsReports(t *testing.T) {
 
 	// A later source also gets what its rule says, and its job can be the one that causes the
 	// fetch.
-	f.raw("vip-secret", "vip", "malware.exe", "MZ secret")
-	f.raw("quiet-good", "quiet", "good.exe", "MZ good")
-	f.raw("vip-fine", "vip", "fine.exe", "MZ fine")
-	f.raw("vip-both", "vip", "malware.exe", "MZ both")
-	all = f.until(func(es events) bool { return len(es.final()) == 10 && len(es.reportsOf("vip")) == 4 })
+	f.submitRaw("vip-secret", "vip", "malware.exe", "MZ secret")
+	f.submitRaw("quiet-good", "quiet", "good.exe", "MZ good")
+	f.submitRaw("vip-fine", "vip", "fine.exe", "MZ fine")
+	f.submitRaw("vip-both", "vip", "malware.exe", "MZ both")
+	all = f.waitEventsUntil(func(es events) bool { return len(es.final()) == 10 && len(es.reportsOf("vip")) == 4 })
 	if n := len(all.ofType(results.Reported)); n != 5 {
 		t.Errorf("%d report events, want 5\n%s", n, all)
 	}

@@ -26,19 +26,19 @@ import (
 func TestEveryJobGetsItsVerdict(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.work()
-	f.raw("a", "mail", "letter.doc", "harmless")
-	f.raw("b", "mail", "malware.exe", "MZ bad")
-	f.raw("c", "proxy", "page.html", "wildfire-test:phishing")
-	f.raw("d", "proxy", "odd.exe", "MZ odd")
+	f.startWorker()
+	f.submitRaw("a", "mail", "letter.doc", "harmless")
+	f.submitRaw("b", "mail", "malware.exe", "MZ bad")
+	f.submitRaw("c", "proxy", "page.html", "wildfire-test:phishing")
+	f.submitRaw("d", "proxy", "odd.exe", "MZ odd")
 
-	all := f.events(4)
+	all := f.waitEvents(4)
 	for job, want := range map[string]string{"a": "benign", "b": "malware", "c": "phishing", "d": "unrecognised"} {
-		ev := all.one(t, job)
+		ev := all.onlyOf(t, job)
 		if ev.Type != results.Verdict || ev.Data.Verdict != want || ev.Data.Basis != results.BasisUpload {
 			t.Errorf("job %s: %s %s by %s, want %s by upload", job, ev.Type, ev.Data.Verdict, ev.Data.Basis, want)
 		}
-		if n := len(all.of(job)); n != 2 {
+		if n := len(all.ofJob(job)); n != 2 {
 			t.Errorf("job %s has %d events, want submitted and verdict", job, n)
 		}
 		if n := f.wildfire.UploadCount(ev.Data.SHA256); n != 1 {
@@ -50,16 +50,16 @@ func TestEveryJobGetsItsVerdict(t *testing.T) {
 func TestEqualContentsAreUploadedOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.work()
-	f.work()
+	f.startWorker()
+	f.startWorker()
 	const n = 40
 	for i := range n {
-		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("invoice-%d.exe", i), "MZ the same")
+		f.submitRaw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("invoice-%d.exe", i), "MZ the same")
 	}
-	all := f.events(n)
+	all := f.waitEvents(n)
 	uploads := 0
 	for i := range n {
-		ev := all.one(t, fmt.Sprint("job-", i))
+		ev := all.onlyOf(t, fmt.Sprint("job-", i))
 		if ev.Data.Basis == results.BasisUpload {
 			uploads++
 		}
@@ -77,13 +77,13 @@ func TestHashesThatWildFireKnowsAreNotUploaded(t *testing.T) {
 	f := newFixture(t)
 	sum := sha256.Sum256([]byte("MZ known"))
 	f.wildfire.Know(wildfiretest.Known{SHA256: hex.EncodeToString(sum[:]), Verdict: wildfire.Malware})
-	f.work()
-	f.raw("a", "mail", "x.exe", "MZ known")
-	if ev := f.events(1).one(t, "a"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisLookup {
+	f.startWorker()
+	f.submitRaw("a", "mail", "x.exe", "MZ known")
+	if ev := f.waitEvents(1).onlyOf(t, "a"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisLookup {
 		t.Errorf("%s by %s, want malware by lookup", ev.Data.Verdict, ev.Data.Basis)
 	}
-	f.raw("b", "mail", "y.exe", "MZ known")
-	if ev := f.events(2).one(t, "b"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisCache {
+	f.submitRaw("b", "mail", "y.exe", "MZ known")
+	if ev := f.waitEvents(2).onlyOf(t, "b"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisCache {
 		t.Errorf("%s by %s, want malware by cache", ev.Data.Verdict, ev.Data.Basis)
 	}
 	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 0 {
@@ -96,10 +96,10 @@ func TestHashesThatWildFireKnowsAreNotUploaded(t *testing.T) {
 func TestARepeatedJobDoesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.work()
-	f.raw("a", "mail", "x.exe", "MZ a")
-	f.raw("bad", "mail", "unsupported.xyz", "what is it")
-	f.events(2)
+	f.startWorker()
+	f.submitRaw("a", "mail", "x.exe", "MZ a")
+	f.submitRaw("bad", "mail", "unsupported.xyz", "what is it")
+	f.waitEvents(2)
 	for range 2 {
 		for _, job := range [][3]string{{"a", "x.exe", "MZ a"}, {"bad", "unsupported.xyz", "what is it"}} {
 			f.publish("backburn.jobs.normal.mail", nats.Header{
@@ -107,25 +107,25 @@ func TestARepeatedJobDoesNothing(t *testing.T) {
 			}, job[2])
 		}
 	}
-	f.raw("end", "mail", "z.exe", "MZ z")
-	f.events(3)
-	f.idle()
-	all := f.events(3)
-	all.one(t, "a")
-	all.one(t, "bad")
+	f.submitRaw("end", "mail", "z.exe", "MZ z")
+	f.waitEvents(3)
+	f.waitIdle()
+	all := f.waitEvents(3)
+	all.onlyOf(t, "a")
+	all.onlyOf(t, "bad")
 	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 3 {
 		t.Errorf("%d uploads, want 3", n)
 	}
 }
 
-// A job may be submitted again because the ledger lost its record. If its file was moved away when
-// it ended, that is no second end.
+// A job may be submitted again because the ledger lost its record. It does not end a second time,
+// even if its file was moved away when it ended.
 func TestARepeatedJobEndsOnceWithoutItsRecord(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	dir := t.TempDir()
 	f.cfg.Roots["mail"] = dir
-	stop := f.work()
+	stop := f.startWorker()
 	job := func(id string) pipeline.Job {
 		return pipeline.Job{
 			ID:         id,
@@ -140,9 +140,9 @@ func TestARepeatedJobEndsOnceWithoutItsRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	moved := job("moved")
-	f.job("mail", moved)
-	f.events(1)
-	f.idle()
+	f.submitJob("mail", moved)
+	f.waitEvents(1)
+	f.waitIdle()
 	stop()
 
 	for _, name := range []string{f.q.LedgerStream(), f.q.JobsStream()} {
@@ -157,7 +157,7 @@ func TestARepeatedJobEndsOnceWithoutItsRecord(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "moved")); err != nil {
 		t.Fatal(err)
 	}
-	f.work()
+	f.startWorker()
 	for _, again := range []pipeline.Job{moved, job("removed before it ended")} {
 		again.Source = "mail"
 		again.Priority = pipeline.Normal
@@ -167,13 +167,13 @@ func TestARepeatedJobEndsOnceWithoutItsRecord(t *testing.T) {
 		}
 	}
 
-	f.events(2)
-	f.idle()
-	all := f.events(2)
-	if ev := all.one(t, "moved"); ev.Type != results.Verdict {
+	f.waitEvents(2)
+	f.waitIdle()
+	all := f.waitEvents(2)
+	if ev := all.onlyOf(t, "moved"); ev.Type != results.Verdict {
 		t.Errorf("the job ended %s", ev.Outcome())
 	}
-	if ev := all.one(t, "removed before it ended"); ev.Outcome() != string(results.ContentMissing) {
+	if ev := all.onlyOf(t, "removed before it ended"); ev.Outcome() != string(results.ContentMissing) {
 		t.Errorf("a repeated job without an end ended %s", ev.Outcome())
 	}
 }
@@ -182,17 +182,17 @@ func TestARepeatedJobEndsOnceWithoutItsRecord(t *testing.T) {
 func TestARepeatedIDWithOtherContentsDoesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.work()
-	f.raw("a", "mail", "x.exe", "MZ a")
-	f.events(1)
+	f.startWorker()
+	f.submitRaw("a", "mail", "x.exe", "MZ a")
+	f.waitEvents(1)
 	f.publish("backburn.jobs.normal.mail", nats.Header{
 		nats.MsgIdHdr: {"a"}, queue.HeaderFilename: {"y.exe"},
 	}, "MZ of another")
-	f.raw("end", "mail", "z.exe", "MZ z")
-	f.events(2)
-	f.idle()
-	if all := f.events(2); len(all.of("a")) != 2 {
-		t.Errorf("job a has these events, want submitted and verdict:\n%s", all.of("a"))
+	f.submitRaw("end", "mail", "z.exe", "MZ z")
+	f.waitEvents(2)
+	f.waitIdle()
+	if all := f.waitEvents(2); len(all.ofJob("a")) != 2 {
+		t.Errorf("job a has these events, want submitted and verdict:\n%s", all.ofJob("a"))
 	}
 	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 2 {
 		t.Errorf("%d uploads, want 2", n)
@@ -203,7 +203,7 @@ func TestRefusedContentsFail(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.MaxFileSize = 1000
-	f.work()
+	f.startWorker()
 	cases := map[string]struct {
 		body   string
 		reason results.Reason
@@ -217,17 +217,17 @@ func TestRefusedContentsFail(t *testing.T) {
 		"altered.exe":       {"MZ 4", results.ContentChanged, 200},
 	}
 	for name, c := range cases {
-		f.raw(name, "mail", name, c.body)
+		f.submitRaw(name, "mail", name, c.body)
 	}
-	f.raw("exact", "mail", "exact.exe", "MZ"+strings.Repeat("x", 998))
-	all := f.events(len(cases) + 1)
+	f.submitRaw("exact", "mail", "exact.exe", "MZ"+strings.Repeat("x", 998))
+	all := f.waitEvents(len(cases) + 1)
 	for name, c := range cases {
-		ev := all.one(t, name)
+		ev := all.onlyOf(t, name)
 		if ev.Type != results.Failed || ev.Data.Error.Reason != c.reason || ev.Data.Error.HTTPStatus != c.status {
 			t.Errorf("%s: %s %+v, want failed with %s and status %d", name, ev.Type, ev.Data.Error, c.reason, c.status)
 		}
 	}
-	if ev := all.one(t, "exact"); ev.Type != results.Verdict {
+	if ev := all.onlyOf(t, "exact"); ev.Type != results.Verdict {
 		t.Errorf("a file of exactly the limit: %s %+v", ev.Type, ev.Data.Error)
 	}
 	st, err := f.q.Status(t.Context(), f.cfg)
@@ -244,23 +244,23 @@ func TestFaultsAreRetried(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Name: "sick", Fault: wildfiretest.Fault{Status: 500}})
-	f.work()
+	f.startWorker()
 	for _, name := range []string{"busy.exe", "flaky.exe", "unanswered.exe", "garbled.exe", "sick.exe"} {
-		f.raw(name, "mail", name, "MZ "+name)
+		f.submitRaw(name, "mail", name, "MZ "+name)
 	}
-	all := f.events(5)
+	all := f.waitEvents(5)
 	for _, name := range []string{"busy.exe", "flaky.exe", "unanswered.exe", "garbled.exe"} {
-		if ev := all.one(t, name); ev.Data.Verdict != "benign" {
+		if ev := all.onlyOf(t, name); ev.Data.Verdict != "benign" {
 			t.Errorf("%s: %s %+v", name, ev.Type, ev.Data.Error)
 		}
 	}
 	for _, name := range []string{"unanswered.exe", "garbled.exe"} {
-		ev := all.one(t, name)
+		ev := all.onlyOf(t, name)
 		if n := f.wildfire.UploadCount(ev.Data.SHA256); n != 1 {
 			t.Errorf("%s: uploaded %d times, though WildFire had it", name, n)
 		}
 	}
-	ev := all.one(t, "sick.exe")
+	ev := all.onlyOf(t, "sick.exe")
 	if ev.Type != results.Failed || ev.Data.Error.Reason != results.AttemptsExhausted || ev.Data.Attempts != f.cfg.MaxAttempts {
 		t.Errorf("sick.exe: %s, %d attempts, %+v", ev.Type, ev.Data.Attempts, ev.Data.Error)
 	}
@@ -271,9 +271,9 @@ func TestAnUnansweredUploadIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, wildfiretest.WithUnknownFor(time.Second), wildfiretest.WithDelay(1200*time.Millisecond))
 	f.cfg.FirstPoll, f.cfg.MaxPoll = 1100*time.Millisecond, 2*time.Second
-	f.work()
-	f.raw("a", "mail", "unanswered.exe", "MZ x")
-	if ev := f.events(1).one(t, "a"); ev.Data.Verdict != "benign" || ev.Data.Basis != results.BasisUpload {
+	f.startWorker()
+	f.submitRaw("a", "mail", "unanswered.exe", "MZ x")
+	if ev := f.waitEvents(1).onlyOf(t, "a"); ev.Data.Verdict != "benign" || ev.Data.Basis != results.BasisUpload {
 		t.Errorf("%s by %s, want benign by upload", ev.Outcome(), ev.Data.Basis)
 	}
 	if n := f.wildfire.UploadCount(sha256Hex("MZ x")); n != 1 {
@@ -285,18 +285,18 @@ func TestSamplesThatWildFireLosesAreResubmittedOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Deadline = 3 * time.Second
-	f.work()
-	f.raw("error", "mail", "error.exe", "MZ e")
-	f.raw("never", "mail", "never.exe", "MZ n")
-	all := f.events(2)
-	ev := all.one(t, "error")
+	f.startWorker()
+	f.submitRaw("error", "mail", "error.exe", "MZ e")
+	f.submitRaw("never", "mail", "never.exe", "MZ n")
+	all := f.waitEvents(2)
+	ev := all.onlyOf(t, "error")
 	if ev.Type != results.Failed || ev.Data.Error.Reason != results.AnalysisError {
 		t.Errorf("%s %+v, want failed with analysis_error", ev.Type, ev.Data.Error)
 	}
 	if n := f.wildfire.UploadCount(ev.Data.SHA256); n != 2 {
 		t.Errorf("%d uploads, want 2", n)
 	}
-	if ev := all.one(t, "never"); ev.Type != results.Failed || ev.Data.Error.Reason != results.VerdictTimeout {
+	if ev := all.onlyOf(t, "never"); ev.Type != results.Failed || ev.Data.Error.Reason != results.VerdictTimeout {
 		t.Errorf("%s %+v, want failed with verdict_timeout", ev.Type, ev.Data.Error)
 	}
 }
@@ -306,17 +306,17 @@ func TestASpentBudgetParksWork(t *testing.T) {
 	f := newFixture(t, wildfiretest.WithQuota(3, 0))
 	sum := sha256.Sum256([]byte("MZ known"))
 	f.wildfire.Know(wildfiretest.Known{SHA256: hex.EncodeToString(sum[:]), Verdict: wildfire.Malware})
-	f.work()
+	f.startWorker()
 	for i := range 10 {
-		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
+		f.submitRaw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
 	}
-	f.events(3)
+	f.waitEvents(3)
 	// Jobs that need no upload continue meanwhile.
-	f.raw("known", "mail", "known.exe", "MZ known")
-	all := f.events(4)
-	all.one(t, "known")
+	f.submitRaw("known", "mail", "known.exe", "MZ known")
+	all := f.waitEvents(4)
+	all.onlyOf(t, "known")
 	// The fourth upload must be refused only after the answer about the known sample.
-	st := f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	st := f.waitStatus(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
 	if p, ok := st.Paused[pipeline.Uploads]; !ok || p.Until.Before(time.Now().Add(time.Minute)) {
 		t.Errorf("paused: %+v, want uploads until the reset", st.Paused)
 	}
@@ -329,14 +329,14 @@ func TestChangedVerdictsArePublished(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Recheck = time.Second
-	f.work()
-	f.raw("first", "mail", "changed.exe", "MZ changed")
-	f.raw("second", "proxy", "changed.exe", "MZ changed")
-	f.events(2)
+	f.startWorker()
+	f.submitRaw("first", "mail", "changed.exe", "MZ changed")
+	f.submitRaw("second", "proxy", "changed.exe", "MZ changed")
+	f.waitEvents(2)
 	if !f.wildfire.SetVerdict("", sha256Hex("MZ changed"), wildfire.Malware) {
 		t.Fatal("WildFire does not know it")
 	}
-	changed := f.until(func(es events) bool { return len(es.ofType(results.Changed)) == 2 }).ofType(results.Changed)
+	changed := f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Changed)) == 2 }).ofType(results.Changed)
 	for _, ev := range changed {
 		if ev.Data.Verdict != "malware" || *ev.Data.VerdictCode != 1 {
 			t.Errorf("job %s: %s (%d)", ev.Data.JobID, ev.Data.Verdict, *ev.Data.VerdictCode)
@@ -361,12 +361,12 @@ func TestChangedVerdictsArePublished(t *testing.T) {
 		}
 	}
 
-	f.raw("third", "mail", "changed.exe", "MZ changed")
-	all := f.events(3)
-	if ev := all.one(t, "third"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisCache {
+	f.submitRaw("third", "mail", "changed.exe", "MZ changed")
+	all := f.waitEvents(3)
+	if ev := all.onlyOf(t, "third"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisCache {
 		t.Errorf("afterwards: %s by %s, want malware by cache", ev.Data.Verdict, ev.Data.Basis)
 	}
-	all.one(t, "first")
+	all.onlyOf(t, "first")
 }
 
 // A call of more than 500 hashes would be several: each costs a query.
@@ -382,10 +382,10 @@ func TestEveryQueryIsCounted(t *testing.T) {
 		f.cfg.FirstPoll, f.cfg.MaxPoll = time.Second, time.Second
 		const n = 1200
 		for i := range n {
-			f.raw(fmt.Sprint("job-", i), "mail", "sample.bin", fmt.Sprint("contents ", i))
+			f.submitRaw(fmt.Sprint("job-", i), "mail", "sample.bin", fmt.Sprint("contents ", i))
 		}
-		stop := f.work()
-		f.events(n)
+		stop := f.startWorker()
+		f.waitEvents(n)
 		stop()
 		st, err := f.q.Status(t.Context(), f.cfg)
 		if err != nil {
@@ -411,7 +411,7 @@ func TestOwnClaimWithoutAnUpload(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
 			f.cfg.AskFirst = false
-			f.work()
+			f.startWorker()
 			var members []fleet.Member
 			for len(members) == 0 {
 				var err error
@@ -431,8 +431,8 @@ func TestOwnClaimWithoutAnUpload(t *testing.T) {
 			}
 			f.publish(f.q.SampleSubject(key), nats.Header{},
 				fmt.Sprintf(`{"state":"uploading","owner":%q,"job":"mail/a","verdict":0}`, members[0].ID))
-			f.raw("a", "mail", "x.exe", body)
-			if ev := f.events(1).one(t, "a"); ev.Data.Verdict != "benign" || ev.Data.Basis != results.BasisUpload {
+			f.submitRaw("a", "mail", "x.exe", body)
+			if ev := f.waitEvents(1).onlyOf(t, "a"); ev.Data.Verdict != "benign" || ev.Data.Basis != results.BasisUpload {
 				t.Errorf("%s by %s, want benign by upload", ev.Data.Verdict, ev.Data.Basis)
 			}
 			if n := f.wildfire.UploadCount(key); n != 1 {
@@ -448,12 +448,12 @@ func TestARemovedJobBlocksNoOthers(t *testing.T) {
 	f := newFixture(t)
 	f.publish(f.q.SampleSubject(sha256Hex("MZ x")), nats.Header{},
 		`{"state":"retrying","job":"mail/gone","attempts":1,"changed_at":"2026-01-01T00:00:00Z","verdict":0}`)
-	f.work()
-	f.raw("a", "mail", "x.exe", "MZ x")
-	f.raw("b", "mail", "x.exe", "MZ x")
-	all := f.events(2)
+	f.startWorker()
+	f.submitRaw("a", "mail", "x.exe", "MZ x")
+	f.submitRaw("b", "mail", "x.exe", "MZ x")
+	all := f.waitEvents(2)
 	for _, job := range []string{"a", "b"} {
-		if ev := all.one(t, job); ev.Data.Verdict != "benign" {
+		if ev := all.onlyOf(t, job); ev.Data.Verdict != "benign" {
 			t.Errorf("job %s: %s %+v", job, ev.Type, ev.Data.Error)
 		}
 	}
@@ -469,8 +469,8 @@ func TestAnInterruptedUploadIsReleased(t *testing.T) {
 	f := newFixture(t)
 	f.cfg.ShutdownTimeout = 10 * time.Millisecond
 	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Times: 1, Fault: wildfiretest.Fault{Latency: time.Minute}})
-	stop := f.work()
-	f.raw("a", "mail", "x.exe", "MZ x")
+	stop := f.startWorker()
+	f.submitRaw("a", "mail", "x.exe", "MZ x")
 	state := func() string {
 		s, _, err := f.q.Known(t.Context(), sha256Hex("MZ x"))
 		if err != nil {
@@ -485,8 +485,8 @@ func TestAnInterruptedUploadIsReleased(t *testing.T) {
 	if s := state(); s != "none" {
 		t.Errorf("the sample is %s, want it given back", s)
 	}
-	f.work()
-	f.events(1).one(t, "a")
+	f.startWorker()
+	f.waitEvents(1).onlyOf(t, "a")
 }
 
 // WildFire's answer about one link does not block the answers about others.
@@ -496,19 +496,19 @@ func TestALinkWithoutAnAnswerBlocksNoOthers(t *testing.T) {
 	f.cfg.Deadline = time.Second
 	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpVerdict, Fault: wildfiretest.Fault{Status: 421}})
 	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitLink, Times: 1, Fault: wildfiretest.Fault{Status: 421}})
-	f.work()
+	f.startWorker()
 	link := func(id string) {
-		f.job("mail", pipeline.Job{ID: id, Version: 1, Kind: pipeline.KindURL, URL: "https://example.com/" + id})
+		f.submitJob("mail", pipeline.Job{ID: id, Version: 1, Kind: pipeline.KindURL, URL: "https://example.com/" + id})
 	}
 	link("refused")
-	if ev := f.events(1).one(t, "refused"); ev.Outcome() != "rejected" {
+	if ev := f.waitEvents(1).onlyOf(t, "refused"); ev.Outcome() != "rejected" {
 		t.Errorf("it ended %s, want rejected", ev.Outcome())
 	}
 	link("taken")
-	f.raw("file", "mail", "x.exe", "MZ x")
-	all := f.events(3)
+	f.submitRaw("file", "mail", "x.exe", "MZ x")
+	all := f.waitEvents(3)
 	for id, want := range map[string]string{"taken": "verdict_timeout", "file": "benign"} {
-		if ev := all.one(t, id); ev.Outcome() != want {
+		if ev := all.onlyOf(t, id); ev.Outcome() != want {
 			t.Errorf("%s ended %s, want %s", id, ev.Outcome(), want)
 		}
 	}

@@ -37,7 +37,7 @@ func at(listen string) admin.Config {
 
 func parts(all ...health.Status) func() []health.Status { return func() []health.Status { return all } }
 
-func full() admin.Deps {
+func allDeps() admin.Deps {
 	registry := prometheus.NewRegistry()
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_test_total", Help: "h"})
 	registry.MustRegister(counter)
@@ -54,11 +54,11 @@ func full() admin.Deps {
 
 func TestPaths(t *testing.T) {
 	t.Parallel()
-	bad := full()
+	bad := allDeps()
 	bad.Status = func(context.Context) (any, error) { return nil, errors.New("nats is away") }
-	odd := full()
+	odd := allDeps()
 	odd.Status = func(context.Context) (any, error) { return make(chan int), nil }
-	noPage := full()
+	noPage := allDeps()
 	noPage.Page = nil
 	for name, tc := range map[string]struct {
 		deps   admin.Deps
@@ -67,22 +67,22 @@ func TestPaths(t *testing.T) {
 		code   int
 		body   string
 	}{
-		"health":             {full(), "GET", "/healthz", 200, `{"status":"ok"}`},
-		"health, HEAD":       {full(), "HEAD", "/healthz", 200, ""},
-		"health, POST":       {full(), "POST", "/healthz", 405, ""},
-		"ready":              {full(), "GET", "/readyz", 200, `"part":"nats","state":"ok"`},
+		"health":             {allDeps(), "GET", "/healthz", 200, `{"status":"ok"}`},
+		"health, HEAD":       {allDeps(), "HEAD", "/healthz", 200, ""},
+		"health, POST":       {allDeps(), "POST", "/healthz", 405, ""},
+		"ready":              {allDeps(), "GET", "/readyz", 200, `"part":"nats","state":"ok"`},
 		"ready of nothing":   {admin.Deps{}, "GET", "/readyz", 200, `{"status":"ok","parts":[]}`},
-		"metrics":            {full(), "GET", "/metrics", 200, "backburn_test_total 7"},
+		"metrics":            {allDeps(), "GET", "/metrics", 200, "backburn_test_total 7"},
 		"no metrics":         {admin.Deps{}, "GET", "/metrics", 404, ""},
-		"status":             {full(), "GET", "/api/status", 200, `{"waiting":3}`},
+		"status":             {allDeps(), "GET", "/api/status", 200, `{"waiting":3}`},
 		"status fails":       {bad, "GET", "/api/status", 503, `{"error":"nats is away"}`},
 		"status is no JSON":  {odd, "GET", "/api/status", 500, `cannot be encoded`},
 		"no status":          {admin.Deps{}, "GET", "/api/status", 404, ""},
-		"page":               {full(), "GET", "/", 200, "page"},
+		"page":               {allDeps(), "GET", "/", 200, "page"},
 		"no page":            {noPage, "GET", "/", 404, ""},
 		"no pprof":           {noPage, "GET", "/debug/pprof/", 404, ""},
-		"pprof when asked":   {full(), "GET", "/debug/pprof/", 200, "goroutine"},
-		"pprof when asked 2": {full(), "GET", "/debug/pprof/heap", 200, ""},
+		"pprof when asked":   {allDeps(), "GET", "/debug/pprof/", 200, "goroutine"},
+		"pprof when asked 2": {allDeps(), "GET", "/debug/pprof/heap", 200, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -123,7 +123,7 @@ func TestReadyIsWhatTheRegistrySays(t *testing.T) {
 func TestRun(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}), make(chan struct{})
-	cfg := full()
+	cfg := allDeps()
 	cfg.Page = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		close(entered)
 		<-release
@@ -216,7 +216,7 @@ func TestNamesForEveryPath(t *testing.T) {
 	where := at("127.0.0.1:0")
 	where.Pprof = true
 	where.Names = []string{"backburn.internal"}
-	s, err := admin.New(where, full())
+	s, err := admin.New(where, allDeps())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,13 +31,13 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"waiter": func() {
 		std := cli.Std{Args: os.Args[1:], Env: os.LookupEnv, Out: os.Stdout, Err: os.Stderr}
-		os.Exit(cli.Run(context.Background(), waiter(std.Out), std))
+		os.Exit(cli.Run(context.Background(), waitForSignalCommand(std.Out), std))
 	}})
 }
 
-// waiter prints "ready", waits for a signal, and prints "ending". Its first argument decides how it
-// ends: "well", with an error ("badly"), or not at all ("never").
-func waiter(out io.Writer) *cobra.Command {
+// waitForSignalCommand prints "ready", waits for a signal, and prints "ending". Its first argument
+// decides how it ends: "well", with an error ("badly"), or not at all ("never").
+func waitForSignalCommand(out io.Writer) *cobra.Command {
 	return &cobra.Command{Use: "waiter", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 		fmt.Fprintln(out, "ready")
 		<-cmd.Context().Done()

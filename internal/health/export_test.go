@@ -2,5 +2,5 @@ package health
 
 import "time"
 
-// Impatient makes a transport check at once for a lost service.
-func Impatient(t *Transport) { t.interval, t.idleTime = time.Millisecond, 0 }
+// CheckAtOnce makes a transport check at once for a lost service.
+func CheckAtOnce(t *Transport) { t.interval, t.idleTime = time.Millisecond, 0 }

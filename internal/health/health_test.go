@@ -23,11 +23,11 @@ import (
 
 func TestMain(m *testing.M) { leaks.Main(m) }
 
-// log is a log that is safe for concurrent use.
-type log struct{ logbuf.Buffer }
+// logBuffer is a log that is safe for concurrent use.
+type logBuffer struct{ logbuf.Buffer }
 
 // lines returns the messages so far, with their levels.
-func (l *log) lines() []string {
+func (l *logBuffer) lines() []string {
 	var out []string
 	for _, line := range strings.Split(strings.TrimSpace(l.String()), "\n") {
 		var m struct{ Level, Message, Reason string }
@@ -136,7 +136,7 @@ func TestFaultsThatExpire(t *testing.T) {
 func TestLog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var l log
+		var l logBuffer
 		r := health.New(zerolog.New(&l))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})

@@ -108,10 +108,10 @@ func TestWhyAServiceIsOutOfReach(t *testing.T) {
 	}
 }
 
-// next gives the configured answers.
-type next func(*http.Request) (*http.Response, error)
+// roundTripFunc gives the configured answers.
+type roundTripFunc func(*http.Request) (*http.Response, error)
 
-func (n next) RoundTrip(r *http.Request) (*http.Response, error) { return n(r) }
+func (n roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return n(r) }
 
 func call(t *testing.T, tr http.RoundTripper, ctx context.Context) {
 	t.Helper()
@@ -130,7 +130,7 @@ func TestOutcomesThatSayNothing(t *testing.T) {
 	t.Parallel()
 	var err error
 	p := health.New(zerolog.Nop()).Part("wildfire", "")
-	tr := health.NewTransport(next(func(*http.Request) (*http.Response, error) {
+	tr := health.NewTransport(roundTripFunc(func(*http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
@@ -162,7 +162,7 @@ func TestStatusesThatAreFaults(t *testing.T) {
 	t.Parallel()
 	status := 404
 	p := health.New(zerolog.Nop()).Part("sink", "siem")
-	tr := health.NewTransport(next(func(*http.Request) (*http.Response, error) {
+	tr := health.NewTransport(roundTripFunc(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: status, Body: http.NoBody}, nil
 	}), health.Service{Part: p, Name: "the webhook", IsFault: func(n int) bool { return n/100 != 2 }})
 	call(t, tr, t.Context())
@@ -184,7 +184,7 @@ func TestChecksForALostService(t *testing.T) {
 	t.Cleanup(web.Close)
 	p := health.New(zerolog.Nop()).Part("wildfire", "")
 	away := true
-	tr := health.NewTransport(next(func(r *http.Request) (*http.Response, error) {
+	tr := health.NewTransport(roundTripFunc(func(r *http.Request) (*http.Response, error) {
 		if away {
 			away = false
 			return nil, &net.OpError{Op: "dial", Err: errors.New("refused")}
@@ -192,7 +192,7 @@ func TestChecksForALostService(t *testing.T) {
 		return (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
 	}), health.Service{Part: p, Name: "WildFire", URL: web.URL})
 	call(t, tr, t.Context())
-	health.Impatient(tr)
+	health.CheckAtOnce(tr)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	done := make(chan struct{})
 	go func() { defer close(done); _ = tr.Run(ctx) }()

@@ -301,8 +301,8 @@ func TestAddTwiceIsHarmless(t *testing.T) {
 	}
 }
 
-// big is a summary with many jobs and realistic paths.
-func big(jobs int) *history.Summary {
+// largeSummary is a summary with many jobs and realistic paths.
+func largeSummary(jobs int) *history.Summary {
 	b := history.NewSummary(history.DefaultLimits())
 	outcomes := []string{"benign", "benign", "benign", "malware", "grayware"}
 	for i := range jobs {
@@ -330,7 +330,7 @@ var searches = map[string]history.Query{
 func TestSearchIsQuick(t *testing.T) {
 	const jobs = 300_000
 	before := heap()
-	b := big(jobs)
+	b := largeSummary(jobs)
 	took := heap() - before
 	t.Logf("%d jobs take %d MB", jobs, took>>20)
 	if o := b.Overview(noon); o.Events != jobs || o.Older {
@@ -358,7 +358,7 @@ func heap() uint64 {
 }
 
 func BenchmarkSearch(b *testing.B) {
-	all := big(300_000)
+	all := largeSummary(300_000)
 	for name, q := range searches {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

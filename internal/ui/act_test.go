@@ -68,10 +68,10 @@ func post(t *testing.T, url, action, body string, change func(*http.Request)) (s
 	return res.StatusCode, said
 }
 
-// eventually polls the node's status until a condition holds.
-func eventually(t *testing.T, n *app.Node, what string, ok func(app.Status) bool) {
+// waitForStatus polls the node's status until a condition holds.
+func waitForStatus(t *testing.T, n *app.Node, what string, ok func(app.Status) bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(pageTimeout); ; time.Sleep(20 * time.Millisecond) {
 		st := n.Status(t.Context())
 		if st.Status != nil && ok(st) {
 			return
@@ -155,7 +155,7 @@ func TestStrangersCannotAct(t *testing.T) {
 	if got, _ := post(t, url, "pause", `{"for":"4h"}`, nil); got != 404 {
 		t.Errorf("without users: %d", got)
 	}
-	if who := ask(t, url+"api/me"); who != `{"user":""}` {
+	if who := currentUser(t, url+"api/me"); who != `{"user":""}` {
 		t.Errorf("without users: %s", who)
 	}
 }
@@ -167,8 +167,8 @@ func body(text string) func(*http.Request) {
 	}
 }
 
-// ask returns the answer to a GET request by alice.
-func ask(t *testing.T, url string) string {
+// currentUser returns the answer to a GET request by alice.
+func currentUser(t *testing.T, url string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	check(t, err)
@@ -191,42 +191,42 @@ func TestUsersAct(t *testing.T) {
 	said := &logbuf.Buffer{}
 	s.log = zerolog.New(said)
 	n, url, _ := s.start()
-	ctx := browser(t)
+	ctx := startBrowser(t)
 	violations := watchConsole(t, ctx)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	check(t, err)
 	req.SetBasicAuth("alice", alicesPassword)
-	do(t, ctx, chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+	runActions(t, ctx, chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
 		_, err := cdp.Call(ctx, tab, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{
 			Headers: network.Headers{"Authorization": req.Header.Get("Authorization")},
 		})
 		return err
 	}), chromedp.Navigate(url))
-	until(t, ctx, `document.querySelector("#who").innerText === "logged in as alice"`)
+	waitUntil(t, ctx, `document.querySelector("#who").innerText === "logged in as alice"`)
 
 	// Pause: nothing is uploaded, and the page shows who paused.
-	press := func(selector string) { do(t, ctx, chromedp.Click(chromedp.CSS(selector))) }
-	until(t, ctx, `document.querySelector("#pause").innerText === "Pause uploads…" && !document.querySelector("#pause").hidden`)
+	press := func(selector string) { runActions(t, ctx, chromedp.Click(chromedp.CSS(selector))) }
+	waitUntil(t, ctx, `document.querySelector("#pause").innerText === "Pause uploads…" && !document.querySelector("#pause").hidden`)
 	press("#pause")
-	do(t, ctx, chromedp.SendKeys(chromedp.CSS("#act-reason"), hostile))
-	shot(t, ctx, "act")
+	runActions(t, ctx, chromedp.SendKeys(chromedp.CSS("#act-reason"), hostile))
+	screenshot(t, ctx, "act")
 	press("#act-do")
-	until(t, ctx, `document.querySelector("#act-said").innerText.startsWith("Uploads are paused until ")`)
+	waitUntil(t, ctx, `document.querySelector("#act-said").innerText.startsWith("Uploads are paused until ")`)
 	press("#act-close")
-	until(t, ctx, `document.querySelector("#attention").innerText.startsWith("Uploads are paused by alice: <img") && document.querySelector("#pause").innerText === "Resume uploads…"`)
+	waitUntil(t, ctx, `document.querySelector("#attention").innerText.startsWith("Uploads are paused by alice: <img") && document.querySelector("#pause").innerText === "Resume uploads…"`)
 	s.drop("changed.exe", "MZ changed")
 	s.drop("notes.unsupported", "who knows")
-	eventually(t, n, "both are parked", func(st app.Status) bool { return st.Parked.Jobs == 2 })
+	waitForStatus(t, n, "both are parked", func(st app.Status) bool { return st.Parked.Jobs == 2 })
 	if got := s.wildfire.Count(wildfire.OpSubmitFile); got != 0 {
 		t.Errorf("%d uploads during the pause", got)
 	}
 
 	press("#pause")
-	until(t, ctx, `document.querySelector("#act-what").innerText.includes("paused by alice")`)
+	waitUntil(t, ctx, `document.querySelector("#act-what").innerText.includes("paused by alice")`)
 	press("#act-do")
-	until(t, ctx, `document.querySelector("#act-said").innerText === "Uploads continue."`)
+	waitUntil(t, ctx, `document.querySelector("#act-said").innerText === "Uploads continue."`)
 	press("#act-close")
-	until(t, ctx, `document.querySelectorAll("#events li").length === 2`)
+	waitUntil(t, ctx, `document.querySelectorAll("#events li").length === 2`)
 
 	// Ask again: WildFire has changed the verdict, and the change is published.
 	sum := sha256.Sum256([]byte("MZ changed"))
@@ -235,26 +235,26 @@ func TestUsersAct(t *testing.T) {
 	}
 
 	press(`#events li:not([data-level="warn"]) a`)
-	until(t, ctx, `document.querySelector("#acts button")?.innerText === "Ask WildFire again…"`)
+	waitUntil(t, ctx, `document.querySelector("#acts button")?.innerText === "Ask WildFire again…"`)
 	press("#acts button")
 	press("#act-do")
-	until(t, ctx, `document.querySelector("#act-said").innerText === "WildFire says: malware."`)
+	waitUntil(t, ctx, `document.querySelector("#act-said").innerText === "WildFire says: malware."`)
 	press("#act-close")
-	until(t, ctx, `document.querySelector("#file-state").innerText.startsWith("malware since ")`)
+	waitUntil(t, ctx, `document.querySelector("#file-state").innerText.startsWith("malware since ")`)
 	press("#close")
 
 	// Retry: the job gets a new ID.
-	until(t, ctx, `!document.querySelector("#file").open`)
+	waitUntil(t, ctx, `!document.querySelector("#file").open`)
 	press(`#events li[data-level="warn"] a`)
-	until(t, ctx, `document.querySelector("#acts button")?.innerText === "Retry…"`)
+	waitUntil(t, ctx, `document.querySelector("#acts button")?.innerText === "Retry…"`)
 	press("#acts button")
 	press("#act-do")
-	until(t, ctx, `/^Submitted again as job .*~1\.$/.test(document.querySelector("#act-said").innerText)`)
+	waitUntil(t, ctx, `/^Submitted again as job .*~1\.$/.test(document.querySelector("#act-said").innerText)`)
 	press("#act-close")
 	press("#close")
 	// The list does not move while the user is at a file.
-	until(t, ctx, `(document.activeElement.blur(), document.querySelectorAll("#events li[data-level=warn]").length === 2)`)
-	eventually(t, n, "one letter replaces the other", func(st app.Status) bool { return st.Dead["unsupported_type"] == 1 })
+	waitUntil(t, ctx, `(document.activeElement.blur(), document.querySelectorAll("#events li[data-level=warn]").length === 2)`)
+	waitForStatus(t, n, "one letter replaces the other", func(st app.Status) bool { return st.Dead["unsupported_type"] == 1 })
 	for letter, err := range n.Queue().Dead().All(t.Context(), queue.DeadFilter{}) {
 		check(t, err)
 		if !strings.HasSuffix(letter.Job.ID, "~1") {
@@ -274,20 +274,20 @@ func TestUsersAct(t *testing.T) {
 		URL:      link,
 	}, queue.Content{})
 	check(t, err)
-	do(t, ctx, chromedp.Navigate("about:blank"), chromedp.Navigate(url+"#source=proxy"))
-	until(t, ctx, `document.querySelectorAll("#events li").length === 1 && document.querySelector("#who").innerText !== ""`)
+	runActions(t, ctx, chromedp.Navigate("about:blank"), chromedp.Navigate(url+"#source=proxy"))
+	waitUntil(t, ctx, `document.querySelectorAll("#events li").length === 1 && document.querySelector("#who").innerText !== ""`)
 	s.wildfire.Know(wildfiretest.Known{URL: link, Verdict: wildfire.Phishing})
 	press("#events a")
-	until(t, ctx, `document.querySelector("#acts button")?.innerText === "Ask WildFire again…"`)
-	until(t, ctx, `document.querySelector("#commands").innerText.includes("backburn recheck 'https://example.com/login?a=1&b=<2>'")`)
+	waitUntil(t, ctx, `document.querySelector("#acts button")?.innerText === "Ask WildFire again…"`)
+	waitUntil(t, ctx, `document.querySelector("#commands").innerText.includes("backburn recheck 'https://example.com/login?a=1&b=<2>'")`)
 	press("#acts button")
-	until(t, ctx, `document.querySelector("#act-what").innerText.includes("every job with this link")`)
+	waitUntil(t, ctx, `document.querySelector("#act-what").innerText.includes("every job with this link")`)
 	press("#act-do")
-	until(t, ctx, `document.querySelector("#act-said").innerText === "WildFire says: phishing."`)
+	waitUntil(t, ctx, `document.querySelector("#act-said").innerText === "WildFire says: phishing."`)
 	press("#act-close")
-	until(t, ctx, `document.querySelector("#file-state").innerText.startsWith("phishing since ")`)
-	until(t, ctx, `document.querySelector("#steps").innerText.includes("Action of a user\nrecheck by alice (dashboard): WildFire says: phishing")`)
-	shot(t, ctx, "acted")
+	waitUntil(t, ctx, `document.querySelector("#file-state").innerText.startsWith("phishing since ")`)
+	waitUntil(t, ctx, `document.querySelector("#steps").innerText.includes("Action of a user\nrecheck by alice (dashboard): WildFire says: phishing")`)
+	screenshot(t, ctx, "acted")
 
 	wantAudits(t, n, hex.EncodeToString(sum[:]), link)
 	for _, want := range []string{
@@ -361,14 +361,14 @@ func TestNobodyActsWithoutALogin(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	_, url, _ := s.start()
-	ctx := browser(t)
+	ctx := startBrowser(t)
 	violations := watchConsole(t, ctx)
 	s.drop("notes.unsupported", "who knows")
-	do(t, ctx, chromedp.Navigate(url))
-	until(t, ctx, `document.querySelectorAll("#events li").length === 1`)
-	do(t, ctx, chromedp.Click(chromedp.CSS("#events a")))
-	until(t, ctx, `document.querySelector("#commands").innerText.includes("backburn dead replay")`)
-	if value[bool](t, ctx, `document.querySelector("#pause").checkVisibility() || document.querySelector("#acts").checkVisibility() || document.querySelector("#who").checkVisibility()`) {
+	runActions(t, ctx, chromedp.Navigate(url))
+	waitUntil(t, ctx, `document.querySelectorAll("#events li").length === 1`)
+	runActions(t, ctx, chromedp.Click(chromedp.CSS("#events a")))
+	waitUntil(t, ctx, `document.querySelector("#commands").innerText.includes("backburn dead replay")`)
+	if evaluate[bool](t, ctx, `document.querySelector("#pause").checkVisibility() || document.querySelector("#acts").checkVisibility() || document.querySelector("#who").checkVisibility()`) {
 		t.Error("the page has a button")
 	}
 

@@ -26,8 +26,8 @@ import (
 	"backburn/results"
 )
 
-// axe returns the source of axe-core, which finds accessibility problems.
-var axe = sync.OnceValues(func() (string, error) {
+// axeScript returns the source of axe-core, which finds accessibility problems.
+var axeScript = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "backburn-axe-")
 	if err != nil {
 		return "", err
@@ -42,10 +42,10 @@ var axe = sync.OnceValues(func() (string, error) {
 	return string(text), err
 })
 
-// needAxe returns axe-core, or skips the test.
-func needAxe(t *testing.T) string {
+// requireAxe returns axe-core, or skips the test.
+func requireAxe(t *testing.T) string {
 	t.Helper()
-	text, err := axe()
+	text, err := axeScript()
 	if err != nil {
 		needs.CannotRun(t, "npm cannot fetch axe-core: %v", err)
 	}
@@ -58,8 +58,8 @@ const findings = `axe.run(document, { resultTypes: ["violations"] }).then(r => r
   .filter(v => v.impact === "serious" || v.impact === "critical")
   .map(v => v.impact + ": " + v.id + ": " + v.help + ": " + v.nodes.map(n => n.target.join(" ") + " (" + n.failureSummary + ")").join("; ")))`
 
-// media sets media features of the browser, such as a user's preferences.
-func media(features ...string) chromedp.Action[chromedp.Void] {
+// emulateMedia sets media features of the browser, such as a user's preferences.
+func emulateMedia(features ...string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
 		var params emulation.SetEmulatedMediaParams
 		for i := 0; i < len(features); i += 2 {
@@ -71,8 +71,8 @@ func media(features ...string) chromedp.Action[chromedp.Void] {
 	})
 }
 
-// calm is a fleet without problems.
-func calm() app.Status {
+// healthyStatus is a fleet without problems.
+func healthyStatus() app.Status {
 	now := time.Now().UTC().Truncate(time.Second)
 	st := app.NewStatus()
 	st.Role = "run"
@@ -89,8 +89,8 @@ func calm() app.Status {
 	return st
 }
 
-// nobody has actions that are never called, for a page that only shows the buttons.
-type nobody struct{ ui.Actions }
+// unusedActions has actions that are never called, for a page that only shows the buttons.
+type unusedActions struct{ ui.Actions }
 
 func alice(*http.Request) string { return "alice" }
 
@@ -112,9 +112,9 @@ func hostileNames() []string {
 	return names
 }
 
-// named returns a history of files with these names.
-func named(names []string) *past {
-	p := newPast()
+// historyOfNames returns a history of files with these names.
+func historyOfNames(names []string) *fakeHistory {
+	p := newFakeHistory()
 	for i, n := range names {
 		p.add(results.Event{Type: results.Verdict, Time: time.Now(), Data: results.Data{
 			JobID: fmt.Sprint("j", i), Source: "mail", Filename: n, Path: "/srv/mail/" + n, SHA256: strings.Repeat("0f", 32), Size: 12345,
@@ -132,53 +132,53 @@ func named(names []string) *past {
 // every screen size.
 func TestPageIsForEverybody(t *testing.T) {
 	t.Parallel()
-	script := needAxe(t)
-	ctx := browser(t)
-	unread := newPast()
+	script := requireAxe(t)
+	ctx := startBrowser(t)
+	unread := newFakeHistory()
 	unread.state = history.State{Error: "NATS is unreachable"}
-	away := trouble()
+	away := faultyStatus()
 	away.Status = nil
 	away.Away = &app.Away{Since: time.Now().Add(-time.Minute), Reason: "NATS is unreachable (reconnecting)"}
 	names := hostileNames()
 	for _, tc := range []struct {
 		name  string
 		state app.Status
-		past  *past
+		past  *fakeHistory
 		at    string // fragment of the URL
 		ready string
 	}{
-		{"empty", calm(), newPast(), "", `document.querySelector("#attention").dataset.level === "good" && !document.querySelector("#no-events").hidden`},
-		{"glance", trouble(), listed(60), "", `document.querySelectorAll("#events li").length === 50 && !document.querySelector("#day-known").hidden`},
-		{"find", trouble(), listed(60), "#q=Angebot&outcome=malicious&since=24h", `document.querySelectorAll("#events li").length > 10 && !document.querySelector("#clear").hidden`},
-		{"nothing", calm(), listed(60), "#q=nothing", `document.querySelector("#no-events").innerText === "Nothing matches."`},
-		{"file", calm(), named(names), "#job=mail/j1", `document.querySelectorAll("#steps li").length > 1 && document.querySelectorAll("#acts button").length === 2`},
-		{"names", calm(), named(names), "", fmt.Sprintf(`document.querySelectorAll("#events li").length === %d && [" marks⟩", "␣", "⟨U+202E⟩"].every(s => document.querySelector("#events").innerText.includes(s))`, len(names))},
+		{"empty", healthyStatus(), newFakeHistory(), "", `document.querySelector("#attention").dataset.level === "good" && !document.querySelector("#no-events").hidden`},
+		{"glance", faultyStatus(), historyOf(60), "", `document.querySelectorAll("#events li").length === 50 && !document.querySelector("#day-known").hidden`},
+		{"find", faultyStatus(), historyOf(60), "#q=Angebot&outcome=malicious&since=24h", `document.querySelectorAll("#events li").length > 10 && !document.querySelector("#clear").hidden`},
+		{"nothing", healthyStatus(), historyOf(60), "#q=nothing", `document.querySelector("#no-events").innerText === "Nothing matches."`},
+		{"file", healthyStatus(), historyOfNames(names), "#job=mail/j1", `document.querySelectorAll("#steps li").length > 1 && document.querySelectorAll("#acts button").length === 2`},
+		{"names", healthyStatus(), historyOfNames(names), "", fmt.Sprintf(`document.querySelectorAll("#events li").length === %d && [" marks⟩", "␣", "⟨U+202E⟩"].every(s => document.querySelector("#events").innerText.includes(s))`, len(names))},
 		{"away", away, unread, "", `!document.querySelector("#away").hidden`},
 	} {
 		url := serve(t, func() (app.Status, error) { return tc.state, nil }, tc.past)
-		do(t, ctx, chromedp.EmulateViewport(1280, 1000), chromedp.Navigate("about:blank"), chromedp.Navigate(url+tc.at))
-		until(t, ctx, tc.ready)
-		until(t, ctx, `document.querySelector("#who").innerText === "logged in as alice"`)
-		do(t, ctx, chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach(d => { d.open = true })`))
-		looks(t, ctx, tc.name, script)
-		if value[bool](t, ctx, `"pwned" in window || document.querySelector("#events img, #events b, #events script, #file img, #file script") !== null`) {
+		runActions(t, ctx, chromedp.EmulateViewport(1280, 1000), chromedp.Navigate("about:blank"), chromedp.Navigate(url+tc.at))
+		waitUntil(t, ctx, tc.ready)
+		waitUntil(t, ctx, `document.querySelector("#who").innerText === "logged in as alice"`)
+		runActions(t, ctx, chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach(d => { d.open = true })`))
+		checkPage(t, ctx, tc.name, script)
+		if evaluate[bool](t, ctx, `"pwned" in window || document.querySelector("#events img, #events b, #events script, #file img, #file script") !== null`) {
 			t.Errorf("%s: a name became markup", tc.name)
 		}
-		if shown := value[string](t, ctx, "document.body.innerText"); strings.ContainsAny(shown, "\u202e\u2066\u2067\u200b\ufeff\x1b\x00") {
+		if shown := evaluate[string](t, ctx, "document.body.innerText"); strings.ContainsAny(shown, "\u202e\u2066\u2067\u200b\ufeff\x1b\x00") {
 			t.Errorf("%s: characters that cannot be seen are on the page", tc.name)
 		}
 	}
 
-	do(t, ctx, chromedp.EmulateViewport(1280, 1000), chromedp.Navigate("about:blank"), chromedp.Navigate(serve(t, func() (app.Status, error) { return calm(), nil }, newPast())))
-	until(t, ctx, `!document.querySelector("#pause").hidden`)
-	do(t, ctx, chromedp.Click(chromedp.CSS("#pause")))
-	looks(t, ctx, "act", script)
+	runActions(t, ctx, chromedp.EmulateViewport(1280, 1000), chromedp.Navigate("about:blank"), chromedp.Navigate(serve(t, func() (app.Status, error) { return healthyStatus(), nil }, newFakeHistory())))
+	waitUntil(t, ctx, `!document.querySelector("#pause").hidden`)
+	runActions(t, ctx, chromedp.Click(chromedp.CSS("#pause")))
+	checkPage(t, ctx, "act", script)
 }
 
-// looks checks the current page with different media features.
-func looks(t *testing.T, ctx context.Context, what, script string) {
+// checkPage checks the current page with different media features.
+func checkPage(t *testing.T, ctx context.Context, what, script string) {
 	t.Helper()
-	do(t, ctx, chromedp.Evaluate[chromedp.Void]("void (() => {"+script+"})()"))
+	runActions(t, ctx, chromedp.Evaluate[chromedp.Void]("void (() => {"+script+"})()"))
 	for name, look := range map[string]struct {
 		media         []string
 		width, height int64
@@ -194,13 +194,13 @@ func looks(t *testing.T, ctx context.Context, what, script string) {
 		"contrast":      {[]string{"prefers-contrast", "more", "prefers-color-scheme", "dark"}, 1280, 1000, 1, false},
 		"forced-colors": {[]string{"forced-colors", "active", "prefers-color-scheme", "dark"}, 1280, 1000, 1, false},
 	} {
-		do(t, ctx, media(look.media...), chromedp.EmulateViewport(look.width, look.height, chromedp.EmulateScale(look.scale)))
-		if wide := value[int64](t, ctx, "document.documentElement.scrollWidth"); wide > look.width {
+		runActions(t, ctx, emulateMedia(look.media...), chromedp.EmulateViewport(look.width, look.height, chromedp.EmulateScale(look.scale)))
+		if wide := evaluate[int64](t, ctx, "document.documentElement.scrollWidth"); wide > look.width {
 			t.Errorf("%s, %s: the page is %d wide in a window of %d", what, name, wide, look.width)
 		}
 
 		if !look.axe {
-			shot(t, ctx, what+"-"+name)
+			screenshot(t, ctx, what+"-"+name)
 			continue
 		}
 
@@ -209,6 +209,6 @@ func looks(t *testing.T, ctx context.Context, what, script string) {
 			t.Errorf("%s, %s: %s", what, name, f)
 		}
 
-		shot(t, ctx, what+"-"+name)
+		screenshot(t, ctx, what+"-"+name)
 	}
 }

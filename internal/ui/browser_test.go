@@ -17,11 +17,11 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// patience is how long a page may take to show what it should.
-const patience = 30 * time.Second
+// pageTimeout is how long a page may take to show what it should.
+const pageTimeout = 30 * time.Second
 
-// chromium returns the path of the browser.
-func chromium(t *testing.T) string {
+// chromiumPath returns the path of the browser.
+func chromiumPath(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -33,11 +33,11 @@ func chromium(t *testing.T) string {
 	return ""
 }
 
-// browser starts a new browser, which is stopped at the end of the test.
-func browser(t *testing.T) context.Context {
+// startBrowser starts a new browser, which is stopped at the end of the test.
+func startBrowser(t *testing.T) context.Context {
 	t.Helper()
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()),
+		chromedp.ExecPath(chromiumPath(t)), chromedp.UserDataDir(t.TempDir()),
 		chromedp.DisableGPU, chromedp.WindowSize(1280, 1000),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
 	if os.Geteuid() == 0 {
@@ -55,10 +55,10 @@ func browser(t *testing.T) context.Context {
 	return ctx
 }
 
-// do runs actions in the browser.
-func do(t *testing.T, ctx context.Context, what ...chromedp.Action[chromedp.Void]) {
+// runActions runs actions in the browser.
+func runActions(t *testing.T, ctx context.Context, what ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
 	check(t, chromedp.Do(ctx, what...))
 }
@@ -66,7 +66,7 @@ func do(t *testing.T, ctx context.Context, what ...chromedp.Action[chromedp.Void
 // result runs an action in the browser and returns its value.
 func result[T any](t *testing.T, ctx context.Context, what chromedp.Action[T]) T {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
 	v, err := chromedp.Run(ctx, what)
 	check(t, err)
@@ -74,20 +74,20 @@ func result[T any](t *testing.T, ctx context.Context, what chromedp.Action[T]) T
 	return v
 }
 
-// until waits until a JavaScript expression is true on the page. It polls with a promise, because
-// the page's policy forbids to create functions from strings.
-func until(t *testing.T, ctx context.Context, expression string) {
+// waitUntil waits until a JavaScript expression is true on the page. It polls with a promise,
+// because the page's policy forbids to create functions from strings.
+func waitUntil(t *testing.T, ctx context.Context, expression string) {
 	t.Helper()
 	ask := `new Promise(done => { const look = () => (` + expression + `) ? done(true) : setTimeout(look, 50); look(); })`
-	tctx, cancel := context.WithTimeout(ctx, patience)
+	tctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
 	if _, err := chromedp.Run(tctx, chromedp.Evaluate[bool](ask, chromedp.EvalAwaitPromise)); err != nil {
-		t.Fatalf("%s never came true: %v\n%s", expression, err, value[string](t, ctx, "document.body.innerText"))
+		t.Fatalf("%s never came true: %v\n%s", expression, err, evaluate[string](t, ctx, "document.body.innerText"))
 	}
 }
 
-// value returns the value of an expression on the page.
-func value[T any](t *testing.T, ctx context.Context, expression string) T {
+// evaluate returns the value of an expression on the page.
+func evaluate[T any](t *testing.T, ctx context.Context, expression string) T {
 	t.Helper()
 	return result(t, ctx, chromedp.Evaluate[T](expression))
 }
@@ -95,7 +95,7 @@ func value[T any](t *testing.T, ctx context.Context, expression string) T {
 // text returns the visible text of an element.
 func text(t *testing.T, ctx context.Context, selector string) string {
 	t.Helper()
-	return value[string](t, ctx, fmt.Sprintf("document.querySelector(%q).innerText", selector))
+	return evaluate[string](t, ctx, fmt.Sprintf("document.querySelector(%q).innerText", selector))
 }
 
 // hostile is a file name that would run a script if the page wrote it as markup, and that looks
@@ -108,12 +108,12 @@ func TestPageShowsWhatHappens(t *testing.T) {
 	slow := s.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Name: "slow", Fault: wildfiretest.Fault{Latency: time.Minute}})
 	defer slow()
 	_, url, _ := s.start()
-	ctx := browser(t)
+	ctx := startBrowser(t)
 	violations := watchConsole(t, ctx)
-	do(t, ctx, chromedp.Navigate(url))
+	runActions(t, ctx, chromedp.Navigate(url))
 
-	until(t, ctx, `document.querySelector("#connection").dataset.state === "live" && document.querySelector("#stream").dataset.state === "live"`)
-	until(t, ctx, `document.querySelector("#members").innerText.includes("leads")`)
+	waitUntil(t, ctx, `document.querySelector("#connection").dataset.state === "live" && document.querySelector("#stream").dataset.state === "live"`)
+	waitUntil(t, ctx, `document.querySelector("#members").innerText.includes("leads")`)
 	for selector, want := range map[string]string{
 		"#jobs":           "Queued\nfor a worker\n\t0\t–",
 		"#budget-uploads": "0 of 150 used",
@@ -133,11 +133,11 @@ func TestPageShowsWhatHappens(t *testing.T) {
 	s.drop(hostile, "two")
 	s.drop("notes.unsupported", "three")
 	s.drop("slow.bin", strings.Repeat("four", 1000))
-	until(t, ctx, `document.querySelectorAll("#events li").length === 3`)
-	until(t, ctx, `document.querySelector("#uploading").innerText.includes("slow.bin")`)
-	until(t, ctx, `document.querySelector("#dead").innerText.includes("unsupported_type\t1")`)
-	until(t, ctx, `document.querySelector("#token").innerText.includes("fresh")`)
-	until(t, ctx, `/^[1-9]/.test(document.querySelector("#budget-uploads .used").innerText)`)
+	waitUntil(t, ctx, `document.querySelectorAll("#events li").length === 3`)
+	waitUntil(t, ctx, `document.querySelector("#uploading").innerText.includes("slow.bin")`)
+	waitUntil(t, ctx, `document.querySelector("#dead").innerText.includes("unsupported_type\t1")`)
+	waitUntil(t, ctx, `document.querySelector("#token").innerText.includes("fresh")`)
+	waitUntil(t, ctx, `/^[1-9]/.test(document.querySelector("#budget-uploads .used").innerText)`)
 	events := text(t, ctx, "#events")
 	for _, want := range []string{"malware\nmalware.exe", "failed\nnotes.unsupported\nunsupported type, from quarantine", "benign\n" + strings.ReplaceAll(hostile, "\u202E", "⟨U+202E⟩")} {
 		if !strings.Contains(events, want) {
@@ -145,32 +145,32 @@ func TestPageShowsWhatHappens(t *testing.T) {
 		}
 	}
 
-	if page := value[string](t, ctx, "document.documentElement.outerHTML"); strings.Contains(page, "that must not show") {
+	if page := evaluate[string](t, ctx, "document.documentElement.outerHTML"); strings.Contains(page, "that must not show") {
 		t.Error("the secret is on the page")
 	}
-	if value[bool](t, ctx, `"pwned" in window || document.querySelector("#events img, #events b") !== null`) {
+	if evaluate[bool](t, ctx, `"pwned" in window || document.querySelector("#events img, #events b") !== null`) {
 		t.Error("the name of a file became markup")
 	}
 
-	until(t, ctx, `document.querySelector("#tiles").innerText.startsWith("1\nmalicious")`)
-	do(t, ctx, chromedp.Click(chromedp.CSS("#tiles a")))
-	until(t, ctx, `document.querySelectorAll("#events li").length === 1 && location.hash === "#outcome=malicious"`)
-	do(t, ctx, chromedp.Click(chromedp.CSS("#events a")))
-	until(t, ctx, `document.querySelector("#steps").innerText.includes("Verdict\nmalware, by upload")`)
-	until(t, ctx, `/Uploaded\nWildFire took the upload/.test(document.querySelector("#steps").innerText)`)
-	until(t, ctx, `document.querySelector("#commands").innerText.includes("backburn trace quarantine/")`)
-	shots(t, ctx, "file")
+	waitUntil(t, ctx, `document.querySelector("#tiles").innerText.startsWith("1\nmalicious")`)
+	runActions(t, ctx, chromedp.Click(chromedp.CSS("#tiles a")))
+	waitUntil(t, ctx, `document.querySelectorAll("#events li").length === 1 && location.hash === "#outcome=malicious"`)
+	runActions(t, ctx, chromedp.Click(chromedp.CSS("#events a")))
+	waitUntil(t, ctx, `document.querySelector("#steps").innerText.includes("Verdict\nmalware, by upload")`)
+	waitUntil(t, ctx, `/Uploaded\nWildFire took the upload/.test(document.querySelector("#steps").innerText)`)
+	waitUntil(t, ctx, `document.querySelector("#commands").innerText.includes("backburn trace quarantine/")`)
+	screenshots(t, ctx, "file")
 	// The URL contains the search and the open file: another window shows the same.
-	link := value[string](t, ctx, "location.href")
-	do(t, ctx, chromedp.Navigate("about:blank"), chromedp.Navigate(link))
-	until(t, ctx, `document.querySelector("#file").open && document.querySelector("#file-h").innerText === "malware.exe" && document.querySelector("#outcome").value === "malicious"`)
-	do(t, ctx, chromedp.Click(chromedp.CSS("#close")), chromedp.Click(chromedp.CSS("#clear")))
-	until(t, ctx, `document.querySelectorAll("#events li").length === 3 && location.hash === ""`)
+	link := evaluate[string](t, ctx, "location.href")
+	runActions(t, ctx, chromedp.Navigate("about:blank"), chromedp.Navigate(link))
+	waitUntil(t, ctx, `document.querySelector("#file").open && document.querySelector("#file-h").innerText === "malware.exe" && document.querySelector("#outcome").value === "malicious"`)
+	runActions(t, ctx, chromedp.Click(chromedp.CSS("#close")), chromedp.Click(chromedp.CSS("#clear")))
+	waitUntil(t, ctx, `document.querySelectorAll("#events li").length === 3 && location.hash === ""`)
 	for _, v := range violations() {
 		t.Errorf("errors in the console: %s", v)
 	}
 
-	shots(t, ctx, "normal")
+	screenshots(t, ctx, "normal")
 }
 
 func TestPageStaysRightInAStream(t *testing.T) {
@@ -178,30 +178,30 @@ func TestPageStaysRightInAStream(t *testing.T) {
 	s := newSite(t)
 	s.cfg.Pipeline.UploadsPerDay, s.cfg.Pipeline.QueriesPerDay = 0, 0
 	_, url, _ := s.start()
-	ctx := browser(t)
+	ctx := startBrowser(t)
 	s.drop("before.bin", "before")
-	do(t, ctx, chromedp.Navigate(url))
-	until(t, ctx, `document.querySelector("#stream").dataset.state === "live" && document.querySelectorAll("#events li").length === 1`)
+	runActions(t, ctx, chromedp.Navigate(url))
+	waitUntil(t, ctx, `document.querySelector("#stream").dataset.state === "live" && document.querySelectorAll("#events li").length === 1`)
 	// The list does not move while the user is at a file, and shows the number of new files.
-	do(t, ctx, chromedp.Focus(chromedp.CSS("#events a")))
-	until(t, ctx, `document.querySelector("#chart svg") !== null`) // the chart is above the list
+	runActions(t, ctx, chromedp.Focus(chromedp.CSS("#events a")))
+	waitUntil(t, ctx, `document.querySelector("#chart svg") !== null`) // the chart is above the list
 	const place = `[...document.querySelectorAll("#events li")].find(li => li.innerText.includes("before.bin")).getBoundingClientRect().top`
-	before := value[float64](t, ctx, place)
+	before := evaluate[float64](t, ctx, place)
 	const files = 80
 	for i := range files {
 		s.drop(fmt.Sprintf("file-%02d-malware.bin", i), fmt.Sprint("body ", i))
 	}
 
-	until(t, ctx, fmt.Sprintf(`document.querySelector("#newer").innerText === "%d new"`, files))
-	if after := value[float64](t, ctx, place); after != before {
+	waitUntil(t, ctx, fmt.Sprintf(`document.querySelector("#newer").innerText === "%d new"`, files))
+	if after := evaluate[float64](t, ctx, place); after != before {
 		t.Errorf("the focused row moved from %.1f to %.1f", before, after)
 	}
 	if got := text(t, ctx, "#events"); !strings.Contains(got, "before.bin") || strings.Contains(got, "file-") {
 		t.Errorf("the list moved away under a reader:\n%s", got)
 	}
 
-	do(t, ctx, chromedp.Click(chromedp.CSS("#newer")))
-	names := value[[]string](t, ctx, `[...document.querySelectorAll("#events .name")].map(e => e.innerText)`)
+	runActions(t, ctx, chromedp.Click(chromedp.CSS("#newer")))
+	names := evaluate[[]string](t, ctx, `[...document.querySelectorAll("#events .name")].map(e => e.innerText)`)
 	if len(names) != files+1 || names[files] != "before.bin" {
 		t.Errorf("the list has %d rows, the last is %s", len(names), names[len(names)-1])
 	}
@@ -215,32 +215,32 @@ func TestPageStaysRightInAStream(t *testing.T) {
 		seen[n] = true
 	}
 
-	until(t, ctx, `document.querySelector("#jobs").innerText.includes("Queued\nfor a worker\n\t0\t–")`)
+	waitUntil(t, ctx, `document.querySelector("#jobs").innerText.includes("Queued\nfor a worker\n\t0\t–")`)
 }
 
 func TestPageSaysWhenTheProcessIsAway(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	n, url, stop := s.start()
-	ctx := browser(t)
+	ctx := startBrowser(t)
 	s.drop("first.bin", "first")
-	do(t, ctx, chromedp.Navigate(url))
-	until(t, ctx, `document.querySelectorAll("#events li").length === 1`)
+	runActions(t, ctx, chromedp.Navigate(url))
+	waitUntil(t, ctx, `document.querySelectorAll("#events li").length === 1`)
 	s.cfg.HTTP.Listen = n.HTTPAddr()
 	stop()
-	until(t, ctx, `document.querySelector("#connection").innerText.startsWith("The process does not answer. The page shows the state of ")`)
-	until(t, ctx, `document.querySelector("#stream").dataset.state === "away" && document.body.dataset.stale === "true"`)
-	shot(t, ctx, "away")
+	waitUntil(t, ctx, `document.querySelector("#connection").innerText.startsWith("The process does not answer. The page shows the state of ")`)
+	waitUntil(t, ctx, `document.querySelector("#stream").dataset.state === "away" && document.body.dataset.stale === "true"`)
+	screenshot(t, ctx, "away")
 
 	s.drop("second-malware.bin", "second")
 	s.start()
-	until(t, ctx, `document.querySelector("#connection").innerText.includes("back, and up to date") && document.body.dataset.stale === "false"`)
-	until(t, ctx, `document.querySelector("#stream").dataset.state === "live" && document.querySelectorAll("#events li").length === 2`)
+	waitUntil(t, ctx, `document.querySelector("#connection").innerText.includes("back, and up to date") && document.body.dataset.stale === "false"`)
+	waitUntil(t, ctx, `document.querySelector("#stream").dataset.state === "live" && document.querySelectorAll("#events li").length === 2`)
 }
 
-// shot saves two screenshots in BACKBURN_SCREENSHOTS, if set: of the whole page, and of the visible
-// part.
-func shot(t *testing.T, ctx context.Context, name string) {
+// screenshot saves two screenshots in BACKBURN_SCREENSHOTS, if set: of the whole page, and of the
+// visible part.
+func screenshot(t *testing.T, ctx context.Context, name string) {
 	t.Helper()
 	dir := os.Getenv("BACKBURN_SCREENSHOTS")
 	if dir == "" {

@@ -44,28 +44,28 @@ func watchConsole(t *testing.T, ctx context.Context) func() []string {
 // widths are those of a phone, of half a screen, and of a desk.
 var widths = map[string]int64{"390": 390, "800": 800, "1280": 1280}
 
-// shots checks the page in light and dark at every width: nothing may be wider than the window, and
-// text needs enough contrast (WCAG 2.2, 1.4.3: 4.5 to 1).
-func shots(t *testing.T, ctx context.Context, what string) {
+// screenshots checks the page in light and dark at every width: nothing may be wider than the
+// window, and text needs enough contrast (WCAG 2.2, 1.4.3: 4.5 to 1).
+func screenshots(t *testing.T, ctx context.Context, what string) {
 	t.Helper()
 	for _, scheme := range []string{"light", "dark"} {
 		for name, width := range widths {
-			do(t, ctx,
-				prefer(scheme),
+			runActions(t, ctx,
+				preferColorScheme(scheme),
 				chromedp.EmulateViewport(width, 844))
-			if wide := value[int64](t, ctx, "document.documentElement.scrollWidth"); wide > width {
+			if wide := evaluate[int64](t, ctx, "document.documentElement.scrollWidth"); wide > width {
 				t.Errorf("%s: the page is %d wide in a window of %d", scheme, wide, width)
 			}
-			for _, faint := range value[[]string](t, ctx, contrast) {
+			for _, faint := range evaluate[[]string](t, ctx, contrastScript) {
 				t.Errorf("%s, %s: %s", scheme, name, faint)
 			}
-			shot(t, ctx, what+"-"+scheme+"-"+name)
+			screenshot(t, ctx, what+"-"+scheme+"-"+name)
 		}
 	}
 }
 
-// prefer sets the preferred color scheme, light or dark.
-func prefer(scheme string) chromedp.Action[chromedp.Void] {
+// preferColorScheme sets the preferred color scheme, light or dark.
+func preferColorScheme(scheme string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
 		_, err := cdp.Call(ctx, tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
@@ -74,8 +74,8 @@ func prefer(scheme string) chromedp.Action[chromedp.Void] {
 	})
 }
 
-// contrast lists the texts on the page with too little contrast.
-const contrast = `(() => {
+// contrastScript lists the texts on the page with too little contrast.
+const contrastScript = `(() => {
   const parse = c => c.match(/[\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
     .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);

@@ -115,7 +115,7 @@ func TestTheFleetKnowsFoldersAndTokens(t *testing.T) {
 	s.cfg.Sink = []sink.Config{file}
 	n, _, _ := s.start()
 	s.drop("a.bin", "a") // a token is needed now
-	eventually(t, n, "its key is renewed", func(st app.Status) bool {
+	waitForStatus(t, n, "its key is renewed", func(st app.Status) bool {
 		if len(st.Members) != 1 {
 			return false
 		}

@@ -18,21 +18,21 @@ import (
 	"backburn/results"
 )
 
-// weight is the memory of a page after a garbage collection.
-type weight struct {
+// pageMemory is the memory of a page after a garbage collection.
+type pageMemory struct {
 	heap  float64 // of JavaScript, in bytes
 	nodes float64 // DOM nodes, including those kept by scripts
 	items int     // files in the list
 	here  uint64  // heap of this process, in bytes
 }
 
-func (w weight) String() string {
+func (w pageMemory) String() string {
 	return fmt.Sprintf("heap %.1f MB, %.0f DOM nodes, %d files in the list; heap of the process %.1f MB", w.heap/1e6, w.nodes, w.items, float64(w.here)/1e6)
 }
 
-func weigh(t *testing.T, ctx context.Context) (w weight) {
+func measurePage(t *testing.T, ctx context.Context) (w pageMemory) {
 	t.Helper()
-	do(t, ctx, chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+	runActions(t, ctx, chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
 		if _, err := cdp.Call(ctx, tab, heapprofiler.CollectGarbage, cdp.Empty{}); err != nil {
 			return err
 		}
@@ -56,7 +56,7 @@ func weigh(t *testing.T, ctx context.Context) (w weight) {
 
 		return nil
 	}))
-	w.items = value[int](t, ctx, `document.querySelectorAll("#events li").length`)
+	w.items = evaluate[int](t, ctx, `document.querySelectorAll("#events li").length`)
 	goruntime.GC()
 	var m goruntime.MemStats
 	goruntime.ReadMemStats(&m)
@@ -78,7 +78,7 @@ const (
 func TestPageStaysLightInAStream(t *testing.T) {
 	t.Parallel()
 	long, _ := time.ParseDuration(os.Getenv("BACKBURN_STREAM"))
-	past := newPast()
+	past := newFakeHistory()
 	sent := 0
 	send := func() {
 		sent++
@@ -88,13 +88,13 @@ func TestPageStaysLightInAStream(t *testing.T) {
 			SHA256: fmt.Sprintf("%064x", sent), Verdict: []string{"benign", "benign", "malware"}[sent%3], ReceivedAt: now.Add(-time.Second), DecidedAt: now,
 		}})
 	}
-	ctx := browser(t)
-	do(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return calm(), nil }, past)))
-	until(t, ctx, `document.querySelector("#stream").dataset.state === "live"`)
+	ctx := startBrowser(t)
+	runActions(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return healthyStatus(), nil }, past)))
+	waitUntil(t, ctx, `document.querySelector("#stream").dataset.state === "live"`)
 
 	arrived := func() {
 		t.Helper()
-		until(t, ctx, fmt.Sprintf(`document.querySelector("#events .name")?.innerText === "invoice %d.pdf"`, sent))
+		waitUntil(t, ctx, fmt.Sprintf(`document.querySelector("#events .name")?.innerText === "invoice %d.pdf"`, sent))
 	}
 	for _, events := range []int{30, 150, 250} { // more than the page requests at once, or less
 		for range events {
@@ -104,7 +104,7 @@ func TestPageStaysLightInAStream(t *testing.T) {
 		arrived()
 	}
 
-	before := weigh(t, ctx)
+	before := measurePage(t, ctx)
 	t.Log("at first: ", before)
 	if long > 0 {
 		tick := time.NewTicker(time.Second / 50)
@@ -117,7 +117,7 @@ func TestPageStaysLightInAStream(t *testing.T) {
 				send()
 				continue
 			case <-minute.C:
-				t.Logf("after %d events: %s", sent, weigh(t, ctx))
+				t.Logf("after %d events: %s", sent, measurePage(t, ctx))
 				continue
 			case <-end:
 			}
@@ -135,13 +135,13 @@ func TestPageStaysLightInAStream(t *testing.T) {
 	}
 
 	arrived()
-	after := weigh(t, ctx)
+	after := measurePage(t, ctx)
 	t.Logf("after %d events: %s", sent, after)
 	if after.items > mostItems || after.nodes > mostNodes || after.heap > mostHeap {
 		t.Errorf("it grew: %s", after)
 	}
 
-	names := value[string](t, ctx, `document.querySelector("#events").innerText`)
+	names := evaluate[string](t, ctx, `document.querySelector("#events").innerText`)
 	if !strings.Contains(names, fmt.Sprintf("invoice %d.pdf", sent)) {
 		t.Error("the newest is not there")
 	}

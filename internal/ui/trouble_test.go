@@ -28,7 +28,7 @@ import (
 )
 
 // serve serves a page with an invented state.
-func serve(t *testing.T, state func() (app.Status, error), past *past) string {
+func serve(t *testing.T, state func() (app.Status, error), past *fakeHistory) string {
 	t.Helper()
 	cfg := admin.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
@@ -40,7 +40,7 @@ func serve(t *testing.T, state func() (app.Status, error), past *past) string {
 			Portal:  "https://wildfire.paloaltonetworks.com/",
 			Log:     zerolog.Nop(),
 			User:    alice,
-			Actions: func(string, string) ui.Actions { return nobody{} },
+			Actions: func(string, string) ui.Actions { return unusedActions{} },
 		}),
 	})
 	check(t, err)
@@ -52,8 +52,8 @@ func serve(t *testing.T, state func() (app.Status, error), past *past) string {
 	return "http://" + s.Addr().String() + "/"
 }
 
-// trouble is a fleet in which everything is wrong.
-func trouble() app.Status {
+// faultyStatus is a fleet in which everything is wrong.
+func faultyStatus() app.Status {
 	now := time.Now().UTC().Truncate(time.Second)
 	return app.Status{
 		Time: now,
@@ -106,8 +106,8 @@ func trouble() app.Status {
 	}
 }
 
-// past is an invented history.
-type past struct {
+// fakeHistory is an invented history.
+type fakeHistory struct {
 	summary *history.Summary
 	state   history.State
 	trace   queue.Trace
@@ -117,23 +117,23 @@ type past struct {
 	last uint64
 }
 
-func newPast() *past {
-	return &past{summary: history.NewSummary(history.DefaultLimits()), state: history.State{Ready: true}}
+func newFakeHistory() *fakeHistory {
+	return &fakeHistory{summary: history.NewSummary(history.DefaultLimits()), state: history.State{Ready: true}}
 }
 
-func (p *past) Summary() (*history.Summary, history.State) { return p.summary, p.state }
+func (p *fakeHistory) Summary() (*history.Summary, history.State) { return p.summary, p.state }
 
 // add adds an event.
-func (p *past) add(e results.Event) {
+func (p *fakeHistory) add(e results.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last++
 	p.summary.Add(e, p.last)
 }
 
-// listed returns a history of n events, one per minute until now.
-func listed(n int) *past {
-	p := newPast()
+// historyOf returns a history of n events, one per minute until now.
+func historyOf(n int) *fakeHistory {
+	p := newFakeHistory()
 	outcomes := []string{"benign", "malware", "grayware", "phishing", "c2", "unrecognised"}
 	for i := range n {
 		at := time.Now().Add(-time.Duration(n-i) * time.Minute)
@@ -154,19 +154,19 @@ func listed(n int) *past {
 	return p
 }
 
-// mostTransferred is the limit, in bytes, for opening the page with its initial data: the page, the
+// maxTransferred is the limit, in bytes, for opening the page with its initial data: the page, the
 // state of the fleet, the last 24 hours, and the newest 50 files.
-const mostTransferred = 150_000
+const maxTransferred = 150_000
 
-// weightOf is the size of transferred data, in bytes.
-type weightOf struct {
+// transferSize is the size of transferred data, in bytes.
+type transferSize struct {
 	Page     int `json:"page"`
 	All      int `json:"all"`      // with every answer so far, and headers
 	Unpacked int `json:"unpacked"` // without headers
 }
 
-// transferred returns the weightOf the current page.
-const transferred = `(() => {
+// transferScript returns the transferSize of the current page.
+const transferScript = `(() => {
   const page = performance.getEntriesByType("navigation")[0], all = [page, ...performance.getEntriesByType("resource")];
   const sum = key => all.reduce((n, e) => n + e[key], 0);
   return { page: page.transferSize, all: sum("transferSize"), unpacked: sum("decodedBodySize") };
@@ -174,16 +174,16 @@ const transferred = `(() => {
 
 func TestPageInTrouble(t *testing.T) {
 	t.Parallel()
-	ctx := browser(t)
-	do(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return trouble(), nil }, listed(60))))
-	until(t, ctx, `document.querySelector("#attention").dataset.level === "bad" && document.querySelector("#stream").dataset.state === "live"`)
-	opened := value[weightOf](t, ctx, transferred)
+	ctx := startBrowser(t)
+	runActions(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return faultyStatus(), nil }, historyOf(60))))
+	waitUntil(t, ctx, `document.querySelector("#attention").dataset.level === "bad" && document.querySelector("#stream").dataset.state === "live"`)
+	opened := evaluate[transferSize](t, ctx, transferScript)
 	t.Logf("opening the page transfers %d bytes, of which %d are the page; unpacked they are %d", opened.All, opened.Page, opened.Unpacked)
-	if opened.All > mostTransferred || opened.Unpacked > mostTransferred || opened.Page == 0 {
-		t.Errorf("opening the page transfers %+v bytes, more than %d", opened, mostTransferred)
+	if opened.All > maxTransferred || opened.Unpacked > maxTransferred || opened.Page == 0 {
+		t.Errorf("opening the page transfers %+v bytes, more than %d", opened, maxTransferred)
 	}
 
-	do(t, ctx, chromedp.Click(chromedp.CSS("section[aria-labelledby=queue-h] summary")))
+	runActions(t, ctx, chromedp.Click(chromedp.CSS("section[aria-labelledby=queue-h] summary")))
 	problems := text(t, ctx, "#attention")
 	for _, want := range []string{
 		"Uploads are paused until ", ": the credential is refused <b>(401)</b>", "No worker is running",
@@ -195,10 +195,10 @@ func TestPageInTrouble(t *testing.T) {
 		}
 	}
 
-	if commands := value[[]string](t, ctx, `[...document.querySelectorAll("#attention code")].map(e => e.innerText)`); !slices.Equal(commands, []string{"backburn run", "worker", "backburn dead list"}) {
+	if commands := evaluate[[]string](t, ctx, `[...document.querySelectorAll("#attention code")].map(e => e.innerText)`); !slices.Equal(commands, []string{"backburn run", "worker", "backburn dead list"}) {
 		t.Errorf("the commands among them are %q", commands)
 	}
-	if title := value[string](t, ctx, "document.title"); title != "(9) Backburn" {
+	if title := evaluate[string](t, ctx, "document.title"); title != "(9) Backburn" {
 		t.Errorf("the title is %q", title)
 	}
 
@@ -226,24 +226,24 @@ func TestPageInTrouble(t *testing.T) {
 		}
 	}
 
-	if n := value[int](t, ctx, `document.querySelectorAll("#events li").length`); n != 50 {
+	if n := evaluate[int](t, ctx, `document.querySelectorAll("#events li").length`); n != 50 {
 		t.Errorf("the list has %d rows", n)
 	}
 
-	shots(t, ctx, "trouble")
+	screenshots(t, ctx, "trouble")
 }
 
 // Every control can be reached with the keyboard, and has a name.
 func TestPageByKeyboard(t *testing.T) {
 	t.Parallel()
-	ctx := browser(t)
-	do(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return trouble(), nil }, listed(2))))
-	until(t, ctx, `document.querySelectorAll("#events li").length === 2 &&
+	ctx := startBrowser(t)
+	runActions(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return faultyStatus(), nil }, historyOf(2))))
+	waitUntil(t, ctx, `document.querySelectorAll("#events li").length === 2 &&
 		document.querySelector("#pause").innerText === "Resume uploads…" && document.querySelector("#pause").checkVisibility()`)
 	var reached []string
 	for len(reached) < 13 {
-		do(t, ctx, chromedp.KeyEvent("\t"))
-		reached = append(reached, value[string](t, ctx, `(e => (e.labels?.[0] ?? e).innerText.trim().split("\n")[0])(document.activeElement)`))
+		runActions(t, ctx, chromedp.KeyEvent("\t"))
+		reached = append(reached, evaluate[string](t, ctx, `(e => (e.labels?.[0] ?? e).innerText.trim().split("\n")[0])(document.activeElement)`))
 	}
 
 	want := []string{"Files", "1", "1", "0", "The same as a table", "Queue by lane", "Resume uploads…", "Find", "Verdict", "Source", "Time", "malware", "benign"}
@@ -251,13 +251,13 @@ func TestPageByKeyboard(t *testing.T) {
 		t.Errorf("Tab goes to %q, not %q", reached, want)
 	}
 
-	do(t, ctx, chromedp.KeyEvent("\r"))
-	until(t, ctx, `document.querySelector("#file").open && document.querySelector("#file-state").innerText.startsWith("benign since ")`)
-	do(t, ctx, chromedp.EmulateViewport(390, 844))
-	shot(t, ctx, "open")
-	do(t, ctx, chromedp.KeyEvent("\x1b"))
-	until(t, ctx, `!document.querySelector("#file").open && document.activeElement.dataset.job === "mail/j0"`)
-	unnamed := value[[]string](t, ctx, `[...document.querySelectorAll("section, table, [role=meter], progress, ol, input")].filter(e =>
+	runActions(t, ctx, chromedp.KeyEvent("\r"))
+	waitUntil(t, ctx, `document.querySelector("#file").open && document.querySelector("#file-state").innerText.startsWith("benign since ")`)
+	runActions(t, ctx, chromedp.EmulateViewport(390, 844))
+	screenshot(t, ctx, "open")
+	runActions(t, ctx, chromedp.KeyEvent("\x1b"))
+	waitUntil(t, ctx, `!document.querySelector("#file").open && document.activeElement.dataset.job === "mail/j0"`)
+	unnamed := evaluate[[]string](t, ctx, `[...document.querySelectorAll("section, table, [role=meter], progress, ol, input")].filter(e =>
 		!(e.getAttribute("aria-label") || e.getAttribute("aria-labelledby") || e.caption || e.labels?.length)).map(e => e.outerHTML)`)
 	if len(unnamed) > 0 {
 		t.Errorf("without a name: %q", unnamed)
@@ -268,19 +268,19 @@ func TestPageByKeyboard(t *testing.T) {
 // rest is unknown.
 func TestPageOfAProcessWithoutNATS(t *testing.T) {
 	t.Parallel()
-	ctx := browser(t)
-	unread := newPast()
+	ctx := startBrowser(t)
+	unread := newFakeHistory()
 	unread.state = history.State{Error: "NATS is unreachable"}
-	st := trouble()
+	st := faultyStatus()
 	st.Status = nil
 	st.Away = &app.Away{Since: time.Now().Add(-time.Minute), Reason: "NATS is unreachable (reconnecting)"}
-	do(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return st, nil }, unread)))
-	until(t, ctx, `document.querySelector("#stream").dataset.state === "away" && !document.querySelector("#away").hidden`)
+	runActions(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return st, nil }, unread)))
+	waitUntil(t, ctx, `document.querySelector("#stream").dataset.state === "away" && !document.querySelector("#away").hidden`)
 	if got := text(t, ctx, "#away"); !strings.Contains(got, "NATS has been unreachable since ") || !strings.Contains(got, "(reconnecting)") {
 		t.Errorf("it says %q", got)
 	}
 
-	page := value[string](t, ctx, "document.body.innerText")
+	page := evaluate[string](t, ctx, "document.body.innerText")
 	for _, untrue := range []string{"No worker is running", "watches no folder", "uses no token", "Nothing is being uploaded", "None."} {
 		if strings.Contains(page, untrue) {
 			t.Errorf("the page says %q:\n%s", untrue, page)
@@ -293,19 +293,19 @@ func TestPageOfAProcessWithoutNATS(t *testing.T) {
 		}
 	}
 
-	shots(t, ctx, "away")
+	screenshots(t, ctx, "away")
 }
 
 // A page of a simulation says so, and one of a real fleet does not.
 func TestPageOfASimulation(t *testing.T) {
 	t.Parallel()
-	ctx := browser(t)
+	ctx := startBrowser(t)
 	for _, simulated := range []bool{true, false} {
-		st := trouble()
+		st := faultyStatus()
 		st.Simulated = simulated
-		do(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return st, nil }, newPast())))
-		until(t, ctx, `document.querySelector("#jobs").innerText.includes("At WildFire")`)
-		if shown := value[bool](t, ctx, `!document.querySelector("#simulated").hidden`); shown != simulated {
+		runActions(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return st, nil }, newFakeHistory())))
+		waitUntil(t, ctx, `document.querySelector("#jobs").innerText.includes("At WildFire")`)
+		if shown := evaluate[bool](t, ctx, `!document.querySelector("#simulated").hidden`); shown != simulated {
 			t.Errorf("simulated %v: the page says so: %v", simulated, shown)
 		}
 	}
@@ -314,14 +314,14 @@ func TestPageOfASimulation(t *testing.T) {
 // New events of an open file are shown.
 func TestAnOpenFileFollowsItsEvents(t *testing.T) {
 	t.Parallel()
-	ctx := browser(t)
-	past := listed(1)
-	url := serve(t, func() (app.Status, error) { return trouble(), nil }, past)
-	do(t, ctx, chromedp.Navigate(url+"#job=mail/j0"))
-	until(t, ctx, `document.querySelector("#file-state").innerText.startsWith("benign since ")`)
-	until(t, ctx, `document.querySelector("#stream").dataset.state === "live"`)
+	ctx := startBrowser(t)
+	past := historyOf(1)
+	url := serve(t, func() (app.Status, error) { return faultyStatus(), nil }, past)
+	runActions(t, ctx, chromedp.Navigate(url+"#job=mail/j0"))
+	waitUntil(t, ctx, `document.querySelector("#file-state").innerText.startsWith("benign since ")`)
+	waitUntil(t, ctx, `document.querySelector("#stream").dataset.state === "live"`)
 	// The page requested it twice: when it was opened, and when the user became known.
-	until(t, ctx, `performance.getEntriesByType("resource").filter(e => e.name.includes("api/job")).length === 2`)
+	waitUntil(t, ctx, `performance.getEntriesByType("resource").filter(e => e.name.includes("api/job")).length === 2`)
 	past.add(results.Event{Type: results.Changed, Time: time.Now(), Data: results.Data{
 		JobID:     "j0",
 		Source:    "mail",
@@ -330,28 +330,28 @@ func TestAnOpenFileFollowsItsEvents(t *testing.T) {
 		Verdict:   "malware",
 		DecidedAt: time.Now(),
 	}})
-	until(t, ctx, `document.querySelector("#file-state").innerText.startsWith("malware since ")`)
+	waitUntil(t, ctx, `document.querySelector("#file-state").innerText.startsWith("malware since ")`)
 }
 
 // The page of a file shows the state of WildFire's report about it.
 func TestAFileSaysWhatBecameOfItsReport(t *testing.T) {
 	t.Parallel()
-	ctx := browser(t)
+	ctx := startBrowser(t)
 	for state, want := range map[results.ReportStatus]string{
 		results.ReportAvailable: "available since ",
 		results.ReportMissing:   "WildFire has none since ",
 	} {
-		past := listed(1)
+		past := historyOf(1)
 		past.trace.Sample = &queue.SampleTrace{
 			Key:    strings.Repeat("0f", 32),
 			Report: &pipeline.ReportNote{State: state, At: time.Now()},
 		}
 		past.trace.Steps = []queue.Step{{Time: time.Now(), What: "report", Detail: "domains: 1; kept: xml"}}
-		url := serve(t, func() (app.Status, error) { return trouble(), nil }, past)
-		do(t, ctx, chromedp.Navigate(url+"#job=mail/j0"))
-		until(t, ctx, `document.querySelector("#facts").innerText.includes("`+want+`")`)
-		until(t, ctx, `document.querySelector("#steps").innerText.includes("Report") && document.querySelector("#steps").innerText.includes("domains: 1")`)
-		stix := value[bool](t, ctx, `document.querySelector("#commands").innerText.includes("--format stix")`)
+		url := serve(t, func() (app.Status, error) { return faultyStatus(), nil }, past)
+		runActions(t, ctx, chromedp.Navigate(url+"#job=mail/j0"))
+		waitUntil(t, ctx, `document.querySelector("#facts").innerText.includes("`+want+`")`)
+		waitUntil(t, ctx, `document.querySelector("#steps").innerText.includes("Report") && document.querySelector("#steps").innerText.includes("domains: 1")`)
+		stix := evaluate[bool](t, ctx, `document.querySelector("#commands").innerText.includes("--format stix")`)
 		if stix != (state == results.ReportAvailable) {
 			t.Errorf("%s: the page offers the report's indicators: %v", state, stix)
 		}
