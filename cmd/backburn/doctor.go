@@ -41,12 +41,17 @@ disk of the embedded server's store, the folders, a token of each profile (one a
 and the workers. Each line begins with ok, warn or fail; after warn and fail it says what to do.
 
 WildFire itself is asked only with --online, about an unknown hash. That costs one of the day's
-queries. Exit code 3 means that a check failed.`,
+queries. With --simulate it checks the simulation of "backburn run --simulate", which needs no
+token. Exit code 3 means that a check failed.`,
 		Example: `  backburn doctor
   backburn doctor --online
+  backburn doctor --simulate
   backburn doctor --json | jq 'select(.level != "ok")'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if online && tool.Simulated() {
+				return cli.Usagef("either --online or --simulate: a simulation has no service to ask")
+			}
 			cfg, err := tool.Config()
 			if err != nil {
 				return err
@@ -56,6 +61,7 @@ queries. Exit code 3 means that a check failed.`,
 		},
 	}
 	cmd.Flags().BoolVar(&online, "online", false, "ask WildFire too; costs one query")
+	simulationFlag(tool, cmd.Flags())
 	cmd.Flags().BoolVar(&d.asJSON, "json", false, "one JSON object per line")
 
 	return cmd
@@ -129,19 +135,13 @@ func (d *doctor) runChecks(ctx context.Context, cfg config.Config, online bool) 
 		d.fleet(ctx, q)
 	}
 
-	link := fleetLink{queue: q, close: func() {}, reason: natsconn.ErrUnreachable}
-	for _, profile := range slices.Sorted(maps.Keys(cfg.Auth)) {
-		if profile != cfg.WildFire.Auth && cfg.Auth[profile] == config.Default().Auth[profile] {
-			continue // the default profile, neither completed nor used
+	if !cfg.Simulated() {
+		d.tokens(ctx, cfg, q)
+		if online {
+			d.wildfire(ctx, cfg)
+		} else {
+			fmt.Fprintln(d.tool.Err, "WildFire itself was not asked; --online asks it, which costs one query.")
 		}
-
-		d.token(ctx, cfg, profile, link)
-	}
-
-	if online {
-		d.wildfire(ctx, cfg)
-	} else {
-		fmt.Fprintln(d.tool.Err, "WildFire itself was not asked; --online asks it, which costs one query.")
 	}
 
 	switch {
@@ -224,7 +224,7 @@ func nearestExistingDir(dir string) string {
 func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *queue.Queue) {
 	nc, err := natsconn.Connect(cfg.NATS, "backburn doctor", zerolog.Nop(), natsconn.Inbox(cfg.NATS.Prefix, "operator"))
 	if err != nil {
-		d.fail("nats", "", err)
+		d.fail("nats", "", hintSimulation(cfg, err))
 		return nil, nil
 	}
 
@@ -242,12 +242,12 @@ func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *queu
 		return nc, nil
 	}
 
-	limit := "no limit"
+	limit := "without a limit"
 	if account.Limits.MaxStore > 0 {
-		limit = humanSize(account.Limits.MaxStore)
+		limit = "of " + humanSize(account.Limits.MaxStore)
 	}
 
-	d.ok("jetstream", "%s stored, of %s", humanSize(int64(min(account.Store, 1<<62))), limit)
+	d.ok("jetstream", "%s stored, %s", humanSize(int64(min(account.Store, 1<<62))), limit)
 	q, err := attachTo(ctx, nc, cfg)
 	switch {
 	case errors.Is(err, queue.ErrNoQueue):
@@ -292,6 +292,18 @@ func (d *doctor) fleet(ctx context.Context, q *queue.Queue) {
 
 	if _, n := st.DeadLetters(); n > 0 {
 		d.warn("dead", "see `backburn dead list`", "%d dead letters need a person", n)
+	}
+}
+
+// tokens checks the profiles that are configured or used.
+func (d *doctor) tokens(ctx context.Context, cfg config.Config, q *queue.Queue) {
+	link := fleetLink{queue: q, close: func() {}, reason: natsconn.ErrUnreachable}
+	for _, profile := range slices.Sorted(maps.Keys(cfg.Auth)) {
+		if profile != cfg.WildFire.Auth && cfg.Auth[profile] == config.Default().Auth[profile] {
+			continue // the default profile, neither completed nor used
+		}
+
+		d.token(ctx, cfg, profile, link)
 	}
 }
 

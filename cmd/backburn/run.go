@@ -29,7 +29,8 @@ With --simulate it needs no credentials and sends nothing to other machines. A s
 judges files by markers in names and contents (see "backburn simulate --help"). A simulation shares
 no data with real work: it uses <store_dir>-simulated and the prefix <prefix>-simulated. Files stay
 where they are, events are marked (backburnsimulated) and go to no sink, and mail and clamd clients
-are not served. To look at it, add --simulate to results, status, trace, report, submit and dead.`,
+are not served. To look at it, add --simulate to results, status, trace, report, submit, dead and
+doctor.`,
 		Example: `  backburn run --simulate                 # drop files into ./quarantine and watch
   backburn results --simulate --follow    # the verdicts of the simulation
   backburn run --config backburn.toml

@@ -94,6 +94,8 @@ func TestRealAfterSimulation(t *testing.T) {
 	requireOutput(t, s, 0, []string{`"simulated":true`}, "status", "--simulate", "--json")
 	requireOutput(t, s, 0, []string{"SIMULATED", "benign"}, "trace", "--simulate", filepath.Join("quarantine", "invoice.pdf"))
 	requireOutput(t, s, 0, []string{`"simulated":true`}, "trace", "--simulate", "--json", filepath.Join("quarantine", "invoice.pdf"))
+	requireOutput(t, s, 0, []string{"ok    queue", "ok    workers"}, "doctor", "--simulate")
+	requireOutput(t, s, 2, []string{"either --online or --simulate"}, "doctor", "--simulate", "--online")
 	requireOutput(t, s, 4, []string{"add --simulate"}, "results")
 	p.Stop()
 
