@@ -118,7 +118,7 @@ func TestNoSourceEndsAnothersJob(t *testing.T) {
 				if mine != 1 {
 					t.Errorf("the victim's job has %d final events", mine)
 				}
-				ev, ended, err := f.q.Final(t.Context(), pipeline.Ref{Source: "mail", ID: id})
+				ev, ended, err := f.q.Ledger().Final(t.Context(), pipeline.Ref{Source: "mail", ID: id})
 				if err != nil || !ended || ev.Data.Verdict != "malware" {
 					t.Errorf("the victim's record: %s %v %v", ev.Outcome(), ended, err)
 				}
@@ -837,7 +837,7 @@ func TestAPauseIsWrittenLater(t *testing.T) {
 	}
 
 	err := jets.Retry(t.Context(), func(ctx context.Context) error {
-		_, err := f.q.Repair(ctx)
+		_, err := f.q.Streams().Repair(ctx)
 
 		return err
 	})
@@ -1009,7 +1009,7 @@ func (f *fixture) waitSampleState(key, state string) {
 	f.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		s, _, err := f.q.Known(f.t.Context(), key)
+		s, _, err := f.q.Ledger().Known(f.t.Context(), key)
 		if err != nil {
 			f.t.Fatal(err)
 		}

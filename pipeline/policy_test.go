@@ -186,7 +186,7 @@ func TestUploadsAreRecordedWithTheirRule(t *testing.T) {
 	if ev := all.ofJob("program").ofType(results.Submitted); len(ev) != 1 || ev[0].Data.Policy != rule {
 		t.Errorf("submitted: %s", ev)
 	}
-	known, ok, err := f.q.Known(t.Context(), sha256Hex("MZ program"))
+	known, ok, err := f.q.Ledger().Known(t.Context(), sha256Hex("MZ program"))
 	if err != nil || !ok || known.Rule != rule {
 		t.Errorf("the ledger says %+v (%v)", known, err)
 	}

@@ -149,7 +149,7 @@ func TestPublishFileRefusesContentsThatDiffer(t *testing.T) {
 			t.Errorf("%s: %v, want one with %q", name, err, tc.want)
 		}
 	}
-	st, err := f.q.Status(t.Context(), f.cfg)
+	st, err := f.q.Inspector().Status(t.Context(), f.cfg)
 	if err != nil || st.Lanes[pipeline.Normal].Waiting != 0 {
 		t.Errorf("%d jobs were accepted (%v)", st.Lanes[pipeline.Normal].Waiting, err)
 	}
@@ -178,14 +178,14 @@ func TestAwait(t *testing.T) {
 	if r := submitted(); r.Duplicate {
 		t.Error("the first submission is a duplicate")
 	}
-	_, err := f.q.Await(ctx, j.Ref())
+	_, err := f.q.Ledger().Await(ctx, j.Ref())
 	if !errors.Is(err, queue.ErrPending) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want %v", err, queue.ErrPending)
 	}
 	f.startWorker()
 	for range 2 { // during the work, and after its end
 		submitted()
-		ev, err := f.q.Await(t.Context(), j.Ref())
+		ev, err := f.q.Ledger().Await(t.Context(), j.Ref())
 		if err != nil || ev.Data.JobID != "a" || ev.Data.Verdict != "malware" {
 			t.Errorf("%+v, %v; want malware", ev.Data, err)
 		}

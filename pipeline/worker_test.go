@@ -230,7 +230,7 @@ func TestRefusedContentsFail(t *testing.T) {
 	if ev := all.onlyOf(t, "exact"); ev.Type != results.Verdict {
 		t.Errorf("a file of exactly the limit: %s %+v", ev.Type, ev.Data.Error)
 	}
-	st, err := f.q.Status(t.Context(), f.cfg)
+	st, err := f.q.Inspector().Status(t.Context(), f.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,7 +387,7 @@ func TestEveryQueryIsCounted(t *testing.T) {
 		stop := f.startWorker()
 		f.waitEvents(n)
 		stop()
-		st, err := f.q.Status(t.Context(), f.cfg)
+		st, err := f.q.Inspector().Status(t.Context(), f.cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -472,7 +472,7 @@ func TestAnInterruptedUploadIsReleased(t *testing.T) {
 	stop := f.startWorker()
 	f.submitRaw("a", "mail", "x.exe", "MZ x")
 	state := func() string {
-		s, _, err := f.q.Known(t.Context(), sha256Hex("MZ x"))
+		s, _, err := f.q.Ledger().Known(t.Context(), sha256Hex("MZ x"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -150,7 +150,7 @@ func serve(dir string, n int) (address string, stop func(), err error) {
 	cfg.Wait = 0
 	cfg.Unknown = clamd.UnknownError
 	s, err := clamd.New(cfg, clamd.Deps{
-		Judge:    judge.New(judge.Config{Ledger: q.Ledger(), Queue: q, Intake: q.Publisher(), ReuseDuration: pipeline.DefaultConfig().ReuseDuration}),
+		Judge:    judge.New(judge.Config{Ledger: q.Ledger(), Intake: q.Publisher(), ReuseDuration: pipeline.DefaultConfig().ReuseDuration}),
 		Registry: prometheus.NewRegistry(),
 		Log:      zerolog.Nop(),
 	})

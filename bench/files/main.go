@@ -371,7 +371,7 @@ func measure(ctx context.Context, s settings, n *app.Node, names []string, quara
 	after := conn.Stats()
 	m.sent = float64(after.OutMsgs-before.OutMsgs) / float64(s.n)
 	m.received = float64(after.InMsgs-before.InMsgs) / float64(s.n)
-	m.writes, err = n.Queue().DurableWrites(ctx)
+	m.writes, err = n.Queue().Streams().DurableWrites(ctx)
 
 	return m, err
 }

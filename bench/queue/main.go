@@ -84,7 +84,7 @@ func throughput(n, workers int, sync bool) error {
 	}
 
 	stopWorkers()
-	writes, err := s.q.DurableWrites(context.Background())
+	writes, err := s.q.Streams().DurableWrites(context.Background())
 	if err != nil {
 		return err
 	}

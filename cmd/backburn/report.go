@@ -198,7 +198,7 @@ func (r *reportRun) writeStored(ctx context.Context, q *queue.Queue, w io.Writer
 		return false, nil
 	}
 
-	reports, err := q.Reports(ctx)
+	reports, err := q.Streams().Reports(ctx)
 	if errors.Is(err, queue.ErrNoReports) {
 		return false, nil
 	}
@@ -214,7 +214,7 @@ func (r *reportRun) writeStored(ctx context.Context, q *queue.Queue, w io.Writer
 		return false, err
 	}
 
-	known, _, err := q.Known(ctx, r.hash)
+	known, _, err := q.Ledger().Known(ctx, r.hash)
 	if err != nil || known.Report == nil || known.Report.State != results.ReportMissing {
 		return false, err
 	}

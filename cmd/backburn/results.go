@@ -76,7 +76,7 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 			}
 
 			if !asJSON {
-				printNotice(tool.Out, q.Simulated())
+				printNotice(tool.Out, q.Streams().Simulated())
 				list.printHeader()
 				defer list.printSummary()
 			}

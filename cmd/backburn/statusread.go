@@ -78,7 +78,7 @@ func (l *statusReader) fleet(ctx context.Context) (queue.Status, error) {
 		l.done = release
 	}
 
-	return l.queue.Status(ctx, l.wcfg)
+	return l.queue.Inspector().Status(ctx, l.wcfg)
 }
 
 // readLocal asks the process on this machine. It returns nil if there is none, or if it requires a

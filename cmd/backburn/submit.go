@@ -70,7 +70,7 @@ Exit codes with --wait, as those of clamscan: 0 all files are harmless, 1 someth
 			s.guard = guard.New(cfg.Guarded())
 			s.asJSON = s.asJSON || !cli.IsTerminal(tool.Out)
 			if !s.asJSON {
-				printNotice(tool.Err, q.Simulated())
+				printNotice(tool.Err, q.Streams().Simulated())
 			}
 
 			return s.run(cmd.Context(), args)

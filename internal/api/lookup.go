@@ -29,7 +29,7 @@ func (s *service) job(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), natsTimeout)
 	defer cancel()
 	id, source := r.PathValue("id"), clientOf(r).Source
-	ev, ended, err := s.deps.Queue.Final(ctx, pipeline.Ref{Source: source, ID: id})
+	ev, ended, err := s.deps.Queue.Ledger().Final(ctx, pipeline.Ref{Source: source, ID: id})
 	if err != nil {
 		s.writeUnavailable(w, err)
 		return
@@ -46,7 +46,7 @@ func (s *service) job(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	t, err := s.deps.Queue.Trace(ctx, queue.TraceQuery{Job: id, Source: source, Limit: traceLimit})
+	t, err := s.deps.Queue.Inspector().Trace(ctx, queue.TraceQuery{Job: id, Source: source, Limit: traceLimit})
 	switch {
 	case err != nil:
 		s.writeUnavailable(w, err)
@@ -93,7 +93,7 @@ func (s *service) verdict(w http.ResponseWriter, r *http.Request) {
 
 	ctx, cancel := context.WithTimeout(r.Context(), natsTimeout)
 	defer cancel()
-	sample, known, err := s.deps.Queue.Known(ctx, sum)
+	sample, known, err := s.deps.Queue.Ledger().Known(ctx, sum)
 	switch {
 	case err != nil:
 		s.writeUnavailable(w, err)

@@ -98,7 +98,7 @@ func TestSubmitWithoutAWorker(t *testing.T) {
 		}
 	}
 
-	st, err := s.q.Status(t.Context(), pipeline.DefaultConfig())
+	st, err := s.q.Inspector().Status(t.Context(), pipeline.DefaultConfig())
 	// The repeat is published again, in case the first attempt failed; a worker drops it.
 	if err != nil || st.Lanes[pipeline.Normal].Waiting != 4 {
 		t.Errorf("%d jobs, want 4: %v", st.Lanes[pipeline.Normal].Waiting, err)
@@ -194,7 +194,7 @@ func TestKeyOfOtherContentsIsRefused(t *testing.T) {
 	accepted("the same again, after the final event", submit("mine", "one", ""))
 	refused("other contents, after the final event", submit("mine", "two", ""))
 	refused("other contents, after the final event, with wait", submit("mine", "two", "&wait=30s"))
-	if _, err := s.q.Await(t.Context(), theirs.Ref()); err != nil {
+	if _, err := s.q.Ledger().Await(t.Context(), theirs.Ref()); err != nil {
 		t.Fatal(err)
 	}
 	if got := submit("theirs", "two", "&wait=30s"); got.status != http.StatusOK || strings.Contains(string(got.body), "secret.doc") {
@@ -223,7 +223,7 @@ func TestTruncatedBody(t *testing.T) {
 	}
 
 	s.stop() // waits for the handler
-	st, err := s.q.Status(t.Context(), pipeline.DefaultConfig())
+	st, err := s.q.Inspector().Status(t.Context(), pipeline.DefaultConfig())
 	if err != nil || st.Lanes[pipeline.Normal].Waiting != 0 {
 		t.Errorf("half a file was submitted: %v", err)
 	}
@@ -275,7 +275,7 @@ func TestOtherSourcesAreNotShown(t *testing.T) {
 		if _, err := s.q.Publisher().Submit(t.Context(), j, queue.FromReader(strings.NewReader("MZ"), 2)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.q.Await(t.Context(), j.Ref()); err != nil {
+		if _, err := s.q.Ledger().Await(t.Context(), j.Ref()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -370,7 +370,7 @@ func TestGracefulStop(t *testing.T) {
 	waited := make(chan reply, 1)
 	go func() { waited <- s.do("POST", "/v1/submit?filename=a.exe&wait=2m", strings.NewReader("MZ")) }()
 	for {
-		st, err := s.q.Status(t.Context(), pipeline.DefaultConfig())
+		st, err := s.q.Inspector().Status(t.Context(), pipeline.DefaultConfig())
 		if err != nil {
 			t.Fatal(err)
 		}

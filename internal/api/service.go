@@ -12,17 +12,13 @@ import (
 	"backburn/internal/sse"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
-	"backburn/results"
 )
 
 // Queue is the part of *queue.Queue that the API uses.
 type Queue interface {
-	Await(ctx context.Context, ref pipeline.Ref) (results.Event, error)
-	Final(ctx context.Context, ref pipeline.Ref) (results.Event, bool, error)
-	Known(ctx context.Context, sha256 string) (queue.SampleTrace, bool, error)
-	Trace(ctx context.Context, q queue.TraceQuery) (queue.Trace, error)
-
+	Inspector() *queue.Inspector
 	JetStream() jetstream.JetStream
+	Ledger() *queue.Ledger
 	Prefix() string // nats.prefix
 }
 

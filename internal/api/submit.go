@@ -84,7 +84,7 @@ func (s *service) await(w http.ResponseWriter, r *http.Request, req request) boo
 	ctx, cancel := context.WithTimeout(ctx, req.wait)
 	defer cancel()
 
-	ev, err := s.deps.Queue.Await(ctx, req.job.Ref())
+	ev, err := s.deps.Queue.Ledger().Await(ctx, req.job.Ref())
 	if err == nil {
 		writeEvent(w, ev)
 		return true

@@ -12,7 +12,6 @@ import (
 func (n *Node) judge() *judge.Judge {
 	return judge.New(judge.Config{
 		Ledger:        n.queue.Ledger(),
-		Queue:         n.queue,
 		Intake:        n.publisher(n.queue.Publisher()),
 		ReuseDuration: n.cfg.Pipeline.ReuseDuration,
 	})

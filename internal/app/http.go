@@ -48,11 +48,11 @@ func (n *Node) dashboard() (http.Handler, error) {
 	cfg := ui.Config{
 		History: n.history,
 		Trace: func(ctx context.Context, q queue.TraceQuery) (queue.Trace, error) {
-			if n.queue.NoLedger {
+			if n.queue.Ledger().NoRead {
 				return queue.Trace{}, errors.New("a watcher may not read the ledger; ask the dashboard of a worker, or run `backburn trace JOB` with its rights")
 			}
 
-			return n.queue.Trace(ctx, q)
+			return n.queue.Inspector().Trace(ctx, q)
 		},
 		Portal: portal(n.cfg.WildFire.Client.BaseURL),
 		Log:    n.log.With().Str("component", "dashboard").Logger(),

@@ -15,7 +15,7 @@ import (
 )
 
 // Operator is a person who acts on the fleet, at the dashboard or with a command. Each action has
-// its audit events: the first is durable before anything is done (see queue.Queue.Audited).
+// its audit events: the first is durable before anything is done (see queue.Events.Audited).
 type Operator struct {
 	Queue  *queue.Queue
 	Who    results.Audit // By, Via and From
@@ -46,10 +46,10 @@ func (o Operator) Drop(ctx context.Context, letter uint64) error {
 func (o Operator) withLetter(ctx context.Context, action results.AuditAction, letter uint64, do func(context.Context) (string, error)) error {
 	a := o.Who
 	a.Action = action
-	if err := o.Queue.AuditLetter(ctx, &a, letter); err != nil {
+	if err := o.Queue.Dead().AuditLetter(ctx, &a, letter); err != nil {
 		return err
 	}
-	_, err := o.Queue.Audited(ctx, a, do)
+	_, err := o.Queue.Events().Audited(ctx, a, do)
 
 	return err
 }
@@ -72,7 +72,7 @@ func (o Operator) Recheck(ctx context.Context, sha256, url string) (wildfire.Ver
 	}
 
 	var verdict wildfire.Verdict
-	_, err := o.Queue.Audited(ctx, a, func(ctx context.Context) (string, error) {
+	_, err := o.Queue.Events().Audited(ctx, a, func(ctx context.Context) (string, error) {
 		answer, err := o.Ask(ctx, question)
 		verdict = answer.Verdict
 		switch {
@@ -100,7 +100,7 @@ func (o Operator) Pause(ctx context.Context, reason string, d time.Duration) (fl
 	a.Reason = reason
 
 	var p fleet.Pause
-	_, err := o.Queue.Audited(ctx, a, func(ctx context.Context) (_ string, err error) {
+	_, err := o.Queue.Events().Audited(ctx, a, func(ctx context.Context) (_ string, err error) {
 		p, err = fleet.Stop(ctx, o.Queue.Control(), pipeline.Uploads, a.By, reason, now, a.Until)
 		return "uploads are paused until " + p.Until.Format(time.RFC3339), err
 	})
@@ -115,7 +115,7 @@ func (o Operator) Resume(ctx context.Context) (fleet.Pause, error) {
 	a.Action = results.AuditResume
 
 	var p fleet.Pause
-	_, err := o.Queue.Audited(ctx, a, func(ctx context.Context) (_ string, err error) {
+	_, err := o.Queue.Events().Audited(ctx, a, func(ctx context.Context) (_ string, err error) {
 		p, err = fleet.Resume(ctx, o.Queue.Control(), pipeline.Uploads, time.Now())
 		if p.Until.IsZero() {
 			return "uploads were not paused", err

@@ -144,14 +144,14 @@ func (n *Node) connect(ctx context.Context) error {
 		return err
 	}
 
-	n.queue.NoLedger = role == "watcher"
+	n.queue.Ledger().NoRead = role == "watcher"
 	n.status = newStatusCache(func(ctx context.Context) (queue.Status, error) {
 		wcfg, err := WorkerConfig(n.config())
 		if err != nil {
 			return queue.Status{}, err
 		}
 
-		return n.queue.Status(ctx, wcfg)
+		return n.queue.Inspector().Status(ctx, wcfg)
 	})
 
 	return nil
@@ -169,7 +169,7 @@ func (n *Node) join() error {
 	n.member.SetParts(n.health.Parts)
 	n.member.SetDuties(n.duties)
 	n.health.Probe("queue", "", health.Probe{Ask: func(ctx context.Context) error {
-		return n.queue.Writable(ctx, n.member, n.roles.Work)
+		return n.queue.Streams().Writable(ctx, n.member, n.roles.Work)
 	}})
 
 	return n.reg.Register(newFleetMetrics(n.status, n.log))

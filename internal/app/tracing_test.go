@@ -58,7 +58,7 @@ func traceOne(t *testing.T, endpoint string, log zerolog.Logger) {
 	j := pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Normal, Filename: "a.html"}
 	_, err = n.Queue().Publisher().Submit(ctx, j, queue.FromReader(strings.NewReader(body), int64(len(body))))
 	check(t, err)
-	ev, err := n.Queue().Await(ctx, j.Ref())
+	ev, err := n.Queue().Ledger().Await(ctx, j.Ref())
 	if err != nil || ev.Data.Verdict != "phishing" {
 		t.Errorf("%+v: %v", ev, err)
 	}

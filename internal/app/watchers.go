@@ -15,8 +15,8 @@ import (
 
 func (n *Node) startWatchers() error {
 	for _, c := range n.cfg.Watch {
-		w, err := watch.New(c, folderIntake{n.publisher(n.queue.Publisher())}, n.queue.Outcomes(readerOf(c.Path)), n.queue.Objects(),
-			watch.WithLogger(n.log), watch.WithMetrics(n.reg), watch.WithCatalog(n.queue), watch.WithHealth(n.health), watch.WithGuard(n.guard))
+		w, err := watch.New(c, folderIntake{n.publisher(n.queue.Publisher())}, n.queue.Events().Outcomes(readerOf(c.Path)), n.queue.Objects(),
+			watch.WithLogger(n.log), watch.WithMetrics(n.reg), watch.WithCatalog(n.queue.Inspector()), watch.WithHealth(n.health), watch.WithGuard(n.guard))
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", c.Path, err)
 		}

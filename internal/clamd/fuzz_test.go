@@ -59,7 +59,7 @@ func FuzzSession(f *testing.F) {
 	cfg.MaxStream = 1000
 	cfg.Roots = []string{"/root-that-is-not-there"}
 	s, err := New(cfg, Deps{
-		Judge:    judge.New(judge.Config{Ledger: emptyQueue{}, Queue: emptyQueue{}, Intake: emptyQueue{}, ReuseDuration: pipeline.DefaultConfig().ReuseDuration}),
+		Judge:    judge.New(judge.Config{Ledger: emptyQueue{}, Intake: emptyQueue{}, ReuseDuration: pipeline.DefaultConfig().ReuseDuration}),
 		Registry: prometheus.NewRegistry(),
 		Log:      zerolog.Nop(),
 	})

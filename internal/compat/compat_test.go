@@ -81,7 +81,7 @@ func endToEnd(t *testing.T, cfg natsconn.Config) {
 		if _, err := q.Publisher().Submit(ctx, job, file); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		event, err := q.Await(ctx, job.Ref())
+		event, err := q.Ledger().Await(ctx, job.Ref())
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

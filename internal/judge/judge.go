@@ -21,14 +21,11 @@ import (
 	"backburn/wildfire"
 )
 
-// Ledger finds what is known about contents; queue.Ledger implements it.
+// Ledger finds what is known about contents, and waits for final events; queue.Ledger implements
+// it.
 type Ledger interface {
-	Sample(ctx context.Context, key string) (queue.SampleEntry, error)
-}
-
-// Queue waits for final events; queue.Queue implements it.
-type Queue interface {
 	Await(ctx context.Context, ref pipeline.Ref) (results.Event, error)
+	Sample(ctx context.Context, key string) (queue.SampleEntry, error)
 }
 
 // Intake accepts submitted jobs.
@@ -39,7 +36,6 @@ type Intake interface {
 // Config has the dependencies of a Judge. Every field is required.
 type Config struct {
 	Ledger Ledger
-	Queue  Queue
 	Intake Intake
 
 	// ReuseDuration returns how long a verdict is reused for the same contents.
@@ -144,7 +140,7 @@ func (j *Judge) Wait(ctx context.Context, ref pipeline.Ref) Outcome {
 		return Outcome{Reason: Pending}
 	}
 
-	ev, err := j.cfg.Queue.Await(ctx, ref)
+	ev, err := j.cfg.Ledger.Await(ctx, ref)
 	switch {
 	case err != nil: // always ErrPending
 		return Outcome{Reason: Pending}

@@ -95,7 +95,7 @@ func (p *Pipeline) Work() {
 
 // Judge answers from the queue.
 func (p *Pipeline) Judge() *judge.Judge {
-	return judge.New(judge.Config{Ledger: p.Queue.Ledger(), Queue: p.Queue, Intake: p.Queue.Publisher(), ReuseDuration: p.config.ReuseDuration})
+	return judge.New(judge.Config{Ledger: p.Queue.Ledger(), Intake: p.Queue.Publisher(), ReuseDuration: p.config.ReuseDuration})
 }
 
 // Forget makes every verdict expire, for workers and judges that are created later.

@@ -81,7 +81,7 @@ func (p *Poller) handleWithheldRecheck(ctx context.Context, key string, r wildfi
 			verdict = r.Verdict
 		}
 		decided := s.Recheck(verdict, r.MD5, p.Now())
-		return decided || p.Now().Sub(s.WithheldAt) < p.Queue.ResultsMaxAge()
+		return decided || p.Now().Sub(s.WithheldAt) < p.Queue.Events().MaxAge()
 	})
 
 	return err
@@ -154,7 +154,7 @@ func (p *Poller) publishChange(ctx context.Context, c lateVerdict) (int, error) 
 		e.Data.Basis = results.BasisLookup
 		e.Data.Error = nil
 		published++
-		return p.Queue.PublishEvent(ctx, e)
+		return p.Queue.Events().Publish(ctx, e)
 	})
 	if err != nil {
 		return published, fmt.Errorf("publish that the verdict on %s changed: %w", c.key, err)

@@ -300,12 +300,12 @@ func (p *Poller) finishJob(ctx context.Context, e *waiting, job waitingJob, s qu
 		if err := p.Queue.Ledger().Commit(ctx, with...); err != nil {
 			return err
 		}
-		return p.Queue.Requeue(ctx, m)
+		return p.Queue.Jobs().Requeue(ctx, m)
 	}
 
 	ctx, sp := p.Spans.Verdict(ctx, m.Job, m.Trace)
 	published := p.published.begin()
-	ev, err = p.Queue.Finish(ctx, m, queue.Ending{
+	ev, err = p.Queue.Events().Finish(ctx, m, queue.Ending{
 		Event:  ev,
 		Sample: s.Key,
 		Entry:  queue.JobEntry{Revision: revision, State: queue.JobWaiting, Sample: s.Key},
@@ -321,7 +321,7 @@ func (p *Poller) finishJob(ctx context.Context, e *waiting, job waitingJob, s qu
 	p.Metrics.Finished(ev)
 	p.forget(e, job)
 	if step.Kind == pipeline.StepFinish && p.config().WantsReport(s.Key, s.Sample) {
-		return p.Queue.OweReport(ctx, s.Key, m.Job.Source, p.config(), now)
+		return p.Queue.Ledger().OweReport(ctx, s.Key, m.Job.Source, p.config(), now)
 	}
 
 	return nil
@@ -372,7 +372,7 @@ func (p *Poller) requeueOne(ctx context.Context, e *waiting) nextCheck {
 			return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}
 		}
 	}
-	if err := p.Queue.Requeue(ctx, m); err != nil {
+	if err := p.Queue.Jobs().Requeue(ctx, m); err != nil {
 		return p.retryLater(ctx, e, err, "waiting job cannot be requeued")
 	}
 
@@ -426,7 +426,7 @@ func (p *Poller) republish(ctx context.Context, name string, published func()) {
 	for ctx.Err() == nil {
 		entry, done, err := p.Queue.Ledger().ReadDone(ctx, name)
 		if err == nil && done && !p.published.tooOld(entry.Event, p.Now()) {
-			err = p.Queue.Republish(ctx, nil, entry.Event)
+			err = p.Queue.Events().Republish(ctx, nil, entry.Event)
 		}
 		if err == nil {
 			published()

@@ -156,7 +156,7 @@ func (p *Poller) report(ctx context.Context, key string) error {
 		return nil
 	}
 
-	reports, err := p.Queue.Reports(ctx)
+	reports, err := p.Queue.Streams().Reports(ctx)
 	if err != nil {
 		return err
 	}
@@ -361,8 +361,8 @@ func (p *Poller) publishReport(ctx context.Context, s queue.SampleEntry, report 
 	maps.DeleteFunc(finals, func(source string, _ results.Event) bool { return !p.config().WantsReportFor(source, s.Sample) })
 	told := slices.Sorted(maps.Keys(finals))
 	for _, source := range told {
-		ev := pipeline.ReportEvent(finals[source], report, at, p.Queue.MaxReport())
-		if err := p.Queue.PublishReport(ctx, ev); err != nil {
+		ev := pipeline.ReportEvent(finals[source], report, at, p.Queue.Events().MaxReport())
+		if err := p.Queue.Events().PublishReport(ctx, ev); err != nil {
 			return err
 		}
 	}
@@ -489,7 +489,7 @@ func (p *Poller) publishFor(ctx context.Context, s queue.SampleEntry, report res
 		return true, nil
 	}
 
-	return true, p.Queue.PublishReport(ctx, pipeline.ReportEvent(final, report, at, p.Queue.MaxReport()))
+	return true, p.Queue.Events().PublishReport(ctx, pipeline.ReportEvent(final, report, at, p.Queue.Events().MaxReport()))
 }
 
 // loadPublishedReport returns a report that was published before, or the zero value if its document
@@ -499,7 +499,7 @@ func (p *Poller) loadPublishedReport(ctx context.Context, s queue.SampleEntry) (
 		return pipeline.MissingReport(), nil
 	}
 
-	reports, err := p.Queue.Reports(ctx)
+	reports, err := p.Queue.Streams().Reports(ctx)
 	if err != nil {
 		return results.Report{}, err
 	}

@@ -177,7 +177,7 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 			p.Log.Warn().Err(err).Msg("cannot trim dead letters")
 		}
 
-		changed, err := p.Queue.Repair(ctx)
+		changed, err := p.Queue.Streams().Repair(ctx)
 		for _, what := range changed {
 			p.Log.Warn().Str("what", what).Msg("a stream or bucket was removed or changed from outside; repaired")
 		}

@@ -25,33 +25,27 @@ func Attach(ctx context.Context, nc *nats.Conn, domain, prefix string) (*Queue, 
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
-	q := newQueue(nc, js, Topology{Prefix: prefix})
-	for _, s := range []struct {
-		name string
-		dst  *jetstream.Stream
-	}{
-		{q.JobsStream(), &q.jobs},
-		{q.LedgerStream(), &q.ledger.stream},
-		{q.ResultsStream(), &q.results},
-		{q.DeadStream(), &q.dead.stream},
-	} {
-		if *s.dst, err = js.Stream(ctx, s.name); err != nil {
-			return nil, q.lookupError("stream "+s.name, err)
+	s := newStreams(js, Topology{Prefix: prefix})
+	for _, name := range []string{s.JobsStream(), s.LedgerStream(), s.ResultsStream(), s.DeadStream()} {
+		if *s.handle(name), err = js.Stream(ctx, name); err != nil {
+			return nil, lookupError(prefix, "stream "+name, err)
 		}
 	}
-	if err := checkFormat(q.ledger.stream.CachedInfo().Config); err != nil {
+	if err := checkFormat(s.ledger.CachedInfo().Config); err != nil {
 		return nil, err
 	}
-	if q.control, err = js.KeyValue(ctx, q.ControlBucket()); err != nil {
-		return nil, q.lookupError("bucket "+q.ControlBucket(), err)
+	control, err := js.KeyValue(ctx, s.ControlBucket())
+	if err != nil {
+		return nil, lookupError(prefix, "bucket "+s.ControlBucket(), err)
 	}
-	if q.files, err = js.ObjectStore(ctx, q.FilesBucket()); err != nil {
-		return nil, q.lookupError("object bucket "+q.FilesBucket(), err)
+	s.control = fleet.NewStore(js, control)
+	if s.files, err = js.ObjectStore(ctx, s.FilesBucket()); err != nil {
+		return nil, lookupError(prefix, "object bucket "+s.FilesBucket(), err)
 	}
-	q.topology = q.existingTopology(prefix)
-	q.recordLedgerInfo(q.ledger.stream.CachedInfo())
+	s.topology = s.existingTopology()
+	s.recordLedgerInfo(s.ledger.CachedInfo())
 
-	return q, nil
+	return newQueue(s), nil
 }
 
 // AttachPublisher returns a publisher for an existing queue, for gateways. It looks up only the
@@ -60,11 +54,15 @@ func Attach(ctx context.Context, nc *nats.Conn, domain, prefix string) (*Queue, 
 // `backburn acl` prints.
 func AttachPublisher(ctx context.Context, js jetstream.JetStream, prefix string) (*Publisher, error) {
 	var err error
-	q := newQueue(js.Conn(), js, Topology{Prefix: prefix})
-	if q.files, err = js.ObjectStore(ctx, q.FilesBucket()); err != nil {
-		return nil, q.lookupError("object bucket "+q.FilesBucket(), err)
+	s := newStreams(js, Topology{Prefix: prefix})
+	if s.files, err = js.ObjectStore(ctx, s.FilesBucket()); err != nil {
+		return nil, lookupError(prefix, "object bucket "+s.FilesBucket(), err)
 	}
-	return q.Publisher(), nil
+
+	return &Publisher{
+		jobs:    &Jobs{streams: s, commits: s.newCommitter()},
+		objects: &Objects{nc: js.Conn(), store: s.files},
+	}, nil
 }
 
 // AttachOrOpen attaches to an existing queue, and creates one only if there is none. It is for
@@ -101,36 +99,36 @@ func attachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error
 	if err != nil {
 		return nil, err
 	}
-	if err := q.CheckMark(t.Simulated); err != nil {
+	if err := q.streams.CheckMark(t.Simulated); err != nil {
 		return nil, err
 	}
-	q.topology = t
+	q.streams.topology = t
 
 	return q, nil
 }
 
 // lookupError returns an error that says why a part of the queue could not be looked up.
-func (q *Queue) lookupError(part string, err error) error {
+func lookupError(prefix, part string, err error) error {
 	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) {
 		return fmt.Errorf("%w under prefix %q (%s is not there): has `backburn run` or `worker` ever started here?",
-			ErrNoQueue, q.prefix, part)
+			ErrNoQueue, prefix, part)
 	}
 	return fmt.Errorf("%s: %w", part, err)
 }
 
 // existingTopology returns the topology of the existing streams.
-func (q *Queue) existingTopology(prefix string) Topology {
-	jobs := q.jobs.CachedInfo().Config
-	events := q.results.CachedInfo().Config
-	dead := q.dead.stream.CachedInfo().Config
+func (s *Streams) existingTopology() Topology {
+	jobs := s.jobs.CachedInfo().Config
+	events := s.results.CachedInfo().Config
+	dead := s.dead.CachedInfo().Config
 
 	return Topology{
-		Prefix:         prefix,
+		Prefix:         s.prefix,
 		Replicas:       jobs.Replicas,
 		Results:        EventLimits{MaxAge: events.MaxAge, MaxBytes: events.MaxBytes},
 		JobsMaxBytes:   jobs.MaxBytes,
-		LedgerMaxBytes: q.ledger.stream.CachedInfo().Config.MaxBytes,
+		LedgerMaxBytes: s.ledger.CachedInfo().Config.MaxBytes,
 		Dead:           DeadLimits{MaxAge: dead.MaxAge, MaxBytes: dead.MaxBytes},
-		Simulated:      isSimulated(q.ledger.stream.CachedInfo().Config),
+		Simulated:      isSimulated(s.ledger.CachedInfo().Config),
 	}
 }

@@ -23,10 +23,10 @@ var ErrUnrecorded = errors.New("the action cannot be recorded")
 // ErrUnrecorded. The second event has the outcome and is written even if ctx has ended. If it
 // cannot be written, the error wraps ErrUnrecorded and says what was done. Audited sets the ID and
 // the status of the action.
-func (q *Queue) Audited(ctx context.Context, a results.Audit, do func(context.Context) (result string, err error)) (string, error) {
+func (e *Events) Audited(ctx context.Context, a results.Audit, do func(context.Context) (result string, err error)) (string, error) {
 	a.ID = rand.Text()
 	a.Status = results.AuditRequested
-	if err := q.publishAudit(ctx, a); err != nil {
+	if err := e.publishAudit(ctx, a); err != nil {
 		return "", fmt.Errorf("%w, so it was not carried out: %w", ErrUnrecorded, err)
 	}
 
@@ -37,7 +37,7 @@ func (q *Queue) Audited(ctx context.Context, a results.Audit, do func(context.Co
 		a.Status = results.AuditFailed
 		a.Result = err.Error()
 	}
-	if perr := q.publishAudit(context.WithoutCancel(ctx), a); perr != nil {
+	if perr := e.publishAudit(context.WithoutCancel(ctx), a); perr != nil {
 		if err == nil {
 			err = fmt.Errorf("it was done: %s", result)
 		}
@@ -48,11 +48,11 @@ func (q *Queue) Audited(ctx context.Context, a results.Audit, do func(context.Co
 }
 
 // publishAudit publishes an audit event durably.
-func (q *Queue) publishAudit(ctx context.Context, a results.Audit) error {
+func (e *Events) publishAudit(ctx context.Context, a results.Audit) error {
 	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
 	defer cancel()
 
-	return q.PublishEvent(ctx, results.Event{
+	return e.Publish(ctx, results.Event{
 		Type: results.Audited,
 		Time: time.Now().UTC(),
 		Data: results.Data{Source: results.AuditSource, Audit: &a},
@@ -61,8 +61,8 @@ func (q *Queue) publishAudit(ctx context.Context, a results.Audit) error {
 
 // AuditLetter sets the dead letter of an action. It returns ErrNoLetter if the letter does not
 // exist.
-func (q *Queue) AuditLetter(ctx context.Context, a *results.Audit, seq uint64) error {
-	l, err := q.dead.Get(ctx, seq)
+func (d *DeadLetters) AuditLetter(ctx context.Context, a *results.Audit, seq uint64) error {
+	l, err := d.Get(ctx, seq)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func TestAudited(t *testing.T) {
 	pause.Action = results.AuditPause
 	pause.Until = time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
 	pause.Reason = "proxy"
-	got, err := q.Audited(t.Context(), pause, func(context.Context) (string, error) {
+	got, err := q.Events().Audited(t.Context(), pause, func(context.Context) (string, error) {
 		if list := audits(t, q); len(list) != 1 || list[0].Status != results.AuditRequested || list[0].By != "alice" {
 			t.Errorf("before the action the audit events are %+v", list)
 		}
@@ -65,7 +65,7 @@ func TestAudited(t *testing.T) {
 	recheck.Action = results.AuditRecheck
 	recheck.URL = "https://example.com/"
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err = q.Audited(ctx, recheck, func(context.Context) (string, error) {
+	_, err = q.Events().Audited(ctx, recheck, func(context.Context) (string, error) {
 		cancel() // the caller is gone; the outcome is recorded anyway
 		return "", fault
 	})
@@ -99,7 +99,7 @@ func TestAuditedOutlivesItsCaller(t *testing.T) {
 	q := openTest(t)
 	for range 30 { // whether the message is sent before the cancellation is noticed differs
 		ctx, cancel := context.WithCancel(t.Context())
-		_, err := q.Audited(ctx, results.Audit{Action: results.AuditResume, By: "alice", Via: results.AuditCommand}, func(context.Context) (string, error) {
+		_, err := q.Events().Audited(ctx, results.Audit{Action: results.AuditResume, By: "alice", Via: results.AuditCommand}, func(context.Context) (string, error) {
 			cancel()
 			return "uploads go on", nil
 		})
@@ -116,7 +116,7 @@ func TestAuditedOutlivesItsCaller(t *testing.T) {
 func TestUnrecordedIsNotDone(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
-	info, err := q.results.Info(t.Context())
+	info, err := q.streams.results.Info(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestUnrecordedIsNotDone(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
-	_, err = q.Audited(ctx, results.Audit{Action: results.AuditResume, By: "alice", Via: results.AuditCommand}, func(context.Context) (string, error) {
+	_, err = q.Events().Audited(ctx, results.Audit{Action: results.AuditResume, By: "alice", Via: results.AuditCommand}, func(context.Context) (string, error) {
 		t.Error("the action was carried out")
 		return "", nil
 	})
@@ -141,8 +141,8 @@ func TestUnrecordedIsNotDone(t *testing.T) {
 func TestHalfRecorded(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
-	_, err := q.Audited(t.Context(), results.Audit{Action: results.AuditResume, By: "alice", Via: results.AuditCommand}, func(context.Context) (string, error) {
-		info, err := q.results.Info(t.Context())
+	_, err := q.Events().Audited(t.Context(), results.Audit{Action: results.AuditResume, By: "alice", Via: results.AuditCommand}, func(context.Context) (string, error) {
+		info, err := q.streams.results.Info(t.Context())
 		if err != nil {
 			return "", err
 		}
@@ -171,7 +171,7 @@ func TestTraceOfActions(t *testing.T) {
 		d.JobID = id
 		d.Source = "mail"
 		d.Error = &results.Error{Reason: results.Rejected, Message: "no"}
-		if err := q.PublishEvent(t.Context(), results.Event{Type: results.Failed, Time: now, Data: d}); err != nil {
+		if err := q.Events().Publish(t.Context(), results.Event{Type: results.Failed, Time: now, Data: d}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -183,7 +183,7 @@ func TestTraceOfActions(t *testing.T) {
 	} {
 		a.By = "alice"
 		a.Via = results.AuditDashboard
-		if _, err := q.Audited(t.Context(), a, func(context.Context) (string, error) { return "well", nil }); err != nil {
+		if _, err := q.Events().Audited(t.Context(), a, func(context.Context) (string, error) { return "well", nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -199,7 +199,7 @@ func TestTraceOfActions(t *testing.T) {
 		"the link's job":      {TraceQuery{Job: "link", Source: "mail"}, []string{rechecked}},
 		"contents of another": {TraceQuery{SHA256: strings.Repeat("1", 64)}, nil},
 	} {
-		trace, err := q.Trace(t.Context(), tc.query)
+		trace, err := q.Inspector().Trace(t.Context(), tc.query)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -224,7 +224,7 @@ func TestAuditLetter(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
 	var a results.Audit
-	if err := q.AuditLetter(t.Context(), &a, 1); !errors.Is(err, ErrNoLetter) {
+	if err := q.Dead().AuditLetter(t.Context(), &a, 1); !errors.Is(err, ErrNoLetter) {
 		t.Errorf("no error for a missing letter: %v", err)
 	}
 	m := &Message{Job: pipeline.Job{
@@ -241,7 +241,7 @@ func TestAuditLetter(t *testing.T) {
 	if err := q.dead.Put(t.Context(), m, results.Error{Reason: results.Rejected, Message: "no"}, 1, "j"); err != nil {
 		t.Fatal(err)
 	}
-	if err := q.AuditLetter(t.Context(), &a, 1); err != nil {
+	if err := q.Dead().AuditLetter(t.Context(), &a, 1); err != nil {
 		t.Fatal(err)
 	}
 	if a.Letter != 1 || a.Job != "mail/j" || a.SHA256 != m.Job.SHA256 {

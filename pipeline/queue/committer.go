@@ -23,10 +23,11 @@ import (
 // It has no goroutine of its own: callers send, and each answer from the server triggers the next
 // send. It is safe for concurrent use.
 type committer struct {
-	nc    *nats.Conn
-	inbox string // prefix of the reply subjects
-	once  sync.Once
-	fault error // of the subscription to answers
+	nc       *nats.Conn
+	recreate func(context.Context, error) // creates the stream again if the error says that it is missing
+	inbox    string                       // prefix of the reply subjects
+	once     sync.Once
+	fault    error // of the subscription to answers
 
 	mu      sync.Mutex
 	queue   []*group            // not sent yet
@@ -82,11 +83,12 @@ const commitTimeout = 5 * time.Second
 // errNoAnswer says that a message got no answer: it may be durable or not.
 var errNoAnswer = fmt.Errorf("no answer within %s: %w", commitTimeout, nats.ErrTimeout)
 
-func newCommitter(nc *nats.Conn, a *ackLatency) *committer {
+func newCommitter(nc *nats.Conn, a *ackLatency, recreate func(context.Context, error)) *committer {
 	return &committer{
-		nc:      nc,
-		singles: map[uint64]*message{},
-		cost:    newCost(a),
+		nc:       nc,
+		recreate: recreate,
+		singles:  map[uint64]*message{},
+		cost:     newCost(a),
 	}
 }
 

@@ -96,7 +96,7 @@ func TestCommitterGivesEachCallerItsOutcome(t *testing.T) {
 // isAt checks the ledger's message at a sequence.
 func isAt(t *testing.T, q *Queue, seq uint64, body string) {
 	t.Helper()
-	m, err := q.ledger.stream.GetMsg(t.Context(), seq)
+	m, err := q.streams.ledger.GetMsg(t.Context(), seq)
 	if err != nil {
 		t.Errorf("sequence %d: %v", seq, err)
 		return
@@ -148,10 +148,10 @@ func TestCommitterOfRepeatedIDs(t *testing.T) {
 		}
 
 		first := event("0")
-		sendAsBatch(q.eventCommits, first)
+		sendAsBatch(q.events.commits, first)
 		await(t, first)
 		groups := []*group{event("0"), event("1"), event("2"), event("2")}
-		sendAsBatch(q.eventCommits, append(groups, event("3"), event("4"), event("5"), event("6"), event("7"), event("8"))...)
+		sendAsBatch(q.events.commits, append(groups, event("3"), event("4"), event("5"), event("6"), event("7"), event("8"))...)
 		await(t, groups...)
 
 		for i, g := range groups {
@@ -196,7 +196,7 @@ func TestCommitterGathers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCommitter(nil, newAckLatency(SyncUnknown))
+			c := newCommitter(nil, newAckLatency(SyncUnknown), nil)
 			c.queue = append(c.queue, tc.queue...)
 			for _, g := range tc.queue {
 				c.queued += len(g.messages)
@@ -258,7 +258,7 @@ func TestCommitterWithoutAnswer(t *testing.T) {
 	for name, batch := range map[string]bool{"single": false, "batch": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCommitter(nc, newAckLatency(SyncUnknown))
+			c := newCommitter(nc, newAckLatency(SyncUnknown), nil)
 			var groups []*group
 			for i := range 20 {
 				groups = append(groups, groupOf(nats.NewMsg("silent."+strconv.Itoa(i))))
@@ -297,7 +297,7 @@ func TestCommitterWithoutCaller(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := newCommitter(nc, newAckLatency(SyncUnknown)).commit(ctx, nats.NewMsg("silent")); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := newCommitter(nc, newAckLatency(SyncUnknown), nil).commit(ctx, nats.NewMsg("silent")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want %v", err, context.DeadlineExceeded)
 	}
 }
@@ -360,7 +360,7 @@ func TestFinishIsRepeatedAfterALostAnswer(t *testing.T) {
 		began := time.Now().UTC().Truncate(time.Second)
 		var first results.Event
 		for i := range 3 {
-			ev, err := q.Finish(t.Context(), m, ending(began.Add(time.Duration(i)*time.Second)))
+			ev, err := q.Events().Finish(t.Context(), m, ending(began.Add(time.Duration(i)*time.Second)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -372,7 +372,7 @@ func TestFinishIsRepeatedAfterALostAnswer(t *testing.T) {
 			}
 		}
 
-		info, err := q.results.Info(t.Context())
+		info, err := q.streams.results.Info(t.Context())
 		if err != nil || info.State.Msgs != 1 {
 			t.Errorf("%d events (%v), want 1", info.State.Msgs, err)
 		}
@@ -386,7 +386,7 @@ func TestCommitterGathersWithoutAnswer(t *testing.T) {
 	if _, err := nc.Subscribe("silent.>", func(*nats.Msg) {}); err != nil {
 		t.Fatal(err)
 	}
-	c := newCommitter(nc, newAckLatency(SyncUnknown))
+	c := newCommitter(nc, newAckLatency(SyncUnknown), nil)
 	c.cost.message = time.Millisecond // the server syncs, so few messages go one by one
 	c.cost.ackLatency.add(time.Now(), time.Millisecond)
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,23 +23,33 @@ const (
 	consumerMemory = time.Hour
 )
 
+// Lanes finds the lanes that have jobs, and makes the consumers that feed workers. It is safe for
+// concurrent use.
+type Lanes struct {
+	streams *Streams
+
+	mu    sync.Mutex
+	feeds map[string]Feed // of lanes with a feed of their own; guarded by mu
+	lost  sync.Map        // names
+}
+
 // subjects returns the subjects of the lane's jobs.
 func (ls *Lanes) subjects(l Lane) []string {
-	return []string{ls.q.JobSubject(l.Priority, l.Source), ls.q.RequeueSubject(l.Priority, l.Source)}
+	return []string{ls.streams.JobSubject(l.Priority, l.Source), ls.streams.RequeueSubject(l.Priority, l.Source)}
 }
 
 // withJobs lists the lanes that have jobs now.
 func (ls *Lanes) withJobs(ctx context.Context) ([]Lane, error) {
-	info, err := ls.q.jobs.Info(ctx, jetstream.WithSubjectFilter(ls.q.prefix+".>"))
+	info, err := ls.streams.jobs.Info(ctx, jetstream.WithSubjectFilter(ls.streams.prefix+".>"))
 	if err != nil {
-		ls.q.recreateStreams(ctx, err)
-		return nil, fmt.Errorf("stream %s: %w", ls.q.JobsStream(), err)
+		ls.streams.recreate(ctx, err)
+		return nil, fmt.Errorf("stream %s: %w", ls.streams.JobsStream(), err)
 	}
 
 	var lanes []Lane
 	seen := map[Lane]bool{}
 	for subject := range info.State.Subjects {
-		t := strings.Split(strings.TrimPrefix(subject, ls.q.prefix+"."), ".")
+		t := strings.Split(strings.TrimPrefix(subject, ls.streams.prefix+"."), ".")
 		if len(t) != 3 {
 			continue
 		}
@@ -104,7 +115,7 @@ func (ls *Lanes) feed(ctx context.Context, lanes []Lane, feeds map[string]Feed) 
 		switch {
 		case l.Source == "*" || l.Source == ">": // its consumer would get the jobs of all sources
 			faults = append(faults, fmt.Errorf("jobs were published on %s, which is a wildcard and not a valid subject: purge it",
-				ls.q.JobSubject(l.Priority, l.Source)))
+				ls.streams.JobSubject(l.Priority, l.Source)))
 		case names[own.Name] || countConsumers(names, l.Priority) < ownConsumers:
 			names[own.Name] = true
 			if own.Consumer, err = ls.makeConsumer(ctx, own.Name, ls.subjects(l)); err != nil {
@@ -144,12 +155,12 @@ func countConsumers(names map[string]bool, p pipeline.Priority) int {
 // consumers lists the names of the consumers of JOBS.
 func (ls *Lanes) consumers(ctx context.Context) (map[string]bool, error) {
 	names := map[string]bool{}
-	list := ls.q.jobs.ConsumerNames(ctx)
+	list := ls.streams.jobs.ConsumerNames(ctx)
 	for name := range list.Name() {
 		names[name] = true
 	}
 	if err := list.Err(); err != nil {
-		return nil, fmt.Errorf("consumers of %s: %w", ls.q.JobsStream(), err)
+		return nil, fmt.Errorf("consumers of %s: %w", ls.streams.JobsStream(), err)
 	}
 
 	return names, nil
@@ -158,7 +169,7 @@ func (ls *Lanes) consumers(ctx context.Context) (map[string]bool, error) {
 // addSubjects adds subjects to those of a shared consumer. If two workers do that at the same
 // moment, one change is lost, and that worker joins again at its next look for lanes.
 func (ls *Lanes) addSubjects(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
-	c, err := ls.q.jobs.Consumer(ctx, name)
+	c, err := ls.streams.jobs.Consumer(ctx, name)
 	if err == nil {
 		have := c.CachedInfo().Config.FilterSubjects
 		missing := slices.DeleteFunc(slices.Clone(subjects), func(s string) bool { return slices.Contains(have, s) })
@@ -172,12 +183,12 @@ func (ls *Lanes) addSubjects(ctx context.Context, name string, subjects []string
 }
 
 func (ls *Lanes) makeConsumer(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
-	c, err := ls.q.jobs.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+	c, err := ls.streams.jobs.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 		Durable:           name,
 		Description:       "jobs of a lane",
 		FilterSubjects:    subjects,
 		AckPolicy:         jetstream.AckExplicitPolicy,
-		AckWait:           ls.q.topology.Lease,
+		AckWait:           ls.streams.topology.Lease,
 		MaxDeliver:        -1,
 		MaxAckPending:     laneMaxAckPending,
 		InactiveThreshold: consumerMemory,

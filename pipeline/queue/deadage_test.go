@@ -46,7 +46,7 @@ func TestDeadLettersAreKeptByReason(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				kept, err := q.dead.stream.GetMsg(t.Context(), l.Seq)
+				kept, err := q.streams.dead.GetMsg(t.Context(), l.Seq)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -12,11 +12,14 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backburn/internal/jets"
 	"backburn/pipeline"
 	"backburn/results"
 )
@@ -59,6 +62,19 @@ type DeadFilter struct {
 // ErrNoLetter says that a dead letter does not exist, or no longer exists.
 var ErrNoLetter = errors.New("no such dead letter")
 
+// DeadLetters reads, writes and removes dead letters, and submits their jobs again. It is safe for
+// concurrent use.
+type DeadLetters struct {
+	streams  *Streams
+	commits  *committer
+	jobs     *Jobs
+	ledger   *Ledger
+	objects  *Objects
+	onPut    func(results.Reason) // nil for none
+	bytes    atomic.Int64         // written since the letters were last trimmed
+	trimming sync.Mutex
+}
+
 // All reads the dead letters that match a filter, the oldest first, without their bodies, because a
 // body may be as large as a file. The fields of a JSON job are therefore missing; Get returns them.
 // Letters that arrive meanwhile are left out.
@@ -68,7 +84,7 @@ func (d *DeadLetters) All(ctx context.Context, f DeadFilter) iter.Seq2[Letter, e
 		if !f.Since.IsZero() {
 			cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &f.Since
 		}
-		err := readAll(ctx, d.stream, cfg, readBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+		err := readAll(ctx, d.streams.dead, cfg, readBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 			return yield(d.decode(m.Subject(), m.Headers(), nil, meta.Sequence.Stream, meta.Timestamp), nil)
 		})
 		if err != nil {
@@ -84,12 +100,12 @@ func (d *DeadLetters) filter(f DeadFilter) string {
 		}
 		return s
 	}
-	return d.q.DeadSubject(or(string(f.Reason)), or(f.Source))
+	return d.streams.DeadSubject(or(string(f.Reason)), or(f.Source))
 }
 
 // Get reads one letter with its body. It returns ErrNoLetter if it does not exist.
 func (d *DeadLetters) Get(ctx context.Context, seq uint64) (Letter, error) {
-	m, err := d.stream.GetMsg(ctx, seq)
+	m, err := d.streams.dead.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return Letter{}, fmt.Errorf("%w: %d", ErrNoLetter, seq)
 	}
@@ -132,7 +148,7 @@ func (d *DeadLetters) decode(subject string, h nats.Header, body []byte, seq uin
 
 	m, err := decodeRecord(h, body)
 	if old := h.Get(headerOldSubject); err != nil && old != "" {
-		m, err = d.q.openOld(old, h, body, seq, at)
+		m, err = openOld(d.streams.Names, old, h, body, seq, at)
 	}
 	if err != nil {
 		l.Body = body
@@ -147,7 +163,7 @@ func (d *DeadLetters) decode(subject string, h nats.Header, body []byte, seq uin
 		l.Subject = m.Original.Subject
 		l.Raw = !isJSON(m.Original.Header)
 	} else {
-		l.Subject = d.q.JobSubject(m.Job.Priority, m.Job.Source)
+		l.Subject = d.streams.JobSubject(m.Job.Priority, m.Job.Source)
 	}
 
 	return l
@@ -164,7 +180,7 @@ func (d *DeadLetters) Drop(ctx context.Context, seq uint64) error {
 		return err
 	}
 	if c := l.Job.Content; c != nil && c.Object != "" {
-		return d.q.Objects().Delete(ctx, c.Object)
+		return d.objects.Delete(ctx, c.Object)
 	}
 	return nil
 }
@@ -230,7 +246,7 @@ func (d *DeadLetters) Replay(ctx context.Context, seq uint64, r Replay) (Replaye
 	if err := d.clearRefusal(ctx, l.Job); err != nil {
 		return done, err
 	}
-	if err := d.q.Requeue(ctx, &m); err != nil {
+	if err := d.jobs.Requeue(ctx, &m); err != nil {
 		return done, fmt.Errorf("replay dead letter %d: %w", seq, err)
 	}
 
@@ -263,7 +279,7 @@ func (d *DeadLetters) checkContents(ctx context.Context, l Letter, r Replay) err
 	case l.Raw || l.Job.Kind == pipeline.KindURL || c == nil:
 		return nil
 	case c.Object != "":
-		_, err := d.q.Objects().Find(ctx, c.Object)
+		_, err := d.objects.Find(ctx, c.Object)
 		if errors.Is(err, pipeline.ErrContentMissing) {
 			return fmt.Errorf("dead letter %d: %w: object %q", l.Seq, ErrContentsGone, c.Object)
 		}
@@ -289,7 +305,7 @@ func (d *DeadLetters) checkContents(ctx context.Context, l Letter, r Replay) err
 // storeFound stores contents that Find returned as an object, and points the job to it.
 func (d *DeadLetters) storeFound(ctx context.Context, m *Message, size int64, open func() (io.ReadCloser, error)) error {
 	name := objectName(m.Job.Ref())
-	if err := d.q.Objects().Put(ctx, name, size, open); err != nil {
+	if err := d.objects.Put(ctx, name, size, open); err != nil {
 		return fmt.Errorf("replay job %s: %w", m.Job.Ref(), err)
 	}
 	m.Job.Content = &pipeline.Content{Object: name}
@@ -305,7 +321,11 @@ func (d *DeadLetters) clearRefusal(ctx context.Context, j pipeline.Job) error {
 		return nil // no worker has ever read it
 	}
 
-	_, err := d.q.ledger.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return s.ClearRefusal(time.Now().UTC()) })
+	_, err := d.ledger.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return s.ClearRefusal(time.Now().UTC()) })
 
 	return err
+}
+
+func (d *DeadLetters) remove(ctx context.Context, seq uint64) error {
+	return jets.Delete(ctx, d.streams.js, d.streams.DeadStream(), seq)
 }

@@ -25,7 +25,7 @@ func (d *DeadLetters) putFailed(ctx context.Context, m *Message, ev results.Even
 // Put copies a job to DEAD for a reason that need not have an event. Repeats have the same
 // id.
 func (d *DeadLetters) Put(ctx context.Context, m *Message, reason results.Error, attempts int, id string) error {
-	letter := nats.NewMsg(d.q.DeadSubject(string(reason.Reason), m.Job.Source))
+	letter := nats.NewMsg(d.streams.DeadSubject(string(reason.Reason), m.Job.Source))
 	if err := d.truncateInvalid(m).encode(letter); err != nil {
 		return err
 	}
@@ -48,13 +48,13 @@ func (d *DeadLetters) Put(ctx context.Context, m *Message, reason results.Error,
 	h[HeaderError] = []string{oneLine(reason.Message)}
 	h[HeaderAttempts] = []string{strconv.Itoa(attempts)}
 	h[nats.MsgIdHdr] = []string{"dead." + id}
-	limits := d.q.topology.Dead.orDefaults()
+	limits := d.streams.topology.Dead.orDefaults()
 	if reason.Reason.Expected() && limits.ExpectedMaxAge < limits.MaxAge {
 		h[headerTTL] = []string{limits.ExpectedMaxAge.Truncate(time.Second).String()}
 	}
 	span.Inject(ctx, h)
 
-	if err := d.q.publishUntilAnswered(ctx, d.commits, []*nats.Msg{letter}, func(int, *message) {}); err != nil {
+	if err := d.commits.publish(ctx, nil, letter); err != nil {
 		return fmt.Errorf("dead-letter job %s: %w", m.Job.Ref(), err)
 	}
 	if d.onPut != nil {
@@ -75,7 +75,7 @@ const maxInvalidContents = 64 << 10
 
 // truncateInvalid bounds what a letter keeps of an invalid message.
 func (d *DeadLetters) truncateInvalid(m *Message) *Message {
-	limit := min(maxInvalidContents, int(d.q.nc.MaxPayload())-recordHeadroom)
+	limit := min(maxInvalidContents, int(d.streams.js.Conn().MaxPayload())-recordHeadroom)
 	if m.Original == nil || len(m.Contents) <= max(limit, 0) {
 		return m
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"backburn/internal/jets"
 	"backburn/pipeline"
 )
 
@@ -27,7 +26,7 @@ const msgSizeHeader = "Nats-Msg-Size"
 
 // written records that a dead letter was written, and makes room when it is time.
 func (d *DeadLetters) written(ctx context.Context, size int) {
-	limit := d.q.topology.Dead.orDefaults().MaxBytes
+	limit := d.streams.topology.Dead.orDefaults().MaxBytes
 	if d.bytes.Add(int64(size)) < limit/deadCheckPart {
 		return
 	}
@@ -42,9 +41,9 @@ func (d *DeadLetters) written(ctx context.Context, size int) {
 // Trim removes the oldest dead letters of sources with more than their share if the stream is
 // nearly full. It returns those sources.
 func (d *DeadLetters) Trim(ctx context.Context) ([]string, error) {
-	s, err := d.q.js.Stream(ctx, d.q.DeadStream())
+	s, err := d.streams.js.Stream(ctx, d.streams.DeadStream())
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", d.q.DeadStream(), err)
+		return nil, fmt.Errorf("stream %s: %w", d.streams.DeadStream(), err)
 	}
 	limit := s.CachedInfo().Config.MaxBytes
 	if used := s.CachedInfo().State.Bytes; limit <= 0 || float64(used) < deadTrimAbove*float64(limit) {
@@ -92,8 +91,4 @@ func (d *DeadLetters) Trim(ctx context.Context) ([]string, error) {
 	}
 
 	return trimmed, nil
-}
-
-func (d *DeadLetters) remove(ctx context.Context, seq uint64) error {
-	return jets.Delete(ctx, d.q.js, d.q.DeadStream(), seq)
 }

@@ -25,7 +25,7 @@ func TestServerObjectsAreDescribed(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var readers errgroup.Group
 	ignore := func(context.Context, results.Event) error { return nil }
-	readers.Go(func() error { return q.Outcomes("watcher").Follow(ctx, "mail", "folder", ignore) })
+	readers.Go(func() error { return q.Events().Outcomes("watcher").Follow(ctx, "mail", "folder", ignore) })
 	readers.Go(func() error {
 		return results.NewSubscriber(q.JetStream(), results.SubscriberConfig{Prefix: q.Prefix(), Durable: "siem"}).Run(ctx, ignore)
 	})

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,7 +12,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backburn/internal/backoff"
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/results"
 )
 
 // JobRecord is a job's record in the ledger, without the job itself.
@@ -28,8 +32,8 @@ type JobRecord struct {
 	By       string            // of JobDone: the leader that ended it; "" if a worker did
 }
 
-// jobRecord reads the headers of a record.
-func (n Names) jobRecord(subject string, h nats.Header, seq uint64, at time.Time) JobRecord {
+// readJobRecord reads the headers of a record.
+func readJobRecord(n Names, subject string, h nats.Header, seq uint64, at time.Time) JobRecord {
 	r := JobRecord{
 		Name:     strings.TrimPrefix(subject, n.ledgerJob("")),
 		Seq:      seq,
@@ -53,8 +57,8 @@ func (n Names) jobRecord(subject string, h nats.Header, seq uint64, at time.Time
 // all existing records. Both are called by one goroutine at a time; neither runs after stop
 // returns.
 func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobRecord), read func()) (stop func(), err error) {
-	c, err := l.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{l.q.AnyLedgerJob()},
+	c, err := l.streams.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{l.streams.AnyLedgerJob()},
 		HeadersOnly:    true,
 	})
 	if err != nil {
@@ -70,7 +74,7 @@ func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobRecord), read fu
 		if err != nil {
 			return
 		}
-		handle(l.q.jobRecord(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
+		handle(readJobRecord(l.streams.Names, m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
 		if meta.NumPending == 0 {
 			read()
 		}
@@ -113,22 +117,22 @@ func (f *callbackGate) end() {
 
 // readJobs visits the jobs that are in the ledger now, until visit returns false.
 func (l *Ledger) readJobs(ctx context.Context, visit func(JobRecord) bool) error {
-	return readAll(ctx, l.stream, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{l.q.AnyLedgerJob()},
+	return readAll(ctx, l.streams.ledger, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{l.streams.AnyLedgerJob()},
 		HeadersOnly:    true,
 	}, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-		return visit(l.q.jobRecord(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
+		return visit(readJobRecord(l.streams.Names, m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
 	})
 }
 
 // ReadWaiting reads a waiting job by the name of its record. It returns nil if the job no longer
 // waits.
 func (l *Ledger) ReadWaiting(ctx context.Context, name string) (*Message, uint64, error) {
-	msgs, err := l.reads.last(ctx, l.q.ledgerJob(name))
+	msgs, err := l.reads.last(ctx, l.streams.ledgerJob(name))
 	if err != nil || msgs[0] == nil {
 		return nil, 0, err
 	}
-	entry := l.jobEntry(msgs[0])
+	entry := readJobEntry(msgs[0])
 
 	return entry.Message, entry.Revision, nil
 }
@@ -136,7 +140,7 @@ func (l *Ledger) ReadWaiting(ctx context.Context, name string) (*Message, uint64
 // WaitingAt returns a waiting job of a revision if this process wrote it, or reads it like
 // ReadWaiting. The caller must not change the message.
 func (l *Ledger) WaitingAt(ctx context.Context, name string, revision uint64) (*Message, uint64, error) {
-	if r, ok := l.waitingJobs.get(l.q.ledgerJob(name)); ok && r.revision == revision {
+	if r, ok := l.waitingJobs.get(l.streams.ledgerJob(name)); ok && r.revision == revision {
 		return r.value, r.revision, nil
 	}
 
@@ -146,11 +150,11 @@ func (l *Ledger) WaitingAt(ctx context.Context, name string, revision uint64) (*
 // ReadDone reads the final event of a job by the name of its record. It returns false if there is
 // none.
 func (l *Ledger) ReadDone(ctx context.Context, name string) (JobEntry, bool, error) {
-	msgs, err := l.reads.last(ctx, l.q.ledgerJob(name))
+	msgs, err := l.reads.last(ctx, l.streams.ledgerJob(name))
 	if err != nil || msgs[0] == nil {
 		return JobEntry{}, false, err
 	}
-	entry := l.jobEntry(msgs[0])
+	entry := readJobEntry(msgs[0])
 
 	return entry, entry.State == JobDone, nil
 }
@@ -173,7 +177,7 @@ func (l *Ledger) ReadSamples(ctx context.Context, after uint64, since time.Time,
 	}
 
 	cfg := jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{l.q.SampleSubject("*")},
+		FilterSubjects: []string{l.streams.SampleSubject("*")},
 		DeliverPolicy:  jetstream.DeliverByStartTimePolicy,
 		OptStartTime:   &since,
 	}
@@ -182,7 +186,7 @@ func (l *Ledger) ReadSamples(ctx context.Context, after uint64, since time.Time,
 		cfg.OptStartTime = nil
 		cfg.OptStartSeq = after + 1
 	}
-	err = readAll(ctx, l.stream, cfg, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+	err = readAll(ctx, l.streams.ledger, cfg, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		handle(SampleRecord{
 			Key:  m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:],
 			Body: m.Data(),
@@ -207,10 +211,75 @@ type LedgerState struct {
 
 // State reads the state of the ledger.
 func (l *Ledger) State(ctx context.Context) (LedgerState, error) {
-	info, err := l.stream.Info(ctx)
+	info, err := l.streams.ledger.Info(ctx)
 	if err != nil {
-		return LedgerState{}, fmt.Errorf("stream %s: %w", l.q.LedgerStream(), err)
+		return LedgerState{}, fmt.Errorf("stream %s: %w", l.streams.LedgerStream(), err)
 	}
 
 	return LedgerState{Created: info.Created, LastSeq: info.State.LastSeq}, nil
 }
+
+// Final returns a job's final event, or false if it has none yet or was never submitted.
+func (l *Ledger) Final(ctx context.Context, ref pipeline.Ref) (results.Event, bool, error) {
+	j, err := l.Job(ctx, ref)
+	if err != nil {
+		return results.Event{}, false, fmt.Errorf("job %s: %w", ref, err)
+	}
+
+	return j.Event, j.State == JobDone, nil
+}
+
+// ErrPending says that a job was accepted, and had no final event when the wait ended.
+var ErrPending = errors.New("accepted, but without a final event yet")
+
+// Await waits for a job's final event, and returns ErrPending if ctx ends first. It does not check
+// that the job was ever submitted.
+func (l *Ledger) Await(ctx context.Context, ref pipeline.Ref) (results.Event, error) {
+	for attempt := 0; ; attempt++ {
+		ev, err := l.await(ctx, ref)
+		if err == nil {
+			return ev, nil
+		}
+		if serr := fleet.Sleep(ctx, backoff.Delay(attempt, 100*time.Millisecond, 2*time.Second)); serr != nil {
+			return results.Event{}, fmt.Errorf("job %s: %w (%w)", ref, ErrPending, err)
+		}
+	}
+}
+
+func (l *Ledger) await(ctx context.Context, ref pipeline.Ref) (results.Event, error) {
+	c, err := l.streams.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{l.streams.LedgerSubject(ref)},
+		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
+	})
+	if err != nil {
+		return results.Event{}, fmt.Errorf("watch job: %w", err)
+	}
+
+	found := make(chan results.Event, 1)
+	watch, err := c.Consume(func(m jetstream.Msg) {
+		var ev results.Event
+		if JobState(m.Headers().Get(headerState)) == JobDone && ev.UnmarshalJSON(m.Data()) == nil {
+			select {
+			case found <- ev:
+			default:
+			}
+		}
+	}, pullExpiry, pullHeartbeat)
+	if err != nil {
+		return results.Event{}, fmt.Errorf("watch job: %w", err)
+	}
+	defer watch.Stop()
+
+	select {
+	case ev := <-found:
+		return ev, nil
+	case <-ctx.Done():
+		return results.Event{}, ctx.Err()
+	}
+}
+
+// Detect a lost connection soon: the client's own defaults are ten times as long.
+const (
+	pullExpiry    = jetstream.PullExpiry(5 * time.Second)
+	pullHeartbeat = jetstream.PullHeartbeat(time.Second)
+)

@@ -15,14 +15,27 @@ import (
 	"backburn/results"
 )
 
+// Ledger reads and writes what is known of samples and jobs. It is safe for concurrent use.
+type Ledger struct {
+	streams        *Streams
+	commits        *committer
+	reads          *reader
+	pendingSamples writeCache[SampleEntry]
+	waitingJobs    writeCache[*Message]
+
+	// NoRead says that this process may not read the ledger, so only the leader is asked about
+	// waiting jobs. Set it before the queue is used.
+	NoRead bool
+}
+
 // Load reads a sample and a job in one request. An empty key or ref is not read.
 func (l *Ledger) Load(ctx context.Context, sampleKey string, ref pipeline.Ref) (SampleEntry, JobEntry, error) {
 	subjects := make([]string, 0, 2)
 	if ref.ID != "" {
-		subjects = append(subjects, l.q.LedgerSubject(ref))
+		subjects = append(subjects, l.streams.LedgerSubject(ref))
 	}
 	if sampleKey != "" {
-		subjects = append(subjects, l.q.SampleSubject(sampleKey))
+		subjects = append(subjects, l.streams.SampleSubject(sampleKey))
 	}
 
 	s := SampleEntry{Key: sampleKey}
@@ -35,13 +48,13 @@ func (l *Ledger) Load(ctx context.Context, sampleKey string, ref pipeline.Ref) (
 	for i, m := range msgs {
 		switch {
 		case m == nil:
-		case subjects[i] == l.q.SampleSubject(sampleKey):
+		case subjects[i] == l.streams.SampleSubject(sampleKey):
 			s.Revision = sequenceOf(m)
 			if json.Unmarshal(m.Data, &s.Sample) != nil {
 				s.Sample = pipeline.Sample{} // an unreadable record is overwritten
 			}
 		default:
-			j = l.jobEntry(m)
+			j = readJobEntry(m)
 		}
 	}
 
@@ -59,7 +72,7 @@ func (l *Ledger) Sample(ctx context.Context, key string) (SampleEntry, error) {
 // it. A sample that is returned as pending may have changed since, so it may only be used for a
 // change of this sample; see pipeline.ErrConflict.
 func (l *Ledger) PendingSample(ctx context.Context, key string) (SampleEntry, error) {
-	if r, ok := l.pendingSamples.get(l.q.SampleSubject(key)); ok {
+	if r, ok := l.pendingSamples.get(l.streams.SampleSubject(key)); ok {
 		return r.value, nil
 	}
 
@@ -73,8 +86,8 @@ func (l *Ledger) Job(ctx context.Context, ref pipeline.Ref) (JobEntry, error) {
 	return j, err
 }
 
-// jobEntry decodes a record. An unreadable one counts as missing, and is overwritten.
-func (l *Ledger) jobEntry(m *nats.Msg) JobEntry {
+// readJobEntry decodes a record. An unreadable one counts as missing, and is overwritten.
+func readJobEntry(m *nats.Msg) JobEntry {
 	j := JobEntry{
 		Revision: sequenceOf(m),
 		State:    JobState(m.Header.Get(headerState)),
@@ -118,10 +131,10 @@ func change(subject string, body []byte, replaces uint64, err error) *Change {
 // PutSample replaces a sample's record if its revision has not changed.
 func (l *Ledger) PutSample(s SampleEntry) *Change {
 	body, err := json.Marshal(s.Sample)
-	c := change(l.q.SampleSubject(s.Key), body, s.Revision, err)
+	c := change(l.streams.SampleSubject(s.Key), body, s.Revision, err)
 	c.sample = &s
 	if s.Final() || s.State == pipeline.StateNone {
-		c.expires(l.q.topology.Results.MaxAge)
+		c.expires(l.streams.topology.Results.MaxAge)
 	}
 
 	return c
@@ -138,7 +151,7 @@ type Waiting struct {
 // PutWaiting replaces a job's record by the whole waiting job.
 func (l *Ledger) PutWaiting(m *Message, why Waiting, replaces uint64) *Change {
 	m.Basis = why.Basis
-	c := change(l.q.LedgerSubject(m.Job.Ref()), nil, replaces, nil)
+	c := change(l.streams.LedgerSubject(m.Job.Ref()), nil, replaces, nil)
 	c.err = m.encode(c.msg)
 	if !m.Raw {
 		kept := *m
@@ -159,16 +172,26 @@ func (l *Ledger) PutWaiting(m *Message, why Waiting, replaces uint64) *Change {
 	return c
 }
 
+// putAccepted replaces a job's record by the note that the job is about to be submitted.
+func (l *Ledger) putAccepted(ref pipeline.Ref, sampleKey string, replaces uint64) *Change {
+	c := change(l.streams.LedgerSubject(ref), nil, replaces, nil)
+	c.msg.Header[headerState] = []string{string(JobAccepted)}
+	c.msg.Header[headerSample] = []string{sampleKey}
+	c.expires(l.streams.topology.Results.MaxAge)
+
+	return c
+}
+
 // putDone replaces a job's record by its final event. by names the leader if a leader ends the job:
 // then the event is only in the ledger until it is published.
 func (l *Ledger) putDone(ref pipeline.Ref, sampleKey string, event []byte, by string, replaces uint64) *Change {
-	c := change(l.q.LedgerSubject(ref), event, replaces, nil)
+	c := change(l.streams.LedgerSubject(ref), event, replaces, nil)
 	c.msg.Header[headerState] = []string{string(JobDone)}
 	c.msg.Header[headerSample] = []string{sampleKey}
 	if by != "" {
 		c.msg.Header[headerBy] = []string{by}
 	}
-	c.expires(l.q.topology.Results.MaxAge)
+	c.expires(l.streams.topology.Results.MaxAge)
 
 	return c
 }
@@ -197,10 +220,10 @@ func (l *Ledger) Commit(ctx context.Context, changes ...*Change) error {
 		msgs[i] = c.msg
 	}
 
-	err := l.q.publishUntilAnswered(ctx, l.commits, msgs, func(i int, m *message) {
+	err := l.commits.publish(ctx, func(i int, m *message) {
 		changes[i].Revision = m.seq
 		l.committed(changes[i])
-	})
+	}, msgs...)
 	if err != nil {
 		for _, c := range changes {
 			l.forgetWritten(c)
@@ -245,7 +268,7 @@ func (l *Ledger) ChangeSample(ctx context.Context, key string, change func(*pipe
 		err = l.Commit(ctx, c)
 		if err == nil {
 			s.Revision = c.Revision
-			l.q.SampleChanged(key)
+			l.SampleChanged(key)
 		}
 		if !errors.Is(err, pipeline.ErrConflict) {
 			return s, err
@@ -261,4 +284,14 @@ const conflictWait = 20 * time.Millisecond
 
 // SampleChanged notifies the poller that a sample changed for which jobs may wait. A lost
 // notification does no harm, because the jobs are due anyway.
-func (q *Queue) SampleChanged(key string) { _ = q.nc.Publish(q.ChangedSubject(), []byte(key)) }
+func (l *Ledger) SampleChanged(key string) {
+	_ = l.streams.js.Conn().Publish(l.streams.ChangedSubject(), []byte(key))
+}
+
+// OweReport records that a source still has to get the report about a sample, if the report was
+// published before the source had a job with that sample.
+func (l *Ledger) OweReport(ctx context.Context, key, source string, cfg pipeline.Config, now time.Time) error {
+	_, err := l.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return cfg.OweReport(s, source, now) })
+
+	return err
+}

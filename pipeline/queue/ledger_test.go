@@ -127,7 +127,7 @@ func TestLedgerExpiresFinishedRecords(t *testing.T) {
 
 	ev := pipeline.FailedEvent(m.Job, results.Error{Reason: results.Rejected, Message: "no"}, 1, time.Now())
 	entry := JobEntry{Revision: waiting.Revision, State: JobWaiting}
-	if _, err := q.Finish(t.Context(), m, Ending{Event: ev, Sample: m.Job.SHA256, Entry: entry}); err != nil {
+	if _, err := q.Events().Finish(t.Context(), m, Ending{Event: ev, Sample: m.Job.SHA256, Entry: entry}); err != nil {
 		t.Fatal(err)
 	}
 	expires(t, q, q.LedgerSubject(m.Job.Ref()), true)
@@ -141,7 +141,7 @@ func TestLedgerExpiresFinishedRecords(t *testing.T) {
 
 func expires(t *testing.T, q *Queue, subject string, want bool) {
 	t.Helper()
-	m, err := q.ledger.stream.GetLastMsgForSubject(t.Context(), subject)
+	m, err := q.streams.ledger.GetLastMsgForSubject(t.Context(), subject)
 	if err != nil {
 		t.Fatalf("%s: %v", subject, err)
 	}
@@ -204,12 +204,12 @@ func TestJobsOfTwoSourcesMayShareAnID(t *testing.T) {
 					groups = append(groups, groupOf(m)) // in one atomic batch
 					continue
 				}
-				if _, err := q.js.PublishMsg(t.Context(), m); err != nil {
+				if _, err := q.JetStream().PublishMsg(t.Context(), m); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
-		sendAsBatch(q.jobCommits, groups...)
+		sendAsBatch(q.jobs.commits, groups...)
 		await(t, groups...)
 		for _, g := range groups {
 			if err := g.messages[0].err; err != nil {
@@ -217,7 +217,7 @@ func TestJobsOfTwoSourcesMayShareAnID(t *testing.T) {
 			}
 		}
 
-		info, err := q.jobs.Info(t.Context(), jetstream.WithSubjectFilter(q.prefix+".>"))
+		info, err := q.streams.jobs.Info(t.Context(), jetstream.WithSubjectFilter(q.prefix+".>"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,12 +241,12 @@ func TestFeedsServeManySources(t *testing.T) {
 		for _, p := range pipeline.Priorities() {
 			subject := q.JobSubject(p, fmt.Sprintf("s%d", i))
 			want[subject] = true
-			if _, err := q.js.PublishAsync(subject, []byte("MZ")); err != nil {
+			if _, err := q.JetStream().PublishAsync(subject, []byte("MZ")); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	<-q.js.PublishAsyncComplete()
+	<-q.JetStream().PublishAsyncComplete()
 
 	for range 2 { // again, once all are known
 		feeds, err := q.lanes.Feeds(t.Context())
@@ -286,7 +286,7 @@ func TestRepair(t *testing.T) {
 	q := openTest(t)
 	ctx := t.Context()
 
-	if changed, err := q.Repair(ctx); err != nil || len(changed) != 0 {
+	if changed, err := q.Streams().Repair(ctx); err != nil || len(changed) != 0 {
 		t.Fatalf("nothing was done to %v (%v)", changed, err)
 	}
 
@@ -313,29 +313,29 @@ func TestRepair(t *testing.T) {
 		"objects: small chunks": {"OBJ_" + q.FilesBucket(), func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 }},
 		"no batches":            {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = false }},
 	} {
-		s, err := q.js.Stream(ctx, tc.stream)
+		s, err := q.JetStream().Stream(ctx, tc.stream)
 		if err != nil {
 			t.Fatal(err)
 		}
 		before := s.CachedInfo().Config
 		edited := before
 		tc.edit(&edited)
-		if _, err := q.js.UpdateStream(ctx, edited); err != nil {
+		if _, err := q.JetStream().UpdateStream(ctx, edited); err != nil {
 			t.Errorf("%s: cannot be edited: %v", name, err)
 			continue
 		}
 
-		changed, err := q.Repair(ctx)
+		changed, err := q.Streams().Repair(ctx)
 		if err != nil || !slices.Equal(changed, []string{tc.stream}) {
 			t.Errorf("%s: %v was corrected (%v), want %s", name, changed, err, tc.stream)
 		}
-		s, err = q.js.Stream(ctx, tc.stream)
+		s, err = q.JetStream().Stream(ctx, tc.stream)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !matchesConfig(s.CachedInfo().Config, before) {
 			t.Errorf("%s: it is still\n%+v\nand was\n%+v", name, s.CachedInfo().Config, before)
-			if err := q.Provision(ctx); err != nil {
+			if err := q.Streams().Provision(ctx); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -345,10 +345,10 @@ func TestRepair(t *testing.T) {
 		q.JobsStream(), q.LedgerStream(), q.ResultsStream(), q.DeadStream(),
 		"KV_" + q.ControlBucket(), "OBJ_" + q.FilesBucket(),
 	} {
-		if err := q.js.DeleteStream(ctx, stream); err != nil {
+		if err := q.JetStream().DeleteStream(ctx, stream); err != nil {
 			t.Fatal(err)
 		}
-		if changed, err := q.Repair(ctx); err != nil || !slices.Equal(changed, []string{stream}) {
+		if changed, err := q.Streams().Repair(ctx); err != nil || !slices.Equal(changed, []string{stream}) {
 			t.Errorf("%v was created again (%v), want %s", changed, err, stream)
 		}
 	}
@@ -374,7 +374,7 @@ func TestWritersRecreateADeletedStream(t *testing.T) {
 	ctx := t.Context()
 
 	for _, stream := range []string{q.JobsStream(), q.LedgerStream(), q.ResultsStream(), q.DeadStream()} {
-		if err := q.js.DeleteStream(ctx, stream); err != nil {
+		if err := q.JetStream().DeleteStream(ctx, stream); err != nil {
 			t.Fatal(err)
 		}
 
@@ -384,10 +384,10 @@ func TestWritersRecreateADeletedStream(t *testing.T) {
 			t.Errorf("%s: %v", stream, err)
 		}
 		ev := pipeline.FailedEvent(m.Job, results.Error{Reason: results.Rejected, Message: "no"}, 1, time.Now())
-		if _, err := q.Finish(ctx, m, Ending{Event: ev, Sample: m.Job.SHA256}); err != nil {
+		if _, err := q.Events().Finish(ctx, m, Ending{Event: ev, Sample: m.Job.SHA256}); err != nil {
 			t.Errorf("%s: %v", stream, err)
 		}
-		if _, done, err := q.Final(ctx, m.Job.Ref()); err != nil || !done {
+		if _, done, err := q.Ledger().Final(ctx, m.Job.Ref()); err != nil || !done {
 			t.Errorf("%s: the job is done: %v (%v)", stream, done, err)
 		}
 	}
@@ -423,16 +423,16 @@ func TestOnceAcceptsOneOfTwoContents(t *testing.T) {
 		if b > 0 {
 			first = 1
 		}
-		info, err := q.jobs.Info(t.Context())
+		info, err := q.streams.jobs.Info(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		for seq := info.State.FirstSeq; seq <= info.State.LastSeq; seq++ {
-			m, err := q.jobs.GetMsg(t.Context(), seq)
+			m, err := q.streams.jobs.GetMsg(t.Context(), seq)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := q.open(m.Subject, m.Header, m.Data, m.Sequence, m.Time); err != nil || got.Job.URL != links[first] {
+			if got, err := q.jobs.open(m.Subject, m.Header, m.Data, m.Sequence, m.Time); err != nil || got.Job.URL != links[first] {
 				t.Errorf("JOBS holds %s (%v), want %s", got.Job.URL, err, links[first])
 			}
 		}

@@ -39,6 +39,8 @@ const (
 	headerSHA256 = "Backburn-SHA256" // dead letters: of the contents
 	headerURL    = "Backburn-URL"    // dead letters: of a link
 
+	headerOldSubject = "Backburn-Subject" // jobs of version 1 that a worker had already processed: under which it was submitted
+
 	headerRepeated = "Backburn-Repeated" // jobs: "true" if the job was submitted before
 )
 
@@ -68,7 +70,8 @@ type Original struct {
 	Header  nats.Header `json:"header,omitempty"`
 }
 
-func (n Names) openPublished(subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
+// openPublished decodes a message that is not of version 1.
+func openPublished(n Names, subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
 	p, source, requeued, ok := n.parseJobSubject(subject)
 	if requeued {
 		m, err := decodeRecord(h, body)
@@ -106,6 +109,21 @@ func (n Names) openPublished(subject string, h nats.Header, body []byte, seq uin
 	}
 
 	return m, err
+}
+
+// openOld decodes a job of version 1, whose messages name the job and its original subject in
+// headers.
+func openOld(n Names, subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
+	if id := h.Get(headerJob); id != "" {
+		own := nats.Header{}
+		for k, v := range h {
+			own[k] = v
+		}
+		own[nats.MsgIdHdr] = []string{id}
+		h = own
+	}
+
+	return openPublished(n, subject, h, body, seq, at)
 }
 
 func isJSON(h nats.Header) bool {

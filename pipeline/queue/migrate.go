@@ -25,13 +25,12 @@ import (
 //	<prefix>_jobs     per job: its one final event
 //
 // They are migrated at the next start, and then removed. Each step may be repeated: a record that
-// is already in the ledger stays. The jobs in JOBS stay where they are: [Queue.open] recognizes
+// is already in the ledger stays. The jobs in JOBS stay where they are: [Jobs.open] recognizes
 // jobs of version 1 by their sequence.
 
-// Headers of version 1, on jobs that a worker had already processed.
 const (
-	headerOldSubject = "Backburn-Subject" // under which the job was submitted
-	headerOldBasis   = "Backburn-Basis"   // on a waiting job
+	// headerOldBasis is a header of version 1, on a waiting job.
+	headerOldBasis = "Backburn-Basis"
 
 	// oldLeaderKey is the key of the leader of a version 1 fleet, in the control bucket.
 	oldLeaderKey = "batcher"
@@ -44,10 +43,10 @@ const (
 var errOldWorkers = errors.New("workers of version 1 are still running: stop them first")
 
 // migrate moves the data of version 1, if there is any, into the ledger.
-func (q *Queue) migrate(ctx context.Context) error {
+func migrate(ctx context.Context, q *Queue) error {
 	var old []jetstream.Stream
 	for _, name := range q.OldStreams() {
-		s, err := q.findStream(ctx, name)
+		s, err := q.streams.findStream(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -60,11 +59,11 @@ func (q *Queue) migrate(ctx context.Context) error {
 		return nil
 	}
 
-	if err := q.awaitOldWorkers(ctx); err != nil {
+	if err := awaitOldWorkers(ctx, q.streams.control); err != nil {
 		return err
 	}
 
-	m := migration{q: q, refs: map[string][]pipeline.Ref{}}
+	m := migration{ledger: q.ledger, events: q.events, refs: map[string][]pipeline.Ref{}}
 	for _, step := range []struct {
 		from jetstream.Stream
 		each func(context.Context, oldMessage) error
@@ -87,7 +86,7 @@ func (q *Queue) migrate(ctx context.Context) error {
 		}
 		name := s.CachedInfo().Config.Name
 		err := untilAnswered(ctx, "remove stream "+name, func(ctx context.Context) error {
-			err := q.js.DeleteStream(ctx, name)
+			err := q.streams.js.DeleteStream(ctx, name)
 			if errors.Is(err, jetstream.ErrStreamNotFound) {
 				return nil // another process was faster
 			}
@@ -103,9 +102,9 @@ func (q *Queue) migrate(ctx context.Context) error {
 
 // awaitOldWorkers waits until no worker of version 1 leads a fleet. A worker that died counts as
 // running until its lease ends.
-func (q *Queue) awaitOldWorkers(ctx context.Context) error {
+func awaitOldWorkers(ctx context.Context, control *fleet.Store) error {
 	for {
-		led, err := q.oldLeader(ctx)
+		led, err := oldLeader(ctx, control)
 		switch {
 		case err != nil:
 			return err
@@ -118,15 +117,15 @@ func (q *Queue) awaitOldWorkers(ctx context.Context) error {
 	}
 }
 
-func (q *Queue) oldLeader(ctx context.Context) (bool, error) {
+func oldLeader(ctx context.Context, control *fleet.Store) (bool, error) {
 	type leader struct {
 		Owner string `json:"owner"`
 	}
-	s, _, err := fleet.Get[leader](ctx, q.Control(), oldLeaderKey)
+	s, _, err := fleet.Get[leader](ctx, control, oldLeaderKey)
 	if err != nil || s.Owner == "" {
 		return false, err
 	}
-	members, err := fleet.Members(ctx, q.Control())
+	members, err := fleet.Members(ctx, control)
 	for _, m := range members {
 		if m.ID == s.Owner {
 			return true, err
@@ -138,7 +137,8 @@ func (q *Queue) oldLeader(ctx context.Context) (bool, error) {
 
 // migration is one pass over the data of version 1.
 type migration struct {
-	q *Queue
+	ledger *Ledger
+	events *Events
 
 	mu   sync.Mutex
 	refs map[string][]pipeline.Ref // waiting jobs by sample; guarded by mu
@@ -179,7 +179,7 @@ func (m *migration) all(ctx context.Context, s jetstream.Stream, each func(conte
 
 // put writes a record unless the ledger already has it. written says whether it wrote.
 func (m *migration) put(ctx context.Context, c *Change) (written bool, err error) {
-	err = m.q.ledger.Commit(ctx, c)
+	err = m.ledger.Commit(ctx, c)
 	if errors.Is(err, pipeline.ErrConflict) {
 		return false, nil
 	}
@@ -202,7 +202,7 @@ func (m *migration) record(ctx context.Context, old oldMessage) error {
 		sample = pipeline.LinkKey(ev.Data.URL)
 	}
 	ref := pipeline.Ref{Source: ev.Data.Source, ID: ev.Data.JobID}
-	_, err := m.put(ctx, m.q.ledger.putDone(ref, sample, r.Event, "", 0))
+	_, err := m.put(ctx, m.ledger.putDone(ref, sample, r.Event, "", 0))
 
 	return err
 }
@@ -212,7 +212,7 @@ func (m *migration) record(ctx context.Context, old oldMessage) error {
 func (m *migration) waiting(ctx context.Context, old oldMessage) error {
 	t := strings.Split(old.subject, ".")
 	sample := t[len(t)-2]
-	msg, err := m.q.openOld(old.header.Get(headerOldSubject), old.header, old.body, 0, old.at)
+	msg, err := openOld(m.ledger.streams.Names, old.header.Get(headerOldSubject), old.header, old.body, 0, old.at)
 	if err != nil {
 		return nil //nolint:nilerr // version 1 let nothing wait that is no job
 	}
@@ -223,19 +223,19 @@ func (m *migration) waiting(ctx context.Context, old oldMessage) error {
 	m.refs[sample] = append(m.refs[sample], msg.Job.Ref())
 	m.mu.Unlock()
 
-	written, err := m.put(ctx, m.q.ledger.PutWaiting(&msg, Waiting{
+	written, err := m.put(ctx, m.ledger.PutWaiting(&msg, Waiting{
 		Sample: sample,
 		Basis:  results.Basis(old.header.Get(headerOldBasis)),
 	}, 0))
 	if err != nil || written {
 		return err
 	}
-	entry, err := m.q.ledger.Job(ctx, msg.Job.Ref())
+	entry, err := m.ledger.Job(ctx, msg.Job.Ref())
 	if err != nil || entry.State != JobDone {
 		return err
 	}
 
-	return m.q.Republish(ctx, &msg, entry.Event)
+	return m.events.Republish(ctx, &msg, entry.Event)
 }
 
 // sample migrates a sample. Version 1 named jobs by their IDs alone, so the source is known only
@@ -256,7 +256,7 @@ func (m *migration) sample(ctx context.Context, old oldMessage) error {
 	if s.State == pipeline.StateRetrying && s.Job == "" {
 		s.State = pipeline.StateNone
 	}
-	_, err := m.put(ctx, m.q.ledger.PutSample(s))
+	_, err := m.put(ctx, m.ledger.PutSample(s))
 
 	return err
 }

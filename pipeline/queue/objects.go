@@ -22,12 +22,9 @@ import (
 // reach. The server does not verify objects; the client checks the SHA-256 of every object that it
 // reads.
 type Objects struct {
-	q     *Queue
+	nc    *nats.Conn
 	store jetstream.ObjectStore
 }
-
-// Objects returns the queue's object bucket.
-func (q *Queue) Objects() *Objects { return &Objects{q: q, store: q.files} }
 
 // Contents is a job's bytes: their size, and a way to read them from the start as often as it
 // takes.
@@ -36,6 +33,10 @@ type Contents struct {
 	Open     func() (io.ReadCloser, error)
 	StoredAt time.Time // when the server stored the object; zero for other contents
 }
+
+// objectName is the name of the object with a job's contents. With one more token it would be the
+// name for another job.
+func objectName(r pipeline.Ref) string { return "job." + r.Source + "." + pipeline.JobKey(r.ID) }
 
 const (
 	// Larger chunks mean fewer durable writes.
@@ -46,8 +47,8 @@ const (
 )
 
 // chunkSize stays below the server's message limit.
-func (q *Queue) chunkSize() uint32 {
-	return uint32(min(max(q.nc.MaxPayload()-chunkHeadroom, chunkHeadroom), largestChunk))
+func (o *Objects) chunkSize() uint32 {
+	return uint32(min(max(o.nc.MaxPayload()-chunkHeadroom, chunkHeadroom), largestChunk))
 }
 
 // objectRead bounds the reading of one object: without a deadline of its own the client cuts it
@@ -138,21 +139,21 @@ func (o *Objects) Put(ctx context.Context, name string, size int64, open func() 
 
 // put stores the bytes of r under a name.
 func (o *Objects) put(ctx context.Context, name string, r io.Reader) (*jetstream.ObjectInfo, error) {
-	if o.q.nc.IsClosed() { // otherwise the client leaks a goroutine
+	if o.nc.IsClosed() { // otherwise the client leaks a goroutine
 		return nil, nats.ErrConnectionClosed
 	}
 
 	return o.store.Put(ctx, jetstream.ObjectMeta{
 		Name: name,
-		Opts: &jetstream.ObjectMetaOptions{ChunkSize: o.q.chunkSize()},
+		Opts: &jetstream.ObjectMetaOptions{ChunkSize: o.chunkSize()},
 	}, fullReader{r})
 }
 
-// ensureObject makes sure that an object holds contents of ours, whose SHA-256 is known. An
+// ensure makes sure that an object holds contents of ours, whose SHA-256 is known. An
 // existing object that differs is incomplete, because a process died while writing it, and is
 // replaced.
-func (q *Queue) ensureObject(ctx context.Context, name, sum string, size int64, open func() (io.ReadCloser, error)) error {
-	info, err := q.files.GetInfo(ctx, name)
+func (o *Objects) ensure(ctx context.Context, name, sum string, size int64, open func() (io.ReadCloser, error)) error {
+	info, err := o.store.GetInfo(ctx, name)
 	if err == nil && hasDigest(info, sum) {
 		return nil
 	}
@@ -160,7 +161,7 @@ func (q *Queue) ensureObject(ctx context.Context, name, sum string, size int64, 
 		return fmt.Errorf("object %q: %w", name, err)
 	}
 
-	return q.Objects().Put(ctx, name, size, open)
+	return o.Put(ctx, name, size, open)
 }
 
 // hasDigest reports whether an object's contents have a SHA-256.
@@ -232,15 +233,15 @@ func (r *hashingReader) Read(b []byte) (int, error) {
 
 func (r *hashingReader) sum() string { return hex.EncodeToString(r.h.Sum(nil)) }
 
-// MoveToObject moves contents into an object if they leave too little room in a message for the
-// record, and makes the job point there.
-func (q *Queue) MoveToObject(ctx context.Context, m *Message) error {
-	if !m.Raw || m.Original != nil || int64(len(m.Contents)) <= q.nc.MaxPayload()-recordHeadroom {
+// MoveContents moves a job's contents into an object if they leave too little room in a message for
+// the record, and makes the job point there.
+func (o *Objects) MoveContents(ctx context.Context, m *Message) error {
+	if !m.Raw || m.Original != nil || int64(len(m.Contents)) <= o.nc.MaxPayload()-recordHeadroom {
 		return nil
 	}
 
 	name := "job." + pipeline.JobKey(m.Job.Ref().String()) + "." + m.Job.SHA256
-	err := q.ensureObject(ctx, name, m.Job.SHA256, int64(len(m.Contents)), func() (io.ReadCloser, error) {
+	err := o.ensure(ctx, name, m.Job.SHA256, int64(len(m.Contents)), func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(m.Contents)), nil
 	})
 	if err != nil {

@@ -24,11 +24,12 @@ func Open(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 		return nil, err
 	}
 
-	q := newQueue(nc, js, t)
-	if err := q.Provision(ctx); err != nil {
+	s := newStreams(js, t)
+	if err := s.Provision(ctx); err != nil {
 		return nil, err
 	}
-	if err := q.migrate(ctx); err != nil {
+	q := newQueue(s)
+	if err := migrate(ctx, q); err != nil {
 		return nil, err
 	}
 

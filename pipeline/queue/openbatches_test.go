@@ -37,7 +37,7 @@ func TestMoreBatchesThanTheServerOpens(t *testing.T) {
 		if commit {
 			m.Header.Set(headerBatchCommit, "1")
 		}
-		answer, err := q.nc.RequestMsg(m, 30*time.Second)
+		answer, err := q.Conn().RequestMsg(m, 30*time.Second)
 		if err != nil || bytes.Contains(answer.Data, []byte(`"error"`)) {
 			t.Fatalf("message %d of the open batch: %+v, %v", seq, answer, err)
 		}
@@ -49,7 +49,7 @@ func TestMoreBatchesThanTheServerOpens(t *testing.T) {
 	first.Add(processes)
 	released := make(chan struct{})
 	for p := range processes {
-		c := newCommitter(connectTo(t, s.ClientURL()), newAckLatency(SyncUnknown))
+		c := newCommitter(connectTo(t, s.ClientURL()), newAckLatency(SyncUnknown), nil)
 		writers.Go(func() {
 			for b := range batches {
 				groups := make([]*group, messages)
@@ -88,7 +88,7 @@ func TestMoreBatchesThanTheServerOpens(t *testing.T) {
 		t.Errorf("%d messages were in refused batches, want at least %d", n, processes*messages)
 	}
 	t.Logf("%d of %d messages were in refused batches", refused.Load(), processes*batches*messages)
-	info, err := q.ledger.stream.Info(t.Context())
+	info, err := q.streams.ledger.Info(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,15 +17,15 @@ import (
 // Outcomes delivers final events to the process that submitted the files. The server remembers the
 // delivered events under the reader's name.
 type Outcomes struct {
-	q      *Queue
-	reader string
+	streams *Streams
+	reader  string
 }
 
 // Outcomes returns a reader of final events. Readers with the same name share the events of a
 // source; readers with different names each see all. The name must stay the same over restarts. The
 // server forgets a name that was not used for as long as results are kept.
-func (q *Queue) Outcomes(reader string) *Outcomes {
-	return &Outcomes{q: q, reader: pipeline.JobKey(reader)}
+func (e *Events) Outcomes(reader string) *Outcomes {
+	return &Outcomes{streams: e.streams, reader: pipeline.JobKey(reader)}
 }
 
 // outcomesBatch is how many events one request fetches. A request stays open for fetchWait.
@@ -50,15 +50,15 @@ func (o *Outcomes) Follow(ctx context.Context, source, folder string, handle fun
 }
 
 func (o *Outcomes) follow(ctx context.Context, source, folder string, handle func(context.Context, results.Event) error, works func()) error {
-	c, err := o.q.results.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+	c, err := o.streams.results.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 		Durable:     "outcomes-" + source + "-" + o.reader + "-" + pipeline.JobKey(folder),
 		Description: "final events of a folder's files, for its watcher",
 		FilterSubjects: []string{
-			o.q.ResultsSubject("verdict", "*", source),
-			o.q.ResultsSubject("failed", "*", source),
+			o.streams.ResultsSubject("verdict", "*", source),
+			o.streams.ResultsSubject("failed", "*", source),
 		},
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxDeliver: -1,
-		MaxAckPending: 4 * outcomesBatch, InactiveThreshold: o.q.topology.Results.MaxAge,
+		MaxAckPending: 4 * outcomesBatch, InactiveThreshold: o.streams.topology.Results.MaxAge,
 	})
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,6 +17,47 @@ import (
 
 // ErrFormat says that the ledger was written by a later version, which this one cannot read.
 var ErrFormat = errors.New("the ledger was written by a later version of Backburn")
+
+// Streams makes, checks and repairs the streams and buckets of a topology, and has their handles.
+// It is safe for concurrent use.
+type Streams struct {
+	Names
+	js       jetstream.JetStream
+	topology Topology
+
+	jobs    jetstream.Stream
+	ledger  jetstream.Stream
+	results jetstream.Stream
+	dead    jetstream.Stream
+	control *fleet.Store
+	files   jetstream.ObjectStore
+
+	ackLatency    *ackLatency   // of the server, to all committers
+	ledgerCreated atomic.Int64  // when the ledger was created, in ns since 1970
+	oldJobsUntil  atomic.Uint64 // version 1 wrote JOBS up to this sequence
+}
+
+func newStreams(js jetstream.JetStream, t Topology) *Streams {
+	return &Streams{Names: NamesFor(t.Prefix), js: js, topology: t, ackLatency: newAckLatency(t.Durability)}
+}
+
+func (s *Streams) newCommitter() *committer {
+	return newCommitter(s.js.Conn(), s.ackLatency, s.recreate)
+}
+
+// handle returns the place of a stream's handle.
+func (s *Streams) handle(name string) *jetstream.Stream {
+	return map[string]*jetstream.Stream{
+		s.JobsStream():    &s.jobs,
+		s.LedgerStream():  &s.ledger,
+		s.ResultsStream(): &s.results,
+		s.DeadStream():    &s.dead,
+	}[name]
+}
+
+// ErrUnavailable is matched by the error of Open if JetStream is missing or does not become ready
+// in time.
+var ErrUnavailable = errors.New("JetStream is not available")
 
 // untilAnswered repeats a request until it is answered or ctx ends.
 func untilAnswered(ctx context.Context, what string, request func(context.Context) error) error {
@@ -42,32 +84,29 @@ func untilAnswered(ctx context.Context, what string, request func(context.Contex
 
 // Provision creates missing streams and buckets, and corrects limits that differ from the topology.
 // It may be repeated at any time.
-func (q *Queue) Provision(ctx context.Context) error {
-	exists, err := q.check(ctx)
+func (s *Streams) Provision(ctx context.Context) error {
+	exists, err := s.check(ctx)
 	if err != nil {
 		return err
 	}
 
-	handles := map[string]*jetstream.Stream{
-		q.JobsStream(): &q.jobs, q.LedgerStream(): &q.ledger.stream, q.ResultsStream(): &q.results, q.DeadStream(): &q.dead.stream,
-	}
 	var oldJobs uint64
 	if !exists {
-		if oldJobs, err = q.oldJobs(ctx); err != nil {
+		if oldJobs, err = s.oldJobs(ctx); err != nil {
 			return err
 		}
 	}
-	for _, c := range q.topology.Streams() {
-		if c.Name == q.LedgerStream() && oldJobs > 0 {
+	for _, c := range s.topology.Streams() {
+		if c.Name == s.LedgerStream() && oldJobs > 0 {
 			c.Metadata[oldJobsKey] = strconv.FormatUint(oldJobs, 10)
 		}
 		err := untilAnswered(ctx, "stream "+c.Name, func(ctx context.Context) error {
-			s, err := q.provisionStream(ctx, c)
-			if err == nil && *handles[c.Name] == nil {
-				*handles[c.Name] = s
+			made, err := s.provisionStream(ctx, c)
+			if h := s.handle(c.Name); err == nil && *h == nil {
+				*h = made
 			}
-			if err == nil && c.Name == q.LedgerStream() {
-				q.recordLedgerInfo(s.CachedInfo())
+			if err == nil && c.Name == s.LedgerStream() {
+				s.recordLedgerInfo(made.CachedInfo())
 			}
 			return err
 		})
@@ -76,10 +115,10 @@ func (q *Queue) Provision(ctx context.Context) error {
 		}
 	}
 
-	err = untilAnswered(ctx, "bucket "+q.ControlBucket(), func(ctx context.Context) error {
-		kv, err := q.js.CreateOrUpdateKeyValue(ctx, q.topology.control())
-		if err == nil && q.control == nil {
-			q.control = kv
+	err = untilAnswered(ctx, "bucket "+s.ControlBucket(), func(ctx context.Context) error {
+		kv, err := s.js.CreateOrUpdateKeyValue(ctx, s.topology.control())
+		if err == nil && s.control == nil {
+			s.control = fleet.NewStore(s.js, kv)
 		}
 		return err
 	})
@@ -87,10 +126,10 @@ func (q *Queue) Provision(ctx context.Context) error {
 		return err
 	}
 
-	err = untilAnswered(ctx, "object bucket "+q.FilesBucket(), func(ctx context.Context) error {
-		files, err := q.js.CreateOrUpdateObjectStore(ctx, q.topology.files())
-		if err == nil && q.files == nil {
-			q.files = files
+	err = untilAnswered(ctx, "object bucket "+s.FilesBucket(), func(ctx context.Context) error {
+		files, err := s.js.CreateOrUpdateObjectStore(ctx, s.topology.files())
+		if err == nil && s.files == nil {
+			s.files = files
 		}
 		return err
 	})
@@ -98,64 +137,64 @@ func (q *Queue) Provision(ctx context.Context) error {
 		return err
 	}
 
-	reports, kept := q.topology.reports()
+	reports, kept := s.topology.reports()
 	if !kept {
 		return nil
 	}
 
 	return untilAnswered(ctx, "object bucket "+reports.Bucket, func(ctx context.Context) error {
-		_, err := q.js.CreateOrUpdateObjectStore(ctx, reports)
+		_, err := s.js.CreateOrUpdateObjectStore(ctx, reports)
 		return err
 	})
 }
 
 // provisionStream creates a missing stream, and changes one that does not fit. It leaves a stream
 // that fits alone, so that many workers that start together do not burden the server.
-func (q *Queue) provisionStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
-	s, err := q.js.Stream(ctx, c.Name)
+func (s *Streams) provisionStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	found, err := s.js.Stream(ctx, c.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		s, err = q.js.CreateStream(ctx, c)
+		found, err = s.js.CreateStream(ctx, c)
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			return s, err
+			return found, err
 		}
 		// Another process was faster. Not every server of the cluster may know the stream yet.
-		if s, err = q.js.Stream(ctx, c.Name); errors.Is(err, jetstream.ErrStreamNotFound) {
+		if found, err = s.js.Stream(ctx, c.Name); errors.Is(err, jetstream.ErrStreamNotFound) {
 			return nil, &jets.Error{Op: "look up", Class: jets.Unavailable, Err: err}
 		}
 	}
 	if err != nil {
-		return s, err
+		return found, err
 	}
-	if err := q.topology.checkMark(s.CachedInfo().Config); err != nil {
+	if err := s.topology.checkMark(found.CachedInfo().Config); err != nil {
 		return nil, err
 	}
-	if matchesConfig(s.CachedInfo().Config, c) {
-		return s, nil
+	if matchesConfig(found.CachedInfo().Config, c) {
+		return found, nil
 	}
-	if old := s.CachedInfo().Config.Metadata[oldJobsKey]; old != "" {
+	if old := found.CachedInfo().Config.Metadata[oldJobsKey]; old != "" {
 		c.Metadata[oldJobsKey] = old
 	}
 
-	return q.js.UpdateStream(ctx, c)
+	return s.js.UpdateStream(ctx, c)
 }
 
 // check refuses a ledger of a later version, streams of a simulation in a real fleet, and real
 // streams in a simulation, before anything is created. exists says whether there is a ledger.
-func (q *Queue) check(ctx context.Context) (exists bool, err error) {
-	for _, c := range q.topology.Streams() {
-		s, err := q.findStream(ctx, c.Name)
+func (s *Streams) check(ctx context.Context) (exists bool, err error) {
+	for _, c := range s.topology.Streams() {
+		found, err := s.findStream(ctx, c.Name)
 		if err != nil {
 			return false, err
 		}
-		if s == nil {
+		if found == nil {
 			continue
 		}
 
-		is := s.CachedInfo().Config
-		if err := q.topology.checkMark(is); err != nil {
+		is := found.CachedInfo().Config
+		if err := s.topology.checkMark(is); err != nil {
 			return false, err
 		}
-		if c.Name != q.LedgerStream() {
+		if c.Name != s.LedgerStream() {
 			continue
 		}
 		exists = true
@@ -177,19 +216,19 @@ func checkFormat(ledger jetstream.StreamConfig) error {
 }
 
 // recordLedgerInfo records when the ledger was created, and which jobs version 1 left in JOBS.
-func (q *Queue) recordLedgerInfo(info *jetstream.StreamInfo) {
+func (s *Streams) recordLedgerInfo(info *jetstream.StreamInfo) {
 	n, _ := strconv.ParseUint(info.Config.Metadata[oldJobsKey], 10, 64)
-	q.oldJobsUntil.Store(n)
-	q.ledgerCreated.Store(info.Created.UnixNano())
+	s.oldJobsUntil.Store(n)
+	s.ledgerCreated.Store(info.Created.UnixNano())
 }
 
 // oldJobs returns the last sequence of JOBS that version 1 wrote; 0 if there was no version 1.
-func (q *Queue) oldJobs(ctx context.Context) (uint64, error) {
-	found, err := q.findStream(ctx, q.waitingStream())
+func (s *Streams) oldJobs(ctx context.Context) (uint64, error) {
+	found, err := s.findStream(ctx, s.waitingStream())
 	if found == nil || err != nil {
 		return 0, err
 	}
-	jobs, err := q.findStream(ctx, q.JobsStream())
+	jobs, err := s.findStream(ctx, s.JobsStream())
 	if jobs == nil || err != nil {
 		return 0, err
 	}
@@ -198,16 +237,35 @@ func (q *Queue) oldJobs(ctx context.Context) (uint64, error) {
 }
 
 // findStream looks up a stream, and returns nil if it does not exist.
-func (q *Queue) findStream(ctx context.Context, name string) (jetstream.Stream, error) {
+func (s *Streams) findStream(ctx context.Context, name string) (jetstream.Stream, error) {
 	var found jetstream.Stream
 	err := untilAnswered(ctx, "stream "+name, func(ctx context.Context) error {
-		s, err := q.js.Stream(ctx, name)
+		is, err := s.js.Stream(ctx, name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			return nil
 		}
-		found = s
+		found = is
 		return err
 	})
 
 	return found, err
+}
+
+// recreate creates missing streams again, if this process has the permission.
+func (s *Streams) recreate(ctx context.Context, err error) {
+	if !isGone(err) {
+		return
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, provisionAttempt)
+	defer cancel()
+	_ = s.Provision(ctx) // the next attempt shows the result
+}
+
+// Simulated reports whether WildFire is simulated.
+func (s *Streams) Simulated() bool { return s.topology.Simulated }
+
+// CheckMark returns ErrMixed if either the caller or the fleet is simulated and the other is real.
+func (s *Streams) CheckMark(simulated bool) error {
+	return Topology{Simulated: simulated}.checkMark(s.ledger.CachedInfo().Config)
 }

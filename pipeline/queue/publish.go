@@ -11,11 +11,11 @@ import (
 	"backburn/internal/jets"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
-	"backburn/results"
 )
 
-// publishUntilAnswered sends messages through a committer until each has an answer.
-func (q *Queue) publishUntilAnswered(ctx context.Context, c *committer, msgs []*nats.Msg, durable func(i int, m *message)) error {
+// publish sends messages until each has an answer, and passes those that are durable to durable,
+// if that is not nil.
+func (c *committer) publish(ctx context.Context, durable func(i int, m *message), msgs ...*nats.Msg) error {
 	left := make([]int, len(msgs))
 	for i := range left {
 		left[i] = i
@@ -32,7 +32,9 @@ func (q *Queue) publishUntilAnswered(ctx context.Context, c *committer, msgs []*
 		for k, o := range outcomes {
 			switch {
 			case o.err == nil:
-				durable(left[k], o)
+				if durable != nil {
+					durable(left[k], o)
+				}
 			case jets.Is(o.err, jets.Conflict):
 				return fmt.Errorf("%w: %s", pipeline.ErrConflict, o.msg.Subject)
 			default:
@@ -56,22 +58,7 @@ func (q *Queue) publishUntilAnswered(ctx context.Context, c *committer, msgs []*
 			return fmt.Errorf("publish to %s: %w (%w)", msgs[0].Subject, serr, err)
 		}
 		if attempt > 0 { // a server that is shutting down answers this as well
-			q.recreateStreams(ctx, err)
+			c.recreate(ctx, err)
 		}
 	}
 }
-
-// recreateStreams creates missing streams again, if this process has the permission.
-func (q *Queue) recreateStreams(ctx context.Context, err error) {
-	if !isGone(err) {
-		return
-	}
-
-	ctx, cancel := context.WithTimeout(ctx, provisionAttempt)
-	defer cancel()
-	_ = q.Provision(ctx) // the next attempt shows the result
-}
-
-// messageID is the ID of an event on its stream. It includes the source, because two sources may
-// use the same job ID.
-func messageID(ev results.Event) string { return ev.Data.Source + "." + ev.ID() }

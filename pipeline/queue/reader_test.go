@@ -29,7 +29,7 @@ func TestReaderAsksForManyAtOnce(t *testing.T) {
 			store(t, q, subjects[i], fmt.Append(nil, "body of ", i))
 		}
 	}
-	requests, err := q.nc.SubscribeSync(q.ledger.reads.api)
+	requests, err := q.Conn().SubscribeSync(q.ledger.reads.api)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestReaderAsksForManyAtOnce(t *testing.T) {
 		}
 	}
 
-	if err := q.nc.Flush(); err != nil {
+	if err := q.Conn().Flush(); err != nil {
 		t.Fatal(err)
 	}
 	if n, _, err := requests.Pending(); err != nil || n != 3 {
@@ -63,17 +63,17 @@ func TestReaderAsksForOne(t *testing.T) {
 
 	subject := q.SampleSubject("present")
 	store(t, q, subject, []byte("body"))
-	single, err := q.nc.SubscribeSync(q.ledger.reads.api + ".>")
+	single, err := q.Conn().SubscribeSync(q.ledger.reads.api + ".>")
 	if err != nil {
 		t.Fatal(err)
 	}
-	many, err := q.nc.SubscribeSync(q.ledger.reads.api)
+	many, err := q.Conn().SubscribeSync(q.ledger.reads.api)
 	if err != nil {
 		t.Fatal(err)
 	}
 	asked := func() string {
 		t.Helper()
-		if err := q.nc.Flush(); err != nil {
+		if err := q.Conn().Flush(); err != nil {
 			t.Fatal(err)
 		}
 		one, _, _ := single.Pending()
@@ -152,7 +152,7 @@ func TestReaderOfLargeRecords(t *testing.T) {
 			t.Errorf("record %d: there %v, want %v", i, is, want)
 		}
 	}
-	if n := q.nc.Statistics.Reconnects; n != 0 {
+	if n := q.Conn().Statistics.Reconnects; n != 0 {
 		t.Errorf("the server gave up on the connection %d times", n)
 	}
 }

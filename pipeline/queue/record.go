@@ -48,3 +48,7 @@ type SampleEntry struct {
 	Revision uint64 // 0: there is none
 	pipeline.Sample
 }
+
+// messageID is the ID of an event on its stream. It includes the source, because two sources may
+// use the same job ID.
+func messageID(ev results.Event) string { return ev.Data.Source + "." + ev.ID() }

@@ -11,16 +11,16 @@ import (
 // Repair checks that the streams and buckets exist and have the right limits, and corrects outside
 // changes, because limits that are too narrow drop data. It returns the names of those that it
 // created or changed.
-func (q *Queue) Repair(ctx context.Context) ([]string, error) {
+func (s *Streams) Repair(ctx context.Context) ([]string, error) {
 	var wrong []string
-	for _, want := range append(q.topology.Streams(), q.topology.buckets()...) {
-		s, err := q.js.Stream(ctx, want.Name)
+	for _, want := range append(s.topology.Streams(), s.topology.buckets()...) {
+		is, err := s.js.Stream(ctx, want.Name)
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
 			wrong = append(wrong, want.Name)
 		case err != nil:
 			return nil, fmt.Errorf("stream %s: %w", want.Name, err)
-		case !matchesConfig(s.CachedInfo().Config, want):
+		case !matchesConfig(is.CachedInfo().Config, want):
 			wrong = append(wrong, want.Name)
 		}
 	}
@@ -29,5 +29,5 @@ func (q *Queue) Repair(ctx context.Context) ([]string, error) {
 		return nil, nil
 	}
 
-	return wrong, q.Provision(ctx)
+	return wrong, s.Provision(ctx)
 }

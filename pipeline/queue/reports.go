@@ -15,26 +15,28 @@ import (
 
 	"backburn/internal/jets"
 	"backburn/pipeline"
-	"backburn/results"
 )
 
 // Reports are WildFire's documents about samples, unchanged.
-type Reports struct{ objects *Objects }
+type Reports struct {
+	objects *Objects
+	streams *Streams
+}
 
 // ErrNoReports says that this queue keeps no documents.
 var ErrNoReports = errors.New("no reports are kept here")
 
 // Reports returns the document store. It returns ErrNoReports if there is no bucket for it.
-func (q *Queue) Reports(ctx context.Context) (*Reports, error) {
-	store, err := q.js.ObjectStore(ctx, q.ReportsBucket())
+func (s *Streams) Reports(ctx context.Context) (*Reports, error) {
+	store, err := s.js.ObjectStore(ctx, s.ReportsBucket())
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		return nil, fmt.Errorf("%w: there is no bucket %s", ErrNoReports, q.ReportsBucket())
+		return nil, fmt.Errorf("%w: there is no bucket %s", ErrNoReports, s.ReportsBucket())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("object bucket %s: %w", q.ReportsBucket(), err)
+		return nil, fmt.Errorf("object bucket %s: %w", s.ReportsBucket(), err)
 	}
 
-	return &Reports{&Objects{q: q, store: store}}, nil
+	return &Reports{objects: &Objects{nc: s.js.Conn(), store: store}, streams: s}, nil
 }
 
 // reportName is the name of a document about a sample, such as "<sha256>.xml".
@@ -71,7 +73,7 @@ func (r *Reports) Read(ctx context.Context, sha256, document string) ([]byte, ti
 
 // Put stores a document about a sample. If there is no room, it removes the oldest documents.
 func (r *Reports) Put(ctx context.Context, sha256, document string, body []byte) error {
-	if most := r.objects.q.topology.ReportsMaxBytes / 2; most > 0 && int64(len(body)) > most {
+	if most := r.streams.topology.ReportsMaxBytes / 2; most > 0 && int64(len(body)) > most {
 		return fmt.Errorf("object %q: %d bytes, and the bucket allows %d for one document", reportName(sha256, document), len(body), most)
 	}
 
@@ -107,7 +109,7 @@ func (r *Reports) makeRoom(ctx context.Context, size int64) (int, error) {
 	slices.SortFunc(all, func(a, b *jetstream.ObjectInfo) int {
 		return cmp.Or(a.ModTime.Compare(b.ModTime), cmp.Compare(a.Name, b.Name))
 	})
-	stream, err := r.objects.q.js.Stream(ctx, jets.ObjectStream+r.objects.q.ReportsBucket())
+	stream, err := r.streams.js.Stream(ctx, jets.ObjectStream+r.streams.ReportsBucket())
 	if err != nil {
 		return 0, fmt.Errorf("list reports: %w", err)
 	}
@@ -136,27 +138,3 @@ func purge(ctx context.Context, stream jetstream.Stream, o *jetstream.ObjectInfo
 
 	return stream.Purge(ctx, jetstream.WithPurgeSubject(jets.ObjectChunks(o.Bucket, o.NUID)))
 }
-
-// PublishReport publishes a report event, unless it was published before.
-func (q *Queue) PublishReport(ctx context.Context, ev results.Event) error {
-	if time.Since(ev.Time) > q.topology.dedupe()/2 {
-		there, err := q.published(ctx, ev)
-		if there || err != nil {
-			return err
-		}
-	}
-
-	return q.PublishEvent(ctx, ev)
-}
-
-// OweReport records that a source still has to get the report about a sample, if the report was
-// published before the source had a job with that sample.
-func (q *Queue) OweReport(ctx context.Context, key, source string, cfg pipeline.Config, now time.Time) error {
-	_, err := q.ledger.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return cfg.OweReport(s, source, now) })
-
-	return err
-}
-
-// MaxReport returns how many bytes of JSON a report in an event may have, given the server's
-// message limit.
-func (q *Queue) MaxReport() int { return int(q.nc.MaxPayload()) / 2 }

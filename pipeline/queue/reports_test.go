@@ -27,7 +27,7 @@ func TestReportsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reports, err := q.Reports(t.Context())
+	reports, err := q.Streams().Reports(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestNoReportsAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if _, err := q.Reports(t.Context()); !errors.Is(err, ErrNoReports) || !strings.Contains(err.Error(), "backburn_reports") {
+	if _, err := q.Streams().Reports(t.Context()); !errors.Is(err, ErrNoReports) || !strings.Contains(err.Error(), "backburn_reports") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -11,9 +11,6 @@ import (
 // other a real one.
 var ErrMixed = errors.New("simulated and real work are kept apart")
 
-// Simulated reports whether WildFire is simulated.
-func (q *Queue) Simulated() bool { return q.topology.Simulated }
-
 // isSimulated reports whether a stream belongs to a simulation. A stream from before this marker
 // existed is real.
 func isSimulated(c jetstream.StreamConfig) bool { return c.Metadata[simulatedKey] == "true" }
@@ -32,9 +29,4 @@ func (t Topology) checkMark(c jetstream.StreamConfig) error {
 
 	return fmt.Errorf("%w: stream %s belongs to a real fleet, and here WildFire is simulated: set another nats.prefix, or use another NATS server",
 		ErrMixed, c.Name)
-}
-
-// CheckMark returns ErrMixed if either the caller or the queue is simulated and the other is real.
-func (q *Queue) CheckMark(simulated bool) error {
-	return Topology{Simulated: simulated}.checkMark(q.ledger.stream.CachedInfo().Config)
 }

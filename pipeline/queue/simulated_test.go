@@ -19,24 +19,24 @@ func TestALaterFormatIsRefused(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
 	ctx := t.Context()
-	s, err := q.js.Stream(ctx, q.LedgerStream())
+	s, err := q.JetStream().Stream(ctx, q.LedgerStream())
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := s.CachedInfo().Config
 	c.Metadata[formatKey] = strconv.Itoa(format + 1)
-	if _, err := q.js.UpdateStream(ctx, c); err != nil {
+	if _, err := q.JetStream().UpdateStream(ctx, c); err != nil {
 		t.Fatal(err)
 	}
 
 	for how, start := range map[string]func() error{
-		"a worker":            func() error { _, err := Open(ctx, q.nc, q.topology); return err },
-		"a watcher":           func() error { _, err := AttachOrOpen(ctx, q.nc, q.topology); return err },
-		"a command":           func() error { _, err := Attach(ctx, q.nc, "", q.prefix); return err },
-		"a worker that leads": func() error { _, err := q.Repair(ctx); return err },
+		"a worker":            func() error { _, err := Open(ctx, q.Conn(), q.streams.topology); return err },
+		"a watcher":           func() error { _, err := AttachOrOpen(ctx, q.Conn(), q.streams.topology); return err },
+		"a command":           func() error { _, err := Attach(ctx, q.Conn(), "", q.prefix); return err },
+		"a worker that leads": func() error { _, err := q.Streams().Repair(ctx); return err },
 	} {
 		if how == "a worker that leads" {
-			if err := q.js.DeleteStream(ctx, q.DeadStream()); err != nil {
+			if err := q.JetStream().DeleteStream(ctx, q.DeadStream()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -44,10 +44,10 @@ func TestALaterFormatIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", how, err)
 		}
 		if how == "a worker that leads" {
-			if _, err := q.js.Stream(ctx, q.DeadStream()); !errors.Is(err, jetstream.ErrStreamNotFound) {
+			if _, err := q.JetStream().Stream(ctx, q.DeadStream()); !errors.Is(err, jetstream.ErrStreamNotFound) {
 				t.Errorf("Repair created a stream: %v", err)
 			}
-			if _, err := q.js.CreateStream(ctx, q.dead.stream.CachedInfo().Config); err != nil {
+			if _, err := q.JetStream().CreateStream(ctx, q.streams.dead.CachedInfo().Config); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -100,8 +100,8 @@ func TestSimulatedAndRealAreKeptApart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again.Simulated() != simulated || attached.Simulated() != simulated {
-				t.Errorf("simulated %v and %v, want %v", again.Simulated(), attached.Simulated(), simulated)
+			if again.Streams().Simulated() != simulated || attached.Streams().Simulated() != simulated {
+				t.Errorf("simulated %v and %v, want %v", again.Streams().Simulated(), attached.Streams().Simulated(), simulated)
 			}
 		})
 	}

@@ -80,22 +80,32 @@ func (s Status) DeadLetters() (expected, attention uint64) {
 	return expected, attention
 }
 
+// Inspector reads the state of the queue and of its jobs, and changes nothing. It is safe for
+// concurrent use.
+type Inspector struct {
+	streams *Streams
+	jobs    *Jobs
+	lanes   *Lanes
+	ledger  *Ledger
+	dead    *DeadLetters
+}
+
 // Status asks the server for the state of the fleet. cfg has the limits of the budgets.
-func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error) {
+func (i *Inspector) Status(ctx context.Context, cfg pipeline.Config) (Status, error) {
 	now := time.Now().UTC()
 	st := Status{
 		Time:      now,
-		Simulated: q.Simulated(),
+		Simulated: i.streams.Simulated(),
 		Paused:    map[pipeline.Budget]fleet.Pause{},
 		Lanes:     map[pipeline.Priority]LaneStatus{},
 		Dead:      map[string]uint64{},
 	}
-	held, err := q.heldJobs(ctx)
+	held, err := i.lanes.held(ctx)
 	if err != nil {
 		return st, err
 	}
 	for _, p := range pipeline.Priorities() {
-		lane, err := q.laneStatus(ctx, p, held[p])
+		lane, err := i.lanes.status(ctx, p, held[p])
 		if err != nil {
 			return st, err
 		}
@@ -105,9 +115,8 @@ func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error)
 			st.Queued.Oldest = lane.Oldest
 		}
 	}
-	control := q.Control()
 	for _, b := range pipeline.Budgets() {
-		p, err := fleet.PauseOf(ctx, control, b, now)
+		p, err := fleet.PauseOf(ctx, i.streams.control, b, now)
 		if err != nil {
 			return st, err
 		}
@@ -115,10 +124,10 @@ func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error)
 			st.Paused[b] = p
 		}
 	}
-	if st.Uploads, err = fleet.StatusOf(ctx, control, pipeline.Uploads, cfg.UploadsPerDay, now); err != nil {
+	if st.Uploads, err = fleet.StatusOf(ctx, i.streams.control, pipeline.Uploads, cfg.UploadsPerDay, now); err != nil {
 		return st, err
 	}
-	if st.Queries, err = fleet.StatusOf(ctx, control, pipeline.Queries, cfg.QueriesPerDay, now); err != nil {
+	if st.Queries, err = fleet.StatusOf(ctx, i.streams.control, pipeline.Queries, cfg.QueriesPerDay, now); err != nil {
 		return st, err
 	}
 	for b, s := range map[pipeline.Budget]*fleet.BudgetStatus{pipeline.Uploads: &st.Uploads, pipeline.Queries: &st.Queries} {
@@ -127,10 +136,10 @@ func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error)
 			s.LastsUntil = time.Time{}
 		}
 	}
-	if st.Members, err = fleet.Members(ctx, control); err != nil {
+	if st.Members, err = fleet.Members(ctx, i.streams.control); err != nil {
 		return st, err
 	}
-	waiters, err := q.waiting(ctx)
+	waiters, err := i.waiting(ctx)
 	if err != nil {
 		return st, err
 	}
@@ -140,14 +149,14 @@ func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error)
 	if st.Parked.Jobs > 0 {
 		st.Parked.Reason, st.Parked.Until = parkedFor(st)
 	}
-	st.Dead, err = q.deadByReason(ctx)
+	st.Dead, err = i.dead.byReason(ctx)
 	return st, err
 }
 
-// heldJobs counts the jobs of every lane that workers hold or that wait for redelivery.
-func (q *Queue) heldJobs(ctx context.Context) (map[pipeline.Priority]int, error) {
+// held counts the jobs of every lane that workers hold or that wait for redelivery.
+func (ls *Lanes) held(ctx context.Context) (map[pipeline.Priority]int, error) {
 	out := map[pipeline.Priority]int{}
-	consumers := q.jobs.ListConsumers(ctx)
+	consumers := ls.streams.jobs.ListConsumers(ctx)
 	for c := range consumers.Info() {
 		for _, p := range pipeline.Priorities() {
 			if strings.HasPrefix(c.Name, LaneConsumerPrefix(p)) {
@@ -156,17 +165,17 @@ func (q *Queue) heldJobs(ctx context.Context) (map[pipeline.Priority]int, error)
 		}
 	}
 	if err := consumers.Err(); err != nil {
-		return nil, fmt.Errorf("consumers of %s: %w", q.JobsStream(), err)
+		return nil, fmt.Errorf("consumers of %s: %w", ls.streams.JobsStream(), err)
 	}
 	return out, nil
 }
 
-func (q *Queue) laneStatus(ctx context.Context, p pipeline.Priority, held int) (LaneStatus, error) {
+func (ls *Lanes) status(ctx context.Context, p pipeline.Priority, held int) (LaneStatus, error) {
 	var st LaneStatus
-	filter := q.prefix + ".*." + string(p) + ".*"
-	info, err := q.jobs.Info(ctx, jetstream.WithSubjectFilter(filter))
+	filter := ls.streams.prefix + ".*." + string(p) + ".*"
+	info, err := ls.streams.jobs.Info(ctx, jetstream.WithSubjectFilter(filter))
 	if err != nil {
-		return st, fmt.Errorf("stream %s: %w", q.JobsStream(), err)
+		return st, fmt.Errorf("stream %s: %w", ls.streams.JobsStream(), err)
 	}
 	for _, n := range info.State.Subjects {
 		st.Waiting += n
@@ -176,7 +185,7 @@ func (q *Queue) laneStatus(ctx context.Context, p pipeline.Priority, held int) (
 	}
 	st.By = bySource(info.State.Subjects)
 	st.Held = held
-	m, err := q.jobs.GetMsg(ctx, info.State.FirstSeq, jetstream.WithGetMsgSubject(filter))
+	m, err := ls.streams.jobs.GetMsg(ctx, info.State.FirstSeq, jetstream.WithGetMsgSubject(filter))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return st, nil
 	}
@@ -211,11 +220,11 @@ func bySource(subjects map[string]uint64) map[string]int {
 	return n
 }
 
-// deadByReason counts the dead letters.
-func (q *Queue) deadByReason(ctx context.Context) (map[string]uint64, error) {
-	info, err := q.dead.stream.Info(ctx, jetstream.WithSubjectFilter(q.prefix+".dead.>"))
+// byReason counts the dead letters.
+func (d *DeadLetters) byReason(ctx context.Context) (map[string]uint64, error) {
+	info, err := d.streams.dead.Info(ctx, jetstream.WithSubjectFilter(d.streams.prefix+".dead.>"))
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", q.DeadStream(), err)
+		return nil, fmt.Errorf("stream %s: %w", d.streams.DeadStream(), err)
 	}
 	out := map[string]uint64{}
 	for subject, n := range info.State.Subjects {
@@ -255,20 +264,20 @@ type Waiters struct {
 }
 
 // waiting asks the leader about waiting jobs; if none answers, it reads the ledger.
-func (q *Queue) waiting(ctx context.Context) (w Waiters, err error) {
+func (i *Inspector) waiting(ctx context.Context) (w Waiters, err error) {
 	actx, cancel := context.WithTimeout(ctx, leaderTimeout)
 	defer cancel()
 
-	m, err := q.nc.RequestWithContext(actx, q.WaitingSubject(), nil)
+	m, err := i.streams.js.Conn().RequestWithContext(actx, i.streams.WaitingSubject(), nil)
 	if err == nil && json.Unmarshal(m.Data, &w) == nil {
 		return w, nil
 	}
 
 	w = Waiters{}
-	if q.NoLedger {
+	if i.ledger.NoRead {
 		return w, nil
 	}
-	err = q.ledger.readJobs(ctx, func(r JobRecord) bool {
+	err = i.ledger.readJobs(ctx, func(r JobRecord) bool {
 		if r.State == JobWaiting {
 			w.Note(r)
 		}

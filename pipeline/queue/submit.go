@@ -27,20 +27,23 @@ import (
 // context of a call has a span, the job carries it as traceparent (W3C Trace Context), and workers
 // continue that trace.
 type Publisher struct {
-	q     *Queue
-	spans span.Spans
-	once  bool // read and write the ledger before publishing a job
-	guard *guard.Guard
+	jobs    *Jobs
+	objects *Objects
+	ledger  *Ledger // read and written before a job is published; nil: not used
+	spans   span.Spans
+	guard   *guard.Guard
 }
 
 // Publisher returns a publisher that does not use the ledger: the worker finds out whether a job
 // repeats another one.
-func (q *Queue) Publisher() *Publisher { return &Publisher{q: q} }
+func (q *Queue) Publisher() *Publisher { return &Publisher{jobs: q.jobs, objects: q.objects} }
 
 // Once returns a publisher that reports repeats: a repeat with other contents is ErrOtherContents,
 // and one with the same contents is marked in the receipt. It needs permission to read and write
 // the ledger.
-func (q *Queue) Once() *Publisher { return &Publisher{q: q, once: true} }
+func (q *Queue) Once() *Publisher {
+	return &Publisher{jobs: q.jobs, objects: q.objects, ledger: q.ledger}
+}
 
 // Traced returns a publisher that starts a span with t for each job. A nil t starts none.
 func (p *Publisher) Traced(t trace.TracerProvider) *Publisher {
@@ -136,7 +139,7 @@ func (p *Publisher) submit(ctx context.Context, j pipeline.Job, c Content) (Rece
 	}
 	defer r.Close()
 
-	room := max(0, min(c.limit, p.q.nc.MaxPayload()-rawHeadroom))
+	room := max(0, min(c.limit, p.objects.nc.MaxPayload()-rawHeadroom))
 	if _, plain := rawHeader(j); !plain || c.size > room {
 		return p.stream(ctx, j, c, r)
 	}
@@ -181,7 +184,7 @@ func (p *Publisher) inMessage(ctx context.Context, j pipeline.Job, c Content, bo
 	h, _ := rawHeader(j)
 
 	return p.publish(ctx, j, func() (*nats.Msg, error) {
-		return &nats.Msg{Subject: p.q.JobSubject(j.Priority, j.Source), Header: h, Data: body}, nil
+		return &nats.Msg{Subject: p.jobs.streams.JobSubject(j.Priority, j.Source), Header: h, Data: body}, nil
 	})
 }
 
@@ -224,11 +227,11 @@ func (p *Publisher) stream(ctx context.Context, j pipeline.Job, c Content, r io.
 	scan := p.scanFields(j)
 	counted := newHashingReader(io.TeeReader(io.LimitReader(r, c.limit+1), scan))
 
-	info, err := p.q.files.GetInfo(ctx, name)
+	info, err := p.objects.store.GetInfo(ctx, name)
 	fresh := errors.Is(err, jetstream.ErrObjectNotFound)
 	switch {
 	case fresh:
-		_, err = p.q.Objects().put(ctx, name, counted)
+		_, err = p.objects.put(ctx, name, counted)
 	case err == nil:
 		_, err = io.Copy(io.Discard, counted)
 	}
@@ -252,20 +255,16 @@ func (p *Publisher) stream(ctx context.Context, j pipeline.Job, c Content, r io.
 
 	unwanted := err != nil && (counted.n > c.limit || refused(err) || errors.Is(err, pipeline.ErrContentChanged))
 	if fresh && (unwanted || receipt.Duplicate) {
-		_ = p.q.Objects().Delete(context.WithoutCancel(ctx), name)
+		_ = p.objects.Delete(context.WithoutCancel(ctx), name)
 	}
 
 	return receipt, err
 }
 
-// objectName is the name of the object with a job's contents. With one more token it would be the
-// name for another job.
-func objectName(r pipeline.Ref) string { return "job." + r.Source + "." + pipeline.JobKey(r.ID) }
-
 // publish makes the message of a job durable, unless the ledger knows a job with its identity.
 func (p *Publisher) publish(ctx context.Context, j pipeline.Job, build func() (*nats.Msg, error)) (Receipt, error) {
 	receipt := Receipt{Size: j.Size, SHA256: j.SHA256}
-	if p.once {
+	if p.ledger != nil {
 		known, err := p.accept(ctx, j)
 		if err != nil || known {
 			receipt.Duplicate = known
@@ -280,7 +279,7 @@ func (p *Publisher) publish(ctx context.Context, j pipeline.Job, build func() (*
 
 	ctx, sp := p.spans.Publish(ctx, j)
 	span.Inject(ctx, m.Header)
-	err = p.q.publishUntilAnswered(ctx, p.q.jobCommits, []*nats.Msg{m}, func(int, *message) {})
+	err = p.jobs.commits.publish(ctx, nil, m)
 	span.End(sp, err != nil)
 
 	return receipt, err
@@ -291,7 +290,7 @@ func (p *Publisher) publish(ctx context.Context, j pipeline.Job, build func() (*
 func (p *Publisher) accept(ctx context.Context, j pipeline.Job) (known bool, err error) {
 	key := pipeline.SampleKey(j)
 	for {
-		entry, err := p.q.ledger.Job(ctx, j.Ref())
+		entry, err := p.ledger.Job(ctx, j.Ref())
 		switch {
 		case err != nil:
 			return false, err
@@ -302,11 +301,8 @@ func (p *Publisher) accept(ctx context.Context, j pipeline.Job) (known bool, err
 			return entry.State != JobAccepted, nil // accepted, but perhaps never published
 		}
 
-		c := change(p.q.LedgerSubject(j.Ref()), nil, entry.Revision, nil)
-		c.msg.Header[headerState] = []string{string(JobAccepted)}
-		c.msg.Header[headerSample] = []string{key}
-		c.expires(p.q.topology.Results.MaxAge)
-		if err := p.q.ledger.Commit(ctx, c); !errors.Is(err, pipeline.ErrConflict) {
+		err = p.ledger.Commit(ctx, p.ledger.putAccepted(j.Ref(), key, entry.Revision))
+		if !errors.Is(err, pipeline.ErrConflict) {
 			return false, err
 		}
 	}
@@ -319,7 +315,7 @@ func (p *Publisher) jsonJob(j pipeline.Job) (*nats.Msg, error) {
 		return nil, err
 	}
 
-	m := nats.NewMsg(p.q.JobSubject(j.Priority, j.Source))
+	m := nats.NewMsg(p.jobs.streams.JobSubject(j.Priority, j.Source))
 	m.Header["Content-Type"] = []string{"application/json"}
 	m.Header[nats.MsgIdHdr] = []string{j.ID}
 	if j.Repeated {

@@ -87,15 +87,15 @@ type Trace struct {
 // Trace looks for a job, or for everything about a sample, in the ledger, JOBS, DEAD and RESULTS.
 // Keyed records are found directly. Of a stream that has to be searched it reads at most the limit,
 // and reports if that was reached. It consumes no messages.
-func (q *Queue) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
+func (i *Inspector) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
 	t := &tracer{
-		q:       q,
+		from:    i,
 		query:   tq,
 		limit:   cmp.Or(tq.Limit, defaultTraceLimit),
 		jobs:    map[pipeline.Ref]results.Event{},
 		actions: map[string]int{},
 	}
-	t.out.Simulated = q.Simulated()
+	t.out.Simulated = i.streams.Simulated()
 	if err := t.identify(ctx); err != nil {
 		return Trace{}, fmt.Errorf("trace: %w", err)
 	}
@@ -115,7 +115,7 @@ func (q *Queue) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
 
 // tracer gathers a Trace.
 type tracer struct {
-	q     *Queue
+	from  *Inspector
 	query TraceQuery
 	limit int
 	out   Trace
@@ -136,14 +136,14 @@ func (t *tracer) identify(ctx context.Context) error {
 		return nil
 	}
 	if ref, ok := pipeline.ParseRef(t.query.Job); ok {
-		if found, err := t.q.Sources(ctx, t.query.Job); err != nil || len(found) == 0 {
+		if found, err := t.from.ledger.Sources(ctx, t.query.Job); err != nil || len(found) == 0 {
 			t.query.Source = ref.Source
 			t.query.Job = ref.ID
 			return err
 		}
 	}
 
-	sources, err := t.q.Sources(ctx, t.query.Job)
+	sources, err := t.from.ledger.Sources(ctx, t.query.Job)
 	switch {
 	case err != nil:
 		return err
@@ -157,11 +157,11 @@ func (t *tracer) identify(ctx context.Context) error {
 }
 
 // Sources lists the sources that have a job with this ID in the ledger.
-func (q *Queue) Sources(ctx context.Context, id string) ([]string, error) {
-	filter := q.prefix + ".ledger.job.*." + pipeline.JobKey(id)
-	info, err := q.ledger.stream.Info(ctx, jetstream.WithSubjectFilter(filter))
+func (l *Ledger) Sources(ctx context.Context, id string) ([]string, error) {
+	filter := l.streams.prefix + ".ledger.job.*." + pipeline.JobKey(id)
+	info, err := l.streams.ledger.Info(ctx, jetstream.WithSubjectFilter(filter))
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", q.LedgerStream(), err)
+		return nil, fmt.Errorf("stream %s: %w", l.streams.LedgerStream(), err)
 	}
 
 	var sources []string
@@ -206,7 +206,7 @@ func (t *tracer) ledger(ctx context.Context) error {
 		t.key = strings.ToLower(t.query.SHA256)
 	case t.query.Source != "":
 		ref := pipeline.Ref{Source: t.query.Source, ID: t.query.Job}
-		entry, err := t.q.ledger.Job(ctx, ref)
+		entry, err := t.from.ledger.Job(ctx, ref)
 		if err != nil {
 			return err
 		}
@@ -215,7 +215,7 @@ func (t *tracer) ledger(ctx context.Context) error {
 		case JobDone:
 			t.addFinal(entry.Event)
 		case JobWaiting:
-			if err := t.addWaiting(ctx, t.q.LedgerSubject(ref)); err != nil {
+			if err := t.addWaiting(ctx, t.from.streams.LedgerSubject(ref)); err != nil {
 				return err
 			}
 		}
@@ -312,7 +312,7 @@ func (t *tracer) sample(ctx context.Context) error {
 		return nil
 	}
 
-	s, known, err := t.q.Known(ctx, t.key)
+	s, known, err := t.from.ledger.Known(ctx, t.key)
 	if err != nil || !known {
 		return err
 	}
@@ -324,8 +324,8 @@ func (t *tracer) sample(ctx context.Context) error {
 
 // Known returns what is known about contents by their SHA-256 (64 lower-case hexadecimal digits),
 // or about a link by its key; false if nothing is known.
-func (q *Queue) Known(ctx context.Context, key string) (SampleTrace, bool, error) {
-	s, err := q.ledger.Sample(ctx, key)
+func (l *Ledger) Known(ctx context.Context, key string) (SampleTrace, bool, error) {
+	s, err := l.Sample(ctx, key)
 	if err != nil || s.Revision == 0 {
 		return SampleTrace{}, false, err
 	}
@@ -360,9 +360,9 @@ func (t *tracer) waiting(ctx context.Context) error {
 	}
 
 	var subjects []string
-	err := t.q.ledger.readJobs(ctx, func(r JobRecord) bool {
+	err := t.from.ledger.readJobs(ctx, func(r JobRecord) bool {
 		if r.State == JobWaiting && r.Sample == t.key && (t.query.Source == "" || r.Source == t.query.Source) {
-			subjects = append(subjects, t.q.ledgerJob(r.Name))
+			subjects = append(subjects, t.from.streams.ledgerJob(r.Name))
 		}
 		return len(subjects) < t.limit
 	})
@@ -381,11 +381,11 @@ func (t *tracer) waiting(ctx context.Context) error {
 
 // addWaiting turns a waiting job into a step.
 func (t *tracer) addWaiting(ctx context.Context, subject string) error {
-	msgs, err := t.q.ledger.reads.last(ctx, subject)
+	msgs, err := t.from.ledger.reads.last(ctx, subject)
 	if err != nil || msgs[0] == nil {
 		return err
 	}
-	entry := t.q.ledger.jobEntry(msgs[0])
+	entry := readJobEntry(msgs[0])
 	if entry.Message == nil {
 		return nil
 	}
@@ -400,29 +400,30 @@ func (t *tracer) addWaiting(ctx context.Context, subject string) error {
 	return nil
 }
 
-// searchJobs searches JOBS. A work queue allows no second consumer, so it gets the messages one by
-// one.
+// searchJobs searches JOBS.
 func (t *tracer) searchJobs(ctx context.Context) error {
 	if len(t.jobs) > 0 && t.query.Job != "" {
 		return nil // the job has already ended
 	}
 
-	filter := t.q.prefix + ".*.*." + cmp.Or(t.query.Source, "*")
-
-	return t.walk(ctx, t.q.jobs, t.q.JobsStream(), filter, func(m *jetstream.RawStreamMsg) bool {
-		msg, err := t.q.open(m.Subject, m.Header, m.Data, m.Sequence, m.Time)
+	all, err := t.from.jobs.search(ctx, t.query.Source, t.limit, func(raw *jetstream.RawStreamMsg, msg Message, err error) bool {
 		if err != nil && t.query.Job == "" || !t.matches(msg.Job) {
 			return true
 		}
 
 		t.job = &msg.Job
-		t.step(jobStep("queued", msg.Job, m.Sequence, m.Time, "in lane "+string(msg.Job.Priority)))
+		t.step(jobStep("queued", msg.Job, raw.Sequence, raw.Time, "in lane "+string(msg.Job.Priority)))
 		if t.key == "" {
 			t.key = pipeline.SampleKey(msg.Job)
 			_ = t.sample(ctx) // optional detail
 		}
 		return t.query.Job == ""
 	})
+	if err == nil && !all {
+		t.noteLimit(t.from.streams.JobsStream())
+	}
+
+	return err
 }
 
 func jobStep(what string, j pipeline.Job, seq uint64, at time.Time, detail string) Step {
@@ -437,27 +438,6 @@ func jobStep(what string, j pipeline.Job, seq uint64, at time.Time, detail strin
 	}
 }
 
-// walk visits the messages of a filter, up to the limit, until visit returns false.
-func (t *tracer) walk(ctx context.Context, s jetstream.Stream, name, filter string, visit func(*jetstream.RawStreamMsg) bool) error {
-	for seq, n := uint64(1), 0; ; n++ {
-		m, err := s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(filter))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		if n == t.limit {
-			t.noteLimit(name)
-			return nil
-		}
-		if !visit(m) {
-			return nil
-		}
-		seq = m.Sequence + 1
-	}
-}
-
 // events reads RESULTS from the time at which the sample was first seen.
 func (t *tracer) events(ctx context.Context) error {
 	from, n := t.earliestTime(), 0
@@ -465,9 +445,9 @@ func (t *tracer) events(ctx context.Context) error {
 		FilterSubjects: t.subjects(),
 		DeliverPolicy:  jetstream.DeliverByStartTimePolicy, OptStartTime: &from,
 	}
-	err := readAll(ctx, t.q.results, cfg, readBatch, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
+	err := readAll(ctx, t.from.streams.results, cfg, readBatch, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
 		if n++; n > t.limit {
-			t.noteLimit(t.q.ResultsStream())
+			t.noteLimit(t.from.streams.ResultsStream())
 			return false
 		}
 		id := m.Headers().Get(nats.MsgIdHdr)
@@ -491,7 +471,7 @@ func (t *tracer) events(ctx context.Context) error {
 		return true
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", t.q.ResultsStream(), err)
+		return fmt.Errorf("%s: %w", t.from.streams.ResultsStream(), err)
 	}
 	return nil
 }
@@ -499,12 +479,12 @@ func (t *tracer) events(ctx context.Context) error {
 // subjects are those of the events that may be about what is looked for.
 func (t *tracer) subjects() []string {
 	if t.query.Source == "" || t.query.Source == results.AuditSource {
-		return []string{t.q.ResultsSubject("*", "*", "*")}
+		return []string{t.from.streams.ResultsSubject("*", "*", "*")}
 	}
 
 	return []string{
-		t.q.ResultsSubject("*", "*", t.query.Source),
-		t.q.ResultsSubject(results.Audited.Name(), "*", results.AuditSource),
+		t.from.streams.ResultsSubject("*", "*", t.query.Source),
+		t.from.streams.ResultsSubject(results.Audited.Name(), "*", results.AuditSource),
 	}
 }
 
@@ -575,12 +555,12 @@ func (t *tracer) dead(ctx context.Context) error {
 // letter finds the letter of a job among those that match a filter.
 func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 	n := 0
-	for l, err := range t.q.dead.All(ctx, f) {
+	for l, err := range t.from.dead.All(ctx, f) {
 		if err != nil {
 			return err
 		}
 		if n++; n > t.limit {
-			t.noteLimit(t.q.DeadStream())
+			t.noteLimit(t.from.streams.DeadStream())
 			break
 		}
 		if l.Job.ID == job {
@@ -640,8 +620,7 @@ func (t *tracer) setState(ctx context.Context) error {
 
 // waitReason returns what has to happen before the job's next step.
 func (t *tracer) waitReason(ctx context.Context) (string, error) {
-	control := t.q.Control()
-	members, err := fleet.Members(ctx, control)
+	members, err := fleet.Members(ctx, t.from.streams.control)
 	if err != nil {
 		return "", err
 	}
@@ -651,7 +630,7 @@ func (t *tracer) waitReason(ctx context.Context) (string, error) {
 
 	step := t.nextStep()
 	for _, b := range budgetsOf(step) {
-		p, err := fleet.PauseOf(ctx, control, b, time.Now())
+		p, err := fleet.PauseOf(ctx, t.from.streams.control, b, time.Now())
 		if err != nil {
 			return "", err
 		}

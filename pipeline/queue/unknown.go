@@ -18,41 +18,26 @@ const unknownLimit = 20_000
 // neither queued nor waiting, and have no final event. A job that was accepted over HTTP and never
 // reached the queue counts as unknown. If too many messages would have to be read, Unknown returns
 // none. It searches in the order in which jobs move, so that it misses none.
-func (q *Queue) Unknown(ctx context.Context, source string, ids []string) ([]string, error) {
-	left, all, err := q.notQueued(ctx, source, ids)
-	if err != nil || !all {
-		return nil, err
+func (i *Inspector) Unknown(ctx context.Context, source string, ids []string) ([]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
 	}
 
-	return q.ledger.withoutRecord(ctx, source, left)
-}
-
-// notQueued returns those of the jobs that are not in JOBS. all says whether JOBS was read to its
-// end, or until all of them were found.
-func (q *Queue) notQueued(ctx context.Context, source string, ids []string) (left []string, all bool, err error) {
 	missing := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		missing[id] = true
 	}
-
-	filter := q.prefix + ".*.*." + source // submitted, or requeued
-	for seq, n := uint64(1), 0; len(missing) > 0; n++ {
-		m, err := q.jobs.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(filter))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			break
-		}
-		if err != nil {
-			return nil, false, fmt.Errorf("%s: %w", q.JobsStream(), err)
-		}
-		if n == unknownLimit {
-			return nil, false, nil
-		}
-		e, _ := q.open(m.Subject, m.Header, m.Data, m.Sequence, m.Time)
-		delete(missing, e.Job.ID)
-		seq = m.Sequence + 1
+	all, err := i.jobs.search(ctx, source, unknownLimit, func(_ *jetstream.RawStreamMsg, m Message, _ error) bool {
+		delete(missing, m.Job.ID)
+		return len(missing) > 0
+	})
+	if err != nil || !all {
+		return nil, err
 	}
 
-	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !missing[id] }), true, nil
+	left := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !missing[id] })
+
+	return i.ledger.withoutRecord(ctx, source, left)
 }
 
 // withoutRecord returns the jobs that have no record in the ledger. It reads them one by one: a
@@ -60,7 +45,7 @@ func (q *Queue) notQueued(ctx context.Context, source string, ids []string) (lef
 func (l *Ledger) withoutRecord(ctx context.Context, source string, ids []string) ([]string, error) {
 	var missing []string
 	for _, id := range ids {
-		m, err := l.stream.GetLastMsgForSubject(ctx, l.q.LedgerSubject(pipeline.Ref{Source: source, ID: id}))
+		m, err := l.streams.ledger.GetLastMsgForSubject(ctx, l.streams.LedgerSubject(pipeline.Ref{Source: source, ID: id}))
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			missing = append(missing, id)

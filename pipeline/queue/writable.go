@@ -27,30 +27,30 @@ const (
 // for a worker, a record of the ledger. It then checks that the streams that refuse messages when
 // full have room. It returns nil, or a health.Fault that says what to do. It makes a few small
 // requests, and is bounded by ctx.
-func (q *Queue) Writable(ctx context.Context, member *fleet.Membership, ledger bool) error {
+func (s *Streams) Writable(ctx context.Context, member *fleet.Membership, ledger bool) error {
 	if err := member.Renew(ctx); err != nil {
-		return q.writeFault(q.ControlBucket(), err)
+		return writeFault(s.ControlBucket(), err)
 	}
 	if ledger {
-		if d, err := q.nc.RTT(); err == nil { // an error shows in the write
-			q.ackLatency.addRoundTrip(time.Now(), d)
+		if d, err := s.js.Conn().RTT(); err == nil { // an error shows in the write
+			s.ackLatency.addRoundTrip(time.Now(), d)
 		}
-		m := nats.NewMsg(q.SampleSubject("probe-" + member.ID()))
+		m := nats.NewMsg(s.SampleSubject("probe-" + member.ID()))
 		m.Data = []byte("{}")
 		began := time.Now()
-		if _, err := q.js.PublishMsg(ctx, m, jetstream.WithMsgTTL(probeTTL)); err != nil {
-			return q.writeFault(q.LedgerStream(), err)
+		if _, err := s.js.PublishMsg(ctx, m, jetstream.WithMsgTTL(probeTTL)); err != nil {
+			return writeFault(s.LedgerStream(), err)
 		}
-		q.ackLatency.add(time.Now(), time.Since(began))
+		s.ackLatency.add(time.Now(), time.Since(began))
 	}
 
 	var nearly error
-	for _, name := range []string{q.JobsStream(), q.LedgerStream(), jets.KeyStream + q.ControlBucket(), jets.ObjectStream + q.FilesBucket()} {
-		s, err := q.js.Stream(ctx, name)
+	for _, name := range []string{s.JobsStream(), s.LedgerStream(), jets.KeyStream + s.ControlBucket(), jets.ObjectStream + s.FilesBucket()} {
+		stream, err := s.js.Stream(ctx, name)
 		if err != nil {
-			return q.writeFault(name, err)
+			return writeFault(name, err)
 		}
-		f, ok := fullness(s.CachedInfo())
+		f, ok := fullness(stream.CachedInfo())
 		switch {
 		case ok && f.State == health.Failed:
 			return f
@@ -101,7 +101,7 @@ func fullness(info *jetstream.StreamInfo) (f health.Fault, ok bool) {
 }
 
 // writeFault returns why something cannot be written, and what to do.
-func (q *Queue) writeFault(what string, err error) error {
+func writeFault(what string, err error) error {
 	f := health.Fault{
 		Cause:  health.CauseOther,
 		Reason: "cannot write " + what + ": " + err.Error(),

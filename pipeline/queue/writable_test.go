@@ -51,24 +51,24 @@ func TestWritableWrites(t *testing.T) {
 	ctx := t.Context()
 	refuse := func(stream string, size int32) {
 		t.Helper()
-		s, err := q.js.Stream(ctx, stream)
+		s, err := q.JetStream().Stream(ctx, stream)
 		if err != nil {
 			t.Fatal(err)
 		}
 		c := s.CachedInfo().Config
 		c.MaxMsgSize = size
-		if _, err := q.js.UpdateStream(ctx, c); err != nil {
+		if _, err := q.JetStream().UpdateStream(ctx, c); err != nil {
 			t.Fatal(err)
 		}
 	}
 
 	for what, ledger := range map[string]bool{q.LedgerStream(): true, "KV_" + q.ControlBucket(): false} {
 		refuse(what, 1)
-		fault, ok := errors.AsType[health.Fault](q.Writable(ctx, member, true))
+		fault, ok := errors.AsType[health.Fault](q.Streams().Writable(ctx, member, true))
 		if !ok || fault.State == health.Degraded || !strings.Contains(fault.Reason, strings.TrimPrefix(what, "KV_")) || fault.Remedy == "" {
 			t.Errorf("%s refuses messages, and the fault is %+v", what, fault)
 		}
-		if err := q.Writable(ctx, member, false); (err == nil) != ledger {
+		if err := q.Streams().Writable(ctx, member, false); (err == nil) != ledger {
 			t.Errorf("%s refuses messages; for a process that does not write the ledger: %v", what, err)
 		}
 		refuse(what, -1)
@@ -92,19 +92,19 @@ func TestWritable(t *testing.T) {
 	member := fleet.Join(q.Control(), 15*time.Second, fleet.Process{Role: "worker", Slots: 1})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if err := q.Writable(ctx, member, true); err != nil {
+	if err := q.Streams().Writable(ctx, member, true); err != nil {
 		t.Fatalf("an empty queue: %v", err)
 	}
 
 	for i := 0; err == nil && i < 1000; i++ {
 		m := nats.NewMsg(q.JobSubject("bulk", "mail"))
 		m.Data = make([]byte, 64<<10)
-		_, err = q.js.PublishMsg(ctx, m)
+		_, err = q.JetStream().PublishMsg(ctx, m)
 	}
 	if err == nil {
 		t.Fatal("the stream did not become full")
 	}
-	err = q.Writable(ctx, member, true)
+	err = q.Streams().Writable(ctx, member, true)
 	fault, ok := errors.AsType[health.Fault](err)
 	if !ok || fault.Cause != health.CauseFull || fault.State != health.Failed || !strings.Contains(fault.Reason, q.JobsStream()) {
 		t.Errorf("with a full stream: %v", fmt.Sprintf("%+v", err))

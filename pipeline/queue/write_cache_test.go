@@ -86,7 +86,7 @@ func TestOutdatedRecordsAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	final := results.Event{Type: results.Verdict, Time: time.Now().UTC(), Data: results.Data{JobID: m.Job.ID, Source: m.Job.Source, Verdict: "benign", SHA256: m.Job.SHA256}}
-	if _, err := other.Finish(t.Context(), m, Ending{Event: final, Sample: m.Job.SHA256, Entry: entry}); err != nil {
+	if _, err := other.Events().Finish(t.Context(), m, Ending{Event: final, Sample: m.Job.SHA256, Entry: entry}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -108,7 +108,7 @@ func TestOutdatedRecordsAreForgotten(t *testing.T) {
 	}
 	late := final
 	late.Data.Verdict = "malware"
-	ev, err := q.Finish(t.Context(), again, Ending{Event: late, Sample: m.Job.SHA256, Entry: JobEntry{Revision: revision, State: JobWaiting}, By: "term"})
+	ev, err := q.Events().Finish(t.Context(), again, Ending{Event: late, Sample: m.Job.SHA256, Entry: JobEntry{Revision: revision, State: JobWaiting}, By: "term"})
 	if err != nil || ev.Data.Verdict != "benign" {
 		t.Errorf("an ended job ends again, as %s, %v", ev.Data.Verdict, err)
 	}

@@ -11,26 +11,26 @@ import (
 
 // DurableWrites counts the writes since the streams were created: every message, and every removal
 // of one. With sync_always each costs the server an fsync. It is for benchmarks.
-func (q *Queue) DurableWrites(ctx context.Context) (map[string]uint64, error) {
+func (s *Streams) DurableWrites(ctx context.Context) (map[string]uint64, error) {
 	writes := map[string]uint64{}
-	for _, s := range []struct{ name, stream, removed string }{
-		{"jobs", q.JobsStream(), "jobs acknowledged"},
-		{"events", q.ResultsStream(), ""},
-		{"dead", q.DeadStream(), ""},
-		{"ledger", q.LedgerStream(), ""},
-		{"control", jets.KeyStream + q.ControlBucket(), ""},
+	for _, part := range []struct{ name, stream, removed string }{
+		{"jobs", s.JobsStream(), "jobs acknowledged"},
+		{"events", s.ResultsStream(), ""},
+		{"dead", s.DeadStream(), ""},
+		{"ledger", s.LedgerStream(), ""},
+		{"control", jets.KeyStream + s.ControlBucket(), ""},
 	} {
-		stream, err := q.js.Stream(ctx, s.stream)
+		stream, err := s.js.Stream(ctx, part.stream)
 		if err != nil {
-			return nil, fmt.Errorf("stream %s: %w", s.stream, err)
+			return nil, fmt.Errorf("stream %s: %w", part.stream, err)
 		}
 		state := stream.CachedInfo().State
-		writes[s.name] = state.LastSeq
-		if s.removed != "" {
-			writes[s.removed] = state.LastSeq - state.Msgs
+		writes[part.name] = state.LastSeq
+		if part.removed != "" {
+			writes[part.removed] = state.LastSeq - state.Msgs
 		}
 	}
-	consumers := q.results.ListConsumers(ctx)
+	consumers := s.results.ListConsumers(ctx)
 	for c := range consumers.Info() {
 		if c.Config.AckPolicy == jetstream.AckExplicitPolicy {
 			writes["outcomes acknowledged"] += c.AckFloor.Consumer

@@ -34,7 +34,7 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 	if d.invalid != nil {
 		return w.invalid(ctx, work, d)
 	}
-	if err := w.q.MoveToObject(ctx, &d.Message); err != nil {
+	if err := w.q.Objects().MoveContents(ctx, &d.Message); err != nil {
 		return result{}, err
 	}
 	d.Share = ""
@@ -139,7 +139,7 @@ func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, done bo
 		return result{}, false, nil
 	}
 
-	if err := w.q.Republish(work, &d.Message, d.entry.Event); err != nil {
+	if err := w.q.Events().Republish(work, &d.Message, d.entry.Event); err != nil {
 		return result{}, false, err
 	}
 	if d.entry.Event.Type == results.Verdict {
@@ -282,7 +282,7 @@ func (w *Worker) writeSample(ctx context.Context, d *delivery, next pipeline.Sam
 
 	d.sample = s
 	d.sample.Revision = c.Revision
-	w.q.SampleChanged(s.Key)
+	w.q.Ledger().SampleChanged(s.Key)
 
 	return nil
 }
@@ -301,7 +301,7 @@ func (w *Worker) conclude(work context.Context, d *delivery, e pipeline.Event, s
 	if next != before {
 		with = append(with, w.q.Ledger().PutSample(after))
 		if step.Kind != pipeline.StepWait || !step.Asking { // otherwise the job's record says so
-			defer w.q.SampleChanged(after.Key)
+			defer w.q.Ledger().SampleChanged(after.Key)
 		}
 	}
 
@@ -309,7 +309,7 @@ func (w *Worker) conclude(work context.Context, d *delivery, e pipeline.Event, s
 	// whatever a crash prevented.
 	var published errgroup.Group
 	if firstAccepted(before, next, step) {
-		published.Go(func() error { return w.q.PublishEvent(work, pipeline.SubmittedEvent(d.Job, next)) })
+		published.Go(func() error { return w.q.Events().Publish(work, pipeline.SubmittedEvent(d.Job, next)) })
 	}
 	r, err := w.writeOutcome(work, d, e, step, next, with)
 	if perr := published.Wait(); err == nil && perr != nil {
@@ -390,7 +390,7 @@ func (w *Worker) oweReport(ctx context.Context, d *delivery, s pipeline.Sample) 
 		return nil
 	}
 
-	return w.q.OweReport(ctx, d.sample.Key, d.Job.Source, w.config(), w.now())
+	return w.q.Ledger().OweReport(ctx, d.sample.Key, d.Job.Source, w.config(), w.now())
 }
 
 // finish ends a job with its final event.
@@ -404,7 +404,7 @@ func (w *Worker) finish(work context.Context, d *delivery, ev results.Event, wit
 		return ack, w.q.Ledger().Commit(work, with...)
 	}
 
-	ev, err = w.q.Finish(work, &d.Message, queue.Ending{
+	ev, err = w.q.Events().Finish(work, &d.Message, queue.Ending{
 		Event:  ev,
 		Sample: d.sample.Key,
 		Entry:  d.entry,
@@ -428,7 +428,7 @@ func (w *Worker) endedBefore(work context.Context, d *delivery, ev results.Event
 		return false, nil
 	}
 
-	ended, err := w.q.HasEnded(work, d.Job)
+	ended, err := w.q.Events().HasEnded(work, d.Job)
 	if err != nil {
 		return false, fmt.Errorf("look for the end of a repeated job: %w", err)
 	}

@@ -14,7 +14,7 @@ import (
 // accept starts the work on a message.
 func (w *Worker) accept(msg jetstream.Msg) *delivery {
 	d := &delivery{msg: msg}
-	d.Message, d.invalid = w.q.Receive(msg)
+	d.Message, d.invalid = w.q.Jobs().Receive(msg)
 	if d.Job.Priority == pipeline.Urgent && !w.config().MayBeUrgent(d.Job.Source) {
 		d.Job.Priority = pipeline.Normal
 	}
