@@ -6,7 +6,7 @@
 // of many callers are sent together if that costs the server fewer syncs (committer.go), and each
 // caller gets the outcome of its own messages. Records of the ledger change by compare-and-set
 // (ledger.go), so of many writers one succeeds. A job gets one final event, however often Finish is
-// repeated (outcome.go).
+// repeated (events.go).
 //
 // A [Queue] consists of parts: [Streams] makes, checks and repairs what is kept, [Publisher] is for
 // those who submit jobs, [Lanes] and [Jobs] are for workers that fetch and requeue them, [Ledger]

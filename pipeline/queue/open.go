@@ -2,12 +2,15 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/internal/jets"
+	"backburn/pipeline/fleet"
 )
 
 // Open creates the streams and buckets, or updates them to the topology, and returns a handle on
@@ -54,4 +57,124 @@ func checkServer(nc *nats.Conn) error {
 	}
 
 	return nil
+}
+
+// ErrNoQueue says that the server has no Backburn streams under the prefix.
+var ErrNoQueue = errors.New("no Backburn queue")
+
+// Attach returns a handle on an existing queue, for processes that only read or submit. Unlike
+// Open, it creates and updates nothing. The domain is that of JetStream, which the connection
+// reaches through a leaf node; "" for that of its server. It returns ErrNoQueue if a stream or
+// bucket is missing, and ErrFormat for the queue of a later version.
+func Attach(ctx context.Context, nc *nats.Conn, domain, prefix string) (*Queue, error) {
+	js, err := jets.New(nc, domain)
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: %w", err)
+	}
+	s := newStreams(js, Topology{Prefix: prefix})
+	for _, name := range []string{s.JobsStream(), s.LedgerStream(), s.ResultsStream(), s.DeadStream()} {
+		if *s.handle(name), err = js.Stream(ctx, name); err != nil {
+			return nil, lookupError(prefix, "stream "+name, err)
+		}
+	}
+	if err := checkFormat(s.ledger.CachedInfo().Config); err != nil {
+		return nil, err
+	}
+	control, err := js.KeyValue(ctx, s.ControlBucket())
+	if err != nil {
+		return nil, lookupError(prefix, "bucket "+s.ControlBucket(), err)
+	}
+	s.control = fleet.NewStore(js, control)
+	if s.files, err = js.ObjectStore(ctx, s.FilesBucket()); err != nil {
+		return nil, lookupError(prefix, "object bucket "+s.FilesBucket(), err)
+	}
+	s.topology = s.existingTopology()
+	s.recordLedgerInfo(s.ledger.CachedInfo())
+
+	return newQueue(s), nil
+}
+
+// AttachPublisher returns a publisher for an existing queue, for gateways. It looks up only the
+// object bucket, so it needs no other permission. It returns ErrNoQueue if there is no queue. A
+// gateway in an account of its own makes js with jetstream.NewWithAPIPrefix, with the prefix that
+// `backburn acl` prints.
+func AttachPublisher(ctx context.Context, js jetstream.JetStream, prefix string) (*Publisher, error) {
+	var err error
+	s := newStreams(js, Topology{Prefix: prefix})
+	if s.files, err = js.ObjectStore(ctx, s.FilesBucket()); err != nil {
+		return nil, lookupError(prefix, "object bucket "+s.FilesBucket(), err)
+	}
+
+	return &Publisher{
+		jobs:    &Jobs{streams: s, commits: s.newCommitter()},
+		objects: &Objects{nc: js.Conn(), store: s.files},
+	}, nil
+}
+
+// AttachOrOpen attaches to an existing queue, and creates one only if there is none. It is for
+// processes such as watchers, which need a queue but do not configure it. A process without
+// permission to create the queue waits until a worker does, or ctx ends.
+func AttachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
+	for {
+		q, err := attachOrOpen(ctx, nc, t)
+		if err == nil {
+			return q, nil
+		}
+		if !errors.Is(err, ErrUnavailable) && !jets.Is(err, jets.Unavailable) {
+			return nil, err
+		}
+		if fleet.Sleep(ctx, 200*time.Millisecond) != nil {
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
+}
+
+// attachOrOpen makes one attempt. The attempt is bounded in time: the server never answers a
+// forbidden request, and another process may create the queue meanwhile.
+func attachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
+	ctx, cancel := context.WithTimeout(ctx, provisionAttempt)
+	defer cancel()
+	q, err := Attach(ctx, nc, t.Domain, t.Prefix)
+	if errors.Is(err, ErrNoQueue) {
+		made, merr := Open(ctx, nc, t)
+		if merr != nil {
+			return nil, fmt.Errorf("%w: %w; if this process may not create the queue, start a worker first", err, merr)
+		}
+		return made, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := q.streams.CheckMark(t.Simulated); err != nil {
+		return nil, err
+	}
+	q.streams.topology = t
+
+	return q, nil
+}
+
+// lookupError returns an error that says why a part of the queue could not be looked up.
+func lookupError(prefix, part string, err error) error {
+	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) {
+		return fmt.Errorf("%w under prefix %q (%s is not there): has `backburn run` or `worker` ever started here?",
+			ErrNoQueue, prefix, part)
+	}
+	return fmt.Errorf("%s: %w", part, err)
+}
+
+// existingTopology returns the topology of the existing streams.
+func (s *Streams) existingTopology() Topology {
+	jobs := s.jobs.CachedInfo().Config
+	events := s.results.CachedInfo().Config
+	dead := s.dead.CachedInfo().Config
+
+	return Topology{
+		Prefix:         s.prefix,
+		Replicas:       jobs.Replicas,
+		Results:        EventLimits{MaxAge: events.MaxAge, MaxBytes: events.MaxBytes},
+		JobsMaxBytes:   jobs.MaxBytes,
+		LedgerMaxBytes: s.ledger.CachedInfo().Config.MaxBytes,
+		Dead:           DeadLimits{MaxAge: dead.MaxAge, MaxBytes: dead.MaxBytes},
+		Simulated:      isSimulated(s.ledger.CachedInfo().Config),
+	}
 }

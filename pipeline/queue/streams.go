@@ -18,6 +18,10 @@ import (
 // ErrFormat says that the ledger was written by a later version, which this one cannot read.
 var ErrFormat = errors.New("the ledger was written by a later version of Backburn")
 
+// ErrMixed says that either this process or the existing fleet uses a simulated WildFire, and the
+// other a real one.
+var ErrMixed = errors.New("simulated and real work are kept apart")
+
 // Streams makes, checks and repairs the streams and buckets of a topology, and has their handles.
 // It is safe for concurrent use.
 type Streams struct {
@@ -148,6 +152,30 @@ func (s *Streams) Provision(ctx context.Context) error {
 	})
 }
 
+// Repair checks that the streams and buckets exist and have the right limits, and corrects outside
+// changes, because limits that are too narrow drop data. It returns the names of those that it
+// created or changed.
+func (s *Streams) Repair(ctx context.Context) ([]string, error) {
+	var wrong []string
+	for _, want := range append(s.topology.Streams(), s.topology.buckets()...) {
+		is, err := s.js.Stream(ctx, want.Name)
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			wrong = append(wrong, want.Name)
+		case err != nil:
+			return nil, fmt.Errorf("stream %s: %w", want.Name, err)
+		case !matchesConfig(is.CachedInfo().Config, want):
+			wrong = append(wrong, want.Name)
+		}
+	}
+
+	if len(wrong) == 0 {
+		return nil, nil
+	}
+
+	return wrong, s.Provision(ctx)
+}
+
 // provisionStream creates a missing stream, and changes one that does not fit. It leaves a stream
 // that fits alone, so that many workers that start together do not burden the server.
 func (s *Streams) provisionStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
@@ -213,6 +241,26 @@ func checkFormat(ledger jetstream.StreamConfig) error {
 	}
 
 	return nil
+}
+
+// isSimulated reports whether a stream belongs to a simulation. A stream from before this marker
+// existed is real.
+func isSimulated(c jetstream.StreamConfig) bool { return c.Metadata[simulatedKey] == "true" }
+
+// checkMark refuses a simulated stream in a real fleet, and a real stream in a simulation:
+// otherwise their verdicts would be mixed.
+func (t Topology) checkMark(c jetstream.StreamConfig) error {
+	is := isSimulated(c)
+	switch {
+	case is == t.Simulated:
+		return nil
+	case is:
+		return fmt.Errorf("%w: stream %s belongs to a simulation, and here WildFire is real: set another nats.prefix, or remove the simulation's streams",
+			ErrMixed, c.Name)
+	}
+
+	return fmt.Errorf("%w: stream %s belongs to a real fleet, and here WildFire is simulated: set another nats.prefix, or use another NATS server",
+		ErrMixed, c.Name)
 }
 
 // recordLedgerInfo records when the ledger was created, and which jobs version 1 left in JOBS.
