@@ -38,6 +38,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"backburn/auth"
+	"backburn/bench/internal/durable"
 	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
@@ -371,7 +372,7 @@ func measure(ctx context.Context, s settings, n *app.Node, names []string, quara
 	after := conn.Stats()
 	m.sent = float64(after.OutMsgs-before.OutMsgs) / float64(s.n)
 	m.received = float64(after.InMsgs-before.InMsgs) / float64(s.n)
-	m.writes, err = n.Queue().Streams().DurableWrites(ctx)
+	m.writes, err = durable.Writes(ctx, n.Queue())
 
 	return m, err
 }

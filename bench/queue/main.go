@@ -26,6 +26,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backburn/bench/internal/durable"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/worker"
@@ -84,7 +85,7 @@ func throughput(n, workers int, sync bool) error {
 	}
 
 	stopWorkers()
-	writes, err := s.q.Streams().DurableWrites(context.Background())
+	writes, err := durable.Writes(context.Background(), s.q)
 	if err != nil {
 		return err
 	}

@@ -361,8 +361,7 @@ func (p *Poller) publishReport(ctx context.Context, s queue.SampleEntry, report 
 	maps.DeleteFunc(finals, func(source string, _ results.Event) bool { return !p.config().WantsReportFor(source, s.Sample) })
 	told := slices.Sorted(maps.Keys(finals))
 	for _, source := range told {
-		ev := pipeline.ReportEvent(finals[source], report, at, p.Queue.Events().MaxReport())
-		if err := p.Queue.Events().PublishReport(ctx, ev); err != nil {
+		if err := p.Queue.Events().PublishReport(ctx, finals[source], report, at); err != nil {
 			return err
 		}
 	}
@@ -489,7 +488,7 @@ func (p *Poller) publishFor(ctx context.Context, s queue.SampleEntry, report res
 		return true, nil
 	}
 
-	return true, p.Queue.Events().PublishReport(ctx, pipeline.ReportEvent(final, report, at, p.Queue.Events().MaxReport()))
+	return true, p.Queue.Events().PublishReport(ctx, final, report, at)
 }
 
 // loadPublishedReport returns a report that was published before, or the zero value if its document

@@ -212,8 +212,10 @@ func (e *Events) hasEvent(ctx context.Context, from time.Time, subjects []string
 	return found, err
 }
 
-// PublishReport publishes a report event, unless it was published before.
-func (e *Events) PublishReport(ctx context.Context, ev results.Event) error {
+// PublishReport publishes the report about the contents of a job with this final event, unless it
+// was published before.
+func (e *Events) PublishReport(ctx context.Context, final results.Event, r results.Report, at time.Time) error {
+	ev := pipeline.ReportEvent(final, r, at, int(e.streams.js.Conn().MaxPayload())/2) // the other half is for the fields of final
 	if time.Since(ev.Time) > e.streams.topology.dedupe()/2 {
 		there, err := e.published(ctx, ev)
 		if there || err != nil {
@@ -223,7 +225,3 @@ func (e *Events) PublishReport(ctx context.Context, ev results.Event) error {
 
 	return e.Publish(ctx, ev)
 }
-
-// MaxReport returns how many bytes of JSON a report in an event may have, given the server's
-// message limit.
-func (e *Events) MaxReport() int { return int(e.streams.js.Conn().MaxPayload()) / 2 }

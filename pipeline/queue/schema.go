@@ -279,14 +279,10 @@ func sameLimit(a, b int64) bool { return max(a, 0) == max(b, 0) }
 
 // OldStreams are the streams of version 1, which the next start migrates and removes.
 func (n Names) OldStreams() []string {
-	return []string{n.waitingStream(), jets.KeyStream + n.samplesBucket(), jets.KeyStream + n.jobsBucket()}
+	return []string{n.waitingStream(), jets.KeyStream + n.prefix + "_samples", jets.KeyStream + n.prefix + "_jobs"}
 }
 
 func (n Names) waitingStream() string { return n.stream("WAITING") }
-
-func (n Names) samplesBucket() string { return n.prefix + "_samples" }
-
-func (n Names) jobsBucket() string { return n.prefix + "_jobs" }
 
 // controlMaxBytes bounds the control bucket.
 const controlMaxBytes = 16 << 20
