@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/tools/go/packages"
@@ -15,19 +16,7 @@ import (
 // below it, and never one that needs it in turn.
 func TestFilesReferDownward(t *testing.T) {
 	t.Parallel()
-	loaded, err := packages.Load(&packages.Config{
-		Context: t.Context(),
-		Mode: packages.NeedName | packages.NeedFiles | packages.NeedSyntax | packages.NeedTypes |
-			packages.NeedTypesInfo | packages.NeedImports | packages.NeedExportFile,
-	}, "backburn/...")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(loaded) < 30 {
-		t.Fatalf("only %d packages were found", len(loaded))
-	}
-
-	for _, p := range loaded {
+	for _, p := range load(t) {
 		for _, e := range p.Errors {
 			t.Error(e)
 		}
@@ -38,6 +27,27 @@ func TestFilesReferDownward(t *testing.T) {
 		}
 	}
 }
+
+// load loads the packages of the module once.
+func load(t *testing.T) []*packages.Package {
+	t.Helper()
+	all, err := loadOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 30 {
+		t.Fatalf("only %d packages were found", len(all))
+	}
+
+	return all
+}
+
+var loadOnce = sync.OnceValues(func() ([]*packages.Package, error) {
+	return packages.Load(&packages.Config{
+		Mode: packages.NeedName | packages.NeedFiles | packages.NeedSyntax | packages.NeedTypes |
+			packages.NeedTypesInfo | packages.NeedImports | packages.NeedExportFile,
+	}, "backburn/...")
+})
 
 // references tells for each file of a package which others declare what it uses: functions,
 // methods, types, constants and variables. A field counts as its type.
