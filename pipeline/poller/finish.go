@@ -424,8 +424,8 @@ func (c *clock) jumped() time.Duration {
 // republish publishes the event of a job that another leader ended but may not have published.
 func (p *Poller) republish(ctx context.Context, name string, published func()) {
 	for ctx.Err() == nil {
-		entry, done, err := p.Queue.Ledger().ReadDone(ctx, name)
-		if err == nil && done && !p.published.tooOld(entry.Event, p.Now()) {
+		entry, err := p.Queue.Ledger().ReadJob(ctx, name)
+		if err == nil && entry.State == queue.JobDone && !p.published.tooOld(entry.Event, p.Now()) {
 			err = p.Queue.Events().Republish(ctx, nil, entry.Event)
 		}
 		if err == nil {

@@ -85,3 +85,7 @@ func (d *DeadLetters) truncateInvalid(m *Message) *Message {
 
 	return &short
 }
+
+// messageID is the ID of an event on its stream. It includes the source, because two sources may
+// use the same job ID.
+func messageID(ev results.Event) string { return ev.Data.Source + "." + ev.ID() }

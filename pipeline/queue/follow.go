@@ -125,16 +125,22 @@ func (l *Ledger) readJobs(ctx context.Context, visit func(JobRecord) bool) error
 	})
 }
 
+// ReadJob reads a job's record by its name.
+func (l *Ledger) ReadJob(ctx context.Context, name string) (JobEntry, error) {
+	msgs, err := l.reads.last(ctx, l.streams.ledgerJob(name))
+	if err != nil || msgs[0] == nil {
+		return JobEntry{}, err
+	}
+
+	return readJobEntry(msgs[0]), nil
+}
+
 // ReadWaiting reads a waiting job by the name of its record. It returns nil if the job no longer
 // waits.
 func (l *Ledger) ReadWaiting(ctx context.Context, name string) (*Message, uint64, error) {
-	msgs, err := l.reads.last(ctx, l.streams.ledgerJob(name))
-	if err != nil || msgs[0] == nil {
-		return nil, 0, err
-	}
-	entry := readJobEntry(msgs[0])
+	entry, err := l.ReadJob(ctx, name)
 
-	return entry.Message, entry.Revision, nil
+	return entry.Message, entry.Revision, err
 }
 
 // WaitingAt returns a waiting job of a revision if this process wrote it, or reads it like
@@ -145,18 +151,6 @@ func (l *Ledger) WaitingAt(ctx context.Context, name string, revision uint64) (*
 	}
 
 	return l.ReadWaiting(ctx, name)
-}
-
-// ReadDone reads the final event of a job by the name of its record. It returns false if there is
-// none.
-func (l *Ledger) ReadDone(ctx context.Context, name string) (JobEntry, bool, error) {
-	msgs, err := l.reads.last(ctx, l.streams.ledgerJob(name))
-	if err != nil || msgs[0] == nil {
-		return JobEntry{}, false, err
-	}
-	entry := readJobEntry(msgs[0])
-
-	return entry, entry.State == JobDone, nil
 }
 
 // SampleRecord is a sample's record in the ledger.

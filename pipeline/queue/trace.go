@@ -96,20 +96,15 @@ func (i *Inspector) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
 		actions: map[string]int{},
 	}
 	t.out.Simulated = i.streams.Simulated()
-	if err := t.identify(ctx); err != nil {
-		return Trace{}, fmt.Errorf("trace: %w", err)
-	}
-
 	t.out.Steps = []Step{}
-	for _, look := range []func(context.Context) error{t.ledger, t.waiting, t.searchJobs, t.events, t.dead} {
+	for _, look := range []func(context.Context) error{
+		t.identify, t.ledger, t.waiting, t.searchJobs, t.events, t.dead, t.setState,
+	} {
 		if err := look(ctx); err != nil {
 			return Trace{}, fmt.Errorf("trace: %w", err)
 		}
 	}
-	slices.SortStableFunc(t.out.Steps, func(a, b Step) int { return a.Time.Compare(b.Time) })
-	if err := t.setState(ctx); err != nil {
-		return Trace{}, fmt.Errorf("trace: %w", err)
-	}
+
 	return t.out, nil
 }
 
@@ -136,14 +131,14 @@ func (t *tracer) identify(ctx context.Context) error {
 		return nil
 	}
 	if ref, ok := pipeline.ParseRef(t.query.Job); ok {
-		if found, err := t.from.ledger.Sources(ctx, t.query.Job); err != nil || len(found) == 0 {
+		if found, err := t.sources(ctx, t.query.Job); err != nil || len(found) == 0 {
 			t.query.Source = ref.Source
 			t.query.Job = ref.ID
 			return err
 		}
 	}
 
-	sources, err := t.from.ledger.Sources(ctx, t.query.Job)
+	sources, err := t.sources(ctx, t.query.Job)
 	switch {
 	case err != nil:
 		return err
@@ -156,18 +151,18 @@ func (t *tracer) identify(ctx context.Context) error {
 	return nil
 }
 
-// Sources lists the sources that have a job with this ID in the ledger.
-func (l *Ledger) Sources(ctx context.Context, id string) ([]string, error) {
-	filter := l.streams.prefix + ".ledger.job.*." + pipeline.JobKey(id)
-	info, err := l.streams.ledger.Info(ctx, jetstream.WithSubjectFilter(filter))
+// sources lists the sources that have a job with this ID in the ledger.
+func (t *tracer) sources(ctx context.Context, id string) ([]string, error) {
+	filter := t.from.streams.prefix + ".ledger.job.*." + pipeline.JobKey(id)
+	info, err := t.from.streams.ledger.Info(ctx, jetstream.WithSubjectFilter(filter))
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", l.streams.LedgerStream(), err)
+		return nil, fmt.Errorf("stream %s: %w", t.from.streams.LedgerStream(), err)
 	}
 
 	var sources []string
 	for subject := range info.State.Subjects {
-		if t := strings.Split(subject, "."); len(t) >= 2 {
-			sources = append(sources, t[len(t)-2])
+		if tokens := strings.Split(subject, "."); len(tokens) >= 2 {
+			sources = append(sources, tokens[len(tokens)-2])
 		}
 	}
 	slices.Sort(sources)
@@ -582,9 +577,10 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 	return nil
 }
 
-// setState sets the state of the job, and what it waits for.
+// setState sorts the steps, and sets the state of the job and what it waits for.
 func (t *tracer) setState(ctx context.Context) error {
 	o := &t.out
+	slices.SortStableFunc(o.Steps, func(a, b Step) int { return a.Time.Compare(b.Time) })
 	o.State = TraceUnknown
 	if t.query.Job != "" && t.job != nil {
 		o.Metadata = t.job.Metadata
