@@ -6,6 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/wildfire"
@@ -15,13 +17,59 @@ import (
 // compared with WildFire's response time, and each call uses one of the day's queries.
 const gatherQuestions = 20 * time.Millisecond
 
+// querier asks WildFire about what workers want to know, about samples that jobs wait for, and
+// about verdicts to recheck.
+type querier struct {
+	*shared
+	finisher  *finisher
+	rechecker *rechecker
+	asked     map[string]*workerQuestion // by key; guarded by mu
+	linksTurn bool                       // the last call was, or could have been, for a link
+}
+
+// workerQuestion is a question, and the inboxes of the workers that want the answer.
+type workerQuestion struct {
+	Question
+	inboxes map[string]bool
+	inCall  bool // it is part of the current call
+}
+
+// question handles a worker's questions.
+func (q *querier) question(m *nats.Msg) {
+	var questions []Question
+	if m.Reply == "" || json.Unmarshal(m.Data, &questions) != nil || len(questions) > wildfire.MaxHashes {
+		return
+	}
+
+	q.mu.Lock()
+	for _, qn := range questions {
+		if qn.URL != "" && qn.Key != pipeline.LinkKey(qn.URL) {
+			continue // the answer would be recorded for another link
+		}
+		a := q.asked[qn.Key]
+		if a == nil {
+			a = &workerQuestion{Question: qn, inboxes: map[string]bool{}}
+			q.asked[qn.Key] = a
+		}
+		a.Urgent = a.Urgent || qn.Urgent
+		a.Again = a.Again || qn.Again
+		a.inboxes[m.Reply] = true
+		if e := q.list.find(qn.Key); a.Again && e != nil && e.pending && !e.busy {
+			q.list.toAsk[e] = struct{}{} // jobs already wait for the same answer
+		}
+	}
+	q.mu.Unlock()
+
+	signal(q.wakeAsk)
+}
+
 // askLoop asks WildFire whenever there are questions and the budget allows a call.
-func (p *Poller) askLoop(ctx context.Context) error {
+func (q *querier) askLoop(ctx context.Context) error {
 	var pace pipeline.Pacer
 	for attempt := 0; ; {
-		pace.Limit = p.config().QueriesPerDay
-		if !p.hasQuestions(pace.Plenty()) {
-			if err := p.waitForAsk(ctx, p.nextRecheck()); err != nil {
+		pace.Limit = q.config().QueriesPerDay
+		if !q.hasQuestions(pace.Plenty()) {
+			if err := q.awaitSignal(ctx, q.wakeAsk, q.nextRecheck()); err != nil {
 				return err
 			}
 			continue
@@ -29,17 +77,17 @@ func (p *Poller) askLoop(ctx context.Context) error {
 		if err := fleet.Sleep(ctx, gatherQuestions); err != nil {
 			return err
 		}
-		if err := p.Pauses.Wait(ctx, pipeline.Queries); err != nil {
+		if err := q.Pauses.Wait(ctx, pipeline.Queries); err != nil {
 			return err
 		}
-		now := p.Now()
-		if d := pace.Delay(now, p.Queries.Limit()-p.Queries.Used(), pipeline.ResetAfter(now)); d > 0 {
-			if err := fleet.Sleep(ctx, min(d, p.Tick)); err != nil {
+		now := q.Now()
+		if d := pace.Delay(now, q.Queries.Limit()-q.Queries.Used(), pipeline.ResetAfter(now)); d > 0 {
+			if err := fleet.Sleep(ctx, min(d, q.Tick)); err != nil {
 				return err
 			}
 			continue
 		}
-		err := p.askOnce(ctx)
+		err := q.askOnce(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -49,46 +97,29 @@ func (p *Poller) askLoop(ctx context.Context) error {
 		}
 		if errors.Is(err, fleet.ErrSpent) {
 			// The rest is reserved for urgent jobs, which may arrive at any time.
-			if err := p.waitForAsk(ctx, idleTicks*p.Tick); err != nil {
+			if err := q.awaitSignal(ctx, q.wakeAsk, idleTicks*q.Tick); err != nil {
 				return err
 			}
 			continue
 		}
 
-		if p.afterQueryError(ctx, err) { // another kind of wait follows, so start over
+		if q.afterQueryError(ctx, err) { // another kind of wait follows, so start over
 			attempt = 0
 			continue
 		}
-		if err := fleet.Sleep(ctx, p.config().Backoff(attempt)); err != nil {
+		if err := fleet.Sleep(ctx, q.config().Backoff(attempt)); err != nil {
 			return err
 		}
 		attempt++
 	}
 }
 
-// idleTicks is how many ticks may pass before the poller looks again for something to ask: one
-// minute.
-const idleTicks = 60
-
-// waitForAsk waits until there is something new to ask, at most for d and for idleTicks.
-func (p *Poller) waitForAsk(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(min(max(d, time.Millisecond), idleTicks*p.Tick))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-p.wakeAsk:
-	case <-t.C:
-	}
-	return nil
-}
-
 // nextRecheck returns the time until a verdict may be rechecked. Without spare budget, that is
 // checked again after a minute.
-func (p *Poller) nextRecheck() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if d := p.rechecks.next(p.Now()); d > 0 {
+func (q *querier) nextRecheck() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if d := q.rechecker.rechecks.next(q.Now()); d > 0 {
 		return d
 	}
 	return time.Minute
@@ -96,10 +127,10 @@ func (p *Poller) nextRecheck() time.Duration {
 
 // hasQuestions reports whether there is something to ask. With spare budget, this includes rechecks
 // of earlier verdicts.
-func (p *Poller) hasQuestions(plenty bool) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.asked)+len(p.list.toAsk) > 0 || plenty && p.rechecks.overdue(p.Now())
+func (q *querier) hasQuestions(plenty bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.asked)+len(q.list.toAsk) > 0 || plenty && q.rechecker.rechecks.overdue(q.Now())
 }
 
 // call holds the questions of one request.
@@ -115,16 +146,16 @@ type call struct {
 // them, then samples that are due, and then samples that will be due soon, because they cost
 // nothing extra. Each link needs a call of its own; while there are hashes and links, every other
 // call is for a link.
-func (p *Poller) nextCall() call {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.linksTurn = !p.linksTurn; p.linksTurn {
-		if c, ok := p.nextLinkCall(); ok {
+func (q *querier) nextCall() call {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.linksTurn = !q.linksTurn; q.linksTurn {
+		if c, ok := q.nextLinkCall(); ok {
 			return c
 		}
 	}
 	c := call{polled: map[string]*waiting{}}
-	for _, a := range p.asked {
+	for _, a := range q.asked {
 		if a.URL == "" && len(c.hashes) < wildfire.MaxHashes {
 			c.hashes = append(c.hashes, a.Key)
 			c.urgent = c.urgent || a.Urgent
@@ -135,13 +166,13 @@ func (p *Poller) nextCall() call {
 		}
 	}
 	poll := func(e *waiting) {
-		p.poll(&c, e)
+		q.poll(&c, e)
 		key := e.key()
-		if a := p.asked[key]; a == nil || !a.inCall {
+		if a := q.asked[key]; a == nil || !a.inCall {
 			c.hashes = append(c.hashes, key)
 		}
 	}
-	for e := range p.list.toAsk {
+	for e := range q.list.toAsk {
 		if len(c.hashes) >= wildfire.MaxHashes {
 			return c
 		}
@@ -150,34 +181,34 @@ func (p *Poller) nextCall() call {
 		}
 	}
 	if len(c.hashes) == 0 {
-		if c, ok := p.nextLinkCall(); ok {
+		if c, ok := q.nextLinkCall(); ok {
 			return c
 		}
 	}
 	// The front of the heap approximates the soonest well enough; sorting a large heap would take
 	// too long.
-	now := p.Now()
+	now := q.Now()
 	var more []*waiting
-	for _, e := range p.list.due[:min(len(p.list.due), 2*wildfire.MaxHashes)] {
+	for _, e := range q.list.due[:min(len(q.list.due), 2*wildfire.MaxHashes)] {
 		if len(c.hashes)+len(more) >= wildfire.MaxHashes {
 			break
 		}
-		if e.pending && !e.sample.link && e.due.sub(now) < p.config().FirstPoll && now.Sub(e.submitted.time()) >= p.config().FirstPoll {
+		if e.pending && !e.sample.link && e.due.sub(now) < q.config().FirstPoll && now.Sub(e.submitted.time()) >= q.config().FirstPoll {
 			more = append(more, e)
 		}
 	}
 	for _, e := range more {
 		poll(e)
 	}
-	due := p.rechecks.take(now, wildfire.MaxHashes-len(c.hashes))
+	due := q.rechecker.rechecks.take(now, wildfire.MaxHashes-len(c.hashes))
 	c.again = append(c.again, due...)
 	c.hashes = append(c.hashes, due...)
 	return c
 }
 
 // nextLinkCall collects a call for one link, if there is one to ask about. The caller holds mu.
-func (p *Poller) nextLinkCall() (call, bool) {
-	for _, a := range p.asked {
+func (q *querier) nextLinkCall() (call, bool) {
+	for _, a := range q.asked {
 		if a.URL == "" {
 			continue
 		}
@@ -187,17 +218,17 @@ func (p *Poller) nextLinkCall() (call, bool) {
 		if a.Again {
 			c.again = []string{a.Key}
 		}
-		if e := p.list.find(a.Key); e != nil { // jobs wait for the same answer
-			if _, due := p.list.toAsk[e]; due {
-				p.poll(&c, e)
+		if e := q.list.find(a.Key); e != nil { // jobs wait for the same answer
+			if _, due := q.list.toAsk[e]; due {
+				q.poll(&c, e)
 			}
 		}
 		return c, true
 	}
-	for e := range p.list.toAsk {
+	for e := range q.list.toAsk {
 		if e.sample.link {
 			c := call{link: &Question{Key: e.key()}, polled: map[string]*waiting{}} // the link's text is read from the job
-			p.poll(&c, e)
+			q.poll(&c, e)
 			return c, true
 		}
 	}
@@ -205,9 +236,9 @@ func (p *Poller) nextLinkCall() (call, bool) {
 }
 
 // poll adds a sample that jobs wait for to a call. The caller holds mu.
-func (p *Poller) poll(c *call, e *waiting) {
-	delete(p.list.toAsk, e)
-	p.list.unschedule(e)
+func (q *querier) poll(c *call, e *waiting) {
+	delete(q.list.toAsk, e)
+	q.list.unschedule(e)
 	e.busy = true
 	c.polled[e.key()] = e
 	for j := range e.jobs.all() {
@@ -217,26 +248,26 @@ func (p *Poller) poll(c *call, e *waiting) {
 
 // askOnce makes one call and handles its answers. After an error, all its questions are asked
 // again.
-func (p *Poller) askOnce(ctx context.Context) error {
-	c := p.nextCall()
-	records, err := p.query(ctx, &c)
+func (q *querier) askOnce(ctx context.Context) error {
+	c := q.nextCall()
+	records, err := q.query(ctx, &c)
 	if err != nil {
-		p.putBack(c)
+		q.putBack(c)
 		return err
 	}
-	p.Pauses.EndAfterSuccess(ctx, pipeline.Queries)
-	p.Metrics.Queries.Inc()
-	p.Metrics.Hashes.Observe(float64(len(c.hashes)))
-	p.reply(records)
+	q.Pauses.EndAfterSuccess(ctx, pipeline.Queries)
+	q.Metrics.Queries.Inc()
+	q.Metrics.Hashes.Observe(float64(len(c.hashes)))
+	q.reply(records)
 	for key, e := range c.polled {
 		r, ok := records[key]
-		p.async(ctx, func() { p.reschedule(e, p.handleAnswer(ctx, e, r, ok)) })
+		q.async(ctx, func() { q.finisher.reschedule(e, q.finisher.handleAnswer(ctx, e, r, ok)) })
 	}
 	for _, key := range c.again {
 		if r, ok := records[key]; ok {
-			p.async(ctx, func() {
-				if err := p.handleRecheck(ctx, key, r); err != nil && ctx.Err() == nil {
-					p.Log.Warn().Err(err).Str("sample", key).Msg("cannot publish a changed verdict")
+			q.async(ctx, func() {
+				if err := q.rechecker.handle(ctx, key, r); err != nil && ctx.Err() == nil {
+					q.Log.Warn().Err(err).Str("sample", key).Msg("cannot publish a changed verdict")
 				}
 			})
 		}
@@ -245,36 +276,36 @@ func (p *Poller) askOnce(ctx context.Context) error {
 }
 
 // query spends one call of the budget. Records come back by sample key.
-func (p *Poller) query(ctx context.Context, c *call) (map[string]wildfire.VerdictRecord, error) {
+func (q *querier) query(ctx context.Context, c *call) (map[string]wildfire.VerdictRecord, error) {
 	lane := pipeline.Normal
 	if c.urgent {
 		lane = pipeline.Urgent
 	}
 	if c.link != nil {
-		if err := p.linkText(ctx, c); err != nil {
+		if err := q.linkText(ctx, c); err != nil {
 			return nil, err
 		}
 		if c.link.URL == "" {
 			return nil, nil // its jobs are gone
 		}
 	}
-	if err := p.Queries.Take(ctx, "", lane); err != nil {
+	if err := q.Queries.Take(ctx, "", lane); err != nil {
 		return nil, err
 	}
 	if c.link != nil {
-		r, err := p.Verdicts.URLVerdict(ctx, c.link.URL)
+		r, err := q.Verdicts.URLVerdict(ctx, c.link.URL)
 		switch {
 		case errors.Is(err, wildfire.ErrNoVerdict):
 			r = wildfire.VerdictRecord{} // a record, but an unreadable one
 		case err != nil && pipeline.Classify(pipeline.OpQuery, err).Action == pipeline.Terminate:
-			p.Log.Warn().Err(err).Str("link", c.link.Key).Msg("WildFire rejected a URL query; the submission will report the reason")
+			q.Log.Warn().Err(err).Str("link", c.link.Key).Msg("WildFire rejected a URL query; the submission will report the reason")
 			return nil, nil
 		case err != nil:
 			return nil, err
 		}
 		return map[string]wildfire.VerdictRecord{c.link.Key: r}, nil
 	}
-	list, err := p.Verdicts.Verdicts(ctx, c.hashes)
+	list, err := q.Verdicts.Verdicts(ctx, c.hashes)
 	if err != nil {
 		return nil, err
 	}
@@ -286,20 +317,20 @@ func (p *Poller) query(ctx context.Context, c *call) (map[string]wildfire.Verdic
 }
 
 // linkText finds the URL of a polled link in one of its jobs.
-func (p *Poller) linkText(ctx context.Context, c *call) error {
+func (q *querier) linkText(ctx context.Context, c *call) error {
 	e := c.polled[c.link.Key]
 	if c.link.URL != "" || e == nil {
 		return nil
 	}
 
-	p.mu.Lock()
+	q.mu.Lock()
 	var job waitingJob
 	for job = range e.jobs.all() {
 		break
 	}
-	p.mu.Unlock()
+	q.mu.Unlock()
 
-	m, _, err := p.Queue.Ledger().ReadWaiting(ctx, job.name)
+	m, _, err := q.Queue.Ledger().ReadWaiting(ctx, job.name)
 	if err != nil || m == nil {
 		return err
 	}
@@ -309,32 +340,32 @@ func (p *Poller) linkText(ctx context.Context, c *call) error {
 }
 
 // putBack returns the questions of an unsuccessful call to the lists.
-func (p *Poller) putBack(c call) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, a := range p.asked {
+func (q *querier) putBack(c call) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, a := range q.asked {
 		a.inCall = false
 	}
 	for _, e := range c.polled {
 		e.busy = false
 		if e.jobs.len() == 0 {
-			p.list.drop(e)
+			q.list.drop(e)
 			continue
 		}
-		p.list.toAsk[e] = struct{}{}
+		q.list.toAsk[e] = struct{}{}
 	}
 }
 
 // reply answers the workers' questions. A hash with an unreadable record counts as pending, and one
 // without a record as unknown.
-func (p *Poller) reply(records map[string]wildfire.VerdictRecord) {
+func (q *querier) reply(records map[string]wildfire.VerdictRecord) {
 	byInbox := map[string][]Answer{}
-	p.mu.Lock()
-	for key, a := range p.asked {
+	q.mu.Lock()
+	for key, a := range q.asked {
 		if !a.inCall {
 			continue
 		}
-		delete(p.asked, key)
+		delete(q.asked, key)
 		r, ok := records[key]
 		ans := Answer{Key: key, Verdict: wildfire.Unknown, MD5: r.MD5}
 		switch {
@@ -347,90 +378,41 @@ func (p *Poller) reply(records map[string]wildfire.VerdictRecord) {
 			byInbox[inbox] = append(byInbox[inbox], ans)
 		}
 	}
-	p.mu.Unlock()
+	q.mu.Unlock()
 	for inbox, answers := range byInbox {
 		if body, err := json.Marshal(answers); err == nil {
-			_ = p.Queue.Conn().Publish(inbox, body) // the worker asks again
+			_ = q.Queue.Conn().Publish(inbox, body) // the worker asks again
 		}
 	}
 }
 
-// handleAnswer handles WildFire's answer about a sample that jobs wait for.
-func (p *Poller) handleAnswer(ctx context.Context, e *waiting, r wildfire.VerdictRecord, ok bool) nextCheck {
-	learned := answered(r, ok)
-	read := p.Queue.Ledger().Sample
-	if learned.Known && learned.Verdict.Final() {
-		read = p.Queue.Ledger().PendingSample // a verdict replaces the record
-	}
-	s, err := read(ctx, e.key())
-	if err != nil {
-		return p.retryLater(ctx, e, err, "sample cannot be read")
-	}
-	if s.State != pipeline.StatePending {
-		return p.applyRecord(ctx, e, s)
-	}
-
-	step, next := pipeline.Decide(s.Sample, pipeline.Job{}, learned, p.policy(), p.Now())
-	if next == s.Sample {
-		return p.applyStep(ctx, e, s, step, next)
-	}
-	if step.Kind == pipeline.StepFail && !next.Final() { // its deadline has passed
-		return p.timeOut(ctx, e, s, next)
-	}
-
-	s.Sample = next
-	change := p.Queue.Ledger().PutSample(s)
-	if next.Final() {
-		o := p.finishJobs(ctx, e, s, change)
-		p.scheduleRecheck(s)
-		return o
-	}
-	if err := p.Queue.Ledger().Commit(ctx, change); err != nil {
-		return p.retryLater(ctx, e, err, "answer cannot be recorded")
-	}
-	s.Revision = change.Revision
-
-	return p.applyRecord(ctx, e, s)
-}
-
-// answered converts an answer to an event for Decide. A record without a readable verdict means
-// that the sample is being analyzed.
-func answered(r wildfire.VerdictRecord, ok bool) pipeline.Answered {
-	a := pipeline.Answered{Known: ok, Verdict: r.Verdict, MD5: r.MD5}
-	if ok && !r.HasVerdict {
-		a.Verdict = wildfire.Pending
-	}
-
-	return a
-}
-
 // afterQueryError pauses or parks queries, depending on why a call failed. It reports whether the
 // next call may follow after that, or after a short wait for a token.
-func (p *Poller) afterQueryError(ctx context.Context, err error) bool {
+func (q *querier) afterQueryError(ctx context.Context, err error) bool {
 	d := pipeline.Classify(pipeline.OpQuery, err)
-	p.Metrics.Failed.Inc()
+	q.Metrics.Failed.Inc()
 
 	switch d.Action {
 	case pipeline.ParkBudget:
-		pause, err := p.Pauses.Park(ctx, pipeline.Queries)
-		p.logPause(err)
-		p.Log.Warn().Time("until", pause.Until).Msg("query budget is used up; queries stop until the reset")
+		pause, err := q.Pauses.Park(ctx, pipeline.Queries)
+		q.logPause(err)
+		q.Log.Warn().Time("until", pause.Until).Msg("query budget is used up; queries stop until the reset")
 	case pipeline.PauseFleet:
-		p.Log.Error().Err(err).Msg("WildFire rejects queries; queries paused")
-		p.logPause(p.Pauses.PauseAfterFault(ctx, pipeline.Queries, d.Message))
+		q.Log.Error().Err(err).Msg("WildFire rejects queries; queries paused")
+		q.logPause(q.Pauses.PauseAfterFault(ctx, pipeline.Queries, d.Message))
 	case pipeline.Defer:
-		p.Log.Warn().Err(err).Msg("cannot query verdicts without a token; retrying")
-		_ = p.Wait(ctx)
+		q.Log.Warn().Err(err).Msg("cannot query verdicts without a token; retrying")
+		_ = q.Wait(ctx)
 	default:
-		p.Log.Warn().Err(err).Msg("cannot query verdicts; retrying")
+		q.Log.Warn().Err(err).Msg("cannot query verdicts; retrying")
 		return false
 	}
 
 	return true
 }
 
-func (p *Poller) logPause(err error) {
+func (q *querier) logPause(err error) {
 	if err != nil {
-		p.Log.Warn().Err(err).Msg("cannot write a pause; it applies only to this process")
+		q.Log.Warn().Err(err).Msg("cannot write a pause; it applies only to this process")
 	}
 }

@@ -12,11 +12,7 @@ import (
 // Any number of files does not keep WildFire from being asked about links, nor the reverse.
 func TestFilesAndLinksTakeTurns(t *testing.T) {
 	t.Parallel()
-	b := &Poller{
-		Deps:  Deps{Now: time.Now, Settings: pipeline.NewSettings(pipeline.DefaultConfig())},
-		asked: map[string]*workerQuestion{},
-		list:  newWaitlist(),
-	}
+	b := newQuerier()
 	links, files := 0, 0
 	for i := range 100 {
 		for range 600 { // more than a call takes
@@ -42,4 +38,13 @@ func TestFilesAndLinksTakeTurns(t *testing.T) {
 	if links != 50 || files != 50 {
 		t.Errorf("%d calls for links and %d for files", links, files)
 	}
+}
+
+func newQuerier() *querier {
+	s := &shared{
+		Deps: Deps{Now: time.Now, Settings: pipeline.NewSettings(pipeline.DefaultConfig())},
+		list: newWaitlist(),
+	}
+
+	return &querier{shared: s, rechecker: &rechecker{shared: s}, asked: map[string]*workerQuestion{}}
 }

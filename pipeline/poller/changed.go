@@ -11,38 +11,41 @@ import (
 	"backburn/wildfire"
 )
 
-// scheduleRecheck schedules the recheck of a verdict that we wrote.
-func (p *Poller) scheduleRecheck(s queue.SampleEntry) { p.updateRechecks(s.Key, s.Sample) }
+// rechecker asks about verdicts again some time later, and publishes those that WildFire changed.
+type rechecker struct {
+	*shared
+	rechecks rechecks // guarded by mu
+}
 
-func (p *Poller) updateRechecks(key string, s pipeline.Sample) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// update schedules the recheck of a verdict that was given.
+func (rc *rechecker) update(key string, s pipeline.Sample) {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
 
-	if p.rechecks.update(key, s); len(p.rechecks.queue) == 1 {
-		signal(p.wakeAsk) // this may be the next call
+	if rc.rechecks.update(key, s); len(rc.rechecks.queue) == 1 {
+		signal(rc.wakeAsk) // this may be the next call
 	}
 }
 
-// handleRecheck handles the answer to a recheck of a verdict or of a sample that the policy
-// withholds.
-func (p *Poller) handleRecheck(ctx context.Context, key string, r wildfire.VerdictRecord) error {
-	s, err := p.Queue.Ledger().Sample(ctx, key)
+// handle acts on the answer to a recheck of a verdict or of a sample that the policy withholds.
+func (rc *rechecker) handle(ctx context.Context, key string, r wildfire.VerdictRecord) error {
+	s, err := rc.Queue.Ledger().Sample(ctx, key)
 	switch {
 	case err != nil:
 		return err
 	case s.State == pipeline.StateNone && !s.WithheldAt.IsZero():
-		return p.handleWithheldRecheck(ctx, key, r)
+		return rc.handleWithheld(ctx, key, r)
 	case s.State != pipeline.StateVerdict || !r.HasVerdict || !r.Verdict.Final() || int(r.Verdict) == s.Verdict:
 		return nil
 	}
 
-	return p.publishChangedVerdict(ctx, s, r)
+	return rc.publishChangedVerdict(ctx, s, r)
 }
 
 // publishChangedVerdict publishes that WildFire changed a verdict. It publishes before it records
 // the change, so that if this process dies in between, the change is found again.
-func (p *Poller) publishChangedVerdict(ctx context.Context, s queue.SampleEntry, r wildfire.VerdictRecord) error {
-	now := p.Now().UTC().Truncate(time.Second)
+func (rc *rechecker) publishChangedVerdict(ctx context.Context, s queue.SampleEntry, r wildfire.VerdictRecord) error {
+	now := rc.Now().UTC().Truncate(time.Second)
 	before := wildfire.Verdict(s.Verdict)
 	change := lateVerdict{
 		key:       s.Key,
@@ -51,28 +54,28 @@ func (p *Poller) publishChangedVerdict(ctx context.Context, s queue.SampleEntry,
 		verdict:   r.Verdict,
 		at:        now,
 	}
-	published, err := p.publishChange(ctx, change)
+	published, err := rc.publishChange(ctx, change)
 	if err != nil {
 		return err
 	}
 
-	_, err = p.Queue.Ledger().ChangeSample(ctx, s.Key, func(s *pipeline.Sample) bool {
+	_, err = rc.Queue.Ledger().ChangeSample(ctx, s.Key, func(s *pipeline.Sample) bool {
 		if s.State != pipeline.StateVerdict || s.Verdict == int(r.Verdict) {
 			return false
 		}
 		s.Redecide(r.Verdict, r.MD5, now)
 		return true
 	})
-	p.Log.Info().Str("sha256", s.Key).Stringer("from", before).Stringer("verdict", r.Verdict).Int("jobs", published).
+	rc.Log.Info().Str("sha256", s.Key).Stringer("from", before).Stringer("verdict", r.Verdict).Int("jobs", published).
 		Msg("WildFire changed a verdict")
 
 	return err
 }
 
-// handleWithheldRecheck records WildFire's answer about a withheld sample. If there is no verdict,
+// handleWithheld records WildFire's answer about a withheld sample. If there is no verdict,
 // it is asked again for as long as the jobs that ended as withheld can still be found.
-func (p *Poller) handleWithheldRecheck(ctx context.Context, key string, r wildfire.VerdictRecord) error {
-	_, err := p.Queue.Ledger().ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
+func (rc *rechecker) handleWithheld(ctx context.Context, key string, r wildfire.VerdictRecord) error {
+	_, err := rc.Queue.Ledger().ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
 		if s.State != pipeline.StateNone || s.WithheldAt.IsZero() {
 			return false
 		}
@@ -80,16 +83,16 @@ func (p *Poller) handleWithheldRecheck(ctx context.Context, key string, r wildfi
 		if r.HasVerdict {
 			verdict = r.Verdict
 		}
-		decided := s.Recheck(verdict, r.MD5, p.Now())
-		return decided || p.Now().Sub(s.WithheldAt) < p.Queue.Events().MaxAge()
+		decided := s.Recheck(verdict, r.MD5, rc.Now())
+		return decided || rc.Now().Sub(s.WithheldAt) < rc.Queue.Events().MaxAge()
 	})
 
 	return err
 }
 
 // publishWithheld publishes a verdict for the jobs that ended as withheld before there was one.
-func (p *Poller) publishWithheld(ctx context.Context, key string, s pipeline.Sample) {
-	published, err := p.publishChange(ctx, lateVerdict{
+func (rc *rechecker) publishWithheld(ctx context.Context, key string, s pipeline.Sample) {
+	published, err := rc.publishChange(ctx, lateVerdict{
 		key:       key,
 		published: results.Filter{Types: []results.Type{results.Failed}, Outcomes: []string{string(results.Withheld)}},
 		since:     s.WithheldAt,
@@ -97,7 +100,7 @@ func (p *Poller) publishWithheld(ctx context.Context, key string, s pipeline.Sam
 		at:        s.DecidedAt.UTC().Truncate(time.Second),
 	})
 	if err == nil {
-		_, err = p.Queue.Ledger().ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
+		_, err = rc.Queue.Ledger().ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
 			told := s.State == pipeline.StateVerdict && !s.WithheldAt.IsZero()
 			s.WithheldAt = time.Time{}
 			return told
@@ -106,10 +109,10 @@ func (p *Poller) publishWithheld(ctx context.Context, key string, s pipeline.Sam
 
 	switch {
 	case err == nil:
-		p.Log.Info().Str("sha256", key).Stringer("verdict", wildfire.Verdict(s.Verdict)).Int("jobs", published).
+		rc.Log.Info().Str("sha256", key).Stringer("verdict", wildfire.Verdict(s.Verdict)).Int("jobs", published).
 			Msg("withheld contents now have a verdict")
 	case ctx.Err() == nil:
-		p.Log.Warn().Err(err).Str("sha256", key).Msg("cannot publish the verdict on withheld contents; the next leader retries")
+		rc.Log.Warn().Err(err).Str("sha256", key).Msg("cannot publish the verdict on withheld contents; the next leader retries")
 	}
 }
 
@@ -133,9 +136,9 @@ func keyOf(d results.Data) string {
 
 // publishChange publishes a changed event for every job that ended with another result for the
 // sample. It finds these jobs in RESULTS. Changes are rare, so no index is kept for them.
-func (p *Poller) publishChange(ctx context.Context, c lateVerdict) (int, error) {
-	sub := results.NewSubscriber(p.Queue.JetStream(), results.SubscriberConfig{
-		Prefix: p.Queue.Prefix(),
+func (rc *rechecker) publishChange(ctx context.Context, c lateVerdict) (int, error) {
+	sub := results.NewSubscriber(rc.Queue.JetStream(), results.SubscriberConfig{
+		Prefix: rc.Queue.Prefix(),
 		Since:  c.since.Add(-time.Minute),
 		Filter: c.published,
 	})
@@ -154,7 +157,7 @@ func (p *Poller) publishChange(ctx context.Context, c lateVerdict) (int, error) 
 		e.Data.Basis = results.BasisLookup
 		e.Data.Error = nil
 		published++
-		return p.Queue.Events().Publish(ctx, e)
+		return rc.Queue.Events().Publish(ctx, e)
 	})
 	if err != nil {
 		return published, fmt.Errorf("publish that the verdict on %s changed: %w", c.key, err)

@@ -7,11 +7,33 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/span"
 	"backburn/results"
+	"backburn/wildfire"
+)
+
+// finisher checks the samples that jobs wait for, ends their jobs, and requeues jobs that need a
+// worker.
+type finisher struct {
+	*shared
+	rechecker *rechecker
+	requeues  *rate.Limiter // jobs to requeue
+	published mark
+	term      string // of our leadership; each leadership has a new one
+}
+
+const (
+	requeuePace = 64 // per second, at most
+
+	// How soon a sample that waits for budget is checked again on the same day. Only workers that
+	// stop return budget, and new jobs may use that first, so little is to be gained by a short
+	// interval.
+	spentRetry = 15 * time.Minute
 )
 
 // nextCheck says when a sample is due again, and what for.
@@ -22,26 +44,20 @@ type nextCheck struct {
 }
 
 // checkLoop handles samples as they become due: samples that are pending at WildFire go on the list
-// of questions, the others are checked.
-func (p *Poller) checkLoop(ctx context.Context) error {
-	_, _, pauseChanged := p.Pauses.Active(pipeline.Uploads)
-	clock := newClock(p.Now)
+// of questions, the others are checked. It calls setBack when the clock was set back.
+func (f *finisher) checkLoop(ctx context.Context, setBack func(time.Duration)) error {
+	_, _, pauseChanged := f.Pauses.Active(pipeline.Uploads)
+	clock := newClock(f.Now)
 
 	for {
 		if by := clock.jumped(); by != 0 {
-			p.Log.Warn().Stringer("by", by).Msg("the clock was set back; adjusting the times of waiting jobs")
-			p.mu.Lock()
-			p.list.shift(by)
-			p.rechecks.shift(by)
-			p.reports.fetch.shift(by)
-			p.mu.Unlock()
-			signal(p.wakeAsk)
-			signal(p.wakeReport)
+			f.Log.Warn().Stringer("by", by).Msg("the clock was set back; adjusting the times of waiting jobs")
+			setBack(by)
 		}
 
-		looks, next := p.takeDue()
+		looks, next := f.takeDue()
 		for _, e := range looks {
-			p.async(ctx, func() { p.reschedule(e, p.check(ctx, e)) })
+			f.async(ctx, func() { f.reschedule(e, f.check(ctx, e)) })
 		}
 
 		timer := time.NewTimer(next)
@@ -49,10 +65,10 @@ func (p *Poller) checkLoop(ctx context.Context) error {
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()
-		case <-p.wakeCheck:
+		case <-f.wakeCheck:
 		case <-pauseChanged:
-			_, _, pauseChanged = p.Pauses.Active(pipeline.Uploads)
-			p.scheduleChecks()
+			_, _, pauseChanged = f.Pauses.Active(pipeline.Uploads)
+			f.scheduleChecks()
 		case <-timer.C:
 		}
 		timer.Stop()
@@ -60,167 +76,211 @@ func (p *Poller) checkLoop(ctx context.Context) error {
 }
 
 // takeDue takes due samples out of the schedule, and returns when to look again.
-func (p *Poller) takeDue() (looks []*waiting, next time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (f *finisher) takeDue() (looks []*waiting, next time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 
-	now := p.Now()
+	now := f.Now()
 	for len(looks) < maxFinishing { // a new leader checks all waiting samples
-		e := p.list.pop(now)
+		e := f.list.pop(now)
 		if e == nil {
 			break
 		}
 		if e.pending {
-			p.list.toAsk[e] = struct{}{}
-			signal(p.wakeAsk)
+			f.list.toAsk[e] = struct{}{}
+			signal(f.wakeAsk)
 			continue
 		}
 		e.busy = true
 		looks = append(looks, e)
 	}
 
-	p.Metrics.Pending.Set(float64(p.list.jobs - p.list.parked))
-	p.Metrics.Parked.Set(float64(p.list.parked))
+	f.Metrics.Pending.Set(float64(f.list.jobs - f.list.parked))
+	f.Metrics.Parked.Set(float64(f.list.parked))
 
-	if at := p.list.next(); !at.IsZero() {
-		return looks, min(max(at.Sub(now), 0), p.Tick)
+	if at := f.list.next(); !at.IsZero() {
+		return looks, min(max(at.Sub(now), 0), f.Tick)
 	}
 
-	return looks, p.Tick
+	return looks, f.Tick
 }
 
 // scheduleChecks makes every sample due that is not pending, because uploads were paused or
 // resumed, or some budget was returned.
-func (p *Poller) scheduleChecks() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (f *finisher) scheduleChecks() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 
-	for e := range p.list.all() {
+	for e := range f.list.all() {
 		switch {
 		case e.busy:
 			e.again = true
 		case !e.pending:
-			p.list.schedule(e, p.Now())
+			f.list.schedule(e, f.Now())
 		}
 	}
-	signal(p.wakeCheck)
+	signal(f.wakeCheck)
 }
 
 // reschedule puts a sample back into the schedule, unless no job waits for it.
-func (p *Poller) reschedule(e *waiting, o nextCheck) {
-	p.mu.Lock()
+func (f *finisher) reschedule(e *waiting, o nextCheck) {
+	f.mu.Lock()
 	e.busy = false
 	if e.again {
 		e.again = false
-		o = nextCheck{due: p.Now()}
+		o = nextCheck{due: f.Now()}
 	}
 	if e.jobs.len() == 0 {
-		p.list.drop(e)
+		f.list.drop(e)
 	} else {
 		e.pending = o.pending
-		p.list.queue(e, o.queued)
-		p.list.schedule(e, o.due)
+		f.list.queue(e, o.queued)
+		f.list.schedule(e, o.due)
 	}
-	p.mu.Unlock()
+	f.mu.Unlock()
 
-	signal(p.wakeCheck)
+	signal(f.wakeCheck)
 }
 
 // check reads a sample's record and acts on it.
-func (p *Poller) check(ctx context.Context, e *waiting) nextCheck {
-	s, err := p.Queue.Ledger().Sample(ctx, e.key())
+func (f *finisher) check(ctx context.Context, e *waiting) nextCheck {
+	s, err := f.Queue.Ledger().Sample(ctx, e.key())
 	if err != nil {
-		return p.retryLater(ctx, e, err, "sample cannot be read")
+		return f.retryLater(ctx, e, err, "sample cannot be read")
 	}
 
-	return p.applyRecord(ctx, e, s)
+	return f.applyRecord(ctx, e, s)
+}
+
+// handleAnswer handles WildFire's answer about a sample that jobs wait for.
+func (f *finisher) handleAnswer(ctx context.Context, e *waiting, r wildfire.VerdictRecord, ok bool) nextCheck {
+	learned := answered(r, ok)
+	read := f.Queue.Ledger().Sample
+	if learned.Known && learned.Verdict.Final() {
+		read = f.Queue.Ledger().PendingSample // a verdict replaces the record
+	}
+	s, err := read(ctx, e.key())
+	if err != nil {
+		return f.retryLater(ctx, e, err, "sample cannot be read")
+	}
+	if s.State != pipeline.StatePending {
+		return f.applyRecord(ctx, e, s)
+	}
+
+	step, next := pipeline.Decide(s.Sample, pipeline.Job{}, learned, f.policy(), f.Now())
+	if next == s.Sample {
+		return f.applyStep(ctx, e, s, step, next)
+	}
+	if step.Kind == pipeline.StepFail && !next.Final() { // its deadline has passed
+		return f.timeOut(ctx, e, s, next)
+	}
+
+	s.Sample = next
+	change := f.Queue.Ledger().PutSample(s)
+	if next.Final() {
+		o := f.finishJobs(ctx, e, s, change)
+		f.rechecker.update(s.Key, s.Sample)
+		return o
+	}
+	if err := f.Queue.Ledger().Commit(ctx, change); err != nil {
+		return f.retryLater(ctx, e, err, "answer cannot be recorded")
+	}
+	s.Revision = change.Revision
+
+	return f.applyRecord(ctx, e, s)
+}
+
+// answered converts an answer to an event for Decide. A record without a readable verdict means
+// that the sample is being analyzed.
+func answered(r wildfire.VerdictRecord, ok bool) pipeline.Answered {
+	a := pipeline.Answered{Known: ok, Verdict: r.Verdict, MD5: r.MD5}
+	if ok && !r.HasVerdict {
+		a.Verdict = wildfire.Pending
+	}
+
+	return a
 }
 
 // retryLater logs an error about a sample, and checks it again after a while.
-func (p *Poller) retryLater(ctx context.Context, e *waiting, err error, message string) nextCheck {
+func (f *finisher) retryLater(ctx context.Context, e *waiting, err error, message string) nextCheck {
 	if ctx.Err() == nil && !errors.Is(err, pipeline.ErrConflict) {
-		p.Log.Warn().Err(err).Str("sha256", e.key()).Msg(message + "; retrying")
+		f.Log.Warn().Err(err).Str("sha256", e.key()).Msg(message + "; retrying")
 	}
 
-	return nextCheck{due: p.Now().Add(p.config().Lease / 3)}
-}
-
-// policy returns the policy for Decide: the poller uploads nothing itself.
-func (p *Poller) policy() pipeline.Policy {
-	return pipeline.Policy{Config: p.config(), Ruling: pipeline.Unruled()}
+	return nextCheck{due: f.Now().Add(f.config().Lease / 3)}
 }
 
 // applyRecord carries out what a sample's record means for the jobs that wait for it.
-func (p *Poller) applyRecord(ctx context.Context, e *waiting, s queue.SampleEntry) nextCheck {
+func (f *finisher) applyRecord(ctx context.Context, e *waiting, s queue.SampleEntry) nextCheck {
 	if s.Final() {
-		return p.finishJobs(ctx, e, s)
+		return f.finishJobs(ctx, e, s)
 	}
 
-	step, next := pipeline.Decide(s.Sample, pipeline.Job{}, pipeline.Look{}, p.policy(), p.Now())
+	step, next := pipeline.Decide(s.Sample, pipeline.Job{}, pipeline.Look{}, f.policy(), f.Now())
 	if step.Kind == pipeline.StepFindOwner {
-		return p.applyClaim(ctx, e, s)
+		return f.applyClaim(ctx, e, s)
 	}
 
-	return p.applyStep(ctx, e, s, step, next)
+	return f.applyStep(ctx, e, s, step, next)
 }
 
 // applyClaim handles a sample that a worker has claimed for its upload.
-func (p *Poller) applyClaim(ctx context.Context, e *waiting, s queue.SampleEntry) nextCheck {
-	gone, err := p.Member.Gone(ctx, s.Owner)
+func (f *finisher) applyClaim(ctx context.Context, e *waiting, s queue.SampleEntry) nextCheck {
+	gone, err := f.Member.Gone(ctx, s.Owner)
 	if err != nil {
-		return p.retryLater(ctx, e, err, "owner of an upload cannot be looked up")
+		return f.retryLater(ctx, e, err, "owner of an upload cannot be looked up")
 	}
 
 	learned := pipeline.Owned{By: s.Owner, Gone: gone}
-	step, next := pipeline.Decide(s.Sample, pipeline.Job{}, learned, p.policy(), p.Now())
+	step, next := pipeline.Decide(s.Sample, pipeline.Job{}, learned, f.policy(), f.Now())
 
-	return p.applyStep(ctx, e, s, step, next)
+	return f.applyStep(ctx, e, s, step, next)
 }
 
 // applyStep carries out a step of Decide that does not end the jobs.
-func (p *Poller) applyStep(ctx context.Context, e *waiting, s queue.SampleEntry, step pipeline.Step, next pipeline.Sample) nextCheck {
-	now := p.Now()
+func (f *finisher) applyStep(ctx context.Context, e *waiting, s queue.SampleEntry, step pipeline.Step, next pipeline.Sample) nextCheck {
+	now := f.Now()
 
 	switch step.Kind {
 	case pipeline.StepWait:
 		if step.Asking {
-			p.mu.Lock()
-			defer p.mu.Unlock()
+			f.mu.Lock()
+			defer f.mu.Unlock()
 			if next.SubmittedAt.After(now) { // the clock was set back since then: use the time in the list
 				submitted := earlierOf(e.submitted.time(), now)
 				e.submitted = momentOf(submitted)
-				due := p.config().Schedule().Next(submitted, now)
-				return nextCheck{due: p.capAtDeadline(due, submitted), pending: true}
+				due := f.config().Schedule().Next(submitted, now)
+				return nextCheck{due: f.capAtDeadline(due, submitted), pending: true}
 			}
 			e.submitted = momentOf(next.SubmittedAt)
 			return nextCheck{due: step.Due, pending: true}
 		}
 		if now.Before(step.Due) {
 			// The claim may end when its owner dies, long before the other jobs stop waiting.
-			return nextCheck{due: earlierOf(step.Due, now.Add(p.config().Lease))}
+			return nextCheck{due: earlierOf(step.Due, now.Add(f.config().Lease))}
 		}
-		return p.requeueOne(ctx, e) // the job that should continue may have been removed by hand
+		return f.requeueOne(ctx, e) // the job that should continue may have been removed by hand
 
 	case pipeline.StepFail: // its deadline has passed
-		return p.timeOut(ctx, e, s, next)
+		return f.timeOut(ctx, e, s, next)
 
 	case pipeline.StepReconsider:
 		s.Sample = next
-		c := p.Queue.Ledger().PutSample(s)
-		if err := p.Queue.Ledger().Commit(ctx, c); err != nil {
-			return p.retryLater(ctx, e, err, "sample cannot be released")
+		c := f.Queue.Ledger().PutSample(s)
+		if err := f.Queue.Ledger().Commit(ctx, c); err != nil {
+			return f.retryLater(ctx, e, err, "sample cannot be released")
 		}
 		s.Revision = c.Revision
-		return p.applyRecord(ctx, e, s)
+		return f.applyRecord(ctx, e, s)
 	}
 
 	if step.Kind == pipeline.StepAsk {
-		if pause, paused, _ := p.Pauses.ActiveLong(pipeline.Queries); paused {
+		if pause, paused, _ := f.Pauses.ActiveLong(pipeline.Queries); paused {
 			return nextCheck{due: pause.Until} // a worker would have to ask WildFire first
 		}
 	}
 
-	return p.requeueOne(ctx, e)
+	return f.requeueOne(ctx, e)
 }
 
 func earlierOf(a, b time.Time) time.Time {
@@ -232,63 +292,63 @@ func earlierOf(a, b time.Time) time.Time {
 }
 
 // capAtDeadline returns the earlier time, so that the deadline is not missed.
-func (p *Poller) capAtDeadline(due, submitted time.Time) time.Time {
-	return earlierOf(due, submitted.Add(p.config().Deadline))
+func (f *finisher) capAtDeadline(due, submitted time.Time) time.Time {
+	return earlierOf(due, submitted.Add(f.config().Deadline))
 }
 
 // timeOut ends the jobs of a sample without a verdict at its deadline, and then frees the sample.
-func (p *Poller) timeOut(ctx context.Context, e *waiting, s queue.SampleEntry, freed pipeline.Sample) nextCheck {
-	o := p.finishJobs(ctx, e, s)
-	if p.hasWaitingJobs(e) {
+func (f *finisher) timeOut(ctx context.Context, e *waiting, s queue.SampleEntry, freed pipeline.Sample) nextCheck {
+	o := f.finishJobs(ctx, e, s)
+	if f.hasWaitingJobs(e) {
 		return o // some could not be ended: if the sample were freed now, it would be uploaded again for them
 	}
 
 	s.Sample = freed
-	if err := p.Queue.Ledger().Commit(ctx, p.Queue.Ledger().PutSample(s)); err != nil && !errors.Is(err, pipeline.ErrConflict) {
-		p.Log.Warn().Err(err).Str("sha256", e.key()).Msg("sample cannot be freed")
+	if err := f.Queue.Ledger().Commit(ctx, f.Queue.Ledger().PutSample(s)); err != nil && !errors.Is(err, pipeline.ErrConflict) {
+		f.Log.Warn().Err(err).Str("sha256", e.key()).Msg("sample cannot be freed")
 	}
 
 	return o
 }
 
 // hasWaitingJobs reports whether jobs wait for a sample.
-func (p *Poller) hasWaitingJobs(e *waiting) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (f *finisher) hasWaitingJobs(e *waiting) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 
 	return e.jobs.len() > 0
 }
 
 // finishJobs ends every job that waits for a sample as the record says, and requeues jobs for which
 // the record has no result. with is a change that is written together with the first job.
-func (p *Poller) finishJobs(ctx context.Context, e *waiting, s queue.SampleEntry, with ...*queue.Change) nextCheck {
-	p.mu.Lock()
+func (f *finisher) finishJobs(ctx context.Context, e *waiting, s queue.SampleEntry, with ...*queue.Change) nextCheck {
+	f.mu.Lock()
 	jobs := slices.Collect(e.jobs.all())
-	p.mu.Unlock()
+	f.mu.Unlock()
 
 	for _, job := range jobs {
-		if err := p.finishJob(ctx, e, job, s, with); err != nil {
-			return p.retryLater(ctx, e, err, "waiting job cannot be ended")
+		if err := f.finishJob(ctx, e, job, s, with); err != nil {
+			return f.retryLater(ctx, e, err, "waiting job cannot be ended")
 		}
 		with = nil
 	}
 
-	return nextCheck{due: p.Now().Add(p.config().Lease)} // for jobs that arrived meanwhile
+	return nextCheck{due: f.Now().Add(f.config().Lease)} // for jobs that arrived meanwhile
 }
 
 // finishJob ends one waiting job.
-func (p *Poller) finishJob(ctx context.Context, e *waiting, job waitingJob, s queue.SampleEntry, with []*queue.Change) error {
-	m, revision, err := p.Queue.Ledger().WaitingAt(ctx, job.name, job.seq)
+func (f *finisher) finishJob(ctx context.Context, e *waiting, job waitingJob, s queue.SampleEntry, with []*queue.Change) error {
+	m, revision, err := f.Queue.Ledger().WaitingAt(ctx, job.name, job.seq)
 	if err != nil {
 		return err
 	}
 	if m == nil {
-		p.forget(e, job)
-		return p.Queue.Ledger().Commit(ctx, with...)
+		f.forget(e, job)
+		return f.Queue.Ledger().Commit(ctx, with...)
 	}
 
-	now := p.Now()
-	step, _ := pipeline.Decide(s.Sample, m.Job, pipeline.Look{}, p.policy(), now)
+	now := f.Now()
+	step, _ := pipeline.Decide(s.Sample, m.Job, pipeline.Look{}, f.policy(), now)
 
 	var ev results.Event
 	switch step.Kind {
@@ -297,20 +357,20 @@ func (p *Poller) finishJob(ctx context.Context, e *waiting, job waitingJob, s qu
 	case pipeline.StepFail:
 		ev = pipeline.FailedEvent(m.Job, step.Cause, step.Attempts, now)
 	default:
-		if err := p.Queue.Ledger().Commit(ctx, with...); err != nil {
+		if err := f.Queue.Ledger().Commit(ctx, with...); err != nil {
 			return err
 		}
-		return p.Queue.Jobs().Requeue(ctx, m)
+		return f.Queue.Jobs().Requeue(ctx, m)
 	}
 
-	ctx, sp := p.Spans.Verdict(ctx, m.Job, m.Trace)
-	published := p.published.begin()
-	ev, err = p.Queue.Events().Finish(ctx, m, queue.Ending{
+	ctx, sp := f.Spans.Verdict(ctx, m.Job, m.Trace)
+	published := f.published.begin()
+	ev, err = f.Queue.Events().Finish(ctx, m, queue.Ending{
 		Event:  ev,
 		Sample: s.Key,
 		Entry:  queue.JobEntry{Revision: revision, State: queue.JobWaiting, Sample: s.Key},
 		With:   with,
-		By:     p.term,
+		By:     f.term,
 	})
 	span.EndVerdict(sp, ev, err != nil)
 	if err != nil {
@@ -318,75 +378,85 @@ func (p *Poller) finishJob(ctx context.Context, e *waiting, job waitingJob, s qu
 	}
 
 	published()
-	p.Metrics.Finished(ev)
-	p.forget(e, job)
-	if step.Kind == pipeline.StepFinish && p.config().WantsReport(s.Key, s.Sample) {
-		return p.Queue.Ledger().OweReport(ctx, s.Key, m.Job.Source, p.config(), now)
+	f.Metrics.Finished(ev)
+	f.forget(e, job)
+	if step.Kind == pipeline.StepFinish && f.config().WantsReport(s.Key, s.Sample) {
+		return f.Queue.Ledger().OweReport(ctx, s.Key, m.Job.Source, f.config(), now)
 	}
 
 	return nil
 }
 
-func (p *Poller) forget(e *waiting, job waitingJob) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.list.remove(e, job)
+func (f *finisher) forget(e *waiting, job waitingJob) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.list.remove(e, job)
 }
 
 // requeueOne requeues the most urgent job of a sample that no worker is processing. The other jobs
 // keep waiting, as if that job had been the first.
-func (p *Poller) requeueOne(ctx context.Context, e *waiting) nextCheck {
-	p.mu.Lock()
+func (f *finisher) requeueOne(ctx context.Context, e *waiting) nextCheck {
+	f.mu.Lock()
 	var job waitingJob
 	for j := range e.jobs.all() {
 		if job.name == "" || j.lane < job.lane || j.lane == job.lane && j.seq < job.seq {
 			job = j
 		}
 	}
-	p.mu.Unlock()
+	f.mu.Unlock()
 
-	now := p.Now()
+	now := f.Now()
 	if job.name == "" {
 		return nextCheck{due: now}
 	}
-	if pause, paused, _ := p.Pauses.ActiveLong(pipeline.Uploads); paused {
+	if pause, paused, _ := f.Pauses.ActiveLong(pipeline.Uploads); paused {
 		return nextCheck{due: pause.Until}
 	}
-	if ok, err := p.Uploads.Available(ctx, job.source(), job.priority()); err != nil || !ok {
+	if ok, err := f.Uploads.Available(ctx, job.source(), job.priority()); err != nil || !ok {
 		return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}
 	}
-	if !p.requeues.Allow() {
-		return nextCheck{due: now.Add(p.requeueIn()), queued: true}
+	if !f.requeues.Allow() {
+		return nextCheck{due: now.Add(f.requeueIn()), queued: true}
 	}
 
-	m, _, err := p.Queue.Ledger().ReadWaiting(ctx, job.name)
+	m, _, err := f.Queue.Ledger().ReadWaiting(ctx, job.name)
 	switch {
 	case err != nil:
-		return p.retryLater(ctx, e, err, "waiting job cannot be read")
+		return f.retryLater(ctx, e, err, "waiting job cannot be read")
 	case m == nil:
-		p.forget(e, job)
+		f.forget(e, job)
 		return nextCheck{due: now}
 	}
-	if share := p.Shares.Of(m.Share); share != nil {
+	if share := f.Shares.Of(m.Share); share != nil {
 		if ok, err := share.Available(ctx, "", pipeline.Normal); err != nil || !ok {
 			return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}
 		}
 	}
-	if err := p.Queue.Jobs().Requeue(ctx, m); err != nil {
-		return p.retryLater(ctx, e, err, "waiting job cannot be requeued")
+	if err := f.Queue.Jobs().Requeue(ctx, m); err != nil {
+		return f.retryLater(ctx, e, err, "waiting job cannot be requeued")
 	}
 
-	return nextCheck{due: now.Add(4 * p.config().Lease)}
+	return nextCheck{due: now.Add(4 * f.config().Lease)}
+}
+
+// requeueRate is how many jobs per second are requeued: enough to keep the fleet busy at its rate,
+// but not so many that most of them find the budget spent and are parked again.
+func requeueRate(perSecond float64) rate.Limit {
+	if perSecond == 0 {
+		return requeuePace
+	}
+
+	return rate.Limit(min(2*perSecond, requeuePace))
 }
 
 // requeueIn returns when to try again to requeue a job: a random time within the period that it
 // takes to requeue all jobs that wait for it, so that few wake up too early.
-func (p *Poller) requeueIn() time.Duration {
-	p.mu.Lock()
-	n := p.list.queued + 1
-	p.mu.Unlock()
+func (f *finisher) requeueIn() time.Duration {
+	f.mu.Lock()
+	n := f.list.queued + 1
+	f.mu.Unlock()
 
-	all := time.Duration(float64(n) / float64(p.requeues.Limit()) * float64(time.Second))
+	all := time.Duration(float64(n) / float64(f.requeues.Limit()) * float64(time.Second))
 
 	return rand.N(min(max(all, time.Second), spentRetry))
 }
@@ -422,18 +492,18 @@ func (c *clock) jumped() time.Duration {
 }
 
 // republish publishes the event of a job that another leader ended but may not have published.
-func (p *Poller) republish(ctx context.Context, name string, published func()) {
+func (f *finisher) republish(ctx context.Context, name string, published func()) {
 	for ctx.Err() == nil {
-		entry, err := p.Queue.Ledger().ReadJob(ctx, name)
-		if err == nil && entry.State == queue.JobDone && !p.published.tooOld(entry.Event, p.Now()) {
-			err = p.Queue.Events().Republish(ctx, nil, entry.Event)
+		entry, err := f.Queue.Ledger().ReadJob(ctx, name)
+		if err == nil && entry.State == queue.JobDone && !f.published.tooOld(entry.Event, f.Now()) {
+			err = f.Queue.Events().Republish(ctx, nil, entry.Event)
 		}
 		if err == nil {
 			published()
 			return
 		}
 
-		p.Log.Warn().Err(err).Str("job", refOf(entry.Event)).Msg("event of another leader cannot be published yet; retrying")
+		f.Log.Warn().Err(err).Str("job", refOf(entry.Event)).Msg("event of another leader cannot be published yet; retrying")
 		_ = fleet.Sleep(ctx, time.Second)
 	}
 }

@@ -2,150 +2,282 @@ package poller
 
 import (
 	"context"
-	"io"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/zerolog"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
-	"backburn/pipeline/span"
-	"backburn/results"
-	"backburn/wildfire"
 )
-
-// VerdictClient asks WildFire for verdicts. wildfire.Client implements it.
-type VerdictClient interface {
-	// Verdicts asks about any number of hashes. Records come in any order, and may be missing.
-	Verdicts(ctx context.Context, hashes []string) ([]wildfire.VerdictRecord, error)
-	// URLVerdict asks about one link.
-	URLVerdict(ctx context.Context, url string) (wildfire.VerdictRecord, error)
-}
-
-// Reporter fetches documents about samples; wildfire.Client implements it.
-type Reporter interface {
-	ReportXML(ctx context.Context, sha256 string) ([]byte, error)
-	ReportPDF(ctx context.Context, sha256 string, w io.Writer) (wildfire.Download, error)
-	PCAP(ctx context.Context, sha256 string, platform int, w io.Writer) (wildfire.Download, error)
-}
-
-// Deps are the dependencies of a poller.
-type Deps struct {
-	Queue    *queue.Queue
-	Member   *fleet.Membership
-	Pauses   *fleet.Pauses
-	Verdicts VerdictClient
-	Reports  Reporter // nil: no reports are fetched
-	Queries  *fleet.Quota
-	Uploads  *fleet.Quota
-	Shares   *fleet.Shares // of rules
-	Settings *pipeline.Settings
-	Log      zerolog.Logger
-	Metrics  Metrics
-	Spans    span.Spans
-	Now      func() time.Time
-	Tick     time.Duration // how often goroutines that wait for a time of day check the clock
-
-	Wait func(ctx context.Context) error // returns once a call would not fail for lack of a token
-}
-
-// Metrics are the poller's metrics.
-type Metrics struct {
-	Pending  prometheus.Gauge   // jobs that wait for a verdict
-	Parked   prometheus.Gauge   // jobs that wait for a budget
-	Queries  prometheus.Counter // calls that were answered
-	Failed   prometheus.Counter // calls that failed
-	Hashes   prometheus.Observer
-	Finished func(results.Event)
-
-	ReportsWaiting prometheus.Gauge   // samples whose report is to be fetched
-	ReportsFetched prometheus.Counter // reports that were published
-	ReportsMissing prometheus.Counter // reports that were given up
-}
 
 // Poller is the part of a worker that the leader runs.
 type Poller struct {
-	Deps
-
-	finishing chan struct{} // bounds the samples that are finished concurrently
-	finishers sync.WaitGroup
-	requeues  *rate.Limiter // jobs to requeue
-
-	wakeCheck chan struct{} // capacity 1: something became due
-	wakeAsk   chan struct{} // capacity 1: there is something to ask
-
-	wakeReport chan struct{} // capacity 1: there is a report to fetch or to publish
-
-	mu    sync.Mutex
-	asked map[string]*workerQuestion // by key
-	list  *waitlist
-
-	linksTurn bool // the last call was, or could have been, for a link
-
-	rechecks  rechecks
-	reports   *reportList
-	published mark
-	term      string // of our leadership; each leadership has a new one
+	*shared
+	finisher  *finisher
+	querier   *querier
+	rechecker *rechecker
+	fetcher   *reportFetcher
 }
-
-// workerQuestion is a question, and the inboxes of the workers that want the answer.
-type workerQuestion struct {
-	Question
-	inboxes map[string]bool
-	inCall  bool // it is part of the current call
-}
-
-const (
-	maxFinishing = 1024
-	requeuePace  = 64 // per second, at most
-
-	// How soon a sample that waits for budget is checked again on the same day. Only workers that
-	// stop return budget, and new jobs may use that first, so little is to be gained by a short
-	// interval.
-	spentRetry = 15 * time.Minute
-)
 
 // New makes a poller. It does nothing until Run.
 func New(d Deps) *Poller {
 	d.Log = d.Log.With().Str("part", "poller").Logger()
 
-	return &Poller{
+	s := &shared{
 		Deps:      d,
 		finishing: make(chan struct{}, maxFinishing),
-		requeues:  rate.NewLimiter(requeueRate(d.Settings.Now().Rate), requeuePace),
 		wakeCheck: make(chan struct{}, 1),
 		wakeAsk:   make(chan struct{}, 1),
-
-		wakeReport: make(chan struct{}, 1),
 	}
+	p := &Poller{shared: s, rechecker: &rechecker{shared: s}}
+	p.finisher = &finisher{
+		shared:    s,
+		rechecker: p.rechecker,
+		requeues:  rate.NewLimiter(requeueRate(s.config().Rate), requeuePace),
+	}
+	p.querier = &querier{shared: s, finisher: p.finisher, rechecker: p.rechecker}
+	p.fetcher = &reportFetcher{shared: s, querier: p.querier, wakeReport: make(chan struct{}, 1)}
+
+	return p
 }
 
-// config is what the poller goes by at this moment.
-func (p *Poller) config() pipeline.Config { return p.Settings.Now() }
-
-// requeueRate is how many jobs per second are requeued: enough to keep the fleet busy at its rate,
-// but not so many that most of them find the budget spent and are parked again.
-func requeueRate(perSecond float64) rate.Limit {
-	if perSecond == 0 {
-		return requeuePace
-	}
-
-	return rate.Limit(min(2*perSecond, requeuePace))
-}
-
-// async runs f in a goroutine, of which a bounded number run at a time, without blocking the
-// caller. serve waits for all of them.
-func (p *Poller) async(ctx context.Context, f func()) {
-	p.finishers.Go(func() {
-		select {
-		case p.finishing <- struct{}{}:
-			defer func() { <-p.finishing }()
-			f()
-		case <-ctx.Done():
+// Run competes for leadership until ctx ends, and runs the poller while it leads.
+func (p *Poller) Run(ctx context.Context) error {
+	for {
+		leads, err := p.Member.Lead(ctx)
+		if leads {
+			if err = p.serve(ctx); err != nil && ctx.Err() == nil {
+				p.Log.Warn().Err(err).Msg("poller stopped unexpectedly; restarting")
+			}
 		}
-	})
+
+		if ctx.Err() != nil {
+			lctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			p.Member.StepDown(lctx)
+			return nil
+		}
+
+		wait := p.config().Lease / 3
+		if err != nil {
+			wait = time.Second
+		}
+		_ = fleet.Sleep(ctx, wait)
+	}
+}
+
+// serve does the leader's work until ctx ends or leadership is no longer certain.
+func (p *Poller) serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p.Member.SetLeader(true)
+	defer p.Member.SetLeader(false)
+
+	p.mu.Lock()
+	p.list = newWaitlist()
+	p.querier.asked = map[string]*workerQuestion{}
+	p.rechecker.rechecks = rechecks{after: p.config().Recheck, since: p.Now().Add(-p.config().Recheck)}
+	p.fetcher.reports = newReportList(p.Settings)
+	p.finisher.term = nuid.Next()
+	p.mu.Unlock()
+
+	if err := p.finisher.published.load(ctx, p.Queue); err != nil {
+		return err
+	}
+
+	read := make(chan struct{})
+	stop, err := p.subscribe(ctx, sync.OnceFunc(func() { close(read) }))
+	defer stop()
+	if err != nil {
+		return err
+	}
+	p.Log.Debug().Msg("this worker leads")
+
+	defer p.finishers.Wait()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.finisher.checkLoop(ctx, p.setBack) })
+	g.Go(func() error { return p.querier.askLoop(ctx) })
+	g.Go(func() error { return p.fetcher.reportLoop(ctx) })
+	g.Go(func() error { return p.followSamples(ctx, read) })
+	g.Go(func() error { return p.keepLeading(ctx) })
+	g.Go(func() error { return p.finisher.published.storeRegularly(ctx, p.Queue) })
+	g.Go(func() error { return p.Uploads.WatchReturns(ctx, p.finisher.scheduleChecks) })
+
+	return g.Wait()
+}
+
+// subscribe subscribes to everything that a leader handles. It calls read once all jobs of the
+// ledger have been read.
+func (p *Poller) subscribe(ctx context.Context, read func()) (stop func(), err error) {
+	var stops []func()
+	stop = func() {
+		for _, s := range stops {
+			s()
+		}
+	}
+
+	for subject, handle := range map[string]nats.MsgHandler{
+		p.Queue.AskSubject():     p.querier.question,
+		p.Queue.ChangedSubject(): p.finisher.sampleChanged,
+		p.Queue.WaitingSubject(): p.notifyWaiting,
+	} {
+		sub, err := p.Queue.Conn().Subscribe(subject, handle)
+		if err != nil {
+			return stop, fmt.Errorf("subscribe to %s: %w", subject, err)
+		}
+		stops = append(stops, func() { _ = sub.Unsubscribe() })
+	}
+
+	s, err := p.Queue.Ledger().FollowJobs(ctx, func(r queue.JobRecord) { p.finisher.jobWritten(ctx, r) }, read)
+	if err != nil {
+		return stop, err
+	}
+	stops = append(stops, s)
+
+	return stop, nil
+}
+
+// maxJobReadWait is the most time that reading samples is postponed until the jobs are read.
+const maxJobReadWait = time.Minute
+
+// sampleReadTicks is the time between two reads of the changed samples, in ticks. Rechecks and
+// reports can wait that long, and of a sample that changes several times meanwhile only the newest
+// record is read.
+const sampleReadTicks = 2
+
+// followSamples reads the sample records, and later the changed ones, until ctx ends. It starts
+// after the waiting jobs are read: there may be a million of both, and rechecks and reports can
+// wait a little longer.
+func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) error {
+	back := p.rechecker.rechecks.after
+	if p.fetcher.reporting() {
+		back = max(back, reportMaxAge)
+	}
+	if back == 0 {
+		return nil
+	}
+	since := p.Now().Add(-back)
+
+	select {
+	case <-jobsRead:
+	case <-time.After(maxJobReadWait):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+
+	for read := uint64(0); ; {
+		var err error
+		read, err = p.Queue.Ledger().ReadSamples(ctx, read, since, func(r queue.SampleRecord) { p.sampleWritten(ctx, r) })
+		if err != nil && ctx.Err() == nil {
+			p.Log.Debug().Err(err).Msg("cannot read samples; retrying")
+		}
+		if err := fleet.Sleep(ctx, sampleReadTicks*p.Tick); err != nil {
+			return err
+		}
+	}
+}
+
+// sampleWritten schedules the recheck of a verdict that a worker or a leader wrote.
+func (p *Poller) sampleWritten(ctx context.Context, r queue.SampleRecord) {
+	var s pipeline.Sample
+	if json.Unmarshal(r.Body, &s) != nil {
+		return
+	}
+
+	p.rechecker.update(r.Key, s)
+	p.fetcher.noteReport(r, s)
+	if s.State == pipeline.StateVerdict && !s.WithheldAt.IsZero() {
+		p.async(ctx, func() { p.rechecker.publishWithheld(ctx, r.Key, s) })
+	}
+}
+
+// notifyWaiting answers a request for the numbers of waiting jobs.
+func (p *Poller) notifyWaiting(m *nats.Msg) {
+	p.mu.Lock()
+	w := p.list.waiters()
+	if p.fetcher.reporting() {
+		w.Reports = p.fetcher.reports.status()
+	}
+	p.mu.Unlock()
+
+	if body, err := json.Marshal(w); err == nil && m.Reply != "" {
+		_ = m.Respond(body)
+	}
+}
+
+// setBack adjusts the times of everything that waits, after the clock was set back.
+func (p *Poller) setBack(by time.Duration) {
+	p.mu.Lock()
+	p.list.shift(by)
+	p.rechecker.rechecks.shift(by)
+	p.fetcher.reports.fetch.shift(by)
+	p.mu.Unlock()
+
+	signal(p.wakeAsk)
+	signal(p.fetcher.wakeReport)
+}
+
+// keepLeading returns when our membership is in doubt or another worker leads. Meanwhile it repairs
+// the streams.
+func (p *Poller) keepLeading(ctx context.Context) error {
+	for {
+		if err := fleet.Sleep(ctx, p.config().Lease/3); err != nil {
+			return err
+		}
+
+		leads, err := p.Member.Leads(ctx)
+		switch {
+		case err != nil:
+			return err
+		case !leads:
+			return errors.New("another worker leads")
+		case !p.Member.StillMember():
+			return errors.New("this worker's membership is in doubt")
+		}
+
+		trimmed, err := p.Queue.Dead().Trim(ctx)
+		for _, source := range trimmed {
+			p.Log.Warn().Str("source", source).Msg("dead letters were nearly full; the oldest beyond this source's share were removed")
+		}
+		if err != nil && ctx.Err() == nil {
+			p.Log.Warn().Err(err).Msg("cannot trim dead letters")
+		}
+
+		changed, err := p.Queue.Streams().Repair(ctx)
+		for _, what := range changed {
+			p.Log.Warn().Str("what", what).Msg("a stream or bucket was removed or changed from outside; repaired")
+		}
+		replaced := len(changed) > 0
+		if err == nil && !replaced {
+			replaced, err = p.finisher.published.ledgerReplaced(ctx, p.Queue)
+		}
+		switch {
+		case err != nil && ctx.Err() == nil:
+			p.Log.Warn().Err(err).Msg("cannot check streams")
+		case replaced:
+			return errors.New("the ledger may have been created again")
+		}
+	}
+}
+
+// Reconfigured has the poller go by settings that changed: what waits for a budget is looked at
+// again.
+func (p *Poller) Reconfigured() {
+	p.finisher.requeues.SetLimit(requeueRate(p.config().Rate))
+
+	p.mu.Lock()
+	leads := p.list != nil // or led once
+	p.mu.Unlock()
+	if leads {
+		p.finisher.scheduleChecks()
+	}
+	signal(p.wakeAsk)
 }

@@ -40,139 +40,132 @@ var (
 	errNoSpareQueries = errors.New("no spare queries for reports")
 )
 
+// reportFetcher fetches WildFire's reports while verdicts leave spare queries, and publishes them.
+type reportFetcher struct {
+	*shared
+	querier    *querier
+	reports    *reportList   // guarded by mu
+	wakeReport chan struct{} // capacity 1: there is a report to fetch or to publish
+}
+
 // reportLoop fetches due reports, one at a time, whenever verdicts leave spare queries. A report is
 // due if the ledger has a sample with a verdict whose report is wanted and no note about it. Each
 // document is stored before the event is published, and the note is written last, so that if the
 // leader dies the next one does the rest.
-func (p *Poller) reportLoop(ctx context.Context) error {
-	if !p.reporting() {
+func (f *reportFetcher) reportLoop(ctx context.Context) error {
+	if !f.reporting() {
 		<-ctx.Done()
 		return ctx.Err()
 	}
 
 	for failures := 0; ; {
-		key, owed, wait := p.nextReport()
+		key, owed, wait := f.nextReport()
 		if key == "" {
-			if err := p.waitForReport(ctx, wait); err != nil {
+			if err := f.awaitSignal(ctx, f.wakeReport, wait); err != nil {
 				return err
 			}
 			continue
 		}
 
-		do := p.report
+		do := f.report
 		if owed {
-			do = p.publishOwed
+			do = f.publishOwed
 		}
 		err := do(ctx, key)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		p.setHaltReason(err)
+		f.setHaltReason(err)
 
 		switch {
 		case err == nil:
 			failures = 0
 			continue
 		case errors.Is(err, errVerdictsFirst):
-			wait = p.Tick
+			wait = f.Tick
 		case errors.Is(err, errNoSpareQueries):
-			wait = spareTicks * p.Tick
+			wait = spareTicks * f.Tick
 		default:
-			p.Log.Warn().Err(err).Str("sha256", key).Msg("cannot fetch or publish a report; retrying")
-			wait = p.config().Backoff(failures)
+			f.Log.Warn().Err(err).Str("sha256", key).Msg("cannot fetch or publish a report; retrying")
+			wait = f.config().Backoff(failures)
 			failures++
-			p.reportLater(key, owed, p.Now().Add(wait))
+			f.reportLater(key, owed, f.Now().Add(wait))
 		}
-		if err := p.waitForReport(ctx, wait); err != nil {
+		if err := f.awaitSignal(ctx, f.wakeReport, wait); err != nil {
 			return err
 		}
 	}
 }
 
 // nextReport returns the next report in the list.
-func (p *Poller) nextReport() (key string, owed bool, wait time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.Metrics.ReportsWaiting.Set(float64(len(p.reports.fetch)))
+func (f *reportFetcher) nextReport() (key string, owed bool, wait time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.Metrics.ReportsWaiting.Set(float64(len(f.reports.fetch)))
 
-	return p.reports.next(p.Now())
+	return f.reports.next(f.Now())
 }
 
 // setHaltReason records why no report is fetched now, for operators.
-func (p *Poller) setHaltReason(err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (f *reportFetcher) setHaltReason(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 
-	p.reports.haltReason = ""
+	f.reports.haltReason = ""
 	if err != nil {
-		p.reports.haltReason = err.Error()
+		f.reports.haltReason = err.Error()
 	}
 }
 
 // reporting reports whether reports are enabled.
-func (p *Poller) reporting() bool { return p.Reports != nil && p.config().Reporting() }
-
-// waitForReport waits for a change of the list, at most for d and for idleTicks.
-func (p *Poller) waitForReport(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(min(max(d, time.Millisecond), idleTicks*p.Tick))
-	defer t.Stop()
-
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-p.wakeReport:
-	case <-t.C:
-	}
-
-	return nil
-}
+func (f *reportFetcher) reporting() bool { return f.Reports != nil && f.config().Reporting() }
 
 // noteReport adds a sample's record to the list.
-func (p *Poller) noteReport(r queue.SampleRecord, s pipeline.Sample) {
-	if !p.reporting() {
+func (f *reportFetcher) noteReport(r queue.SampleRecord, s pipeline.Sample) {
+	if !f.reporting() {
 		return
 	}
 
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 
-	if p.reports.note(r.Key, s, r.Time) {
-		signal(p.wakeReport)
+	if f.reports.note(r.Key, s, r.Time) {
+		signal(f.wakeReport)
 	}
 }
 
 // report handles one due report, and then schedules it again or forgets it.
-func (p *Poller) report(ctx context.Context, key string) error {
-	s, err := p.Queue.Ledger().Sample(ctx, key)
+func (f *reportFetcher) report(ctx context.Context, key string) error {
+	s, err := f.Queue.Ledger().Sample(ctx, key)
 	if err != nil {
 		return err
 	}
-	if s.Report != nil || !p.config().WantsReport(key, s.Sample) {
-		p.forgetReport(key)
+	if s.Report != nil || !f.config().WantsReport(key, s.Sample) {
+		f.forgetReport(key)
 		return nil
 	}
-	if p.hasUnfinishedJobs(key) {
-		p.reportLater(key, false, p.Now().Add(p.config().FirstPoll))
+	if f.hasUnfinishedJobs(key) {
+		f.reportLater(key, false, f.Now().Add(f.config().FirstPoll))
 		return nil
 	}
 
-	reports, err := p.Queue.Streams().Reports(ctx)
+	reports, err := f.Queue.Streams().Reports(ctx)
 	if err != nil {
 		return err
 	}
-	body, at, err := p.loadOrFetchReport(ctx, reports, key)
+	body, at, err := f.loadOrFetchReport(ctx, reports, key)
 	switch {
 	case err == nil:
 		found, err := available(ctx, reports, key, body)
 		if err != nil {
 			return err
 		}
-		return p.publishReport(ctx, s, found, at)
-	case errors.Is(err, wildfire.ErrNotReady) && p.Now().Before(p.config().ReportDeadline(s.Sample)):
-		p.reportLater(key, false, p.config().ReportSchedule().Next(s.DecidedAt, p.Now()))
+		return f.publishReport(ctx, s, found, at)
+	case errors.Is(err, wildfire.ErrNotReady) && f.Now().Before(f.config().ReportDeadline(s.Sample)):
+		f.reportLater(key, false, f.config().ReportSchedule().Next(s.DecidedAt, f.Now()))
 		return nil
 	case noReport(err):
-		return p.publishReport(ctx, s, pipeline.MissingReport(), p.Now())
+		return f.publishReport(ctx, s, pipeline.MissingReport(), f.Now())
 	}
 
 	return err
@@ -187,54 +180,54 @@ func noReport(err error) bool {
 }
 
 // hasUnfinishedJobs reports whether jobs still wait for a decided sample. They will end shortly.
-func (p *Poller) hasUnfinishedJobs(key string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	e := p.list.find(key)
+func (f *reportFetcher) hasUnfinishedJobs(key string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e := f.list.find(key)
 
 	return e != nil && e.jobs.len() > 0
 }
 
 // reportLater makes a report due again: to be published if it is owed, or to be fetched.
-func (p *Poller) reportLater(key string, owed bool, at time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (f *reportFetcher) reportLater(key string, owed bool, at time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 
 	if owed {
-		p.reports.owe(key, at)
+		f.reports.owe(key, at)
 	} else {
-		p.reports.put(key, at)
+		f.reports.put(key, at)
 	}
 }
 
-func (p *Poller) forgetReport(key string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.reports.drop(key)
+func (f *reportFetcher) forgetReport(key string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reports.drop(key)
 }
 
 // loadOrFetchReport returns the report about a sample, and when it was stored.
-func (p *Poller) loadOrFetchReport(ctx context.Context, reports *queue.Reports, key string) ([]byte, time.Time, error) {
+func (f *reportFetcher) loadOrFetchReport(ctx context.Context, reports *queue.Reports, key string) ([]byte, time.Time, error) {
 	body, at, err := reports.Read(ctx, key, pipeline.ReportXML)
 	if !isNotStored(err) {
 		return body, at, err
 	}
 
-	if err := p.checkSpareQueries(ctx, len(p.config().ReportDocuments())); err != nil {
+	if err := f.checkSpareQueries(ctx, len(f.config().ReportDocuments())); err != nil {
 		return nil, time.Time{}, err
 	}
-	body, err = p.document(ctx, func(io.Writer) ([]byte, error) { return p.Reports.ReportXML(ctx, key) })
+	body, err = f.document(ctx, func(io.Writer) ([]byte, error) { return f.Reports.ReportXML(ctx, key) })
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	p.storeOtherDocuments(ctx, reports, key)
+	f.storeOtherDocuments(ctx, reports, key)
 
 	// The report is stored last: once it is stored, nothing more is requested.
 	if err := reports.Put(ctx, key, pipeline.ReportXML, body); err != nil {
 		return nil, time.Time{}, err
 	}
 
-	return body, p.Now(), nil
+	return body, f.Now(), nil
 }
 
 // isNotStored reports whether an error says that a document is missing or incomplete.
@@ -244,18 +237,18 @@ func isNotStored(err error) bool {
 
 // storeOtherDocuments fetches and stores the other wanted documents. They may not exist, and a
 // report without them is better than none.
-func (p *Poller) storeOtherDocuments(ctx context.Context, reports *queue.Reports, key string) {
-	for _, document := range p.config().ReportDocuments()[1:] {
+func (f *reportFetcher) storeOtherDocuments(ctx context.Context, reports *queue.Reports, key string) {
+	for _, document := range f.config().ReportDocuments()[1:] {
 		if _, err := reports.Find(ctx, key, document); err == nil {
 			continue // stored by a leader that died
 		}
 
-		body, err := p.document(ctx, func(w io.Writer) ([]byte, error) {
+		body, err := f.document(ctx, func(w io.Writer) ([]byte, error) {
 			var err error
 			if document == pipeline.ReportPDF {
-				_, err = p.Reports.ReportPDF(ctx, key, w)
+				_, err = f.Reports.ReportPDF(ctx, key, w)
 			} else {
-				_, err = p.Reports.PCAP(ctx, key, 0, w)
+				_, err = f.Reports.PCAP(ctx, key, 0, w)
 			}
 			return nil, err
 		})
@@ -263,22 +256,22 @@ func (p *Poller) storeOtherDocuments(ctx context.Context, reports *queue.Reports
 			err = reports.Put(ctx, key, document, body)
 		}
 		if err != nil && !errors.Is(err, wildfire.ErrNotReady) && ctx.Err() == nil {
-			p.Log.Warn().Err(err).Str("sha256", key).Str("document", document).Msg("cannot keep a document beside the report")
+			f.Log.Warn().Err(err).Str("sha256", key).Str("document", document).Msg("cannot keep a document beside the report")
 		}
 	}
 }
 
 // checkSpareQueries returns an error unless verdicts leave at least n spare queries and no question
 // is waiting.
-func (p *Poller) checkSpareQueries(ctx context.Context, n int) error {
-	if p.hasQuestions(false) || !p.Member.StillMember() {
+func (f *reportFetcher) checkSpareQueries(ctx context.Context, n int) error {
+	if f.querier.hasQuestions(false) || !f.Member.StillMember() {
 		return errVerdictsFirst
 	}
-	if _, paused, _ := p.Pauses.Active(pipeline.Queries); paused {
+	if _, paused, _ := f.Pauses.Active(pipeline.Queries); paused {
 		return errNoSpareQueries
 	}
 
-	spare, err := p.Queries.Spare(ctx)
+	spare, err := f.Queries.Spare(ctx)
 	if err != nil {
 		return err
 	}
@@ -290,8 +283,8 @@ func (p *Poller) checkSpareQueries(ctx context.Context, n int) error {
 }
 
 // document spends one query and calls fetch. It returns what fetch writes, or fetch's error.
-func (p *Poller) document(ctx context.Context, fetch func(io.Writer) ([]byte, error)) ([]byte, error) {
-	if err := p.Queries.Take(ctx, reportsAccount, pipeline.Normal); err != nil {
+func (f *reportFetcher) document(ctx context.Context, fetch func(io.Writer) ([]byte, error)) ([]byte, error) {
+	if err := f.Queries.Take(ctx, reportsAccount, pipeline.Normal); err != nil {
 		if errors.Is(err, fleet.ErrSpent) {
 			return nil, errNoSpareQueries
 		}
@@ -301,7 +294,7 @@ func (p *Poller) document(ctx context.Context, fetch func(io.Writer) ([]byte, er
 	var written limitedBuffer
 	body, err := fetch(&written)
 	if err == nil {
-		p.Pauses.EndAfterSuccess(ctx, pipeline.Queries)
+		f.Pauses.EndAfterSuccess(ctx, pipeline.Queries)
 		if body == nil {
 			body = written.Bytes()
 		}
@@ -313,10 +306,10 @@ func (p *Poller) document(ctx context.Context, fetch func(io.Writer) ([]byte, er
 
 	switch pipeline.Classify(pipeline.OpQuery, err).Action {
 	case pipeline.ParkBudget, pipeline.PauseFleet, pipeline.Defer:
-		p.afterQueryError(ctx, err)
+		f.querier.afterQueryError(ctx, err)
 		return nil, errNoSpareQueries
 	}
-	p.Metrics.Failed.Inc()
+	f.Metrics.Failed.Inc()
 
 	return nil, err
 }
@@ -353,53 +346,53 @@ func available(ctx context.Context, reports *queue.Reports, key string, body []b
 
 // publishReport publishes the report event, once for each source with a job that ended with the
 // sample's verdict, and records that in the ledger.
-func (p *Poller) publishReport(ctx context.Context, s queue.SampleEntry, report results.Report, at time.Time) error {
-	finals, err := p.finals(ctx, s, time.Minute, nil)
+func (f *reportFetcher) publishReport(ctx context.Context, s queue.SampleEntry, report results.Report, at time.Time) error {
+	finals, err := f.finals(ctx, s, time.Minute, nil)
 	if err != nil {
 		return err
 	}
-	maps.DeleteFunc(finals, func(source string, _ results.Event) bool { return !p.config().WantsReportFor(source, s.Sample) })
+	maps.DeleteFunc(finals, func(source string, _ results.Event) bool { return !f.config().WantsReportFor(source, s.Sample) })
 	told := slices.Sorted(maps.Keys(finals))
 	for _, source := range told {
-		if err := p.Queue.Events().PublishReport(ctx, finals[source], report, at); err != nil {
+		if err := f.Queue.Events().PublishReport(ctx, finals[source], report, at); err != nil {
 			return err
 		}
 	}
 
-	_, err = p.Queue.Ledger().ChangeSample(ctx, s.Key, func(sample *pipeline.Sample) bool {
+	_, err = f.Queue.Ledger().ChangeSample(ctx, s.Key, func(sample *pipeline.Sample) bool {
 		if sample.State != pipeline.StateVerdict || sample.Report != nil {
 			return false
 		}
-		sample.Reported(report.Status, told, p.Now())
+		sample.Reported(report.Status, told, f.Now())
 		return true
 	})
 	if err != nil {
 		return err
 	}
 
-	p.forgetReport(s.Key)
+	f.forgetReport(s.Key)
 	if report.Status == results.ReportMissing {
-		p.Metrics.ReportsMissing.Inc()
+		f.Metrics.ReportsMissing.Inc()
 	} else {
-		p.Metrics.ReportsFetched.Inc()
+		f.Metrics.ReportsFetched.Inc()
 	}
-	p.Log.Info().Str("sha256", s.Key).Str("status", string(report.Status)).Strs("sources", told).Msg("report published")
+	f.Log.Info().Str("sha256", s.Key).Str("status", string(report.Status)).Strs("sources", told).Msg("report published")
 
 	return nil
 }
 
 // finals returns, for each source, the first final event with the sample's verdict. It searches
 // from shortly before the time of the sample's record.
-func (p *Poller) finals(ctx context.Context, s queue.SampleEntry, before time.Duration, sources []string) (map[string]results.Event, error) {
-	p.mu.Lock()
-	e := p.reports.entries[s.Key]
-	p.mu.Unlock()
+func (f *reportFetcher) finals(ctx context.Context, s queue.SampleEntry, before time.Duration, sources []string) (map[string]results.Event, error) {
+	f.mu.Lock()
+	e := f.reports.entries[s.Key]
+	f.mu.Unlock()
 	if e == nil {
 		return nil, nil
 	}
 
-	sub := results.NewSubscriber(p.Queue.JetStream(), results.SubscriberConfig{
-		Prefix: p.Queue.Prefix(),
+	sub := results.NewSubscriber(f.Queue.JetStream(), results.SubscriberConfig{
+		Prefix: f.Queue.Prefix(),
 		Since:  e.since.Add(-before),
 		Filter: results.Filter{
 			Types:    []results.Type{results.Verdict, results.Changed},
@@ -424,24 +417,24 @@ func (p *Poller) finals(ctx context.Context, s queue.SampleEntry, before time.Du
 
 // publishOwed publishes an available report for the sources whose first job with the contents ended
 // later.
-func (p *Poller) publishOwed(ctx context.Context, key string) error {
-	s, err := p.Queue.Ledger().Sample(ctx, key)
+func (f *reportFetcher) publishOwed(ctx context.Context, key string) error {
+	s, err := f.Queue.Ledger().Sample(ctx, key)
 	if err != nil {
 		return err
 	}
 	if s.Report == nil || len(s.Report.Owed) == 0 {
-		p.forgetReport(key)
+		f.forgetReport(key)
 		return nil
 	}
 
-	report, err := p.loadPublishedReport(ctx, s)
+	report, err := f.loadPublishedReport(ctx, s)
 	if err != nil {
 		return err
 	}
 	var told []string
 	waits := false
 	for source, at := range s.Report.Owed {
-		done, err := p.publishFor(ctx, s, report, source, at)
+		done, err := f.publishFor(ctx, s, report, source, at)
 		switch {
 		case err != nil:
 			return err
@@ -453,11 +446,11 @@ func (p *Poller) publishOwed(ctx context.Context, key string) error {
 	}
 
 	if len(told) > 0 {
-		_, err := p.Queue.Ledger().ChangeSample(ctx, key, func(sample *pipeline.Sample) bool {
+		_, err := f.Queue.Ledger().ChangeSample(ctx, key, func(sample *pipeline.Sample) bool {
 			if sample.Report == nil {
 				return false
 			}
-			sample.Reported(sample.Report.State, told, p.Now())
+			sample.Reported(sample.Report.State, told, f.Now())
 			return true
 		})
 		if err != nil {
@@ -465,8 +458,8 @@ func (p *Poller) publishOwed(ctx context.Context, key string) error {
 		}
 	}
 	if waits {
-		p.Log.Debug().Str("sha256", key).Msg("cannot publish a report: a job with these contents has not ended yet")
-		p.reportLater(key, true, p.Now().Add(p.config().Lease/3))
+		f.Log.Debug().Str("sha256", key).Msg("cannot publish a report: a job with these contents has not ended yet")
+		f.reportLater(key, true, f.Now().Add(f.config().Lease/3))
 	}
 
 	return nil
@@ -474,8 +467,8 @@ func (p *Poller) publishOwed(ctx context.Context, key string) error {
 
 // publishFor publishes for a source a report that has been available since the given time. It
 // returns false if the source's job has not ended yet, which will happen shortly.
-func (p *Poller) publishFor(ctx context.Context, s queue.SampleEntry, report results.Report, source string, at time.Time) (bool, error) {
-	finals, err := p.finals(ctx, s, 2*finalEventWait, []string{source})
+func (f *reportFetcher) publishFor(ctx context.Context, s queue.SampleEntry, report results.Report, source string, at time.Time) (bool, error) {
+	finals, err := f.finals(ctx, s, 2*finalEventWait, []string{source})
 	if err != nil {
 		return false, err
 	}
@@ -483,22 +476,22 @@ func (p *Poller) publishFor(ctx context.Context, s queue.SampleEntry, report res
 	final, ended := finals[source]
 	switch {
 	case !ended:
-		return p.Now().Sub(at) >= finalEventWait, nil
+		return f.Now().Sub(at) >= finalEventWait, nil
 	case report.Status == "": // its document was removed
 		return true, nil
 	}
 
-	return true, p.Queue.Events().PublishReport(ctx, final, report, at)
+	return true, f.Queue.Events().PublishReport(ctx, final, report, at)
 }
 
 // loadPublishedReport returns a report that was published before, or the zero value if its document
 // was removed.
-func (p *Poller) loadPublishedReport(ctx context.Context, s queue.SampleEntry) (results.Report, error) {
+func (f *reportFetcher) loadPublishedReport(ctx context.Context, s queue.SampleEntry) (results.Report, error) {
 	if s.Report.State == results.ReportMissing {
 		return pipeline.MissingReport(), nil
 	}
 
-	reports, err := p.Queue.Streams().Reports(ctx)
+	reports, err := f.Queue.Streams().Reports(ctx)
 	if err != nil {
 		return results.Report{}, err
 	}

@@ -18,7 +18,7 @@ func TestParkedJobsAreRequeuedAtTheFleetsRate(t *testing.T) {
 		}
 	}
 	for waiting, longest := range map[int]time.Duration{0: time.Second, 399: 100 * time.Second, 100_000: spentRetry} {
-		b := &Poller{list: newWaitlist(), requeues: rate.NewLimiter(4, requeuePace)}
+		b := &finisher{shared: &shared{list: newWaitlist()}, requeues: rate.NewLimiter(4, requeuePace)}
 		for i := range waiting {
 			b.list.queue(b.list.add(idOf(t, digest(i)), waitingJob{name: "mail.s"}, time.Time{}), true)
 		}

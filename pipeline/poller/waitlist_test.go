@@ -61,10 +61,7 @@ func TestWaitlist(t *testing.T) {
 // entries were asked about, one of them would wait forever.
 func TestForgottenSamplesAreNotAskedAbout(t *testing.T) {
 	t.Parallel()
-	b := &Poller{
-		Deps: Deps{Now: time.Now, Settings: pipeline.NewSettings(pipeline.DefaultConfig())},
-		list: newWaitlist(),
-	}
+	b := newQuerier()
 	sample := idOf(t, digest(1))
 	job := waitingJob{name: "mail.a", seq: 1}
 	gone := b.list.add(sample, job, time.Now())
