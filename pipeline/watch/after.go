@@ -18,47 +18,47 @@ import (
 	"backburn/results"
 )
 
-func (m *mover) handleFinal(ctx context.Context, id string, e results.Event) error {
+func (f *finisher) handleFinal(ctx context.Context, id string, e results.Event) error {
 	likelyName := ""
 	if base := eventName(e); base != "" && !strings.ContainsAny(base, "/\x00") {
 		likelyName, _ = spool.ClaimedName(id, base)
 	}
-	name, err := m.spool.FindClaimed(id, m.w.inFlight.name(id), likelyName)
+	name, err := f.spool.FindClaimed(id, f.w.inFlight.name(id), likelyName)
 	if err != nil {
 		return err
 	}
 
 	if name != "" {
-		err := m.finish(ctx, id, name, e)
-		if _, lerr := m.spool.Lstat(spool.Claimed + "/" + name); rootfs.IsGone(err) && rootfs.IsGone(lerr) {
+		err := f.finish(ctx, id, name, e)
+		if _, lerr := f.spool.Lstat(spool.Claimed + "/" + name); rootfs.IsGone(err) && rootfs.IsGone(lerr) {
 			err = nil // another watcher has finished it
 		}
 		if err != nil {
 			return err
 		}
-		m.w.troubles.clear(spool.JobPath(name))
+		f.w.troubles.clear(spool.JobPath(name))
 	}
 	if name == "" || strings.HasPrefix(name[len(id):], "-"+spool.HashedPrefix) {
-		if err := m.spool.Paths.Remove(id); err != nil {
+		if err := f.spool.Paths.Remove(id); err != nil {
 			return err
 		}
 	}
-	if m.mayHaveDescription() {
-		if err := m.spool.RemoveDescription(id); err != nil {
+	if f.mayHaveDescription() {
+		if err := f.spool.RemoveDescription(id); err != nil {
 			return err
 		}
 	}
-	m.w.inFlight.remove(id)
+	f.w.inFlight.remove(id)
 
 	return nil
 }
 
 // mayHaveDescription reports whether the spool may hold descriptions of claimed files to remove.
-func (m *mover) mayHaveDescription() bool {
-	if m.cfg.Metadata != MetadataNone {
+func (f *finisher) mayHaveDescription() bool {
+	if f.cfg.Metadata != MetadataNone {
 		return true
 	}
-	_, err := m.spool.Lstat(spool.Beside) // there may be some from an earlier configuration
+	_, err := f.spool.Lstat(spool.Beside) // there may be some from an earlier configuration
 
 	return err == nil
 }
@@ -66,35 +66,35 @@ func (m *mover) mayHaveDescription() bool {
 // finish disposes of a claimed file as configured for its event, durably. It first checks that the
 // file is still the one that was judged: a program that opened the file before the claim may have
 // written to it since. A changed file becomes a new job.
-func (m *mover) finish(ctx context.Context, id, name string, e results.Event) error {
+func (f *finisher) finish(ctx context.Context, id, name string, e results.Event) error {
 	file := &finishedFile{claimedFile: claimedFile{id: id, name: name}, event: e}
 	defer file.close()
 
 	var verdict string
-	file.action, verdict = m.cfg.After.actionFor(e)
+	file.action, verdict = f.cfg.After.actionFor(e)
 	file.doneDir = spool.Done + "/" + verdict
 	_, base, whole, _ := spool.SplitName(name)
-	file.rel = m.originalPath(id, base, whole)
+	file.rel = f.originalPath(id, base, whole)
 
-	same, err := m.matchesEvent(ctx, file)
+	same, err := f.matchesEvent(ctx, file)
 	if err != nil {
 		return err
 	}
 	if !same {
-		return m.resubmit(file)
+		return f.resubmit(file)
 	}
 	if rootfs.ClosesBeforeRename {
 		file.close()
 	}
 
-	return m.dispose(ctx, file)
+	return f.dispose(ctx, file)
 }
 
 // resubmit submits a claimed file that has changed as a new job.
-func (m *mover) resubmit(file *finishedFile) error {
+func (f *finisher) resubmit(file *finishedFile) error {
 	file.close()
 	c := &claimedFile{id: spool.NewID(time.Now(), spool.IDTag(file.id)), rel: file.rel}
-	name, err := m.spool.Rename(file.name, file.id, c.id, file.rel)
+	name, err := f.spool.Rename(file.name, file.id, c.id, file.rel)
 	if rootfs.IsGone(err) {
 		return err
 	}
@@ -103,23 +103,34 @@ func (m *mover) resubmit(file *finishedFile) error {
 	}
 	c.name = name
 
-	m.w.inFlight.add(c.id, c.name, spool.IDTime(c.id))
-	m.copies.rename(file.id, c.id)
-	m.w.m.finished["resubmit"].Inc()
-	m.w.log.Warn().Str("job", file.id).Str("new_job", c.id).Str("path", file.rel).
+	f.w.inFlight.add(c.id, c.name, spool.IDTime(c.id))
+	f.copies.rename(file.id, c.id)
+	f.w.m.finished["resubmit"].Inc()
+	f.w.log.Warn().Str("job", file.id).Str("new_job", c.id).Str("path", file.rel).
 		Msg("file changed after it was submitted; submitting it again as a new job")
-	m.mu.Lock()
-	m.resubmitted = append(m.resubmitted, c) // started by the maintainer, because the event's context ends with the event
-	m.mu.Unlock()
-	m.recheck()
+	f.mu.Lock()
+	f.resubmitted = append(f.resubmitted, c) // started by the maintainer, because the event's context ends with the event
+	f.mu.Unlock()
+	f.recheck()
 
 	return nil
 }
 
+// takeResubmitted returns the files that were claimed again since the last call.
+func (f *finisher) takeResubmitted() []*claimedFile {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	files := f.resubmitted
+	f.resubmitted = nil
+
+	return files
+}
+
 // dispose disposes of an unchanged file as configured for its event.
-func (m *mover) dispose(ctx context.Context, file *finishedFile) (err error) {
-	if m.cfg.Sidecar {
-		if err := m.writeSidecar(file); err != nil {
+func (f *finisher) dispose(ctx context.Context, file *finishedFile) (err error) {
+	if f.cfg.Sidecar {
+		if err := f.writeSidecar(file); err != nil {
 			return err
 		}
 	}
@@ -128,34 +139,34 @@ func (m *mover) dispose(ctx context.Context, file *finishedFile) (err error) {
 	dirs := []syncDir{{spool: true, rel: spool.Claimed}}
 	switch file.action {
 	case AfterKeep:
-		err = m.keepDone(ctx, file)
+		err = f.keepDone(ctx, file)
 		dirs = slices.Insert(dirs, 0, syncDir{spool: true, rel: file.doneDir})
 	case AfterDelete:
-		err = m.spool.Remove(file.path())
+		err = f.spool.Remove(file.path())
 	case AfterRestore:
-		err = m.restore(ctx, file)
+		err = f.restore(ctx, file)
 	default:
 		label = "move"
-		err = m.moveOut(ctx, file)
+		err = f.moveOut(ctx, file)
 	}
 	if err != nil {
 		return err
 	}
-	m.notifyStep("moved")
+	f.notifyStep("moved")
 	if file.action != AfterKeep {
-		m.copies.drop(file.id)
+		f.copies.drop(file.id)
 	}
-	m.w.finishes.Add(1)
-	m.w.m.finished[label].Inc()
-	m.w.log.Debug().Str("job", file.id).Str("outcome", file.event.Outcome()).Str("action", label).Msg("file finished")
+	f.w.finishes.Add(1)
+	f.w.m.finished[label].Inc()
+	f.w.log.Debug().Str("job", file.id).Str("outcome", file.event.Outcome()).Str("action", label).Msg("file finished")
 
-	return m.finishSyncer.sync(ctx, nil, dirs...)
+	return f.syncer.sync(ctx, nil, dirs...)
 }
 
 // writeSidecar encodes the sidecar of a file. It also writes it, except for files that moveOut
 // moves together with their sidecars. The sidecar is written before its file is removed or moved,
 // so that after a crash in between both steps are repeated.
-func (m *mover) writeSidecar(file *finishedFile) error {
+func (f *finisher) writeSidecar(file *finishedFile) error {
 	b, err := json.Marshal(file.event)
 	if err != nil {
 		return err
@@ -164,24 +175,24 @@ func (m *mover) writeSidecar(file *finishedFile) error {
 	if file.action != AfterKeep && file.action != AfterDelete && file.action != AfterRestore {
 		return nil
 	}
-	if err := m.spool.MkdirAll(file.doneDir, 0o700); err != nil {
+	if err := f.spool.MkdirAll(file.doneDir, 0o700); err != nil {
 		return err
 	}
 
-	return m.spool.Write(file.doneDir+"/"+file.name+spool.SidecarSuffix, file.sidecar, true)
+	return f.spool.Write(file.doneDir+"/"+file.name+spool.SidecarSuffix, file.sidecar, true)
 }
 
 // keepDone moves a file to its verdict's folder in the spool, creating the folder if necessary.
-func (m *mover) keepDone(ctx context.Context, file *finishedFile) error {
-	to, err := renameNumbered(ctx, m.spool.Root, file.path(), m.spool.Root, file.doneDir, file.name)
+func (f *finisher) keepDone(ctx context.Context, file *finishedFile) error {
+	to, err := renameNumbered(ctx, f.spool.Root, file.path(), f.spool.Root, file.doneDir, file.name)
 	if rootfs.IsGone(err) {
-		if err := m.spool.MkdirAll(file.doneDir, 0o700); err != nil {
+		if err := f.spool.MkdirAll(file.doneDir, 0o700); err != nil {
 			return err
 		}
-		to, err = renameNumbered(ctx, m.spool.Root, file.path(), m.spool.Root, file.doneDir, file.name)
+		to, err = renameNumbered(ctx, f.spool.Root, file.path(), f.spool.Root, file.doneDir, file.name)
 	}
 	if err == nil {
-		m.copies.keep(file.id, to)
+		f.copies.keep(file.id, to)
 	}
 
 	return err
@@ -202,8 +213,8 @@ func renameNumbered(ctx context.Context, from *rootfs.Root, rel string, to *root
 
 // restore moves a claimed file back to where it was found, adding a number if the name is taken.
 // The ledger has a record of the file before it reappears, so that it is not claimed again.
-func (m *mover) restore(ctx context.Context, file *finishedFile) error {
-	rel, err := m.restorable(file.rel)
+func (f *finisher) restore(ctx context.Context, file *finishedFile) error {
+	rel, err := f.restorable(file.rel)
 	if err != nil {
 		return err
 	}
@@ -218,33 +229,33 @@ func (m *mover) restore(ctx context.Context, file *finishedFile) error {
 			return err
 		}
 	}
-	i := m.relativeIdentity(file.state.Identity)
-	if err := m.known.ledger.Update(i, r); err != nil {
+	i := f.relativeIdentity(file.state.Identity)
+	if err := f.known.ledger.Update(i, r); err != nil {
 		return err
 	}
-	m.notifyStep("restoring")
+	f.notifyStep("restoring")
 
-	to, err := renameNumbered(ctx, m.spool.Root, file.path(), m.root, path.Dir(rel), path.Base(rel))
+	to, err := renameNumbered(ctx, f.spool.Root, file.path(), f.root, path.Dir(rel), path.Base(rel))
 	if err != nil {
 		return err
 	}
-	if err := m.root.SyncDir(path.Dir(to)); err != nil {
+	if err := f.root.SyncDir(path.Dir(to)); err != nil {
 		return err
 	}
 
 	// Renaming changed the ctime. Record the new one: otherwise the record would also match a later
 	// file of the same size and mtime.
-	now, err := m.root.Lstat(to)
-	if err == nil && now.Identity == file.state.Identity && now.Size == file.state.Size && now.Mtime == file.state.Mtime && (file.f == nil || m.isUnchanged(file)) {
+	now, err := f.root.Lstat(to)
+	if err == nil && now.Identity == file.state.Identity && now.Size == file.state.Size && now.Mtime == file.state.Mtime && (file.f == nil || f.isUnchanged(file)) {
 		r.Pending = false
 		r.Stamp = now.Stamp
 		r.Rel = to
-		err = m.known.ledger.Update(i, r)
+		err = f.known.ledger.Update(i, r)
 	} else {
 		// The file was written to or removed since it was judged. Treat what has its name now as
 		// new.
-		err = m.known.ledger.Remove(i)
-		m.hints.add(to, true)
+		err = f.known.ledger.Remove(i)
+		f.hints.add(to, true)
 	}
 
 	return err
@@ -252,15 +263,15 @@ func (m *mover) restore(ctx context.Context, file *finishedFile) error {
 
 // restorable returns the path to restore a file to: where it was found or, if something other than
 // a folder, or another mount, is in the way, its base name in the watched folder.
-func (m *mover) restorable(rel string) (string, error) {
+func (f *finisher) restorable(rel string) (string, error) {
 	dir := path.Dir(rel)
 	if dir == "." {
 		return rel, nil
 	}
 
-	err := m.root.MkdirAll(dir, 0o777)
+	err := f.root.MkdirAll(dir, 0o777)
 	if err == nil {
-		err = m.root.CheckDir(dir)
+		err = f.root.CheckDir(dir)
 	}
 	switch {
 	case err == nil:

@@ -4,10 +4,54 @@ import (
 	"context"
 	"encoding/hex"
 	"io"
+	"sync"
 
 	"backburn/internal/rootfs"
+	"backburn/pipeline/watch/settle"
+	"backburn/pipeline/watch/spool"
 	"backburn/results"
 )
+
+// claimedFile is a file in the spool whose job is not published yet.
+type claimedFile struct {
+	id             string
+	name           string         // in spool.Claimed
+	rel            string         // where it was found, relative to the watched folder
+	f              *rootfs.File   // open, or nil
+	settled        bool           // it did not change for long enough
+	history        settle.History // unused once settled
+	maybePublished bool           // its job may have been published before
+}
+
+func (c *claimedFile) close() {
+	if c.f != nil {
+		c.f.Close()
+		c.f = nil
+	}
+}
+
+func (c *claimedFile) path() string { return spool.Claimed + "/" + c.name }
+
+// reopen opens a claimed file if it is not open.
+func (f *folder) reopen(c *claimedFile) (err error) {
+	if c.f == nil {
+		c.f, err = f.spool.Open(c.path())
+	}
+
+	return err
+}
+
+// originalPath returns the path where a claimed file was found. If that is not recorded, it returns
+// the base name, so that the contents are submitted in any case.
+func (f *folder) originalPath(id, base string, whole bool) string {
+	rel, err := f.spool.Paths.Original(id, base, whole)
+	if err != nil {
+		f.w.log.Error().Str("job", id).Err(err).Msg("the original folder of a claimed file is not recorded; its path is lost")
+		return base
+	}
+
+	return rel
+}
 
 // finishedFile is a claimed file whose job has ended.
 type finishedFile struct {
@@ -20,9 +64,23 @@ type finishedFile struct {
 	sidecar []byte // nil without one
 }
 
+// finisher disposes of claimed files when their jobs have ended.
+type finisher struct {
+	*folder
+	known   *knownFiles
+	hashers *hashers
+	syncer  *syncer
+	copies  *copies
+	hints   *hints
+	recheck func() // requests a check of the folder
+
+	mu          sync.Mutex
+	resubmitted []*claimedFile // claimed again and not started yet
+}
+
 // matchesEvent opens a claimed file and reports whether it is the file that its event is about.
-func (m *mover) matchesEvent(ctx context.Context, file *finishedFile) (bool, error) {
-	if err := m.reopen(&file.claimedFile); err != nil {
+func (f *finisher) matchesEvent(ctx context.Context, file *finishedFile) (bool, error) {
+	if err := f.reopen(&file.claimedFile); err != nil {
 		if file.action == AfterKeep && rootfs.CauseOf(err) == rootfs.Denied {
 			return true, nil // it only moves within the spool, and stays unreadable
 		}
@@ -44,10 +102,10 @@ func (m *mover) matchesEvent(ctx context.Context, file *finishedFile) (bool, err
 	if d.SHA256 == "" { // too large to be hashed
 		return d.Size == 0 || d.Size == st.Size, nil
 	}
-	if st.Size > m.cfg.MaxFileSize || d.Size != 0 && d.Size != st.Size {
+	if st.Size > f.cfg.MaxFileSize || d.Size != 0 && d.Size != st.Size {
 		return false, nil
 	}
-	sum, err := m.hashers.sum(ctx, file.f, st.Size, io.Discard)
+	sum, err := f.hashers.sum(ctx, file.f, st.Size, io.Discard)
 	if err != nil {
 		return false, err
 	}
@@ -57,7 +115,7 @@ func (m *mover) matchesEvent(ctx context.Context, file *finishedFile) (bool, err
 
 // isUnchanged reports whether an open file has not changed since matchesEvent. Its name may have
 // changed.
-func (m *mover) isUnchanged(file *finishedFile) bool {
+func (f *finisher) isUnchanged(file *finishedFile) bool {
 	if file.leased {
 		return file.f.LeaseHeld()
 	}

@@ -19,42 +19,13 @@ import (
 // mover claims files by renaming them into the spool. It takes files if claim = "move", and
 // otherwise finishes those taken earlier.
 type mover struct {
-	*folder
-	known        *knownFiles
-	hashers      *hashers
-	claimSyncer  *syncer // for claims
-	finishSyncer *syncer // for finished files
-	copies       *copies
-	hints        *hints
-	doneFile     *settle.DoneFile // nil without one
-	recheck      func()           // requests a check of the folder
+	*finisher
+	claimSyncer *syncer
+	doneFile    *settle.DoneFile // nil without one
 
 	unprepared atomic.Int64   // claimed files that cannot be prepared at present
 	workers    sync.WaitGroup // goroutines that publish recovered files
-
-	mu          sync.Mutex
-	resubmitted []*claimedFile // claimed again and not started yet
 }
-
-// claimedFile is a file in the spool whose job is not published yet.
-type claimedFile struct {
-	id             string
-	name           string         // in spool.Claimed
-	rel            string         // where it was found, relative to the watched folder
-	f              *rootfs.File   // open, or nil
-	settled        bool           // it did not change for long enough
-	history        settle.History // unused once settled
-	maybePublished bool           // its job may have been published before
-}
-
-func (c *claimedFile) close() {
-	if c.f != nil {
-		c.f.Close()
-		c.f = nil
-	}
-}
-
-func (c *claimedFile) path() string { return spool.Claimed + "/" + c.name }
 
 func (m *mover) take(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, report func(settle.Outcome)) {
 	if o := m.known.checkContents(ctx, rel, f, st); o != settle.Take {
@@ -322,15 +293,6 @@ func (m *mover) hasSettled(c *claimedFile, st rootfs.State) bool {
 	}
 
 	return c.settled && writer != rootfs.HasWriter
-}
-
-// reopen opens a claimed file if it is not open.
-func (m *mover) reopen(c *claimedFile) (err error) {
-	if c.f == nil {
-		c.f, err = m.spool.Open(c.path())
-	}
-
-	return err
 }
 
 // replaceWithCopy replaces a claimed file that has other names with a copy, so that its contents

@@ -33,8 +33,8 @@ func copyName() string { return copyPrefix + spool.NewID(time.Now(), spool.RootT
 
 // moveOut moves a claimed file to a configured folder. If that is on another file system, it copies
 // the file.
-func (m *mover) moveOut(ctx context.Context, file *finishedFile) error {
-	err := m.moveTo(ctx, file)
+func (f *finisher) moveOut(ctx context.Context, file *finishedFile) error {
+	err := f.moveTo(ctx, file)
 	if err == nil || ctx.Err() != nil || errors.Is(err, errUnsettled) || errors.Is(err, syscall.EPERM) || rootfs.IsGone(err) {
 		return err // a fault of the file itself
 	}
@@ -42,7 +42,7 @@ func (m *mover) moveOut(ctx context.Context, file *finishedFile) error {
 	return fmt.Errorf("%w %s: %w", errAfterFolder, file.action, err)
 }
 
-func (m *mover) moveTo(ctx context.Context, file *finishedFile) error {
+func (f *finisher) moveTo(ctx context.Context, file *finishedFile) error {
 	if err := os.MkdirAll(file.action, 0o700); err != nil {
 		return err
 	}
@@ -69,9 +69,9 @@ func (m *mover) moveTo(ctx context.Context, file *finishedFile) error {
 			}
 		}
 
-		err := rootfs.Move(m.spool.Root, file.path(), out, to)
+		err := rootfs.Move(f.spool.Root, file.path(), out, to)
 		if isMount(err) {
-			err = m.copyOut(ctx, file, out, to)
+			err = f.copyOut(ctx, file, out, to)
 		}
 		if errors.Is(err, fs.ErrExist) {
 			if file.sidecar != nil {
@@ -112,29 +112,29 @@ const maxSidecar = 1 << 20
 // copyOut moves a file to another file system. The copy gets its final name once it is complete and
 // durable; only then is the original removed. After a crash between the two, the repeat finds a
 // copy with the same contents and keeps it.
-func (m *mover) copyOut(ctx context.Context, file *finishedFile, out *rootfs.Root, to string) error {
-	if err := m.reopen(&file.claimedFile); err != nil {
+func (f *finisher) copyOut(ctx context.Context, file *finishedFile, out *rootfs.Root, to string) error {
+	if err := f.reopen(&file.claimedFile); err != nil {
 		return err
 	}
 	tmp := copyName()
-	f, err := out.Create(tmp)
+	dst, err := out.Create(tmp)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = out.Remove(tmp) }() // fails after success, because the copy was renamed
 
 	file.f.Rewind()
-	err = copyFile(ctx, f, file.f, file.state.Size)
+	err = copyFile(ctx, dst, file.f, file.state.Size)
 	if err == nil {
-		err = rootfs.Chtimes(f, file.state.Mtime)
+		err = rootfs.Chtimes(dst, file.state.Mtime)
 	}
 	if err == nil {
-		err = f.Sync()
+		err = dst.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err = errors.Join(err, dst.Close()); err != nil {
 		return err
 	}
-	if !m.isUnchanged(file) {
+	if !f.isUnchanged(file) {
 		return errUnsettled
 	}
 
@@ -150,12 +150,12 @@ func (m *mover) copyOut(ctx context.Context, file *finishedFile, out *rootfs.Roo
 	if err := out.SyncDir(""); err != nil {
 		return err
 	}
-	m.notifyStep("copied")
+	f.notifyStep("copied")
 	if rootfs.ClosesBeforeRename {
 		file.close()
 	}
 
-	return m.spool.Remove(file.path())
+	return f.spool.Remove(file.path())
 }
 
 // sameContents reports whether two regular files hold the same bytes.

@@ -43,10 +43,7 @@ func (m *mover) recover(ctx context.Context, minAge time.Duration) error {
 			m.w.inFlight.remove(id)
 		}
 	}
-	m.mu.Lock()
-	found = append(found, m.resubmitted...)
-	m.resubmitted = nil
-	m.mu.Unlock()
+	found = append(found, m.takeResubmitted()...)
 	m.workers.Go(func() { m.resume(ctx, found) })
 
 	return ctx.Err()
@@ -64,18 +61,6 @@ func (m *mover) adopt(id, name, base string, whole bool, minAge time.Duration) *
 	}
 
 	return &claimedFile{id: id, name: name, rel: m.originalPath(id, base, whole), maybePublished: true}
-}
-
-// originalPath returns the path where a claimed file was found. If that is not recorded, it returns
-// the base name, so that the contents are submitted in any case.
-func (m *mover) originalPath(id, base string, whole bool) string {
-	rel, err := m.spool.Paths.Original(id, base, whole)
-	if err != nil {
-		m.w.log.Error().Str("job", id).Err(err).Msg("the original folder of a claimed file is not recorded; its path is lost")
-		return base
-	}
-
-	return rel
 }
 
 // resume publishes recovered files.

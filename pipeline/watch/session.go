@@ -104,17 +104,16 @@ func (s *session) wire(hashers *hashers) {
 	s.claimSyncer = newSyncer(s.folder, func() { s.notifyStep("flushed") })
 	s.finishSyncer = newSyncer(s.folder, func() {})
 	if s.spoolInside {
-		s.mover = &mover{
-			folder:       s.folder,
-			known:        s.known,
-			hashers:      hashers,
-			claimSyncer:  s.claimSyncer,
-			finishSyncer: s.finishSyncer,
-			copies:       newCopies(s.spool.Root, s.cfg.MinFree),
-			hints:        hints,
-			doneFile:     doneFile,
-			recheck:      recheck,
+		f := &finisher{
+			folder:  s.folder,
+			known:   s.known,
+			hashers: hashers,
+			syncer:  s.finishSyncer,
+			copies:  newCopies(s.spool.Root, s.cfg.MinFree),
+			hints:   hints,
+			recheck: recheck,
 		}
+		s.mover = &mover{finisher: f, claimSyncer: s.claimSyncer, doneFile: doneFile}
 		s.claimers = append(s.claimers, s.mover)
 	}
 	var activeClaimer claimer = s.mover
