@@ -21,31 +21,38 @@ import (
 	"backburn/wildfire"
 )
 
+// examiner reads the contents of jobs, and lets nothing of Backburn's own pass.
+type examiner struct {
+	*shared
+	sources *sources
+	guard   *guard.Guard // nil: no guard
+}
+
 // examine determines the hash and size of a job's contents. The publisher's statements are only
 // claims, so the contents are hashed here, unless they came in the message or are the file that a
 // watcher claimed.
-func (w *Worker) examine(ctx context.Context, d *delivery) error {
+func (e *examiner) examine(ctx context.Context, d *delivery) error {
 	j := &d.Job
-	scan := w.guard.Scan()
+	scan := e.guard.Scan()
 	if j.Kind == pipeline.KindURL {
 		_, _ = io.WriteString(scan, j.URL) // never fails
-		return w.checkScan(scan)
+		return checkScan(e.guard, scan)
 	}
 
-	limit := w.config().SizeLimit(j.Source)
+	limit := e.config().SizeLimit(j.Source)
 	if j.Size > limit {
 		return fmt.Errorf("%w: %d bytes; at most %d", wildfire.ErrTooLarge, j.Size, limit)
 	}
 
-	c, opened, err := w.findContents(ctx, d)
+	c, opened, err := e.findContents(ctx, d)
 	if err != nil {
 		return err
 	}
 	if opened != nil {
 		defer opened.Close()
 	}
-	w.sources.reached(j.Source)
-	d.contents = w.guardedContents(c)
+	e.sources.reached(j.Source)
+	d.contents = guardedContents(e.guard, c)
 
 	switch {
 	case j.Size != 0 && j.Size != c.Size:
@@ -54,26 +61,26 @@ func (w *Worker) examine(ctx context.Context, d *delivery) error {
 		return fmt.Errorf("%w: %d bytes; at most %d", wildfire.ErrTooLarge, c.Size, limit)
 	}
 	_, _ = io.WriteString(scan, j.Filename+"\n") // this field leaves as well
-	if err := w.read(ctx, d, c, opened, scan); err != nil {
+	if err := e.read(ctx, d, c, opened, scan); err != nil {
 		return err
 	}
 	if c.Size == 0 {
 		return wildfire.ErrEmptyFile
 	}
 
-	return w.checkScan(scan)
+	return checkScan(e.guard, scan)
 }
 
 // read reads contents once for several purposes: it hashes them unless the hash is trusted, scans
 // them if they are hashed or small, and keeps their beginning if the policy depends on types.
-func (w *Worker) read(ctx context.Context, d *delivery, c queue.Contents, opened io.ReadCloser, scan *guard.Scan) error {
+func (e *examiner) read(ctx context.Context, d *delivery, c queue.Contents, opened io.ReadCloser, scan *guard.Scan) error {
 	j := &d.Job
 	if j.FromSpool() && !j.Verified {
 		j.Learn(j.SHA256, c.Size)
 	}
 
 	d.head.left = 0
-	if w.config().NeedsTypes() {
+	if e.config().NeedsTypes() {
 		d.head.left = pipeline.TypesBytes
 	}
 	to := io.Writer(&d.head)
@@ -111,7 +118,7 @@ func (w *Worker) read(ctx context.Context, d *delivery, c queue.Contents, opened
 
 // findContents finds a file job's bytes, wherever they are. If it had to open a file, the caller
 // closes it.
-func (w *Worker) findContents(ctx context.Context, d *delivery) (c queue.Contents, opened io.ReadCloser, err error) {
+func (e *examiner) findContents(ctx context.Context, d *delivery) (c queue.Contents, opened io.ReadCloser, err error) {
 	at := d.Job.Content
 	switch {
 	case d.Raw:
@@ -120,10 +127,10 @@ func (w *Worker) findContents(ctx context.Context, d *delivery) (c queue.Content
 			Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(d.Contents)), nil },
 		}, nil, nil
 	case at.Object == "":
-		return w.file(d.Job.Source, at.Name())
+		return e.file(d.Job.Source, at.Name())
 	}
 
-	c, err = w.q.Objects().Find(ctx, at.Object)
+	c, err = e.q.Objects().Find(ctx, at.Object)
 	if err == nil && !d.Job.Verified && c.StoredAt.After(d.AcceptedAt.Add(clockSlack)) {
 		err = fmt.Errorf("%w: object %q was replaced", pipeline.ErrContentChanged, at.Object)
 	}
@@ -136,18 +143,18 @@ func (w *Worker) findContents(ctx context.Context, d *delivery) (c queue.Content
 const clockSlack = 100 * time.Millisecond
 
 // file opens a file below the source's folder, unless it is one of Backburn's own.
-func (w *Worker) file(source, name string) (queue.Contents, io.ReadCloser, error) {
-	root, ok := w.config().Roots[source]
+func (e *examiner) file(source, name string) (queue.Contents, io.ReadCloser, error) {
+	root, ok := e.config().Roots[source]
 	if !ok {
 		return queue.Contents{}, nil, fmt.Errorf("%w: no folder is configured for source %q (worker.roots, or a [[watch]] of that source)",
 			pipeline.ErrUnreachable, source)
 	}
 
 	open := func() (io.ReadCloser, error) {
-		f, _, err := w.open(root, name)
+		f, _, err := e.open(root, name)
 		return f, err
 	}
-	f, st, err := w.open(root, name)
+	f, st, err := e.open(root, name)
 	if err != nil {
 		return queue.Contents{}, nil, err
 	}
@@ -156,7 +163,7 @@ func (w *Worker) file(source, name string) (queue.Contents, io.ReadCloser, error
 }
 
 // open opens a regular file below a folder, and checks the opened file.
-func (w *Worker) open(root, name string) (*rootfs.File, rootfs.State, error) {
+func (e *examiner) open(root, name string) (*rootfs.File, rootfs.State, error) {
 	dir, err := rootfs.Open(root)
 	if err != nil {
 		return nil, rootfs.State{}, fmt.Errorf("%w: %w", pipeline.ErrUnreachable, err)
@@ -171,7 +178,7 @@ func (w *Worker) open(root, name string) (*rootfs.File, rootfs.State, error) {
 	if err != nil {
 		err = fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err)
 	} else {
-		err = w.checkNotOwn(dir, name, st)
+		err = checkNotOwn(e.guard, dir, name, st)
 	}
 	if err != nil {
 		f.Close()

@@ -38,7 +38,7 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 		return result{}, err
 	}
 	d.Share = ""
-	if err := w.examine(ctx, d); err != nil {
+	if err := w.examiner.examine(ctx, d); err != nil {
 		return w.notExamined(ctx, work, d, err)
 	}
 
@@ -63,7 +63,7 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 		case pipeline.StepAsk:
 			learned, err = w.ask(ctx, d)
 		case pipeline.StepUpload:
-			learned, err = w.upload(ctx, work, d)
+			learned, err = w.uploader.upload(ctx, work, d)
 			if _, done := learned.(pipeline.Uploaded); done {
 				var written context.CancelFunc
 				work, written = withFinalWriteTime(work)
@@ -187,7 +187,7 @@ func (w *Worker) notExamined(ctx, work context.Context, d *delivery, err error) 
 
 	switch {
 	case disp.Action == pipeline.ReleaseJob:
-		if w.sources.unreachable(d.Job.Source, err) {
+		if w.examiner.sources.unreachable(d.Job.Source, err) {
 			w.log.Error().Err(err).Str("source", d.Job.Source).
 				Msg("cannot reach this source's contents; its jobs are left to other workers")
 		}
@@ -239,7 +239,7 @@ func (w *Worker) unreadable(work context.Context, d *delivery, disp pipeline.Dis
 func (w *Worker) findOwner(ctx context.Context, d *delivery) (pipeline.Event, error) {
 	owner := d.sample.Owner
 	if owner == w.member.ID() {
-		return pipeline.Owned{By: owner, Gone: !w.claims.has(d.sample.Key)}, nil
+		return pipeline.Owned{By: owner, Gone: !w.uploader.claims.has(d.sample.Key)}, nil
 	}
 
 	gone, err := w.member.Gone(ctx, owner)

@@ -94,7 +94,7 @@ func (f *fetcher) run(ctx, work context.Context, over func() bool) {
 	log := f.w.log.With().Str("feed", f.feed.Name).Logger()
 	most := 0
 	for ctx.Err() == nil && !over() {
-		if pause := f.w.sources.pause(f.feed.Source); pause > 0 {
+		if pause := f.w.examiner.sources.pause(f.feed.Source); pause > 0 {
 			_ = fleet.Sleep(ctx, min(pause, time.Second))
 			continue
 		}

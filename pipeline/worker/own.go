@@ -19,7 +19,7 @@ const preScanLimit = 1 << 20
 
 // guardedContents returns contents that are scanned while they are read, even if they were scanned
 // before. This is the last check: an upload ends before the first byte of a secret.
-func (w *Worker) guardedContents(c queue.Contents) queue.Contents {
+func guardedContents(g *guard.Guard, c queue.Contents) queue.Contents {
 	open := c.Open
 	c.Open = func() (io.ReadCloser, error) {
 		r, err := open()
@@ -27,7 +27,7 @@ func (w *Worker) guardedContents(c queue.Contents) queue.Contents {
 			return nil, err
 		}
 
-		return guardedReader{w.guard.Reader(r)}, nil
+		return guardedReader{g.Reader(r)}, nil
 	}
 
 	return c
@@ -55,10 +55,10 @@ func asPipelineError(err error) error {
 }
 
 // checkScan returns an error that matches pipeline.ErrOwn if a secret was seen.
-func (w *Worker) checkScan(s *guard.Scan) error {
+func checkScan(g *guard.Guard, s *guard.Scan) error {
 	err := s.Err()
 	if err != nil {
-		w.guard.Withheld()
+		g.Withheld()
 	}
 
 	return asPipelineError(err)
@@ -66,8 +66,8 @@ func (w *Worker) checkScan(s *guard.Scan) error {
 
 // checkNotOwn returns an error that matches pipeline.ErrOwn if a file, or a folder that it is in,
 // is Backburn's own.
-func (w *Worker) checkNotOwn(dir *rootfs.Root, name string, st rootfs.State) error {
-	if err := w.guard.File(st.Identity); err != nil {
+func checkNotOwn(g *guard.Guard, dir *rootfs.Root, name string, st rootfs.State) error {
+	if err := g.File(st.Identity); err != nil {
 		return asPipelineError(err)
 	}
 	if inSpool, ok := strings.CutPrefix(name, pipeline.SpoolDir+"/"); ok {
@@ -82,7 +82,7 @@ func (w *Worker) checkNotOwn(dir *rootfs.Root, name string, st rootfs.State) err
 		if err != nil {
 			return fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err)
 		}
-		if err := w.guard.File(st.Identity); err != nil {
+		if err := g.File(st.Identity); err != nil {
 			return asPipelineError(err)
 		}
 	}

@@ -34,35 +34,41 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poll
 
 	control := q.Control()
 	pauses := fleet.NewPauses(control, o.now, o.tick)
+	leases := newLeases()
+	s := &shared{
+		q:        q,
+		settings: pipeline.NewSettings(cfg),
+		log:      o.log,
+		metrics:  newMetrics(o.reg, o.log, leases, pauses),
+		spans:    span.New(o.traces),
+		now:      o.now,
+		member:   fleet.Join(control, cfg.Lease, o.process),
+		pauses:   pauses,
+	}
 	w := &Worker{
-		q:         q,
-		settings:  pipeline.NewSettings(cfg),
-		submitter: submitter,
-		log:       o.log,
-		spans:     span.New(o.traces),
-		now:       o.now,
-		member:    fleet.Join(control, cfg.Lease, o.process),
-		pauses:    pauses,
-		uploads:   fleet.NewQuota(control, pipeline.Uploads, cfg.UploadsPerDay, cfg.ReservePercent, o.now),
-		queries:   fleet.NewQuota(control, pipeline.Queries, cfg.QueriesPerDay, cfg.ReservePercent, o.now),
-		client:    poller.NewClient(q, pauses, cfg.Lease),
-		limiter:   rate.NewLimiter(limitOf(cfg.Rate), cfg.Burst),
-		turns:     newTurns(cfg.Concurrency),
-		slots:     newSlots(cfg.Concurrency),
-		leases:    newLeases(),
-		claims:    newClaims(),
-		sources:   newSources(o.health),
-		progress:  newProgress(),
-		tokens:    o.tokens,
-		guard:     o.guard,
-		shares:    fleet.NewShares(control, cfg.Shares(), o.now),
+		shared:   s,
+		examiner: &examiner{shared: s, sources: newSources(o.health), guard: o.guard},
+		uploader: &uploader{
+			shared:    s,
+			submitter: submitter,
+			tokens:    o.tokens,
+			uploads:   fleet.NewQuota(control, pipeline.Uploads, cfg.UploadsPerDay, cfg.ReservePercent, o.now),
+			shares:    fleet.NewShares(control, cfg.Shares(), o.now),
+			limiter:   rate.NewLimiter(limitOf(cfg.Rate), cfg.Burst),
+			turns:     newTurns(cfg.Concurrency),
+			slots:     newSlots(cfg.Concurrency),
+			claims:    newClaims(),
+			progress:  newProgress(),
+		},
+		queries: fleet.NewQuota(control, pipeline.Queries, cfg.QueriesPerDay, cfg.ReservePercent, o.now),
+		client:  poller.NewClient(q, pauses, cfg.Lease),
+		leases:  leases,
 
 		reconfigured: make(chan struct{}, 1),
 	}
 	for _, b := range pipeline.Budgets() {
-		o.health.Func(string(b), "", func() error { return w.pauseFault(b) })
+		o.health.Func(string(b), "", func() error { return pauseFault(pauses, b) })
 	}
-	w.metrics = newMetrics(o.reg, w.log, w.leases, w.pauses)
 	q.Dead().OnPut(w.metrics.deadLettered)
 	w.poller = poller.New(poller.Deps{
 		Queue:    q,
@@ -71,15 +77,15 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poll
 		Verdicts: verdicts,
 		Reports:  o.reports,
 		Queries:  w.queries,
-		Uploads:  w.uploads,
-		Shares:   w.shares,
+		Uploads:  w.uploader.uploads,
+		Shares:   w.uploader.shares,
 		Settings: w.settings,
 		Log:      o.log,
 		Metrics:  w.metrics.poller(),
 		Spans:    w.spans,
 		Now:      o.now,
 		Tick:     o.tick,
-		Wait:     w.waitForToken,
+		Wait:     w.uploader.waitForToken,
 	})
 
 	return w, nil
@@ -128,9 +134,9 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	bctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	w.uploads.Release(bctx)
+	w.uploader.uploads.Release(bctx)
 	w.queries.Release(bctx)
-	for _, s := range w.shares.All() {
+	for _, s := range w.uploader.shares.All() {
 		s.Release(bctx)
 	}
 	stopServices()
@@ -147,8 +153,8 @@ func (w *Worker) Reconfigure(ctx context.Context, cfg pipeline.Config) error {
 	}
 	w.settings.Set(cfg)
 
-	w.shares.Set(cfg.Shares())
-	for q, perDay := range map[*fleet.Quota]int{w.uploads: cfg.UploadsPerDay, w.queries: cfg.QueriesPerDay} {
+	w.uploader.shares.Set(cfg.Shares())
+	for q, perDay := range map[*fleet.Quota]int{w.uploader.uploads: cfg.UploadsPerDay, w.queries: cfg.QueriesPerDay} {
 		q.SetLimit(perDay, cfg.ReservePercent)
 		q.Release(ctx)
 	}
@@ -166,8 +172,8 @@ func (w *Worker) Member() *fleet.Membership { return w.member }
 
 // pauseFault returns the state of a budget: available, paused after a fault, or used up, which is
 // not a fault.
-func (w *Worker) pauseFault(b pipeline.Budget) error {
-	p, on, _ := w.pauses.Active(b)
+func pauseFault(pauses *fleet.Pauses, b pipeline.Budget) error {
+	p, on, _ := pauses.Active(b)
 	switch {
 	case !on:
 		return nil
@@ -202,7 +208,7 @@ func (w *Worker) Ask(ctx context.Context, q poller.Question) (poller.Answer, err
 }
 
 // Uploads returns the uploads in progress in this process.
-func (w *Worker) Uploads() []Upload { return w.progress.list() }
+func (w *Worker) Uploads() []Upload { return w.uploader.progress.list() }
 
 // shareRate keeps this worker's rate at its share of the fleet's rate, in proportion to the upload
 // slots of the live workers.
@@ -215,8 +221,8 @@ func (w *Worker) shareRate(ctx context.Context) error {
 		}
 		cfg := w.config()
 		share := float64(cfg.Concurrency) / float64(max(total, 1))
-		w.limiter.SetLimit(limitOf(cfg.Rate * share))
-		w.limiter.SetBurst(max(int(float64(cfg.Burst)*share), 1))
+		w.uploader.limiter.SetLimit(limitOf(cfg.Rate * share))
+		w.uploader.limiter.SetBurst(max(int(float64(cfg.Burst)*share), 1))
 		select {
 		case <-ctx.Done():
 			return nil

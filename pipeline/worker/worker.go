@@ -1,62 +1,29 @@
 package worker
 
 import (
-	"context"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/time/rate"
 
 	"backburn/internal/guard"
 	"backburn/internal/health"
-	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/poller"
-	"backburn/pipeline/queue"
-	"backburn/pipeline/span"
-	"backburn/wildfire"
 )
-
-// Submitter uploads files and links; wildfire.Client implements it.
-type Submitter interface {
-	SubmitFile(ctx context.Context, f wildfire.File, opts ...wildfire.SubmitOption) (wildfire.Submission, error)
-	SubmitLink(ctx context.Context, link string) (wildfire.LinkSubmission, error)
-}
 
 // Worker fetches jobs from the lanes and brings each to its final event. Any number of workers, in
 // any number of processes, share one queue.
 type Worker struct {
-	q         *queue.Queue
-	settings  *pipeline.Settings
-	submitter Submitter
-	log       zerolog.Logger
-	metrics   *metrics
-	spans     span.Spans
-	now       func() time.Time
-
-	member  *fleet.Membership
-	pauses  *fleet.Pauses
-	uploads *fleet.Quota
-	queries *fleet.Quota
-	shares  *fleet.Shares // of rules
-	client  *poller.Client
-	poller  *poller.Poller
-
-	tokens   Tokens // nil without WithTokens
-	limiter  *rate.Limiter
-	turns    *claimTurns
-	slots    *slots // uploads
+	*shared
+	examiner *examiner
+	uploader *uploader
+	queries  *fleet.Quota
+	client   *poller.Client
+	poller   *poller.Poller
 	leases   *leases
-	claims   *claims
-	sources  *sources
-	progress *progress
-	breaker  breaker
-	refusals pipeline.Refusals
-	guard    *guard.Guard // nil: no guard
 
 	reconfigured chan struct{} // capacity 1: the rate may be another
 
@@ -65,12 +32,6 @@ type Worker struct {
 
 // Option changes how a worker is made.
 type Option func(*options)
-
-// Tokens says when a token is available; auth.Source implements it.
-type Tokens interface {
-	// WaitReady returns nil once a call would not fail for lack of a token, or ctx's error.
-	WaitReady(ctx context.Context) error
-}
 
 // WithTokens lets the worker wait for a missing token. Without it, the worker retries after a
 // delay.
@@ -123,11 +84,3 @@ func WithClock(now func() time.Time) Option { return func(o *options) { o.now = 
 func WithTick(d time.Duration) Option { return func(o *options) { o.tick = d } }
 
 const defaultTick = time.Second
-
-// config is what the worker goes by at this moment.
-func (w *Worker) config() pipeline.Config { return w.settings.Now() }
-
-// policy returns the policy for Decide.
-func (w *Worker) policy(d *delivery) pipeline.Policy {
-	return pipeline.Policy{Config: w.config(), Ruling: d.ruling, Self: w.member.ID(), Random: rand.Float64()}
-}
