@@ -15,34 +15,35 @@ import (
 // With sync_always each costs the server an fsync.
 func Writes(ctx context.Context, q *queue.Queue) (map[string]uint64, error) {
 	writes := map[string]uint64{}
-	for _, part := range []struct{ name, stream, removed string }{
-		{"jobs", q.JobsStream(), "jobs acknowledged"},
-		{"events", q.ResultsStream(), ""},
-		{"dead", q.DeadStream(), ""},
-		{"ledger", q.LedgerStream(), ""},
-		{"control", jets.KeyStream + q.ControlBucket(), ""},
+	for what, name := range map[string]string{
+		"jobs":    q.JobsStream(),
+		"events":  q.ResultsStream(),
+		"dead":    q.DeadStream(),
+		"ledger":  q.LedgerStream(),
+		"control": jets.KeyStream + q.ControlBucket(),
 	} {
-		stream, err := q.JetStream().Stream(ctx, part.stream)
+		stream, err := q.JetStream().Stream(ctx, name)
 		if err != nil {
-			return nil, fmt.Errorf("stream %s: %w", part.stream, err)
+			return nil, fmt.Errorf("stream %s: %w", name, err)
 		}
+
 		state := stream.CachedInfo().State
-		writes[part.name] = state.LastSeq
-		if part.removed != "" {
-			writes[part.removed] = state.LastSeq - state.Msgs
+		writes[what] = state.LastSeq
+		switch what {
+		case "jobs":
+			writes["jobs acknowledged"] = state.LastSeq - state.Msgs
+		case "events":
+			consumers := stream.ListConsumers(ctx)
+			for c := range consumers.Info() {
+				if c.Config.AckPolicy == jetstream.AckExplicitPolicy {
+					writes["outcomes acknowledged"] += c.AckFloor.Consumer
+				}
+			}
+			if err := consumers.Err(); err != nil {
+				return nil, err
+			}
 		}
 	}
 
-	events, err := q.JetStream().Stream(ctx, q.ResultsStream())
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", q.ResultsStream(), err)
-	}
-	consumers := events.ListConsumers(ctx)
-	for c := range consumers.Info() {
-		if c.Config.AckPolicy == jetstream.AckExplicitPolicy {
-			writes["outcomes acknowledged"] += c.AckFloor.Consumer
-		}
-	}
-
-	return writes, consumers.Err()
+	return writes, nil
 }
