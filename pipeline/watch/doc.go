@@ -19,8 +19,8 @@
 // Package settle decides how long a file must stay unchanged, package spool manages the folder of
 // claimed files, and package ledger records files that can be seen again. A session wires the
 // parts: the finder reports names, the decider judges them, the opener opens files and passes them
-// to a claimer, the maintainer checks the folder itself, and the reconciler compares the claimed
-// files with the queue's jobs.
+// to a claimer, the finisher disposes of files whose jobs have ended, the maintainer checks the
+// folder itself, and the reconciler compares the claimed files with the queue's jobs.
 //
 // # Guarantees
 //

@@ -1,6 +1,6 @@
 // Package worker is one process's part of the work: it fetches jobs, finds and hashes their
-// contents, and does what pipeline.Decide says is next, the upload included (execute.go,
-// upload.go).
+// contents (content.go), and does what pipeline.Decide says is next (execute.go), the upload
+// included (upload.go).
 //
 // It limits the jobs that it holds (window.go), shares upload slots between the sources of a lane
 // (slots.go), and extends the leases of its jobs so that no other worker gets them (lease.go). A
