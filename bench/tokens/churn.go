@@ -161,7 +161,7 @@ func (o processInput) upload(ctx context.Context) (processResult, error) {
 		return out, err
 	}
 	defer transport.CloseIdleConnections()
-	tokens, err := app.Tokens(ctx, cfg, "wildfire", q, transport, zerolog.Nop(), nil)
+	tokens, err := app.NewTokenSource(ctx, cfg, "wildfire", q, transport, zerolog.Nop(), nil)
 	if err != nil {
 		return out, err
 	}

@@ -38,7 +38,7 @@ exist, the letter stays, and the exit code is 3. Each letter has its audit event
 				return err
 			}
 			defer c.release()
-			replayOptions, err := app.Replays(c.cfg)
+			replayOptions, err := app.ReplayOptions(c.cfg)
 			if err != nil {
 				return cli.Exit(cli.Usage, err)
 			}

@@ -17,8 +17,8 @@ import (
 
 const (
 	reloaded     = "SIGHUP: configuration reloaded, files of sinks reopened"
-	refused      = "SIGHUP: configuration refused; the settings from before stay"
-	needsRestart = "SIGHUP: these keys changed, too, and need a restart"
+	refused      = "SIGHUP: configuration rejected; keeping the current settings"
+	needsRestart = "SIGHUP: restart the process to apply the changes of these keys"
 )
 
 // Settings are reloaded while files are in progress: nothing is lost or uploaded twice, the new
@@ -132,7 +132,7 @@ func TestReloadRefused(t *testing.T) {
 			"[[sink]]\nname = \"x\"\nkind = \"file\"\npath = \"x.jsonl\"\ncolour = 1\n",
 			regexp.MustCompile(`colour`),
 		},
-		"reports": {"[[policy]]\nreport = \"always\"\n", regexp.MustCompile(`policy: .*before a restart`)},
+		"reports": {"[[policy]]\nreport = \"always\"\n", regexp.MustCompile(`policy: .*needs a restart`)},
 	} {
 		s.Configure(testkit.Settings{"log.level": "debug"})
 		s.Append(wrong.text)

@@ -66,7 +66,7 @@ func (l fleetLink) tokenOptions(ctx context.Context, cfg config.Config, profile 
 
 	ctx, cancel := context.WithTimeout(ctx, fleetTimeout)
 	defer cancel()
-	opts, err := app.Sharing(ctx, cfg, profile, l.queue)
+	opts, err := app.SharingOptions(ctx, cfg, profile, l.queue)
 	if err != nil && required {
 		return nil, cli.Exit(cli.Unreachable, err)
 	}

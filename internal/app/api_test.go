@@ -22,8 +22,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// What comes in by the HTTP API goes out by the sinks, as the configuration has it.
-func TestFromTheAPIToASink(t *testing.T) {
+// A file that is submitted to the HTTP API ends as an event in the configured sink.
+func TestASubmissionToTheAPIReachesASink(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	secret := func(name, text string) string {
@@ -45,15 +45,15 @@ func TestFromTheAPIToASink(t *testing.T) {
 	cfg.WildFire.Client.BaseURL, cfg.WildFire.Auth = web.URL, "key"
 	cfg.Auth = map[string]auth.Profile{"key": {Kind: auth.KindAPIKey, APIKeyFile: secret("key", "key")}}
 	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
-	shown := api.DefaultToken()
-	shown.File, shown.Source = secret("token", "let-me-in-please"), "proxy"
-	cfg.API.Listen, cfg.API.Tokens = "127.0.0.1:0", []api.Token{shown}
-	archived := sink.DefaultConfig()
-	archived.Name = "archive"
-	archived.Kind = sink.KindFile
-	archived.Path = archive
-	archived.Types = []string{"verdict"}
-	cfg.Sink = []sink.Config{archived}
+	token := api.DefaultToken()
+	token.File, token.Source = secret("token", "let-me-in-please"), "proxy"
+	cfg.API.Listen, cfg.API.Tokens = "127.0.0.1:0", []api.Token{token}
+	fileSink := sink.DefaultConfig()
+	fileSink.Name = "archive"
+	fileSink.Kind = sink.KindFile
+	fileSink.Path = archive
+	fileSink.Types = []string{"verdict"}
+	cfg.Sink = []sink.Config{fileSink}
 
 	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())
 	if err != nil {
@@ -71,7 +71,7 @@ func TestFromTheAPIToASink(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
 
-	// The sink begins with what comes after it is there.
+	// A new sink delivers only events that are published after its consumer exists.
 	for {
 		if _, err := n.Queue().JetStream().Consumer(ctx, n.Queue().ResultsStream(), "sink-archive"); err == nil {
 			break
@@ -100,7 +100,7 @@ func TestFromTheAPIToASink(t *testing.T) {
 	}
 
 	for {
-		b, _ := os.ReadFile(archive) // not there before the first event
+		b, _ := os.ReadFile(archive) // the file does not exist before the first event
 		if line, _, _ := strings.Cut(string(b), "\n"); strings.HasSuffix(string(b), "\n") {
 			var e results.Event
 			if err := e.UnmarshalJSON([]byte(line)); err != nil || e.Data.Source != "proxy" || e.Data.Verdict != "malware" {
@@ -111,10 +111,10 @@ func TestFromTheAPIToASink(t *testing.T) {
 		}
 
 		if ctx.Err() != nil {
-			t.Fatal("the sink wrote nothing")
+			t.Fatal("the sink wrote no event")
 		}
 
-		time.Sleep(5 * time.Millisecond) // a file gives no signal
+		time.Sleep(5 * time.Millisecond) // poll, because nothing announces a change of the file
 	}
 
 	cancel()

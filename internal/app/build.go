@@ -25,15 +25,15 @@ func buildInfo(r Roles) prometheus.Collector {
 	}
 
 	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "backburn_build_info", Help: "What runs here; always 1.",
+		Name: "backburn_build_info", Help: "Version, revision, Go version and role of this process; always 1.",
 	}, []string{"version", "revision", "goversion", "role"})
-	g.WithLabelValues(r.Version, revision, runtime.Version(), r.process()).Set(1)
+	g.WithLabelValues(r.Version, revision, runtime.Version(), r.fleetRole()).Set(1)
 
 	return g
 }
 
-// fingerprint identifies a configuration by its values, wherever they come from. It contains no
-// secret.
+// fingerprint returns a short hash of a configuration's values. It does not depend on where a value
+// comes from (file, environment, flag or default), and secrets do not enter it.
 func fingerprint(c config.Config) string {
 	var b bytes.Buffer
 	if err := c.Show(&b); err != nil {
@@ -42,7 +42,7 @@ func fingerprint(c config.Config) string {
 
 	h := sha256.New()
 	for line := range strings.Lines(b.String()) {
-		value, _, _ := strings.Cut(line, " #") // without the value's origin
+		value, _, _ := strings.Cut(line, " #") // drop the comment that names the value's origin
 		h.Write([]byte(strings.TrimSpace(value) + "\n"))
 	}
 

@@ -8,11 +8,11 @@ import (
 	"backburn/internal/mail"
 )
 
-// judge returns the Judge for programs that ask for a verdict and wait.
-func (n *Node) judge() *judge.Judge {
+// newJudge returns the Judge for programs that submit a file and wait for the verdict.
+func (n *Node) newJudge() *judge.Judge {
 	return judge.New(judge.Config{
 		Ledger:        n.queue.Ledger(),
-		Intake:        n.publisher(n.queue.Publisher()),
+		Intake:        n.guarded(n.queue.Publisher()),
 		ReuseDuration: n.cfg.Pipeline.ReuseDuration,
 	})
 }
@@ -21,7 +21,7 @@ func (n *Node) judge() *judge.Judge {
 func (n *Node) startClamd() error {
 	c := n.cfg.Clamd
 	s, err := clamd.New(c, clamd.Deps{
-		Judge:    n.judge(),
+		Judge:    n.newJudge(),
 		Guard:    n.guard,
 		Registry: n.reg,
 		Log:      n.log.With().Str("component", "clamd").Logger(),
@@ -41,7 +41,7 @@ func (n *Node) startClamd() error {
 func (n *Node) startMail() error {
 	c := n.cfg.Mail
 	l := n.log.With().Str("component", "mail").Logger()
-	s, err := mail.New(c, mail.Deps{Judge: n.judge(), Registry: n.reg, Log: l})
+	s, err := mail.New(c, mail.Deps{Judge: n.newJudge(), Registry: n.reg, Log: l})
 	if err != nil {
 		return err
 	}

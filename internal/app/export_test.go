@@ -1,6 +1,6 @@
 package app
 
-// StatusCache is the remembered state of the fleet, for tests.
+// StatusCache is the cached state of the fleet, for tests.
 type StatusCache = statusCache
 
 var NewStatusCache = newStatusCache

@@ -13,12 +13,13 @@ import (
 	"backburn/pipeline/queue"
 )
 
+// startHTTP opens the listener for health, metrics, status and the dashboard, if one is configured.
 func (n *Node) startHTTP() error {
 	if n.cfg.HTTP.Listen == "" {
 		return nil
 	}
 
-	page, err := n.dashboard()
+	page, err := n.newDashboard()
 	if err != nil {
 		return err
 	}
@@ -41,15 +42,15 @@ func (n *Node) startHTTP() error {
 	return nil
 }
 
-// dashboard returns the handler of the dashboard and its API.
-func (n *Node) dashboard() (http.Handler, error) {
+// newDashboard returns the handler of the dashboard and its API.
+func (n *Node) newDashboard() (http.Handler, error) {
 	n.history = history.NewLog(n.queue, history.DefaultLimits(), n.log.With().Str("component", "dashboard").Logger())
 
 	cfg := ui.Config{
 		History: n.history,
 		Trace: func(ctx context.Context, q queue.TraceQuery) (queue.Trace, error) {
 			if n.queue.Ledger().NoRead {
-				return queue.Trace{}, errors.New("a watcher may not read the ledger; ask the dashboard of a worker, or run `backburn trace JOB` with its rights")
+				return queue.Trace{}, errors.New("a watcher may not read the ledger; use the dashboard of a worker, or run `backburn trace JOB` with a worker's permissions")
 			}
 
 			return n.queue.Inspector().Trace(ctx, q)
@@ -58,13 +59,13 @@ func (n *Node) dashboard() (http.Handler, error) {
 		Log:    n.log.With().Str("component", "dashboard").Logger(),
 	}
 	if n.worker != nil {
-		replay, err := Replays(n.cfg)
+		replay, err := ReplayOptions(n.cfg)
 		if err != nil {
 			return nil, err
 		}
 
 		cfg.User = n.cfg.HTTP.User
-		cfg.Actions = func(by, from string) ui.Actions { return n.operator(by, from, replay) }
+		cfg.Actions = func(by, from string) ui.Actions { return n.actionsFor(by, from, replay) }
 	}
 
 	return ui.New(cfg), nil

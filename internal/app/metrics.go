@@ -15,11 +15,11 @@ import (
 	"backburn/results"
 )
 
-// The maximum age of the fleet's state in a scrape, and the timeout for reading a new one. By
-// default Prometheus gives up after ten seconds, and then loses all metrics of the process.
+// Prometheus gives up a scrape after ten seconds by default, and then loses all metrics of the
+// process. So reading the state of the fleet must be faster.
 const (
-	scrapeAge     = 5 * time.Second
-	scrapeTimeout = 3 * time.Second
+	scrapeAge     = 5 * time.Second // how old the state in a scrape may be
+	scrapeTimeout = 3 * time.Second // limits reading a newer one
 )
 
 // fleetMetrics describe the whole fleet, and every process exports the same values: use their max
@@ -29,57 +29,57 @@ type fleetMetrics struct {
 	status *statusCache
 	log    zerolog.Logger
 
-	up                          *prometheus.Desc
-	laneJobs, laneHeld, laneAge *prometheus.Desc // by lane
-	jobs, oldest                *prometheus.Desc // by the state of jobs
-	dead                        *prometheus.Desc // by reason
-	used, limit, resets, lasts  *prometheus.Desc // by budget
-	spent                       *prometheus.Desc // likewise
-	workers, leaders            *prometheus.Desc
-	members                     *prometheus.Desc // by role and state
+	up                           *prometheus.Desc
+	laneJobs, laneHeld, laneAge  *prometheus.Desc // by lane
+	jobs, oldest                 *prometheus.Desc // by the state of jobs
+	dead                         *prometheus.Desc // by reason
+	used, limit                  *prometheus.Desc // by budget
+	resetsAt, exhaustedAt, spent *prometheus.Desc // by budget
+	workers, leaders             *prometheus.Desc
+	members                      *prometheus.Desc // by role and state
 }
 
-// connected returns the metric that every process has.
-func connected(parts *health.Registry) prometheus.Collector {
+// connectedGauge returns the gauge backburn_nats_connected.
+func connectedGauge(parts *health.Registry) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "backburn_nats_connected",
 		Help: "1 while this process is connected to NATS.",
 	}, func() float64 {
-		return flag(health.Ready(parts.Of("nats", "")))
+		return boolValue(health.Ready(parts.Of("nats", "")))
 	})
 }
 
-// otherReason is the label for reasons that a later version wrote.
+// otherReason is the label value for reasons that only a later version knows.
 const otherReason = "other"
 
-func newFleetMetrics(f *statusCache, log zerolog.Logger) *fleetMetrics {
+func newFleetMetrics(status *statusCache, log zerolog.Logger) *fleetMetrics {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("backburn_fleet_"+name, help, labels, nil)
 	}
 	return &fleetMetrics{
-		status: f, log: log,
-		up:       desc("up", "1 if NATS returned the state of the fleet; otherwise the other backburn_fleet_ metrics are absent."),
-		laneJobs: desc("lane_jobs", "Jobs in a lane of the queue, including those that workers hold.", "lane"),
-		laneHeld: desc("lane_jobs_held", "Jobs of a lane that workers hold.", "lane"),
-		laneAge:  desc("lane_oldest_seconds", "Age of the oldest job in a lane; 0 if there is none.", "lane"),
-		jobs:     desc("jobs", "Jobs that are queued, pending at WildFire, or parked for a budget or a pause.", "state"),
-		oldest:   desc("oldest_seconds", "Age of the oldest of these jobs; 0 if there is none.", "state"),
-		dead:     desc("dead_letters", "Dead letters that are kept, by reason.", "reason"),
-		used:     desc("quota_used", "Calls of the day, by the fleet's count.", "budget"),
-		limit:    desc("quota_limit", "Calls that a day allows; 0 for no limit.", "budget"),
-		resets:   desc("quota_reset_timestamp_seconds", "When the budget is renewed.", "budget"),
-		lasts:    desc("quota_exhausted_timestamp_seconds", "When the budget will be used up at today's pace; 0 if it lasts until the reset, or is already spent.", "budget"),
-		spent:    desc("quota_spent", "1 while the budget is used up until its reset.", "budget"),
-		workers:  desc("workers", "Live workers."),
-		leaders:  desc("leaders", "Workers that lead and run the poller: 1, and 0 while none does."),
-		members:  desc("members", "Processes of the fleet by role and state; gone are those that died and were not replaced.", "role", "state"),
+		status: status, log: log,
+		up:          desc("up", "1 if NATS returned the state of the fleet; otherwise the other backburn_fleet_ metrics are absent."),
+		laneJobs:    desc("lane_jobs", "Jobs in a lane of the queue, including the jobs that workers hold.", "lane"),
+		laneHeld:    desc("lane_jobs_held", "Jobs of a lane that workers hold.", "lane"),
+		laneAge:     desc("lane_oldest_seconds", "Age of the oldest job in a lane; 0 if there is none.", "lane"),
+		jobs:        desc("jobs", "Jobs that are queued, pending at WildFire, or parked for a budget or a pause.", "state"),
+		oldest:      desc("oldest_seconds", "Age of the oldest job in this state; 0 if there is none.", "state"),
+		dead:        desc("dead_letters", "Dead letters that are kept, by reason.", "reason"),
+		used:        desc("quota_used", "Calls of the day, by the fleet's count.", "budget"),
+		limit:       desc("quota_limit", "Calls that a day allows; 0 for no limit.", "budget"),
+		resetsAt:    desc("quota_reset_timestamp_seconds", "When the budget is renewed.", "budget"),
+		exhaustedAt: desc("quota_exhausted_timestamp_seconds", "When the budget will be used up at today's pace; 0 if it lasts until the reset, or is already spent.", "budget"),
+		spent:       desc("quota_spent", "1 while the budget is used up until its reset.", "budget"),
+		workers:     desc("workers", "Live workers."),
+		leaders:     desc("leaders", "Workers that are the leader, which runs the poller: 1, or 0 while there is none."),
+		members:     desc("members", "Processes of the fleet by role and state; gone are those that died without a replacement.", "role", "state"),
 	}
 }
 
 func (m *fleetMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		m.up, m.laneJobs, m.laneHeld, m.laneAge, m.jobs, m.oldest, m.dead,
-		m.used, m.limit, m.resets, m.lasts, m.spent, m.workers, m.leaders, m.members,
+		m.used, m.limit, m.resetsAt, m.exhaustedAt, m.spent, m.workers, m.leaders, m.members,
 	} {
 		ch <- d
 	}
@@ -104,12 +104,12 @@ func (m *fleetMetrics) Collect(ch chan<- prometheus.Metric) {
 		lane := st.Lanes[p]
 		gauge(m.laneJobs, float64(lane.Waiting), string(p))
 		gauge(m.laneHeld, float64(lane.Held), string(p))
-		gauge(m.laneAge, since(lane.Oldest), string(p))
+		gauge(m.laneAge, ageSeconds(lane.Oldest), string(p))
 	}
 
 	for state, w := range map[string]queue.WaitStatus{"queued": st.Queued, "pending": st.Pending, "parked": st.Parked} {
 		gauge(m.jobs, float64(w.Jobs), state)
-		gauge(m.oldest, since(w.Oldest), state)
+		gauge(m.oldest, ageSeconds(w.Oldest), state)
 	}
 
 	for reason, n := range deadByReason(st.Dead) {
@@ -119,9 +119,9 @@ func (m *fleetMetrics) Collect(ch chan<- prometheus.Metric) {
 	for b, s := range map[pipeline.Budget]fleet.BudgetStatus{pipeline.Uploads: st.Uploads, pipeline.Queries: st.Queries} {
 		gauge(m.used, float64(s.Used), string(b))
 		gauge(m.limit, float64(s.Limit), string(b))
-		gauge(m.resets, unix(s.ResetsAt), string(b))
-		gauge(m.lasts, unix(s.LastsUntil), string(b))
-		gauge(m.spent, flag(s.Spent), string(b))
+		gauge(m.resetsAt, unixSeconds(s.ResetsAt), string(b))
+		gauge(m.exhaustedAt, unixSeconds(s.LastsUntil), string(b))
+		gauge(m.spent, boolValue(s.Spent), string(b))
 	}
 
 	workers := st.Workers()
@@ -138,7 +138,7 @@ type memberKey struct{ role, state string }
 // goneState is the state of a member that died and was not replaced.
 const goneState = "gone"
 
-// membersByState counts members for every role and state.
+// membersByState counts the members of each role and state, so that every known pair has a value.
 func membersByState(members []fleet.Member) map[memberKey]int {
 	all := map[memberKey]int{}
 	for _, role := range fleet.Roles() {
@@ -162,15 +162,16 @@ func membersByState(members []fleet.Member) map[memberKey]int {
 	return all
 }
 
-func flag(on bool) float64 {
-	if on {
+// boolValue returns 1 for true and 0 for false.
+func boolValue(b bool) float64 {
+	if b {
 		return 1
 	}
 
 	return 0
 }
 
-// deadByReason counts letters for every known reason, and the rest as otherReason.
+// deadByReason counts the dead letters of each known reason, and all others as otherReason.
 func deadByReason(dead map[string]uint64) map[string]uint64 {
 	all := map[string]uint64{otherReason: 0}
 	for _, r := range results.Reasons() {
@@ -187,16 +188,16 @@ func deadByReason(dead map[string]uint64) map[string]uint64 {
 	return all
 }
 
-// since returns an age in seconds; 0 for the zero time, and for times in the future.
-func since(t time.Time) float64 {
+// ageSeconds returns the age of t in seconds; 0 for the zero time and for times in the future.
+func ageSeconds(t time.Time) float64 {
 	if t.IsZero() {
 		return 0
 	}
 	return max(0, time.Since(t).Seconds())
 }
 
-// unix returns seconds since 1970; 0 for the zero time.
-func unix(t time.Time) float64 {
+// unixSeconds returns the seconds from 1970 to t; 0 for the zero time.
+func unixSeconds(t time.Time) float64 {
 	if t.IsZero() {
 		return 0
 	}

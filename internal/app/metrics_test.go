@@ -36,9 +36,9 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// site is a configuration with a NATS server, a simulated WildFire, a folder and a sink; stopNATS
-// takes the server away.
-func site(t *testing.T) (cfg config.Config, stopNATS func()) {
+// fullConfig returns a configuration with every part, and starts a NATS server and a simulated
+// WildFire for it. stopNATS stops the server.
+func fullConfig(t *testing.T) (cfg config.Config, stopNATS func()) {
 	t.Helper()
 	const (
 		client = "id@1234567890.iam.panserviceaccount.com"
@@ -63,10 +63,10 @@ func site(t *testing.T) (cfg config.Config, stopNATS func()) {
 	archive.Path = filepath.Join(t.TempDir(), "events.jsonl")
 	cfg.Sink = []sink.Config{archive}
 	cfg.Clamd.Listen, cfg.Mail.Listen = "127.0.0.1:0", "127.0.0.1:0"
-	shown := api.DefaultToken()
-	shown.File = filepath.Join(t.TempDir(), "token")
-	check(t, os.WriteFile(shown.File, []byte("sixteen characters\n"), 0o600))
-	cfg.API.Listen, cfg.API.Tokens = "127.0.0.1:0", []api.Token{shown}
+	token := api.DefaultToken()
+	token.File = filepath.Join(t.TempDir(), "token")
+	check(t, os.WriteFile(token.File, []byte("sixteen characters\n"), 0o600))
+	cfg.API.Listen, cfg.API.Tokens = "127.0.0.1:0", []api.Token{token}
 	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())
 	check(t, err)
 	t.Cleanup(server.Shutdown)
@@ -93,10 +93,10 @@ func start(t *testing.T, cfg config.Config, roles app.Roles) *app.Node {
 	return n
 }
 
-// startFull starts a node that does everything; stopNATS takes its server away.
-func startFull(t *testing.T) (n *app.Node, stopNATS func()) {
+// startAllRoles starts a node with every role. stopNATS stops its NATS server.
+func startAllRoles(t *testing.T) (n *app.Node, stopNATS func()) {
 	t.Helper()
-	cfg, stopNATS := site(t)
+	cfg, stopNATS := fullConfig(t)
 
 	return start(t, cfg, app.Roles{
 		Watch:   true,
@@ -109,10 +109,10 @@ func startFull(t *testing.T) (n *app.Node, stopNATS func()) {
 	}), stopNATS
 }
 
-// series is a metric as it is told apart: its name, its type, and the names of its labels.
+// series is the type of a metric and the names of its labels.
 type series struct{ kind, labels string }
 
-// scrape reads /metrics: what Backburn exports, and every line of it.
+// scrape reads /metrics. It returns Backburn's metrics by name, and their lines.
 func scrape(t *testing.T, n *app.Node) (found map[string]series, lines []string) {
 	t.Helper()
 	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + n.HTTPAddr() + "/metrics")
@@ -155,7 +155,7 @@ func scrape(t *testing.T, n *app.Node) (found map[string]series, lines []string)
 	return found, lines
 }
 
-// documented reads the table of docs/metrics.md.
+// documented returns the metrics in the table of docs/metrics.md, by name.
 func documented(t *testing.T) map[string]series {
 	t.Helper()
 	f, err := os.Open(filepath.Join("..", "..", "docs", "metrics.md"))
@@ -178,7 +178,7 @@ func documented(t *testing.T) map[string]series {
 		labels := strings.Split(strings.ReplaceAll(m[3], "`", ""), ", ")
 		slices.Sort(labels)
 		if _, twice := found[m[1]]; twice {
-			t.Errorf("%s is there twice", m[1])
+			t.Errorf("docs/metrics.md has two rows for %s", m[1])
 		}
 
 		found[m[1]] = series{m[2], strings.Join(labels, ", ")}
@@ -189,58 +189,58 @@ func documented(t *testing.T) map[string]series {
 	return found
 }
 
-// docs/metrics.md and a node that does everything name the same metrics.
+// docs/metrics.md lists exactly the metrics that a node with every role exports.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
-	n, _ := startFull(t)
+	n, _ := startAllRoles(t)
 	exported, _ := scrape(t, n)
-	told := documented(t)
+	documentedMetrics := documented(t)
 	for _, name := range slices.Sorted(maps.Keys(exported)) {
-		if got, ok := told[name]; !ok {
+		if got, ok := documentedMetrics[name]; !ok {
 			t.Errorf("not in docs/metrics.md: | `%s` | %s | %s |", name, exported[name].kind, exported[name].labels)
 		} else if got != exported[name] {
 			t.Errorf("%s is %+v, and docs/metrics.md says %+v", name, exported[name], got)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(told)) {
+	for _, name := range slices.Sorted(maps.Keys(documentedMetrics)) {
 		if _, ok := exported[name]; !ok {
-			t.Errorf("docs/metrics.md has %s, and no node exports it", name)
+			t.Errorf("docs/metrics.md has %s, but no node exports it", name)
 		}
 	}
 }
 
-// What a dashboard or an alert names exists.
-func TestDashboardAndAlertsNameWhatThereIs(t *testing.T) {
+// Every metric in the Grafana dashboard and in the alerts is documented.
+func TestDashboardAndAlertsUseDocumentedMetrics(t *testing.T) {
 	t.Parallel()
-	told := documented(t)
+	documentedMetrics := documented(t)
 	for _, file := range []string{"grafana-dashboard.json", "alerts.yml"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", "docs", file))
 		check(t, err)
 		names := regexp.MustCompile(`\bbackburn_\w+`).FindAllString(string(text), -1)
 		if len(names) < 10 {
-			t.Errorf("%s names %d metrics only", file, len(names))
+			t.Errorf("%s names only %d metrics", file, len(names))
 		}
 
 		for _, name := range names {
 			base := name
 			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
-				if b, ok := strings.CutSuffix(name, suffix); ok && told[b].kind == "histogram" {
+				if b, ok := strings.CutSuffix(name, suffix); ok && documentedMetrics[b].kind == "histogram" {
 					base = b
 				}
 			}
 
-			if _, ok := told[base]; !ok {
-				t.Errorf("%s names %s, which docs/metrics.md has not", file, name)
+			if _, ok := documentedMetrics[base]; !ok {
+				t.Errorf("%s names %s, which is not in docs/metrics.md", file, name)
 			}
 		}
 	}
 }
 
-// Every role exports how it is, what it is, and what it knows of the fleet; and what an alert
-// watches, some role exports.
-func TestEveryRoleExports(t *testing.T) {
+// Every role exports its build, the state of its parts and the state of the fleet. Every metric in
+// an alert is exported by some role.
+func TestEveryRoleExportsTheCommonMetrics(t *testing.T) {
 	t.Parallel()
-	cfg, _ := site(t)
+	cfg, _ := fullConfig(t)
 	all := map[string]bool{}
 	for name, roles := range map[string]app.Roles{
 		"worker":  {Work: true},
@@ -259,7 +259,7 @@ func TestEveryRoleExports(t *testing.T) {
 		if !slices.ContainsFunc(lines, func(l string) bool {
 			return strings.HasPrefix(l, "backburn_build_info{") && strings.Contains(l, `role="`+name+`"`)
 		}) {
-			t.Errorf("%s does not say what it is", name)
+			t.Errorf("%s exports no backburn_build_info with its role", name)
 		}
 
 		for metric := range exported {
@@ -271,18 +271,19 @@ func TestEveryRoleExports(t *testing.T) {
 	check(t, err)
 	watched := regexp.MustCompile(`\bbackburn_\w+`).FindAllString(string(rules), -1)
 	if len(watched) < 20 {
-		t.Errorf("the alerts watch %d series only", len(watched))
+		t.Errorf("the alerts name only %d metrics", len(watched))
 	}
 
 	for _, metric := range watched {
 		if !all[metric] {
-			t.Errorf("an alert watches %s, which no role exports", metric)
+			t.Errorf("an alert names %s, which no role exports", metric)
 		}
 	}
 }
 
-// Each alert has a case that fires and one that stays silent, and promtool finds that they do.
-func TestAlertsFire(t *testing.T) {
+// docs/alerts_test.yml has a case in which each alert fires and one in which it does not, and
+// promtool confirms them.
+func TestEveryAlertHasACaseThatFires(t *testing.T) {
 	t.Parallel()
 	docs := filepath.Join("..", "..", "docs")
 	rules, err := os.ReadFile(filepath.Join(docs, "alerts.yml"))
@@ -306,7 +307,7 @@ func TestAlertsFire(t *testing.T) {
 		}
 
 		if !fires || !silent {
-			t.Errorf("%s: a case that fires: %v, one that is silent: %v", a[1], fires, silent)
+			t.Errorf("%s: has a case that fires: %v; has a case that does not: %v", a[1], fires, silent)
 		}
 	}
 
@@ -318,7 +319,7 @@ func TestAlertsFire(t *testing.T) {
 	}
 }
 
-// The page and the rules name the same alerts.
+// docs/metrics.md and docs/alerts.yml name the same alerts.
 func TestAlertsAreDocumented(t *testing.T) {
 	t.Parallel()
 	names := func(file, pattern string) []string {
@@ -332,17 +333,18 @@ func TestAlertsAreDocumented(t *testing.T) {
 
 		return found
 	}
-	rules, told := names("alerts.yml", `(?m)alert: (\w+)$`), names("metrics.md", "`(Backburn\\w+)`")
-	if len(rules) < 6 || !slices.Equal(rules, told) {
-		t.Errorf("docs/alerts.yml has %q\ndocs/metrics.md has %q", rules, told)
+	rules := names("alerts.yml", `(?m)alert: (\w+)$`)
+	documented := names("metrics.md", "`(Backburn\\w+)`")
+	if len(rules) < 6 || !slices.Equal(rules, documented) {
+		t.Errorf("docs/alerts.yml has %q\ndocs/metrics.md has %q", rules, documented)
 	}
 }
 
-// The fleet's numbers are there from the start, one for each value of a closed list, and go
-// away with the server that tells them.
-func TestFleetMetrics(t *testing.T) {
+// The fleet's metrics exist from the start, with one series for each label value. While NATS is
+// unreachable they are omitted.
+func TestFleetMetricsDisappearWithoutNATS(t *testing.T) {
 	t.Parallel()
-	n, stopNATS := startFull(t)
+	n, stopNATS := startAllRoles(t)
 	_, lines := scrape(t, n)
 	for _, want := range []string{
 		`backburn_fleet_up 1`,
@@ -366,7 +368,7 @@ func TestFleetMetrics(t *testing.T) {
 	stopNATS()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for !slices.Contains(lines, `backburn_fleet_up 0`) { // what is remembered grows old first
+	for !slices.Contains(lines, `backburn_fleet_up 0`) { // the cached state must expire first
 		<-tick.C
 		_, lines = scrape(t, n)
 	}

@@ -23,18 +23,18 @@ import (
 	"backburn/wildfire"
 )
 
-// Node is a process of the system. Start creates it, Run runs it, and Close undoes Start if Run was
-// never called.
+// Node is one Backburn process with its parts. Start creates it, Run runs it, and Close undoes
+// Start if Run was never called.
 type Node struct {
-	cfg   config.Config                 // at the start
-	live  atomic.Pointer[config.Config] // of the last reload; nil before
-	roles Roles
-	log   zerolog.Logger
-	reg   *prometheus.Registry
+	cfg      config.Config                 // configuration at the start
+	reloaded atomic.Pointer[config.Config] // configuration after the last reload; nil before the first
+	roles    Roles
+	log      zerolog.Logger
+	reg      *prometheus.Registry
 
-	health  *health.Registry
-	member  *fleet.Membership
-	looking []*health.Transport // transports to services, for their health
+	health   *health.Registry
+	member   *fleet.Membership
+	services []*health.Transport // report whether WildFire and the token service are reachable
 
 	guard    *guard.Guard
 	nc       *nats.Conn
@@ -45,18 +45,18 @@ type Node struct {
 	worker   *worker.Worker
 	watchers []*watch.Watcher
 	http     *httpserver.Server
-	history  *history.Log // of the dashboard; nil without http
+	history  *history.Log // recent events, for the dashboard; nil without http
 	api      *httpserver.Server
 	clamd    *clamd.Server
 	mail     *mail.Server
 	sinks    *sinks
-	traces   trace.TracerProvider // nil for none
+	traces   trace.TracerProvider // nil without tracing
 
-	undo []func() // in the order of the start
+	undo []func() // one function for each started part, in the order of the start
 }
 
-// publisher returns p with this process's guard and tracing.
-func (n *Node) publisher(p *queue.Publisher) *queue.Publisher {
+// guarded returns p with this process's guard and tracing.
+func (n *Node) guarded(p *queue.Publisher) *queue.Publisher {
 	return p.Traced(n.traces).Guarded(n.guard)
 }
 
@@ -72,16 +72,16 @@ func (n *Node) Close() {
 	}
 }
 
-// config returns the current configuration. n.cfg is the one at the start.
+// config returns the current configuration, including reloaded values.
 func (n *Node) config() config.Config {
-	if cfg := n.live.Load(); cfg != nil {
+	if cfg := n.reloaded.Load(); cfg != nil {
 		return *cfg
 	}
 
 	return n.cfg
 }
 
-// describe returns the process as a member of the fleet.
-func (n *Node) describe() fleet.Process {
-	return fleet.Process{Role: n.roles.process(), Version: n.roles.Version, Config: fingerprint(n.cfg)}
+// fleetProcess describes this process for the other members of the fleet.
+func (n *Node) fleetProcess() fleet.Process {
+	return fleet.Process{Role: n.roles.fleetRole(), Version: n.roles.Version, Config: fingerprint(n.cfg)}
 }

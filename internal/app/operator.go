@@ -14,14 +14,15 @@ import (
 	"backburn/wildfire"
 )
 
-// Operator is a person who acts on the fleet, at the dashboard or with a command. Each action has
-// its audit events: the first is durable before anything is done (see queue.Events.Audited).
+// Operator carries out the actions of one person, at the dashboard or with a command. Each action
+// publishes audit events, and the first is durable before anything is done (see
+// queue.Events.Audited).
 type Operator struct {
 	Queue  *queue.Queue
-	Who    results.Audit // By, Via and From
-	Replay queue.Replay  // for Retry
+	Who    results.Audit // who acts: its fields By, Via and From are set
+	Replay queue.Replay  // where Retry finds the contents
 
-	// Ask sends a question to the fleet's poller, for Recheck.
+	// Ask sends a question to the fleet's poller. Recheck needs it.
 	Ask func(context.Context, poller.Question) (poller.Answer, error)
 }
 
@@ -36,13 +37,14 @@ func (o Operator) Retry(ctx context.Context, letter uint64) (queue.Replayed, err
 	return done, err
 }
 
-// Drop removes a dead letter for good. See queue.DeadLetters.Drop.
+// Drop removes a dead letter permanently. See queue.DeadLetters.Drop.
 func (o Operator) Drop(ctx context.Context, letter uint64) error {
 	return o.withLetter(ctx, results.AuditDrop, letter, func(ctx context.Context) (string, error) {
 		return "removed", o.Queue.Dead().Drop(ctx, letter)
 	})
 }
 
+// withLetter performs an action on a dead letter, and publishes the audit events of the action.
 func (o Operator) withLetter(ctx context.Context, action results.AuditAction, letter uint64, do func(context.Context) (string, error)) error {
 	a := o.Who
 	a.Action = action
@@ -54,13 +56,14 @@ func (o Operator) withLetter(ctx context.Context, action results.AuditAction, le
 	return err
 }
 
-// ErrNobodyAnswers means that there was no leader, or WildFire did not answer.
-var ErrNobodyAnswers = errors.New("WildFire gave no answer in time; `backburn status` and the parts of the leading worker may say why")
+// ErrNoAnswer means that there was no leader, or WildFire did not answer.
+var ErrNoAnswer = errors.New("no answer from WildFire in time; `backburn status` and the parts of the leading worker may show why")
 
-// Recheck asks WildFire about contents or, if url is not empty, about a link, whatever is known
-// about them, in the fleet's next call. Jobs that wait for the verdict get it, and a changed
-// verdict is published. If necessary, the query uses the reserve of the day's budget. It returns
-// poller.ErrNoAnswers while queries are paused, and ErrNobodyAnswers if ctx ends first.
+// Recheck asks WildFire for the current verdict of contents or, if url is not empty, of a link,
+// even if the fleet already has one. The query is part of the fleet's next call, and may use the
+// reserve of the day's budget. Jobs that wait for the verdict get it, and a changed verdict is
+// published. Recheck returns poller.ErrNoAnswers while queries are paused, and ErrNoAnswer if ctx
+// reaches its deadline first.
 func (o Operator) Recheck(ctx context.Context, sha256, url string) (wildfire.Verdict, error) {
 	a := o.Who
 	a.Action = results.AuditRecheck
@@ -77,11 +80,11 @@ func (o Operator) Recheck(ctx context.Context, sha256, url string) (wildfire.Ver
 		verdict = answer.Verdict
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
-			return "", ErrNobodyAnswers
+			return "", ErrNoAnswer
 		case err != nil:
 			return "", err
 		case verdict == wildfire.Unknown:
-			return "WildFire does not know it", nil
+			return "WildFire does not know the sample", nil
 		}
 
 		return "WildFire says: " + verdict.String(), nil
@@ -90,8 +93,8 @@ func (o Operator) Recheck(ctx context.Context, sha256, url string) (wildfire.Ver
 	return verdict, err
 }
 
-// Pause stops all uploads for a while. It returns fleet.ErrSpent, with the pause, if the budget is
-// used up for longer than that.
+// Pause stops all uploads for d. If the budget is used up for longer than that, it returns
+// fleet.ErrSpent and the pause until the budget is renewed.
 func (o Operator) Pause(ctx context.Context, reason string, d time.Duration) (fleet.Pause, error) {
 	now := time.Now()
 	a := o.Who
@@ -108,8 +111,8 @@ func (o Operator) Pause(ctx context.Context, reason string, d time.Duration) (fl
 	return p, err
 }
 
-// Resume ends a pause of the uploads, and returns it; the zero Pause if there was none. It returns
-// fleet.ErrSpent, with the pause, if the budget is used up.
+// Resume ends the pause of uploads and returns it, or the zero Pause if there was none. If the
+// budget is used up, it returns fleet.ErrSpent and the pause that remains.
 func (o Operator) Resume(ctx context.Context) (fleet.Pause, error) {
 	a := o.Who
 	a.Action = results.AuditResume

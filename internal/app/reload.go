@@ -10,7 +10,7 @@ import (
 	"backburn/internal/health"
 )
 
-// reloadTimeout limits the NATS calls of a reload.
+// reloadTimeout limits the calls to NATS during a reload.
 const reloadTimeout = 5 * time.Second
 
 // reloadOnHangup reloads the configuration and makes the sinks reopen their files at each SIGHUP,
@@ -32,27 +32,27 @@ func (n *Node) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal) err
 	}
 }
 
-// reload applies the changes of the configuration that are possible in a running process, and logs
-// the others. An invalid configuration changes nothing.
+// reload reads the configuration again. It applies the changed keys that a running process can
+// change, and logs those that need a restart. An invalid configuration changes nothing.
 func (n *Node) reload(ctx context.Context) {
 	if n.roles.Reload == nil {
 		return
 	}
 
-	part := n.health.Part("configuration", "")
+	configHealth := n.health.Part("configuration", "")
 	changes, err := n.reconfigure(ctx)
 	if err != nil {
-		part.Fault(health.Fault{
+		configHealth.Fault(health.Fault{
 			State:  health.Degraded,
-			Reason: "the last reload was refused: " + err.Error(),
-			Remedy: "`backburn config check` says what is wrong; reload again",
+			Reason: "the last reload was rejected: " + err.Error(),
+			Remedy: "fix what `backburn config check` reports, then reload again",
 		})
-		n.log.Error().Strs("problems", problemsOf(err)).Msg("SIGHUP: configuration refused; the settings from before stay")
+		n.log.Error().Strs("problems", problemsOf(err)).Msg("SIGHUP: configuration rejected; keeping the current settings")
 
 		return
 	}
 
-	part.OK()
+	configHealth.OK()
 
 	reloaded, restart := []string{}, []string{}
 	for _, c := range changes {
@@ -65,10 +65,11 @@ func (n *Node) reload(ctx context.Context) {
 
 	n.log.Info().Strs("changed", reloaded).Msg("SIGHUP: configuration reloaded, files of sinks reopened")
 	if len(restart) > 0 {
-		n.log.Warn().Strs("keys", restart).Msg("SIGHUP: these keys changed, too, and need a restart")
+		n.log.Warn().Strs("keys", restart).Msg("SIGHUP: restart the process to apply the changes of these keys")
 	}
 }
 
+// problemsOf returns the text of each problem of a configuration, or the text of any other error.
 func problemsOf(err error) []string {
 	problems, ok := errors.AsType[config.Problems](err)
 	if !ok {
@@ -97,11 +98,11 @@ func (n *Node) reconfigure(ctx context.Context) ([]config.Change, error) {
 
 	changes := r.Loaded.Changes(next)
 	loaded := r.Loaded.Reloaded(next)
-	if err := loaded.Validate(r.Parts); err != nil { // together with the values that stay
+	if err := loaded.Validate(r.Parts); err != nil { // the new values may conflict with those that need a restart
 		return nil, err
 	}
 	if loaded.Pipeline.Reporting() && !r.Loaded.Pipeline.Reporting() {
-		return nil, loaded.Problem("policy", "expected no report = \"always\" before a restart, because no reports were fetched so far")
+		return nil, loaded.Problem("policy", "report = \"always\" needs a restart, because the process started without reports")
 	}
 
 	cfg := n.config().Reloaded(next)
@@ -115,7 +116,7 @@ func (n *Node) reconfigure(ctx context.Context) ([]config.Change, error) {
 	r.Level(cfg.Log.Level)
 
 	r.Loaded = loaded
-	n.live.Store(&cfg)
+	n.reloaded.Store(&cfg)
 	n.member.SetConfig(fingerprint(cfg))
 
 	return changes, nil
@@ -147,7 +148,7 @@ func (n *Node) reconfigureWorker(ctx context.Context, cfg config.Config) error {
 		return nil
 	}
 
-	wcfg, err := WorkerConfig(cfg)
+	workerConfig, err := WorkerConfig(cfg)
 	if err != nil {
 		return err
 	}
@@ -155,5 +156,5 @@ func (n *Node) reconfigureWorker(ctx context.Context, cfg config.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
 	defer cancel()
 
-	return n.worker.Reconfigure(ctx, wcfg)
+	return n.worker.Reconfigure(ctx, workerConfig)
 }

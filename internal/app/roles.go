@@ -8,16 +8,16 @@ import (
 	"backburn/internal/health"
 )
 
-// Roles are the parts that a process runs.
+// Roles says which parts a process runs.
 type Roles struct {
-	Watch bool // the folders
-	Work  bool // uploads and verdicts
+	Watch bool // the watchers of folders
+	Work  bool // the worker: uploads and verdicts
 	API   bool // the HTTP API, if configured
 	Clamd bool // the clamd protocol, if configured
 	Mail  bool // the mail filter, if configured
 	Sinks bool // the sinks, if configured
 
-	// NATS is the server in this process; nil: NATS is another process.
+	// NATS is the NATS server in this process; nil: the server is another process.
 	NATS EmbeddedNATS
 
 	// Version is the version of the binary.
@@ -29,7 +29,7 @@ type Roles struct {
 
 // EmbeddedNATS is a NATS server in the same process; see package natsd.
 type EmbeddedNATS interface {
-	// MaxStore returns how much the server may store.
+	// MaxStore returns the most that the server's streams may store.
 	MaxStore() config.Size
 
 	// Report adds the server's parts to a health registry.
@@ -39,8 +39,8 @@ type EmbeddedNATS interface {
 	InProcess() nats.Option
 }
 
-// process returns the name of the process's role in the fleet.
-func (r Roles) process() string {
+// fleetRole returns the role that the process reports to the fleet, see fleet.Roles.
+func (r Roles) fleetRole() string {
 	switch {
 	case r.Work && r.Watch:
 		return "run"
@@ -59,11 +59,12 @@ func (r Roles) process() string {
 	return "sink"
 }
 
-// Parts returns the parts for which the configuration is validated.
-func (r Roles) Parts() config.Part { return config.Processes[r.process()] }
+// Parts returns the parts whose configuration has to be valid.
+func (r Roles) Parts() config.Part { return config.Processes[r.fleetRole()] }
 
-// name returns the role with the process's NATS permissions. A worker's include those of a watcher.
-func (r Roles) name() string {
+// natsRole returns the name of the process's NATS permissions: worker, watcher or api. A worker's
+// permissions include those of a watcher.
+func (r Roles) natsRole() string {
 	switch {
 	case r.Work:
 		return "worker"

@@ -11,70 +11,71 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// httpGrace is how long requests may take when the process stops.
+// httpGrace is how long HTTP requests in progress may take when the process stops.
 const httpGrace = 2 * time.Second
 
-// Run runs until ctx ends or a part fails permanently, and then stops the parts in order.
+// Run runs the parts until ctx ends or one of them fails permanently. The parts that take in or
+// process jobs stop first. Health, membership and the HTTP listener run until those have stopped.
 func (n *Node) Run(ctx context.Context) error {
 	defer n.Close()
-	g, gctx := errgroup.WithContext(ctx)
+	jobParts, jobCtx := errgroup.WithContext(ctx)
 	for _, w := range n.watchers {
-		g.Go(func() error { return w.Run(gctx) })
+		jobParts.Go(func() error { return w.Run(jobCtx) })
 	}
 	if n.worker != nil {
-		g.Go(func() error { return n.worker.Run(gctx) })
+		jobParts.Go(func() error { return n.worker.Run(jobCtx) })
 	}
 
-	last, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	var side errgroup.Group
-	side.Go(func() error { return n.health.Run(last) })
-	for _, t := range n.looking {
-		side.Go(func() error { return t.Run(last) })
+	lateCtx, stopLate := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLate()
+	var lateParts errgroup.Group
+	lateParts.Go(func() error { return n.health.Run(lateCtx) })
+	for _, t := range n.services {
+		lateParts.Go(func() error { return t.Run(lateCtx) })
 	}
 	if n.worker == nil {
-		side.Go(func() error { return n.member.Run(last) })
+		lateParts.Go(func() error { return n.member.Run(lateCtx) })
 	}
 
 	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP) // before it says that it is ready
+	signal.Notify(hangups, syscall.SIGHUP) // before notifySystemd, because systemd may reload a ready process
 	defer signal.Stop(hangups)
-	side.Go(func() error { return n.reloadOnHangup(gctx, hangups) })
+	lateParts.Go(func() error { return n.reloadOnHangup(jobCtx, hangups) })
 	if n.http != nil {
-		side.Go(func() error { return n.http.Run(last, httpGrace) })
-		side.Go(func() error { return n.history.Run(last) })
+		lateParts.Go(func() error { return n.http.Run(lateCtx, httpGrace) })
+		lateParts.Go(func() error { return n.history.Run(lateCtx) })
 	}
 
 	if n.api != nil {
-		g.Go(func() error { return n.api.Run(gctx, apiGrace) })
+		jobParts.Go(func() error { return n.api.Run(jobCtx, apiGrace) })
 	}
 	if n.clamd != nil {
-		g.Go(func() error { return n.clamd.Run(gctx, apiGrace) })
+		jobParts.Go(func() error { return n.clamd.Run(jobCtx, apiGrace) })
 	}
 	if n.mail != nil {
-		g.Go(func() error { return n.mail.Run(gctx, apiGrace) })
+		jobParts.Go(func() error { return n.mail.Run(jobCtx, apiGrace) })
 	}
 	if n.roles.Sinks {
-		g.Go(func() error { return n.sinks.run(gctx) })
+		jobParts.Go(func() error { return n.sinks.run(jobCtx) })
 	}
 
-	var began time.Time // start of the stop
-	g.Go(func() error {
-		<-gctx.Done()
-		began = time.Now()
-		n.log.Info().AnErr("cause", context.Cause(gctx)).Msg("stopping: finishing or requeuing jobs in progress")
+	var stopBegan time.Time
+	jobParts.Go(func() error {
+		<-jobCtx.Done()
+		stopBegan = time.Now()
+		n.log.Info().AnErr("cause", context.Cause(jobCtx)).Msg("stopping: finishing or requeuing jobs in progress")
 
 		return nil
 	})
 	n.log.Info().Int("folders", len(n.watchers)).Bool("worker", n.worker != nil).Msg("ready")
-	side.Go(func() error {
-		notifySystemd(last, gctx.Done(), n.log)
+	lateParts.Go(func() error {
+		notifySystemd(lateCtx, jobCtx.Done(), n.log)
 		return nil
 	})
-	err := g.Wait()
-	stop()
-	err = errors.Join(err, side.Wait())
-	n.log.Info().Stringer("took", time.Since(began).Round(time.Millisecond)).Msg("stopped")
+	err := jobParts.Wait()
+	stopLate()
+	err = errors.Join(err, lateParts.Wait())
+	n.log.Info().Stringer("took", time.Since(stopBegan).Round(time.Millisecond)).Msg("stopped")
 
 	return err
 }

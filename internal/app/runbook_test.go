@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Each alert leads to the section that says what to do, and each section is one of an alert.
-func TestRunbooks(t *testing.T) {
+// Each alert links to its section in docs/troubleshoot.md, and each of these sections has an alert.
+func TestEveryAlertHasARunbook(t *testing.T) {
 	t.Parallel()
 	docs := filepath.Join("..", "..", "docs")
 	text, err := os.ReadFile(filepath.Join(docs, "alerts.yml"))
@@ -56,12 +56,12 @@ func TestRunbooks(t *testing.T) {
 	}
 
 	for name := range sections {
-		t.Errorf("docs/troubleshoot.md has a section %s, and no alert leads there", name)
+		t.Errorf("docs/troubleshoot.md has a section %s, but no alert links to it", name)
 	}
 
 	for _, m := range regexp.MustCompile(`\]\(#([a-z-]+)\)`).FindAllStringSubmatch(string(page), -1) {
 		if !strings.Contains(strings.ReplaceAll(strings.ToLower(string(page)), " ", "-"), "#-"+m[1]+"\n") {
-			t.Errorf("a link leads to #%s, where there is no section", m[1])
+			t.Errorf("docs/troubleshoot.md links to #%s, but has no such section", m[1])
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"backburn/wildfire"
 )
 
-// UserAgent is sent to WildFire and the token services.
+// UserAgent is the User-Agent header of requests to WildFire, the token services and webhooks.
 const UserAgent = "backburn/1"
 
 // Topology returns the settings of the queue.
@@ -35,36 +35,37 @@ func Topology(c config.Config) queue.Topology {
 	return t
 }
 
-// Streams reserve their limits, and the server refuses more than its store can hold. On a small
-// disk RESULTS gets at most half of the store, and the other streams a part of the rest.
+// JetStream reserves the limit of each stream, and refuses a stream if the sum exceeds its store.
+// On a small disk each stream therefore gets at most this part of the store: the store's size,
+// divided by the constant.
 const (
-	resultsShare = 2
-	jobsShare    = 8
-	ledgerShare  = 8
-	filesShare   = 8
-	deadShare    = 16
-	reportsShare = 32
+	resultsDivisor = 2
+	jobsDivisor    = 8
+	ledgerDivisor  = 8
+	filesDivisor   = 8
+	deadDivisor    = 16
+	reportsDivisor = 32
 )
 
-// fit reduces a topology's limits to the size of the embedded server's store.
-func fit(t queue.Topology, room int64, log zerolog.Logger) queue.Topology {
-	if most := room / resultsShare; t.Results.MaxBytes > most {
-		log.Warn().Stringer("kept", config.Size(most)).Stringer("results.max_bytes", config.Size(t.Results.MaxBytes)).
-			Msg("the disk has no room for results.max_bytes; the oldest events go sooner")
-		t.Results.MaxBytes = most
+// fitToStore reduces a topology's limits to the size of the embedded server's store, in bytes.
+func fitToStore(t queue.Topology, storeSize int64, log zerolog.Logger) queue.Topology {
+	if limit := storeSize / resultsDivisor; t.Results.MaxBytes > limit {
+		log.Warn().Stringer("kept", config.Size(limit)).Stringer("results.max_bytes", config.Size(t.Results.MaxBytes)).
+			Msg("the disk is too small for results.max_bytes; the oldest events are removed sooner")
+		t.Results.MaxBytes = limit
 	}
 
-	t.JobsMaxBytes = min(queue.DefaultJobsMaxBytes, room/jobsShare)
-	t.LedgerMaxBytes = min(queue.DefaultLedgerMaxBytes, room/ledgerShare)
-	t.FilesMaxBytes = min(queue.DefaultFilesMaxBytes, room/filesShare)
-	t.Dead.MaxBytes = min(t.Dead.MaxBytes, room/deadShare)
-	t.ReportsMaxBytes = min(t.ReportsMaxBytes, room/reportsShare)
+	t.JobsMaxBytes = min(queue.DefaultJobsMaxBytes, storeSize/jobsDivisor)
+	t.LedgerMaxBytes = min(queue.DefaultLedgerMaxBytes, storeSize/ledgerDivisor)
+	t.FilesMaxBytes = min(queue.DefaultFilesMaxBytes, storeSize/filesDivisor)
+	t.Dead.MaxBytes = min(t.Dead.MaxBytes, storeSize/deadDivisor)
+	t.ReportsMaxBytes = min(t.ReportsMaxBytes, storeSize/reportsDivisor)
 
 	return t
 }
 
-// WorkerConfig returns the settings of the worker. Folders watched on this machine are roots for
-// their sources, unless worker.roots overrides them.
+// WorkerConfig returns the settings of the worker. A folder that is watched on this machine is the
+// root of its source, unless worker.roots names another one.
 func WorkerConfig(c config.Config) (pipeline.Config, error) {
 	p := c.Pipeline
 	p.Roots, p.MaxFileSizes = map[string]string{}, map[string]int64{}

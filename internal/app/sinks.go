@@ -20,42 +20,42 @@ import (
 // sinks are the sinks of a node. They are safe for concurrent use.
 type sinks struct {
 	js     jetstream.JetStream
-	prefix string // of the subjects
+	prefix string // first token of the NATS subjects
 	log    zerolog.Logger
 	reg    prometheus.Registerer
 	health *health.Registry
 
-	mu    sync.Mutex
-	all   []*oneSink
-	start func(*oneSink) // starts a sink; nil before and after run
-	ended bool           // run is ending: no sink is started
+	mu      sync.Mutex
+	all     []*managedSink
+	start   func(*managedSink) // starts a sink; nil before and after run
+	stopped bool               // run has ended or is ending, so no sink is started
 }
 
-// oneSink is a sink with its configuration.
-type oneSink struct {
+// managedSink is a sink with its configuration. It can be started and stopped alone.
+type managedSink struct {
 	*sink.Sink
 
 	cfg    sink.Config
 	target sink.Target
-	stop   context.CancelFunc // nil before it runs
-	ended  chan struct{}      // closed when it stopped
+	stop   context.CancelFunc // nil before the sink runs
+	done   chan struct{}      // closed when the sink has stopped
 }
 
-// end stops the sink, and returns when it delivers no more events.
-func (o *oneSink) end() {
+// end stops the sink and waits until it has stopped.
+func (o *managedSink) end() {
 	if o.stop == nil {
 		_ = o.target.Close()
 		return
 	}
 	o.stop()
-	<-o.ended
+	<-o.done
 }
 
-// makeAll creates sinks without starting them: all of them, or none.
-func (s *sinks) makeAll(list []sink.Config) ([]*oneSink, error) {
-	var all []*oneSink
+// createAll creates sinks without starting them: all of them, or none.
+func (s *sinks) createAll(list []sink.Config) ([]*managedSink, error) {
+	var all []*managedSink
 	for _, c := range list {
-		o, err := s.make(c)
+		o, err := s.create(c)
 		if err != nil {
 			closeTargets(all)
 			return nil, err
@@ -67,34 +67,34 @@ func (s *sinks) makeAll(list []sink.Config) ([]*oneSink, error) {
 	return all, nil
 }
 
-func (s *sinks) make(c sink.Config) (*oneSink, error) {
-	full := SinkConfig(s.prefix, c)
-	target, err := sink.NewTarget(full)
+func (s *sinks) create(c sink.Config) (*managedSink, error) {
+	complete := SinkConfig(s.prefix, c)
+	target, err := sink.NewTarget(complete)
 	if err != nil {
 		return nil, fmt.Errorf("sink %s: %w", c.Name, err)
 	}
 
-	made, err := sink.New(s.js, full, target, s.log, s.reg)
+	created, err := sink.New(s.js, complete, target, s.log, s.reg)
 	if err != nil {
 		_ = target.Close()
 		return nil, err
 	}
 
-	return &oneSink{Sink: made, cfg: c, target: target}, nil
+	return &managedSink{Sink: created, cfg: c, target: target}, nil
 }
 
 // closeTargets closes the targets of sinks that never ran.
-func closeTargets(all []*oneSink) {
+func closeTargets(all []*managedSink) {
 	for _, o := range all {
 		_ = o.target.Close()
 	}
 }
 
 // add adds new sinks before run is called.
-func (s *sinks) add(made []*oneSink) error {
+func (s *sinks) add(created []*managedSink) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, o := range made {
+	for _, o := range created {
 		if err := o.RegisterMetrics(); err != nil {
 			return err
 		}
@@ -104,8 +104,8 @@ func (s *sinks) add(made []*oneSink) error {
 	return nil
 }
 
-// addLocked adds a sink, and starts it if the others run.
-func (s *sinks) addLocked(o *oneSink) {
+// addLocked adds a sink, and starts it if the other sinks run. s.mu is held.
+func (s *sinks) addLocked(o *managedSink) {
 	s.health.Func("sink", o.cfg.Name, func() error { return sinkFault(o.Status()) })
 	s.all = append(s.all, o)
 	if s.start != nil {
@@ -113,15 +113,15 @@ func (s *sinks) addLocked(o *oneSink) {
 	}
 }
 
-// run delivers events until ctx ends or a sink fails permanently.
+// run runs the sinks until ctx ends or one of them fails permanently.
 func (s *sinks) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	start := func(o *oneSink) {
+	start := func(o *managedSink) {
 		octx, stop := context.WithCancel(ctx)
 		o.stop = stop
-		o.ended = make(chan struct{})
+		o.done = make(chan struct{})
 		group.Go(func() error {
-			defer close(o.ended)
+			defer close(o.done)
 			defer stop()
 
 			return o.Run(octx)
@@ -138,7 +138,7 @@ func (s *sinks) run(ctx context.Context) error {
 	<-ctx.Done()
 	s.mu.Lock()
 	s.start = nil
-	s.ended = true
+	s.stopped = true
 	s.mu.Unlock()
 
 	return group.Wait()
@@ -146,41 +146,42 @@ func (s *sinks) run(ctx context.Context) error {
 
 // sinkChange is a prepared change of the sinks that can no longer fail.
 type sinkChange struct {
-	sinks *sinks
-	to    []sink.Config
-	made  []*oneSink // do not run yet
+	sinks   *sinks
+	configs []sink.Config  // of all sinks after the change
+	created []*managedSink // new or changed sinks, which do not run yet
 }
 
 // prepare creates the sinks that are new or changed, without affecting the running ones. The caller
 // applies or drops the change before it prepares another one.
-func (s *sinks) prepare(to []sink.Config) (*sinkChange, error) {
+func (s *sinks) prepare(configs []sink.Config) (*sinkChange, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	made, err := s.makeAll(slices.DeleteFunc(slices.Clone(to), s.unchangedLocked))
+	created, err := s.createAll(slices.DeleteFunc(slices.Clone(configs), s.unchangedLocked))
 	if err != nil {
 		return nil, err
 	}
 
-	return &sinkChange{sinks: s, to: to, made: made}, nil
+	return &sinkChange{sinks: s, configs: configs, created: created}, nil
 }
 
 // drop discards the change.
-func (c *sinkChange) drop() { closeTargets(c.made) }
+func (c *sinkChange) drop() { closeTargets(c.created) }
 
-// apply runs the configured sinks. An unchanged sink is not touched, and a changed one continues
-// with the event at which it stopped. In a stopping process it does nothing.
+// apply stops the sinks that were changed or removed, and starts those that are new or changed. A
+// changed sink continues with the event at which it stopped. If run has ended, apply drops the
+// change.
 func (c *sinkChange) apply() {
 	s := c.sinks
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
+	if s.stopped {
 		c.drop()
 		return
 	}
 
-	s.all = slices.DeleteFunc(s.all, func(o *oneSink) bool {
-		if slices.ContainsFunc(c.to, func(to sink.Config) bool { return reflect.DeepEqual(to, o.cfg) }) {
+	s.all = slices.DeleteFunc(s.all, func(o *managedSink) bool {
+		if slices.ContainsFunc(c.configs, func(cfg sink.Config) bool { return reflect.DeepEqual(cfg, o.cfg) }) {
 			return false
 		}
 
@@ -190,21 +191,22 @@ func (c *sinkChange) apply() {
 
 		return true
 	})
-	for _, o := range c.made {
-		if err := o.RegisterMetrics(); err != nil { // the old sink of this name has unregistered
-			s.log.Error().Err(err).Msg("a sink runs without metrics")
+	for _, o := range c.created {
+		if err := o.RegisterMetrics(); err != nil { // the replaced sink of this name has unregistered its own
+			s.log.Error().Err(err).Str("sink", o.cfg.Name).Msg("cannot register metrics; the sink runs without them")
 		}
 
 		s.addLocked(o)
 	}
 }
 
+// unchangedLocked reports whether a sink with this configuration exists. s.mu is held.
 func (s *sinks) unchangedLocked(c sink.Config) bool {
-	return slices.ContainsFunc(s.all, func(o *oneSink) bool { return reflect.DeepEqual(c, o.cfg) })
+	return slices.ContainsFunc(s.all, func(o *managedSink) bool { return reflect.DeepEqual(c, o.cfg) })
 }
 
-// list returns the current sinks. A nil s has none.
-func (s *sinks) list() []*oneSink {
+// list returns the current sinks. s may be nil and then has none.
+func (s *sinks) list() []*managedSink {
 	if s == nil {
 		return nil
 	}
@@ -214,16 +216,16 @@ func (s *sinks) list() []*oneSink {
 	return slices.Clone(s.all)
 }
 
-// reopen makes the sinks reopen their files.
+// reopen makes the sinks close their files; each opens its file again for the next event.
 func (s *sinks) reopen() {
 	for _, o := range s.list() {
 		if err := o.Reopen(); err != nil {
-			s.log.Warn().Err(err).Str("sink", o.cfg.Name).Msg("cannot close a file")
+			s.log.Warn().Err(err).Str("sink", o.cfg.Name).Msg("cannot close the file of a sink")
 		}
 	}
 }
 
-// SinkConfig completes the configuration of a sink with what has no keys.
+// SinkConfig sets the fields of a sink's configuration that have no keys.
 func SinkConfig(prefix string, c sink.Config) sink.Config {
 	c.Prefix = prefix
 	c.Product = cli.ThisBuild().Version
@@ -232,7 +234,8 @@ func SinkConfig(prefix string, c sink.Config) sink.Config {
 	return c
 }
 
-// sinkFault returns the health of a sink. A failing sink only degrades the process.
+// sinkFault returns nil for a sink that works, and otherwise a fault. A failing sink only degrades
+// the process.
 func sinkFault(s sink.Status) error {
 	if s.State == sink.StateOK {
 		return nil

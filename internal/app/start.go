@@ -55,7 +55,7 @@ func (n *Node) start(ctx context.Context) error {
 		}
 	}
 
-	if err := n.join(); err != nil {
+	if err := n.joinFleet(); err != nil {
 		return err
 	}
 
@@ -98,16 +98,16 @@ func (n *Node) startGuard() {
 	n.reg.MustRegister(n.guard)
 	if short := n.guard.Short(); len(short) > 0 {
 		n.log.Info().Strs("keys", short).Int("min_length", guard.MinSecret).
-			Msg("these secrets are too short to be looked for in contents")
+			Msg("these secrets are too short; submitted contents are not searched for them")
 	}
 }
 
-// openTimeout is how long a start waits for JetStream.
+// openTimeout is how long Start waits for JetStream.
 const openTimeout = time.Minute
 
 // connect connects to NATS, and attaches the process to the queue.
 func (n *Node) connect(ctx context.Context) error {
-	role := n.roles.name()
+	role := n.roles.natsRole()
 	options := []nats.Option{natsconn.Inbox(n.cfg.NATS.Prefix, role)}
 	if n.roles.NATS != nil {
 		options = append(options, n.roles.NATS.InProcess())
@@ -120,15 +120,15 @@ func (n *Node) connect(ctx context.Context) error {
 	n.nc = nc
 	n.health.Func("nats", "", natsconn.Health(nc))
 	n.undo = append(n.undo, nc.Close)
-	if err := n.reg.Register(connected(n.health)); err != nil {
+	if err := n.reg.Register(connectedGauge(n.health)); err != nil {
 		return err
 	}
 
-	octx, cancel := context.WithTimeout(ctx, openTimeout)
+	openCtx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	topology := Topology(n.cfg)
 	if n.roles.NATS != nil {
-		topology = fit(topology, n.roles.NATS.MaxStore().Bytes(), n.log)
+		topology = fitToStore(topology, n.roles.NATS.MaxStore().Bytes(), n.log)
 		topology.Durability = queue.SyncLater
 		if n.cfg.NATS.Embedded.SyncAlways {
 			topology.Durability = queue.SyncAlways
@@ -140,7 +140,7 @@ func (n *Node) connect(ctx context.Context) error {
 	if n.roles.Work {
 		open = queue.Open
 	}
-	if n.queue, err = open(octx, nc, topology); err != nil {
+	if n.queue, err = open(openCtx, nc, topology); err != nil {
 		return err
 	}
 
@@ -157,13 +157,13 @@ func (n *Node) connect(ctx context.Context) error {
 	return nil
 }
 
-// join makes the process a member of the fleet; a worker already is one. Writing the member's key
-// also checks whether the queue is writable.
-func (n *Node) join() error {
+// joinFleet makes the process a member of the fleet, unless its worker already is one. The part
+// "queue" reports whether the member's key can be written, and so whether the queue is writable.
+func (n *Node) joinFleet() error {
 	if n.worker != nil {
 		n.member = n.worker.Member()
 	} else {
-		n.member = fleet.Join(n.queue.Control(), n.cfg.Pipeline.Lease, n.describe())
+		n.member = fleet.Join(n.queue.Control(), n.cfg.Pipeline.Lease, n.fleetProcess())
 	}
 
 	n.member.SetParts(n.health.Parts)
@@ -184,14 +184,14 @@ func (n *Node) startSinks() error {
 		reg:    n.reg,
 		health: n.health,
 	}
-	made, err := n.sinks.makeAll(n.cfg.Sink)
+	created, err := n.sinks.createAll(n.cfg.Sink)
 	if err != nil {
 		return err
 	}
 
-	n.undo = append(n.undo, func() { closeTargets(made) })
+	n.undo = append(n.undo, func() { closeTargets(created) })
 
-	return n.sinks.add(made)
+	return n.sinks.add(created)
 }
 
 // startTracing creates the span exporter, if one is configured.
@@ -201,7 +201,7 @@ func (n *Node) startTracing(ctx context.Context) error {
 		return nil
 	}
 
-	provider, stop, err := tracing.New(ctx, c, n.roles.name(), n.log.With().Str("component", "tracing").Logger())
+	provider, stop, err := tracing.New(ctx, c, n.roles.natsRole(), n.log.With().Str("component", "tracing").Logger())
 	if err != nil {
 		return fmt.Errorf("tracing: %w", err)
 	}

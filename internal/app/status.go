@@ -20,7 +20,7 @@ type Status struct {
 	Time time.Time `json:"time"`
 
 	*queue.Status       // of the fleet; nil if unknown
-	Away          *Away `json:"away,omitempty"` // why the state of the fleet is unknown
+	Away          *Away `json:"away,omitempty"` // why Status is nil
 
 	ID                string          `json:"id,omitempty"`    // member ID of the local process
 	Role              string          `json:"role,omitempty"`  // role of the local process; "" if there is none
@@ -49,7 +49,8 @@ func NewStatus() Status {
 }
 
 const (
-	// statusAge is how old the fleet's part of a Status may be. Pages ask every two seconds.
+	// statusAge is how old the fleet's part of a Status may be. Dashboards read a Status every two
+	// seconds.
 	statusAge = time.Second
 
 	// statusTimeout limits reading the state from NATS.
@@ -60,8 +61,8 @@ const (
 func (n *Node) Status(ctx context.Context) Status {
 	st := NewStatus()
 	st.ID = n.member.ID()
-	st.Role = n.roles.process()
-	st.Status, st.Away = n.fleet(ctx, statusAge, statusTimeout)
+	st.Role = n.roles.fleetRole()
+	st.Status, st.Away = n.fleetStatus(ctx, statusAge, statusTimeout)
 	st.Parts = n.health.Parts()
 	if n.worker != nil {
 		st.UploadsInProgress = n.worker.Uploads()
@@ -97,8 +98,8 @@ func (n *Node) duties() fleet.Duties {
 		})
 	}
 
-	for _, k := range n.sinks.list() {
-		s := k.Status()
+	for _, sink := range n.sinks.list() {
+		s := sink.Status()
 		d.Sinks = append(d.Sinks, fleet.Sink{
 			Name:   s.Name,
 			Kind:   s.Kind,
@@ -116,8 +117,8 @@ func (n *Node) duties() fleet.Duties {
 	return d
 }
 
-// fleet returns the state of the fleet, or why it is unknown.
-func (n *Node) fleet(ctx context.Context, maxAge, timeout time.Duration) (*queue.Status, *Away) {
+// fleetStatus returns the state of the fleet, or why it is unknown.
+func (n *Node) fleetStatus(ctx context.Context, maxAge, timeout time.Duration) (*queue.Status, *Away) {
 	for _, p := range n.health.Of("nats", "") {
 		if p.State != health.OK {
 			return nil, &Away{Since: p.Since, Reason: p.Text()}
@@ -128,9 +129,9 @@ func (n *Node) fleet(ctx context.Context, maxAge, timeout time.Duration) (*queue
 	defer cancel()
 	st, err := n.status.status(ctx, maxAge)
 	if err != nil {
-		reason := "NATS does not tell the state of the fleet: " + err.Error()
+		reason := "cannot read the state of the fleet from NATS: " + err.Error()
 		if errors.Is(err, context.DeadlineExceeded) {
-			reason = "NATS does not answer; see whether the server runs with JetStream"
+			reason = "NATS does not answer; check that the server runs with JetStream"
 		}
 
 		return nil, &Away{Since: n.status.failingSince(), Reason: reason}
@@ -139,7 +140,7 @@ func (n *Node) fleet(ctx context.Context, maxAge, timeout time.Duration) (*queue
 	return &st, nil
 }
 
-// tokenFault returns a fault unless there is a token, or none was needed yet.
+// tokenFault returns a fault if there is no token because the last request for one failed.
 func tokenFault(s auth.Status) error {
 	if s.Ready || s.LastError == "" {
 		return nil

@@ -12,16 +12,16 @@ import (
 	"backburn/pipeline/queue"
 )
 
-func TestManyWhoAskCostOneLook(t *testing.T) {
+func TestConcurrentCallersShareOneRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var looks int
+		var reads int
 		var fault error
 		f := app.NewStatusCache(func(context.Context) (queue.Status, error) {
 			time.Sleep(100 * time.Millisecond)
-			looks++
+			reads++
 
-			return queue.Status{Queued: queue.WaitStatus{Jobs: looks}}, fault
+			return queue.Status{Queued: queue.WaitStatus{Jobs: reads}}, fault // the number of the read
 		})
 		ask := func(maxAge time.Duration) (int, error) {
 			st, err := app.CachedStatus(f, t.Context(), maxAge)
@@ -31,7 +31,7 @@ func TestManyWhoAskCostOneLook(t *testing.T) {
 		for range 20 {
 			all.Go(func() {
 				if n, err := ask(time.Second); n != 1 || err != nil {
-					t.Errorf("got look %d, %v", n, err)
+					t.Errorf("got the result of read %d, error %v; want read 1", n, err)
 				}
 			})
 		}
@@ -48,21 +48,21 @@ func TestManyWhoAskCostOneLook(t *testing.T) {
 		} {
 			time.Sleep(step.after)
 			if n, err := ask(step.maxAge); n != step.want || err != nil {
-				t.Errorf("after %s more, up to %s old: look %d, %v; want %d", step.after, step.maxAge, n, err, step.want)
+				t.Errorf("%s later, with a maximum age of %s: got the result of read %d, error %v; want read %d", step.after, step.maxAge, n, err, step.want)
 			}
 		}
 
 		fault = errors.New("NATS is unreachable")
 		time.Sleep(time.Minute)
-		for range 2 { // the second is told what the first learned
+		for range 2 { // the second call gets the cached error of the first
 			if n, err := ask(time.Second); n != 4 || !errors.Is(err, fault) {
-				t.Errorf("look %d, %v", n, err)
+				t.Errorf("got the result of read %d, error %v; want read 4 and the fault", n, err)
 			}
 		}
 	})
 }
 
-func TestWhoIsImpatientLearnsNothing(t *testing.T) {
+func TestACanceledReadIsNotCached(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -74,25 +74,25 @@ func TestWhoIsImpatientLearnsNothing(t *testing.T) {
 				return queue.Status{}, ctx.Err()
 			}
 		})
-		gone, leave := context.WithCancel(t.Context())
+		canceled, cancel := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		all.Go(func() {
-			if _, err := app.CachedStatus(f, gone, time.Hour); !errors.Is(err, context.Canceled) {
-				t.Errorf("who asks and leaves gets %v", err)
+			if _, err := app.CachedStatus(f, canceled, time.Hour); !errors.Is(err, context.Canceled) {
+				t.Errorf("the canceled reader got %v", err)
 			}
 		})
 		synctest.Wait()
 		all.Go(func() {
-			if _, err := app.CachedStatus(f, gone, time.Hour); !errors.Is(err, context.Canceled) {
-				t.Errorf("who waits and leaves gets %v", err)
+			if _, err := app.CachedStatus(f, canceled, time.Hour); !errors.Is(err, context.Canceled) {
+				t.Errorf("the canceled waiter got %v", err)
 			}
 		})
 		synctest.Wait()
-		leave()
+		cancel()
 		all.Wait()
 		close(release)
 		if st, err := app.CachedStatus(f, t.Context(), time.Hour); st.Queued.Jobs != 7 || err != nil {
-			t.Errorf("the next gets %d, %v", st.Queued.Jobs, err)
+			t.Errorf("the next caller got %d jobs, error %v; want 7", st.Queued.Jobs, err)
 		}
 	})
 }

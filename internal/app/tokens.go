@@ -14,9 +14,9 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// Tokens returns the token source of a profile, shared through the queue if q is not nil. The
-// caller closes it.
-func Tokens(ctx context.Context, cfg config.Config, profile string, q *queue.Queue, t http.RoundTripper, log zerolog.Logger, reg prometheus.Registerer) (*auth.Source, error) {
+// NewTokenSource creates the token source of a profile. If q is not nil and the profile shares
+// tokens, the source uses the tokens of the fleet. The caller closes it.
+func NewTokenSource(ctx context.Context, cfg config.Config, profile string, q *queue.Queue, t http.RoundTripper, log zerolog.Logger, reg prometheus.Registerer) (*auth.Source, error) {
 	if err := cfg.CheckProfile(profile); err != nil {
 		return nil, err
 	}
@@ -27,7 +27,7 @@ func Tokens(ctx context.Context, cfg config.Config, profile string, q *queue.Que
 		opts = append(opts, auth.WithMetrics(reg))
 	}
 
-	shared, err := Sharing(ctx, cfg, profile, q)
+	shared, err := SharingOptions(ctx, cfg, profile, q)
 	if err != nil {
 		return nil, err
 	}
@@ -35,9 +35,9 @@ func Tokens(ctx context.Context, cfg config.Config, profile string, q *queue.Que
 	return auth.New(p, append(opts, shared...)...)
 }
 
-// Sharing returns the options to share a profile's tokens through the queue's buckets. It returns
-// none if the profile does not share tokens.
-func Sharing(ctx context.Context, cfg config.Config, profile string, q *queue.Queue) ([]auth.Option, error) {
+// SharingOptions returns the options to share a profile's tokens through the queue's buckets. It
+// returns none if q is nil or the profile does not share tokens.
+func SharingOptions(ctx context.Context, cfg config.Config, profile string, q *queue.Queue) ([]auth.Option, error) {
 	p := cfg.Profile(profile)
 	if q == nil || !p.Shares() {
 		return nil, nil

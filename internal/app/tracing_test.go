@@ -27,8 +27,9 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// traceOne lets a node that traces to endpoint bring one job to its verdict, and stops it.
-func traceOne(t *testing.T, endpoint string, log zerolog.Logger) {
+// processOneJob starts a node that sends spans to endpoint, waits for the verdict of one job, and
+// stops the node.
+func processOneJob(t *testing.T, endpoint string, log zerolog.Logger) {
 	t.Helper()
 	dir := t.TempDir()
 	key := filepath.Join(dir, "key")
@@ -67,13 +68,13 @@ func traceOne(t *testing.T, endpoint string, log zerolog.Logger) {
 	check(t, <-done)
 }
 
-// A node sends its spans to a collector, the last of them when it stops.
+// A node sends its spans to a collector. It sends the last ones when it stops.
 func TestSpansReachTheCollector(t *testing.T) {
 	t.Parallel()
 	var (
-		mu   sync.Mutex
-		seen = map[string]int{}
-		from = map[string]bool{}
+		mu         sync.Mutex
+		spans      = map[string]int{}  // by name
+		attributes = map[string]bool{} // of the process, as "key=value"
 	)
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost || r.URL.Path != "/base/v1/traces" || r.Header.Get("Content-Encoding") != "gzip" {
@@ -96,48 +97,48 @@ func TestSpansReachTheCollector(t *testing.T) {
 		defer mu.Unlock()
 		for _, rs := range got.GetResourceSpans() {
 			for _, a := range rs.GetResource().GetAttributes() {
-				from[a.GetKey()+"="+a.GetValue().GetStringValue()] = true
+				attributes[a.GetKey()+"="+a.GetValue().GetStringValue()] = true
 			}
 
 			for _, ss := range rs.GetScopeSpans() {
 				for _, s := range ss.GetSpans() {
-					seen[s.GetName()]++
+					spans[s.GetName()]++
 				}
 			}
 		}
 	}))
 	defer web.Close()
-	traceOne(t, web.URL+"/base", zerolog.Nop())
+	processOneJob(t, web.URL+"/base", zerolog.Nop())
 	mu.Lock()
 	defer mu.Unlock()
 	for _, name := range []string{"backburn.job", "backburn.ask", "backburn.upload", "backburn.verdict"} {
-		if seen[name] != 1 {
-			t.Errorf("%d spans %s came", seen[name], name)
+		if spans[name] != 1 {
+			t.Errorf("got %d spans %s, want 1", spans[name], name)
 		}
 	}
 
-	if !from["service.name=backburn"] || !from["backburn.role=worker"] {
-		t.Errorf("spans come from %v", from)
+	if !attributes["service.name=backburn"] || !attributes["backburn.role=worker"] {
+		t.Errorf("the process of the spans has the attributes %v", attributes)
 	}
 }
 
-// A collector that fails costs spans, one warning, and nothing else.
-func TestACollectorMayBeAway(t *testing.T) {
+// If the collector fails, spans are lost and one warning is logged. Jobs are not affected.
+func TestACollectorFailureCostsOnlySpans(t *testing.T) {
 	t.Parallel()
 	refuses := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(refuses.Close)
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // without it, nobody would notice that the client is gone
+		_, _ = io.Copy(io.Discard, r.Body) // the server notices a closed connection only after the body was read
 		<-r.Context().Done()
 	}))
 	t.Cleanup(hangs.Close)
-	for name, url := range map[string]string{"refuses": refuses.URL, "is gone": gone.URL, "hangs": hangs.URL} {
+	for name, url := range map[string]string{"answers 404": refuses.URL, "is not running": gone.URL, "never answers": hangs.URL} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log logbuf.Buffer
-			traceOne(t, url, zerolog.New(&log).Level(zerolog.WarnLevel))
+			processOneJob(t, url, zerolog.New(&log).Level(zerolog.WarnLevel))
 			if n := strings.Count(log.String(), "trace collector unreachable; dropping spans"); n != 1 {
 				t.Errorf("%d warnings:\n%s", n, log.String())
 			}

@@ -13,9 +13,10 @@ import (
 	"backburn/pipeline/watch"
 )
 
+// startWatchers creates a watcher for each configured folder.
 func (n *Node) startWatchers() error {
 	for _, c := range n.cfg.Watch {
-		w, err := watch.New(c, folderIntake{n.publisher(n.queue.Publisher())}, n.queue.Events().Outcomes(readerOf(c.Path)), n.queue.Objects(),
+		w, err := watch.New(c, folderIntake{n.guarded(n.queue.Publisher())}, n.queue.Events().Outcomes(outcomesReader(c.Path)), n.queue.Objects(),
 			watch.WithLogger(n.log), watch.WithMetrics(n.reg), watch.WithCatalog(n.queue.Inspector()), watch.WithHealth(n.health), watch.WithGuard(n.guard))
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", c.Path, err)
@@ -25,7 +26,7 @@ func (n *Node) startWatchers() error {
 	return nil
 }
 
-// folderIntake submits the jobs of watchers.
+// folderIntake is the watch.Intake of the watchers: it submits their jobs.
 type folderIntake struct{ publisher *queue.Publisher }
 
 func (i folderIntake) Publish(ctx context.Context, j pipeline.Job) error {
@@ -34,9 +35,10 @@ func (i folderIntake) Publish(ctx context.Context, j pipeline.Job) error {
 	return err
 }
 
-// readerOf returns the name of the durable that reads a folder's events. It is the same for all
-// watchers of this folder on this machine, and for no others.
-func readerOf(path string) string {
+// outcomesReader returns the name under which a folder's watcher reads the final events of its
+// jobs. It is a hash of the host name and the folder's absolute path, so a restarted watcher
+// continues where it stopped.
+func outcomesReader(path string) string {
 	host, _ := os.Hostname()
 	abs, err := filepath.Abs(path)
 	if err != nil {

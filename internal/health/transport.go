@@ -23,12 +23,12 @@ type Service struct {
 	Key  string // configuration key of its address
 	URL  string // URL to request, without credentials, while the service cannot be reached and there are no calls; "": never
 
-	// Bad says which statuses mean that the service does not work; nil: 407 and 5xx.
+	// IsFault says which statuses mean that the service does not work; nil: 407 and 5xx.
 	IsFault func(status int) bool
 }
 
 // Transport reports to a part whether its service can be reached, based on the calls through this
-// transport. Every answer except those of Service.Bad means that it can.
+// transport. Every answer except those of Service.IsFault means that it can.
 type Transport struct {
 	next http.RoundTripper
 	s    Service
