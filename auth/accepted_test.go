@@ -80,9 +80,9 @@ func TestRefusedTokenThatWorkedIsRenewedAtOnce(t *testing.T) {
 	}
 }
 
-// TestRefusalOfATokenAtItsEnd checks that an expired token does not count as a bad credential,
-// however short its life.
-func TestRefusalOfATokenAtItsEnd(t *testing.T) {
+// TestATokenRefusedNearItsEndIsRenewed checks that an expired token does not count as a bad
+// credential, however short its life.
+func TestATokenRefusedNearItsEndIsRenewed(t *testing.T) {
 	t.Parallel()
 	for _, life := range []string{"1", "2", "4", "5", "20", "900"} {
 		t.Run(life+" seconds", func(t *testing.T) {
@@ -107,9 +107,9 @@ func TestRefusalOfATokenAtItsEnd(t *testing.T) {
 	}
 }
 
-// TestTokensRefusedSoonAgainAndAgain limits the requests caused by a service that accepts each
+// TestRenewalsOfRefusedTokensAreLimited limits the requests caused by a service that accepts each
 // token once and then refuses it.
-func TestTokensRefusedSoonAgainAndAgain(t *testing.T) {
+func TestRenewalsOfRefusedTokensAreLimited(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint(nil)
@@ -155,7 +155,7 @@ func TestAcceptedIsSharedInTheFleet(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e, b := newEndpoint(nil), authtest.NewBucket()
 				sources := fleet(t, 3, wildfireProfile(), e, b)
-				first := everybody(t, sources)[0]
+				first := tokensOfAll(t, sources)[0]
 
 				tt.steps(sources[0], sources[1], first)
 				synctest.Wait()
@@ -168,7 +168,7 @@ func TestAcceptedIsSharedInTheFleet(t *testing.T) {
 				for _, s := range sources {
 					s.Rejected(first)
 				}
-				if all := everybody(t, sources); len(all) != 1 || e.count() != 2 {
+				if all := tokensOfAll(t, sources); len(all) != 1 || e.count() != 2 {
 					t.Errorf("tokens %v after %d requests, want one after 2", all, e.count())
 				}
 			})
@@ -176,13 +176,13 @@ func TestAcceptedIsSharedInTheFleet(t *testing.T) {
 	}
 }
 
-// TestAcceptedCostsOneWrite checks that a fleet does not write about every call.
-func TestAcceptedCostsOneWrite(t *testing.T) {
+// TestFleetWritesOncePerAcceptedToken checks that a fleet does not write about every call.
+func TestFleetWritesOncePerAcceptedToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, b := newEndpoint(nil), authtest.NewBucket()
 		sources := fleet(t, 8, wildfireProfile(), e, b)
-		first := everybody(t, sources)[0]
+		first := tokensOfAll(t, sources)[0]
 		before := len(b.History())
 
 		for range 100 {
@@ -302,14 +302,14 @@ func TestWaitReady(t *testing.T) {
 	})
 }
 
-// TestReportDuringARenewal checks that a process still shares its new token if another process
-// updates the record of the old one during the request.
-func TestReportDuringARenewal(t *testing.T) {
+// TestReportDuringARenewalKeepsTheNewToken checks that a process still shares its new token if
+// another process updates the record of the old one during the request.
+func TestReportDuringARenewalKeepsTheNewToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, b := newEndpoint(nil), authtest.NewBucket()
 		sources := fleet(t, 3, wildfireProfile(), e, b)
-		first := everybody(t, sources)[0]
+		first := tokensOfAll(t, sources)[0]
 		time.Sleep(5 * time.Minute)
 		e.delay = 10 * time.Second
 
@@ -321,7 +321,7 @@ func TestReportDuringARenewal(t *testing.T) {
 		token(t, sources[0])
 		synctest.Wait()
 
-		if all := everybody(t, sources); len(all) != 1 || e.count() != 2 {
+		if all := tokensOfAll(t, sources); len(all) != 1 || e.count() != 2 {
 			t.Errorf("tokens %v after %d requests, want one after 2", all, e.count())
 		}
 	})

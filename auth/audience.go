@@ -19,7 +19,7 @@ const audiencePath = "/rest/platform/authorization/v1/audiences"
 // valid for one audience only. p itself must have no audience.
 func LookupAudience(ctx context.Context, p Profile, account string, opts ...Option) (string, error) {
 	if !slices.Contains(p.Kind.Keys(), "audience") || p.Audience != "" {
-		return "", fmt.Errorf("auth.%s: audiences are looked up with a profile of kind %q without an audience", p.Name, KindWatchGuard)
+		return "", fmt.Errorf("auth.%s: looking up an audience needs a profile of kind %q without an audience", p.Name, KindWatchGuard)
 	}
 
 	s, err := New(p, opts...)

@@ -2,20 +2,20 @@ package auth
 
 import "time"
 
-// install makes h the current token. mu is held.
-func (s *Source) install(h *cachedToken) {
-	s.current.Store(h)
+// install makes tok the current token. mu is held.
+func (s *Source) install(tok *cachedToken) {
+	s.current.Store(tok)
 	s.endCooldown()
 }
 
-// accept records that the current token worked. If the loop breaker was opened for this token, its
-// cool-down ends: another call with the token has succeeded. mu is held.
-func (s *Source) accept(h *cachedToken) {
-	h.accepted.Store(true)
-	s.lastReject = time.Time{}
+// markAccepted records that the current token worked. If the loop breaker was opened for this
+// token, its cool-down ends: another call with the token has succeeded. mu is held.
+func (s *Source) markAccepted(tok *cachedToken) {
+	tok.accepted.Store(true)
+	s.refusedAt = time.Time{}
 	s.cool.breaks = 0
 
-	if s.cool.refused == h.id {
+	if s.cool.refused == tok.id {
 		s.endCooldown()
 	}
 }

@@ -16,19 +16,20 @@ const (
 	fresh   phase = iota // returned as it is
 	stale                // returned, while a renewal runs in the background
 	expired              // not returned
-	refused              // a service answered 401: not returned
+	refused              // not returned, because a service answered 401
 )
 
 func (p phase) String() string { return [...]string{"fresh", "stale", "expired", "rejected"}[p] }
 
-// cachedToken is a token in the cache. Only the last two fields change after it is created.
+// cachedToken is a token with what is known about it. Only rejected and accepted change after it is
+// created.
 type cachedToken struct {
 	value      string
 	id         string // fingerprint
 	generation uint64
-	foreign    bool          // minted by another process of the fleet
-	sent       time.Time     // when the request for it was sent, at least approximately
-	sentWall   int64         // the same on the wall clock, Unix nanoseconds
+	foreign    bool          // requested by another process of the fleet
+	sent       time.Time     // when the token was requested; approximate if foreign
+	sentWall   int64         // sent on the wall clock, in Unix nanoseconds
 	life       time.Duration // counted from sent; 0: does not expire
 	renewAt    time.Duration // counted from sent: when the token becomes stale; 0: never
 
@@ -41,7 +42,7 @@ type cachedToken struct {
 // not all renew at the same time. It depends only on the life, so no answer of a server can make
 // every call start a renewal.
 func newCachedToken(value string, generation uint64, sent time.Time, d, window time.Duration) *cachedToken {
-	h := &cachedToken{
+	tok := &cachedToken{
 		value:      value,
 		id:         Fingerprint(value),
 		generation: generation,
@@ -50,32 +51,33 @@ func newCachedToken(value string, generation uint64, sent time.Time, d, window t
 		life:       d,
 	}
 	if d > 0 {
-		w := min(d/5, window)
-		w -= time.Duration(rand.Float64() * float64(w) / 3)
-		h.renewAt = d - w
+		early := min(d/5, window)
+		early -= time.Duration(rand.Float64() * float64(early) / 3)
+		tok.renewAt = d - early
 	}
 
-	return h
+	return tok
 }
 
 // age returns the larger of two ages, by the monotonic clock and by the wall clock: the first stops
 // while a machine sleeps, the second can be set.
-func (h *cachedToken) age(now time.Time) time.Duration {
-	return max(now.Sub(h.sent), time.Duration(now.UnixNano()-h.sentWall))
+func (tok *cachedToken) age(now time.Time) time.Duration {
+	return max(now.Sub(tok.sent), time.Duration(now.UnixNano()-tok.sentWall))
 }
 
-func (h *cachedToken) phase(now time.Time) phase {
-	if h.rejected.Load() {
+// phase returns the token's phase at a time.
+func (tok *cachedToken) phase(now time.Time) phase {
+	if tok.rejected.Load() {
 		return refused
 	}
-	if h.life == 0 {
+	if tok.life == 0 {
 		return fresh
 	}
 
-	switch age := h.age(now); {
-	case age >= h.life:
+	switch age := tok.age(now); {
+	case age >= tok.life:
 		return expired
-	case age >= h.renewAt:
+	case age >= tok.renewAt:
 		return stale
 	default:
 		return fresh
@@ -84,25 +86,25 @@ func (h *cachedToken) phase(now time.Time) phase {
 
 // endsWithin reports whether the token expires within d and a new one would last longer. In the
 // first half of its life a token is not worth replacing.
-func (h *cachedToken) endsWithin(d time.Duration, now time.Time) bool {
-	age := h.age(now)
-	return h.servable(now) && h.life != 0 && h.life-age < d && age >= h.life/2
+func (tok *cachedToken) endsWithin(d time.Duration, now time.Time) bool {
+	age := tok.age(now)
+	return tok.servable(now) && tok.life != 0 && tok.life-age < d && age >= tok.life/2
 }
 
 // servable reports whether the token may still be returned.
-func (h *cachedToken) servable(now time.Time) bool { return h != nil && h.phase(now) <= stale }
+func (tok *cachedToken) servable(now time.Time) bool { return tok != nil && tok.phase(now) <= stale }
 
-// outlives reports whether h ends after other.
-func (h *cachedToken) outlives(other *cachedToken) bool {
-	if h.life == 0 || other.life == 0 {
-		return h.life == 0 && other.life != 0
+// outlives reports whether tok ends after other.
+func (tok *cachedToken) outlives(other *cachedToken) bool {
+	if tok.life == 0 || other.life == 0 {
+		return tok.life == 0 && other.life != 0
 	}
-	return h.sent.Add(h.life).After(other.sent.Add(other.life))
+	return tok.sent.Add(tok.life).After(other.sent.Add(other.life))
 }
 
-// matches reports whether h holds token, in constant time.
-func (h *cachedToken) matches(token string) bool {
-	return subtle.ConstantTimeCompare([]byte(h.value), []byte(token)) == 1
+// matches reports whether tok holds token, in constant time.
+func (tok *cachedToken) matches(token string) bool {
+	return subtle.ConstantTimeCompare([]byte(tok.value), []byte(token)) == 1
 }
 
 // Fingerprint identifies a token without revealing it: the first 12 hexadecimal digits of its

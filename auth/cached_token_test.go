@@ -7,9 +7,9 @@ import (
 	"backburn/auth"
 )
 
-// TestEitherClockEndsAToken: the monotonic clock stops while a machine sleeps, the wall
+// TestATokenExpiresByEitherClock: the monotonic clock stops while a machine sleeps, the wall
 // clock can be set.
-func TestEitherClockEndsAToken(t *testing.T) {
+func TestATokenExpiresByEitherClock(t *testing.T) {
 	t.Parallel()
 	const life = 900 * time.Second
 	tests := []struct {
@@ -38,7 +38,7 @@ func TestEitherClockEndsAToken(t *testing.T) {
 	}
 }
 
-func TestRenewalWindow(t *testing.T) {
+func TestRenewalWindowsAreSpread(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ life, window, most time.Duration }{
 		{900 * time.Second, 180 * time.Second, 180 * time.Second},

@@ -18,18 +18,18 @@ import (
 	"backburn/auth/cortex"
 )
 
-// stage is a login with its callback server and a browser.
-type stage struct {
+// loginSite is a login with its callback server and a browser.
+type loginSite struct {
 	srv     *authtest.Server
 	login   *cortex.Login
 	app     *httptest.Server
 	profile auth.Profile
 }
 
-func newStage(t *testing.T) *stage {
+func newLoginSite(t *testing.T) *loginSite {
 	t.Helper()
-	st := &stage{}
-	// The redirect URL needs the port, the server the handler: the handler comes last.
+	st := &loginSite{}
+	// The redirect URL needs the server's port, so the handler is set after the server was started.
 	st.app = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { st.login.Handler().ServeHTTP(w, r) }))
 	t.Cleanup(st.app.Close)
 	redirect := st.app.URL + "/callback"
@@ -71,7 +71,7 @@ func get(t *testing.T, c *http.Client, address string) (status int, location str
 
 // begin opens the start page and returns the callback that the authorization server sends
 // the browser to.
-func (st *stage) begin(t *testing.T, c *http.Client) string {
+func (st *loginSite) begin(t *testing.T, c *http.Client) string {
 	t.Helper()
 	status, authorize := get(t, c, st.app.URL+cortex.StartPath)
 	if status != http.StatusSeeOther {
@@ -103,72 +103,72 @@ func with(t *testing.T, raw string, pairs ...string) string {
 	return u.String()
 }
 
-func TestCallback(t *testing.T) {
+func TestCallbackIsChecked(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		name   string
-		mangle func(t *testing.T, st *stage, c *http.Client, callback string) (status int)
-		status int
-		open   bool // the right callback may still come
-		err    error
+		name      string
+		send      func(t *testing.T, st *loginSite, c *http.Client, callback string) (status int)
+		status    int
+		stillOpen bool // the login waits for another callback
+		err       error
 	}{
-		{"right", func(t *testing.T, _ *stage, c *http.Client, cb string) int { s, _ := get(t, c, cb); return s }, 200, false, nil},
-		{"wrong state", func(t *testing.T, _ *stage, c *http.Client, cb string) int {
+		{"the callback of this login", func(t *testing.T, _ *loginSite, c *http.Client, cb string) int { s, _ := get(t, c, cb); return s }, 200, false, nil},
+		{"wrong state", func(t *testing.T, _ *loginSite, c *http.Client, cb string) int {
 			s, _ := get(t, c, with(t, cb, "state", "AAAAAAAAAAAAAAAAAAAAAAAAAA"))
 			return s
 		}, 403, true, nil},
-		{"no state", func(t *testing.T, _ *stage, c *http.Client, cb string) int {
+		{"no state", func(t *testing.T, _ *loginSite, c *http.Client, cb string) int {
 			s, _ := get(t, c, with(t, cb, "state", ""))
 			return s
 		}, 403, true, nil},
-		{"state twice", func(t *testing.T, _ *stage, c *http.Client, cb string) int {
+		{"state twice", func(t *testing.T, _ *loginSite, c *http.Client, cb string) int {
 			s, _ := get(t, c, cb+"&state=x")
 			return s
 		}, 403, true, nil},
-		{"code twice", func(t *testing.T, _ *stage, c *http.Client, cb string) int {
+		{"code twice", func(t *testing.T, _ *loginSite, c *http.Client, cb string) int {
 			s, _ := get(t, c, cb+"&code=x")
 			return s
 		}, 403, true, nil},
-		{"another browser", func(t *testing.T, _ *stage, _ *http.Client, cb string) int {
+		{"another browser", func(t *testing.T, _ *loginSite, _ *http.Client, cb string) int {
 			s, _ := get(t, browser(t), cb)
 			return s
 		}, 403, true, nil},
-		{"another browser with a login of its own", func(t *testing.T, st *stage, _ *http.Client, cb string) int {
+		{"another browser that started its own login", func(t *testing.T, st *loginSite, _ *http.Client, cb string) int {
 			other := browser(t)
 			st.begin(t, other)
 			s, _ := get(t, other, cb)
 
 			return s
 		}, 403, true, nil},
-		{"another instance", func(t *testing.T, _ *stage, c *http.Client, cb string) int {
+		{"another instance", func(t *testing.T, _ *loginSite, c *http.Client, cb string) int {
 			s, _ := get(t, c, with(t, cb, "instance_id", "7"))
 			return s
 		}, 403, true, nil},
-		{"its own instance", func(t *testing.T, st *stage, c *http.Client, cb string) int {
+		{"its own instance", func(t *testing.T, st *loginSite, c *http.Client, cb string) int {
 			s, _ := get(t, c, with(t, cb, "instance_id", st.profile.InstanceID))
 			return s
 		}, 200, false, nil},
-		{"refused by the user", func(t *testing.T, _ *stage, c *http.Client, cb string) int {
+		{"refused by the user", func(t *testing.T, _ *loginSite, c *http.Client, cb string) int {
 			s, _ := get(t, c, with(t, cb, "code", "", "error", "access_denied", "error_description", "<script>no</script> canary-secret-0b7e"))
 			return s
 		}, 502, false, auth.ErrReauthorize},
-		{"an error without our state", func(t *testing.T, _ *stage, c *http.Client, cb string) int {
+		{"an error without our state", func(t *testing.T, _ *loginSite, c *http.Client, cb string) int {
 			s, _ := get(t, c, with(t, cb, "code", "", "state", "", "error", "access_denied"))
 			return s
 		}, 403, true, nil},
-		{"no code", func(t *testing.T, _ *stage, c *http.Client, cb string) int {
+		{"no code", func(t *testing.T, _ *loginSite, c *http.Client, cb string) int {
 			s, _ := get(t, c, with(t, cb, "code", ""))
 			return s
 		}, 502, false, auth.ErrReauthorize},
-		{"a code that is not one", func(t *testing.T, _ *stage, c *http.Client, cb string) int {
+		{"an unknown code", func(t *testing.T, _ *loginSite, c *http.Client, cb string) int {
 			s, _ := get(t, c, with(t, cb, "code", "AAAA"))
 			return s
 		}, 502, false, auth.ErrReauthorize},
-		{"another path", func(t *testing.T, _ *stage, c *http.Client, cb string) int {
+		{"another path", func(t *testing.T, _ *loginSite, c *http.Client, cb string) int {
 			s, _ := get(t, c, strings.Replace(cb, "/callback", "/callback/", 1))
 			return s
 		}, 404, true, nil},
-		{"another host", func(t *testing.T, _ *stage, c *http.Client, cb string) int {
+		{"another host", func(t *testing.T, _ *loginSite, c *http.Client, cb string) int {
 			req, err := http.NewRequest(http.MethodGet, cb, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -184,7 +184,7 @@ func TestCallback(t *testing.T) {
 
 			return resp.StatusCode
 		}, 421, true, nil},
-		{"another method", func(t *testing.T, _ *stage, c *http.Client, cb string) int {
+		{"another method", func(t *testing.T, _ *loginSite, c *http.Client, cb string) int {
 			resp, err := c.Post(cb, "text/plain", nil)
 			if err != nil {
 				t.Fatal(err)
@@ -194,7 +194,7 @@ func TestCallback(t *testing.T) {
 
 			return resp.StatusCode
 		}, 405, true, nil},
-		{"a query without an end", func(t *testing.T, _ *stage, c *http.Client, cb string) int {
+		{"a query of 20 KiB", func(t *testing.T, _ *loginSite, c *http.Client, cb string) int {
 			s, _ := get(t, c, cb+"&x="+strings.Repeat("x", 20<<10))
 			return s
 		}, 414, true, nil},
@@ -202,19 +202,19 @@ func TestCallback(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			st, c := newStage(t), browser(t)
-			if got := tt.mangle(t, st, c, st.begin(t, c)); got != tt.status {
+			st, c := newLoginSite(t), browser(t)
+			if got := tt.send(t, st, c, st.begin(t, c)); got != tt.status {
 				t.Errorf("status %d, want %d", got, tt.status)
 			}
 
 			ctx, cancel := context.WithCancel(t.Context())
-			if tt.open {
-				cancel() // there is no outcome to wait for
+			if tt.stillOpen {
+				cancel() // the login has no outcome yet
 			}
 
 			g, err := st.login.Wait(ctx)
 			cancel()
-			if tt.open {
+			if tt.stillOpen {
 				if !errors.Is(err, context.Canceled) {
 					t.Fatalf("the login ended: %+v, %v", g, err)
 				}
@@ -230,7 +230,7 @@ func TestCallback(t *testing.T) {
 			}
 
 			if tt.err != nil {
-				noCanary(t, err)
+				checkNoSecret(t, err)
 				return
 			}
 
@@ -243,16 +243,16 @@ func TestCallback(t *testing.T) {
 	}
 }
 
-func TestCallbackIsGoodOnce(t *testing.T) {
+func TestCallbackCanBeUsedOnce(t *testing.T) {
 	t.Parallel()
-	st, c := newStage(t), browser(t)
+	st, c := newLoginSite(t), browser(t)
 	callback := st.begin(t, c)
 	if s, _ := get(t, c, callback); s != 200 {
 		t.Fatalf("status %d", s)
 	}
 	n := len(st.srv.Requests())
 	if s, _ := get(t, c, callback); s != 403 || len(st.srv.Requests()) != n {
-		t.Errorf("again: status %d, %d more token requests; want 403 and none", s, len(st.srv.Requests())-n)
+		t.Errorf("second use: status %d, %d more token requests; want 403 and none", s, len(st.srv.Requests())-n)
 	}
 }
 
@@ -297,12 +297,12 @@ func TestStateExpires(t *testing.T) {
 			}
 		}
 
-		pushed := callback(l.Begin())
+		replaced := callback(l.Begin())
 		for range 16 {
 			l.Begin()
 		}
-		if _, err := l.Complete(t.Context(), pushed); !errors.Is(err, auth.ErrState) {
-			t.Errorf("pushed out by newer ones: %v, want ErrState", err)
+		if _, err := l.Complete(t.Context(), replaced); !errors.Is(err, auth.ErrState) {
+			t.Errorf("replaced by newer authorizations: %v, want ErrState", err)
 		}
 		if _, err := l.Complete(t.Context(), callback(l.Begin())); err != nil {
 			t.Errorf("in time: %v", err)
@@ -343,7 +343,7 @@ func TestAuthorizationRequest(t *testing.T) {
 
 	p.InstanceID = "another"
 	if _, err := auth.NewLogin(p, hub); err == nil || !strings.Contains(err.Error(), "auth.hub.instance_id") {
-		t.Errorf("the hub's instance is not the profile's: %v", err)
+		t.Errorf("the hub's instance differs from the profile's: %v", err)
 	}
 
 	p.InstanceID, p.Region = "", "mars"
@@ -357,7 +357,7 @@ func TestParseHubParams(t *testing.T) {
 	const query = "instance_id=9007199254740993&instance_name=a?b>c~&region=americas&lsn=1&description=d&tier=gold"
 	std := base64.StdEncoding.EncodeToString([]byte(query))
 	if !strings.ContainsAny(std, "+/") {
-		t.Fatal("the sample needs a character that the alphabets spell differently")
+		t.Fatal("the sample needs a character that differs between the two alphabets")
 	}
 
 	good := map[string]string{

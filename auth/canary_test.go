@@ -24,8 +24,8 @@ import (
 // canaries are the secrets that tests use; no output may contain them.
 var canaries = []string{"canary-secret-0b7e", "canary-api-key-51ce", "canary-refresh", "canary p@ss:w+rd!/="}
 
-// spellings returns the forms in which a secret could show.
-func spellings(secret string) []string {
+// encodings returns the forms in which a secret could appear.
+func encodings(secret string) []string {
 	return []string{
 		secret, url.QueryEscape(secret), url.PathEscape(secret),
 		base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret)),
@@ -33,19 +33,19 @@ func spellings(secret string) []string {
 	}
 }
 
-// noCanary checks an error under every verb.
-func noCanary(t *testing.T, err error) {
+// checkNoSecret checks that an error shows no secret under any verb.
+func checkNoSecret(t *testing.T, err error) {
 	t.Helper()
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
 		noSecret(t, "error "+verb, fmt.Sprintf(verb, err), canaries...)
 	}
 }
 
-// noSecret checks that text holds none of the secrets in any spelling.
+// noSecret checks that text contains none of the secrets in any encoding.
 func noSecret(t *testing.T, where, text string, secrets ...string) {
 	t.Helper()
 	for _, secret := range secrets {
-		for _, form := range spellings(secret) {
+		for _, form := range encodings(secret) {
 			if form != "" && strings.Contains(text, form) {
 				t.Errorf("%s shows the secret %q as %q: %.300s", where, secret, form, text)
 			}
@@ -53,11 +53,11 @@ func noSecret(t *testing.T, where, text string, secrets ...string) {
 	}
 }
 
-// sink collects everything that a Source writes for people.
-type sink struct{ logbuf.Buffer }
+// output collects everything that a Source writes for people.
+type output struct{ logbuf.Buffer }
 
 // show writes err under every verb, and through both kinds of logger.
-func (s *sink) show(err error) {
+func (s *output) show(err error) {
 	if err == nil {
 		return
 	}
@@ -76,16 +76,16 @@ func (s *sink) show(err error) {
 	log.Error().Err(err).Interface("err2", err).Msg("x")
 }
 
-// TestNothingShows runs every flow and every failure of it with debug logging, and searches all
-// output for the secrets and every issued token.
-func TestNothingShows(t *testing.T) {
+// TestNoOutputContainsASecret runs every flow and every failure of it with debug logging, and
+// searches all output for the secrets and every issued token.
+func TestNoOutputContainsASecret(t *testing.T) {
 	t.Parallel()
 	const (
 		secret   = "canary p@ss:w+rd!/="
 		apiKey   = "canary-api-key-51ce"
 		cacheKey = "canary-secret-0b7e"
 	)
-	out := &sink{}
+	out := &output{}
 	registry := prometheus.NewRegistry()
 	tokens, grants := authtest.NewBucket(), authtest.NewBucket()
 	state := t.TempDir()
@@ -98,8 +98,7 @@ func TestNothingShows(t *testing.T) {
 			auth.WithGrantsBucket(grants), auth.WithFreshFor(0),
 		}
 	}
-	// use creates a Source, gets tokens with the faults injected, and writes all its output to the
-	// sink.
+	// use creates a Source, gets tokens with the faults injected, and writes all its output to out.
 	use := func(p auth.Profile, srv *authtest.Server, faults ...authtest.Fault) {
 		t.Helper()
 		fmt.Fprintf(out, "%v %+v %#v\n", p, p, p)

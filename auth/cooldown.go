@@ -10,11 +10,11 @@ import (
 // cooldown records why no token may be requested, and until when. It is a negative cache: callers
 // get the error that it contains.
 type cooldown struct {
-	until  time.Time
-	err    *AuthError
-	soft   int // temporary failures in a row
-	hard   int // permanent ones in a row
-	breaks int // fresh tokens refused in a row
+	until     time.Time
+	err       *AuthError
+	temporary int // temporary failures in a row
+	permanent int // permanent failures in a row
+	breaks    int // fresh tokens refused in a row
 
 	refused  string // fingerprint of the fresh token that was refused; "" for any other cause
 	revision uint64 // revision of the shared record with this cool-down; 0: it is local
@@ -31,28 +31,28 @@ func (c *cooldown) remaining(now time.Time) time.Duration {
 // begin starts a cool-down after a failure. revision is that of the shared record that reports the
 // failure, or 0.
 func (c *cooldown) begin(now time.Time, e *AuthError, revision uint64, t timing) {
-	n := &c.soft
+	failures := &c.temporary
 	if e.Permanent {
-		n = &c.hard
+		failures = &c.permanent
 	}
-	c.until = now.Add(t.cooldownLength(e, *n))
+	c.until = now.Add(t.cooldownLength(e, *failures))
 	c.err = e
 	c.refused = ""
 	c.revision = revision
-	*n++
+	*failures++
 }
 
 // cooldownLength returns the length of the cool-down after n earlier failures of the same class. A
-// Retry-After from the server takes precedence. A missing grant is looked for every minute, because
-// somebody may log in.
+// Retry-After from the server takes precedence. The cool-down for a missing grant does not grow,
+// because somebody may log in at any time.
 func (t timing) cooldownLength(e *AuthError, n int) time.Duration {
 	switch {
 	case e.RetryAfter > 0:
 		return e.RetryAfter
 	case errors.Is(e, ErrReauthorize):
-		return t.permanent
+		return t.permanentMin
 	case e.Permanent:
-		return backoff.Doubled(n, t.permanent, t.coolMax)
+		return backoff.Doubled(n, t.permanentMin, t.coolMax)
 	default:
 		return backoff.Delay(n, t.backoffMin, t.backoffMax)
 	}
@@ -69,6 +69,6 @@ func (c *cooldown) tripBreaker(now time.Time, e *AuthError, id string, t timing)
 	c.revision = 0
 }
 
-// resetFailures resets the failures of the token endpoint. Refusals of fresh tokens stay counted: a
-// new token does not prove that the service accepts it.
+// resetFailures ends the cool-down and resets the counts of failed token requests. It keeps the
+// count of refused fresh tokens, because a new token does not prove that the service accepts it.
 func (c *cooldown) resetFailures() { *c = cooldown{breaks: c.breaks} }

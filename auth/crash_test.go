@@ -16,20 +16,20 @@ import (
 	"backburn/auth/authtest"
 )
 
-// crashEnv makes the test binary a child that refreshes once and dies at a stage.
+// crashEnv makes the test binary a child process that refreshes once and is killed at a stage.
 const crashEnv = "BACKBURN_TEST_CRASH"
 
-func init() { children[crashEnv] = crash }
+func init() { childProcesses[crashEnv] = crash }
 
-type crashOrder struct {
+type crashConfig struct {
 	Stage   string
 	Profile auth.Profile
 	Secret  string
 }
 
-// crash is the child's part. It does not return.
+// crash runs the child process. It does not return.
 func crash(order string) {
-	var o crashOrder
+	var o crashConfig
 	if err := json.Unmarshal([]byte(order), &o); err != nil {
 		os.Exit(3)
 	}
@@ -44,14 +44,14 @@ func crash(order string) {
 		os.Exit(4)
 	}
 	_, _ = s.Token(context.Background())
-	os.Exit(5) // it should have died
+	os.Exit(5) // the hook should have killed the process
 }
 
-// TestKilledWhileRefreshing kills a process with SIGKILL at each stage between the answer
-// with a rolled refresh token and its being durable. The next process must be able to
-// refresh. The server honors the old refresh token until the new one is used: that is why
-// a new one must not be used before it is durable.
-func TestKilledWhileRefreshing(t *testing.T) {
+// TestAKilledRefreshDoesNotLoseTheGrant kills a process with SIGKILL at each stage between the
+// answer with a rolled refresh token and the end of storing it. The next process must be able to
+// refresh. The server honors the old refresh token until the new one is used, so a new one must not
+// be used before it is durable.
+func TestAKilledRefreshDoesNotLoseTheGrant(t *testing.T) {
 	t.Parallel()
 	for _, stage := range []string{"response", "written", "synced", "renamed", "durable"} {
 		t.Run(stage, func(t *testing.T) {
@@ -59,8 +59,8 @@ func TestKilledWhileRefreshing(t *testing.T) {
 			srv := cortexServer(t, func(c *authtest.Config) { c.Roll = true })
 			p := cortexProfile(t, srv)
 			login(t, p)
-			p.ClientSecret = auth.Secret{} // travels beside it
-			order, err := json.Marshal(crashOrder{stage, p, "canary-secret-0b7e"})
+			p.ClientSecret = auth.Secret{} // passed separately, because a Secret is not encoded
+			order, err := json.Marshal(crashConfig{stage, p, "canary-secret-0b7e"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +74,7 @@ func TestKilledWhileRefreshing(t *testing.T) {
 					t.Fatalf("round %d: the child ended with %v, want SIGKILL: %s", round, err, out)
 				}
 				if len(srv.Requests()) == before {
-					t.Fatalf("round %d: the child never asked", round)
+					t.Fatalf("round %d: the child made no request", round)
 				}
 			}
 
@@ -85,13 +85,13 @@ func TestKilledWhileRefreshing(t *testing.T) {
 				t.Errorf("status %+v", st)
 			}
 
-			noLeftovers(t, filepath.Dir(p.GrantFile))
+			checkPrivateAndSealed(t, filepath.Dir(p.GrantFile))
 		})
 	}
 }
 
-// noLeftovers checks that what a crash left behind is private and sealed.
-func noLeftovers(t *testing.T, dir string) {
+// checkPrivateAndSealed checks that all files that a crash left in dir are private and sealed.
+func checkPrivateAndSealed(t *testing.T, dir string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil {

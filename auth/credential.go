@@ -14,7 +14,7 @@ type credential struct {
 	cacheKey Secret       // seals shared and stored values; unset: the client secret is used
 }
 
-// openCredential reads the secrets of a profile, so that faults in their files are found at once.
+// openCredential reads the secrets of a profile. It fails if one of their files is invalid.
 // formField says that the kind has an API key and no OAuth client.
 func openCredential(p Profile, formField bool) (credential, error) {
 	var c credential
@@ -62,8 +62,8 @@ func (c credential) files() []*secret.File {
 func (c credential) reload() (changed bool, err error) {
 	var errs []error
 	for _, f := range c.files() {
-		another, err := f.Reload()
-		changed = changed || another
+		fileChanged, err := f.Reload()
+		changed = changed || fileChanged
 		errs = append(errs, err)
 	}
 	return changed, errors.Join(errs...)

@@ -5,9 +5,9 @@ import (
 	"errors"
 )
 
-// credentialReplaced reports whether the credential was replaced after the refusal err: a secret
-// file has changed, or somebody logged in. The cool-down then ends, because it was about the old
-// credential.
+// credentialReplaced reports whether the credential that was refused with err has been replaced: a
+// secret file has changed, or somebody logged in. If so, it ends the cool-down, which was about the
+// old credential.
 func (s *Source) credentialReplaced(ctx context.Context, err error) bool {
 	if !errors.Is(err, ErrCredentialRejected) && !errors.Is(err, ErrReauthorize) {
 		return false

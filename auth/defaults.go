@@ -70,8 +70,8 @@ func (p Profile) client(o options) oauth.Client {
 	}
 }
 
-// sealed returns the context to which the profile's sealed values are bound.
-func (p Profile) sealed() seal.Credential {
+// sealContext returns the context to which the profile's sealed values are bound.
+func (p Profile) sealContext() seal.Credential {
 	return seal.Credential{
 		Kind:       string(p.Kind),
 		TokenURL:   p.tokenURL(),
@@ -91,7 +91,7 @@ func (p Profile) parts(c credential, m *metrics, o options) grantParts {
 	return grantParts{
 		profile:    p,
 		client:     p.client(o),
-		sealed:     p.sealed(),
+		sealed:     p.sealContext(),
 		credential: c,
 		metrics:    m,
 		options:    o,

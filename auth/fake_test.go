@@ -13,7 +13,7 @@ import (
 )
 
 // endpoint is a token endpoint without a network, for tests in virtual time. By default it
-// grants tokens "token-1", "token-2", … of 900 seconds, and takes a second for it.
+// grants tokens "token-1", "token-2", … with a life of 900 seconds, and each answer takes a second.
 type endpoint struct {
 	mu       sync.Mutex
 	requests []tokenRequest
@@ -75,7 +75,7 @@ func (e *endpoint) all() []tokenRequest {
 	return append([]tokenRequest(nil), e.requests...)
 }
 
-// granted is an answer with the token "token-<n>" and expires_in as given; "" leaves it out.
+// granted returns an answer with the token "token-<n>" and the given expires_in; "" omits it.
 func granted(n int, expiresIn string) *http.Response {
 	if expiresIn != "" {
 		expiresIn = `,"expires_in":` + expiresIn

@@ -63,7 +63,7 @@ func TestClientAuthentication(t *testing.T) {
 	}
 }
 
-func TestMismatchOfStylesIsExplained(t *testing.T) {
+func TestErrorNamesTheOtherClientAuthentication(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ ours, theirs, want string }{
 		{auth.ClientAuthBasicForm, auth.ClientAuthBasicRaw, `"basic-raw"`},
@@ -87,7 +87,7 @@ func TestMismatchOfStylesIsExplained(t *testing.T) {
 				t.Errorf("%d token requests, want 1", n)
 			}
 
-			noCanary(t, err)
+			checkNoSecret(t, err)
 		})
 	}
 }
@@ -99,7 +99,7 @@ func TestSecretIsReadAgainWhenRefused(t *testing.T) {
 	p.ClientSecret = auth.Secret{}
 	p.ClientSecretFile = secretFileOf(t, "canary-secret-0b7e")
 	p.TokenURL = srv.TokenURL()
-	// The file changes while the first request is on its way.
+	// The file changes during the first request.
 	swap := roundTripFunc(func(r *http.Request) (*http.Response, error) {
 		if len(srv.Requests()) == 0 {
 			srv.SetSecret("canary-refresh")
@@ -283,16 +283,16 @@ func TestPreviousRefreshTokenIsTheLastResort(t *testing.T) {
 	token(t, s)
 	_ = s.Close()
 	issued := srv.Issued()
-	srv.RevokeGrant(issued[len(issued)-1]) // the server lost the record of the roll
+	srv.RevokeGrant(issued[len(issued)-1]) // as if the server had lost the new refresh token
 	token(t, open(t, p))
 }
 
-func TestGrantIsGone(t *testing.T) {
+func TestErrorOfAMissingGrantSaysHowToLogIn(t *testing.T) {
 	t.Parallel()
 	srv := cortexServer(t, nil)
 	p := cortexProfile(t, srv)
 	if _, err := open(t, p).Token(t.Context()); !errors.Is(err, auth.ErrReauthorize) || !strings.Contains(err.Error(), "login hub") {
-		t.Errorf("never logged in: %v, want ErrReauthorize that says how", err)
+		t.Errorf("never logged in: %v, want ErrReauthorize that names the command", err)
 	}
 	login(t, p)
 	srv.RevokeGrant(srv.Issued()[1])
@@ -304,8 +304,8 @@ func TestGrantIsGone(t *testing.T) {
 	token(t, open(t, p))
 }
 
-// TestLostAnswerIsAskedForAgain loses the answer of a refresh after the server has acted.
-func TestLostAnswerIsAskedForAgain(t *testing.T) {
+// TestARefreshWithALostAnswerIsRepeated loses the answer of a refresh after the server has acted.
+func TestARefreshWithALostAnswerIsRepeated(t *testing.T) {
 	t.Parallel()
 	srv := cortexServer(t, func(c *authtest.Config) { c.Roll = true })
 	p := cortexProfile(t, srv)
@@ -338,7 +338,7 @@ func TestLogout(t *testing.T) {
 	}
 
 	if err := auth.Logout(t.Context(), p); err != nil {
-		t.Errorf("again: %v", err)
+		t.Errorf("second logout: %v", err)
 	}
 
 	login(t, p, auth.WithGrantsBucket(grants))
@@ -348,12 +348,13 @@ func TestLogout(t *testing.T) {
 		t.Errorf("refused revocation: %v", err)
 	}
 	if _, err := open(t, p).Token(t.Context()); !errors.Is(err, auth.ErrReauthorize) {
-		t.Errorf("after a refused revocation: %v, want wiped all the same", err)
+		t.Errorf("after a refused revocation: %v, want ErrReauthorize, because the grant is wiped anyway", err)
 	}
 }
 
-// TestLogoutSpeaksAsConfigured checks that the revocation has the format of the token requests.
-func TestLogoutSpeaksAsConfigured(t *testing.T) {
+// TestLogoutUsesTheConfiguredBodyFormat checks that the revocation has the format of the token
+// requests.
+func TestLogoutUsesTheConfiguredBodyFormat(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ body, want string }{
 		{auth.BodyForm, "application/x-www-form-urlencoded"},
@@ -367,7 +368,7 @@ func TestLogoutSpeaksAsConfigured(t *testing.T) {
 			p.Body = tt.body
 			login(t, p)
 			seen := make(chan string, 1)
-			tap := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			recorder := roundTripFunc(func(r *http.Request) (*http.Response, error) {
 				if r.URL.String() == p.RevokeURL {
 					seen <- r.Header.Get("Content-Type")
 				}
@@ -375,7 +376,7 @@ func TestLogoutSpeaksAsConfigured(t *testing.T) {
 				return http.DefaultTransport.RoundTrip(r)
 			})
 
-			if err := auth.Logout(t.Context(), p, auth.WithTransport(tap)); err != nil {
+			if err := auth.Logout(t.Context(), p, auth.WithTransport(recorder)); err != nil {
 				t.Fatal(err)
 			}
 
@@ -388,7 +389,7 @@ func TestLogoutSpeaksAsConfigured(t *testing.T) {
 	}
 }
 
-func TestWatchGuard(t *testing.T) {
+func TestAudienceOfAManagedAccountIsLookedUp(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, authtest.Config{
 		ClientID: "0123abcd_rw_id", ClientSecret: "canary p@ss:w+rd!/=", ClientAuth: auth.ClientAuthBasicRaw, Lifetime: time.Hour,
@@ -436,7 +437,7 @@ func TestWatchGuard(t *testing.T) {
 	}
 }
 
-func TestDataSecurity(t *testing.T) {
+func TestDataSecurityTokenWithoutExpiresInDoesNotExpire(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, authtest.Config{ClientID: "client", ClientSecret: "canary-secret-0b7e", ClientAuth: auth.ClientAuthBasicRaw, Scope: "api_access"})
 	srv.Edit(func(answer map[string]any) { delete(answer, "expires_in") })
@@ -445,11 +446,11 @@ func TestDataSecurity(t *testing.T) {
 	})
 	token(t, s)
 	if st := s.Status(); st.State != "fresh" || !st.Expires.IsZero() {
-		t.Errorf("status %+v, want a token without an end", st)
+		t.Errorf("status %+v, want a token that does not expire", st)
 	}
 }
 
-func TestAPIKey(t *testing.T) {
+func TestAPIKeyIsReturnedAsTheToken(t *testing.T) {
 	t.Parallel()
 	p := auth.Profile{Name: "legacy", Kind: auth.KindAPIKey, APIKeyFile: secretFileOf(t, "canary-api-key-51ce")}
 	s := open(t, p, auth.WithFreshFor(0))

@@ -2,9 +2,9 @@ package auth
 
 import "time"
 
-// follow applies a record that another process may have changed: its token, whether the token
-// worked, and the end of a cool-down. h is the record's token, or nil.
-func (s *Source) follow(v view, h *cachedToken) {
+// applyRecord applies a record that another process may have changed: its token, whether the token
+// worked, and the end of a cool-down. tok is the record's token, or nil.
+func (s *Source) applyRecord(v view, tok *cachedToken) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -12,10 +12,10 @@ func (s *Source) follow(v view, h *cachedToken) {
 		return
 	}
 
-	if h != nil {
-		s.learnAccepted(h)
-		if v.Rejected != h.id {
-			s.adopt(h)
+	if tok != nil {
+		s.applyAccepted(tok)
+		if v.Rejected != tok.id {
+			s.adopt(tok)
 		}
 	}
 
@@ -24,43 +24,43 @@ func (s *Source) follow(v view, h *cachedToken) {
 	}
 }
 
-// refusalShared applies the record's data about a fresh token that was refused here. Another
+// applyRefusal applies the record's data about a fresh token that was refused here. Another
 // process may have recorded that the token worked.
-func (s *Source) refusalShared(id string, v view) {
+func (s *Source) applyRefusal(id string, v view) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	h := s.current.Load()
+	tok := s.current.Load()
 	switch {
-	case h == nil || h.id != id:
-	case v.Worked && !h.accepted.Load():
-		s.accept(h)
+	case tok == nil || tok.id != id:
+	case v.Worked && !tok.accepted.Load():
+		s.markAccepted(tok)
 	case s.cool.refused == id:
 		s.cool.revision = v.revision
 	}
 }
 
-// learnAccepted marks the current token as accepted if another process has recorded that in h,
+// applyAccepted marks the current token as accepted if another process has recorded that in tok,
 // which holds the same token. mu is held.
-func (s *Source) learnAccepted(h *cachedToken) {
+func (s *Source) applyAccepted(tok *cachedToken) {
 	cur := s.current.Load()
-	if cur != nil && cur.id == h.id && h.accepted.Load() && !cur.accepted.Load() {
-		s.accept(cur)
+	if cur != nil && cur.id == tok.id && tok.accepted.Load() && !cur.accepted.Load() {
+		s.markAccepted(cur)
 	}
 }
 
 // adopt makes a token of the fleet the current one if it is better. mu is held.
-func (s *Source) adopt(h *cachedToken) {
+func (s *Source) adopt(tok *cachedToken) {
 	now := time.Now()
-	if h.phase(now) != fresh || h.id == s.lastRefused {
+	if tok.phase(now) != fresh || tok.id == s.lastRefused {
 		return
 	}
 
 	cur := s.current.Load()
-	if cur.servable(now) && (cur.id == h.id || !h.outlives(cur)) {
+	if cur.servable(now) && (cur.id == tok.id || !tok.outlives(cur)) {
 		return
 	}
 
-	s.install(h)
-	s.log.Debug().Str("fingerprint", h.id).Uint64("generation", h.generation).Msg("using the fleet's token")
+	s.install(tok)
+	s.log.Debug().Str("fingerprint", tok.id).Uint64("generation", tok.generation).Msg("using the fleet's token")
 }

@@ -19,8 +19,8 @@ import (
 	"backburn/auth/cortex"
 )
 
-// TestGrantFromTheBucketAlone has two machines without a grant file.
-func TestGrantFromTheBucketAlone(t *testing.T) {
+// TestMachinesShareAGrantThroughTheBucket runs two machines without a grant file.
+func TestMachinesShareAGrantThroughTheBucket(t *testing.T) {
 	t.Parallel()
 	srv := cortexServer(t, func(c *authtest.Config) { c.Roll, c.Strict = true, true })
 	grants, tokens := authtest.NewBucket(), authtest.NewBucket()
@@ -60,12 +60,12 @@ func TestOneCopyOfTheGrantIsEnough(t *testing.T) {
 
 		token(t, open(t, p, auth.WithGrantsBucket(grants)))
 	})
-	t.Run("the bucket is away", func(t *testing.T) {
+	t.Run("the bucket is unreachable", func(t *testing.T) {
 		grants.SetDown(true)
 		defer grants.SetDown(false)
 		token(t, open(t, p, auth.WithGrantsBucket(grants)))
 	})
-	t.Run("the bucket is behind", func(t *testing.T) { // it missed the roll above
+	t.Run("the bucket has an old grant", func(t *testing.T) { // it missed the roll above
 		s := open(t, p, auth.WithGrantsBucket(grants))
 		token(t, s)
 		if st := s.Status(); st.GrantGeneration < 3 {
@@ -87,9 +87,10 @@ func TestOneCopyOfTheGrantIsEnough(t *testing.T) {
 	})
 }
 
-// TestRollThatCannotBeStored makes storing fail after the answer: the token is served, an
-// operator is told, the server is not asked again, and storing goes on until it works.
-func TestRollThatCannotBeStored(t *testing.T) {
+// TestARefreshTokenThatCannotBeStoredIsKept makes storing fail after the answer. The access token
+// is returned, the failure is logged and counted, the server is not asked again, and storing is
+// retried until it succeeds.
+func TestARefreshTokenThatCannotBeStoredIsKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		grants := authtest.NewBucket()
@@ -127,7 +128,7 @@ func TestRollThatCannotBeStored(t *testing.T) {
 			t.Errorf("status %+v, want ready with an unsaved grant", st)
 		}
 
-		time.Sleep(2 * time.Hour) // the access token is over, and the store still fails
+		time.Sleep(2 * time.Hour) // the access token has expired, and the store still fails
 		if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrTemporary) || e.count() != 2 {
 			t.Errorf("got %v after %d requests, want ErrTemporary and no further roll", err, e.count())
 		}
@@ -148,7 +149,7 @@ func TestRollThatCannotBeStored(t *testing.T) {
 	})
 }
 
-func TestClientSecretRotatesUnderAGrant(t *testing.T) {
+func TestAGrantSurvivesANewClientSecret(t *testing.T) {
 	t.Parallel()
 	srv := cortexServer(t, func(c *authtest.Config) { c.Roll = false })
 	p := cortexProfile(t, srv)
@@ -160,16 +161,16 @@ func TestClientSecretRotatesUnderAGrant(t *testing.T) {
 	overwrite(t, p.ClientSecretFile, "canary-refresh")
 	running.Rejected(old)
 	token(t, running)
-	token(t, open(t, p)) // one that has never seen the old secret
+	token(t, open(t, p)) // a Source that has never seen the old secret
 
-	// A process that starts after the rotation, without one that ran through it.
+	// A process that starts after the rotation, while no process ran during it.
 	srv.SetSecret("third")
 	overwrite(t, p.ClientSecretFile, "third")
 	if _, err := open(t, p).Token(t.Context()); !errors.Is(err, auth.ErrReauthorize) || !strings.Contains(err.Error(), "client secret") {
 		t.Errorf("got %v, want ErrReauthorize that says why", err)
 	}
 
-	// With a cache key of its own the grant does not depend on the client secret.
+	// With a cache key, the sealed grant does not depend on the client secret.
 	p.CacheKeyFile = secretFileOf(t, "canary-api-key-51ce")
 	login(t, p)
 	srv.SetSecret("fourth")
@@ -255,7 +256,7 @@ func TestRefreshTokenIsDurableBeforeUse(t *testing.T) {
 	s = open(t, p, auth.WithPersistHook(func(stage string) {
 		stages = append(stages, stage)
 		if st := s.Status(); st.Ready {
-			t.Errorf("the access token is out at stage %q", stage)
+			t.Errorf("the access token is available at stage %q", stage)
 		}
 	}))
 	token(t, s)
@@ -264,8 +265,9 @@ func TestRefreshTokenIsDurableBeforeUse(t *testing.T) {
 	}
 }
 
-// TestLoginIsNoticed: a process that runs without a grant finds the one of a later login.
-func TestLoginIsNoticed(t *testing.T) {
+// TestARunningProcessFindsALaterLogin: a process that runs without a grant finds the one of a later
+// login.
+func TestARunningProcessFindsALaterLogin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		grants, tokens := authtest.NewBucket(), authtest.NewBucket()
@@ -305,8 +307,8 @@ func TestLoginIsNoticed(t *testing.T) {
 	})
 }
 
-// TestRefreshesOfOneMachineDoNotOverlap has many Sources on one grant file, against a server
-// that takes a refresh token once.
+// TestRefreshesOfOneMachineDoNotOverlap runs many Sources on one grant file, against a server that
+// accepts each refresh token once.
 func TestRefreshesOfOneMachineDoNotOverlap(t *testing.T) {
 	t.Parallel()
 	srv := cortexServer(t, func(c *authtest.Config) { c.Roll, c.Strict = true, true })
@@ -348,11 +350,11 @@ func TestNewerGrantIsNotOverwritten(t *testing.T) {
 	elsewhere := p
 	elsewhere.GrantFile = ""
 	bucketOnly := func() { token(t, open(t, elsewhere, auth.WithTransport(e), auth.WithGrantsBucket(grants))) }
-	bucketOnly() // uses 1, stores 2
-	bucketOnly() // uses 2, stores 3
+	bucketOnly() // uses refresh-1, stores refresh-2
+	bucketOnly() // uses refresh-2, stores refresh-3
 	grants.SetDown(true)
 	token(t, open(t, p, auth.WithTransport(e), auth.WithGrantsBucket(grants), auth.WithPersistHook(func(stage string) {
-		if stage == "response" { // used 1 from the file, has 4
+		if stage == "response" { // it used refresh-1 from the file, and got refresh-4
 			grants.SetDown(false)
 		}
 	})))

@@ -44,27 +44,27 @@ func newCortexGrant(p grantParts) (grant, error) {
 	return cortex.NewGrant(cortexConfig(p), cortex.Metrics{
 		Requests: p.metrics.requests,
 		Rolls:    p.metrics.rolls,
-		Saves:    p.metrics.saves,
+		Saves:    p.metrics.saveErrors,
 	})
 }
 
 func cortexConfig(p grantParts) cortex.Config {
 	return cortex.Config{
-		Name:         p.profile.Name,
-		Client:       p.client,
-		Seal:         p.sealed,
-		Secret:       p.credential.client,
-		CacheKey:     p.credential.cacheKey,
-		AuthorizeURL: p.profile.AuthorizeURL,
-		RevokeURL:    p.profile.RevokeURL,
-		InstanceID:   p.profile.InstanceID,
-		Region:       p.profile.Region,
-		PKCE:         p.profile.PKCE,
-		GrantFile:    p.profile.GrantFile,
-		Grants:       p.options.grants,
-		Log:          p.options.logger(p.profile),
-		Hook:         p.options.persistHook,
-		BucketOp:     p.options.timing.bucketOp,
-		Retry:        p.options.timing.saveRetry,
+		Name:          p.profile.Name,
+		Client:        p.client,
+		Seal:          p.sealed,
+		Secret:        p.credential.client,
+		CacheKey:      p.credential.cacheKey,
+		AuthorizeURL:  p.profile.AuthorizeURL,
+		RevokeURL:     p.profile.RevokeURL,
+		InstanceID:    p.profile.InstanceID,
+		Region:        p.profile.Region,
+		PKCE:          p.profile.PKCE,
+		GrantFile:     p.profile.GrantFile,
+		Grants:        p.options.grants,
+		Log:           p.options.logger(p.profile),
+		Hook:          p.options.persistHook,
+		BucketTimeout: p.options.timing.bucketTimeout,
+		RetryDelay:    p.options.timing.saveRetry,
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"backburn/auth"
 )
 
-// TestKinds checks that each kind is described completely, and that the tags of a profile name
-// the same kinds and keys.
-func TestKinds(t *testing.T) {
+// TestEachKindIsDescribedCompletely checks that each kind is described completely, and that the
+// tags of a profile name the same kinds and keys.
+func TestEachKindIsDescribedCompletely(t *testing.T) {
 	t.Parallel()
 	keys := map[string]bool{}
 	for field := range reflect.TypeFor[auth.Profile]().Fields() {
@@ -43,7 +43,7 @@ func TestKinds(t *testing.T) {
 
 			shares := slices.Contains(kind.Keys(), "share")
 			if got := kind.DefaultShare(); (got == "") == shares {
-				t.Errorf("share is %q by default, and a key: %v", got, shares)
+				t.Errorf("the default of share is %q; share is a key: %v", got, shares)
 			}
 			if p := (auth.Profile{Kind: kind}); p.Shares() != shares {
 				t.Errorf("Shares is %v", p.Shares())
@@ -55,7 +55,7 @@ func TestKinds(t *testing.T) {
 	}
 
 	if unknown := auth.Kind("oauth"); unknown.Keys() != nil || unknown.LogsIn() || unknown.FormField() {
-		t.Error("a kind that is not known has properties")
+		t.Error("an unknown kind has properties")
 	}
 }
 
@@ -72,8 +72,8 @@ func sorted(in []string) []string {
 	return in
 }
 
-// TestProblems checks that each problem has its key, which callers map to a line.
-func TestProblems(t *testing.T) {
+// TestEachProblemHasItsKey checks that each problem has its key, which callers map to a line.
+func TestEachProblemHasItsKey(t *testing.T) {
 	t.Parallel()
 	p := auth.Profile{
 		Name:     "x",

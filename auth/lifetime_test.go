@@ -14,9 +14,9 @@ import (
 	"backburn/auth"
 )
 
-// TestExpiresIn checks the token's life for every form of expires_in, and that none causes a flood
-// of requests: a caller asks every 100 ms for an hour of virtual time.
-func TestExpiresIn(t *testing.T) {
+// TestExpiresInDeterminesTheLife checks the token's life for every form of expires_in, and that
+// none causes a flood of requests: a caller asks every 100 ms for an hour of virtual time.
+func TestExpiresInDeterminesTheLife(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, raw string
@@ -104,7 +104,7 @@ func jwt(iat, exp time.Time) string {
 	return enc([]byte(`{"alg":"none"}`)) + "." + enc(fmt.Appendf(nil, `{"iat":%d,"exp":%d,"custom:api_keys":"x"}`, iat.Unix(), exp.Unix())) + ".sig"
 }
 
-func TestTokensOwnTimes(t *testing.T) {
+func TestTimesInATokenShortenItsLife(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name      string
@@ -134,7 +134,7 @@ func TestTokensOwnTimes(t *testing.T) {
 
 					return reply(200, `{"access_token":"`+jwt(iat, iat.Add(tt.own))+`"`+rest+`}`), nil
 				})
-				log := &sink{}
+				log := &output{}
 				s := source(t, wildfireProfile(), e, auth.WithLogger(zerolog.New(log)))
 				token(t, s)
 				st := s.Status()

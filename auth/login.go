@@ -26,7 +26,7 @@ func NewLogin(p Profile, hub cortex.HubParams, opts ...Option) (*cortex.Login, e
 	return cortex.NewLogin(c)
 }
 
-// Logout ends the login of a profile, see cortex.Logout.
+// Logout revokes and deletes the refresh token of a profile, see cortex.Logout.
 func Logout(ctx context.Context, p Profile, opts ...Option) error {
 	c, err := loginConfig(p, opts)
 	if err != nil {

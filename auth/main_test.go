@@ -7,11 +7,12 @@ import (
 	"backburn/internal/testkit/leaks"
 )
 
-// children are what the test binary can be besides itself, by environment variable.
-var children = map[string]func(order string){memberEnv: member}
+// childProcesses are the functions that the test binary runs instead of tests, by the environment
+// variable that selects them. The variable's value is the argument.
+var childProcesses = map[string]func(order string){memberEnv: member}
 
 func TestMain(m *testing.M) {
-	for name, child := range children {
+	for name, child := range childProcesses {
 		if order := os.Getenv(name); order != "" {
 			child(order)
 			return

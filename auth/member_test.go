@@ -23,9 +23,8 @@ import (
 	"backburn/auth/natsbucket"
 )
 
-// memberEnv makes the test binary one process of a fleet: it prints the distinct tokens
-// that 25 goroutines got, waits for a line, says that the service refused the token, and
-// prints once more.
+// memberEnv makes the test binary one process of a fleet. It reads a refused token per line,
+// reports it to the Source in 25 goroutines, and prints the distinct tokens that they then get.
 const memberEnv = "BACKBURN_TEST_MEMBER"
 
 const (
@@ -33,7 +32,7 @@ const (
 	goroutines = 25
 )
 
-type memberOrder struct {
+type memberConfig struct {
 	NATS    string
 	Profile auth.Profile
 	Secret  string
@@ -48,7 +47,7 @@ func member(order string) {
 }
 
 func serveMember(order string, in io.Reader, out io.Writer) error {
-	var o memberOrder
+	var o memberConfig
 	if err := json.Unmarshal([]byte(order), &o); err != nil {
 		return err
 	}
@@ -125,14 +124,14 @@ func jetStream(t *testing.T) string {
 	return srv.ClientURL()
 }
 
-// crew is a fleet that receives refused tokens and answers with the tokens that it uses.
-type crew struct {
+// members is a fleet of processes, see memberEnv.
+type members struct {
 	in  []io.WriteCloser
 	out []*bufio.Scanner
 }
 
 // ask sends a refused token to every member concurrently, and returns the distinct tokens.
-func (c crew) ask(t *testing.T, refused string) []string {
+func (c members) ask(t *testing.T, refused string) []string {
 	t.Helper()
 	for _, w := range c.in {
 		if _, err := fmt.Fprintln(w, refused); err != nil {
@@ -157,11 +156,11 @@ func (c crew) ask(t *testing.T, refused string) []string {
 	return slices.Compact(all)
 }
 
-// recruit starts the members as processes, or as goroutines with separate connections, which the
-// race detector can check.
-func recruit(t *testing.T, order []byte, asProcesses bool) crew {
+// startMembers starts the members as processes, or as goroutines with separate connections, which
+// the race detector can check.
+func startMembers(t *testing.T, order []byte, asProcesses bool) members {
 	t.Helper()
-	var c crew
+	var c members
 	for range processes {
 		if !asProcesses {
 			inR, inW := io.Pipe()
@@ -209,10 +208,10 @@ func recruit(t *testing.T, order []byte, asProcesses bool) crew {
 	return c
 }
 
-// TestFleetOverJetStream runs 8 members of 25 goroutines over a real JetStream server and a
-// real authorization server: one token request when all start cold, one more when all have
-// seen 401, none for stragglers.
-func TestFleetOverJetStream(t *testing.T) {
+// TestFleetOverJetStreamMakesOneRequest runs 8 members of 25 goroutines over a real JetStream
+// server and a real authorization server: one token request when all start without a token, one
+// more when all have reported a 401, and none when some report the old token again.
+func TestFleetOverJetStreamMakesOneRequest(t *testing.T) {
 	t.Parallel()
 	for name, asProcesses := range map[string]bool{"processes": true, "connections": false} {
 		t.Run(name, func(t *testing.T) {
@@ -220,13 +219,13 @@ func TestFleetOverJetStream(t *testing.T) {
 			p := wildfireProfile()
 			srv := serve(t, authtest.Config{ClientID: p.ClientID, ClientSecret: "canary-secret-0b7e", Scope: "tsg_id:1234567890"})
 			p.TokenURL = srv.TokenURL()
-			p.ClientSecret = auth.Secret{} // travels beside it
-			order, err := json.Marshal(memberOrder{jetStream(t), p, "canary-secret-0b7e"})
+			p.ClientSecret = auth.Secret{} // passed separately, because a Secret is not encoded
+			order, err := json.Marshal(memberConfig{jetStream(t), p, "canary-secret-0b7e"})
 			if err != nil {
 				t.Fatal(err)
 			}
 
-			c := recruit(t, order, asProcesses)
+			c := startMembers(t, order, asProcesses)
 			cold := c.ask(t, "")
 			if len(cold) != 1 || len(srv.Requests()) != 1 {
 				t.Fatalf("cold: %d tokens, %d token requests; want one of each", len(cold), len(srv.Requests()))

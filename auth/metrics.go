@@ -6,12 +6,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// result is the outcome of a renewal. Its values are labels of a metric.
+// result is the outcome of a renewal. Its values are label values of a metric.
 type result string
 
 const (
-	resultOK          result = "ok"          // a token request returned a new one
-	resultAdopted     result = "adopted"     // another process had one
+	resultOK          result = "ok"          // a token request returned a new token
+	resultAdopted     result = "adopted"     // another process had a new token
 	resultTemporary   result = "temporary"   // ErrTemporary
 	resultRejected    result = "rejected"    // ErrCredentialRejected
 	resultReauthorize result = "reauthorize" // ErrReauthorize
@@ -34,18 +34,18 @@ var results = []result{resultOK, resultAdopted, resultTemporary, resultRejected,
 // metrics are the metrics of one Source. Values that change with time are computed at each scrape,
 // so Token updates no metric.
 type metrics struct {
-	registry  prometheus.Registerer
-	all       []prometheus.Collector
-	refreshes *prometheus.CounterVec
-	requests  prometheus.Counter
-	breaker   prometheus.Counter
-	conflicts prometheus.Counter
-	bucket    prometheus.Counter
-	rolls     prometheus.Counter
-	saves     prometheus.Counter
+	registry     prometheus.Registerer
+	all          []prometheus.Collector
+	refreshes    *prometheus.CounterVec // renewals, by reason and result
+	requests     prometheus.Counter
+	breaker      prometheus.Counter
+	conflicts    prometheus.Counter
+	bucketErrors prometheus.Counter
+	rolls        prometheus.Counter
+	saveErrors   prometheus.Counter
 }
 
-// readings are computed at each scrape.
+// readings are the functions that compute gauges at each scrape.
 type readings struct {
 	waiters   func() float64
 	remaining func() float64 // seconds
@@ -55,8 +55,9 @@ type readings struct {
 	grantAge  func() float64 // seconds
 }
 
-// newMetrics makes the metrics of a profile and registers them with r, which may be nil.
-func newMetrics(profile string, r prometheus.Registerer, now readings) (*metrics, error) {
+// newMetrics creates the metrics of a profile and registers them with r, which may be nil. It fails
+// if another Source of this name is registered.
+func newMetrics(profile string, r prometheus.Registerer, read readings) (*metrics, error) {
 	labels := prometheus.Labels{"profile": profile}
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_auth_" + name, Help: help, ConstLabels: labels})
@@ -69,27 +70,27 @@ func newMetrics(profile string, r prometheus.Registerer, now readings) (*metrics
 		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "backburn_auth_refreshes_total", Help: "Renewals of the token by reason and result.", ConstLabels: labels,
 		}, []string{"reason", "result"}),
-		requests:  counter("token_requests_total", "Requests to the token endpoint."),
-		breaker:   counter("fresh_rejections_total", "Times that a service refused a fresh token."),
-		conflicts: counter("bucket_conflicts_total", "Writes to the bucket that failed because another process wrote first."),
-		bucket:    counter("bucket_errors_total", "Calls of the bucket that failed."),
-		rolls:     counter("grant_rolls_total", "Refresh tokens that the server replaced."),
-		saves:     counter("grant_save_errors_total", "Attempts to persist a refresh token that failed."),
+		requests:     counter("token_requests_total", "Requests to the token endpoint."),
+		breaker:      counter("fresh_rejections_total", "Times that a service refused a fresh token."),
+		conflicts:    counter("bucket_conflicts_total", "Writes to the bucket that failed because another process wrote first."),
+		bucketErrors: counter("bucket_errors_total", "Calls to the bucket that failed."),
+		rolls:        counter("grant_rolls_total", "Refresh tokens that the server replaced."),
+		saveErrors:   counter("grant_save_errors_total", "Attempts to persist a refresh token that failed."),
 	}
-	for _, why := range reasons {
-		for _, end := range results {
-			m.refreshes.WithLabelValues(string(why), string(end))
+	for _, reason := range reasons {
+		for _, result := range results {
+			m.refreshes.WithLabelValues(string(reason), string(result))
 		}
 	}
 
 	m.all = []prometheus.Collector{
-		m.refreshes, m.requests, m.breaker, m.conflicts, m.bucket, m.rolls, m.saves,
-		gauge("waiters", "Callers waiting for a token.", now.waiters),
-		gauge("token_remaining_seconds", "Seconds until the token expires; 0 without one, +Inf if it never expires.", now.remaining),
-		gauge("cooldown_seconds", "Seconds until the token endpoint may be asked again.", now.cooldown),
-		gauge("clock_skew_seconds", "This machine's clock minus the token issuer's.", now.skew),
-		gauge("ready", "1 while there is a valid token.", now.ready),
-		gauge("grant_age_seconds", "Age of the refresh token; 0 without one.", now.grantAge),
+		m.refreshes, m.requests, m.breaker, m.conflicts, m.bucketErrors, m.rolls, m.saveErrors,
+		gauge("waiters", "Callers waiting for a token.", read.waiters),
+		gauge("token_remaining_seconds", "Seconds until the token expires; 0 without one, +Inf if it never expires.", read.remaining),
+		gauge("cooldown_seconds", "Seconds until the token endpoint may be asked again.", read.cooldown),
+		gauge("clock_skew_seconds", "This machine's clock minus the token issuer's.", read.skew),
+		gauge("ready", "1 while there is a valid token.", read.ready),
+		gauge("grant_age_seconds", "Age of the refresh token; 0 without one.", read.grantAge),
 	}
 	if r == nil {
 		return m, nil
@@ -117,6 +118,7 @@ func (m *metrics) unregister() {
 	}
 }
 
-func (m *metrics) refreshed(why reason, end result) {
-	m.refreshes.WithLabelValues(string(why), string(end)).Inc()
+// countRenewal counts a renewal.
+func (m *metrics) countRenewal(why reason, outcome result) {
+	m.refreshes.WithLabelValues(string(why), string(outcome)).Inc()
 }

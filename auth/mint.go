@@ -17,8 +17,8 @@ const opRenew = "renewing the token"
 // maxSkew is how far this machine's clock and the issuer's may differ without a warning.
 const maxSkew = 30 * time.Second
 
-// minter gets tokens from the token endpoint, for one profile. Only the running renewal calls mint;
-// all other methods are safe for concurrent use.
+// minter requests tokens from the token endpoint, for one profile. Only the running renewal calls
+// mint; all other methods are safe for concurrent use.
 type minter struct {
 	profile    Profile
 	timing     timing
@@ -30,16 +30,16 @@ type minter struct {
 	skew atomic.Int64 // nanoseconds; this machine's clock minus the issuer's
 }
 
-// mintLocal gets a token that is not shared.
-func (m *minter) mintLocal(ctx context.Context, w renewalRequest) (*cachedToken, error) {
+// mintLocal requests a token that is not shared.
+func (m *minter) mintLocal(ctx context.Context, req renewalRequest) (*cachedToken, error) {
 	t, err := m.mint(ctx)
 	if err != nil {
 		return nil, err
 	}
 
 	var generation uint64 = 1
-	if w.current != nil {
-		generation = w.current.generation + 1
+	if req.current != nil {
+		generation = req.current.generation + 1
 	}
 
 	return m.cacheToken(t, generation), nil
@@ -50,8 +50,8 @@ func (m *minter) cacheToken(t oauth.Minted, generation uint64) *cachedToken {
 	return newCachedToken(t.Value, generation, t.Sent, t.Life.Duration, m.profile.preset().window)
 }
 
-// mint requests a token. If the request is refused and the secret file has changed, it tries again
-// with the new secret.
+// mint requests a token. If the credential is refused and the secret file has changed meanwhile, it
+// tries again with the new secret.
 func (m *minter) mint(ctx context.Context) (oauth.Minted, error) {
 	if _, err := m.credential.reload(); err != nil {
 		// While a secret file is being replaced it may be missing, so try the old secret.
@@ -70,13 +70,13 @@ func (m *minter) mint(ctx context.Context) (oauth.Minted, error) {
 		return oauth.Minted{}, err
 	}
 
-	m.observe(t)
+	m.checkToken(t)
 
 	return t, nil
 }
 
-// observe logs an invalid expires_in and records the clock skew.
-func (m *minter) observe(t oauth.Minted) {
+// checkToken warns about an invalid expires_in and a wrong clock, and records the clock skew.
+func (m *minter) checkToken(t oauth.Minted) {
 	if t.Life.Suspect {
 		m.log.Warn().Stringer("lifetime", t.Life.Duration).Msg("the token endpoint returned an invalid expires_in")
 	}

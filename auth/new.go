@@ -6,8 +6,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// New returns a Source. It reads the secret files, so faults in them are found at once. It makes no
-// request; the first Token does.
+// New returns a Source for a profile. The caller closes it. New reads the secret files and fails if
+// one is invalid. It makes no request; the first Token does.
 func New(p Profile, opts ...Option) (*Source, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
@@ -15,15 +15,15 @@ func New(p Profile, opts ...Option) (*Source, error) {
 
 	o := newOptions(opts)
 	s := &Source{
-		minter:    &minter{profile: p, timing: o.timing, log: o.logger(p)},
-		transport: o.transport,
-		hosts:     newHostSet(p, o.hosts),
-		pace:      rate.NewLimiter(rate.Every(o.timing.renewGap), renewBurst),
-		changed:   make(chan struct{}),
+		minter:      &minter{profile: p, timing: o.timing, log: o.logger(p)},
+		transport:   o.transport,
+		hosts:       newHostSet(p, o.hosts),
+		renewalPace: rate.NewLimiter(rate.Every(o.timing.renewGap), renewBurst),
+		changed:     make(chan struct{}),
 	}
-	s.life, s.end = context.WithCancel(context.Background())
+	s.background, s.stopBackground = context.WithCancel(context.Background())
 	if err := s.assemble(o); err != nil {
-		s.end()
+		s.stopBackground()
 		return nil, err
 	}
 
@@ -31,7 +31,7 @@ func New(p Profile, opts ...Option) (*Source, error) {
 		s.log.Warn().Msg(w)
 	}
 	if s.shared != nil {
-		s.wg.Go(func() { s.shared.run(s.life, s.follow) })
+		s.wg.Go(func() { s.shared.run(s.background, s.applyRecord) })
 	}
 
 	return s, nil
@@ -62,7 +62,7 @@ func (s *Source) Close() error {
 	s.closed = true
 	s.announce()
 	s.mu.Unlock()
-	s.end()
+	s.stopBackground()
 	s.wg.Wait()
 	s.grant.Close()
 	s.current.Store(nil)

@@ -12,9 +12,9 @@ type Share string
 // How a Source uses its Bucket. The zero value means Kind.DefaultShare, or ShareOff without a
 // Bucket.
 const (
-	SharePrefer   Share = "prefer"   // one for the fleet; while the bucket is unreachable, each process gets its own, slowly
-	ShareRequired Share = "required" // one for the fleet; no new tokens while the bucket is unreachable
-	ShareOff      Share = "off"      // each process gets its own
+	SharePrefer   Share = "prefer"   // one token for the fleet; while the bucket is unreachable, each process requests its own, at a low rate
+	ShareRequired Share = "required" // one token for the fleet; no new tokens while the bucket is unreachable
+	ShareOff      Share = "off"      // each process requests its own token
 )
 
 // The ways in which a client authenticates itself at a token endpoint. RFC 6749 section 2.3.1

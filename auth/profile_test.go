@@ -7,7 +7,7 @@ import (
 	"backburn/auth"
 )
 
-func TestValidate(t *testing.T) {
+func TestValidateReportsEveryProblem(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
@@ -52,7 +52,7 @@ func TestValidate(t *testing.T) {
 				return
 			}
 
-			noCanary(t, err)
+			checkNoSecret(t, err)
 			lines := strings.Split(err.Error(), "\n")
 			if len(lines) != len(tt.want) {
 				t.Errorf("%d problems, want %d: %v", len(lines), len(tt.want), err)

@@ -27,8 +27,8 @@ type record struct {
 // claim says that a process is requesting a token. It contains no time: each observer measures its
 // age with its own clock.
 type claim struct {
-	Holder string `json:"holder"` // for people
-	Nonce  string `json:"nonce"`  // identifies the holder's own claim
+	Holder string `json:"holder"` // host and process ID, for log messages
+	Nonce  string `json:"nonce"`  // random; by it the holder recognizes its own claim
 }
 
 // sharedCooldown is a cool-down for the whole fleet.
@@ -43,15 +43,16 @@ type sharedCooldown struct {
 	Desc      string `json:"desc,omitempty"`
 	Hint      string `json:"hint,omitempty"`
 	Permanent bool   `json:"permanent,omitempty"`
-	Refused   string `json:"refused,omitempty"` // fingerprint of the fresh token that was refused, if that is why
+	Refused   string `json:"refused,omitempty"` // fingerprint of the refused fresh token that caused the cool-down; "" for other causes
 	Grant     uint64 `json:"grant,omitempty"`   // generation of the refresh token that failed; a newer one ends the cool-down
 }
 
 var classNames = map[string]error{"temporary": ErrTemporary, "rejected": ErrCredentialRejected, "reauthorize": ErrReauthorize}
 
-// newSharedCooldown returns a cool-down of length d because of e.
+// newSharedCooldown returns a cool-down of length d because of e. inARow counts the failures in a
+// row.
 func newSharedCooldown(e *AuthError, now time.Time, d time.Duration, inARow int) *sharedCooldown {
-	n := &sharedCooldown{
+	c := &sharedCooldown{
 		Until:     now.Add(d).UnixMilli(),
 		For:       d.Milliseconds(),
 		InARow:    inARow,
@@ -64,38 +65,38 @@ func newSharedCooldown(e *AuthError, now time.Time, d time.Duration, inARow int)
 	}
 	for name, class := range classNames {
 		if errors.Is(e.Class, class) {
-			n.Class = name
+			c.Class = name
 		}
 	}
 
-	return n
+	return c
 }
 
 // remaining returns the rest of the cool-down by this machine's clock, and never more than its
 // length, because the writer's clock may differ.
-func (n *sharedCooldown) remaining(now time.Time) time.Duration {
-	if n == nil {
+func (c *sharedCooldown) remaining(now time.Time) time.Duration {
+	if c == nil {
 		return 0
 	}
-	left := time.UnixMilli(n.Until).Sub(now)
-	return max(min(left, time.Duration(n.For)*time.Millisecond), 0)
+	left := time.UnixMilli(c.Until).Sub(now)
+	return max(min(left, time.Duration(c.For)*time.Millisecond), 0)
 }
 
 // authError returns the error that started the cool-down.
-func (n *sharedCooldown) authError(profile string, left time.Duration) *AuthError {
-	class := classNames[n.Class]
+func (c *sharedCooldown) authError(profile string, left time.Duration) *AuthError {
+	class := classNames[c.Class]
 	if class == nil {
 		class = ErrTemporary
 	}
 
 	return &AuthError{
 		Profile:    profile,
-		Op:         n.Op,
-		Status:     n.Status,
-		Code:       n.Code,
-		Desc:       n.Desc,
-		Hint:       n.Hint,
-		Permanent:  n.Permanent,
+		Op:         c.Op,
+		Status:     c.Status,
+		Code:       c.Code,
+		Desc:       c.Desc,
+		Hint:       c.Hint,
+		Permanent:  c.Permanent,
 		RetryAfter: left,
 		Class:      class,
 	}

@@ -14,13 +14,13 @@ func (s *Source) Rejected(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	h := s.current.Load()
-	if h == nil || !h.matches(token) || h.rejected.Load() {
+	tok := s.current.Load()
+	if tok == nil || !tok.matches(token) || tok.rejected.Load() {
 		return
 	}
 
-	h.rejected.Store(true)
-	s.refuse(h, time.Now())
+	tok.rejected.Store(true)
+	s.handleRefusal(tok, time.Now())
 }
 
 // Accepted reports that a service accepted token. If the token is refused later, the credential is
@@ -28,34 +28,35 @@ func (s *Source) Rejected(token string) {
 // about a token takes a lock. Without a call of Accepted, a token that is not refused within a
 // minute counts as accepted.
 func (s *Source) Accepted(token string) {
-	h := s.current.Load()
-	if h == nil || h.accepted.Load() || !h.matches(token) {
+	tok := s.current.Load()
+	if tok == nil || tok.accepted.Load() || !tok.matches(token) {
 		return
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if s.closed || s.current.Load() != h || h.accepted.Load() {
+	if s.closed || s.current.Load() != tok || tok.accepted.Load() {
 		return
 	}
 
-	s.accept(h)
+	s.markAccepted(tok)
 	if s.shared != nil {
-		s.wg.Go(func() { s.shared.reportAccepted(s.life, h.id) })
+		s.wg.Go(func() { s.shared.reportAccepted(s.background, tok.id) })
 	}
 }
 
-// refuse reacts to the refusal of the current token. mu is held.
-func (s *Source) refuse(h *cachedToken, now time.Time) {
-	age := h.age(now)
-	aged := h.life > 0 && age >= h.renewAt // it may have expired in transit, or by the service's clock
-	worked := h.accepted.Load() || age >= s.timing.freshFor
-	again := !h.accepted.Load() && s.cool.breaks == 0 && s.refusedWithin(s.timing.inARow, now)
+// handleRefusal opens the loop breaker if the refused token was never valid. Otherwise it leaves
+// the renewal to the next Token. mu is held.
+func (s *Source) handleRefusal(tok *cachedToken, now time.Time) {
+	age := tok.age(now)
+	aged := tok.life > 0 && age >= tok.renewAt // it may have expired on the way, or by the service's clock
+	worked := tok.accepted.Load() || age >= s.timing.freshFor
+	repeated := !tok.accepted.Load() && s.cool.breaks == 0 && s.refusedWithin(s.timing.repeatWindow, now)
 
-	s.lastReject = now
-	s.lastRefused = h.id
-	if !aged && (!worked || again) {
+	s.refusedAt = now
+	s.lastRefused = tok.id
+	if !aged && (!worked || repeated) {
 		s.tripBreaker(now)
 		return
 	}
@@ -64,11 +65,11 @@ func (s *Source) refuse(h *cachedToken, now time.Time) {
 		s.cool.breaks = 0
 	}
 
-	s.log.Info().Str("fingerprint", h.id).Uint64("generation", h.generation).
-		Msg("token refused by the service, renewing")
+	s.log.Info().Str("fingerprint", tok.id).Uint64("generation", tok.generation).
+		Msg("the service refused the token; renewing it")
 }
 
 // refusedWithin reports whether a token was refused less than d ago, with none accepted since.
 func (s *Source) refusedWithin(d time.Duration, now time.Time) bool {
-	return !s.lastReject.IsZero() && now.Sub(s.lastReject) < d
+	return !s.refusedAt.IsZero() && now.Sub(s.refusedAt) < d
 }

@@ -6,40 +6,40 @@ import (
 	"time"
 )
 
-// launch starts a renewal. mu is held and no renewal runs.
-func (s *Source) launch(why reason) {
+// startRenewal starts a renewal. mu is held and no renewal runs.
+func (s *Source) startRenewal(why reason) {
 	r := &renewal{done: make(chan struct{})}
-	w := renewalRequest{reason: why, current: s.current.Load(), probe: s.cool.breaks > 0}
+	req := renewalRequest{reason: why, current: s.current.Load(), probe: s.cool.breaks > 0}
 	s.renewal = r
 
 	s.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(s.life, s.timing.renewal)
+		ctx, cancel := context.WithTimeout(s.background, s.timing.renewalTimeout)
 		defer cancel()
 
 		began := time.Now()
-		if w.reason == reasonRejected && !w.probe {
-			_ = s.pace.Wait(ctx) // if it fails, obtain fails too
+		if req.reason == reasonRejected && !req.probe {
+			_ = s.renewalPace.Wait(ctx) // if ctx ends, obtain fails too
 		}
 
-		h, err := s.obtain(ctx, w)
-		s.finishRenewal(r, w, h, err, began)
+		tok, err := s.obtain(ctx, req)
+		s.finishRenewal(r, req, tok, err, began)
 	})
 }
 
 // obtain gets a token, through the fleet if tokens are shared.
-func (s *Source) obtain(ctx context.Context, w renewalRequest) (*cachedToken, error) {
+func (s *Source) obtain(ctx context.Context, req renewalRequest) (*cachedToken, error) {
 	if s.shared != nil {
-		return s.shared.obtain(ctx, w)
+		return s.shared.obtain(ctx, req)
 	}
-	return s.mintLocal(ctx, w)
+	return s.mintLocal(ctx, req)
 }
 
-// renewalReason returns the reason to renew h, which may be nil.
-func (s *Source) renewalReason(h *cachedToken, now time.Time) reason {
+// renewalReason returns the reason to renew tok, which may be nil.
+func (s *Source) renewalReason(tok *cachedToken, now time.Time) reason {
 	switch {
-	case h == nil:
+	case tok == nil:
 		return reasonInitial
-	case h.phase(now) == refused:
+	case tok.phase(now) == refused:
 		return reasonRejected
 	default:
 		return reasonExpired
@@ -47,7 +47,7 @@ func (s *Source) renewalReason(h *cachedToken, now time.Time) reason {
 }
 
 // finishRenewal installs the outcome of a renewal and wakes all callers that wait for it.
-func (s *Source) finishRenewal(r *renewal, w renewalRequest, h *cachedToken, err error, began time.Time) {
+func (s *Source) finishRenewal(r *renewal, req renewalRequest, tok *cachedToken, err error, began time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer close(r.done)
@@ -55,46 +55,46 @@ func (s *Source) finishRenewal(r *renewal, w renewalRequest, h *cachedToken, err
 	s.renewal = nil
 	now := time.Now()
 	switch {
-	case s.life.Err() != nil:
+	case s.background.Err() != nil:
 		r.err = ErrClosed
 
 	case err != nil:
-		s.failed(w, err, now)
+		s.renewalFailed(req, err, now)
 		r.err = s.asAuthError(opRenew, err, s.current.Load()).After(s.cool.remaining(now))
 
-	case h.id == s.lastRefused && !w.probe && s.renewalReason(s.current.Load(), now) == reasonRejected:
+	case tok.id == s.lastRefused && !req.probe && s.renewalReason(s.current.Load(), now) == reasonRejected:
 		// The server returned the refused token again. Do not install it.
 		s.tripBreaker(now)
 		r.err = s.cool.err.After(s.cool.remaining(now))
-		s.metrics.refreshed(w.reason, resultRejected)
+		s.metrics.countRenewal(req.reason, resultRejected)
 
 	default:
-		r.token = h
-		s.install(h)
-		s.renewed(w, h, now.Sub(began))
+		r.token = tok
+		s.install(tok)
+		s.renewalSucceeded(req, tok, now.Sub(began))
 	}
 }
 
-// renewed logs and counts a renewal that succeeded.
-func (s *Source) renewed(w renewalRequest, h *cachedToken, took time.Duration) {
+// renewalSucceeded logs and counts a renewal that succeeded.
+func (s *Source) renewalSucceeded(req renewalRequest, tok *cachedToken, took time.Duration) {
 	result := resultOK
-	if h.foreign {
+	if tok.foreign {
 		result = resultAdopted
 	}
 
-	s.metrics.refreshed(w.reason, result)
+	s.metrics.countRenewal(req.reason, result)
 	s.log.Info().
-		Str("reason", string(w.reason)).
+		Str("reason", string(req.reason)).
 		Str("result", string(result)).
-		Str("fingerprint", h.id).
-		Uint64("generation", h.generation).
-		Stringer("lifetime", h.life).
+		Str("fingerprint", tok.id).
+		Uint64("generation", tok.generation).
+		Stringer("lifetime", tok.life).
 		Stringer("took", took).
 		Msg("token renewed")
 }
 
-// failed logs and counts a failed renewal, and starts a cool-down. mu is held.
-func (s *Source) failed(w renewalRequest, err error, now time.Time) {
+// renewalFailed logs and counts a failed renewal, and starts a cool-down. mu is held.
+func (s *Source) renewalFailed(req renewalRequest, err error, now time.Time) {
 	e := s.asAuthError(opRenew, err, s.current.Load())
 	s.cool.begin(now, e, revisionOf(err), s.timing)
 	s.noteError(e, now)
@@ -105,19 +105,19 @@ func (s *Source) failed(w renewalRequest, err error, now time.Time) {
 		event = s.log.Error()
 	}
 
-	s.metrics.refreshed(w.reason, resultOf(e))
+	s.metrics.countRenewal(req.reason, resultOf(e))
 	event.Err(e).
-		Str("reason", string(w.reason)).
+		Str("reason", string(req.reason)).
 		Stringer("pause", s.cool.remaining(now)).
 		Bool("old_token_good", s.current.Load().servable(now)).
-		Msg("token not renewed")
+		Msg("cannot renew the token")
 }
 
 // revisionOf returns the revision of the shared record that contains err, or 0.
 func revisionOf(err error) uint64 {
-	var n recordedError
-	if errors.As(err, &n) {
-		return n.revision
+	var recorded recordedError
+	if errors.As(err, &recorded) {
+		return recorded.revision
 	}
 	return 0
 }
@@ -136,14 +136,14 @@ func (s *Source) tripBreaker(now time.Time) {
 	s.noteError(e, now)
 	s.metrics.breaker.Inc()
 	s.log.Error().Stringer("cooldown", e.RetryAfter).Int("in_a_row", s.cool.breaks).Str("fingerprint", s.lastRefused).
-		Msg("the service refuses a fresh token; no request for a new one until the cool-down ends")
+		Msg("the service refused a fresh token; no token is requested until the cool-down ends")
 
 	s.watchCredential()
 	if s.shared != nil && !s.closed {
 		id, e := s.lastRefused, *e
 		s.wg.Go(func() {
-			if v, ok := s.shared.reportRefused(s.life, id, e); ok {
-				s.refusalShared(id, v)
+			if v, ok := s.shared.reportRefused(s.background, id, e); ok {
+				s.applyRefusal(id, v)
 			}
 		})
 	}
@@ -160,24 +160,25 @@ func (s *Source) watchCredential() {
 	s.wg.Go(func() {
 		for {
 			select {
-			case <-time.After(s.timing.credential):
-			case <-s.life.Done():
+			case <-time.After(s.timing.credentialCheck):
+			case <-s.background.Done():
 				return
 			}
 
-			err := s.refusal()
+			err := s.permanentRefusal()
 			if err == nil {
 				return
 			}
-			if s.credentialReplaced(s.life, err) {
+			if s.credentialReplaced(s.background, err) {
 				s.renewNow()
 			}
 		}
 	})
 }
 
-// refusal returns the permanent error of the cool-down, or nil and ends the watch.
-func (s *Source) refusal() error {
+// permanentRefusal returns the permanent error of the cool-down. If there is none, it returns nil
+// and records that watchCredential ends.
+func (s *Source) permanentRefusal() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -189,14 +190,14 @@ func (s *Source) refusal() error {
 	return s.cool.err
 }
 
-// renewNow starts a renewal in the background.
+// renewNow starts a renewal in the background, if one is needed and allowed.
 func (s *Source) renewNow() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	now := time.Now()
-	h := s.current.Load()
-	if !s.closed && s.renewal == nil && !h.servable(now) && s.cool.remaining(now) == 0 {
-		s.launch(s.renewalReason(h, now))
+	tok := s.current.Load()
+	if !s.closed && s.renewal == nil && !tok.servable(now) && s.cool.remaining(now) == 0 {
+		s.startRenewal(s.renewalReason(tok, now))
 	}
 }

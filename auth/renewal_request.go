@@ -1,6 +1,6 @@
 package auth
 
-// reason is why a renewal starts. Its values are labels of a metric.
+// reason is why a renewal starts. Its values are label values of a metric.
 type reason string
 
 const (
@@ -12,14 +12,14 @@ const (
 
 var reasons = []reason{reasonInitial, reasonEarly, reasonExpired, reasonRejected}
 
-// renewalRequest describes the purpose of a renewal.
+// renewalRequest says why a renewal starts, and which token it replaces.
 type renewalRequest struct {
 	reason  reason
-	current *cachedToken // the current token, or nil
-	probe   bool         // a cool-down for a refused token has ended, so the same token may be accepted now
+	current *cachedToken // the token to replace, or nil
+	probe   bool         // a cool-down for a refused token has ended, so the service may accept even the same token now
 }
 
 // refusedBefore reports whether token is the token that was just refused.
-func (w renewalRequest) refusedBefore(token string) bool {
-	return w.current != nil && w.current.rejected.Load() && !w.probe && Fingerprint(token) == w.current.id
+func (req renewalRequest) refusedBefore(token string) bool {
+	return req.current != nil && req.current.rejected.Load() && !req.probe && Fingerprint(token) == req.current.id
 }

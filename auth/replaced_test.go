@@ -12,7 +12,7 @@ import (
 	"backburn/auth/authtest"
 )
 
-// ready waits until s may have a token, for less than a cool-down lasts, and takes it.
+// ready waits until s can get a token, for less than the length of a cool-down, and returns it.
 func ready(t *testing.T, s *auth.Source) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
@@ -24,7 +24,7 @@ func ready(t *testing.T, s *auth.Source) string {
 	return token(t, s)
 }
 
-// TestLoginEndsTheCooldown: all processes of a fleet wait for somebody to log in.
+// TestLoginEndsTheCooldown logs in while all processes of a fleet wait for that.
 func TestLoginEndsTheCooldown(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -33,7 +33,7 @@ func TestLoginEndsTheCooldown(t *testing.T) {
 		grants bool // a bucket for grants
 		shared bool // a bucket for tokens
 
-		revoked bool // there was a grant, which the server does not know any more
+		revoked bool // a grant is stored, but the server has revoked it
 	}{
 		{"one process with a file", true, false, false, false},
 		{"one process with a bucket", false, true, false, false},
@@ -79,7 +79,7 @@ func TestLoginEndsTheCooldown(t *testing.T) {
 			login(t, p, opts...)
 			before := len(srv.Requests())
 
-			if tt.shared { // a command that is started now
+			if tt.shared { // a process that starts after the login
 				processes = append(processes, open(t, p, opts...))
 			}
 
@@ -100,8 +100,8 @@ func TestLoginEndsTheCooldown(t *testing.T) {
 	}
 }
 
-// TestLoginIsNoticedUnasked: nobody calls Token after the login.
-func TestLoginIsNoticedUnasked(t *testing.T) {
+// TestALoginClearsTheErrorWithoutACallOfToken does not call Token after the login.
+func TestALoginClearsTheErrorWithoutACallOfToken(t *testing.T) {
 	t.Parallel()
 	srv := cortexServer(t, nil)
 	p := cortexProfile(t, srv)
@@ -134,7 +134,7 @@ func TestLogoutDuringACooldown(t *testing.T) {
 	}
 }
 
-// TestReplacedSecretWakesTheFleet: nobody calls Token when the file is replaced.
+// TestReplacedSecretWakesTheFleet replaces the secret file while no process calls Token.
 func TestReplacedSecretWakesTheFleet(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestReplacedSecretWakesTheFleet(t *testing.T) {
 			}
 		}
 
-		if got := everybody(t, sources); len(got) != 1 {
+		if got := tokensOfAll(t, sources); len(got) != 1 {
 			t.Errorf("tokens %v, want one", got)
 		}
 		if took := time.Since(began); took > 5*time.Second {

@@ -11,7 +11,7 @@ import (
 
 // A Problem is one error in a profile.
 type Problem struct {
-	Profile string // its name
+	Profile string // name of the profile
 	Key     string // configuration key, such as "client_id"
 	Message string // description, to be printed after the key
 }
@@ -29,6 +29,7 @@ func (v *validator) add(key, format string, args ...any) {
 	v.problems = append(v.problems, Problem{v.profile.Name, key, fmt.Sprintf(format, args...)})
 }
 
+// required checks that the profile has the keys.
 func (v *validator) required(keys []string) {
 	v.profile.fields(func(key string, _ reflect.StructTag, value reflect.Value) {
 		switch {
@@ -52,22 +53,22 @@ func (v *validator) secret() {
 	}
 }
 
-// client checks that the client id can be sent by the method auth, see ClientAuthBasicRaw.
-func (v *validator) client(auth string) {
+// clientID checks that the client ID can be sent by the method auth, see ClientAuthBasicRaw.
+func (v *validator) clientID(auth string) {
 	if strings.ContainsRune(v.profile.ClientID, ':') && auth == ClientAuthBasicRaw {
 		v.add("client_id", "contains a colon, which basic-raw cannot encode: set client_auth")
 	}
 }
 
-// encoding checks that the kind supports the encoding of the body.
-func (v *validator) encoding(keys []string) {
+// bodyEncoding checks that the kind supports the encoding of the body.
+func (v *validator) bodyEncoding(keys []string) {
 	if v.profile.Body == BodyJSON && !slices.Contains(keys, "body") {
 		v.add("body", "%s is not supported by kind %q", BodyJSON, v.profile.Kind)
 	}
 }
 
-// region checks that the region is known. There is no default, because regions have different
-// hosts.
+// region checks that the region is known. An unknown region has no default, because each region has
+// its own host.
 func (v *validator) region(hosts map[string]string) {
 	region := v.profile.Region
 	if _, known := hosts[region]; region == "" || known || len(hosts) == 0 {

@@ -12,21 +12,21 @@ import (
 	"backburn/auth/cortex"
 )
 
-// TestGrantFileBelowAFolderForEverybody covers folders that another user could replace with a link,
-// so that this process would write to a place of that user's choice.
-func TestGrantFileBelowAFolderForEverybody(t *testing.T) {
+// TestGrantFileInAWorldWritableFolderIsRefused covers folders that another user could replace with
+// a link, so that this process would write to a place of that user's choice.
+func TestGrantFileInAWorldWritableFolderIsRefused(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
 		make func(t *testing.T, open, elsewhere string) string // returns the folder of the grant
 	}{
-		{"the folder is there", func(t *testing.T, open, _ string) string {
+		{"the folder exists", func(t *testing.T, open, _ string) string {
 			return folder(t, filepath.Join(open, "state"), 0o700)
 		}},
-		{"the folder is to be made", func(_ *testing.T, open, _ string) string {
+		{"the folder does not exist yet", func(_ *testing.T, open, _ string) string {
 			return filepath.Join(open, "a", "b")
 		}},
-		{"the folder was exchanged for a link", func(t *testing.T, open, elsewhere string) string {
+		{"the folder was replaced by a link", func(t *testing.T, open, elsewhere string) string {
 			path := filepath.Join(open, "state")
 			if err := os.Symlink(elsewhere, path); err != nil {
 				t.Fatal(err)
@@ -34,7 +34,7 @@ func TestGrantFileBelowAFolderForEverybody(t *testing.T) {
 
 			return path
 		}},
-		{"a folder above was exchanged for a link", func(t *testing.T, open, elsewhere string) string {
+		{"a parent folder was replaced by a link", func(t *testing.T, open, elsewhere string) string {
 			path := filepath.Join(open, "var")
 			if err := os.Symlink(elsewhere, path); err != nil {
 				t.Fatal(err)
@@ -75,8 +75,9 @@ func TestGrantFileBelowAFolderForEverybody(t *testing.T) {
 	}
 }
 
-// TestSecretBelowAFolderForEverybody does not read what another user may have put there.
-func TestSecretBelowAFolderForEverybody(t *testing.T) {
+// TestSecretFileInAWorldWritableFolderIsRefused checks that a file which another user may have put
+// there is not read.
+func TestSecretFileInAWorldWritableFolderIsRefused(t *testing.T) {
 	t.Parallel()
 	open := folder(t, filepath.Join(t.TempDir(), "open"), 0o777)
 	dir := folder(t, filepath.Join(open, "secrets"), 0o700)

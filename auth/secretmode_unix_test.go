@@ -11,8 +11,8 @@ import (
 	"backburn/auth"
 )
 
-// TestSecretOutOfAPipe is refused at once, though nobody writes to it.
-func TestSecretOutOfAPipe(t *testing.T) {
+// TestSecretFileThatIsAPipeIsRefused is refused at once, though nobody writes to it.
+func TestSecretFileThatIsAPipeIsRefused(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {

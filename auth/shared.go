@@ -15,9 +15,9 @@ import (
 // bucket (see record).
 //
 // A process that needs a new token writes its claim, asks the token endpoint, and replaces the
-// claim by the token. Other processes wait while there is a claim. They take it over when it
-// is older than claimTTL by their own clocks; the write of a holder that was overtaken then
-// fails. All writes are compare-and-set, and no clocks are compared.
+// claim by the token. Other processes wait while there is a claim. They take it over when they have
+// seen it unchanged for claimTTL, by their own clocks. The former holder's write then fails. All
+// writes are compare-and-set, and no clocks are compared.
 type shared struct {
 	minter   *minter
 	bucket   Bucket
@@ -28,8 +28,8 @@ type shared struct {
 	// changed wakes a waiter when the record changes. Sends never block.
 	changed chan struct{}
 
-	// claimSeen is when the current claim was first seen, and lastAlone when a token was last
-	// requested without the bucket. Only the running renewal uses them.
+	// Only the running renewal uses claimSeen and lastAlone. claimSeen says when this process first
+	// saw the current claim; lastAlone is when it last requested a token without the bucket.
 	claimSeen struct {
 		nonce string
 		at    time.Time
@@ -37,20 +37,20 @@ type shared struct {
 	lastAlone time.Time
 
 	mu         sync.Mutex // never held across a wait
-	of         Secret     // secret from which at was derived
-	at         recordKeys
-	unwatch    context.CancelFunc
-	lastGen    uint64 // highest generation seen; an older record is a replay
-	bucketDown bool   // the bucket did not answer last time
+	keys       recordKeys
+	keysSecret Secret             // the client secret from which keys was derived
+	unwatch    context.CancelFunc // ends the running watch
+	lastGen    uint64             // highest generation seen; a record with a lower one is a replay
+	bucketDown bool               // the last call to the bucket failed
 }
 
-// recordKeys has the record's key in the bucket and its sealing keys. Both depend on the secret.
+// recordKeys says where the record is and how it is sealed. Both depend on the client secret.
 type recordKeys struct {
-	keys seal.Keys
-	key  string
+	sealing seal.Keys
+	name    string // key in the bucket
 }
 
-// newShared returns nil if tokens are not shared.
+// newShared returns the shared token of a profile, or nil if tokens are not shared.
 func newShared(m *minter, o options) (*shared, error) {
 	mode := m.profile.Share
 	if mode == "" {
@@ -79,39 +79,39 @@ func newShared(m *minter, o options) (*shared, error) {
 }
 
 // bucketLost records that the bucket did not answer. The first failure is logged.
-func (f *shared) bucketLost(cause error) {
-	f.minter.metrics.bucket.Inc()
-	f.mu.Lock()
-	was := f.bucketDown
-	f.bucketDown = true
-	f.mu.Unlock()
+func (s *shared) bucketLost(cause error) {
+	s.minter.metrics.bucketErrors.Inc()
+	s.mu.Lock()
+	wasDown := s.bucketDown
+	s.bucketDown = true
+	s.mu.Unlock()
 
-	if !was {
-		f.minter.log.Warn().Str("reason", kv.Reason(cause)).Bool("required", f.required).Msg("cannot reach the token bucket")
+	if !wasDown {
+		s.minter.log.Warn().Str("reason", kv.Reason(cause)).Bool("required", s.required).Msg("cannot reach the token bucket")
 	}
 }
 
 // bucketReached records that the bucket answers, and logs it after failures.
-func (f *shared) bucketReached() {
-	f.mu.Lock()
-	was := f.bucketDown
-	f.bucketDown = false
-	f.mu.Unlock()
+func (s *shared) bucketReached() {
+	s.mu.Lock()
+	wasDown := s.bucketDown
+	s.bucketDown = false
+	s.mu.Unlock()
 
-	if was {
-		f.minter.log.Info().Msg("the token bucket is reachable again")
+	if wasDown {
+		s.minter.log.Info().Msg("the token bucket is reachable again")
 	}
 }
 
 // waitForChange waits for d, for a change of the record, or for the end of ctx.
-func (f *shared) waitForChange(ctx context.Context, d time.Duration) error {
+func (s *shared) waitForChange(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 
 	select {
 	case <-timer.C:
 		return nil
-	case <-f.changed:
+	case <-s.changed:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -15,140 +15,140 @@ import (
 // conflictPause is the longest wait after another process wrote first.
 const conflictPause = 20 * time.Millisecond
 
-// obtain gets a token for the fleet or from it. It returns when there is a token, when a cool-down
-// forbids a request, or when ctx ends.
-func (f *shared) obtain(ctx context.Context, w renewalRequest) (*cachedToken, error) {
-	if _, err := f.minter.credential.client.Reload(); err != nil {
-		f.minter.log.Warn().Err(err).Msg("cannot reload secret; using the old one")
+// obtain returns the fleet's token, or requests a new one for the fleet. It returns when there is a
+// token, when a cool-down forbids a request, or when ctx ends.
+func (s *shared) obtain(ctx context.Context, req renewalRequest) (*cachedToken, error) {
+	if _, err := s.minter.credential.client.Reload(); err != nil {
+		s.minter.log.Warn().Err(err).Msg("cannot reload secret; using the old one")
 	}
 
 	nonce := rand.Text()
 	for failures := 0; ; {
-		v, err := f.read(ctx)
+		v, err := s.read(ctx)
 		if err != nil {
-			return f.obtainAlone(ctx, w, err)
+			return s.obtainAlone(ctx, req, err)
 		}
-		if h := f.adoptable(v, w); h != nil {
-			return h, nil
+		if tok := s.adoptable(v, req); tok != nil {
+			return tok, nil
 		}
-		if left := v.Cooldown.remaining(f.wall()); left > 0 && !f.outdated(ctx, v.Cooldown) {
-			return nil, recordedError{v.Cooldown.authError(f.minter.profile.Name, left), v.revision}
+		if left := v.Cooldown.remaining(s.wall()); left > 0 && !s.outdated(ctx, v.Cooldown) {
+			return nil, recordedError{v.Cooldown.authError(s.minter.profile.Name, left), v.revision}
 		}
 
-		wait := backoff.Jittered(f.minter.timing.poll) // for the holder of the claim
-		if !f.claimedByOther(v, nonce) {
-			err := f.claim(ctx, &v, w, nonce)
+		wait := backoff.Jittered(s.minter.timing.claimPoll) // while the holder of the claim requests a token
+		if !s.claimedByOther(v, nonce) {
+			err := s.claim(ctx, &v, req, nonce)
 			if err == nil {
-				return f.fetch(ctx, w, v)
+				return s.fetch(ctx, req, v)
 			}
 			if !errors.Is(err, ErrKeyConflict) {
 				failures++
 			}
 			if failures > 1 {
-				return f.obtainAlone(ctx, w, err)
+				return s.obtainAlone(ctx, req, err)
 			}
 
 			wait = time.Duration(mathrand.Int64N(int64(conflictPause)))
 		}
 
-		if err := f.waitForChange(ctx, wait); err != nil {
+		if err := s.waitForChange(ctx, wait); err != nil {
 			return nil, err
 		}
 	}
 }
 
 // claimedByOther reports whether another process is requesting a token.
-func (f *shared) claimedByOther(v view, nonce string) bool {
-	return v.Claim != nil && v.Claim.Nonce != nonce && !f.claimAbandoned(v)
+func (s *shared) claimedByOther(v view, nonce string) bool {
+	return v.Claim != nil && v.Claim.Nonce != nonce && !s.claimAbandoned(v)
 }
 
 // outdated reports whether the cool-down concerns a grant that has been replaced.
-func (f *shared) outdated(ctx context.Context, n *sharedCooldown) bool {
-	if !n.Permanent {
+func (s *shared) outdated(ctx context.Context, c *sharedCooldown) bool {
+	if !c.Permanent {
 		return false
 	}
-	f.minter.grant.Reload(ctx)
-	return f.minter.grant.Generation() > n.Grant
+	s.minter.grant.Reload(ctx)
+	return s.minter.grant.Generation() > c.Grant
 }
 
 // fetch requests a token as the holder of the claim at v, and writes the outcome. It ends well
 // before the claim counts as abandoned.
-func (f *shared) fetch(ctx context.Context, w renewalRequest, v view) (*cachedToken, error) {
-	bounded, cancel := context.WithTimeout(ctx, f.minter.timing.claimTTL-f.minter.timing.bucketOp)
+func (s *shared) fetch(ctx context.Context, req renewalRequest, v view) (*cachedToken, error) {
+	bounded, cancel := context.WithTimeout(ctx, s.minter.timing.claimTTL-s.minter.timing.bucketTimeout)
 	defer cancel()
-	m, err := f.minter.mint(bounded)
+	m, err := s.minter.mint(bounded)
 	if err != nil {
-		return nil, f.release(ctx, v, f.minter.asAuthError(opRenew, err, w.current))
+		return nil, s.release(ctx, v, s.minter.asAuthError(opRenew, err, req.current))
 	}
 
-	if w.refusedBefore(m.Value) { // the same token again: do not use it
-		_ = f.release(ctx, v, &AuthError{})
-		return f.minter.cacheToken(m, v.Generation), nil
+	if req.refusedBefore(m.Value) { // the same token again: do not use it
+		_ = s.release(ctx, v, &AuthError{})
+		return s.minter.cacheToken(m, v.Generation), nil
 	}
 
-	return f.publish(ctx, w, v, m), nil
+	return s.publish(ctx, req, v, m), nil
 }
 
 // publish replaces the claim at v with a new token. It returns the token to use: the new one, or
 // that of a process that took over the claim first.
-func (f *shared) publish(ctx context.Context, w renewalRequest, v view, m oauth.Minted) *cachedToken {
+func (s *shared) publish(ctx context.Context, req renewalRequest, v view, m oauth.Minted) *cachedToken {
 	next := record{
 		Generation: v.Generation + 1,
 		Token:      m.Value,
 		Life:       m.Life.Duration.Milliseconds(),
-		Obtained:   f.wall().Add(-time.Since(m.Sent)).UnixMilli(),
-		Grant:      f.minter.grant.Generation(),
+		Obtained:   s.wall().Add(-time.Since(m.Sent)).UnixMilli(),
+		Grant:      s.minter.grant.Generation(),
 	}
-	h := f.minter.cacheToken(m, next.Generation)
+	tok := s.minter.cacheToken(m, next.Generation)
 
-	_, err := f.updateClaimed(context.WithoutCancel(ctx), &v, func(r *record) { *r = next })
+	_, err := s.updateClaimed(context.WithoutCancel(ctx), &v, func(r *record) { *r = next })
 	if err == nil {
-		f.rejectOlder(view{record: next, at: v.at})
-		return h
+		s.rejectOlder(view{record: next, keys: v.keys})
+		return tok
 	}
 
 	if errors.Is(err, ErrKeyConflict) {
-		if theirs := f.adoptable(v, w); theirs != nil {
+		if theirs := s.adoptable(v, req); theirs != nil {
 			return theirs
 		}
 	}
 
-	f.minter.metrics.bucket.Inc()
-	f.minter.log.Warn().Str("reason", kv.Reason(err)).Msg("cannot share the token; this process uses its own")
+	s.minter.metrics.bucketErrors.Inc()
+	s.minter.log.Warn().Str("reason", kv.Reason(err)).Msg("cannot share the token; this process uses its own")
 
-	return h
+	return tok
 }
 
-// obtainAlone gets a token without the fleet while the bucket is unreachable. It does so slowly,
-// because every process does the same, and not at all if sharing is required.
-func (f *shared) obtainAlone(ctx context.Context, w renewalRequest, cause error) (*cachedToken, error) {
+// obtainAlone requests a token for this process only, while the bucket is unreachable. It does so
+// at a low rate, because every process does the same, and not at all if sharing is required.
+func (s *shared) obtainAlone(ctx context.Context, req renewalRequest, cause error) (*cachedToken, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 
-	f.bucketLost(cause)
+	s.bucketLost(cause)
 
-	t := f.minter.timing
+	t := s.minter.timing
 	e := &AuthError{
-		Profile: f.minter.profile.Name,
+		Profile: s.minter.profile.Name,
 		Op:      "sharing the token",
 		Class:   ErrTemporary,
 		Desc:    kv.Reason(cause),
 		Hint:    "the key-value bucket cannot be reached: check the NATS server",
 	}
-	if f.required {
+	if s.required {
 		return nil, e
 	}
-	if left := t.awayPause - time.Since(f.lastAlone); !f.lastAlone.IsZero() && left > 0 {
+	if left := t.alonePause - time.Since(s.lastAlone); !s.lastAlone.IsZero() && left > 0 {
 		return nil, e.After(left)
 	}
 
-	// All processes of the fleet get here at the same time, so wait a random time.
-	if err := f.waitForChange(ctx, time.Duration(mathrand.Int64N(int64(t.awayJitter)+1))); err != nil {
+	// All processes of the fleet come here at the same time, so wait a random time.
+	if err := s.waitForChange(ctx, time.Duration(mathrand.Int64N(int64(t.aloneJitter)+1))); err != nil {
 		return nil, err
 	}
 
-	f.lastAlone = time.Now()
+	s.lastAlone = time.Now()
 
-	return f.minter.mintLocal(ctx, w)
+	return s.minter.mintLocal(ctx, req)
 }

@@ -14,17 +14,17 @@ const (
 	tokenPurpose = "token"
 )
 
-// recordKeys returns the keys for the current secret.
-func (f *shared) recordKeys() (recordKeys, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// currentKeys returns the keys for the current client secret.
+func (s *shared) currentKeys() (recordKeys, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 
-	clientSecret := f.minter.credential.client.Get()
-	if f.at.key != "" && f.of.Equal(clientSecret) {
-		return f.at, nil
+	clientSecret := s.minter.credential.client.Get()
+	if s.keys.name != "" && s.keysSecret.Equal(clientSecret) {
+		return s.keys, nil
 	}
 
-	k, err := seal.New(f.minter.profile.sealed(), clientSecret, f.minter.credential.cacheKey)
+	k, err := seal.New(s.minter.profile.sealContext(), clientSecret, s.minter.credential.cacheKey)
 	if err != nil {
 		return recordKeys{}, err
 	}
@@ -34,142 +34,143 @@ func (f *shared) recordKeys() (recordKeys, error) {
 		return recordKeys{}, err
 	}
 
-	f.at = recordKeys{k, name}
-	f.of = clientSecret
-	f.lastGen = 0
-	if f.unwatch != nil {
-		f.unwatch() // the watch is on the old key
+	s.keys = recordKeys{k, name}
+	s.keysSecret = clientSecret
+	s.lastGen = 0
+	if s.unwatch != nil {
+		s.unwatch() // end the watch of the old key
 	}
 
-	return f.at, nil
+	return s.keys, nil
 }
 
-// view is a record, where it was read, and its revision.
+// view is a record as it was read, with its revision and the keys of its place.
 type view struct {
 	record
-	revision uint64 // 0: there is none
-	at       recordKeys
+	revision uint64 // 0: the bucket has no record
+	keys     recordKeys
 }
 
 // read returns the record. A record that is unreadable or older than one seen before counts as
 // empty; it can be replaced at its revision.
-func (f *shared) read(ctx context.Context) (view, error) {
-	at, err := f.recordKeys()
+func (s *shared) read(ctx context.Context) (view, error) {
+	keys, err := s.currentKeys()
 	if err != nil {
 		return view{}, err
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, f.minter.timing.bucketOp)
+	ctx, cancel := context.WithTimeout(ctx, s.minter.timing.bucketTimeout)
 	defer cancel()
-	e, err := f.bucket.Get(ctx, at.key)
+	e, err := s.bucket.Get(ctx, keys.name)
 	if errors.Is(err, ErrKeyNotFound) {
-		f.bucketReached()
-		return f.rejectOlder(view{at: at}), nil
+		s.bucketReached()
+		return s.rejectOlder(view{keys: keys}), nil
 	}
 
 	if err != nil {
 		return view{}, err
 	}
 
-	f.bucketReached()
+	s.bucketReached()
 
-	return f.open(at, e), nil
+	return s.open(keys, e), nil
 }
 
-// open unseals an entry.
-func (f *shared) open(at recordKeys, e Entry) view {
+// open unseals an entry of the bucket. An unreadable entry counts as an empty record.
+func (s *shared) open(keys recordKeys, e Entry) view {
 	var r record
-	plain, err := at.keys.Open(tokenPurpose, seal.Joined(f.bucket.Name(), at.key), e.Value)
+	plain, err := keys.sealing.Open(tokenPurpose, seal.Joined(s.bucket.Name(), keys.name), e.Value)
 	if err == nil {
 		r, err = decodeRecord(plain)
 	}
 
 	if err != nil {
-		f.minter.log.Warn().Err(err).Uint64("revision", e.Revision).Msg("cannot read the shared token; ignoring it")
+		s.minter.log.Warn().Err(err).Uint64("revision", e.Revision).Msg("cannot read the shared token; ignoring it")
 		r = record{}
 	}
 
-	return f.rejectOlder(view{record: r, revision: e.Revision, at: at})
+	return s.rejectOlder(view{record: r, revision: e.Revision, keys: keys})
 }
 
 // rejectOlder records the highest generation, and clears a view with a lower one.
-func (f *shared) rejectOlder(v view) view {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (s *shared) rejectOlder(v view) view {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 
-	if v.Generation >= f.lastGen {
-		f.lastGen = v.Generation
+	if v.Generation >= s.lastGen {
+		s.lastGen = v.Generation
 		return v
 	}
 
 	if v.Token != "" {
-		f.minter.log.Warn().Uint64("generation", v.Generation).Uint64("seen", f.lastGen).
-			Msg("shared token is older than one seen before, not using it")
+		s.minter.log.Warn().Uint64("generation", v.Generation).Uint64("seen", s.lastGen).
+			Msg("the shared token is older than one seen before; ignoring it")
 	}
 
-	return view{record{Generation: f.lastGen, Claim: v.Claim}, v.revision, v.at}
+	return view{record{Generation: s.lastGen, Claim: v.Claim}, v.revision, v.keys}
 }
 
-// adoptable returns the record's token as a cached token if it satisfies w, otherwise nil.
-func (f *shared) adoptable(v view, w renewalRequest) *cachedToken {
-	h := f.cachedToken(v)
+// adoptable returns the record's token as a cached token if a renewal for req can use it, otherwise
+// nil.
+func (s *shared) adoptable(v view, req renewalRequest) *cachedToken {
+	tok := s.cachedToken(v)
 	now := time.Now()
 	switch {
-	case !h.servable(now), v.Rejected == h.id:
+	case !tok.servable(now), v.Rejected == tok.id:
 		return nil
-	case w.reason == reasonEarly && h.phase(now) != fresh:
+	case req.reason == reasonEarly && tok.phase(now) != fresh:
 		return nil
-	case w.current != nil && w.current.id == h.id && (w.reason != reasonInitial || w.current.rejected.Load()):
+	case req.current != nil && req.current.id == tok.id && (req.reason != reasonInitial || req.current.rejected.Load()):
 		return nil // this is the token to replace
 	default:
-		return h
+		return tok
 	}
 }
 
-// cachedToken returns the record's token as a cached token. Its age is measured with two wall
-// clocks, the issuer process's and our own, so its life is shortened a little.
-func (f *shared) cachedToken(v view) *cachedToken {
+// cachedToken returns the record's token as a cached token. The process that requested the token
+// and this one measure its age with different wall clocks, so its life is shortened a little.
+func (s *shared) cachedToken(v view) *cachedToken {
 	if v.Token == "" {
 		return nil
 	}
 
 	life := time.Duration(v.Life) * time.Millisecond
 	if life > 0 {
-		life -= min(f.minter.timing.foreignTrim, life/10)
+		life -= min(s.minter.timing.foreignMargin, life/10)
 	}
 
-	age := max(f.wall().Sub(time.UnixMilli(v.Obtained)), 0)
+	age := max(s.wall().Sub(time.UnixMilli(v.Obtained)), 0)
 
-	h := newCachedToken(v.Token, v.Generation, time.Now().Add(-age), life, f.minter.profile.preset().window)
-	h.foreign = true
-	h.accepted.Store(v.Worked)
+	tok := newCachedToken(v.Token, v.Generation, time.Now().Add(-age), life, s.minter.profile.preset().window)
+	tok.foreign = true
+	tok.accepted.Store(v.Worked)
 
-	return h
+	return tok
 }
 
 // claimAbandoned reports whether this process has seen the claim unchanged for claimTTL.
-func (f *shared) claimAbandoned(v view) bool {
-	if f.claimSeen.nonce != v.Claim.Nonce {
-		f.claimSeen.nonce = v.Claim.Nonce
-		f.claimSeen.at = time.Now()
+func (s *shared) claimAbandoned(v view) bool {
+	if s.claimSeen.nonce != v.Claim.Nonce {
+		s.claimSeen.nonce = v.Claim.Nonce
+		s.claimSeen.at = time.Now()
 	}
-	if time.Since(f.claimSeen.at) < f.minter.timing.claimTTL {
+	if time.Since(s.claimSeen.at) < s.minter.timing.claimTTL {
 		return false
 	}
-	f.minter.log.Warn().Str("holder", v.Claim.Holder).Msg("taking over an abandoned claim on the shared token")
+	s.minter.log.Warn().Str("holder", v.Claim.Holder).Msg("taking over an abandoned claim on the shared token")
 
 	return true
 }
 
 // claim writes this process's claim over v and updates v.
-func (f *shared) claim(ctx context.Context, v *view, w renewalRequest, nonce string) error {
+func (s *shared) claim(ctx context.Context, v *view, req renewalRequest, nonce string) error {
 	next := v.record
-	next.Claim = &claim{Holder: f.holder, Nonce: nonce}
-	if w.current != nil && w.current.rejected.Load() && next.Token != "" && Fingerprint(next.Token) == w.current.id {
-		next.Rejected = w.current.id
+	next.Claim = &claim{Holder: s.holder, Nonce: nonce}
+	if req.current != nil && req.current.rejected.Load() && next.Token != "" && Fingerprint(next.Token) == req.current.id {
+		next.Rejected = req.current.id
 	}
 
-	revision, err := f.write(ctx, *v, next)
+	revision, err := s.write(ctx, *v, next)
 	if err != nil {
 		return err
 	}
@@ -180,86 +181,88 @@ func (f *shared) claim(ctx context.Context, v *view, w renewalRequest, nonce str
 	return nil
 }
 
-// write replaces v by next, if v is still what the bucket holds.
-func (f *shared) write(ctx context.Context, v view, next record) (uint64, error) {
+// write replaces v by next and returns the new revision. It returns ErrKeyConflict if the bucket no
+// longer has v.
+func (s *shared) write(ctx context.Context, v view, next record) (uint64, error) {
 	plain, err := next.encode()
 	if err != nil {
 		return 0, err
 	}
 
-	sealed, err := v.at.keys.Seal(tokenPurpose, seal.Joined(f.bucket.Name(), v.at.key), plain)
+	sealed, err := v.keys.sealing.Seal(tokenPurpose, seal.Joined(s.bucket.Name(), v.keys.name), plain)
 	if err != nil {
 		return 0, err
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, f.minter.timing.bucketOp)
+	ctx, cancel := context.WithTimeout(ctx, s.minter.timing.bucketTimeout)
 	defer cancel()
 	if v.revision == 0 {
-		return f.bucket.Create(ctx, v.at.key, sealed)
+		return s.bucket.Create(ctx, v.keys.name, sealed)
 	}
 
-	return f.bucket.Update(ctx, v.at.key, sealed, v.revision)
+	return s.bucket.Update(ctx, v.keys.name, sealed, v.revision)
 }
 
 // updateClaimed changes the record on behalf of the holder of the claim in v. Other processes may
-// update the old token's data meanwhile; as long as the claim is ours, the change is applied to
-// their version. Otherwise updateClaimed returns ErrKeyConflict, and v has the winner's version.
-func (f *shared) updateClaimed(ctx context.Context, v *view, change func(*record)) (revision uint64, err error) {
+// update the old token's data meanwhile; while the claim is ours, the change is applied to their
+// version. If another process has taken over the claim, updateClaimed returns ErrKeyConflict and
+// sets v to the record of that process.
+func (s *shared) updateClaimed(ctx context.Context, v *view, change func(*record)) (revision uint64, err error) {
 	nonce := v.Claim.Nonce
 	for {
 		next := v.record
 		change(&next)
-		revision, err = f.write(ctx, *v, next)
+		revision, err = s.write(ctx, *v, next)
 		if !errors.Is(err, ErrKeyConflict) {
 			return revision, err
 		}
 
-		f.minter.metrics.conflicts.Inc()
-		now, readErr := f.read(ctx)
+		s.minter.metrics.conflicts.Inc()
+		latest, readErr := s.read(ctx)
 		if readErr != nil {
 			return 0, readErr
 		}
 
-		*v = now
+		*v = latest
 		if v.Claim == nil || v.Claim.Nonce != nonce {
 			return 0, err
 		}
 	}
 }
 
-// recordedError is an error from the shared record at a revision.
+// recordedError is an error that the shared record contains.
 type recordedError struct {
 	*AuthError
-	revision uint64
+	revision uint64 // of the record
 }
 
 // Unwrap returns the AuthError.
-func (n recordedError) Unwrap() error { return n.AuthError }
+func (e recordedError) Unwrap() error { return e.AuthError }
 
 // release gives up the claim after a failure. It also starts a cool-down for the fleet if the
 // server answered; an unreachable server may be a problem of this machine only.
-func (f *shared) release(ctx context.Context, v view, e *AuthError) error {
-	var note *sharedCooldown
+func (s *shared) release(ctx context.Context, v view, e *AuthError) error {
+	var cool *sharedCooldown
 	if e.Status != 0 {
-		n := 0
+		earlier := 0
 		if v.Cooldown != nil && v.Cooldown.Permanent == e.Permanent {
-			n = v.Cooldown.InARow
+			earlier = v.Cooldown.InARow
 		}
 
-		d := f.minter.timing.cooldownLength(e, n)
-		note = newSharedCooldown(e, f.wall(), d, n+1)
-		note.Grant = f.minter.grant.Generation()
+		d := s.minter.timing.cooldownLength(e, earlier)
+		cool = newSharedCooldown(e, s.wall(), d, earlier+1)
+		cool.Grant = s.minter.grant.Generation()
 		e = e.After(d)
 	}
 
-	revision, err := f.updateClaimed(context.WithoutCancel(ctx), &v, func(r *record) {
+	revision, err := s.updateClaimed(context.WithoutCancel(ctx), &v, func(r *record) {
 		r.Claim = nil
-		r.Cooldown = note
+		r.Cooldown = cool
 	})
 	if err != nil {
-		f.minter.log.Debug().Str("reason", kv.Reason(err)).Msg("cannot release the claim on the shared token; it will expire")
+		s.minter.log.Debug().Str("reason", kv.Reason(err)).Msg("cannot release the claim on the shared token; it will expire")
 	}
-	if err != nil || note == nil {
+	if err != nil || cool == nil {
 		return e
 	}
 

@@ -27,9 +27,9 @@ func fleet(t *testing.T, n int, p auth.Profile, e *endpoint, b *authtest.Bucket,
 	return out
 }
 
-// everybody calls Token 25 times on each Source at the same time and returns the tokens,
-// without repeats, in order.
-func everybody(t *testing.T, sources []*auth.Source) []string {
+// tokensOfAll calls Token 25 times on each Source at the same time, and returns the distinct
+// tokens, sorted.
+func tokensOfAll(t *testing.T, sources []*auth.Source) []string {
 	t.Helper()
 	got := make([]string, 25*len(sources))
 	callers(len(got), func(i int) { got[i] = token(t, sources[i%len(sources)]) })
@@ -43,8 +43,8 @@ func TestFleetSharesOneToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, b := newEndpoint(nil), authtest.NewBucket()
 		sources := fleet(t, 8, wildfireProfile(), e, b)
-		if got := everybody(t, sources); len(got) != 1 || e.count() != 1 {
-			t.Fatalf("cold: tokens %v, %d requests; want one of each", got, e.count())
+		if got := tokensOfAll(t, sources); len(got) != 1 || e.count() != 1 {
+			t.Fatalf("at the start: tokens %v, %d requests; want one of each", got, e.count())
 		}
 
 		time.Sleep(5 * time.Minute)
@@ -56,14 +56,14 @@ func TestFleetSharesOneToken(t *testing.T) {
 			}
 		})
 		if e.count() != 2 {
-			t.Errorf("%d requests after everybody saw 401, want 2", e.count())
+			t.Errorf("%d requests after tokensOfAll saw 401, want 2", e.count())
 		}
 
-		for _, s := range sources { // stragglers
+		for _, s := range sources { // late reports of the old token
 			s.Rejected("token-1")
 		}
-		if got := everybody(t, sources); len(got) != 1 || e.count() != 2 {
-			t.Errorf("stragglers: tokens %v, %d requests", got, e.count())
+		if got := tokensOfAll(t, sources); len(got) != 1 || e.count() != 2 {
+			t.Errorf("after late reports: tokens %v, %d requests", got, e.count())
 		}
 	})
 }
@@ -101,7 +101,7 @@ func TestFleetTakesOverFromADeadHolder(t *testing.T) {
 			_, _ = victim.Token(context.Background())
 			close(died)
 		}()
-		synctest.Wait() // it has claimed and is at the token endpoint
+		synctest.Wait() // it has written its claim and sent its token request
 		b.SetDown(true) // so that it cannot release the claim
 		_ = victim.Close()
 		<-died
@@ -116,7 +116,7 @@ func TestFleetTakesOverFromADeadHolder(t *testing.T) {
 		}
 
 		began := time.Now()
-		if got := everybody(t, sources); len(got) != 1 || e.count() != 1 {
+		if got := tokensOfAll(t, sources); len(got) != 1 || e.count() != 1 {
 			t.Errorf("tokens %v, %d requests; want one of each", got, e.count())
 		}
 		if took := time.Since(began); took < 30*time.Second || took > 50*time.Second {
@@ -125,7 +125,7 @@ func TestFleetTakesOverFromADeadHolder(t *testing.T) {
 	})
 }
 
-func TestBucketIsAway(t *testing.T) {
+func TestUnreachableBucket(t *testing.T) {
 	t.Parallel()
 	t.Run("preferred, from the start", func(t *testing.T) {
 		t.Parallel()
@@ -134,14 +134,14 @@ func TestBucketIsAway(t *testing.T) {
 			b.SetDown(true)
 			sources := fleet(t, 4, wildfireProfile(), e, b)
 			began := time.Now()
-			if got := everybody(t, sources); len(got) != 4 || e.count() != 4 {
+			if got := tokensOfAll(t, sources); len(got) != 4 || e.count() != 4 {
 				t.Errorf("tokens %v, %d requests; want one for each process", got, e.count())
 			}
 			if took := time.Since(began); took > 7*time.Second {
 				t.Errorf("took %v", took)
 			}
 
-			// Its token refused, a process does not ask again within 30 seconds.
+			// After a refusal, a process does not request a token again within 30 seconds.
 			s, old := sources[0], token(t, sources[0])
 			time.Sleep(90 * time.Second)
 			s.Rejected(old)
@@ -158,17 +158,17 @@ func TestBucketIsAway(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			e, b := newEndpoint(nil), authtest.NewBucket()
 			sources := fleet(t, 4, wildfireProfile(), e, b)
-			everybody(t, sources)
+			tokensOfAll(t, sources)
 			b.SetDown(true)
 			time.Sleep(16 * time.Minute)
-			if got := everybody(t, sources); len(got) != 4 {
+			if got := tokensOfAll(t, sources); len(got) != 4 {
 				t.Errorf("away: tokens %v, want one for each process", got)
 			}
 
 			b.SetDown(false)
 			time.Sleep(16 * time.Minute)
 			n := e.count()
-			if got := everybody(t, sources); len(got) != 1 || e.count() != n+1 {
+			if got := tokensOfAll(t, sources); len(got) != 1 || e.count() != n+1 {
 				t.Errorf("back: tokens %v, %d more requests; want one of each", got, e.count()-n)
 			}
 		})
@@ -207,23 +207,23 @@ func TestBucketIsAway(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			e, b := newEndpoint(nil), authtest.NewBucket()
 			sources := fleet(t, 4, wildfireProfile(), e, b)
-			everybody(t, sources)
+			tokensOfAll(t, sources)
 			b.Wipe()
 			time.Sleep(16 * time.Minute)
-			if got := everybody(t, sources); len(got) != 1 || e.count() != 2 {
+			if got := tokensOfAll(t, sources); len(got) != 1 || e.count() != 2 {
 				t.Errorf("tokens %v, %d requests; want one more of each", got, e.count())
 			}
 		})
 	})
 }
 
-func TestFleetWithAnotherSecretIsAnotherFleet(t *testing.T) {
+func TestProcessesWithDifferentSecretsDoNotShare(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, b := newEndpoint(nil), authtest.NewBucket()
 		other := wildfireProfile()
 		other.ClientSecret = auth.NewSecret("canary-refresh")
-		everybody(t, append(fleet(t, 2, wildfireProfile(), e, b), fleet(t, 2, other, e, b)...))
+		tokensOfAll(t, append(fleet(t, 2, wildfireProfile(), e, b), fleet(t, 2, other, e, b)...))
 		if len(b.Keys()) != 2 || e.count() != 2 {
 			t.Errorf("keys %v, %d requests; want two of each", b.Keys(), e.count())
 		}
@@ -237,7 +237,7 @@ func TestDamagedRecordIsReplaced(t *testing.T) {
 		token(t, fleet(t, 1, wildfireProfile(), e, b)[0])
 		b.Put(b.Keys()[0], []byte("neither sealed nor a record"))
 		late := fleet(t, 2, wildfireProfile(), e, b)
-		if got := everybody(t, late); len(got) != 1 || e.count() != 2 {
+		if got := tokensOfAll(t, late); len(got) != 1 || e.count() != 2 {
 			t.Errorf("tokens %v, %d requests", got, e.count())
 		}
 	})
@@ -254,7 +254,7 @@ func TestReplayedRecordIsNotUsed(t *testing.T) {
 		s.Rejected("token-1")
 		token(t, s)
 		time.Sleep(5 * time.Minute)
-		b.Put(b.Keys()[0], first) // token-1 still has life, and the record is ours
+		b.Put(b.Keys()[0], first) // token-1 has not expired, and the record is correctly sealed
 		s.Rejected("token-2")
 		if got := token(t, s); got != "token-3" {
 			t.Errorf("got %q after the replay, want token-3", got)
@@ -285,7 +285,7 @@ func TestRecordIsBoundToItsPlace(t *testing.T) {
 	})
 }
 
-func TestFleetWithClocksThatDiffer(t *testing.T) {
+func TestFleetWithDifferentClocksUsesValidTokens(t *testing.T) {
 	t.Parallel()
 	for _, off := range []time.Duration{-5 * time.Minute, 5 * time.Minute} {
 		t.Run(off.String(), func(t *testing.T) {
@@ -320,7 +320,7 @@ func TestFleetWithClocksThatDiffer(t *testing.T) {
 					t.Errorf("%d token requests in six hours", n)
 				}
 				if refusals > 50 {
-					t.Errorf("%d calls with a token that was over", refusals)
+					t.Errorf("%d calls with an expired token", refusals)
 				}
 			})
 		})
@@ -359,7 +359,7 @@ func TestFleetHonoursRetryAfter(t *testing.T) {
 		}
 
 		time.Sleep(3 * time.Second)
-		if got := everybody(t, sources); len(got) != 1 || e.count() != 2 {
+		if got := tokensOfAll(t, sources); len(got) != 1 || e.count() != 2 {
 			t.Errorf("afterwards: tokens %v, %d requests", got, e.count())
 		}
 	})
@@ -370,9 +370,9 @@ func TestFleetStopsAtARefusedFreshToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, b := newEndpoint(nil), authtest.NewBucket()
 		sources := fleet(t, 8, wildfireProfile(), e, b)
-		everybody(t, sources)
+		tokensOfAll(t, sources)
 		callers(8, func(i int) { sources[i].Rejected("token-1") })
-		for i, s := range append(sources, fleet(t, 1, wildfireProfile(), e, b)...) { // one that starts just now, too
+		for i, s := range append(sources, fleet(t, 1, wildfireProfile(), e, b)...) { // and a process that starts only now
 			time.Sleep(time.Millisecond)
 			if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrCredentialRejected) {
 				t.Errorf("process %d: %v, want ErrCredentialRejected", i, err)
@@ -384,13 +384,13 @@ func TestFleetStopsAtARefusedFreshToken(t *testing.T) {
 		}
 
 		time.Sleep(31 * time.Second)
-		if got := everybody(t, sources); len(got) != 1 || e.count() != 2 {
+		if got := tokensOfAll(t, sources); len(got) != 1 || e.count() != 2 {
 			t.Errorf("probe: tokens %v, %d requests; want one for the fleet", got, e.count())
 		}
 	})
 }
 
-func TestSecretRotatesUnderAFleet(t *testing.T) {
+func TestFleetUsesAReplacedSecret(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		good := "canary-secret-0b7e"
@@ -405,19 +405,19 @@ func TestSecretRotatesUnderAFleet(t *testing.T) {
 		p := wildfireProfile()
 		p.ClientSecret, p.ClientSecretFile = auth.Secret{}, secretFileOf(t, good)
 		sources := fleet(t, 4, p, e, b)
-		everybody(t, sources)
+		tokensOfAll(t, sources)
 		good = "canary-refresh"
 		overwrite(t, p.ClientSecretFile, good)
 		time.Sleep(16 * time.Minute)
-		if got := everybody(t, sources); len(got) != 1 || e.count() != 2 {
+		if got := tokensOfAll(t, sources); len(got) != 1 || e.count() != 2 {
 			t.Errorf("tokens %v, %d requests; want one more of each", got, e.count())
 		}
 	})
 }
 
-// TestFleetOfWatchGuard shares tokens sealed with a key stretched from a password, and with a
-// separate key.
-func TestFleetOfWatchGuard(t *testing.T) {
+// TestWatchGuardTokensAreShared shares tokens sealed with a key stretched from a password, and with
+// a separate key.
+func TestWatchGuardTokensAreShared(t *testing.T) {
 	t.Parallel()
 	for name, cacheKey := range map[string]string{"password": "", "cache key": "canary-secret-0b7e"} {
 		t.Run(name, func(t *testing.T) {
@@ -429,13 +429,13 @@ func TestFleetOfWatchGuard(t *testing.T) {
 
 			synctest.Test(t, func(t *testing.T) {
 				e, b := newEndpoint(nil), authtest.NewBucket()
-				if got := everybody(t, fleet(t, 2, p, e, b)); len(got) != 1 || e.count() != 1 {
+				if got := tokensOfAll(t, fleet(t, 2, p, e, b)); len(got) != 1 || e.count() != 1 {
 					t.Errorf("tokens %v, %d requests; want one of each", got, e.count())
 				}
 
 				other := p
 				other.Audience = "another"
-				if everybody(t, fleet(t, 1, other, e, b)); e.count() != 2 || len(b.Keys()) != 2 {
+				if tokensOfAll(t, fleet(t, 1, other, e, b)); e.count() != 2 || len(b.Keys()) != 2 {
 					t.Errorf("%d requests, keys %v: another audience is another token", e.count(), b.Keys())
 				}
 			})
@@ -443,7 +443,7 @@ func TestFleetOfWatchGuard(t *testing.T) {
 	}
 }
 
-func TestProcessAloneAsksSlowly(t *testing.T) {
+func TestAProcessWithoutTheBucketAsksSlowly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint(func(n int, _ tokenRequest) (*http.Response, error) { return granted(n, "10"), nil })
@@ -472,7 +472,7 @@ func TestNewTokenIsPushed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, b := newEndpoint(nil), authtest.NewBucket()
 		sources := fleet(t, 2, wildfireProfile(), e, b)
-		everybody(t, sources)
+		tokensOfAll(t, sources)
 		time.Sleep(5 * time.Minute)
 		sources[0].Rejected("token-1")
 		token(t, sources[0])
@@ -482,7 +482,7 @@ func TestNewTokenIsPushed(t *testing.T) {
 			t.Errorf("the other process has %+v, want token-2", pushed)
 		}
 		if early := own.Expires.Sub(pushed.Expires); early < 59*time.Second || early > 62*time.Second {
-			t.Errorf("ends %v earlier there, want a minute", early)
+			t.Errorf("the shared token expires %v earlier in the other process, want a minute", early)
 		}
 	})
 }
@@ -514,9 +514,9 @@ func TestOvertakenHolderTakesTheWinnersToken(t *testing.T) {
 	})
 }
 
-// TestCooldownByAClockThatIsAhead: a cool-down from a process with a wrong clock is not longer than
-// its stated length.
-func TestCooldownByAClockThatIsAhead(t *testing.T) {
+// TestCooldownIsLimitedDespiteAWrongClock: a cool-down from a process with a wrong clock is not
+// longer than its stated length.
+func TestCooldownIsLimitedDespiteAWrongClock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, b := newEndpoint(func(n int, _ tokenRequest) (*http.Response, error) {

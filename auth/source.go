@@ -13,33 +13,34 @@ import (
 // Source returns the tokens of one Profile. It is safe for concurrent use. The caller closes it.
 //
 // It is a cache of one token, filled by at most one renewal at a time, with a cool-down after
-// failures. The minter gets tokens. With a bucket, shared makes one token serve the fleet.
+// failures. The minter requests tokens. With a bucket, shared makes one token serve the fleet.
 type Source struct {
 	*minter
 
-	transport http.RoundTripper
-	shared    *shared // nil: no bucket, or sharing is off
-	hosts     hostSet
-	pace      *rate.Limiter // limits renewals of refused tokens that had worked
+	transport   http.RoundTripper
+	shared      *shared       // nil: no bucket, or sharing is off
+	hosts       hostSet       // may receive the token
+	renewalPace *rate.Limiter // limits renewals of refused tokens that had worked
 
 	current atomic.Pointer[cachedToken]
 	waiters atomic.Int64
 
-	// life ends with Close. Renewals use it instead of a caller's context, because a caller that
-	// gives up must not cancel the renewal for the others.
-	life context.Context //nolint:containedctx // as above
-	end  context.CancelFunc
-	wg   sync.WaitGroup
+	// background is the context of all background work, and ends with Close. Renewals use it
+	// instead of a caller's context, because a caller that gives up must not cancel the renewal for
+	// the others.
+	background     context.Context //nolint:containedctx // as above
+	stopBackground context.CancelFunc
+	wg             sync.WaitGroup
 
 	mu          sync.Mutex // never held across a wait
 	closed      bool
 	changed     chan struct{} // closed and replaced when WaitReady may have something to return
-	renewal     *renewal
-	cool        cooldown
-	watching    bool      // watchCredential runs
-	lastReject  time.Time // when a token was last refused
-	lastRefused string    // its fingerprint
-	lastErr     *AuthError
+	renewal     *renewal      // the renewal in progress, or nil
+	cool        cooldown      // why no token may be requested now, if so
+	watching    bool          // whether watchCredential runs
+	refusedAt   time.Time     // when a token was last refused; zero once one was accepted
+	lastRefused string        // fingerprint of the token that was last refused
+	lastErr     *AuthError    // of the last renewal; nil once one succeeded
 	lastErrAt   time.Time
 }
 

@@ -14,7 +14,7 @@ type Status struct {
 	Shared      bool      `json:"shared"`                // shared with the fleet, through the bucket
 	Obtained    time.Time `json:"obtained,omitzero"`     // UTC, by this machine's clock
 	Expires     time.Time `json:"expires,omitzero"`      // UTC; zero if it does not expire or there is no token
-	Generation  uint64    `json:"generation,omitempty"`  // counts the tokens of the profile, of the whole fleet if shared
+	Generation  uint64    `json:"generation,omitempty"`  // number of the token: this process's tokens, or the fleet's if shared, are counted from 1
 	Fingerprint string    `json:"fingerprint,omitempty"` // of the token, see Fingerprint
 
 	Refreshing    bool      `json:"refreshing"`
@@ -25,9 +25,9 @@ type Status struct {
 
 	ClockSkew time.Duration `json:"clock_skew,omitempty"` // nanoseconds; this machine minus the issuer
 
-	GrantObtained   time.Time `json:"grant_obtained,omitzero"`    // KindCortex: since when the refresh token is held
-	GrantGeneration uint64    `json:"grant_generation,omitempty"` // counts how often it rolled
-	GrantUnsaved    bool      `json:"grant_unsaved,omitempty"`    // it is not durable yet
+	GrantObtained   time.Time `json:"grant_obtained,omitzero"`    // KindCortex: when the refresh token was received
+	GrantGeneration uint64    `json:"grant_generation,omitempty"` // number of the refresh token; each login and each roll adds one
+	GrantUnsaved    bool      `json:"grant_unsaved,omitempty"`    // the refresh token is not durable yet
 }
 
 // Status reports the state of s. It never asks a server.
@@ -45,14 +45,14 @@ func (s *Source) Status() Status {
 		Waiters:    s.waiters.Load(),
 		ClockSkew:  s.clockSkew(),
 	}
-	if h := s.current.Load(); h != nil {
-		st.State = h.phase(now).String()
-		st.Ready = h.servable(now)
-		st.Obtained = time.Unix(0, h.sentWall).UTC()
-		st.Generation = h.generation
-		st.Fingerprint = h.id
-		if h.life > 0 {
-			st.Expires = st.Obtained.Add(h.life)
+	if tok := s.current.Load(); tok != nil {
+		st.State = tok.phase(now).String()
+		st.Ready = tok.servable(now)
+		st.Obtained = time.Unix(0, tok.sentWall).UTC()
+		st.Generation = tok.generation
+		st.Fingerprint = tok.id
+		if tok.life > 0 {
+			st.Expires = st.Obtained.Add(tok.life)
 		}
 	}
 
@@ -91,14 +91,14 @@ func (s *Source) readings() readings {
 }
 
 func (s *Source) remainingSeconds() float64 {
-	h, now := s.current.Load(), time.Now()
+	tok, now := s.current.Load(), time.Now()
 	switch {
-	case h == nil || !h.servable(now):
+	case tok == nil || !tok.servable(now):
 		return 0
-	case h.life == 0:
+	case tok.life == 0:
 		return math.Inf(1)
 	default:
-		return (h.life - h.age(now)).Seconds()
+		return (tok.life - tok.age(now)).Seconds()
 	}
 }
 

@@ -15,28 +15,28 @@ import (
 // is the rest of the cool-down. The cool-down of a refused credential ends early if a secret file
 // changes.
 func (s *Source) Token(ctx context.Context) (string, error) {
-	if h := s.current.Load(); h != nil {
-		switch h.phase(time.Now()) {
+	if tok := s.current.Load(); tok != nil {
+		switch tok.phase(time.Now()) {
 		case fresh:
-			return h.value, nil
+			return tok.value, nil
 		case stale:
-			s.renewEarly(h)
-			return h.value, nil
+			s.renewEarly(tok)
+			return tok.value, nil
 		}
 	}
 
-	return s.wait(ctx)
+	return s.waitForToken(ctx)
 }
 
 // TokenFor is Token for a long call, such as a large upload: it waits for a renewal if the current
 // token expires within d. If the service grants no token for that long, it returns the newest one.
 func (s *Source) TokenFor(ctx context.Context, d time.Duration) (string, error) {
-	h := s.current.Load()
-	if h == nil || !h.endsWithin(d, time.Now()) {
+	tok := s.current.Load()
+	if tok == nil || !tok.endsWithin(d, time.Now()) {
 		return s.Token(ctx)
 	}
 
-	if r := s.renewEarly(h); r != nil {
+	if r := s.renewEarly(tok); r != nil {
 		select {
 		case <-r.done:
 		case <-ctx.Done():
@@ -72,7 +72,8 @@ func (s *Source) WaitReady(ctx context.Context) error {
 	}
 }
 
-// notReadyFor returns how long Token will fail at once, unless changed is closed earlier.
+// notReadyFor returns how long Token will fail at once; 0 if it would not. The wait ends early when
+// changed is closed.
 func (s *Source) notReadyFor() (left time.Duration, changed <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,30 +89,30 @@ func (s *Source) notReadyFor() (left time.Duration, changed <-chan struct{}, err
 	}
 }
 
-// renewEarly starts a renewal of h in the background, unless one runs or a cool-down
+// renewEarly starts a renewal of tok in the background, unless one runs or a cool-down
 // forbids it. It returns the renewal that runs, or nil.
-func (s *Source) renewEarly(h *cachedToken) *renewal {
+func (s *Source) renewEarly(tok *cachedToken) *renewal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if s.closed || s.current.Load() != h {
+	if s.closed || s.current.Load() != tok {
 		return nil
 	}
 	if s.renewal == nil && s.cool.remaining(time.Now()) == 0 {
-		s.launch(reasonEarly)
+		s.startRenewal(reasonEarly)
 	}
 
 	return s.renewal
 }
 
-// wait returns the outcome of the shared renewal, and starts it if necessary.
-func (s *Source) wait(ctx context.Context) (string, error) {
+// waitForToken waits for a valid token, and starts a renewal if none is in progress.
+func (s *Source) waitForToken(ctx context.Context) (string, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return "", err
 		}
 
-		h, r, err := s.join()
+		tok, r, err := s.tokenOrRenewal()
 		if err != nil {
 			if s.credentialReplaced(ctx, err) {
 				continue
@@ -120,21 +121,21 @@ func (s *Source) wait(ctx context.Context) (string, error) {
 			return "", err
 		}
 
-		if h == nil {
-			if h, err = s.await(ctx, r); err != nil {
+		if tok == nil {
+			if tok, err = s.awaitRenewal(ctx, r); err != nil {
 				return "", err
 			}
 		}
 
-		if !h.rejected.Load() { // set by another caller
-			return h.value, nil
+		if !tok.rejected.Load() { // set by another caller
+			return tok.value, nil
 		}
 	}
 }
 
-// await waits for a renewal. It returns a new token even if the token has expired during the
+// awaitRenewal waits for a renewal. It returns a new token even if the token has expired during the
 // request.
-func (s *Source) await(ctx context.Context, r *renewal) (*cachedToken, error) {
+func (s *Source) awaitRenewal(ctx context.Context, r *renewal) (*cachedToken, error) {
 	s.waiters.Add(1)
 	defer s.waiters.Add(-1)
 
@@ -146,8 +147,8 @@ func (s *Source) await(ctx context.Context, r *renewal) (*cachedToken, error) {
 	}
 }
 
-// join returns a valid token, or the renewal to wait for, or an error.
-func (s *Source) join() (*cachedToken, *renewal, error) {
+// tokenOrRenewal returns a valid token, or the renewal to wait for, or an error.
+func (s *Source) tokenOrRenewal() (*cachedToken, *renewal, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -155,9 +156,9 @@ func (s *Source) join() (*cachedToken, *renewal, error) {
 		return nil, nil, ErrClosed
 	}
 
-	h, now := s.current.Load(), time.Now()
-	if h.servable(now) {
-		return h, nil, nil
+	tok, now := s.current.Load(), time.Now()
+	if tok.servable(now) {
+		return tok, nil, nil
 	}
 	if s.renewal != nil {
 		return nil, s.renewal, nil
@@ -166,7 +167,7 @@ func (s *Source) join() (*cachedToken, *renewal, error) {
 		return nil, nil, s.cool.err.After(left)
 	}
 
-	s.launch(s.renewalReason(h, now))
+	s.startRenewal(s.renewalReason(tok, now))
 
 	return nil, s.renewal, nil
 }

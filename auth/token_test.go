@@ -12,7 +12,7 @@ import (
 	"backburn/auth"
 )
 
-// source makes a Source over e that is closed with the test.
+// source returns a Source that requests tokens from e and is closed at the end of the test.
 func source(t *testing.T, p auth.Profile, e *endpoint, opts ...auth.Option) *auth.Source {
 	t.Helper()
 	s, err := auth.New(p, append([]auth.Option{auth.WithTransport(e)}, opts...)...)
@@ -63,7 +63,7 @@ func TestFiftyCallersMakeOneRequest(t *testing.T) {
 	})
 }
 
-func TestRejections(t *testing.T) {
+func TestFiftyRejectionsCauseOneRenewal(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -151,7 +151,7 @@ func TestOldTokenIsServedWhileRenewalFails(t *testing.T) {
 	})
 }
 
-func TestFailingEndpointIsAskedOncePerStep(t *testing.T) {
+func TestFailingEndpointIsAskedOncePerCooldown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint(func(int, tokenRequest) (*http.Response, error) { return reply(500, ""), nil })
@@ -213,7 +213,7 @@ func TestWaiterGivesUpOnItsOwnContext(t *testing.T) {
 	})
 }
 
-func TestFreshTokenRefused(t *testing.T) {
+func TestRefusedFreshTokensDoubleTheCooldown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint(nil)
@@ -254,7 +254,7 @@ func TestFreshTokenRefused(t *testing.T) {
 			t.Error("no renewal after recovery")
 		}
 
-		// What was counted before the recovery is forgotten.
+		// The refusals before the recovery no longer count.
 		s.Rejected(next)
 		var ae *auth.AuthError
 		if _, err := s.Token(t.Context()); !errors.As(err, &ae) || ae.RetryAfter != 30*time.Second {
@@ -282,9 +282,9 @@ func TestCloseEndsWaiting(t *testing.T) {
 	})
 }
 
-// TestTokensRefusedInARow: no single one was refused early, but the second came soon after
-// the first.
-func TestTokensRefusedInARow(t *testing.T) {
+// TestTheSecondRefusalInARowOpensTheLoopBreaker refuses two tokens, neither soon after its issue,
+// but the second soon after the first.
+func TestTheSecondRefusalInARowOpensTheLoopBreaker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint(nil)

@@ -5,7 +5,8 @@ import (
 	"net/http"
 )
 
-const maxDrain = 64 << 10 // bytes of a 401's body read so that its connection can be used again
+// maxDrain is how many bytes of a 401's body are read so that its connection can be used again.
+const maxDrain = 64 << 10
 
 // RoundTripper returns a transport over base (http.DefaultTransport if nil) that adds credentials
 // to requests: the bearer token and, for KindWatchGuard, the API key. For KindAPIKey it adds
@@ -54,7 +55,7 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.retry(req, resp, token)
 }
 
-// report tells the source whether the service accepted token.
+// report reports to the Source whether the service accepted token.
 func (t *roundTripper) report(resp *http.Response, token string) {
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized:
@@ -95,6 +96,7 @@ func (t *roundTripper) retry(req *http.Request, refused *http.Response, token st
 	return resp, nil
 }
 
+// signed returns a copy of a request with a body and the credentials.
 func (t *roundTripper) signed(req *http.Request, body io.ReadCloser, token string) *http.Request {
 	out := req.Clone(req.Context())
 	out.Body = body

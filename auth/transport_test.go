@@ -179,9 +179,9 @@ func newImmediate() *endpoint {
 	return e
 }
 
-// TestAcceptedEndsDoubt: a service that often revokes tokens but accepts each fresh one does not
-// open the loop breaker.
-func TestAcceptedEndsDoubt(t *testing.T) {
+// TestAcceptedTokensDoNotOpenTheLoopBreaker uses a service that often revokes tokens but accepts
+// each fresh one.
+func TestAcceptedTokensDoNotOpenTheLoopBreaker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint(nil)
@@ -205,13 +205,13 @@ func TestAcceptedEndsDoubt(t *testing.T) {
 	})
 }
 
-func TestTokenFor(t *testing.T) {
+func TestTokenForReturnsATokenThatLastsLongEnough(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint(nil)
 		s := source(t, wildfireProfile(), e)
 		token(t, s)
-		time.Sleep(10 * time.Minute) // five are left, and it is fresh
+		time.Sleep(10 * time.Minute) // the token is fresh and expires in five minutes
 		for _, tt := range []struct {
 			need time.Duration
 			want string
@@ -227,8 +227,8 @@ func TestTokenFor(t *testing.T) {
 	})
 }
 
-// TestTokenStaysOffTheOpenNetwork: even a host that was added by name gets no token without TLS.
-func TestTokenStaysOffTheOpenNetwork(t *testing.T) {
+// TestTokenIsNotSentWithoutTLS checks that even a host from WithHosts gets no token without TLS.
+func TestTokenIsNotSentWithoutTLS(t *testing.T) {
 	t.Parallel()
 	s := open(t, wildfireProfile(), auth.WithTransport(newImmediate()), auth.WithHosts("appliance.example:80", "appliance.example"))
 	for address, want := range map[string]string{"http://appliance.example/": "", "https://appliance.example/": "Bearer token-1"} {

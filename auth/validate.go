@@ -33,8 +33,8 @@ func (p Profile) Problems() []Problem {
 	default:
 		v.required(preset.required)
 		v.region(preset.regions)
-		v.client(p.clientAuth())
-		v.encoding(preset.keys)
+		v.clientID(p.clientAuth())
+		v.bodyEncoding(preset.keys)
 		if preset.check != nil {
 			preset.check(&v)
 		}

@@ -55,7 +55,7 @@ type Server struct {
 	edit     func(map[string]any)
 	requests []Request
 	issued   []string
-	replaced map[string]string // refresh token → the one that it replaced
+	replaced map[string]string // by refresh token: the older refresh token that it replaced
 	revoked  []string
 }
 
@@ -66,15 +66,14 @@ type Request struct {
 	Status int // of the answer
 }
 
-// Fault replaces one answer of the token endpoint. Hang waits until the client gives up; Cut closes
-// the connection in the middle of the body.
+// Fault replaces one answer of the token endpoint.
 type Fault struct {
 	Status int
 	Header map[string]string
 	Body   string
-	Hang   bool
-	Cut    bool
-	Act    bool // perform the grant, then lose the answer
+	Hang   bool // do not answer until the client gives up
+	Cut    bool // close the connection in the middle of the body
+	Act    bool // perform the grant, then cut the answer
 }
 
 // NewServer starts a server. Close it.
@@ -109,9 +108,9 @@ func NewServer(config Config) *Server {
 	s.oauth.SetUserAuthorizationHandler(s.authorizeUser)
 	s.oauth.SetResponseTokenHandler(s.respond)
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /oauth/token", s.token)
+	mux.HandleFunc("POST /oauth/token", s.serveToken)
 	mux.HandleFunc("GET /authorize", func(w http.ResponseWriter, r *http.Request) { _ = s.oauth.HandleAuthorizeRequest(w, r) })
-	mux.HandleFunc("POST /revoke", s.revoke)
+	mux.HandleFunc("POST /revoke", s.serveRevocation)
 	s.http = httptest.NewServer(mux)
 	s.URL = s.http.URL
 
@@ -129,13 +128,13 @@ func (s *Server) RevokeURL() string    { return s.URL + "/revoke" }
 // SetSecret changes the client's secret, as a reset in the vendor's console does.
 func (s *Server) SetSecret(secret string) { s.locked(func() { s.secret = secret }) }
 
-// SetRoll switches rolling of refresh tokens.
+// SetRoll sets whether a refresh returns a new refresh token.
 func (s *Server) SetRoll(roll bool) { s.locked(func() { s.roll = roll }) }
 
-// Fail answers the next token requests with faults, one each.
+// Fail answers the next token requests with the faults, one fault for each request.
 func (s *Server) Fail(faults ...Fault) { s.locked(func() { s.faults = append(s.faults, faults...) }) }
 
-// Edit modifies successful answers; nil ends this.
+// Edit makes edit modify each successful answer before it is sent. A nil edit ends this.
 func (s *Server) Edit(edit func(answer map[string]any)) { s.locked(func() { s.edit = edit }) }
 
 // Requests returns the token requests so far.
@@ -164,14 +163,15 @@ func (s *Server) RevokeGrant(refresh string) {
 	_ = s.store.RemoveByRefresh(context.Background(), refresh)
 }
 
+// locked calls f with mu held.
 func (s *Server) locked(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f()
 }
 
-// token serves the token endpoint.
-func (s *Server) token(w http.ResponseWriter, r *http.Request) {
+// serveToken serves the token endpoint.
+func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Content-Type") == "application/json" {
 		var fields map[string]string
 		if json.NewDecoder(r.Body).Decode(&fields) != nil {
@@ -213,8 +213,8 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(rec.Body.Bytes())
 }
 
-// grant lets go-oauth2 perform the grant. It checks the secret of a client that refreshes, because
-// the library does not and real servers do.
+// grant performs the grant with go-oauth2. It checks the secret of a client that refreshes, because
+// real servers do, and the library does not.
 func (s *Server) grant(w http.ResponseWriter, r *http.Request) {
 	s.manager.SetRefreshTokenCfg(&manage.RefreshingConfig{IsGenerateRefresh: s.roll, IsRemoveRefreshing: s.roll && s.config.Strict})
 	if id, secret, err := s.clientInfo(r); r.Form.Get("grant_type") == "refresh_token" && (err != nil || id != s.config.ClientID || secret != s.secret) {
@@ -241,6 +241,7 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// serve answers a request with the fault.
 func (f *Fault) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case f.Hang:
@@ -321,9 +322,9 @@ func (s *Server) authorizeUser(_ http.ResponseWriter, r *http.Request) (string, 
 	return "admin", nil
 }
 
-// revoke serves the revocation endpoint in the hub's own way: JSON or a form, and a string
-// for true.
-func (s *Server) revoke(w http.ResponseWriter, r *http.Request) {
+// serveRevocation serves the revocation endpoint as the hub does: it accepts JSON or a form, and
+// answers success as a string.
+func (s *Server) serveRevocation(w http.ResponseWriter, r *http.Request) {
 	body := map[string]string{}
 	w.Header().Set("Content-Type", "application/json")
 

@@ -17,9 +17,10 @@ const (
 	maxCallback = 8 << 10 // bytes of a callback's query
 )
 
-// Handler serves StartPath, which redirects the browser with a new state, and the path of
-// redirect_url, to which the browser returns. It answers only requests for the host of
-// redirect_url, which prevents DNS rebinding. Its pages contain nothing from a request.
+// Handler serves two paths: StartPath, which starts an authorization and redirects the browser to
+// the authorization server, and the path of redirect_url, to which the browser returns. It answers
+// only requests for the host of redirect_url, which prevents DNS rebinding. Its pages contain
+// nothing from a request.
 func (l *Login) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc(StartPath, l.serveStart)
@@ -37,7 +38,7 @@ func (l *Login) Handler() http.Handler {
 		case r.Method != http.MethodGet:
 			writeText(w, http.StatusMethodNotAllowed, "Only GET is allowed.")
 		case host != oauth.HostPort(l.redirect):
-			writeText(w, http.StatusMisdirectedRequest, "This login has another address.")
+			writeText(w, http.StatusMisdirectedRequest, "This login is served under another host name.")
 		case len(r.URL.RawQuery) > maxCallback:
 			writeText(w, http.StatusRequestURITooLong, "The request is too long.")
 		default:
@@ -86,7 +87,7 @@ func (l *Login) serveCallback(w http.ResponseWriter, r *http.Request) {
 		l.config.Log.Warn().Err(err).Msg("callback refused")
 		writeText(w, http.StatusForbidden, "This login is unknown, used or expired. Start again.")
 	default:
-		writeText(w, http.StatusBadGateway, "Not authorized. The terminal says why.")
+		writeText(w, http.StatusBadGateway, "Not authorized. The terminal shows the reason.")
 	}
 }
 

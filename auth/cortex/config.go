@@ -28,13 +28,13 @@ type Config struct {
 	Region       string // a key of Regions; "" until a login
 	PKCE         bool   // RFC 7636, which the hub does not document
 
-	GrantFile string    // "": only the bucket
-	Grants    kv.Bucket // nil: only the file
+	GrantFile string    // stores the refresh token; "": only Grants stores it
+	Grants    kv.Bucket // stores the refresh token; nil: only GrantFile stores it
 
-	Log      zerolog.Logger
-	Hook     func(stage string) // called at each stage of storing a grant; nil outside tests
-	BucketOp time.Duration      // timeout of one bucket call
-	Retry    time.Duration      // delay between attempts to store a refresh token
+	Log           zerolog.Logger
+	Hook          func(stage string) // called at each stage of storing a grant; nil outside tests
+	BucketTimeout time.Duration      // limits one bucket call
+	RetryDelay    time.Duration      // between attempts to store a refresh token
 }
 
 // Metrics are the counters of a Grant.
@@ -44,13 +44,13 @@ type Metrics struct {
 	Saves    prometheus.Counter // failed attempts to store a refresh token
 }
 
-// Regions are the API hosts by region. The hub always states the region.
+// Regions are the API hosts by region. The hub's parameters always name the region.
 var Regions = map[string]string{
 	"americas": "api.us.cdl.paloaltonetworks.com",
 	"europe":   "api.eu.cdl.paloaltonetworks.com",
 }
 
-// storing wraps an error from storing or wiping the grant.
-func (c Config) storing(err error) error {
+// storeError wraps an error from storing or wiping the grant.
+func (c Config) storeError(err error) error {
 	return fmt.Errorf("auth.%s: storing the grant: %w", c.Name, err)
 }

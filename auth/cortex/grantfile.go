@@ -13,11 +13,11 @@ import (
 
 const grantHeader = "backburn grant v1\n"
 
-// stageResponse precedes the stages of package statefile: the answer has arrived, and nothing is
-// written.
+// stageResponse precedes the stages of package statefile: the answer has arrived, and nothing has
+// been written.
 const stageResponse = "response"
 
-// grantFile is the sealed refresh token in a state file.
+// grantFile is a state file with the sealed refresh token.
 type grantFile struct{ statefile.File }
 
 // read returns the sealed bytes, or kv.ErrKeyNotFound.

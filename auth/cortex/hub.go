@@ -26,10 +26,10 @@ type HubParams struct {
 	Custom       map[string]string // parameters from the app's manifest
 }
 
-// ParseHubParams decodes the value of the hub's "params": a URL query in base64, of either
-// alphabet, with or without padding. Spaces count as plus signs, because a query string decodes
-// plus signs to spaces. Instance id and region are required, names must not repeat, and the region
-// must be one of Regions.
+// ParseHubParams decodes the value of the hub's parameter "params": a URL query in base64, in
+// either alphabet, with or without padding. Spaces count as plus signs, because decoding a query
+// string turns plus signs into spaces. instance_id and region are required, names must not repeat,
+// and the region must be one of Regions.
 func ParseHubParams(encoded string) (HubParams, error) {
 	if len(encoded) > maxHubParams {
 		return HubParams{}, errors.New("hub params: longer than 16 KiB")
@@ -42,7 +42,7 @@ func ParseHubParams(encoded string) (HubParams, error) {
 
 	query, err := url.ParseQuery(raw)
 	if err != nil {
-		return HubParams{}, errors.New("hub params: decoded, they are not a URL query")
+		return HubParams{}, errors.New("hub params: the decoded value is not a URL query")
 	}
 
 	p := HubParams{Custom: map[string]string{}}
@@ -59,7 +59,7 @@ func ParseHubParams(encoded string) (HubParams, error) {
 		case len(values) > 1:
 			return HubParams{}, fmt.Errorf("hub params: %q occurs more than once", name)
 		case !printable(name) || !printable(value):
-			return HubParams{}, errors.New("hub params: decoded, they are not text")
+			return HubParams{}, errors.New("hub params: the decoded value has bytes that are not text")
 		case fields[name] != nil:
 			*fields[name] = value
 		default:

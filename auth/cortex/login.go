@@ -19,7 +19,7 @@ import (
 
 const (
 	stateTTL   = 10 * time.Minute
-	maxPending = 16 // most pending authorizations; the oldest is dropped first
+	maxPending = 16 // limit of pending authorizations; a further one replaces the oldest
 )
 
 // Reasons to refuse a callback. They do not end a Login, because the right callback may still
@@ -40,9 +40,9 @@ type Authorized struct {
 // Login is the authorization code grant of RFC 6749 section 4.1: it sends the administrator's
 // browser to the authorization server, receives the callback, and stores the refresh token.
 //
-// Handler serves the login for a browser: StartPath and the path of the profile's redirect_url.
-// Without such a browser, Begin returns the URL to open, and Complete takes the URL on which the
-// browser ended. It is safe for concurrent use.
+// If the browser can reach this machine, use Handler. Otherwise Begin returns the URL to open in
+// any browser, and Complete takes the URL at which that browser ends. A Login is safe for
+// concurrent use.
 type Login struct {
 	config   Config
 	redirect *url.URL
@@ -61,10 +61,10 @@ type Login struct {
 // URL, and can be used once within stateTTL.
 type pending struct {
 	state    string
-	session  string // cookie of the browser; "": Begin
+	session  string // cookie of the browser; "" if Begin started the authorization
 	instance string
 	redirect string
-	verifier string // PKCE
+	verifier string // PKCE code verifier (RFC 7636); "" without PKCE
 	expires  time.Time
 }
 
@@ -97,20 +97,20 @@ func (c *Config) Merge(hub HubParams) error {
 // Check returns an error for each key that a login needs and that is missing.
 func (c Config) Check() error {
 	var problems []error
-	for _, need := range [][2]string{
+	for _, required := range [][2]string{
 		{"redirect_url", c.Client.RedirectURL},
 		{"instance_id", c.InstanceID},
 		{"region", c.Region},
 	} {
-		if need[1] == "" {
-			problems = append(problems, fmt.Errorf("auth.%s.%s: is required to log in", c.Name, need[0]))
+		if required[1] == "" {
+			problems = append(problems, fmt.Errorf("auth.%s.%s: is required to log in", c.Name, required[0]))
 		}
 	}
 
 	return errors.Join(problems...)
 }
 
-// NewLogin prepares a login.
+// NewLogin prepares a login. It makes no request.
 func NewLogin(c Config) (*Login, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func NewLogin(c Config) (*Login, error) {
 // StartPath is the path under which Handler begins a login.
 const StartPath = "/login"
 
-// Begin starts an authorization and returns the URL to open in any browser. Pass the URL on which
+// Begin starts an authorization and returns the URL to open in any browser. Pass the URL at which
 // the browser ends to Complete.
 func (l *Login) Begin() string { return l.begin("") }
 
@@ -166,6 +166,7 @@ func (l *Login) begin(session string) string {
 	return conf.AuthCodeURL(p.state, params...)
 }
 
+// add adds a pending authorization.
 func (l *Login) add(p pending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -228,12 +229,13 @@ func (l *Login) complete(ctx context.Context, query url.Values, session string) 
 		return Authorized{}, fmt.Errorf("%w: it is for another instance", ErrCallback)
 	}
 
-	a, err := l.processCallback(ctx, query, p)
+	a, err := l.exchange(ctx, query, p)
 	l.setOutcome(a, err)
 
 	return a, err
 }
 
+// knownParam returns the name of a parameter if it is safe to repeat in an error.
 func knownParam(name string) string {
 	switch name {
 	case "state", "code", "error", "error_description", "instance_id":
@@ -243,14 +245,14 @@ func knownParam(name string) string {
 	}
 }
 
-// processCallback processes a verified callback.
-func (l *Login) processCallback(ctx context.Context, query url.Values, p pending) (Authorized, error) {
+// exchange exchanges the code of a verified callback for a refresh token, and stores it.
+func (l *Login) exchange(ctx context.Context, query url.Values, p pending) (Authorized, error) {
 	clientSecret := l.config.Secret.Get()
 	code := query.Get("code")
 	scrub := oauth.NewScrubber(l.config.Client.ID, clientSecret.Reveal(), p.state, p.verifier, code)
 
 	if failure := query.Get("error"); failure != "" {
-		e := l.refusal("authorization", oauth.ErrReauthorize)
+		e := l.permanentError("authorization", oauth.ErrReauthorize)
 		e.Code = oauth.KnownCode(failure)
 		e.Desc = scrub.Clean(query.Get("error_description"))
 		e.Hint = "the authorization server did not grant access"
@@ -259,7 +261,7 @@ func (l *Login) processCallback(ctx context.Context, query url.Values, p pending
 	}
 
 	if code == "" {
-		e := l.refusal("authorization", oauth.ErrReauthorize)
+		e := l.permanentError("authorization", oauth.ErrReauthorize)
 		e.Desc = "the callback has no code"
 
 		return Authorized{}, e
@@ -271,7 +273,7 @@ func (l *Login) processCallback(ctx context.Context, query url.Values, p pending
 	}
 
 	if m.Refresh == "" {
-		e := l.refusal("code exchange", oauth.ErrCredentialRejected)
+		e := l.permanentError("code exchange", oauth.ErrCredentialRejected)
 		e.Status = http.StatusOK
 		e.Desc = "the answer has no refresh token"
 		e.Hint = "check that the app may have offline access"
@@ -282,7 +284,9 @@ func (l *Login) processCallback(ctx context.Context, query url.Values, p pending
 	return l.persist(ctx, m.Refresh)
 }
 
-func (l *Login) refusal(op string, class error) *oauth.Error {
+// permanentError returns an error of the login that another attempt with the same callback cannot
+// avoid.
+func (l *Login) permanentError(op string, class error) *oauth.Error {
 	return &oauth.Error{Profile: l.config.Name, Op: op, Permanent: true, Class: class}
 }
 
@@ -290,19 +294,19 @@ func (l *Login) refusal(op string, class error) *oauth.Error {
 func (l *Login) persist(ctx context.Context, token string) (Authorized, error) {
 	unlock, err := l.store.lock(ctx)
 	if err != nil {
-		return Authorized{}, l.config.storing(err)
+		return Authorized{}, l.config.storeError(err)
 	}
 	defer unlock()
 
 	r := record{
-		Generation: l.store.newest(ctx) + 1,
+		Generation: l.store.newestStored(ctx) + 1,
 		Token:      token,
 		Instance:   l.config.InstanceID,
 		Region:     l.config.Region,
 		Obtained:   time.Now().UnixMilli(),
 	}
 	if err := l.store.save(ctx, r); err != nil {
-		return Authorized{}, l.config.storing(err)
+		return Authorized{}, l.config.storeError(err)
 	}
 
 	l.config.Log.Info().Str("instance", r.Instance).Str("region", r.Region).Uint64("generation", r.Generation).Msg("authorized")
@@ -323,7 +327,7 @@ func (l *Login) setOutcome(a Authorized, err error) {
 	})
 }
 
-// Wait returns the outcome of the login that Handler or Complete finished.
+// Wait waits until Handler or Complete has finished the login, and returns the outcome.
 func (l *Login) Wait(ctx context.Context) (Authorized, error) {
 	select {
 	case <-l.done:

@@ -21,7 +21,7 @@ func Logout(ctx context.Context, c Config) error {
 
 	unlock, err := s.lock(ctx)
 	if err != nil {
-		return c.storing(err)
+		return c.storeError(err)
 	}
 	defer unlock()
 
@@ -35,14 +35,14 @@ func Logout(ctx context.Context, c Config) error {
 		revokeErr = c.revoke(ctx, secret.New(r.Token))
 	}
 
-	gone := record{
-		Generation: s.newest(ctx) + 1,
+	empty := record{
+		Generation: s.newestStored(ctx) + 1,
 		Instance:   r.Instance,
 		Region:     r.Region,
 		Obtained:   time.Now().UnixMilli(),
 	}
-	if err := s.save(ctx, gone); err != nil {
-		return errors.Join(revokeErr, c.storing(err))
+	if err := s.save(ctx, empty); err != nil {
+		return errors.Join(revokeErr, c.storeError(err))
 	}
 
 	c.Log.Info().Bool("revoked", loadErr == nil && revokeErr == nil).Msg("logged out")

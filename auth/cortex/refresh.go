@@ -18,26 +18,26 @@ type Grant struct {
 	store   *store
 	metrics Metrics
 
-	life context.Context //nolint:containedctx // ends with Close
-	end  context.CancelFunc
-	wg   sync.WaitGroup
+	background     context.Context //nolint:containedctx // ends with Close
+	stopBackground context.CancelFunc
+	wg             sync.WaitGroup
 }
 
-// NewGrant prepares a grant. Close it.
+// NewGrant prepares a grant. The caller closes it.
 func NewGrant(c Config, m Metrics) (*Grant, error) {
 	s, err := newStore(c)
 	if err != nil {
 		return nil, err
 	}
 	g := &Grant{config: c, store: s, metrics: m}
-	g.life, g.end = context.WithCancel(context.Background())
+	g.background, g.stopBackground = context.WithCancel(context.Background())
 
 	return g, nil
 }
 
 // Close stops the background work, after a last attempt to store an unsaved refresh token.
 func (g *Grant) Close() {
-	g.end()
+	g.stopBackground()
 	g.wg.Wait()
 }
 
@@ -47,7 +47,7 @@ func (g *Grant) Generation() uint64 { return g.store.generation() }
 // Reload reports whether a newer refresh token is stored than those used or reported before.
 func (g *Grant) Reload(ctx context.Context) bool { return g.store.reload(ctx) }
 
-// Mint gets an access token by the stored refresh token, RFC 6749 section 6, and stores any new
+// Mint gets an access token with the stored refresh token (RFC 6749 section 6). It stores any new
 // refresh token before it returns the access token, so a crash in between does not lose the grant.
 // Its errors are *oauth.Error.
 func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
@@ -60,7 +60,8 @@ func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
 	defer unlock()
 
 	if err := g.store.flush(ctx); err != nil {
-		// The newest refresh token exists only in memory. Another refresh would make it worse.
+		// The newest refresh token exists only in memory. Another refresh would replace it with one
+		// that cannot be stored either.
 		return oauth.Minted{}, g.storeError(err)
 	}
 
@@ -69,7 +70,7 @@ func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
 		return oauth.Minted{}, g.storeError(err)
 	}
 
-	m, used, err := g.refreshAny(ctx, clientSecret, r)
+	m, used, err := g.tryTokens(ctx, clientSecret, r)
 	if err != nil {
 		return oauth.Minted{}, err
 	}
@@ -82,10 +83,10 @@ func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
 	return m, nil
 }
 
-// refreshAny tries the stored refresh token, and repeats the request if the server may not have
-// seen it. If the server does not know the token, it tries one that another process has stored
-// meanwhile and, as a last resort, the previous one.
-func (g *Grant) refreshAny(ctx context.Context, clientSecret secret.Secret, r record) (m oauth.Minted, used string, err error) {
+// tryTokens tries the stored refresh token, and repeats the request once if the answer was lost. If
+// the server does not know the token, it tries one that another process has stored meanwhile and,
+// as a last resort, the previous one. used is the token that worked.
+func (g *Grant) tryTokens(ctx context.Context, clientSecret secret.Secret, r record) (m oauth.Minted, used string, err error) {
 	try := func(token string) (oauth.Minted, error) {
 		g.metrics.Requests.Inc()
 		return g.config.Client.Refresh(ctx, clientSecret, secret.New(token))
@@ -100,9 +101,9 @@ func (g *Grant) refreshAny(ctx context.Context, clientSecret secret.Secret, r re
 		return m, used, err
 	}
 
-	if again, loadErr := g.store.load(ctx); loadErr == nil && again.Token != r.Token {
-		if m, err := try(again.Token); err == nil {
-			return m, again.Token, nil
+	if newer, loadErr := g.store.load(ctx); loadErr == nil && newer.Token != r.Token {
+		if m, err := try(newer.Token); err == nil {
+			return m, newer.Token, nil
 		}
 	}
 
@@ -116,7 +117,8 @@ func (g *Grant) refreshAny(ctx context.Context, clientSecret secret.Secret, r re
 	return oauth.Minted{}, "", err
 }
 
-// ambiguous reports whether the server may have acted although no answer came.
+// ambiguous reports whether the server may have performed the refresh although no usable answer
+// came.
 func ambiguous(err error) bool {
 	var e *oauth.Error
 	return errors.As(err, &e) && e.Temporary() && (e.Status == 0 || e.Status/100 == 2)
@@ -138,34 +140,35 @@ func (g *Grant) replace(ctx context.Context, r record, token, used string) {
 	if err := g.store.saveOrKeep(context.WithoutCancel(ctx), next); err != nil {
 		g.metrics.Saves.Inc()
 		g.config.Log.Error().Err(err).Msg("cannot store the new refresh token; it is lost if this process stops now")
-		g.wg.Go(g.keepTrying)
+		g.wg.Go(g.retrySaving)
 	}
 }
 
-// keepTrying runs until the refresh token is stored or the Grant is closed, with a last attempt at
-// the close.
-func (g *Grant) keepTrying() {
+// retrySaving retries until the refresh token is stored. When the Grant is closed, it makes a last
+// attempt.
+func (g *Grant) retrySaving() {
 	for closing := false; !closing; {
 		select {
-		case <-time.After(g.config.Retry):
-		case <-g.life.Done():
+		case <-time.After(g.config.RetryDelay):
+		case <-g.background.Done():
 			closing = true
 		}
 
-		ctx, cancel := context.WithTimeout(context.Background(), g.config.BucketOp)
+		ctx, cancel := context.WithTimeout(context.Background(), g.config.BucketTimeout)
 		err := g.flushLocked(ctx)
 		cancel()
 		if err == nil {
-			g.config.Log.Info().Msg("the new refresh token is stored now")
+			g.config.Log.Info().Msg("stored the new refresh token after failures")
 			return
 		}
 
 		g.metrics.Saves.Inc()
 	}
 
-	g.config.Log.Error().Msg("stopped with a refresh token that is not stored; log in again")
+	g.config.Log.Error().Msg("the new refresh token is lost, because it could not be stored before the stop; log in again")
 }
 
+// flushLocked stores the unsaved refresh token under the store's lock.
 func (g *Grant) flushLocked(ctx context.Context) error {
 	unlock, err := g.store.lock(ctx)
 	if err != nil {
@@ -200,7 +203,7 @@ type Status struct {
 	Unsaved    bool // the newest refresh token could not be stored yet
 }
 
-// Status reports the state of the grant as it was last seen.
+// Status reports the state of the grant as it was last read or written.
 func (g *Grant) Status() Status {
 	g.store.mu.Lock()
 	defer g.store.mu.Unlock()

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	grantVersion  = 1
-	grantPurpose  = "grant"
-	grantOldAfter = 150 * 24 * time.Hour // the hub's grants are documented to last half a year
-	writeTries    = 5
+	grantVersion = 1
+	grantPurpose = "grant"
+	warnAge      = 150 * 24 * time.Hour // warn about older grants, because the hub's are documented to last half a year
+	writeTries   = 5
 )
 
 // record is a refresh token with its profile's data, as sealed in the grant file and the grants
@@ -43,16 +43,16 @@ type store struct {
 	config Config
 	file   grantFile
 
-	mu      sync.Mutex      // never held across a wait
-	secrets []secret.Secret // client secrets seen, newest last, to open values sealed before a rotation
-	last    record          // the record last read or written, without tokens
-	known   uint64          // highest generation seen
-	noticed uint64          // highest generation that load, save or reload has reported
-	unsaved *record
-	warned  time.Time
+	mu       sync.Mutex      // never held across a wait
+	secrets  []secret.Secret // client secrets seen, newest last, to open values sealed before a rotation
+	last     record          // the record last read or written, without tokens
+	newest   uint64          // highest generation seen
+	reported uint64          // highest generation that load, save or reload has reported
+	unsaved  *record         // a record that could not be saved yet, or nil
+	warnedAt time.Time       // when the age of the grant was last warned of
 }
 
-// newStore prepares a store; there must be a place to keep the grant.
+// newStore prepares a store. c must have a GrantFile, Grants, or both.
 func newStore(c Config) (*store, error) {
 	if c.GrantFile == "" && c.Grants == nil {
 		return nil, fmt.Errorf("auth.%s.grant_file: is required, unless there is a bucket for grants", c.Name)
@@ -81,18 +81,19 @@ func (s *store) key() string {
 
 // location is the file or the bucket.
 type location struct {
-	what  string // name for messages
-	bound string // context to which the sealed value is bound
+	name  string // for messages
+	place string // to which the sealed value is bound, see seal.Keys.Seal
 	read  func(context.Context) ([]byte, error)
 	write func(context.Context, []byte, record) error
 }
 
+// locations returns where the grant is kept.
 func (s *store) locations() []location {
 	var out []location
 	if s.config.GrantFile != "" {
 		out = append(out, location{
-			what:  "grant file",
-			bound: "grant-file",
+			name:  "grant file",
+			place: "grant-file",
 			read:  func(context.Context) ([]byte, error) { return s.file.read() },
 			write: func(_ context.Context, sealed []byte, _ record) error { return s.file.write(sealed) },
 		})
@@ -100,8 +101,8 @@ func (s *store) locations() []location {
 
 	if s.config.Grants != nil {
 		out = append(out, location{
-			what:  "grants bucket",
-			bound: seal.Joined(s.config.Grants.Name(), s.key()),
+			name:  "grants bucket",
+			place: seal.Joined(s.config.Grants.Name(), s.key()),
 			read:  s.readBucket,
 			write: s.writeBucket,
 		})
@@ -110,17 +111,18 @@ func (s *store) locations() []location {
 	return out
 }
 
-// stored is the contents of all places.
+// stored is what the locations contain.
 type stored struct {
-	best   record  // record of the highest generation; zero if none can be read
+	newest record  // record of the highest generation; zero if none can be read
 	resave bool    // a copy is sealed under an old secret
-	errs   []error // one for each place that cannot be read
+	errs   []error // one for each location that cannot be read
 }
 
+// readAll reads all locations.
 func (s *store) readAll(ctx context.Context) stored {
 	var all stored
-	for _, p := range s.locations() {
-		sealed, err := p.read(ctx)
+	for _, loc := range s.locations() {
+		sealed, err := loc.read(ctx)
 		if errors.Is(err, kv.ErrKeyNotFound) {
 			continue
 		}
@@ -128,16 +130,16 @@ func (s *store) readAll(ctx context.Context) stored {
 		var r record
 		var old bool
 		if err == nil {
-			r, old, err = s.unseal(p.bound, sealed)
+			r, old, err = s.unseal(loc.place, sealed)
 		}
 
 		if err != nil {
-			all.errs = append(all.errs, fmt.Errorf("%s: %w", p.what, err))
+			all.errs = append(all.errs, fmt.Errorf("%s: %w", loc.name, err))
 			continue
 		}
 
-		if r.Generation > all.best.Generation {
-			all.best = r
+		if r.Generation > all.newest.Generation {
+			all.newest = r
 		}
 
 		all.resave = all.resave || old
@@ -153,60 +155,60 @@ func (s *store) load(ctx context.Context) (record, error) {
 	}
 
 	all := s.readAll(ctx)
-	if all.best.Generation == 0 && len(all.errs) > 0 {
+	if all.newest.Generation == 0 && len(all.errs) > 0 {
 		return record{}, errors.Join(all.errs...)
 	}
 
 	for _, err := range all.errs {
-		s.config.Log.Warn().Err(err).Msg("one copy of the grant cannot be read")
+		s.config.Log.Warn().Err(err).Msg("cannot read one copy of the grant")
 	}
 
-	s.recordGeneration(all.best.Generation)
-	if all.best.Token == "" {
+	s.recordGeneration(all.newest.Generation)
+	if all.newest.Token == "" {
 		return record{}, ErrNoGrant
 	}
 
-	s.remember(all.best)
+	s.remember(all.newest)
 	if all.resave {
-		if err := s.save(ctx, all.best); err != nil {
-			s.config.Log.Warn().Err(err).Msg("grant not sealed again under the new client secret")
+		if err := s.save(ctx, all.newest); err != nil {
+			s.config.Log.Warn().Err(err).Msg("cannot seal the grant with the new client secret; it stays sealed with the old one")
 		}
 	}
 
-	return all.best, nil
+	return all.newest, nil
 }
 
-// newest returns the highest readable generation, or 0.
-func (s *store) newest(ctx context.Context) uint64 { return s.readAll(ctx).best.Generation }
+// newestStored returns the highest readable generation, or 0.
+func (s *store) newestStored(ctx context.Context) uint64 { return s.readAll(ctx).newest.Generation }
 
-// recordGeneration records that a generation was read or written, and used.
+// recordGeneration records that a generation was read or written.
 func (s *store) recordGeneration(generation uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.known = max(s.known, generation)
-	s.noticed = s.known
+	s.newest = max(s.newest, generation)
+	s.reported = s.newest
 }
 
 // generation returns the highest generation seen.
 func (s *store) generation() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.known
+	return s.newest
 }
 
 // reload looks for a grant that is newer than those that were used or reported before, and
 // reports whether there is one: somebody logged in, or another process refreshed.
 func (s *store) reload(ctx context.Context) bool {
-	newest := s.newest(ctx)
+	stored := s.newestStored(ctx)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if newest <= s.noticed {
+	if stored <= s.reported {
 		return false
 	}
 
-	s.known = max(s.known, newest)
-	s.noticed = s.known
+	s.newest = max(s.newest, stored)
+	s.reported = s.newest
 
 	return true
 }
@@ -219,9 +221,9 @@ func (s *store) remember(r record) {
 
 	s.mu.Lock()
 	s.last = r
-	warn := age > grantOldAfter && time.Since(s.warned) > 24*time.Hour
+	warn := age > warnAge && time.Since(s.warnedAt) > 24*time.Hour
 	if warn {
-		s.warned = time.Now()
+		s.warnedAt = time.Now()
 	}
 
 	s.mu.Unlock()
@@ -232,7 +234,7 @@ func (s *store) remember(r record) {
 }
 
 func (s *store) readBucket(ctx context.Context) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.config.BucketOp)
+	ctx, cancel := context.WithTimeout(ctx, s.config.BucketTimeout)
 	defer cancel()
 
 	e, err := s.config.Grants.Get(ctx, s.key())
@@ -243,9 +245,9 @@ func (s *store) readBucket(ctx context.Context) ([]byte, error) {
 	return e.Value, err
 }
 
-// writeBucket replaces an older generation, and never a newer one.
+// writeBucket replaces an older generation in the bucket, and never a newer one.
 func (s *store) writeBucket(ctx context.Context, sealed []byte, r record) error {
-	ctx, cancel := context.WithTimeout(ctx, s.config.BucketOp)
+	ctx, cancel := context.WithTimeout(ctx, s.config.BucketTimeout)
 	defer cancel()
 
 	for range writeTries {
@@ -254,8 +256,8 @@ func (s *store) writeBucket(ctx context.Context, sealed []byte, r record) error 
 		case errors.Is(err, kv.ErrKeyNotFound):
 			_, err = s.config.Grants.Create(ctx, s.key(), sealed)
 		case err == nil:
-			there, _, unsealErr := s.unseal(seal.Joined(s.config.Grants.Name(), s.key()), e.Value)
-			if unsealErr == nil && there.Generation > r.Generation {
+			existing, _, unsealErr := s.unseal(seal.Joined(s.config.Grants.Name(), s.key()), e.Value)
+			if unsealErr == nil && existing.Generation > r.Generation {
 				return errors.New("another process stored a newer grant")
 			}
 
@@ -270,7 +272,7 @@ func (s *store) writeBucket(ctx context.Context, sealed []byte, r record) error 
 		}
 	}
 
-	return errors.New("other processes keep writing")
+	return errors.New("other processes wrote first at every attempt")
 }
 
 // save makes r durable. One durable copy is enough: if the second copy fails, it is only logged,
@@ -288,23 +290,23 @@ func (s *store) save(ctx context.Context, r record) error {
 	}
 
 	var errs []error
-	places := s.locations()
-	for _, p := range places {
-		sealed, err := keys.Seal(grantPurpose, p.bound, plain)
+	locations := s.locations()
+	for _, loc := range locations {
+		sealed, err := keys.Seal(grantPurpose, loc.place, plain)
 		if err == nil {
-			err = p.write(ctx, sealed, r)
+			err = loc.write(ctx, sealed, r)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", p.what, err))
+			errs = append(errs, fmt.Errorf("%s: %w", loc.name, err))
 		}
 	}
 
-	if len(errs) == len(places) {
+	if len(errs) == len(locations) {
 		return errors.Join(errs...)
 	}
 
 	for _, err := range errs {
-		s.config.Log.Warn().Err(err).Msg("one copy of the grant not stored")
+		s.config.Log.Warn().Err(err).Msg("cannot store one copy of the grant")
 	}
 
 	s.remember(r)
@@ -318,9 +320,9 @@ func (s *store) newestSecret() secret.Secret {
 	return s.secrets[len(s.secrets)-1]
 }
 
-// unseal opens a stored grant with the newest secret that fits; old reports that a newer secret
-// exists.
-func (s *store) unseal(bound string, sealed []byte) (r record, old bool, err error) {
+// unseal opens a stored grant with the newest secret that fits. old reports whether it was sealed
+// with an older secret than the newest one.
+func (s *store) unseal(place string, sealed []byte) (r record, old bool, err error) {
 	s.mu.Lock()
 	secrets := slices.Clone(s.secrets)
 	s.mu.Unlock()
@@ -331,7 +333,7 @@ func (s *store) unseal(bound string, sealed []byte) (r record, old bool, err err
 			return record{}, false, err
 		}
 
-		plain, err := keys.Open(grantPurpose, bound, sealed)
+		plain, err := keys.Open(grantPurpose, place, sealed)
 		if err != nil {
 			continue
 		}
@@ -354,7 +356,7 @@ func (s *store) lock(ctx context.Context) (unlock func(), err error) {
 	return s.file.Lock(ctx)
 }
 
-// saveOrKeep saves r; until that has worked, r is kept in memory.
+// saveOrKeep saves r, or keeps it in memory for the next flush if that fails.
 func (s *store) saveOrKeep(ctx context.Context, r record) error {
 	s.mu.Lock()
 	s.unsaved = &r
@@ -363,7 +365,7 @@ func (s *store) saveOrKeep(ctx context.Context, r record) error {
 	return s.flush(ctx)
 }
 
-// flush saves what could not be saved before.
+// flush saves the record that could not be saved before, if there is one.
 func (s *store) flush(ctx context.Context) error {
 	r := s.unsavedRecord()
 	if r == nil {

@@ -22,8 +22,8 @@ type Bucket struct{ kv jetstream.KeyValue }
 
 var _ auth.Bucket = (*Bucket)(nil)
 
-// New wraps an existing bucket. The role needs $KV.<bucket>.> and, to watch, the right to create
-// consumers on the bucket's stream.
+// New wraps an existing bucket. The NATS user needs permissions on $KV.<bucket>.> and, to watch, to
+// create consumers on the bucket's stream.
 func New(kv jetstream.KeyValue) *Bucket { return &Bucket{kv} }
 
 // Sizes of the two buckets, in bytes. A record is a few kilobytes.
@@ -100,22 +100,22 @@ func (b *Bucket) Get(ctx context.Context, key string) (auth.Entry, error) {
 // Create implements auth.Bucket.
 func (b *Bucket) Create(ctx context.Context, key string, value []byte) (uint64, error) {
 	revision, err := b.kv.Create(ctx, key, value)
-	return revision, conflict("create", key, err)
+	return revision, mapConflict("create", key, err)
 }
 
 // Update implements auth.Bucket.
 func (b *Bucket) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
 	next, err := b.kv.Update(ctx, key, value, revision)
-	return next, conflict("update", key, err)
+	return next, mapConflict("update", key, err)
 }
 
-// wrongSequenceBusy is the error code of a replicated stream that is still processing another write
-// to the same key. Package jetstream has no name for it.
+// wrongSequenceBusy is the server's error code while a replicated stream still processes another
+// write to the same key. Package jetstream has no constant for it.
 const wrongSequenceBusy jetstream.ErrorCode = 10164
 
-// conflict maps the server's errors about another revision to ErrKeyConflict. Create over a deleted
-// key takes two steps; a conflict in the second looks like that of Update.
-func conflict(op, key string, err error) error {
+// mapConflict maps the server's errors about another revision to ErrKeyConflict. Create over a
+// deleted key takes two steps, and a conflict in the second has the error of Update.
+func mapConflict(op, key string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -140,24 +140,24 @@ func (b *Bucket) Watch(ctx context.Context, key string) (<-chan auth.Entry, erro
 	return out, nil
 }
 
-// forward runs until ctx ends or the watcher closes, and then closes out. The reader of out waits
-// for that.
+// forward sends the watcher's entries to out until ctx ends or the watcher closes, and then closes
+// out. The reader of out waits until it is closed.
 func forward(ctx context.Context, w jetstream.KeyWatcher, out chan<- auth.Entry) {
 	defer close(out)
 	defer func() { _ = w.Stop() }()
 	var next auth.Entry
-	var to chan<- auth.Entry // nil while there is nothing to send
+	var sendTo chan<- auth.Entry // nil while there is nothing to send
 	for {
 		select {
 		case e, ok := <-w.Updates():
 			if !ok {
 				return
 			}
-			if e != nil { // nil ends the initial values
-				next, to = auth.Entry{Value: e.Value(), Revision: e.Revision()}, out
+			if e != nil { // nil follows the initial values
+				next, sendTo = auth.Entry{Value: e.Value(), Revision: e.Revision()}, out
 			}
-		case to <- next:
-			to = nil
+		case sendTo <- next:
+			sendTo = nil
 		case <-ctx.Done():
 			return
 		}

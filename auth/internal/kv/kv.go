@@ -20,8 +20,8 @@ type Bucket interface {
 	// Update writes key if it is at the given revision, and returns the new revision; otherwise it
 	// returns ErrKeyConflict.
 	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
-	// Watch sends the current entry, if any, and each later one, until ctx ends or the
-	// watch breaks; then it closes the channel. Entries may be skipped for newer ones.
+	// Watch sends the current entry, if any, and each later one. A slow reader may miss entries
+	// that newer ones replaced. The channel is closed when ctx ends or the watch breaks.
 	Watch(ctx context.Context, key string) (<-chan Entry, error)
 }
 
@@ -37,8 +37,8 @@ var (
 	ErrKeyConflict = errors.New("auth: key is at another revision")
 )
 
-// Reason describes a bucket's failure in fixed words. The error's own text might contain a server
-// URL with credentials.
+// Reason describes a bucket's failure in fixed words, because the error's own text might contain a
+// server URL with credentials.
 func Reason(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

@@ -27,8 +27,9 @@ func KnownCode(code string) string {
 	return "other"
 }
 
-// classify turns a token endpoint's answer into an error with one class. err is the error of the
-// transport or x/oauth2. If there is an answer, only the kind of err is used, never its text.
+// classify returns the error for a failed request, with one class. err is the error of the
+// transport or of x/oauth2. If there is an answer, the text of err is not used, because it may
+// repeat the answer.
 func (c Client) classify(op string, password secret.Secret, seen answer, err error, scrub Scrubber) *Error {
 	e := &Error{
 		Profile:    c.Profile,
@@ -50,11 +51,12 @@ func (c Client) classify(op string, password secret.Secret, seen answer, err err
 	return e
 }
 
-// classifyCode decides by the error code, and reports whether it could.
+// classifyCode sets the class by the error code. It returns false if the code does not determine
+// the class.
 func (c Client) classifyCode(e *Error, password secret.Secret) bool {
 	switch e.Code {
 	case "server_error", "temporarily_unavailable", "slow_down":
-		return true // temporary
+		return true // e is temporary already
 	case "invalid_grant":
 		e.Refuse(ErrReauthorize, c.Hints.Grant)
 		return true
@@ -79,11 +81,11 @@ func (c Client) classifyCode(e *Error, password secret.Secret) bool {
 	return true
 }
 
-// classifyStatus decides by the HTTP status.
+// classifyStatus sets the class by the HTTP status.
 func (c Client) classifyStatus(e *Error, password secret.Secret) {
 	switch status := e.Status; {
 	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests, status >= 500:
-		// temporary
+		// e is temporary already
 	case status >= 300 && status < 400:
 		e.Hint = "redirects are not followed, because they would receive the credentials; check token_url"
 	case status == http.StatusUnauthorized, status == http.StatusBadRequest && c.BadRequest:
@@ -100,7 +102,7 @@ func (e *Error) Refuse(class error, hint string) {
 	e.Hint = hint
 }
 
-// describeFailure describes a request without a usable answer.
+// describeFailure sets Desc and Hint for a request without a usable answer.
 func (e *Error) describeFailure(seen answer, err error, scrub Scrubber) *Error {
 	const checkNetwork = "check the network, the proxy settings and token_url"
 	switch {

@@ -28,9 +28,9 @@ type Client struct {
 
 // Hints are instructions for operators, one for each cause.
 type Hints struct {
-	Client string // the client is refused
-	Scope  string // the scope is refused
-	Grant  string // the refresh token or code is refused
+	Client string // if the client is refused
+	Scope  string // if the scope is refused
+	Grant  string // if the refresh token or code is refused
 }
 
 // Minted is a token from a token endpoint.
@@ -39,6 +39,6 @@ type Minted struct {
 	Refresh string    // refresh token in the same answer, or ""
 	Sent    time.Time // when the request was sent; the life is counted from then
 	Life    Lifetime
-	Skew    time.Duration // this machine's clock minus the issuer's
-	Skewed  bool          // Skew is known
+	Skew    time.Duration // this machine's clock minus the issuer's, if Skewed
+	Skewed  bool          // whether Skew is known
 }

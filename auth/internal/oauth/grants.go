@@ -47,24 +47,25 @@ func (c Client) Exchange(ctx context.Context, password secret.Secret, code, veri
 	})
 }
 
-// Revoke revokes a refresh token by RFC 7009, except that the answer contains "issuccess".
+// Revoke revokes a refresh token as in RFC 7009, but with the answer of the Cortex hub, which says
+// in "issuccess" whether the token was revoked.
 func (c Client) Revoke(ctx context.Context, endpoint string, password, token secret.Secret) error {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 
 	const op = "revocation"
-	w := c.wire(password)
+	transport := c.newTransport(password)
 	scrub := NewScrubber(c.ID, token.Reveal(), password.Reveal())
 	form := url.Values{"token": {token.Reveal()}, "token_type_hint": {"refresh_token"}}
 
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
-		return c.classify(op, password, w.seen, err, scrub)
+		return c.classify(op, password, transport.seen, err, scrub)
 	}
 
-	resp, err := w.RoundTrip(req)
+	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		return c.classify(op, password, w.seen, err, scrub)
+		return c.classify(op, password, transport.seen, err, scrub)
 	}
 	defer resp.Body.Close()
 
@@ -72,14 +73,15 @@ func (c Client) Revoke(ctx context.Context, endpoint string, password, token sec
 		Success *string `json:"issuccess"` // the hub sends a string
 	}
 	_ = json.NewDecoder(resp.Body).Decode(&answer) // an empty answer means success
-	if w.seen.status/100 != 2 || w.seen.code != "" || answer.Success != nil && *answer.Success != "true" {
-		return c.classify(op, password, w.seen, nil, scrub)
+	if transport.seen.status/100 != 2 || transport.seen.code != "" || answer.Success != nil && *answer.Success != "true" {
+		return c.classify(op, password, transport.seen, nil, scrub)
 	}
 
 	return nil
 }
 
-// codeConfig leaves out the client's id and secret: wire adds them.
+// codeConfig returns the configuration of the code flow for x/oauth2. It leaves out the client's ID
+// and secret, because formTransport adds them.
 func (c Client) codeConfig() *oauth2.Config {
 	return &oauth2.Config{
 		RedirectURL: c.RedirectURL,
@@ -87,7 +89,8 @@ func (c Client) codeConfig() *oauth2.Config {
 	}
 }
 
-func (c Client) wire(password secret.Secret) *formTransport {
+// newTransport returns the transport for one request.
+func (c Client) newTransport(password secret.Secret) *formTransport {
 	return &formTransport{
 		base:      c.Transport,
 		userAgent: c.UserAgent,
@@ -96,17 +99,17 @@ func (c Client) wire(password secret.Secret) *formTransport {
 	}
 }
 
-// perform runs one grant over a new wire and turns any failure into an *Error. hidden are secrets
-// in the request besides the client's.
+// perform makes the request of one grant and turns any failure into an *Error. hidden are the
+// secrets in the request besides the client's.
 func (c Client) perform(ctx context.Context, op string, password secret.Secret, hidden []string,
 	grant func(context.Context) (*oauth2.Token, error),
 ) (Minted, error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 
-	w := c.wire(password)
+	transport := c.newTransport(password)
 	client := &http.Client{
-		Transport:     w,
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	token, err := grant(context.WithValue(ctx, oauth2.HTTPClient, client))
@@ -116,23 +119,24 @@ func (c Client) perform(ctx context.Context, op string, password secret.Secret, 
 
 	if err != nil {
 		scrub := NewScrubber(c.ID, append(hidden, password.Reveal())...)
-		return Minted{}, c.classify(op, password, w.seen, err, scrub)
+		return Minted{}, c.classify(op, password, transport.seen, err, scrub)
 	}
 
-	return c.accept(token, w.seen), nil
+	return c.minted(token, transport.seen), nil
 }
 
-// accept computes the life of a token and the clock skew.
-func (c Client) accept(token *oauth2.Token, seen answer) Minted {
+// minted returns a token with its life and the clock skew.
+func (c Client) minted(token *oauth2.Token, seen answer) Minted {
 	m := Minted{
 		Value:   token.AccessToken,
 		Refresh: token.RefreshToken,
 		Sent:    seen.sent,
 		Life:    parseLifetime(seen.expires, c.Lifetime),
 	}
-	if own, ok := parseClaims(m.Value); ok {
-		m.Skew, m.Skewed = own.skew(seen.sent), true
-		m.Life = m.Life.shorten(own)
+	if stated, ok := parseClaims(m.Value); ok {
+		m.Skew = stated.skew(seen.sent)
+		m.Skewed = true
+		m.Life = m.Life.shorten(stated)
 	}
 
 	return m

@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// overLifetime is how long a token is used if expires_in is 0 or less. It limits the requests
+	// zeroLifetime is how long a token is used if expires_in is 0 or less. It limits the requests
 	// to such a server to one in this time.
-	overLifetime = 5 * time.Second
+	zeroLifetime = 5 * time.Second
 	// minLifetime is the shortest life of a token.
 	minLifetime = time.Second
-	// capLifetime is the longest accepted life, in case a server sends nanoseconds instead of
+	// maxLifetime is the longest accepted life, in case a server sends nanoseconds instead of
 	// seconds.
-	capLifetime = 30 * 24 * time.Hour
+	maxLifetime = 30 * 24 * time.Hour
 	// maxUnix is the latest accepted time in a token, in Unix seconds: the year 5138.
 	maxUnix = 1e11
 	// unreadableLifetime is used if expires_in is not a number.
@@ -45,8 +45,8 @@ func parseLifetime(raw json.RawMessage, documented time.Duration) Lifetime {
 
 	seconds, err := strconv.ParseFloat(text, 64)
 	switch {
-	case math.IsInf(seconds, 1) || (err == nil && seconds > capLifetime.Seconds()):
-		return Lifetime{Duration: capLifetime, Suspect: true}
+	case math.IsInf(seconds, 1) || (err == nil && seconds > maxLifetime.Seconds()):
+		return Lifetime{Duration: maxLifetime, Suspect: true}
 	case err != nil || math.IsNaN(seconds):
 		d := unreadableLifetime
 		if documented > 0 {
@@ -55,7 +55,7 @@ func parseLifetime(raw json.RawMessage, documented time.Duration) Lifetime {
 
 		return Lifetime{Duration: d, Suspect: true}
 	case seconds <= 0:
-		return Lifetime{Duration: overLifetime, Suspect: true}
+		return Lifetime{Duration: zeroLifetime, Suspect: true}
 	case seconds < minLifetime.Seconds():
 		return Lifetime{Duration: minLifetime, Suspect: true}
 	default:
@@ -85,13 +85,13 @@ func parseClaims(token string) (c claims, ok bool) {
 	return c, c.IssuedAt > 0 && c.IssuedAt < maxUnix
 }
 
-// shorten applies the token's own life if it is shorter.
+// shorten returns the life that the token itself states, if that is shorter than l.
 func (l Lifetime) shorten(c claims) Lifetime {
-	own := c.Expires - c.IssuedAt
-	if !(own > 0 && own <= capLifetime.Seconds()) {
+	stated := c.Expires - c.IssuedAt
+	if !(stated > 0 && stated <= maxLifetime.Seconds()) {
 		return l
 	}
-	if d := time.Duration(own * float64(time.Second)); l.Duration == 0 || d < l.Duration {
+	if d := time.Duration(stated * float64(time.Second)); l.Duration == 0 || d < l.Duration {
 		l.Duration = max(d, minLifetime)
 	}
 

@@ -9,7 +9,7 @@ import (
 
 const redacted = "<secret>"
 
-const maxDesc = 200 // most bytes of a server's message in an error
+const maxDesc = 200 // longest text of a server in an error, in bytes
 
 // credentialLike matches text that is always removed: JWTs, and credentials after the name of an
 // authentication scheme.
@@ -46,8 +46,9 @@ func NewScrubber(clientID string, secrets ...string) Scrubber {
 	return Scrubber{strings.NewReplacer(pairs...)}
 }
 
-// Clean returns text without secrets and anything like credentials, in the characters that RFC
-// 6749 allows in a description, cut to maxDesc bytes.
+// Clean returns text without secrets and without anything that looks like credentials. It replaces
+// characters that RFC 6749 section 5.2 does not allow in a description, and cuts the text to
+// maxDesc bytes.
 func (s Scrubber) Clean(text string) string {
 	text = s.replacer.Replace(text)
 	text = credentialLike.ReplaceAllString(text, redacted)

@@ -1,5 +1,5 @@
-// Package safepath checks whether other users of the machine can replace a path: a file by a link,
-// or one of its folders by another.
+// Package safepath checks whether other users of the machine can replace an element of a path: the
+// file, for example by a link, or one of its folders.
 package safepath
 
 // NoFollow makes opening fail if the last element of a path is a symbolic link.

@@ -14,12 +14,12 @@ import (
 
 const noFollow = syscall.O_NOFOLLOW
 
-const maxLinks = 40 // the limit of Linux
+const maxLinks = 40 // as in Linux
 
-// Check walks to path, links included, and returns an error that wraps ErrUnsafe if another user
-// can replace an element: in a world-writable folder, unless it is sticky and the element belongs
-// to root or this user. A missing element is safe. A path that passes can be used by name, because
-// no other user can replace any part of it.
+// Check follows path, including symbolic links, and returns an error that wraps ErrUnsafe if
+// another user can replace an element. An element can be replaced if its folder is world-writable,
+// unless the folder is sticky and the element belongs to root or this user. A missing element is
+// safe. After a successful Check the path can be opened by name.
 func Check(path string) error {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -27,12 +27,12 @@ func Check(path string) error {
 	}
 
 	rest := strings.Split(strings.TrimPrefix(abs, "/"), "/")
-	at, links := "/", 0
+	folder, links := "/", 0
 	for len(rest) > 0 {
-		next := filepath.Join(at, rest[0])
+		next := filepath.Join(folder, rest[0])
 		rest = rest[1:]
 
-		info, err := checkElement(at, next)
+		info, err := checkElement(folder, next)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -41,7 +41,7 @@ func Check(path string) error {
 		}
 
 		if info.Mode()&fs.ModeSymlink == 0 {
-			at = next
+			folder = next
 			continue
 		}
 
@@ -54,7 +54,7 @@ func Check(path string) error {
 			return err
 		}
 		if filepath.IsAbs(target) {
-			at = "/"
+			folder = "/"
 		}
 
 		rest = append(strings.Split(strings.Trim(target, "/"), "/"), rest...)
@@ -63,7 +63,7 @@ func Check(path string) error {
 	return nil
 }
 
-func errOpen(folder string) error {
+func errWorldWritable(folder string) error {
 	return fmt.Errorf("%w: %s is a world-writable folder", ErrUnsafe, folder)
 }
 
@@ -77,7 +77,7 @@ func checkElement(folder, element string) (fs.FileInfo, error) {
 	info, err := os.Lstat(element)
 	if err != nil {
 		if dir.Mode().Perm()&0o002 != 0 && dir.Mode()&fs.ModeSticky == 0 {
-			return nil, errOpen(folder)
+			return nil, errWorldWritable(folder)
 		}
 
 		return nil, err
@@ -87,7 +87,7 @@ func checkElement(folder, element string) (fs.FileInfo, error) {
 	case dir.Mode().Perm()&0o002 == 0:
 		return info, nil
 	case dir.Mode()&fs.ModeSticky == 0:
-		return nil, errOpen(folder)
+		return nil, errWorldWritable(folder)
 	case !ownedByUsOrRoot(info):
 		return nil, fmt.Errorf("%w: %s belongs to another user, in a world-writable folder", ErrUnsafe, element)
 	default:

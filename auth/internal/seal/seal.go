@@ -35,8 +35,8 @@ type Credential struct {
 	Guessable bool
 }
 
-// Keys seal with AES-256-GCM under a key derived (HKDF, RFC 5869) from the profile's cache
-// key, or else from its client secret.
+// Keys seals values with AES-256-GCM. The key is derived with HKDF (RFC 5869) from the profile's
+// cache key, or from its client secret if it has no cache key.
 type Keys struct {
 	master  []byte
 	kind    string
@@ -77,7 +77,8 @@ func Fingerprint(token string) string {
 	return hex.EncodeToString(sum[:6])
 }
 
-// Joined concatenates parts with their lengths.
+// Joined concatenates parts, each preceded by its length, so different parts never give the same
+// result.
 func Joined(parts ...string) string {
 	var out []byte
 	for _, p := range parts {
@@ -87,7 +88,7 @@ func Joined(parts ...string) string {
 	return string(out)
 }
 
-// Name returns the bucket key for the values that the credential's owners share.
+// Name returns the key in the bucket under which all processes with this credential share a value.
 func (k Keys) Name(prefix string) (string, error) {
 	raw, err := hkdf.Expand(sha256.New, k.master, version+"/name/"+Joined(prefix, k.kind, k.context, k.secret), 16)
 	return prefix + "." + hex.EncodeToString(raw), err
@@ -107,7 +108,8 @@ func (k Keys) aead(purpose string) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// Seal encrypts plain for one purpose and place; Open needs the same two.
+// Seal encrypts plain for one purpose and one place, such as a bucket and a key. Open needs the
+// same purpose and place.
 func (k Keys) Seal(purpose, place string, plain []byte) ([]byte, error) {
 	a, err := k.aead(purpose)
 	if err != nil {
@@ -116,8 +118,8 @@ func (k Keys) Seal(purpose, place string, plain []byte) ([]byte, error) {
 	return a.Seal(nil, nil, plain, []byte(Joined(version, place))), nil //nolint:gosec // the cipher makes its own nonce
 }
 
-// ErrSealed means that a value is damaged, or was sealed by somebody else, for another place, or
-// with another secret.
+// ErrSealed means that a value cannot be opened: it is damaged, or was sealed with another secret
+// or for another credential, purpose or place.
 var ErrSealed = errors.New("sealed under another key, or damaged")
 
 // Open decrypts a value that Seal made for the same purpose and place, or returns ErrSealed.

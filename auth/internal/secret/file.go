@@ -14,7 +14,8 @@ import (
 
 const maxFile = 64 << 10 // bytes
 
-// errFile is wrapped by all errors about secret files. They contain the path, never the contents.
+// errFile is wrapped by all errors about secret files. These errors contain the path, never the
+// contents.
 var errFile = errors.New("secret file")
 
 // ReadFile reads one secret from a file. name is a path, or "cred:name" for a systemd
@@ -72,7 +73,7 @@ func ReadLines(name string) ([]Secret, error) {
 	return secrets, nil
 }
 
-// read checks a file and reads it.
+// read checks a file and returns its contents and its path.
 func read(name string) (raw, path string, err error) {
 	f, path, err := openFile(name)
 	if err != nil {
@@ -125,6 +126,7 @@ func openFile(name string) (*os.File, string, error) {
 	return f, path, nil
 }
 
+// resolve returns the path of a file, or of a systemd credential ("cred:name").
 func resolve(name string) (string, error) {
 	cred, ok := strings.CutPrefix(name, "cred:")
 	if !ok {
@@ -134,9 +136,9 @@ func resolve(name string) (string, error) {
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
 	switch {
 	case dir == "":
-		return "", fmt.Errorf("%w %s: CREDENTIALS_DIRECTORY is not set: load it with LoadCredential in the unit", errFile, name)
+		return "", fmt.Errorf("%w %s: CREDENTIALS_DIRECTORY is not set: add LoadCredential to the systemd unit", errFile, name)
 	case cred == "" || cred != filepath.Base(cred) || cred == "." || cred == "..":
-		return "", fmt.Errorf("%w %s: not the name of a credential", errFile, name)
+		return "", fmt.Errorf("%w %s: is not the name of a systemd credential", errFile, name)
 	}
 
 	return filepath.Join(dir, cred), nil
@@ -145,6 +147,7 @@ func resolve(name string) (string, error) {
 // byteOrderMark is written by editors on Windows.
 const byteOrderMark = "\xef\xbb\xbf"
 
+// trim returns the secret in the contents of a file, or an error about these contents.
 func trim(raw string) (string, error) {
 	if len(raw) > maxFile {
 		return "", errors.New("is larger than 64 KiB")
@@ -171,7 +174,7 @@ func trim(raw string) (string, error) {
 	return value, nil
 }
 
-// isQuoted reports whether a value is in quotes, as in files with variables.
+// isQuoted reports whether a value is in quotes, as in files of environment variables.
 func isQuoted(value string) bool {
 	first, last := value[0], value[len(value)-1]
 

@@ -12,7 +12,7 @@ import (
 // openNonblocking opens a pipe without waiting for a writer, so that it can be refused.
 const openNonblocking = syscall.O_NONBLOCK
 
-// checkMode checks the open file, even if its name now belongs to another one.
+// checkMode checks the type and mode of the open file, whatever path names now.
 func checkMode(path string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return errors.New("is not a regular file")

@@ -27,7 +27,7 @@ func isSecretMount(path string) bool {
 	}
 
 	// A Kubernetes volume anywhere: its files are links into "..data", which is a link too.
-	target, err := os.Lstat(filepath.Join(filepath.Dir(abs), "..data"))
+	link, err := os.Lstat(filepath.Join(filepath.Dir(abs), "..data"))
 
-	return err == nil && target.Mode()&fs.ModeSymlink != 0
+	return err == nil && link.Mode()&fs.ModeSymlink != 0
 }

@@ -11,9 +11,9 @@ import (
 // Secret holds a value that fmt, JSON and text encoders and loggers do not print. Only Reveal
 // returns it, so uses are easy to find.
 //
-// The value hides behind a pointer, because fmt prints unexported fields of a struct
-// without calling their methods. The zero value is an unset secret. Secrets are
-// immutable and safe for concurrent use; compare them with Equal, not with ==.
+// The value is behind a pointer, because fmt prints the unexported fields of a struct without
+// calling their methods. The zero value is an unset secret. Secrets are immutable and safe for
+// concurrent use. Compare them with Equal, not with ==.
 type Secret struct{ value *string }
 
 const (
@@ -65,8 +65,8 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // MarshalJSON encodes String().
 func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + s.String() + `"`), nil }
 
-// UnmarshalText sets the secret from a configuration. From MarshalText's output it accepts the word
-// for an unset secret, and rejects the word for a set one.
+// UnmarshalText sets the secret from a configuration. Of the two words that MarshalText writes, it
+// accepts the one for an unset secret, and rejects the one for a set secret.
 func (s *Secret) UnmarshalText(text []byte) error {
 	switch string(text) {
 	case unset:

@@ -1,6 +1,6 @@
-// Package statefile keeps a small file that survives crashes, and that no other user can read or
-// replace: mode 0600, never a link, in a folder that others cannot write to. A write replaces the
-// whole file or nothing, even if the process or the machine dies.
+// Package statefile reads and writes a small file that survives crashes. No other user can read or
+// replace it: its mode is 0600, it is never a link, and others cannot write to its folder. A write
+// replaces the whole file or nothing, even if the process or the machine crashes.
 package statefile
 
 import (
@@ -22,8 +22,8 @@ const (
 // Stages of writing, for tests that end the process in the middle.
 const (
 	StageWritten = "written" // the temporary file was written
-	StageSynced  = "synced"  // it was synced
-	StageRenamed = "renamed" // it was renamed
+	StageSynced  = "synced"  // the temporary file was synced
+	StageRenamed = "renamed" // the temporary file was renamed to the state file
 	StageDurable = "durable" // the folder was synced
 )
 
@@ -123,8 +123,8 @@ func (f File) writeTemp(dir string, contents []byte) (name string, err error) {
 	return tmp.Name(), tmp.Close()
 }
 
-// Lock takes a lock that other processes of this machine respect. It uses a separate lock file,
-// because Write replaces the file itself.
+// Lock takes an exclusive lock against other processes on this machine, and waits for it until ctx
+// ends. It uses a separate lock file, because Write replaces the file itself.
 func (f File) Lock(ctx context.Context) (unlock func(), err error) {
 	if _, err := f.makeDir(); err != nil {
 		return nil, err
@@ -151,6 +151,7 @@ func (f File) Lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
+// pause waits before the next attempt to lock.
 func pause(ctx context.Context) error {
 	select {
 	case <-time.After(lockPoll):
@@ -160,7 +161,7 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// makeDir creates the folder if it is missing, and checks it.
+// makeDir creates the file's folder if it is missing, and returns it after a check.
 func (f File) makeDir() (string, error) {
 	dir := filepath.Dir(f.Path)
 	if err := f.checkDir(); err != nil { // check before creating anything in it

@@ -18,7 +18,7 @@ import (
 	"backburn/auth"
 )
 
-// secretFileOf writes a secret as an operator would.
+// secretFileOf writes a secret to a new file and returns the file's name.
 func secretFileOf(t *testing.T, value string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "secret")
@@ -29,7 +29,7 @@ func secretFileOf(t *testing.T, value string) string {
 	return path
 }
 
-func TestAnswersOfTheTokenEndpoint(t *testing.T) {
+func TestErrorsOfTheTokenEndpointAreClassified(t *testing.T) {
 	t.Parallel()
 	const html = "<html><body>client_secret=canary-secret-0b7e</body></html>"
 	tests := []struct {
@@ -54,14 +54,14 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 		{"WatchGuard's 400 without a body", auth.KindWatchGuard, func() (*http.Response, error) { return reply(400, ``), nil }, auth.ErrCredentialRejected, 400, "", true, time.Minute},
 		{"scope", auth.KindWildFire, func() (*http.Response, error) { return reply(400, `{"error":"invalid_scope"}`), nil }, auth.ErrCredentialRejected, 400, "invalid_scope", true, time.Minute},
 		{"error with 200", auth.KindWildFire, func() (*http.Response, error) { return reply(200, `{"error":"invalid_client"}`), nil }, auth.ErrCredentialRejected, 200, "invalid_client", true, time.Minute},
-		{"temporary with 200", auth.KindWildFire, func() (*http.Response, error) { return reply(200, `{"error":"server_error"}`), nil }, auth.ErrTemporary, 200, "server_error", false, 0},
+		{"temporary error with 200", auth.KindWildFire, func() (*http.Response, error) { return reply(200, `{"error":"server_error"}`), nil }, auth.ErrTemporary, 200, "server_error", false, 0},
 		{"unknown code", auth.KindWildFire, func() (*http.Response, error) { return reply(400, `{"error":"canary-secret-0b7e"}`), nil }, auth.ErrCredentialRejected, 400, "other", true, time.Minute},
 		{"error object", auth.KindWildFire, func() (*http.Response, error) { return reply(503, `{"error":{"code":7}}`), nil }, auth.ErrTemporary, 503, "other", false, 0},
 		{"HTML", auth.KindWildFire, func() (*http.Response, error) { return reply(503, html, "Content-Type", "text/html"), nil }, auth.ErrTemporary, 503, "", false, 0},
 		{"HTML with 200", auth.KindWildFire, func() (*http.Response, error) { return reply(200, html, "Content-Type", "text/html"), nil }, auth.ErrTemporary, 200, "", false, 0},
-		{"nothing with 200", auth.KindWildFire, func() (*http.Response, error) { return reply(200, ``), nil }, auth.ErrTemporary, 200, "", false, 0},
+		{"empty answer with 200", auth.KindWildFire, func() (*http.Response, error) { return reply(200, ``), nil }, auth.ErrTemporary, 200, "", false, 0},
 		{"no token with 200", auth.KindWildFire, func() (*http.Response, error) { return reply(200, `{"token_type":"bearer"}`), nil }, auth.ErrTemporary, 200, "", false, 0},
-		{"another type of token", auth.KindWildFire, func() (*http.Response, error) {
+		{"a token that is no bearer token", auth.KindWildFire, func() (*http.Response, error) {
 			return reply(200, `{"access_token":"a","token_type":"mac"}`), nil
 		}, auth.ErrTemporary, 200, "", false, 0},
 		{"a token that is no header value", auth.KindWildFire, func() (*http.Response, error) {
@@ -72,21 +72,21 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 		}, auth.ErrTemporary, 200, "", false, 0},
 		{"truncated", auth.KindWildFire, func() (*http.Response, error) { return reply(200, `{"access_token":"abc`), nil }, auth.ErrTemporary, 200, "", false, 0},
 		{"connection lost", auth.KindWildFire, func() (*http.Response, error) { return nil, io.ErrUnexpectedEOF }, auth.ErrTemporary, 0, "", false, 0},
-		{"too many, seconds", auth.KindWildFire, func() (*http.Response, error) { return reply(429, ``, "Retry-After", "77"), nil }, auth.ErrTemporary, 429, "", false, 77 * time.Second},
-		{"too many, date", auth.KindWildFire, func() (*http.Response, error) {
+		{"429 with Retry-After in seconds", auth.KindWildFire, func() (*http.Response, error) { return reply(429, ``, "Retry-After", "77"), nil }, auth.ErrTemporary, 429, "", false, 77 * time.Second},
+		{"429 with Retry-After as a date", auth.KindWildFire, func() (*http.Response, error) {
 			return reply(429, ``, "Retry-After", time.Now().Add(42*time.Second).UTC().Format(http.TimeFormat)), nil
 		}, auth.ErrTemporary, 429, "", false, 42 * time.Second},
-		{"too many, for years", auth.KindWildFire, func() (*http.Response, error) {
+		{"429 with Retry-After of years", auth.KindWildFire, func() (*http.Response, error) {
 			return reply(429, ``, "Retry-After", "99999999999999999999999"), nil
 		}, auth.ErrTemporary, 429, "", false, 5 * time.Minute},
-		{"unavailable, in the past", auth.KindWildFire, func() (*http.Response, error) {
+		{"503 with Retry-After in the past", auth.KindWildFire, func() (*http.Response, error) {
 			return reply(503, ``, "Retry-After", "Wed, 21 Oct 2015 07:28:00 GMT"), nil
 		}, auth.ErrTemporary, 503, "", false, 0},
 		{"timeout", auth.KindWildFire, func() (*http.Response, error) { return reply(408, ``), nil }, auth.ErrTemporary, 408, "", false, 0},
 		{"redirect", auth.KindWildFire, func() (*http.Response, error) {
 			return reply(307, ``, "Location", "https://elsewhere.example/"), nil
 		}, auth.ErrTemporary, 307, "", false, 0},
-		{"not there", auth.KindWildFire, func() (*http.Response, error) { return reply(404, ``), nil }, auth.ErrCredentialRejected, 404, "", true, time.Minute},
+		{"unknown URL", auth.KindWildFire, func() (*http.Response, error) { return reply(404, ``), nil }, auth.ErrCredentialRejected, 404, "", true, time.Minute},
 		{"invalid_grant without a grant", auth.KindWildFire, func() (*http.Response, error) { return reply(400, `{"error":"invalid_grant"}`), nil }, auth.ErrReauthorize, 400, "invalid_grant", true, time.Minute},
 	}
 	for _, tt := range tests {
@@ -111,13 +111,13 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 					t.Errorf("%d requests, want 1", e.count())
 				}
 
-				noCanary(t, err)
+				checkNoSecret(t, err)
 			})
 		})
 	}
 }
 
-func TestJSONUnderAnotherNameIsRead(t *testing.T) {
+func TestJSONWithAnotherContentTypeIsRead(t *testing.T) {
 	t.Parallel()
 	for _, contentType := range []string{"text/plain", "text/plain; charset=utf-8", "", "text/html", "application/x-www-form-urlencoded"} {
 		t.Run(contentType, func(t *testing.T) {
@@ -237,7 +237,7 @@ type roundTripFunc func(*http.Request) (*http.Response, error)
 
 func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// overwrite replaces a secret as an operator would.
+// overwrite replaces the secret in a file.
 func overwrite(t *testing.T, path, value string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(value+"\n"), 0o600); err != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// MaxBody is the largest answer, in bytes.
+	// MaxBody is the largest accepted answer, in bytes.
 	MaxBody = 1 << 20
 	// Timeout limits one request to a token endpoint, from dialing to the last byte.
 	Timeout = 20 * time.Second
@@ -60,16 +60,17 @@ func (c clientIdentity) basic() string {
 }
 
 // formTransport is the transport for one request of golang.org/x/oauth2 to a token endpoint. It
-// adapts the request to the vendor's server. It authenticates the client on a copy of the request,
-// so that errors of the caller cannot contain the credentials. It limits the size of the answer,
-// removes expires_in, which x/oauth2 parses too strictly, and records the details of errors.
+// adapts the request to the vendor's server. It adds the client's credentials to a copy of the
+// request, so that errors of the caller cannot contain the credentials. It limits the size of the
+// answer, removes expires_in, which x/oauth2 parses too strictly, and records the details of
+// errors.
 type formTransport struct {
 	base      http.RoundTripper
 	client    clientIdentity
 	json      bool // encode the body as JSON
 	userAgent string
 
-	seen answer // the answer
+	seen answer // set by RoundTrip
 }
 
 // answer is a token endpoint's answer without the tokens.
@@ -86,40 +87,41 @@ type answer struct {
 }
 
 // RoundTrip implements http.RoundTripper.
-func (w *formTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	out, err := w.outgoing(req)
+func (t *formTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	out, err := t.outgoing(req)
 	if err != nil {
 		return nil, err
 	}
 
-	w.seen = answer{sent: time.Now()}
-	resp, err := w.base.RoundTrip(out)
+	t.seen = answer{sent: time.Now()}
+	resp, err := t.base.RoundTrip(out)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
 
-	w.seen.received = true
-	w.seen.status = resp.StatusCode
-	w.seen.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())
-	w.seen.mediaType, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	t.seen.received = true
+	t.seen.status = resp.StatusCode
+	t.seen.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())
+	t.seen.mediaType, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
 
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
-	w.seen.size = len(body)
+	t.seen.size = len(body)
 	if err != nil {
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
 
 	if len(body) > MaxBody {
-		w.seen.tooLarge = true
+		t.seen.tooLarge = true
 		return nil, errors.New("the answer is larger than 1 MiB")
 	}
 
-	return w.incoming(req, resp, body), nil
+	return t.incoming(req, resp, body), nil
 }
 
-// outgoing copies the request of x/oauth2 and adds the client's credentials.
-func (w *formTransport) outgoing(req *http.Request) (*http.Request, error) {
+// outgoing returns a copy of the request of x/oauth2 with the client's credentials, in the encoding
+// that the server expects.
+func (t *formTransport) outgoing(req *http.Request) (*http.Request, error) {
 	raw, err := io.ReadAll(req.Body)
 	_ = req.Body.Close()
 	if err != nil {
@@ -133,19 +135,19 @@ func (w *formTransport) outgoing(req *http.Request) (*http.Request, error) {
 
 	out := req.Clone(req.Context())
 	out.Header.Set("Accept", "application/json")
-	if w.userAgent != "" {
-		out.Header.Set("User-Agent", w.userAgent)
+	if t.userAgent != "" {
+		out.Header.Set("User-Agent", t.userAgent)
 	}
 
-	if w.client.style == AuthBody {
-		form.Set("client_id", w.client.id)
-		form.Set("client_secret", w.client.secret.Reveal())
+	if t.client.style == AuthBody {
+		form.Set("client_id", t.client.id)
+		form.Set("client_secret", t.client.secret.Reveal())
 	} else {
-		out.Header.Set("Authorization", w.client.basic())
+		out.Header.Set("Authorization", t.client.basic())
 	}
 
 	body, mediaType := []byte(form.Encode()), "application/x-www-form-urlencoded"
-	if w.json {
+	if t.json {
 		body, mediaType = jsonForm(form), "application/json"
 	}
 
@@ -169,18 +171,15 @@ func jsonForm(form url.Values) []byte {
 
 // incoming records the answer and returns it in the form that x/oauth2 expects. It recognizes JSON
 // by the first byte, because some servers send it as text/plain.
-func (w *formTransport) incoming(req *http.Request, resp *http.Response, body []byte) *http.Response {
+func (t *formTransport) incoming(req *http.Request, resp *http.Response, body []byte) *http.Response {
 	fields, ok := jsonObject(body)
-	body = nil
+	body = nil // an answer that is not JSON has no token; without its text, errors cannot quote a page that repeats the request
 	if ok {
-		w.seen.expires = fields["expires_in"]
-		w.seen.code, w.seen.desc = serverError(fields)
+		t.seen.expires = fields["expires_in"]
+		t.seen.code, t.seen.desc = serverError(fields)
 		delete(fields, "expires_in")
-		body, _ = json.Marshal(fields) // cannot fail: the raw messages were just decoded
+		body, _ = json.Marshal(fields) // cannot fail, because the fields were just decoded
 	}
-
-	// The answer is not JSON, so it contains no token. An empty body prevents errors from quoting a
-	// page that repeats the request.
 
 	return &http.Response{
 		Status:        resp.Status,
