@@ -36,7 +36,7 @@ The queue must exist: a worker creates it.`,
 
 // serveAlone runs one part of the system in a separate process.
 func serveAlone(ctx context.Context, tool *cli.App, cfg config.Config, roles app.Roles) error {
-	roles.Reload = tool.Reload(cfg, roles.Parts())
+	roles.Reload = tool.NewReload(cfg, roles.Parts())
 	roles.Version = cli.ThisBuild().Version
 	n, err := app.Start(ctx, cfg, roles, tool.Logger(cfg))
 	if err != nil {

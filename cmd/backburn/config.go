@@ -56,13 +56,13 @@ then 2.`,
 				return err
 			}
 
-			_, err = fmt.Fprintln(tool.Out, tool.Describe()+": fine")
+			_, err = fmt.Fprintln(tool.Out, tool.ConfigOrigin()+": fine")
 
 			return err
 		},
 	}
 	cmd.Flags().StringVar(&process, "for", "run", "`process` to check for: run, watcher, worker, api, clamd, mail or sink")
-	tool.Simulation(cmd.Flags(), "check what the process does with --simulate, which needs no account")
+	tool.BindSimulation(cmd.Flags(), "check what the process does with --simulate, which needs no account")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the errors as JSON on standard output")
 
 	return cmd

@@ -58,7 +58,7 @@ func openQueue(ctx context.Context, tool *cli.App, command string) (cfg config.C
 
 // simulationFlag binds --simulate for commands that read a queue or submit to it.
 func simulationFlag(tool *cli.App, flags *pflag.FlagSet) {
-	tool.Simulation(flags, "use the simulation of run --simulate, not the real fleet")
+	tool.BindSimulation(flags, "use the simulation of run --simulate, not the real fleet")
 }
 
 // hintSimulation adds a hint to err if the embedded server is not reachable but a simulation

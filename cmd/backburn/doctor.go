@@ -124,7 +124,7 @@ func (d *doctor) fail(check, fix string, err error) {
 
 // runChecks runs all checks, in the order in which a process needs the things checked.
 func (d *doctor) runChecks(ctx context.Context, cfg config.Config, online bool) error {
-	d.ok("config", "%s can be read", d.tool.Describe())
+	d.ok("config", "%s can be read", d.tool.ConfigOrigin())
 	d.files(ctx, cfg)
 	d.disk(cfg)
 	nc, q := d.nats(ctx, cfg)

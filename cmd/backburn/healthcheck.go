@@ -46,7 +46,7 @@ With --ready it requests /readyz, which also checks what the process needs.`,
 		},
 	}
 	cmd.Flags().BoolVar(&ready, "ready", false, "ask whether it is ready for work")
-	tool.Setting(cmd.Flags(), "http-listen", "http.listen", "`host:port` to ask (default: http.listen)")
+	tool.BindSetting(cmd.Flags(), "http-listen", "http.listen", "`host:port` to ask (default: http.listen)")
 
 	return cmd
 }

@@ -45,7 +45,7 @@ doctor.`,
 			}
 
 			log := tool.Logger(cfg)
-			reload := tool.Reload(cfg, config.Processes["run"])
+			reload := tool.NewReload(cfg, config.Processes["run"])
 			if cfg.Simulated() {
 				sim, err := startSimulation("127.0.0.1:0", simulationOptions(delay, delay)...)
 				if err != nil {
@@ -107,9 +107,9 @@ doctor.`,
 			return n.Run(ctx)
 		},
 	}
-	tool.Simulation(cmd.Flags(), "use a simulated WildFire and separate data; needs no account")
+	tool.BindSimulation(cmd.Flags(), "use a simulated WildFire and separate data; needs no account")
 	cmd.Flags().Var(newDurationFlag(&delay, 5*time.Second), "simulate-delay", "`time` that the simulated WildFire takes for a verdict, up to twice as long")
-	tool.Setting(cmd.Flags(), "http-listen", "http.listen", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
+	tool.BindSetting(cmd.Flags(), "http-listen", "http.listen", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
 
 	return cmd
 }

@@ -6,10 +6,10 @@
 //	/api/status   the value of the given function, as JSON
 //	/             the given page, and its API below /api/
 //
-// It answers GET and HEAD, and POST /api/act/ of the page. It changes nothing itself and has no
-// credentials. Without basic authentication or client certificates (package httpserver), use an
-// address that only operators can reach. Profiles of the process (/debug/pprof/) are served only
-// when asked for.
+// It answers GET and HEAD, and POST below /api/act/ for the page. It changes nothing itself and has
+// no credentials. Unless basic authentication or client certificates are configured (package
+// httpserver), use an address that only operators can reach. Profiles of the process
+// (/debug/pprof/) are served only if Config.Pprof is set.
 package admin
 
 import (
@@ -26,9 +26,8 @@ import (
 	"backburn/internal/httpserver"
 )
 
-const (
-	statusTimeout = 10 * time.Second
-)
+// statusTimeout limits one call of Deps.Status.
+const statusTimeout = 10 * time.Second
 
 // Config configures the listener: the keys of [http].
 type Config struct {
@@ -45,8 +44,8 @@ func DefaultConfig() Config {
 	return c
 }
 
-// Deps has what is served. The zero value serves /healthz, and /readyz without parts, which is
-// always ready.
+// Deps has what is served. The zero value serves only /healthz, and a /readyz without parts, which
+// is always ready.
 type Deps struct {
 	Parts    func() []health.Status                 // states from the health registry; nil: none
 	Registry *prometheus.Registry                   // nil: no /metrics
@@ -71,7 +70,8 @@ func New(cfg Config, deps Deps) (*httpserver.Server, error) {
 	return httpserver.New(cfg.Config, server, Handler(cfg, deps))
 }
 
-// Handler returns the handler, without the listener's limits and names.
+// Handler returns the handler of all paths. It does not apply the limits and host names of the
+// listener.
 func Handler(cfg Config, deps Deps) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

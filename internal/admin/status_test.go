@@ -28,7 +28,7 @@ func get(t *testing.T, h http.Handler, method, path string) (int, string) {
 	return w.Code, w.Body.String()
 }
 
-func at(listen string) admin.Config {
+func listenOn(listen string) admin.Config {
 	cfg := admin.DefaultConfig()
 	cfg.Listen = listen
 
@@ -52,12 +52,12 @@ func allDeps() admin.Deps {
 	}
 }
 
-func TestPaths(t *testing.T) {
+func TestEachPathAnswers(t *testing.T) {
 	t.Parallel()
-	bad := allDeps()
-	bad.Status = func(context.Context) (any, error) { return nil, errors.New("nats is away") }
-	odd := allDeps()
-	odd.Status = func(context.Context) (any, error) { return make(chan int), nil }
+	failing := allDeps()
+	failing.Status = func(context.Context) (any, error) { return nil, errors.New("nats is away") }
+	notJSON := allDeps()
+	notJSON.Status = func(context.Context) (any, error) { return make(chan int), nil }
 	noPage := allDeps()
 	noPage.Page = nil
 	for name, tc := range map[string]struct {
@@ -67,22 +67,22 @@ func TestPaths(t *testing.T) {
 		code   int
 		body   string
 	}{
-		"health":             {allDeps(), "GET", "/healthz", 200, `{"status":"ok"}`},
-		"health, HEAD":       {allDeps(), "HEAD", "/healthz", 200, ""},
-		"health, POST":       {allDeps(), "POST", "/healthz", 405, ""},
-		"ready":              {allDeps(), "GET", "/readyz", 200, `"part":"nats","state":"ok"`},
-		"ready of nothing":   {admin.Deps{}, "GET", "/readyz", 200, `{"status":"ok","parts":[]}`},
-		"metrics":            {allDeps(), "GET", "/metrics", 200, "backburn_test_total 7"},
-		"no metrics":         {admin.Deps{}, "GET", "/metrics", 404, ""},
-		"status":             {allDeps(), "GET", "/api/status", 200, `{"waiting":3}`},
-		"status fails":       {bad, "GET", "/api/status", 503, `{"error":"nats is away"}`},
-		"status is no JSON":  {odd, "GET", "/api/status", 500, `cannot be encoded`},
-		"no status":          {admin.Deps{}, "GET", "/api/status", 404, ""},
-		"page":               {allDeps(), "GET", "/", 200, "page"},
-		"no page":            {noPage, "GET", "/", 404, ""},
-		"no pprof":           {noPage, "GET", "/debug/pprof/", 404, ""},
-		"pprof when asked":   {allDeps(), "GET", "/debug/pprof/", 200, "goroutine"},
-		"pprof when asked 2": {allDeps(), "GET", "/debug/pprof/heap", 200, ""},
+		"health":              {allDeps(), "GET", "/healthz", 200, `{"status":"ok"}`},
+		"health, HEAD":        {allDeps(), "HEAD", "/healthz", 200, ""},
+		"health, POST":        {allDeps(), "POST", "/healthz", 405, ""},
+		"ready":               {allDeps(), "GET", "/readyz", 200, `"part":"nats","state":"ok"`},
+		"ready without parts": {admin.Deps{}, "GET", "/readyz", 200, `{"status":"ok","parts":[]}`},
+		"metrics":             {allDeps(), "GET", "/metrics", 200, "backburn_test_total 7"},
+		"no metrics":          {admin.Deps{}, "GET", "/metrics", 404, ""},
+		"status":              {allDeps(), "GET", "/api/status", 200, `{"waiting":3}`},
+		"status fails":        {failing, "GET", "/api/status", 503, `{"error":"nats is away"}`},
+		"status is no JSON":   {notJSON, "GET", "/api/status", 500, `cannot be encoded`},
+		"no status":           {admin.Deps{}, "GET", "/api/status", 404, ""},
+		"page":                {allDeps(), "GET", "/", 200, "page"},
+		"no page":             {noPage, "GET", "/", 404, ""},
+		"no pprof":            {noPage, "GET", "/debug/pprof/", 404, ""},
+		"pprof":               {allDeps(), "GET", "/debug/pprof/", 200, "goroutine"},
+		"pprof, heap":         {allDeps(), "GET", "/debug/pprof/heap", 200, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -95,18 +95,18 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// A part that failed makes a process not ready; one that is degraded, or has a note, does not.
-func TestReadyIsWhatTheRegistrySays(t *testing.T) {
+// A failed part makes a process not ready. A part that is degraded or has a note does not.
+func TestReadyzReportsThePartsOfTheRegistry(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		fault error
 		code  int
 		body  string
 	}{
-		"well":     {nil, 200, `"status":"ok"`},
-		"noted":    {health.Note("one file cannot be read"), 200, `"note":"one file cannot be read"`},
-		"degraded": {health.Fault{State: health.Degraded, Reason: "polled", Cause: health.CauseOther}, 200, `"state":"degraded"`},
-		"failed":   {health.Fault{Reason: "disk is full", Remedy: "free some", Cause: health.CauseFull}, 503, `"cause":"full","reason":"disk is full","remedy":"free some"`},
+		"ok":          {nil, 200, `"status":"ok"`},
+		"with a note": {health.Note("one file cannot be read"), 200, `"note":"one file cannot be read"`},
+		"degraded":    {health.Fault{State: health.Degraded, Reason: "polled", Cause: health.CauseOther}, 200, `"state":"degraded"`},
+		"failed":      {health.Fault{Reason: "disk is full", Remedy: "free some", Cause: health.CauseFull}, 503, `"cause":"full","reason":"disk is full","remedy":"free some"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -120,7 +120,7 @@ func TestReadyIsWhatTheRegistrySays(t *testing.T) {
 	}
 }
 
-func TestRun(t *testing.T) {
+func TestRunFinishesRequestsInProgress(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}), make(chan struct{})
 	cfg := allDeps()
@@ -129,11 +129,11 @@ func TestRun(t *testing.T) {
 		<-release
 		_, _ = io.WriteString(w, "whole")
 	})
-	s, err := admin.New(at("127.0.0.1:0"), cfg)
+	s, err := admin.New(listenOn("127.0.0.1:0"), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := admin.New(at(s.Addr().String()), cfg); err == nil || !strings.Contains(err.Error(), "http.listen") {
+	if _, err := admin.New(listenOn(s.Addr().String()), cfg); err == nil || !strings.Contains(err.Error(), "http.listen") {
 		t.Errorf("a second listener: %v", err)
 	}
 
@@ -154,20 +154,20 @@ func TestRun(t *testing.T) {
 		answer <- string(b)
 	}()
 	<-entered
-	cancel() // with a request in hand
+	cancel() // during a request
 	close(release)
 	if got := <-answer; got != "whole" {
-		t.Errorf("the request in hand got %q", got)
+		t.Errorf("the request in progress got %q", got)
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 }
 
-func TestRunGivesUpOnSlowRequests(t *testing.T) {
+func TestRunCancelsRequestsAfterTheGracePeriod(t *testing.T) {
 	t.Parallel()
 	entered := make(chan struct{})
-	s, err := admin.New(at("127.0.0.1:0"), admin.Deps{Page: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	s, err := admin.New(listenOn("127.0.0.1:0"), admin.Deps{Page: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		close(entered)
 		<-r.Context().Done()
 	})})
@@ -178,9 +178,9 @@ func TestRunGivesUpOnSlowRequests(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx, time.Millisecond) }()
-	gone := make(chan struct{})
+	clientDone := make(chan struct{})
 	go func() {
-		defer close(gone)
+		defer close(clientDone)
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 		if res, err := client.Get("http://" + s.Addr().String() + "/"); err == nil {
 			res.Body.Close()
@@ -192,31 +192,32 @@ func TestRunGivesUpOnSlowRequests(t *testing.T) {
 		t.Error(err)
 	}
 
-	<-gone
+	<-clientDone
 }
 
-func TestCloseWithoutRun(t *testing.T) {
+func TestCloseWithoutRunReleasesTheAddress(t *testing.T) {
 	t.Parallel()
-	s, err := admin.New(at("127.0.0.1:0"), admin.Deps{})
+	s, err := admin.New(listenOn("127.0.0.1:0"), admin.Deps{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := s.Addr().String()
 	s.Close()
-	again, err := admin.New(at(addr), admin.Deps{})
+	again, err := admin.New(listenOn(addr), admin.Deps{})
 	if err != nil {
 		t.Fatalf("the address is still taken: %v", err)
 	}
 	again.Close()
 }
 
-// Every path answers to names of ours alone, those of probes and scrapers too.
-func TestNamesForEveryPath(t *testing.T) {
+// Every path, including those of probes and scrapers, answers only requests for a configured host
+// name.
+func TestEveryPathRefusesOtherHostNames(t *testing.T) {
 	t.Parallel()
-	where := at("127.0.0.1:0")
-	where.Pprof = true
-	where.Names = []string{"backburn.internal"}
-	s, err := admin.New(where, allDeps())
+	cfg := listenOn("127.0.0.1:0")
+	cfg.Pprof = true
+	cfg.Names = []string{"backburn.internal"}
+	s, err := admin.New(cfg, allDeps())
 	if err != nil {
 		t.Fatal(err)
 	}

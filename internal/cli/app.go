@@ -27,16 +27,16 @@ type App struct {
 	color    color
 	simulate bool
 	settings []setting
-	level    logging.Level // of all loggers
+	level    logging.Level // of all loggers; a reload may change it
 }
 
-// NewApp binds the global flags to the root command.
+// NewApp creates the App of a binary, and adds the global flags to the root command.
 func NewApp(root *cobra.Command, std Std) *App {
 	a := &App{Std: std}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.file, "config", "", "configuration `file` (default "+strings.Join(defaultFiles(), ", or ")+", if it exists, otherwise the defaults)")
-	a.Setting(flags, "log-level", "log.level", "`level`: trace, debug, info, warn or error (default: log.level)")
-	a.Setting(flags, "log-format", "log.format", "`format`: auto, console or json (default: log.format)")
+	flags.StringVar(&a.file, "config", "", "configuration `file` (default: "+strings.Join(defaultFiles(), " or ")+", if it exists; otherwise the built-in defaults)")
+	a.BindSetting(flags, "log-level", "log.level", "`level`: trace, debug, info, warn or error (default: log.level)")
+	a.BindSetting(flags, "log-format", "log.format", "`format`: auto, console or json (default: log.format)")
 	flags.Var(&a.color, "color", "colors: auto (on a terminal), always or never")
 	root.MarkFlagFilename("config", "toml") //nolint:errcheck // the flag is there
 
@@ -70,8 +70,8 @@ func defaultFiles() []string {
 	return files
 }
 
-// Describe returns a description of the configuration's origin for people.
-func (a *App) Describe() string {
+// ConfigOrigin says in a message where the configuration comes from.
+func (a *App) ConfigOrigin() string {
 	if file := a.File(); file != "" {
 		return file
 	}
@@ -82,7 +82,8 @@ func (a *App) Describe() string {
 // Usage.
 func (a *App) Config() (config.Config, error) { return a.ConfigFor(0) }
 
-// ConfigFor is Config for a process that runs the parts. It also checks their files.
+// ConfigFor is Config for a process that runs the parts. It also validates the files of these
+// parts.
 func (a *App) ConfigFor(parts config.Part) (config.Config, error) {
 	cfg, err := a.Read()
 	if err == nil {
@@ -120,8 +121,9 @@ func (a *App) Read() (config.Config, error) {
 	return cfg, nil
 }
 
-// Simulation binds --simulate for a command, which then uses the simulation and not the real fleet.
-func (a *App) Simulation(flags *pflag.FlagSet, usage string) {
+// BindSimulation adds the flag --simulate to a command, which then uses the simulation instead of
+// the real fleet.
+func (a *App) BindSimulation(flags *pflag.FlagSet, usage string) {
 	flags.BoolVar(&a.simulate, "simulate", false, usage)
 }
 
@@ -134,8 +136,8 @@ type setting struct {
 	key  string
 }
 
-// Setting binds a flag of a command that overrides a configuration key.
-func (a *App) Setting(flags *pflag.FlagSet, name, key, usage string) {
+// BindSetting adds a flag to a command that overrides a configuration key.
+func (a *App) BindSetting(flags *pflag.FlagSet, name, key, usage string) {
 	flags.String(name, "", usage)
 	a.settings = append(a.settings, setting{flags.Lookup(name), key})
 }

@@ -1,4 +1,4 @@
-// Package cli is the common frame of the three binaries: it runs commands, applies flags to the
+// Package cli has what the three binaries share: it runs commands, applies flags to the
 // configuration, sets up logging, handles signals, and defines exit codes.
 //
 // Results go to standard output, messages to standard error. A first SIGINT or SIGTERM cancels the
@@ -38,11 +38,11 @@ func Run(ctx context.Context, root *cobra.Command, std Std) int {
 	root.SetIn(std.In)
 	root.SetOut(std.Out)
 	root.SetErr(std.Err)
-	root.InitDefaultCompletionCmd(std.Args...) // before mark, which has to process it too
+	root.InitDefaultCompletionCmd(std.Args...) // before markCommandErrors, which wraps its errors too
 	markCommandErrors(root)
 
 	cmd, err := root.ExecuteContextC(ctx)
-	if sig, ok := errors.AsType[signalled](context.Cause(ctx)); ok {
+	if sig, ok := errors.AsType[signalError](context.Cause(ctx)); ok {
 		if err != nil && !errors.Is(err, context.Canceled) && !errors.As(err, &sig) {
 			printError(std.Err, cmd, err)
 		}

@@ -11,16 +11,16 @@ import (
 	"backburn/internal/config"
 )
 
-// Daemon describes a process that does one thing until it is stopped.
+// Daemon describes a process that runs until it is stopped.
 type Daemon struct {
 	Name    string
 	Short   string
 	Long    string
 	Example string
 	Parts   config.Part // the parts whose configuration is validated
-	// Serve does the work until ctx ends; the cause of ctx says why. It returns nil after an
-	// orderly end. start has the configuration.
-	Serve func(ctx context.Context, start *Reload, log zerolog.Logger) error
+	// Serve does the work until ctx ends, and returns nil after an orderly stop. reload has the
+	// configuration. The cause of ctx says why the process stops.
+	Serve func(ctx context.Context, reload *Reload, log zerolog.Logger) error
 }
 
 // WithName returns the daemon with another name, which may have two words.
@@ -58,7 +58,7 @@ func (d Daemon) Subcommand(tool *App) *cobra.Command {
 	return cmd
 }
 
-// configure sets the texts and flags of the command, and returns its function.
+// configure sets the texts and flags of the command, and returns the function that runs it.
 func (d Daemon) configure(cmd *cobra.Command, tool *App) func(*cobra.Command, []string) error {
 	cmd.Use = d.Name[strings.LastIndex(d.Name, " ")+1:]
 	cmd.Short = d.Short
@@ -66,7 +66,7 @@ func (d Daemon) configure(cmd *cobra.Command, tool *App) func(*cobra.Command, []
 	cmd.Example = d.Example
 	cmd.Args = cobra.NoArgs
 	check := cmd.Flags().Bool("check", false, "check the configuration and its files, then exit")
-	tool.Setting(cmd.Flags(), "http-listen", "http.listen", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
+	tool.BindSetting(cmd.Flags(), "http-listen", "http.listen", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
 
 	return func(cmd *cobra.Command, _ []string) error {
 		defer SurviveHangup()()
@@ -76,10 +76,10 @@ func (d Daemon) configure(cmd *cobra.Command, tool *App) func(*cobra.Command, []
 		}
 
 		if *check {
-			_, err := fmt.Fprintln(tool.Out, tool.Describe()+": fine")
+			_, err := fmt.Fprintln(tool.Out, tool.ConfigOrigin()+": fine")
 			return err
 		}
 
-		return d.Serve(cmd.Context(), tool.Reload(cfg, d.Parts), tool.Logger(cfg))
+		return d.Serve(cmd.Context(), tool.NewReload(cfg, d.Parts), tool.Logger(cfg))
 	}
 }

@@ -12,11 +12,11 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// The exit codes of every binary. A process that a signal ended exits with 128 and the
-// number of the signal: 130 for SIGINT, 143 for SIGTERM.
+// The exit codes of every binary. A process that a signal ended exits with 128 plus the number of
+// the signal: 130 for SIGINT, 143 for SIGTERM.
 const (
 	OK          = 0
-	Malicious   = 1 // something is malicious
+	Malicious   = 1 // a file or link is malicious
 	Usage       = 2 // the command line or the configuration is wrong
 	Partial     = 3 // a part of the work failed
 	Unreachable = 4 // a server, a port or disk space is not available
@@ -50,8 +50,8 @@ type commandError struct{ err error }
 func (e *commandError) Error() string { return e.err.Error() }
 func (e *commandError) Unwrap() error { return e.err }
 
-// Errors of the parts of a process. Those in misconfigured require a change of the configuration;
-// those in unreachable may end by themselves.
+// Errors that determine the exit code. The errors in misconfigured require a change of the
+// configuration. Those in unreachable may disappear without one.
 var (
 	misconfigured = []error{watch.ErrUnusable, queue.ErrMixed}
 	unreachable   = []error{
@@ -64,8 +64,8 @@ func isAny(err error, targets []error) bool {
 	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
-// Code returns the exit code of an error: that of Exit, or one for its kind, or Partial. An error
-// that is not from a command is a usage error.
+// Code returns the exit code of an error: the code that Exit gave it, otherwise the code of its
+// kind, otherwise Partial. An error of cobra, and not of a command, is a usage error.
 func Code(err error) int {
 	if err == nil {
 		return OK

@@ -7,8 +7,8 @@ import (
 )
 
 // SurviveHangup prevents SIGHUP from ending the process. Daemons call it first, because a service
-// manager or a log rotation may send SIGHUP at any time. The node handles the signal. release
-// restores the default.
+// manager or a log rotation may send SIGHUP at any time. Package app handles the signal later.
+// release restores the default.
 func SurviveHangup() (release func()) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGHUP)

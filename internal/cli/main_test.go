@@ -59,22 +59,22 @@ func TestSignals(t *testing.T) {
 	}
 
 	for name, tc := range map[string]struct {
-		way    string
+		mode   string
 		send   []os.Signal
 		code   int
 		stderr string
 	}{
-		"interrupted":          {"well", []os.Signal{os.Interrupt}, 130, ""},
-		"terminated":           {"well", []os.Signal{syscall.SIGTERM}, 143, ""},
-		"interrupted, trouble": {"badly", []os.Signal{os.Interrupt}, 130, "waiter: could not hand the work back\n"},
-		"told twice":           {"never", []os.Signal{syscall.SIGTERM, os.Interrupt}, 130, ""},
-		"told twice to end":    {"never", []os.Signal{os.Interrupt, syscall.SIGTERM}, 143, ""},
+		"interrupted":                    {"well", []os.Signal{os.Interrupt}, 130, ""},
+		"terminated":                     {"well", []os.Signal{syscall.SIGTERM}, 143, ""},
+		"interrupted, the command fails": {"badly", []os.Signal{os.Interrupt}, 130, "waiter: could not hand the work back\n"},
+		"terminated, then interrupted":   {"never", []os.Signal{syscall.SIGTERM, os.Interrupt}, 130, ""},
+		"interrupted, then terminated":   {"never", []os.Signal{os.Interrupt, syscall.SIGTERM}, 143, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // kills a process that hangs
 			defer cancel()
-			cmd := exec.CommandContext(ctx, "waiter", tc.way)
+			cmd := exec.CommandContext(ctx, "waiter", tc.mode)
 			var stderr bytes.Buffer
 			cmd.Stderr = &stderr
 			stdout, err := cmd.StdoutPipe()
@@ -108,36 +108,36 @@ func TestSignals(t *testing.T) {
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		err  error
-		code int
-		says string
+		err    error
+		code   int
+		stderr string
 	}{
-		"fine":              {nil, 0, ""},
-		"silent":            {cli.Exit(cli.Malicious, nil), 1, ""},
-		"usage":             {cli.Usagef("expected %s", "a hash"), 2, "tool: expected a hash\nSee `tool --help`.\n"},
-		"configuration":     {fmt.Errorf("start: %w", config.Problems{{File: "b.toml", Line: 2, Column: 1, Key: "k", Message: "m"}}), 2, "b.toml:2:1: k: m\n"},
-		"defaults":          {config.Problems{{Key: "k", Message: "m"}, {Key: "l", Message: "n"}}, 2, "tool: k: m\ntool: l: n\n"},
-		"a part failed":     {errors.New("3 of 5 files could not be read"), 3, "tool: 3 of 5 files could not be read\n"},
-		"nobody answers":    {fmt.Errorf("connect: %w", natsconn.ErrUnreachable), 4, "tool: connect: no NATS server answers\n"},
-		"folder unusable":   {fmt.Errorf("watch in: %w", watch.ErrUnusable), 2, "tool: watch in: the folder cannot be watched as configured\nSee `tool --help`.\n"},
-		"no JetStream":      {queue.ErrUnavailable, 4, "tool: JetStream is not available\n"},
-		"address in use":    {httpserver.ErrListen, 4, "tool: cannot listen on the address\n"},
-		"refused":           {natsconn.ErrRefused, 4, "tool: the NATS server refuses the credentials\n"},
-		"said by the error": {fmt.Errorf("start: %w", cli.Exit(cli.Unreachable, errors.New("port in use"))), 4, "tool: start: port in use\n"},
+		"fine":                    {nil, 0, ""},
+		"silent":                  {cli.Exit(cli.Malicious, nil), 1, ""},
+		"usage":                   {cli.Usagef("expected %s", "a hash"), 2, "tool: expected a hash\nSee `tool --help`.\n"},
+		"configuration":           {fmt.Errorf("start: %w", config.Problems{{File: "b.toml", Line: 2, Column: 1, Key: "k", Message: "m"}}), 2, "b.toml:2:1: k: m\n"},
+		"defaults":                {config.Problems{{Key: "k", Message: "m"}, {Key: "l", Message: "n"}}, 2, "tool: k: m\ntool: l: n\n"},
+		"a part failed":           {errors.New("3 of 5 files could not be read"), 3, "tool: 3 of 5 files could not be read\n"},
+		"nobody answers":          {fmt.Errorf("connect: %w", natsconn.ErrUnreachable), 4, "tool: connect: no NATS server answers\n"},
+		"folder unusable":         {fmt.Errorf("watch in: %w", watch.ErrUnusable), 2, "tool: watch in: the folder cannot be watched as configured\nSee `tool --help`.\n"},
+		"no JetStream":            {queue.ErrUnavailable, 4, "tool: JetStream is not available\n"},
+		"address in use":          {httpserver.ErrListen, 4, "tool: cannot listen on the address\n"},
+		"refused":                 {natsconn.ErrRefused, 4, "tool: the NATS server refuses the credentials\n"},
+		"code of a wrapped error": {fmt.Errorf("start: %w", cli.Exit(cli.Unreachable, errors.New("port in use"))), 4, "tool: start: port in use\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// Not parallel, because Run handles the signals of the process.
 			var out, err bytes.Buffer
 			root := &cobra.Command{Use: "tool", RunE: func(*cobra.Command, []string) error { return tc.err }}
 			code := cli.Run(t.Context(), root, cli.Std{Args: []string{}, Out: &out, Err: &err})
-			if code != tc.code || err.String() != tc.says {
-				t.Errorf("code %d, want %d; stderr %q, want %q", code, tc.code, err.String(), tc.says)
+			if code != tc.code || err.String() != tc.stderr {
+				t.Errorf("code %d, want %d; stderr %q, want %q", code, tc.code, err.String(), tc.stderr)
 			}
 		})
 	}
 }
 
-func TestFoundByCobraIsUsage(t *testing.T) {
+func TestErrorsOfCobraAreUsageErrors(t *testing.T) {
 	for _, args := range [][]string{{"--nope"}, {"extra"}} {
 		var err bytes.Buffer
 		root := &cobra.Command{Use: "tool", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return nil }}

@@ -21,6 +21,7 @@ func (a *App) Screen() Screen { return a.screenOf(a.Out) }
 // MessageScreen is Screen for standard error.
 func (a *App) MessageScreen() Screen { return a.screenOf(a.Err) }
 
+// screenOf describes an output stream.
 func (a *App) screenOf(w io.Writer) Screen {
 	s := Screen{Color: a.color.enabled(w, a.Env)}
 	f, ok := w.(*os.File)

@@ -8,15 +8,16 @@ import (
 	"syscall"
 )
 
-// signalled is the cause of a context that was canceled by a signal.
-type signalled struct{ signal syscall.Signal }
+// signalError is the cause of a context that a signal canceled.
+type signalError struct{ signal syscall.Signal }
 
-func (s signalled) Error() string { return fmt.Sprintf("ended by signal: %s", s.signal) }
+func (s signalError) Error() string { return fmt.Sprintf("ended by signal: %s", s.signal) }
 
-// Is makes errors.Is(err, context.Canceled) true for it, as for any cancellation.
-func (s signalled) Is(target error) bool { return target == context.Canceled }
+// Is makes errors.Is(err, context.Canceled) true, as for any cancellation.
+func (s signalError) Is(target error) bool { return target == context.Canceled }
 
-func (s signalled) code() int { return 128 + int(s.signal) }
+// code returns the exit code of a process that the signal ended.
+func (s signalError) code() int { return 128 + int(s.signal) }
 
 // withSignals returns a context that SIGINT or SIGTERM cancels. A second signal exits the process
 // at once, even if the shutdown hangs. The returned function restores the signals and waits for the
@@ -36,10 +37,10 @@ func withSignals(parent context.Context) (context.Context, func()) {
 					sig = syscall.SIGINT
 				}
 				if ctx.Err() != nil {
-					os.Exit(signalled{sig}.code())
+					os.Exit(signalError{sig}.code())
 				}
 
-				cancel(signalled{sig})
+				cancel(signalError{sig})
 			case <-quit:
 				return
 			}

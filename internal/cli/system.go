@@ -6,7 +6,7 @@ import (
 )
 
 // systemFolder is the folder in which packages install backburn.toml, and secrets below
-// credentials. The linker sets it in packages only.
+// credentials. Only the builds for packages set it, through the linker.
 var systemFolder string
 
 // useSystemCredentials lets commands outside of systemd find the secrets ("cred:NAME") that systemd
@@ -15,6 +15,6 @@ var systemFolder string
 func useSystemCredentials() {
 	const variable = "CREDENTIALS_DIRECTORY"
 	if _, err := os.Stat(os.Getenv(variable)); err != nil && systemFolder != "" { //nolint:gosec // systemd names it
-		_ = os.Setenv(variable, filepath.Join(systemFolder, "credentials")) // if it fails, the secret is reported as missing
+		_ = os.Setenv(variable, filepath.Join(systemFolder, "credentials")) // if this fails, the secret is reported as missing
 	}
 }

@@ -10,12 +10,13 @@ import (
 	"backburn/internal/config"
 )
 
-// The size of a terminal of unknown size.
+// The assumed size of a terminal that does not report its size.
 const (
 	defaultWidth  = 80
 	defaultHeight = 24
 )
 
+// terminalSize returns the size of a terminal in columns and lines.
 func terminalSize(f *os.File) (width, height int) {
 	width, height, err := term.GetSize(int(f.Fd()))
 	if err != nil || width <= 0 || height <= 0 {
@@ -64,10 +65,10 @@ func (c color) enabled(w any, env config.Env) bool {
 		return false
 	}
 
-	if no, _ := env("NO_COLOR"); no != "" || !IsTerminal(w) {
+	if noColor, _ := env("NO_COLOR"); noColor != "" || !IsTerminal(w) {
 		return false
 	}
-	if kind, _ := env("TERM"); kind == "dumb" {
+	if term, _ := env("TERM"); term == "dumb" {
 		return false
 	}
 	if _, modern := env("WT_SESSION"); runtime.GOOS == "windows" && !modern {
