@@ -66,7 +66,7 @@ dead_file. If it rejects single events, the exit code is 3.`,
 				from = now.Add(-since)
 			}
 			if dead {
-				return r.end(replay.Dead(cmd.Context(), from))
+				return r.end(replay.DeliverDeadLetters(cmd.Context(), from))
 			}
 
 			q, release, err := attach(cmd.Context(), tool, cfg, "sink replay")
@@ -75,7 +75,7 @@ dead_file. If it rejects single events, the exit code is 3.`,
 			}
 			defer release()
 
-			return r.end(replay.Stream(cmd.Context(), q.JetStream(), from, now.Add(-until)))
+			return r.end(replay.DeliverStream(cmd.Context(), q.JetStream(), from, now.Add(-until)))
 		},
 	}
 	f := cmd.Flags()

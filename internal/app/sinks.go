@@ -228,7 +228,7 @@ func (s *sinks) reopen() {
 // SinkConfig sets the fields of a sink's configuration that have no keys.
 func SinkConfig(prefix string, c sink.Config) sink.Config {
 	c.Prefix = prefix
-	c.Product = cli.ThisBuild().Version
+	c.Version = cli.ThisBuild().Version
 	c.UserAgent = UserAgent
 
 	return c

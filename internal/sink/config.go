@@ -44,7 +44,7 @@ type Config struct {
 	// The program sets these; they have no keys.
 
 	Prefix    string        // nats.prefix
-	Product   string        // Backburn's version
+	Version   string        // Backburn's version
 	UserAgent string        // of a webhook's requests
 	Hostname  string        // in syslog messages; defaults to this machine's
 	RetryMin  time.Duration // first delay after a failed attempt

@@ -23,7 +23,8 @@ type deadLetter struct {
 	Event    json.RawMessage `json:"event"`
 }
 
-// deadFile is a file of dead letters. A lock serializes the processes that write to it.
+// deadFile is a file of dead letters. A lock serializes the goroutines and processes that write to
+// it.
 type deadFile struct{ path string }
 
 // openDeadFile creates the file if it is missing. It returns nil if path is "".
@@ -110,9 +111,9 @@ var errReplaying = errors.New("another replay of this sink is running")
 // maxLineLength is the maximum length of a line in bytes.
 const maxLineLength = 16 << 20
 
-// process calls do for every letter, and keeps those for which do returns true. It does not touch
-// letters that are added meanwhile. If it is interrupted or the process is killed, no letter is
-// lost, but do may be called again for some of them.
+// process calls do for every letter, and keeps those for which do returns true. It does not change
+// letters that are added meanwhile. If the process is killed, no letter is lost, but the next call
+// may call do again for some of them.
 func (d *deadFile) process(ctx context.Context, do func(deadLetter) (keep bool, err error)) error {
 	replayLock := flock.New(d.path + ".replay.lock")
 	if got, err := replayLock.TryLock(); err != nil || !got {
@@ -152,7 +153,7 @@ func (d *deadFile) process(ctx context.Context, do func(deadLetter) (keep bool, 
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("%s: %w", path, err) // it stays for the next replay
+		return fmt.Errorf("%s: %w", path, err) // the file stays for the next replay
 	}
 	if len(kept) > 0 {
 		if err := d.add(kept...); err != nil {
@@ -163,8 +164,8 @@ func (d *deadFile) process(ctx context.Context, do func(deadLetter) (keep bool, 
 	return errors.Join(stop, os.Remove(path))
 }
 
-// moveAside moves the letters to another file, after those left by a replay that was killed. It
-// returns that file's name, or "" if there are no letters.
+// moveAside moves the letters to another file. If a killed replay left letters there, it appends to
+// them. It returns the name of that file, or "" if there are no letters.
 func (d *deadFile) moveAside() (string, error) {
 	aside := d.path + ".replay"
 	unlock, err := d.lock()
@@ -196,11 +197,11 @@ func (d *deadFile) moveAside() (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	begin, err := missingNewline(f)
+	newline, err := missingNewline(f)
 	if err != nil {
 		return "", err
 	}
-	if _, err := f.Write(append(begin, more...)); err != nil {
+	if _, err := f.Write(append(newline, more...)); err != nil {
 		return "", err
 	}
 	if err := f.Sync(); err != nil {

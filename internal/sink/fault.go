@@ -14,15 +14,15 @@ const (
 	// retries without limit.
 	Unavailable Kind = "unavailable"
 
-	// Failing: the receiver reported an internal error for an event. The sink makes at most
-	// Config.MaxAttempts attempts.
+	// Failing: the receiver reported an internal error for an event. The sink dead-letters the
+	// event after Config.MaxAttempts attempts.
 	Failing Kind = "failing"
 
 	// Misconfigured: the receiver or the sink does not work until somebody changes a configuration.
 	// The sink pauses between attempts, and retries without limit.
 	Misconfigured Kind = "misconfigured"
 
-	// Refused: the receiver will never accept this event.
+	// Refused: the receiver will never accept this event. The sink dead-letters it.
 	Refused Kind = "refused"
 )
 

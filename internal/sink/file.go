@@ -16,8 +16,8 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// File appends each event as one line. An event is acknowledged once the operating system has the
-// line; File does not wait for the disk.
+// File is a target that appends each event as one line. An event counts as accepted once the
+// operating system has the line; File does not wait for the disk.
 //
 // Other programs, such as logrotate, may rename, remove or truncate the file at any time. Each line
 // is appended to the file that has the configured name at that moment.
@@ -25,8 +25,8 @@ type File struct {
 	cfg  Config
 	mode fs.FileMode // of new files
 
-	mu sync.Mutex
-	f  *os.File // nil while closed
+	mu   sync.Mutex
+	file *os.File // nil while closed
 }
 
 // NewFile returns a target that opens its file at the first event.
@@ -73,20 +73,20 @@ func (f *File) Close() error {
 func (f *File) Reopen() error { return f.Close() }
 
 func (f *File) close() error {
-	if f.f == nil {
+	if f.file == nil {
 		return nil
 	}
-	err := f.f.Close()
-	f.f = nil
+	err := f.file.Close()
+	f.file = nil
 
 	return err
 }
 
-// open opens the file that has the name now, if it is not the open one.
+// open opens the file that has the configured name now, unless it is open already.
 func (f *File) open() error {
-	if f.f != nil {
+	if f.file != nil {
 		named, err := os.Stat(f.cfg.Path)
-		opened, statErr := f.f.Stat()
+		opened, statErr := f.file.Stat()
 		if err == nil && statErr == nil && os.SameFile(named, opened) {
 			return nil
 		}
@@ -107,7 +107,7 @@ func (f *File) open() error {
 	if err != nil {
 		return err
 	}
-	f.f = opened
+	f.file = opened
 
 	return nil
 }
@@ -129,8 +129,9 @@ func (f *File) create() (*os.File, error) {
 	return created, nil
 }
 
+// size returns the size of the open file in bytes.
 func (f *File) size() (int64, error) {
-	info, err := f.f.Stat()
+	info, err := f.file.Stat()
 	if err != nil {
 		return 0, err
 	}
@@ -138,12 +139,12 @@ func (f *File) size() (int64, error) {
 	return info.Size(), nil
 }
 
-// append writes a line after complete lines only. If the disk is full, it removes the part that was
-// written.
+// append appends a line. If the last line of the file is incomplete, it ends that line first. If
+// the disk is full, it removes the part that was written.
 func (f *File) append(line []byte) error {
-	defer lock(f.f)()
+	defer lock(f.file)()
 
-	begin, err := missingNewline(f.f)
+	begin, err := missingNewline(f.file)
 	if err != nil {
 		return err
 	}
@@ -151,7 +152,7 @@ func (f *File) append(line []byte) error {
 	if err != nil {
 		return err
 	}
-	n, err := f.f.Write(slices.Concat(begin, line, []byte{'\n'}))
+	n, err := f.file.Write(slices.Concat(begin, line, []byte{'\n'}))
 	if err == nil {
 		return nil
 	}
@@ -160,13 +161,14 @@ func (f *File) append(line []byte) error {
 	}
 	after, sizeErr := f.size()
 	if sizeErr == nil && after == before+int64(n) { // no other process wrote
-		return errors.Join(err, f.f.Truncate(before))
+		return errors.Join(err, f.file.Truncate(before))
 	}
 
-	return errors.Join(err, sizeErr) // the next line starts with a newline
+	return errors.Join(err, sizeErr) // the next append ends the partial line
 }
 
-// stampLayout sorts by time. File names with such a timestamp belong to this sink.
+// stampLayout is the timestamp in the names of rotated files. Names sort by time, and a file with
+// such a name belongs to this sink.
 const stampLayout = "20060102T150405.000000000Z"
 
 // rotate renames the file to a name with a timestamp, and removes the oldest files.
@@ -186,7 +188,8 @@ func (f *File) rotate() error {
 	return f.open()
 }
 
-// prune removes the oldest files. A file that cannot be removed is tried again next time.
+// prune removes the oldest rotated files. If a file cannot be removed, the next rotation tries
+// again.
 func (f *File) prune(stem, ext string) {
 	entries, err := os.ReadDir(filepath.Dir(f.cfg.Path))
 	if err != nil {
@@ -195,8 +198,8 @@ func (f *File) prune(stem, ext string) {
 	var old []string
 	for _, e := range entries { // sorted by name, and therefore by time
 		stamp, ok := strings.CutPrefix(e.Name(), filepath.Base(stem))
-		stamp, has := strings.CutSuffix(stamp, ext)
-		if _, err := time.Parse(stampLayout, stamp); ok && has && err == nil {
+		stamp, hasExt := strings.CutSuffix(stamp, ext)
+		if _, err := time.Parse(stampLayout, stamp); ok && hasExt && err == nil {
 			old = append(old, e.Name())
 		}
 	}

@@ -27,7 +27,7 @@ func TestFileUnderLogrotate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, path := archive(t, func(c *sink.Config) { c.Mode = "0640" })
+			f, path := newArchive(t, func(c *sink.Config) { c.Mode = "0640" })
 			dir := filepath.Dir(path)
 			text := strings.Replace(string(example), "/var/log/backburn/events.jsonl", path, 1)
 			if change[0] != "" {
@@ -49,12 +49,12 @@ func TestFileUnderLogrotate(t *testing.T) {
 			send(t, f, "one", "two")
 			rotate()
 			send(t, f, "three")
-			wantWritten(t, path, "three")
-			wantWritten(t, path+".1", "one", "two")
+			wantJobsInFile(t, path, "three")
+			wantJobsInFile(t, path+".1", "one", "two")
 			rotate()
 			send(t, f, "four")
-			wantWritten(t, path, "four")
-			wantWritten(t, path+".1", "three")
+			wantJobsInFile(t, path, "four")
+			wantJobsInFile(t, path+".1", "three")
 			out, err := exec.CommandContext(t.Context(), "gzip", "-dc", path+".2.gz").Output()
 			if err != nil || strings.Count(string(out), "\n") != 2 {
 				t.Errorf("the compressed file: %v\n%s", err, out)
@@ -92,7 +92,7 @@ func TestFileOnAFullDisk(t *testing.T) {
 		s := r.Status()
 		return s.State == sink.StateRetrying && strings.Contains(s.Cause, "no space left") && s.Remedy == "free some disk space" && s.Attempts > 3
 	})
-	if got := writtenSoFar(t, path); len(got) == 0 || len(got) >= n {
+	if got := completeJobsInFile(t, path); len(got) == 0 || len(got) >= n {
 		t.Errorf("%d lines on the full disk", len(got))
 	}
 	if warned := r.logs.count(`"level":"warn"`); warned != 1 {
@@ -101,8 +101,8 @@ func TestFileOnAFullDisk(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "all events are written", func() bool { return len(writtenSoFar(t, path)) == n })
-	if got := written(t, path); !slices.Equal(got, want) {
+	waitFor(t, "all events are jobsInFile", func() bool { return len(completeJobsInFile(t, path)) == n })
+	if got := jobsInFile(t, path); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"backburn/results"
 )
 
-// archive returns a file target in a new folder.
-func archive(t *testing.T, change func(*sink.Config)) (f *sink.File, path string) {
+// newArchive returns a file target in a new folder.
+func newArchive(t *testing.T, change func(*sink.Config)) (f *sink.File, path string) {
 	t.Helper()
 	cfg := sink.Config{Path: filepath.Join(t.TempDir(), "events.jsonl"), Mode: "0600"}
 	if change != nil {
@@ -49,8 +49,8 @@ func send(t *testing.T, f sink.Target, ids ...string) {
 	}
 }
 
-// written returns the jobs in a file's lines. Partial or invalid lines are errors.
-func written(t *testing.T, path string) []string {
+// jobsInFile returns the jobs in a file's lines. Partial or invalid lines are errors.
+func jobsInFile(t *testing.T, path string) []string {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -60,8 +60,8 @@ func written(t *testing.T, path string) []string {
 	return jobsIn(t, path, b)
 }
 
-// writtenSoFar returns the jobs in the complete lines of a file that is being written.
-func writtenSoFar(t *testing.T, path string) []string {
+// completeJobsInFile returns the jobs in the complete lines of a file that is being jobsInFile.
+func completeJobsInFile(t *testing.T, path string) []string {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -87,9 +87,9 @@ func jobsIn(t *testing.T, path string, b []byte) []string {
 	return jobs
 }
 
-func wantWritten(t *testing.T, path string, want ...string) {
+func wantJobsInFile(t *testing.T, path string, want ...string) {
 	t.Helper()
-	if got := written(t, path); !slices.Equal(got, want) {
+	if got := jobsInFile(t, path); !slices.Equal(got, want) {
 		t.Errorf("%s has %q, want %q", path, got, want)
 	}
 }
@@ -97,7 +97,7 @@ func wantWritten(t *testing.T, path string, want ...string) {
 func TestFileRotatesBySize(t *testing.T) {
 	t.Parallel()
 	for _, keep := range []int{0, 2} {
-		f, path := archive(t, func(c *sink.Config) { c.MaxSize, c.MaxBackups = 1_000_000, keep })
+		f, path := newArchive(t, func(c *sink.Config) { c.MaxSize, c.MaxBackups = 1_000_000, keep })
 		m := message(t, event("a"))
 		m.Body = []byte(`{"x":"` + strings.Repeat("x", 100_000) + `"}`)
 		const n = 95
@@ -140,14 +140,14 @@ func TestFileRotatesBySize(t *testing.T) {
 // Whatever other programs do with the file, each line is appended to the file that has the name.
 func TestFileFollowsItsName(t *testing.T) {
 	t.Parallel()
-	f, path := archive(t, nil)
+	f, path := newArchive(t, nil)
 	send(t, f, "one")
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
 	}
 	send(t, f, "two")
-	wantWritten(t, path+".1", "one")
-	wantWritten(t, path, "two")
+	wantJobsInFile(t, path+".1", "one")
+	wantJobsInFile(t, path, "two")
 
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
@@ -156,13 +156,13 @@ func TestFileFollowsItsName(t *testing.T) {
 		t.Fatal(err)
 	}
 	send(t, f, "three")
-	wantWritten(t, path, "three")
+	wantJobsInFile(t, path, "three")
 
 	if err := os.Truncate(path, 0); err != nil { // like logrotate's "copytruncate"
 		t.Fatal(err)
 	}
 	send(t, f, "four")
-	wantWritten(t, path, "four")
+	wantJobsInFile(t, path, "four")
 
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
@@ -172,18 +172,18 @@ func TestFileFollowsItsName(t *testing.T) {
 		t.Fatal(err)
 	}
 	send(t, f, "six")
-	wantWritten(t, path, "six")
+	wantJobsInFile(t, path, "six")
 	if err := f.Reopen(); err != nil {
 		t.Fatal(err)
 	}
 	send(t, f, "seven")
-	wantWritten(t, path, "six", "seven")
+	wantJobsInFile(t, path, "six", "seven")
 }
 
-func TestFileMode(t *testing.T) {
+func TestFileIsCreatedWithItsMode(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []fs.FileMode{0o600, 0o640, 0o664} {
-		f, path := archive(t, func(c *sink.Config) { c.Mode = fmt.Sprintf("%04o", mode) })
+		f, path := newArchive(t, func(c *sink.Config) { c.Mode = fmt.Sprintf("%04o", mode) })
 		send(t, f, "one")
 		info, err := os.Stat(path)
 		if err != nil {
@@ -206,7 +206,7 @@ func TestFileMode(t *testing.T) {
 // A partial line left by a crash does not affect the next line.
 func TestFileEndsAPartialLine(t *testing.T) {
 	t.Parallel()
-	f, path := archive(t, nil)
+	f, path := newArchive(t, nil)
 	if err := os.WriteFile(path, []byte(`{"specversion":"1.0","id":"to`), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestFileEndsAPartialLine(t *testing.T) {
 
 func TestFileTargetMustBeAFile(t *testing.T) {
 	t.Parallel()
-	f, path := archive(t, nil)
+	f, path := newArchive(t, nil)
 	if err := os.Mkdir(path, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestFileTargetMustBeAFile(t *testing.T) {
 // Two writers, such as a sink and its replay, do not mix their lines.
 func TestFileWithTwoWriters(t *testing.T) {
 	t.Parallel()
-	f, path := archive(t, nil)
+	f, path := newArchive(t, nil)
 	other := newFile(t, sink.Config{Path: path, Mode: "0600"})
 	defer other.Close()
 	done := make(chan error, 1)
@@ -256,7 +256,7 @@ func TestFileWithTwoWriters(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := written(t, path); len(got) != 2*n {
+	if got := jobsInFile(t, path); len(got) != 2*n {
 		t.Errorf("%d lines, want %d", len(got), 2*n)
 	}
 }

@@ -4,5 +4,5 @@ package sink
 
 import "os"
 
-// lock does nothing, because there is only one writer.
+// lock does nothing on this system.
 func lock(*os.File) (unlock func()) { return func() {} }

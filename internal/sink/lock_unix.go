@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock excludes our other writers between checking the end of the file and writing there. If the
-// file system does not support locks, it does nothing.
+// lock locks the file, so that no other Backburn process writes between checking the end of the
+// file and writing there. If the file system does not support locks, it does nothing.
 func lock(f *os.File) (unlock func()) {
 	fd := int(f.Fd())
 	err := unix.Flock(fd, unix.LOCK_EX)

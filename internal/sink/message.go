@@ -32,15 +32,15 @@ func newMessage(body []byte, f format.Name, product string) (Message, error) {
 	}
 
 	m := Message{
-		ID:    deliveryID(ce.Source, ce.ID),
-		Name:  typeName(ce.Type),
-		Time:  ce.Time.UTC(),
-		Event: body,
-		Body:  encoded,
-		Type:  f.ContentType(),
+		ID:          deliveryID(ce.Source, ce.ID),
+		Name:        typeName(ce.Type),
+		Time:        ce.Time.UTC(),
+		Event:       body,
+		Body:        encoded,
+		ContentType: f.ContentType(),
 	}
 	var e results.Event
-	_ = e.UnmarshalJSON(body) // an unknown type, from a later version, gets the severity of a failure
+	_ = e.UnmarshalJSON(body) // if the type is of a later version, the severity is that of a failure
 	m.Severity = format.SeverityOf(e)
 
 	return m, nil
@@ -65,11 +65,11 @@ func typeName(ceType string) string {
 
 // Message is an encoded event for a target.
 type Message struct {
-	ID       string // delivery ID: different for each event, and the same in each delivery of it
-	Name     string // type without prefix and version, such as "verdict"
-	Time     time.Time
-	Severity format.Severity
-	Event    []byte // the CloudEvent as published
-	Body     []byte // in the sink's format, one line without a line end
-	Type     string // media type of the body
+	ID          string // delivery ID: different for each event, and the same in each delivery of it
+	Name        string // name of the event type, such as "verdict"
+	Time        time.Time
+	Severity    format.Severity
+	Event       []byte // the CloudEvent as published
+	Body        []byte // the event in the sink's format: one line without a line end
+	ContentType string // media type of Body
 }

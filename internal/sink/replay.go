@@ -19,24 +19,24 @@ type Replay struct {
 	Config Config
 	Target Target // owned by the caller; not used in a dry run
 	DryRun bool
-	Each   func(Replayed) error // called for each event; an error ends the replay
+	Each   func(Replayed) error // called with each result; an error ends the replay
 }
 
 // Replayed is the result for one event.
 type Replayed struct {
 	Source string `json:"source"` // of the CloudEvent
 	ID     string `json:"id"`     // of the CloudEvent
-	Done   bool   `json:"done"`   // also false in a dry run
+	Done   bool   `json:"done"`   // whether the receiver accepted the event; false in a dry run
 	Error  string `json:"error,omitempty"`
 }
 
 // ErrNoDeadFile means that the sink has no dead-letter file.
 var ErrNoDeadFile = errors.New("this sink has no dead_file")
 
-// Dead delivers the dead letters whose events are not older than since. It removes those that are
-// accepted, and keeps those that are rejected again. If the receiver is unavailable or
+// DeliverDeadLetters delivers the dead letters whose events are not older than since. It removes
+// the accepted ones, and keeps those that are rejected again. If the receiver is unavailable or
 // misconfigured, the replay ends and the remaining letters stay.
-func (r Replay) Dead(ctx context.Context, since time.Time) error {
+func (r Replay) DeliverDeadLetters(ctx context.Context, since time.Time) error {
 	d, err := openDeadFile(r.Config.DeadFile)
 	if err != nil {
 		return fmt.Errorf("dead_file: %w", err)
@@ -53,7 +53,7 @@ func (r Replay) Dead(ctx context.Context, since time.Time) error {
 			if !wanted(l) {
 				return nil
 			}
-			return r.Each(replayed(l.Event))
+			return r.Each(resultOf(l.Event))
 		})
 	}
 
@@ -66,10 +66,10 @@ func (r Replay) Dead(ctx context.Context, since time.Time) error {
 	})
 }
 
-// Stream delivers the events that the stream stored between two times and that match the sink's
-// filter. It reports and skips events that the receiver rejects. If the receiver is unavailable or
-// misconfigured, the replay ends.
-func (r Replay) Stream(ctx context.Context, js jetstream.JetStream, since, until time.Time) error {
+// DeliverStream delivers the events that the stream stored between two times and that match the
+// sink's filter. It reports and skips events that the receiver rejects. If the receiver is
+// unavailable or misconfigured, the replay ends.
+func (r Replay) DeliverStream(ctx context.Context, js jetstream.JetStream, since, until time.Time) error {
 	sub := results.NewSubscriber(js, results.SubscriberConfig{
 		Prefix: r.Config.Prefix,
 		Filter: r.Config.filter(),
@@ -81,23 +81,25 @@ func (r Replay) Stream(ctx context.Context, js jetstream.JetStream, since, until
 			return results.ErrStop
 		}
 		if r.DryRun {
-			return r.Each(replayed(d.Body))
+			return r.Each(resultOf(d.Body))
 		}
 		result, err := r.attempt(ctx, d.Body)
 		return errors.Join(err, r.Each(result))
 	})
 }
 
-func replayed(body []byte) Replayed {
+// resultOf returns a result with the event's source and ID.
+func resultOf(body []byte) Replayed {
 	var ce Replayed
 	_ = json.Unmarshal(body, &ce) // a message that is not an event has no ID
 	return Replayed{Source: ce.Source, ID: ce.ID}
 }
 
-// attempt makes one attempt for an event. An error ends the replay.
+// attempt makes one attempt to deliver an event. An error ends the replay; a rejected event is no
+// error.
 func (r Replay) attempt(ctx context.Context, body []byte) (Replayed, error) {
-	result := replayed(body)
-	m, err := newMessage(body, r.Config.Format, r.Config.Product)
+	result := resultOf(body)
+	m, err := newMessage(body, r.Config.Format, r.Config.Version)
 	if errors.Is(err, format.ErrUnknown) {
 		result.Error = err.Error()
 		return result, nil

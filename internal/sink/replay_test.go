@@ -27,7 +27,7 @@ func collect(list *[]string) func(sink.Replayed) error {
 func TestReplayOfDeadLetters(t *testing.T) {
 	t.Parallel()
 	js := stream(t)
-	h := newHook(t, map[string][]int{"one": {422}, "two": {400}, "three": {413}})
+	h := newWebhookReceiver(t, map[string][]int{"one": {422}, "two": {400}, "three": {413}})
 	cfg := shortDelays(t)
 	r := start(t, js, cfg, h.target())
 	publish(t, js, "one", "two", "three", "four")
@@ -36,11 +36,11 @@ func TestReplayOfDeadLetters(t *testing.T) {
 	// A dry run changes nothing, also while the sink runs.
 	var results []string
 	replay := sink.Replay{Config: cfg, DryRun: true, Each: collect(&results)}
-	if err := replay.Dead(t.Context(), time.Time{}); err != nil || !slices.Equal(results, []string{"one", "two", "three"}) {
+	if err := replay.DeliverDeadLetters(t.Context(), time.Time{}); err != nil || !slices.Equal(results, []string{"one", "two", "three"}) {
 		t.Errorf("%q %v", results, err)
 	}
 	results = nil
-	if err := replay.Dead(t.Context(), time.Now().Add(time.Hour)); err != nil || len(results) > 0 {
+	if err := replay.DeliverDeadLetters(t.Context(), time.Now().Add(time.Hour)); err != nil || len(results) > 0 {
 		t.Errorf("%q %v", results, err)
 	}
 	if len(deadLetters(t, cfg.DeadFile)) != 3 {
@@ -55,7 +55,7 @@ func TestReplayOfDeadLetters(t *testing.T) {
 	h.mu.Lock()
 	h.answers = map[string][]int{"two": {400}}
 	h.mu.Unlock()
-	if err := replay.Dead(t.Context(), time.Time{}); err != nil || !slices.Equal(results, []string{"one", "two: the webhook answers 400", "three"}) {
+	if err := replay.DeliverDeadLetters(t.Context(), time.Time{}); err != nil || !slices.Equal(results, []string{"one", "two: the webhook answers 400", "three"}) {
 		t.Errorf("%q %v", results, err)
 	}
 	if got := deadLetters(t, cfg.DeadFile); !slices.Equal(got, []string{"two: 1 the webhook answers 400"}) || h.acceptedJobs() != "four one three" {
@@ -64,13 +64,13 @@ func TestReplayOfDeadLetters(t *testing.T) {
 
 	// A misconfigured receiver ends the replay, and so does a canceled context. Nothing is lost.
 	h.answerAll(401)
-	err := replay.Dead(t.Context(), time.Time{})
+	err := replay.DeliverDeadLetters(t.Context(), time.Time{})
 	if f, ok := errors.AsType[*sink.Fault](err); !ok || f.Kind != sink.Misconfigured {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := replay.Dead(ctx, time.Time{}); !errors.Is(err, context.Canceled) {
+	if err := replay.DeliverDeadLetters(ctx, time.Time{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if got := deadLetters(t, cfg.DeadFile); len(got) != 1 {
@@ -91,7 +91,7 @@ func TestReplayOfDeadLetters(t *testing.T) {
 	h.mu.Lock()
 	h.answers = nil
 	h.mu.Unlock()
-	if err := replay.Dead(t.Context(), time.Time{}); err != nil || !slices.Equal(results, []string{"two", "five"}) || len(deadLetters(t, cfg.DeadFile)) > 0 {
+	if err := replay.DeliverDeadLetters(t.Context(), time.Time{}); err != nil || !slices.Equal(results, []string{"two", "five"}) || len(deadLetters(t, cfg.DeadFile)) > 0 {
 		t.Errorf("%q %v %q", results, err, deadLetters(t, cfg.DeadFile))
 	}
 	if _, err := os.Stat(cfg.DeadFile + ".replay"); !os.IsNotExist(err) {
@@ -99,7 +99,7 @@ func TestReplayOfDeadLetters(t *testing.T) {
 	}
 
 	cfg.DeadFile = ""
-	if err := (sink.Replay{Config: cfg, Target: target, Each: collect(&results)}).Dead(t.Context(), time.Time{}); !errors.Is(err, sink.ErrNoDeadFile) {
+	if err := (sink.Replay{Config: cfg, Target: target, Each: collect(&results)}).DeliverDeadLetters(t.Context(), time.Time{}); !errors.Is(err, sink.ErrNoDeadFile) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -107,7 +107,7 @@ func TestReplayOfDeadLetters(t *testing.T) {
 func TestReplayFromTheStream(t *testing.T) {
 	t.Parallel()
 	js := stream(t)
-	h := newHook(t, map[string][]int{"two": {422}})
+	h := newWebhookReceiver(t, map[string][]int{"two": {422}})
 	cfg := shortDelays(t)
 	publish(t, js, "one", "two")
 	until := time.Now()
@@ -129,12 +129,12 @@ func TestReplayFromTheStream(t *testing.T) {
 	} {
 		var results []string
 		r := sink.Replay{Config: cfg, Target: target, DryRun: tc.dry, Each: collect(&results)}
-		if err := r.Stream(t.Context(), js, tc.since, tc.until); err != nil || !slices.Equal(results, tc.want) || h.acceptedJobs() != tc.accepted {
+		if err := r.DeliverStream(t.Context(), js, tc.since, tc.until); err != nil || !slices.Equal(results, tc.want) || h.acceptedJobs() != tc.accepted {
 			t.Errorf("%s: %q, accepted %q, %v", tc.name, results, h.acceptedJobs(), err)
 		}
 	}
 	h.answerAll(503)
-	err := (sink.Replay{Config: cfg, Target: target, Each: func(sink.Replayed) error { return nil }}).Stream(t.Context(), js, time.Time{}, time.Now().Add(time.Hour))
+	err := (sink.Replay{Config: cfg, Target: target, Each: func(sink.Replayed) error { return nil }}).DeliverStream(t.Context(), js, time.Time{}, time.Now().Add(time.Hour))
 	if f, ok := errors.AsType[*sink.Fault](err); !ok || f.Kind != sink.Unavailable {
 		t.Errorf("got %v", err)
 	}

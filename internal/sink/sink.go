@@ -36,7 +36,7 @@ func NewTarget(cfg Config) (Target, error) {
 	return NewWebhook(cfg)
 }
 
-func (c Config) durable() string { return "sink-" + c.Name }
+func (c Config) durableName() string { return "sink-" + c.Name }
 
 // maxRetryAfter limits the delay that a receiver can request.
 const maxRetryAfter = 15 * time.Minute
@@ -51,14 +51,16 @@ type Sink struct {
 	log     zerolog.Logger
 	reg     prometheus.Registerer
 	metrics *metrics
-	state   state
+	state   state // for Status
 }
 
-// keepAlive is the interval at which a sink tells the server that it is still processing an event.
+// keepAlive is the interval at which a sink extends the server's AckWait for the event that it is
+// processing.
 const keepAlive = 10 * time.Second
 
-// New creates a sink. The caller closes target unless it calls Run. RegisterMetrics registers the
-// metrics, so that a sink can be created while another one with its name runs.
+// New creates a sink. The caller closes target unless it calls Run. New does not register the
+// metrics, so that a sink can be created while another one with its name runs; RegisterMetrics
+// does.
 func New(js jetstream.JetStream, cfg Config, target Target, log zerolog.Logger, reg prometheus.Registerer) (*Sink, error) {
 	s := &Sink{
 		cfg:    cfg,
@@ -70,7 +72,7 @@ func New(js jetstream.JetStream, cfg Config, target Target, log zerolog.Logger, 
 			// A new sink starts with new events, not with those of the past month.
 			Since:   time.Now(),
 			Prefix:  cfg.Prefix,
-			Durable: cfg.durable(),
+			Durable: cfg.durableName(),
 			Filter:  cfg.filter(),
 			AckWait: cfg.Timeout + 3*keepAlive,
 			Ahead:   1,
@@ -108,7 +110,7 @@ func (s *Sink) RegisterMetrics() error {
 	return nil
 }
 
-// UnregisterMetrics unregisters the sink's metrics, so that another sink with its name can announce
+// UnregisterMetrics unregisters the sink's metrics, so that another sink with its name can register
 // its own. Call it only after Run has returned.
 func (s *Sink) UnregisterMetrics() { s.metrics.unregister(s.reg) }
 
@@ -125,13 +127,13 @@ func (s *Sink) Reopen() error {
 	return nil
 }
 
-// deliver tries until the event is accepted or dead-lettered. After an error the event stays in the
-// stream.
+// deliver sends one event, and retries until the event is accepted or dead-lettered. If it returns
+// an error, the event stays in the stream.
 func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
-	m, err := newMessage(d.Body, s.cfg.Format, s.cfg.Product)
+	m, err := newMessage(d.Body, s.cfg.Format, s.cfg.Version)
 	if errors.Is(err, format.ErrUnknown) {
 		s.metrics.skipped.Inc()
-		s.log.Debug().Uint64("sequence", d.Sequence).Err(err).Msg("skipped an event that the format cannot express")
+		s.log.Debug().Uint64("sequence", d.Sequence).Err(err).Msg("skipped an event whose type the format cannot express")
 		return nil
 	}
 	if err != nil {
@@ -194,8 +196,9 @@ func (s *Sink) retryDelay(f *Fault, attempt int) time.Duration {
 	return max(d, min(f.RetryAfter, maxRetryAfter))
 }
 
-// pause waits while the sink keeps the event. It returns false if ctx ends first.
-func (s *Sink) pause(ctx context.Context, d time.Duration, of results.Delivery) bool {
+// pause waits for d, and keeps the delivery in progress meanwhile. It returns false if ctx ends
+// first.
+func (s *Sink) pause(ctx context.Context, d time.Duration, delivery results.Delivery) bool {
 	for end := time.Now().Add(d); ; {
 		left := time.Until(end)
 		if left <= 0 {
@@ -207,7 +210,7 @@ func (s *Sink) pause(ctx context.Context, d time.Duration, of results.Delivery) 
 			t.Stop()
 			return false
 		case <-t.C:
-			_ = of.InProgress()
+			_ = delivery.InProgress()
 		}
 	}
 }
@@ -224,14 +227,14 @@ func (s *Sink) reportFault(f *Fault, m Message, attempt int) {
 	s.log.Warn().Err(f).Str("event", m.ID).Int("attempts", attempt).Str("remedy", f.Remedy).Msg(msg)
 }
 
-// statusTimeout limits the duration of a request to the server.
+// statusTimeout limits a request for the consumer's state to NATS.
 const statusTimeout = 5 * time.Second
 
 // updateBehind updates the number of pending events in the status.
 func (s *Sink) updateBehind(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
-	c, err := s.js.Consumer(ctx, strings.ToUpper(s.cfg.Prefix)+"_RESULTS", s.cfg.durable())
+	c, err := s.js.Consumer(ctx, strings.ToUpper(s.cfg.Prefix)+"_RESULTS", s.cfg.durableName())
 	if err != nil {
 		return // keep the previous number
 	}
@@ -239,7 +242,7 @@ func (s *Sink) updateBehind(ctx context.Context) {
 	s.state.setBehind(info.NumPending + uint64(info.NumAckPending))
 }
 
-// finished records that an event is finished.
+// finished records that an event was delivered or dead-lettered, and logs the end of a fault.
 func (s *Sink) finished(behind uint64) {
 	if since, recovered := s.state.recordSuccess(behind); recovered {
 		s.log.Info().Stringer("took", time.Since(since).Round(time.Millisecond)).Msg("events are delivered again")

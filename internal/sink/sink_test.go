@@ -35,6 +35,7 @@ import (
 
 func TestMain(m *testing.M) { leaks.Main(m) }
 
+// stream starts a NATS server with the stream of events.
 func stream(t *testing.T) jetstream.JetStream {
 	t.Helper()
 	nc, err := nats.Connect(testkit.StartNATS(t, &server.Options{}).ClientURL())
@@ -52,6 +53,7 @@ func stream(t *testing.T) jetstream.JetStream {
 	return js
 }
 
+// event returns a malware verdict for a job.
 func event(id string) results.Event {
 	code, now := 1, time.Now().UTC()
 	return results.Event{Type: results.Verdict, Time: now, Data: results.Data{
@@ -89,22 +91,22 @@ func message(t *testing.T, e results.Event) sink.Message {
 	t.Helper()
 	body := encoded(t, e)
 	return sink.Message{
-		ID:       "msg_1",
-		Name:     "verdict",
-		Time:     e.Time,
-		Severity: format.SeverityOf(e),
-		Event:    body,
-		Body:     body,
-		Type:     results.ContentType,
+		ID:          "msg_1",
+		Name:        "verdict",
+		Time:        e.Time,
+		Severity:    format.SeverityOf(e),
+		Event:       body,
+		Body:        body,
+		ContentType: results.ContentType,
 	}
 }
 
-// waitFor polls a condition, with a time limit.
-func waitFor(t *testing.T, what string, is func() bool) {
+// waitFor polls a condition, for at most a minute.
+func waitFor(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !condition(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within a minute: %s", what)
+			t.Fatalf("not true within a minute: %s", what)
 		}
 	}
 }
@@ -121,8 +123,8 @@ func secretFile(t *testing.T, text string) string {
 
 const key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-// hook is a webhook receiver with configurable answers.
-type hook struct {
+// webhookReceiver is a webhook receiver with configurable answers.
+type webhookReceiver struct {
 	*httptest.Server
 	t *testing.T
 
@@ -133,14 +135,14 @@ type hook struct {
 	tries    map[string]int   // attempts by job
 }
 
-func newHook(t *testing.T, answers map[string][]int) *hook {
-	h := &hook{t: t, answers: answers, tries: map[string]int{}}
+func newWebhookReceiver(t *testing.T, answers map[string][]int) *webhookReceiver {
+	h := &webhookReceiver{t: t, answers: answers, tries: map[string]int{}}
 	h.Server = httptest.NewServer(h)
 	t.Cleanup(h.Close)
 	return h
 }
 
-func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *webhookReceiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	var e results.Event
 	if err := e.UnmarshalJSON(body); err != nil {
@@ -168,25 +170,25 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (h *hook) answerAll(status int) {
+func (h *webhookReceiver) answerAll(status int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.always = status
 }
 
-func (h *hook) acceptedJobs() string {
+func (h *webhookReceiver) acceptedJobs() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return strings.Join(h.accepted, " ")
 }
 
-func (h *hook) attempts(id string) int {
+func (h *webhookReceiver) attempts(id string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.tries[id]
 }
 
-func (h *hook) target() *sink.Webhook {
+func (h *webhookReceiver) target() *sink.Webhook {
 	h.t.Helper()
 	w, err := sink.NewWebhook(sink.Config{URL: h.URL + "/", SecretFile: secretFile(h.t, key+"\n"), UserAgent: "test"})
 	if err != nil {
@@ -202,7 +204,7 @@ func shortDelays(t *testing.T) sink.Config {
 		Kind:        sink.KindWebhook,
 		Format:      format.CloudEvents,
 		Prefix:      "backburn",
-		Product:     "1.2.3",
+		Version:     "1.2.3",
 		DeadFile:    filepath.Join(t.TempDir(), "dead.jsonl"),
 		MaxAttempts: 3,
 		Timeout:     10 * time.Second,
@@ -228,6 +230,7 @@ func (l *logs) count(text string) int {
 	return strings.Count(l.String(), text)
 }
 
+// start runs a sink until the test ends, and waits until its consumer exists.
 func start(t *testing.T, js jetstream.JetStream, cfg sink.Config, target sink.Target) *runningSink {
 	t.Helper()
 	r := &runningSink{reg: prometheus.NewRegistry(), logs: &logs{}}
@@ -308,17 +311,17 @@ func deadLetters(t *testing.T, path string) []string {
 	return list
 }
 
-func TestSinkHandlesAnswers(t *testing.T) {
+func TestAnswersDecideWhetherAnEventIsRetried(t *testing.T) {
 	t.Parallel()
 	js := stream(t)
 	publish(t, js, "before") // a new sink starts with new events
-	h := newHook(t, map[string][]int{
+	h := newWebhookReceiver(t, map[string][]int{
 		"slow": {503, 429, 408, 425, 502, 504, 200}, "ill": {400}, "large": {413}, "odd": {422}, "twice": {409}, "down": {500},
 	})
 	cfg := shortDelays(t)
 	r := start(t, js, cfg, h.target())
 	publish(t, js, "one", "slow", "ill", "large", "odd", "twice", "down", "two")
-	waitFor(t, "the last event is taken", func() bool { return strings.HasSuffix(h.acceptedJobs(), "two") })
+	waitFor(t, "the last event is accepted", func() bool { return strings.HasSuffix(h.acceptedJobs(), "two") })
 	if got := h.acceptedJobs(); got != "one slow two" {
 		t.Errorf("accepted: %s", got)
 	}
@@ -362,7 +365,7 @@ func TestSinkPausesForAMisconfiguredReceiver(t *testing.T) {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			t.Parallel()
 			js := stream(t)
-			h := newHook(t, nil)
+			h := newWebhookReceiver(t, nil)
 			h.answerAll(status)
 			cfg := shortDelays(t)
 			r := start(t, js, cfg, h.target())
@@ -374,7 +377,7 @@ func TestSinkPausesForAMisconfiguredReceiver(t *testing.T) {
 				t.Errorf("status %+v", s)
 			}
 			if h.attempts("two") > 0 || len(deadLetters(t, cfg.DeadFile)) > 0 {
-				t.Errorf("the next was tried %d times; dead letters %q", h.attempts("two"), deadLetters(t, cfg.DeadFile))
+				t.Errorf("the next event was tried %d times; dead letters %q", h.attempts("two"), deadLetters(t, cfg.DeadFile))
 			}
 			if n := r.count(t, "backburn_sink_failed_tries_total", "misconfigured"); n < 5 {
 				t.Errorf("counted %v", n)
@@ -387,7 +390,7 @@ func TestSinkPausesForAMisconfiguredReceiver(t *testing.T) {
 			}
 
 			h.answerAll(200)
-			waitFor(t, "all are taken", func() bool { return h.acceptedJobs() == "one two three" })
+			waitFor(t, "all events are accepted", func() bool { return h.acceptedJobs() == "one two three" })
 			waitFor(t, "the state is ok", func() bool { return r.Status().Behind == 0 && r.Status().State == sink.StateOK })
 			if r.logs.count("events are delivered again") != 1 || r.count(t, "backburn_sink_paused", "") != 0 {
 				t.Error("the end of the fault was not logged")
@@ -400,7 +403,7 @@ func TestSinkPausesForAMisconfiguredReceiver(t *testing.T) {
 func TestSinkWaitsForAReceiver(t *testing.T) {
 	t.Parallel()
 	js := stream(t)
-	h := newHook(t, nil)
+	h := newWebhookReceiver(t, nil)
 	h.answerAll(503)
 	cfg := shortDelays(t)
 	r := start(t, js, cfg, h.target())
@@ -408,17 +411,17 @@ func TestSinkWaitsForAReceiver(t *testing.T) {
 	waitFor(t, "it was tried often", func() bool { return h.attempts("one") > 3*cfg.MaxAttempts })
 	waitFor(t, "the status shows the fault", func() bool { return r.Status().State == sink.StateRetrying })
 	h.answerAll(0)
-	waitFor(t, "both are taken", func() bool { return h.acceptedJobs() == "one two" })
+	waitFor(t, "both events are accepted", func() bool { return h.acceptedJobs() == "one two" })
 	if dead := deadLetters(t, cfg.DeadFile); len(dead) > 0 {
 		t.Errorf("dead letters %q", dead)
 	}
 }
 
-// An event that cannot even be written to the dead-letter file stays in the stream.
+// An event that cannot even be jobsInFile to the dead-letter file stays in the stream.
 func TestUnwrittenDeadLettersStayInTheStream(t *testing.T) {
 	t.Parallel()
 	js := stream(t)
-	h := newHook(t, map[string][]int{"one": {422}})
+	h := newWebhookReceiver(t, map[string][]int{"one": {422}})
 	cfg := shortDelays(t)
 	r := start(t, js, cfg, h.target())
 	if err := os.RemoveAll(filepath.Dir(cfg.DeadFile)); err != nil {
@@ -432,14 +435,14 @@ func TestUnwrittenDeadLettersStayInTheStream(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(cfg.DeadFile), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the next one is taken", func() bool { return h.acceptedJobs() == "two" })
-	if want := []string{"one"}; len(deadLetters(t, cfg.DeadFile)) != 1 || !strings.HasPrefix(deadLetters(t, cfg.DeadFile)[0], want[0]) {
-		t.Errorf("dead letters %q", deadLetters(t, cfg.DeadFile))
+	waitFor(t, "the next event is accepted", func() bool { return h.acceptedJobs() == "two" })
+	if dead := deadLetters(t, cfg.DeadFile); len(dead) != 1 || !strings.HasPrefix(dead[0], "one: ") {
+		t.Errorf("dead letters %q, want that of job one", dead)
 	}
 }
 
 // Events of a later version are delivered unchanged, unless the format cannot express them.
-func TestSinkDeliversUnknownTypes(t *testing.T) {
+func TestEventsOfALaterVersionAreDelivered(t *testing.T) {
 	t.Parallel()
 	js := stream(t)
 	dir := t.TempDir()
@@ -479,7 +482,7 @@ func TestSinkDeliversUnknownTypes(t *testing.T) {
 }
 
 // Keys are read again for each attempt, and two keys sign each delivery.
-func TestKeysChangeWhileItRuns(t *testing.T) {
+func TestSigningKeysAreReadForEachAttempt(t *testing.T) {
 	t.Parallel()
 	var got []string
 	var mu sync.Mutex

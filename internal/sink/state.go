@@ -28,37 +28,37 @@ type Status struct {
 	Behind   uint64    `json:"behind"`             // pending events, including the current one
 }
 
-// state holds the Status. It has one writer and many readers.
+// state holds the Status. The running sink changes it, and any goroutine may read it.
 type state struct {
-	mu     sync.Mutex
-	s      Status
-	warned time.Time
+	mu       sync.Mutex
+	status   Status
+	warnedAt time.Time // when a fault was last logged
 }
 
 func (s *state) begin(cfg Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.s = Status{Name: cfg.Name, Kind: cfg.Kind, State: StateOK, Since: time.Now().UTC()}
+	s.status = Status{Name: cfg.Name, Kind: cfg.Kind, State: StateOK, Since: time.Now().UTC()}
 }
 
 func (s *state) get() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.s
+	return s.status
 }
 
 func (s *state) startEvent(event string, behind uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.s.Event = event
-	s.s.Behind = behind
-	s.s.Attempts = 0
+	s.status.Event = event
+	s.status.Behind = behind
+	s.status.Attempts = 0
 }
 
 func (s *state) setBehind(n uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.s.Behind = n
+	s.status.Behind = n
 }
 
 // recordFault records a fault, and reports whether to log it: when it is new, and then at
@@ -71,15 +71,15 @@ func (s *state) recordFault(f *Fault, attempt int, every time.Duration) bool {
 		next = StatePaused
 	}
 	now := time.Now().UTC()
-	log := s.s.State != next || s.s.Cause != f.Error() || now.Sub(s.warned) >= every
-	if s.s.State != next {
-		s.s.State, s.s.Since = next, now
+	log := s.status.State != next || s.status.Cause != f.Error() || now.Sub(s.warnedAt) >= every
+	if s.status.State != next {
+		s.status.State, s.status.Since = next, now
 	}
-	s.s.Cause = f.Error()
-	s.s.Remedy = f.Remedy
-	s.s.Attempts = attempt
+	s.status.Cause = f.Error()
+	s.status.Remedy = f.Remedy
+	s.status.Attempts = attempt
 	if log {
-		s.warned = now
+		s.warnedAt = now
 	}
 
 	return log
@@ -91,17 +91,17 @@ func (s *state) recordSuccess(behind uint64) (since time.Time, recovered bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now().UTC()
-	since, recovered = s.s.Since, s.s.State != StateOK
+	since, recovered = s.status.Since, s.status.State != StateOK
 	if recovered {
-		s.s.Since = now
+		s.status.Since = now
 	}
-	s.s.State = StateOK
-	s.s.Last = now
-	s.s.Behind = behind
-	s.s.Cause = ""
-	s.s.Remedy = ""
-	s.s.Event = ""
-	s.s.Attempts = 0
+	s.status.State = StateOK
+	s.status.Last = now
+	s.status.Behind = behind
+	s.status.Cause = ""
+	s.status.Remedy = ""
+	s.status.Event = ""
+	s.status.Attempts = 0
 
 	return since, recovered
 }

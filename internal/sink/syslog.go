@@ -22,7 +22,7 @@ import (
 	"backburn/internal/sink/format"
 )
 
-// Syslog sends each event as an RFC 5424 message.
+// Syslog is a target that sends each event as an RFC 5424 message.
 //
 // Neither TCP nor UDP reveals whether the receiver has read a message. Over TCP and TLS, an event
 // counts as delivered once the receiver's machine has acknowledged all its bytes (on Linux), or
@@ -35,25 +35,25 @@ type Syslog struct {
 	tls *tls.Config
 
 	conn    *connection   // nil if there is none
-	recent  []sentMessage // sent over this connection, or the one that broke
+	recent  []sentMessage // sent over this connection, or over the last one if conn is nil
 	brokeAt time.Time     // when the last connection broke
 }
 
 // connection is a connection with a goroutine that reads from it.
 type connection struct {
 	net.Conn
-	used    bool          // a message was written and not refused
-	ended   chan struct{} // closed when the receiver has closed the connection
-	err     error         // why it ended; set before ended is closed
-	endedAt time.Time     // when it ended; set before ended is closed
-	reader  sync.WaitGroup
+	used    bool           // whether the receiver has accepted a message over it
+	ended   chan struct{}  // closed when the receiver has closed the connection
+	err     error          // why the connection ended; set before ended is closed
+	endedAt time.Time      // when the connection ended; set before ended is closed
+	reader  sync.WaitGroup // done when read has returned
 }
 
 // sentMessage is a message that the receiver may not have read.
 type sentMessage struct {
 	at      time.Time
 	text    []byte
-	repeats int // number of repeats
+	repeats int // how often it was sent again
 }
 
 // Limits of what is sent again after a break: as much as a receiver may have had in its buffers.
@@ -61,7 +61,7 @@ const (
 	recentTime  = 10 * time.Second
 	recentCount = 256
 	recentBytes = 1 << 20
-	maxRepeats  = 3 // repeats, so that a receiver that breaks every connection still gets the next message
+	maxRepeats  = 3 // of one message, so that a receiver that breaks every connection still gets the next message
 )
 
 // maxDatagram is the maximum size of a message over UDP, in bytes.
@@ -75,7 +75,7 @@ func NewSyslog(cfg Config) (*Syslog, error) {
 	}
 	s := &Syslog{cfg: cfg}
 	if cfg.Protocol == SyslogTLS {
-		if s.tls, err = cfg.client(host); err != nil {
+		if s.tls, err = cfg.clientConfig(host); err != nil {
 			return nil, err
 		}
 	}
@@ -130,7 +130,7 @@ func (s *Syslog) connect(ctx context.Context) error {
 	s.recent = nil
 	for i, m := range repeats {
 		if m.at.Before(s.brokeAt.Add(-recentTime)) {
-			continue // sent long enough before the break
+			continue // sent so long before the break that the receiver has read it
 		}
 		m.repeats++
 		if err := s.write(ctx, m.text); err != nil {
@@ -165,7 +165,7 @@ func (s *Syslog) dial(ctx context.Context) (net.Conn, error) {
 	return secure, nil
 }
 
-// connFault drops the connection, and returns a fault that says why.
+// connFault closes the connection because of err, and returns the fault.
 func (s *Syslog) connFault(err error) *Fault {
 	s.closeConn()
 	f := dialFault(err)
@@ -201,7 +201,7 @@ func (c *connection) read() {
 	for {
 		_, err := c.Read(buf)
 		if _, udp := c.Conn.(*net.UDPConn); udp && !errors.Is(err, net.ErrClosed) {
-			continue // the port may only be closed temporarily
+			continue // an ICMP error, for example because the port is closed at the moment
 		}
 		if err != nil {
 			c.err, c.endedAt = err, time.Now()
@@ -225,7 +225,7 @@ func (c *connection) hasEnded() (bool, error) {
 	return true, c.err
 }
 
-// write writes until ctx ends, and waits until the receiver's machine has acknowledged the data.
+// write sends data, and waits until the receiver's machine has acknowledged it or ctx ends.
 func (s *Syslog) write(ctx context.Context, text []byte) error {
 	conn := s.conn // the function that runs at the end of ctx may run after s.conn is cleared
 	deadline, _ := ctx.Deadline()
@@ -256,7 +256,7 @@ const (
 // waitAcknowledged waits until the receiver's machine has acknowledged all data.
 func (s *Syslog) waitAcknowledged(ctx context.Context) error {
 	for interval := minCheckInterval; ; interval = min(2*interval, maxCheckInterval) {
-		n, reset := unsent(s.conn.Conn)
+		n, reset := unacknowledged(s.conn.Conn)
 		if reset {
 			return s.conn.resetCause()
 		}
@@ -276,7 +276,7 @@ func (s *Syslog) waitAcknowledged(ctx context.Context) error {
 		return err
 	}
 	s.conn.used = true
-	if _, reset := unsent(s.conn.Conn); reset {
+	if _, reset := unacknowledged(s.conn.Conn); reset {
 		return s.conn.resetCause()
 	}
 
@@ -303,8 +303,8 @@ func (s *Syslog) waitOpen(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	ended := s.conn.ended
-	if over, err := s.conn.hasEnded(); over && err == nil {
-		ended = nil // sent data may still be acknowledged
+	if closed, err := s.conn.hasEnded(); closed && err == nil {
+		ended = nil // do not return at once, because sent data may still be acknowledged
 	}
 	select {
 	case <-ended:
@@ -323,10 +323,10 @@ func (s *Syslog) closeConn() {
 		return
 	}
 	s.brokeAt = time.Now()
-	if over, err := s.conn.hasEnded(); over {
+	if closed, err := s.conn.hasEnded(); closed {
 		s.brokeAt = s.conn.endedAt
-		if _, reset := unsent(s.conn.Conn); err == nil && !reset {
-			s.recent = nil // the receiver read all of it
+		if _, reset := unacknowledged(s.conn.Conn); err == nil && !reset {
+			s.recent = nil // the receiver has read all messages
 		}
 	}
 	_ = s.conn.SetDeadline(time.Now().Add(time.Second)) // for the TLS closing handshake
@@ -355,7 +355,7 @@ func (s *Syslog) remember(m sentMessage) {
 
 // frame returns a message in the framing of the protocol.
 func (s *Syslog) frame(m Message) []byte {
-	text := s.text(m)
+	text := s.encode(m)
 	if s.cfg.Protocol == SyslogUDP {
 		return text
 	}
@@ -363,8 +363,8 @@ func (s *Syslog) frame(m Message) []byte {
 	return append([]byte(strconv.Itoa(len(text))+" "), text...)
 }
 
-// text returns a message in the format of RFC 5424, section 6.
-func (s *Syslog) text(m Message) []byte {
+// encode returns a message in the format of RFC 5424, section 6.
+func (s *Syslog) encode(m Message) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "<%d>1 %s %s backburn %d %s - ",
 		slices.Index(facilities, s.cfg.Facility)*8+m.Severity.Syslog,

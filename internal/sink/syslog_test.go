@@ -22,7 +22,8 @@ import (
 	"backburn/internal/testkit"
 )
 
-// receiver is a syslog server that reads frames. Tests decide what it does with each connection.
+// receiver is a syslog server that collects the messages that it reads. Tests decide what it does
+// with each connection.
 type receiver struct {
 	net.Listener
 	t *testing.T
@@ -32,7 +33,9 @@ type receiver struct {
 	wg       sync.WaitGroup
 }
 
-func newReceiver(t *testing.T, cfg *tls.Config, serv func(*receiver, net.Conn, int)) *receiver {
+// newReceiver starts a receiver. handle is called with each connection and its number, from 0; nil
+// reads all messages.
+func newReceiver(t *testing.T, cfg *tls.Config, handle func(*receiver, net.Conn, int)) *receiver {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -53,8 +56,8 @@ func newReceiver(t *testing.T, cfg *tls.Config, serv func(*receiver, net.Conn, i
 			s.wg.Go(func() {
 				defer stop()
 				defer c.Close()
-				if serv != nil {
-					serv(s, c, n)
+				if handle != nil {
+					handle(s, c, n)
 					return
 				}
 				s.read(c, -1)
@@ -69,7 +72,7 @@ func newReceiver(t *testing.T, cfg *tls.Config, serv func(*receiver, net.Conn, i
 	return s
 }
 
-// read reads n frames; -1 reads until the end.
+// read reads n messages; -1 reads until the connection ends.
 func (s *receiver) read(c net.Conn, n int) {
 	r := bufio.NewReader(c)
 	for ; n != 0; n-- {
@@ -145,7 +148,7 @@ func newSyslog(t *testing.T, address, protocol string, change func(*sink.Config)
 	return s
 }
 
-func TestSyslogMessages(t *testing.T) {
+func TestSyslogMessagesFollowRFC5424(t *testing.T) {
 	t.Parallel()
 	srv := newReceiver(t, nil, nil)
 	e := event("a")
@@ -188,10 +191,10 @@ func TestSyslogMessages(t *testing.T) {
 
 // Whichever way a receiver breaks its connections, it gets every event that a later connection can
 // deliver.
-func TestSyslogReceiversThatBreakConnections(t *testing.T) {
+func TestSyslogReceiversThatBreakConnectionsGetEveryEvent(t *testing.T) {
 	t.Parallel()
 	const n = 12
-	for name, serv := range map[string]func(*receiver, net.Conn, int){
+	for name, handle := range map[string]func(*receiver, net.Conn, int){
 		"closes before it reads": func(s *receiver, c net.Conn, n int) {
 			if n > 1 {
 				s.read(c, -1)
@@ -207,7 +210,7 @@ func TestSyslogReceiversThatBreakConnections(t *testing.T) {
 			s.read(c, -1)
 		},
 		"discards what it reads, and closes": func(s *receiver, c net.Conn, n int) {
-			if n == 0 { // it discards the data
+			if n == 0 {
 				_, _ = io.CopyN(io.Discard, c, 1000)
 				return
 			}
@@ -225,7 +228,7 @@ func TestSyslogReceiversThatBreakConnections(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			js := stream(t)
-			srv := newReceiver(t, nil, serv)
+			srv := newReceiver(t, nil, handle)
 			cfg := shortDelays(t)
 			cfg.Kind, cfg.Timeout = "syslog", 2*time.Second
 			r := start(t, js, cfg, newSyslog(t, srv.Addr().String(), sink.SyslogTCP, nil))
@@ -234,14 +237,14 @@ func TestSyslogReceiversThatBreakConnections(t *testing.T) {
 				want = append(want, fmt.Sprint("job-", i))
 			}
 			publish(t, js, want...)
-			if name == "resets after each message" { // it is unknown whether the message was read, so the next one is not sent
+			if name == "resets after each message" { // a reset does not show whether the message was read, so the same message is sent again
 				waitFor(t, "the first event has arrived several times", func() bool { return len(srv.got()) > 3 })
 				if s := r.Status(); len(srv.jobs()) != 1 || s.State != sink.StateRetrying {
 					t.Errorf("%q, %+v", srv.jobs(), s)
 				}
 				return
 			}
-			if name == "reads nothing at first" { // the kernel buffers everything; it is sent again after the receiver closes the connection
+			if name == "reads nothing at first" { // the kernel buffers fullEvent; it is sent again after the receiver closes the connection
 				waitFor(t, "all events are sent", func() bool { return r.count(t, "backburn_sink_events_total", "sent") == n })
 				return
 			}
@@ -262,7 +265,7 @@ func TestSyslogReceiversThatBreakConnections(t *testing.T) {
 }
 
 // If a receiver accepts no bytes, Send must neither wait forever nor count the event as delivered.
-func TestSyslogStalledReceiver(t *testing.T) {
+func TestSendToAStalledReceiverTimesOut(t *testing.T) {
 	t.Parallel()
 	srv := newReceiver(t, nil, func(s *receiver, c net.Conn, _ int) { <-s.t.Context().Done() })
 	s := newSyslog(t, srv.Addr().String(), sink.SyslogTCP, nil)
@@ -276,7 +279,7 @@ func TestSyslogStalledReceiver(t *testing.T) {
 	}
 }
 
-func TestSyslogTLS(t *testing.T) {
+func TestSyslogTLSVerifiesBothSides(t *testing.T) {
 	t.Parallel()
 	ours, others := testkit.NewAuthority(t), testkit.NewAuthority(t)
 	cert, key := ours.Certificate()
@@ -285,18 +288,19 @@ func TestSyslogTLS(t *testing.T) {
 		_, _ = c.Write([]byte("220 mail.example.com ESMTP\r\n"))
 		_, _ = io.Copy(io.Discard, c)
 	})
-	open, demanding := newReceiver(t, ours.ServerTLS(false), nil), newReceiver(t, ours.ServerTLS(true), nil)
+	anyClient := newReceiver(t, ours.ServerTLS(false), nil)
+	certRequired := newReceiver(t, ours.ServerTLS(true), nil)
 	for name, tc := range map[string]struct {
 		srv   *receiver
 		files sink.TLSFiles
 		want  sink.Kind
 	}{
-		"trusted":               {open, sink.TLSFiles{CAFile: ours.File}, ""},
-		"with a certificate":    {demanding, sink.TLSFiles{CAFile: ours.File, CertFile: cert, KeyFile: key}, ""},
-		"not trusted":           {open, sink.TLSFiles{CAFile: others.File}, sink.Misconfigured},
-		"system authorities":    {open, sink.TLSFiles{}, sink.Misconfigured},
-		"without a certificate": {demanding, sink.TLSFiles{CAFile: ours.File}, sink.Misconfigured},
-		"another certificate":   {demanding, sink.TLSFiles{CAFile: ours.File, CertFile: foreign, KeyFile: foreignKey}, sink.Misconfigured},
+		"trusted":               {anyClient, sink.TLSFiles{CAFile: ours.File}, ""},
+		"with a certificate":    {certRequired, sink.TLSFiles{CAFile: ours.File, CertFile: cert, KeyFile: key}, ""},
+		"not trusted":           {anyClient, sink.TLSFiles{CAFile: others.File}, sink.Misconfigured},
+		"system authorities":    {anyClient, sink.TLSFiles{}, sink.Misconfigured},
+		"without a certificate": {certRequired, sink.TLSFiles{CAFile: ours.File}, sink.Misconfigured},
+		"another certificate":   {certRequired, sink.TLSFiles{CAFile: ours.File, CertFile: foreign, KeyFile: foreignKey}, sink.Misconfigured},
 		"no TLS":                {plain, sink.TLSFiles{CAFile: ours.File}, sink.Misconfigured},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -318,7 +322,7 @@ func TestSyslogTLS(t *testing.T) {
 	}
 }
 
-func TestSyslogUDP(t *testing.T) {
+func TestSyslogUDPSendsOneDatagramPerEvent(t *testing.T) {
 	t.Parallel()
 	l, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -348,7 +352,7 @@ func TestSyslogUDP(t *testing.T) {
 }
 
 // The sink waits for a receiver that is not running yet.
-func TestSyslogReconnects(t *testing.T) {
+func TestSyslogReceiverThatIsNotRunningIsUnavailable(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

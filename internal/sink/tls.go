@@ -18,10 +18,10 @@ type TLSFiles struct {
 	KeyFile  string `toml:"key_file" own:"secret" kinds:"webhook syslog" doc:"PEM file with the key, mode 0600."`
 }
 
-// client returns the configuration of connections. It reads the certificate and key again for each
-// connection. server is the name that the receiver's certificate must have, unless the connection
-// sets it.
-func (t TLSFiles) client(server string) (*tls.Config, error) {
+// clientConfig returns the TLS configuration of connections, which read the client certificate and
+// key again each time. server is the name that the receiver's certificate must have; "": the
+// connection sets it.
+func (t TLSFiles) clientConfig(server string) (*tls.Config, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: server}
 	if t.CAFile != "" {
 		pem, err := os.ReadFile(t.CAFile)
@@ -34,16 +34,17 @@ func (t TLSFiles) client(server string) (*tls.Config, error) {
 		}
 	}
 	if t.CertFile != "" {
-		if _, err := t.certificate(nil); err != nil {
+		if _, err := t.loadCertificate(nil); err != nil {
 			return nil, err
 		}
-		cfg.GetClientCertificate = t.certificate
+		cfg.GetClientCertificate = t.loadCertificate
 	}
 
 	return cfg, nil
 }
 
-func (t TLSFiles) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+// loadCertificate reads the client certificate and its key.
+func (t TLSFiles) loadCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	if err := auth.CheckSecretFile(t.KeyFile); err != nil {
 		return nil, fmt.Errorf("key_file: %w", err)
 	}

@@ -14,13 +14,14 @@ import (
 	"backburn/internal/sink/credential"
 )
 
-// Webhook posts each event to a URL. It reads the files with credentials again for each attempt.
+// Webhook is a target that posts each event to a URL. It reads the files with credentials again for
+// each attempt.
 type Webhook struct {
 	cfg    Config
 	client *http.Client
 }
 
-// NewWebhook creates a webhook. It returns an error if a file in cfg is not usable.
+// NewWebhook creates a webhook target. It returns an error if a file in cfg is not usable.
 func NewWebhook(cfg Config) (*Webhook, error) {
 	w := &Webhook{cfg: cfg}
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, cfg.URL, nil)
@@ -31,7 +32,7 @@ func NewWebhook(cfg Config) (*Webhook, error) {
 		return nil, err
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	if t.TLSClientConfig, err = cfg.client(""); err != nil {
+	if t.TLSClientConfig, err = cfg.clientConfig(""); err != nil {
 		return nil, err
 	}
 	t.MaxResponseHeaderBytes = 64 << 10
@@ -59,7 +60,7 @@ func (w *Webhook) Send(ctx context.Context, m Message) error {
 	if err := w.authorize(req, m, time.Now()); err != nil {
 		return &Fault{Kind: Misconfigured, Err: err, Remedy: "correct the file"}
 	}
-	req.Header.Set("Content-Type", m.Type)
+	req.Header.Set("Content-Type", m.ContentType)
 	req.Header.Set("User-Agent", w.cfg.UserAgent)
 
 	res, err := w.client.Do(req)
@@ -72,11 +73,11 @@ func (w *Webhook) Send(ctx context.Context, m Message) error {
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be reused
 
-	return answer(res.StatusCode, retryAfter(res.Header.Get("Retry-After"), time.Now()))
+	return faultOf(res.StatusCode, retryAfter(res.Header.Get("Retry-After"), time.Now()))
 }
 
-// answer returns the fault for a status, or nil.
-func answer(status int, after time.Duration) error {
+// faultOf returns the fault for the status of an answer, or nil if the receiver accepted the event.
+func faultOf(status int, after time.Duration) error {
 	f := &Fault{RetryAfter: after, Err: fmt.Errorf("the webhook answers %d", status)}
 	switch {
 	case status/100 == 2:

@@ -78,12 +78,12 @@ func TestStandardWebhooksVerify(t *testing.T) {
 	stale := send(key)
 	stale.Headers["webhook-timestamp"] = "1000000000"
 
-	type try struct {
+	type verification struct {
 		Key string `json:"key"`
 		delivery
 		Want bool `json:"-"`
 	}
-	tries := []try{
+	verifications := []verification{
 		{key, one, true},
 		{key, both, true},
 		{second, both, true},
@@ -91,7 +91,7 @@ func TestStandardWebhooksVerify(t *testing.T) {
 		{key, changed, false},
 		{key, stale, false},
 	}
-	in, err := json.Marshal(tries)
+	in, err := json.Marshal(verifications)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,10 +120,10 @@ console.log(JSON.stringify(JSON.parse(readFileSync(0, "utf8")).map(verify)));
 		t.Fatalf("node: %v\n%s", err, stderr.String())
 	}
 	var verified []bool
-	if err := json.Unmarshal(out, &verified); err != nil || len(verified) != len(tries) {
+	if err := json.Unmarshal(out, &verified); err != nil || len(verified) != len(verifications) {
 		t.Fatalf("%s: %v", out, err)
 	}
-	for i, want := range tries {
+	for i, want := range verifications {
 		if verified[i] != want.Want {
 			t.Errorf("delivery %d: verified %v, want %v", i, verified[i], want.Want)
 		}
@@ -131,7 +131,7 @@ console.log(JSON.stringify(JSON.parse(readFileSync(0, "utf8")).map(verify)));
 }
 
 // The receiver in the documentation accepts only events that are signed with its key.
-func TestDocumentedReceiver(t *testing.T) {
+func TestDocumentedReceiverAcceptsSignedEvents(t *testing.T) {
 	t.Parallel()
 	const document = "../../docs/examples.md"
 	dir := standardWebhooks(t)
@@ -159,7 +159,7 @@ func TestDocumentedReceiver(t *testing.T) {
 		defer w.Close()
 		return w.Send(t.Context(), message(t, event("from-node")))
 	}
-	waitFor(t, "the receiver takes an event", func() bool { return send(key) == nil })
+	waitFor(t, "the receiver accepts an event", func() bool { return send(key) == nil })
 	line, err := bufio.NewReader(printed).ReadString('\n')
 	if err != nil || line != "backburn.verdict.v1 from-node.verdict\n" {
 		t.Errorf("%q, %v", line, err)
@@ -170,7 +170,7 @@ func TestDocumentedReceiver(t *testing.T) {
 	}
 }
 
-func TestWebhookCredentials(t *testing.T) {
+func TestWebhookSendsItsCredentials(t *testing.T) {
 	t.Parallel()
 	ours, others := testkit.NewAuthority(t), testkit.NewAuthority(t)
 	var got http.Header
@@ -193,7 +193,7 @@ func TestWebhookCredentials(t *testing.T) {
 		}
 		defer w.Close()
 		m := message(t, event("a"))
-		m.Type = format.CEF.ContentType()
+		m.ContentType = format.CEF.ContentType()
 		return w.Send(t.Context(), m)
 	}
 	if err := send(cfg); err != nil {
@@ -253,7 +253,7 @@ func TestWebhookCredentials(t *testing.T) {
 
 const key1 = key + "\n"
 
-func TestRetryAfter(t *testing.T) {
+func TestRetryAfterIsParsed(t *testing.T) {
 	t.Parallel()
 	var header string
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -282,7 +282,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-func TestErrorsHideTheAddress(t *testing.T) {
+func TestErrorsDoNotContainTheURL(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewServer(http.NotFoundHandler())
 	address := srv.URL + "/?token=hush"

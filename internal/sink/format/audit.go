@@ -2,7 +2,7 @@ package format
 
 import "slices"
 
-// rows is the complete table.
+// rows maps the fields of all events.
 var rows = slices.Concat(jobRows, auditRows)
 
 // auditRows maps the fields of audit events. Such events have no job, verdict or file, so their
@@ -10,7 +10,7 @@ var rows = slices.Concat(jobRows, auditRows)
 var auditRows = []row{
 	{
 		field: "data.audit.id",
-		value: func(e event) any { return e.act().ID },
+		value: func(e event) any { return e.audit().ID },
 		ecs:   []string{"backburn.audit.id"},
 		ocsf:  []string{"metadata.correlation_uid"},
 		cef:   "externalId",
@@ -18,7 +18,7 @@ var auditRows = []row{
 	},
 	{
 		field: "data.audit.action",
-		value: func(e event) any { return string(e.act().Action) },
+		value: func(e event) any { return string(e.audit().Action) },
 		ecs:   []string{"backburn.audit.action"},
 		ocsf:  []string{"api.operation"},
 		cef:   "cs3",
@@ -26,7 +26,7 @@ var auditRows = []row{
 	},
 	{
 		field: "data.audit.status",
-		value: func(e event) any { return string(e.act().Status) },
+		value: func(e event) any { return string(e.audit().Status) },
 		ecs:   []string{"backburn.audit.status"},
 		ocsf:  []string{"status_code"},
 		cef:   "cs4",
@@ -34,39 +34,39 @@ var auditRows = []row{
 	},
 	{
 		field: "data.audit.by",
-		value: func(e event) any { return e.act().By },
+		value: func(e event) any { return e.audit().By },
 		ecs:   []string{"user.name", "related.user.0"},
 		ocsf:  []string{"actor.user.name"},
 		cef:   "suser",
 	},
 	{
 		field: "data.audit.via",
-		value: func(e event) any { return e.act().Via },
+		value: func(e event) any { return e.audit().Via },
 		ecs:   []string{"backburn.audit.via"},
 		ocsf:  []string{"api.service.name", "src_endpoint.svc_name"},
 		cef:   "sourceServiceName",
 	},
 	{
 		field: "data.audit.from",
-		value: func(e event) any { return e.act().From },
+		value: func(e event) any { return e.audit().From },
 		ecs:   []string{"source.address"},
 	},
 	{
 		field: "data.audit.from, an address",
-		value: func(e event) any { address, _ := e.actedFrom(); return address },
+		value: func(e event) any { address, _ := e.auditOrigin(); return address },
 		ecs:   []string{"source.ip"},
 		ocsf:  []string{"src_endpoint.ip"},
 		cef:   "src",
 	},
 	{
 		field: "data.audit.from, a host",
-		value: func(e event) any { _, host := e.actedFrom(); return host },
+		value: func(e event) any { _, host := e.auditOrigin(); return host },
 		ocsf:  []string{"src_endpoint.hostname"},
 		cef:   "shost",
 	},
 	{
 		field: "data.audit.letter",
-		value: func(e event) any { return int64(e.act().Letter) },
+		value: func(e event) any { return int64(e.audit().Letter) },
 		ecs:   []string{"backburn.audit.letter"},
 		ocsf:  []string{"unmapped.audit.letter"},
 		cef:   "cn1",
@@ -74,7 +74,7 @@ var auditRows = []row{
 	},
 	{
 		field: "data.audit.job",
-		value: func(e event) any { return e.act().Job },
+		value: func(e event) any { return e.audit().Job },
 		ecs:   []string{"backburn.job"},
 		ocsf:  []string{"unmapped.audit.job"},
 		cef:   "cs6",
@@ -82,21 +82,21 @@ var auditRows = []row{
 	},
 	{
 		field: "data.audit.sha256",
-		value: func(e event) any { return e.act().SHA256 },
+		value: func(e event) any { return e.audit().SHA256 },
 		ecs:   []string{"file.hash.sha256", "related.hash.0"},
 		ocsf:  []string{"unmapped.audit.sha256"},
 		cef:   "fileHash",
 	},
 	{
 		field: "data.audit.url",
-		value: func(e event) any { return e.act().URL },
+		value: func(e event) any { return e.audit().URL },
 		ecs:   []string{"url.original", "url.full"},
 		ocsf:  []string{"unmapped.audit.url"},
 		cef:   "request",
 	},
 	{
 		field: "data.audit.until",
-		value: func(e event) any { return e.act().Until },
+		value: func(e event) any { return e.audit().Until },
 		ecs:   []string{"backburn.audit.until"},
 		ocsf:  []string{"unmapped.audit.until"},
 		cef:   "deviceCustomDate1",
@@ -104,14 +104,14 @@ var auditRows = []row{
 	},
 	{
 		field: "data.audit.reason",
-		value: func(e event) any { return e.act().Reason },
+		value: func(e event) any { return e.audit().Reason },
 		ecs:   []string{"event.reason"},
 		ocsf:  []string{"unmapped.audit.reason"},
 		cef:   "reason",
 	},
 	{
 		field: "data.audit.result",
-		value: func(e event) any { return e.act().Result },
+		value: func(e event) any { return e.audit().Result },
 		ecs:   []string{"backburn.audit.result"},
 		ocsf:  []string{"status_detail"},
 		cef:   "msg",

@@ -32,7 +32,7 @@ const cefLimit = 4000
 func (e event) cef() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CEF:0|%s|%s|%s|%s|%s|%d|",
-		cefHeader(vendor), cefHeader(product), cefHeader(e.product),
+		cefHeader(vendor), cefHeader(product), cefHeader(e.version),
 		cefHeader(e.Type.Name()+"."+e.Outcome()), cefHeader(e.cefName()), SeverityOf(e.Event).CEF)
 
 	first := true
@@ -47,7 +47,7 @@ func (e event) cef() string {
 	}
 	for _, r := range rows {
 		v := r.value(e)
-		if r.cef == "" || !given(v) {
+		if r.cef == "" || !isSet(v) {
 			continue
 		}
 		add(r.cef, cefValue(r.cef, v))
@@ -60,7 +60,7 @@ func (e event) cef() string {
 	return b.String()
 }
 
-// cefName returns the event's name for people. It is the same for all events of a kind.
+// cefName returns the name in the header, for people. Events of one type and verdict have the same.
 func (e event) cefName() string {
 	switch e.Type.Name() {
 	case "submitted":
@@ -78,6 +78,7 @@ func (e event) cefName() string {
 	return "WildFire verdict: " + e.Data.Verdict
 }
 
+// cefValue encodes the value of a key, cut to the key's maximum length.
 func cefValue(key string, v any) string {
 	limit := cefLimit
 	if n, ok := cefLimits[key]; ok {

@@ -11,15 +11,16 @@ import (
 	"backburn/results"
 )
 
-// event is an event with additional data for its encodings.
+// event is a result event with the additional data that its encodings have.
 type event struct {
 	results.Event
 	simulated bool
-	product   string // Backburn's version
+	version   string // Backburn's version
 }
 
-func parse(body []byte, product string) (event, error) {
-	e := event{product: product}
+// parse reads a structured CloudEvent. It returns ErrUnknown if this version cannot read the event.
+func parse(body []byte, version string) (event, error) {
+	e := event{version: version}
 	if err := e.UnmarshalJSON(body); err != nil {
 		return e, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
@@ -49,7 +50,7 @@ func extension(name string) string {
 
 // SeverityOf returns the severity of an event according to its type and outcome.
 func SeverityOf(e results.Event) Severity {
-	if e.Type == results.Reported { // the verdict had its own event
+	if e.Type == results.Reported { // the severity is that of the verdict, which had its own event
 		return Severity{CEF: 1, OCSF: 1, Syslog: 6}
 	}
 	if e.Type == results.Audited && (e.Data.Audit == nil || e.Data.Audit.Status != results.AuditFailed) {
@@ -80,7 +81,7 @@ const (
 
 // ErrUnknown means that this version does not know the event's type. Only CloudEvents can carry
 // such an event.
-var ErrUnknown = errors.New("an event of a type that this version does not know")
+var ErrUnknown = errors.New("this version does not know the event's type")
 
 // Severity is an event's severity on the scales of the formats.
 type Severity struct {
@@ -101,23 +102,23 @@ func (e event) summary() string {
 	case results.Audited:
 		return e.auditSummary()
 	case results.Submitted:
-		return "WildFire analyzes " + e.subject()
+		return "WildFire analyzes " + e.sampleName()
 	case results.Failed:
-		return "No verdict for " + e.subject() + ": " + e.Outcome()
+		return "No verdict for " + e.sampleName() + ": " + e.Outcome()
 	case results.Changed:
-		return "WildFire changed its verdict on " + e.subject() + " to " + e.Data.Verdict
+		return "WildFire changed its verdict on " + e.sampleName() + " to " + e.Data.Verdict
 	case results.Reported:
-		if e.found().Status == results.ReportMissing {
-			return "WildFire has no report about " + e.subject()
+		if e.report().Status == results.ReportMissing {
+			return "WildFire has no report about " + e.sampleName()
 		}
-		return "WildFire report about " + e.subject()
+		return "WildFire report about " + e.sampleName()
 	}
 
-	return "WildFire verdict on " + e.subject() + ": " + e.Data.Verdict
+	return "WildFire verdict on " + e.sampleName() + ": " + e.Data.Verdict
 }
 
-// found returns the report of a report event, and an empty one for other events.
-func (e event) found() results.Report {
+// report returns the report of a report event, and an empty one for other events.
+func (e event) report() results.Report {
 	if e.Data.Report == nil {
 		return results.Report{}
 	}
@@ -125,8 +126,8 @@ func (e event) found() results.Report {
 	return *e.Data.Report
 }
 
-// subject names what the event is about, for people.
-func (e event) subject() string {
+// sampleName names what the event is about, for people.
+func (e event) sampleName() string {
 	for _, s := range []string{e.Data.Filename, e.Data.URL, e.Data.SHA256} {
 		if s != "" {
 			return s
@@ -136,8 +137,8 @@ func (e event) subject() string {
 	return e.Data.JobID
 }
 
-// act returns what a person did, and an empty value for other events.
-func (e event) act() results.Audit {
+// audit returns what a person did, and an empty value for other events.
+func (e event) audit() results.Audit {
 	if e.Data.Audit == nil {
 		return results.Audit{}
 	}
@@ -145,9 +146,9 @@ func (e event) act() results.Audit {
 	return *e.Data.Audit
 }
 
-// actedFrom returns where the person acted from: an IP address or a host.
-func (e event) actedFrom() (address, host string) {
-	from := e.act().From
+// auditOrigin returns where the person acted from: an IP address or a host.
+func (e event) auditOrigin() (address, host string) {
+	from := e.audit().From
 	if _, err := netip.ParseAddr(from); err == nil {
 		return from, ""
 	}
@@ -157,7 +158,7 @@ func (e event) actedFrom() (address, host string) {
 
 // auditSummary describes an action in one sentence.
 func (e event) auditSummary() string {
-	a := e.act()
+	a := e.audit()
 	what := map[results.AuditAction]string{
 		results.AuditRetry:   fmt.Sprintf("retry of dead letter %d", a.Letter),
 		results.AuditDrop:    fmt.Sprintf("removal of dead letter %d", a.Letter),

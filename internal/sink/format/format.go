@@ -38,9 +38,9 @@ func (n Name) ContentType() string {
 	return "application/json"
 }
 
-// Encode encodes a structured CloudEvent as one line without a line end. product is Backburn's
+// Encode encodes a structured CloudEvent as one line without a line end. version is Backburn's
 // version. It returns ErrUnknown for events that the format cannot express.
-func (n Name) Encode(body []byte, product string) ([]byte, error) {
+func (n Name) Encode(body []byte, version string) ([]byte, error) {
 	if n == CloudEvents {
 		var line bytes.Buffer
 		if err := json.Compact(&line, body); err != nil {
@@ -49,7 +49,7 @@ func (n Name) Encode(body []byte, product string) ([]byte, error) {
 		return line.Bytes(), nil
 	}
 
-	e, err := parse(body, product)
+	e, err := parse(body, version)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,8 @@ func (n Name) Encode(body []byte, product string) ([]byte, error) {
 	return nil, fmt.Errorf("unknown format %q", n)
 }
 
-// encodeJSON does not escape "<", ">" and "&", because links contain many of them.
+// encodeJSON encodes a value as JSON on one line. It does not escape "<", ">" and "&", because
+// links contain many of them.
 func encodeJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -24,8 +24,8 @@ var update = flag.Bool("update", false, "write goldens and documents")
 
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 123_000_000, time.UTC)
 
-// everything returns an event with a value in each field that events of its type may have.
-func everything() results.Event {
+// fullEvent returns an event with a value in each field that events of its type may have.
+func fullEvent() results.Event {
 	code := 1
 	return results.Event{Type: results.Verdict, Time: noon, Data: results.Data{
 		JobID:       "mail-4711",
@@ -51,7 +51,7 @@ func everything() results.Event {
 
 // events returns one event of each type, by name.
 func events() map[string]results.Event {
-	link := everything()
+	link := fullEvent()
 	link.Data = results.Data{
 		JobID:      "link-1",
 		Source:     "web",
@@ -61,17 +61,17 @@ func events() map[string]results.Event {
 		ReceivedAt: noon.Add(-time.Minute),
 		DecidedAt:  noon,
 	}
-	submitted := everything()
+	submitted := fullEvent()
 	submitted.Type = results.Submitted
 	submitted.Data.Verdict = ""
 	submitted.Data.VerdictCode = nil
 	submitted.Data.DecidedAt = time.Time{}
-	changed := everything()
+	changed := fullEvent()
 	benign := 0
 	changed.Type = results.Changed
 	changed.Data.Verdict = "benign"
 	changed.Data.VerdictCode = &benign
-	failed := everything()
+	failed := fullEvent()
 	failed.Type = results.Failed
 	failed.Data.Verdict = ""
 	failed.Data.VerdictCode = nil
@@ -82,7 +82,7 @@ func events() map[string]results.Event {
 		Source: "mail",
 		Error:  &results.Error{Reason: results.InvalidJob, Message: "no JSON"},
 	}}
-	report := everything()
+	report := fullEvent()
 	report.Type = results.Reported
 	report.Data.Report = &results.Report{
 		Status:       results.ReportAvailable,
@@ -104,7 +104,7 @@ func events() map[string]results.Event {
 		UserAgents:   []string{"Mozilla/4.0 (compatible)"},
 		Truncated:    true,
 	}
-	missing := everything()
+	missing := fullEvent()
 	missing.Type = results.Reported
 	missing.Data.Report = &results.Report{Status: results.ReportMissing}
 
@@ -132,7 +132,7 @@ func events() map[string]results.Event {
 		Result: "its contents are not there any more",
 	}}}
 
-	return map[string]results.Event{"pause": pause, "retry": retry, "report": report, "missing": missing, "verdict": everything(), "link": link, "submitted": submitted, "changed": changed, "failed": failed, "bare": bare}
+	return map[string]results.Event{"pause": pause, "retry": retry, "report": report, "missing": missing, "verdict": fullEvent(), "link": link, "submitted": submitted, "changed": changed, "failed": failed, "bare": bare}
 }
 
 func encode(t *testing.T, f format.Name, e results.Event) string {
@@ -148,7 +148,7 @@ func encode(t *testing.T, f format.Name, e results.Event) string {
 	return string(line)
 }
 
-func TestEncode(t *testing.T) {
+func TestEncodedEventsEqualTheGoldenFiles(t *testing.T) {
 	t.Parallel()
 	for name, e := range events() {
 		for _, f := range format.Names() {
@@ -171,6 +171,7 @@ func TestEncode(t *testing.T) {
 	}
 }
 
+// golden compares a text with a golden file.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join("testdata", name)
@@ -190,7 +191,7 @@ func golden(t *testing.T, name, got string) {
 }
 
 // Each format has the value of every field of an event.
-func TestNothingIsLeftOut(t *testing.T) {
+func TestEachFormatHasEveryField(t *testing.T) {
 	t.Parallel()
 	verdict := events()["verdict"]
 	failed := events()["failed"]
@@ -198,55 +199,55 @@ func TestNothingIsLeftOut(t *testing.T) {
 	pause, retry := events()["pause"], events()["retry"]
 	for _, f := range []format.Name{format.ECS, format.OCSF, format.CEF} {
 		for what, tc := range map[string]struct {
-			e    results.Event
-			text string
-			not  format.Name
+			e      results.Event
+			text   string
+			except format.Name // a format without the field
 		}{
-			"id":          {verdict, "mail/mail-4711.verdict", ""},
-			"job":         {verdict, "mail/mail-4711", ""},
-			"name":        {verdict, "invoice.pdf.exe", ""},
-			"path":        {verdict, "in/invoice.pdf.exe", ""},
-			"SHA-256":     {verdict, verdict.Data.SHA256, ""},
-			"MD5":         {verdict, verdict.Data.MD5, ""},
-			"size":        {verdict, "12345", ""},
-			"filetype":    {verdict, "PE32 executable", ""},
-			"verdict":     {verdict, "malware", ""},
-			"basis":       {verdict, "upload", ""},
-			"odd name":    {verdict, "aW52b2ljZf8uZXhl", format.CEF},
-			"metadata":    {verdict, "10.0.0.7", ""},
-			"link":        {link, "https://example.com/login", ""},
-			"reason":      {failed, "too_large", ""},
-			"message":     {failed, "larger than 100MB", ""},
-			"HTTP status": {failed, "413", ""},
-			"action":      {pause, "pause", ""},
-			"actor":       {pause, "alice", ""},
-			"address":     {pause, "192.0.2.7", ""},
-			"way":         {pause, "dashboard", ""},
-			"why":         {pause, "the proxy is being changed", ""},
-			"action's id": {retry, retry.Data.Audit.ID, ""},
-			"host":        {retry, "mx1.example.com", ""},
-			"letter":      {retry, "17", ""},
-			"its job":     {retry, "mail/mail-4711", ""},
-			"its hash":    {retry, retry.Data.Audit.SHA256, ""},
-			"its link":    {retry, "https://example.com/login", ""},
-			"its result":  {retry, "its contents are not there any more", ""},
-			"its status":  {retry, "failed", ""},
+			"id":                     {verdict, "mail/mail-4711.verdict", ""},
+			"job":                    {verdict, "mail/mail-4711", ""},
+			"name":                   {verdict, "invoice.pdf.exe", ""},
+			"path":                   {verdict, "in/invoice.pdf.exe", ""},
+			"SHA-256":                {verdict, verdict.Data.SHA256, ""},
+			"MD5":                    {verdict, verdict.Data.MD5, ""},
+			"size":                   {verdict, "12345", ""},
+			"filetype":               {verdict, "PE32 executable", ""},
+			"verdict":                {verdict, "malware", ""},
+			"basis":                  {verdict, "upload", ""},
+			"name that is not UTF-8": {verdict, "aW52b2ljZf8uZXhl", format.CEF},
+			"metadata":               {verdict, "10.0.0.7", ""},
+			"link":                   {link, "https://example.com/login", ""},
+			"reason":                 {failed, "too_large", ""},
+			"message":                {failed, "larger than 100MB", ""},
+			"HTTP status":            {failed, "413", ""},
+			"action":                 {pause, "pause", ""},
+			"actor":                  {pause, "alice", ""},
+			"address":                {pause, "192.0.2.7", ""},
+			"via":                    {pause, "dashboard", ""},
+			"audit reason":           {pause, "the proxy is being changed", ""},
+			"action ID":              {retry, retry.Data.Audit.ID, ""},
+			"host":                   {retry, "mx1.example.com", ""},
+			"letter":                 {retry, "17", ""},
+			"audited job":            {retry, "mail/mail-4711", ""},
+			"audited hash":           {retry, retry.Data.Audit.SHA256, ""},
+			"audited link":           {retry, "https://example.com/login", ""},
+			"audit result":           {retry, "its contents are not there any more", ""},
+			"audit status":           {retry, "failed", ""},
 		} {
-			if got := encode(t, f, tc.e); f != tc.not && !strings.Contains(got, tc.text) {
+			if got := encode(t, f, tc.e); f != tc.except && !strings.Contains(got, tc.text) {
 				t.Errorf("%s has no %s: %s", f, what, got)
 			}
 		}
 	}
 }
 
-// A name is only data: whatever it contains, the fields around it stay unchanged.
-func TestHostileNames(t *testing.T) {
+// Whatever a file name contains, the other fields stay unchanged.
+func TestHostileNamesDoNotChangeOtherFields(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
 		`a|b\c=d`, "line\nbreak\r\nCEF:0|x", "tab\tand\x00NUL\x1b[2J", "\u2028next\u0085line", `"quotes" {"json":1}`,
 		strings.Repeat("ä", 5000), "a act=benign severity=0", `trailing\`,
 	} {
-		e := everything()
+		e := fullEvent()
 		e.Data.Filename = name
 		e.Data.FilenameB64 = nil
 		e.Data.Metadata = map[string]string{"x": name}
@@ -335,7 +336,7 @@ func parseCEF(t *testing.T, line string) (header []string, extension map[string]
 }
 
 // Severities increase with the danger, on every scale.
-func TestSeverity(t *testing.T) {
+func TestSeverityIncreasesWithTheDanger(t *testing.T) {
 	t.Parallel()
 	of := func(typ results.Type, verdict string) format.Severity {
 		return format.SeverityOf(results.Event{Type: typ, Data: results.Data{Verdict: verdict}})
@@ -347,7 +348,7 @@ func TestSeverity(t *testing.T) {
 		{"submitted", of(results.Submitted, ""), format.Severity{CEF: 1, OCSF: 1, Syslog: 6}},
 		{"benign", of(results.Verdict, "benign"), format.Severity{CEF: 1, OCSF: 1, Syslog: 6}},
 		{"failed", of(results.Failed, ""), format.Severity{CEF: 3, OCSF: 2, Syslog: 4}},
-		{"of a later version", of(results.Verdict, "worm"), format.Severity{CEF: 3, OCSF: 2, Syslog: 4}},
+		{"verdict of a later version", of(results.Verdict, "worm"), format.Severity{CEF: 3, OCSF: 2, Syslog: 4}},
 		{"grayware", of(results.Verdict, "grayware"), format.Severity{CEF: 5, OCSF: 3, Syslog: 4}},
 		{"malware", of(results.Changed, "malware"), format.Severity{CEF: 8, OCSF: 4, Syslog: 2}},
 		{"phishing", of(results.Verdict, "phishing"), format.Severity{CEF: 8, OCSF: 4, Syslog: 2}},
@@ -360,9 +361,9 @@ func TestSeverity(t *testing.T) {
 }
 
 // Events of a simulation are marked.
-func TestSimulated(t *testing.T) {
+func TestEventsOfASimulationAreMarked(t *testing.T) {
 	t.Parallel()
-	body, err := everything().MarshalJSON()
+	body, err := fullEvent().MarshalJSON()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -426,7 +427,7 @@ var ecsTypes = map[string]string{
 	"user.name":                 "string",
 }
 
-func TestECSFields(t *testing.T) {
+func TestECSFieldsHaveTheTypesOfTheStandard(t *testing.T) {
 	t.Parallel()
 	for name, e := range events() {
 		var doc map[string]any
@@ -454,6 +455,7 @@ func TestECSFields(t *testing.T) {
 	}
 }
 
+// leaves returns the fields of a JSON value that are no objects, by their dotted paths.
 func leaves(path string, v any) map[string]any {
 	object, ok := v.(map[string]any)
 	if !ok {
@@ -489,7 +491,7 @@ func kindOf(v any) string {
 }
 
 // Events have the fields that OCSF requires for each class and object.
-func TestOCSFRequired(t *testing.T) {
+func TestOCSFHasTheRequiredFields(t *testing.T) {
 	t.Parallel()
 	for name, e := range events() {
 		var doc map[string]any
@@ -507,7 +509,7 @@ func TestOCSFRequired(t *testing.T) {
 		has("event", doc, "activity_id", "category_uid", "class_uid", "type_uid", "time", "severity_id", "metadata", "message", "status_id")
 		has("metadata", doc["metadata"], "version", "product", "uid")
 		if doc["type_uid"] != doc["class_uid"].(float64)*100+doc["activity_id"].(float64) || doc["category_uid"] != float64(int(doc["class_uid"].(float64))/1000) {
-			t.Errorf("%s: numbers %v", name, doc)
+			t.Errorf("%s: type_uid or category_uid does not match class_uid: %v", name, doc)
 		}
 		if doc["class_uid"] == 6003.0 {
 			has("api", doc["api"], "operation")

@@ -10,8 +10,9 @@ import (
 // document is a JSON object with fields that are set by dotted paths.
 type document map[string]any
 
+// set sets the field at a dotted path.
 func (d document) set(path string, v any) {
-	put(map[string]any(d), strings.Split(path, "."), v)
+	setPath(map[string]any(d), strings.Split(path, "."), v)
 }
 
 // Names of Backburn and of the analysis service in SIEMs.
@@ -27,7 +28,7 @@ func (e event) ecs() document {
 	d := document{}
 	for _, r := range rows {
 		v := r.value(e)
-		if !given(v) {
+		if !isSet(v) {
 			continue
 		}
 		switch value := v.(type) {
@@ -57,7 +58,7 @@ func (e event) ecs() document {
 		d.set("observer.type", "sandbox")
 	}
 	d.set("service.type", "backburn")
-	d.set("service.version", e.product)
+	d.set("service.version", e.version)
 	if e.Data.SHA256 != "" {
 		d.set("file.type", "file")
 		if e.Data.Size == 0 {
@@ -71,8 +72,8 @@ func (e event) ecs() document {
 	return d
 }
 
-// ecsLabels makes valid names for label fields: without dots, which would nest the fields, and
-// without wildcards.
+// ecsLabels replaces the characters that names of ECS label fields must not have: dots, which would
+// nest the fields, and wildcards.
 func ecsLabels(metadata map[string]string) map[string]string {
 	labels := map[string]string{}
 	for name, v := range metadata {
@@ -117,7 +118,7 @@ func (e event) ecsCategory() []string {
 }
 
 func (e event) ecsOutcome() string {
-	switch status := e.act().Status; {
+	switch status := e.audit().Status; {
 	case e.Type == results.Failed, status == results.AuditFailed:
 		return "failure"
 	case e.Type == results.Submitted, status == results.AuditRequested:
@@ -127,7 +128,7 @@ func (e event) ecsOutcome() string {
 	return "success"
 }
 
-// Classes and activities in OCSF.
+// IDs in OCSF: of classes, activities, types and states.
 const (
 	detectionFinding = 2004
 	scanActivity     = 6007
@@ -154,15 +155,16 @@ const (
 	fileNameObservable = 7
 	hashObservable     = 8
 
-	statusNew     = 1 // of a finding
-	statusUnknown = 0 // of an activity; so are the next two
+	statusNew = 1 // status_id of a finding
+
+	statusUnknown = 0 // status_id of an activity
 	statusSuccess = 1
 	statusFailure = 2
 )
 
 // ocsf encodes the event in the Open Cybersecurity Schema Framework. A verdict is a Detection
-// Finding. The start and the failure of an analysis are Scan Activity; that class has no fields for
-// the file, so its evidence is unmapped. The action of a person is API Activity.
+// Finding. The start and the failure of an analysis are Scan Activity. That class has no fields for
+// a file, so the file's fields are below "unmapped". The action of a person is API Activity.
 func (e event) ocsf() document {
 	class, activity := detectionFinding, findingCreate
 	switch e.Type {
@@ -179,7 +181,7 @@ func (e event) ocsf() document {
 	d := document{}
 	for _, r := range rows {
 		v := r.value(e)
-		if !given(v) {
+		if !isSet(v) {
 			continue
 		}
 		if t, ok := v.(time.Time); ok {
@@ -196,7 +198,7 @@ func (e event) ocsf() document {
 	d.set("severity_id", SeverityOf(e.Event).OCSF)
 	d.set("message", e.summary())
 	d.set("metadata.version", OCSFVersion)
-	d.set("metadata.product", document{"name": product, "vendor_name": vendor, "version": e.product})
+	d.set("metadata.product", document{"name": product, "vendor_name": vendor, "version": e.version})
 	if class != apiActivity {
 		d.set("metadata.log_provider", serviceVendor+" "+serviceProduct)
 	}
@@ -209,7 +211,7 @@ func (e event) ocsf() document {
 	case apiActivity:
 		d.set("status_id", e.ocsfStatus())
 		if activity == apiOther {
-			d.set("activity_name", string(e.act().Action))
+			d.set("activity_name", string(e.audit().Action))
 		}
 	default:
 		d.set("scan.name", "WildFire analysis")
@@ -223,7 +225,7 @@ func (e event) ocsf() document {
 	return d
 }
 
-// ocsfPath converts a path of the table to the event's class.
+// ocsfPath converts a path of the table, which is for a Detection Finding, to the event's class.
 func ocsfPath(class int, path string) string {
 	if class == detectionFinding {
 		return path
@@ -267,23 +269,23 @@ func (e event) ocsfObservables(d document) {
 		{"file.hashes.sha256", hashObservable, e.Data.SHA256},
 		{"file.hashes.md5", hashObservable, e.Data.MD5},
 		{"url.url_string", urlObservable, e.Data.URL},
-		{"actor.user.name", userObservable, e.act().By},
-		{"audit.sha256", hashObservable, e.act().SHA256},
-		{"audit.url", urlObservable, e.act().URL},
+		{"actor.user.name", userObservable, e.audit().By},
+		{"audit.sha256", hashObservable, e.audit().SHA256},
+		{"audit.url", urlObservable, e.audit().URL},
 	} {
 		if o.value != "" {
 			list = append(list, document{"name": o.name, "type_id": o.kind, "value": o.value})
 		}
 	}
-	found := e.found()
+	report := e.report()
 	for _, o := range []struct {
 		name   string
 		kind   int
 		values []string
 	}{
-		{"report.domains", hostObservable, found.Domains},
-		{"report.ips", ipObservable, found.IPs},
-		{"report.urls", urlObservable, found.URLs},
+		{"report.domains", hostObservable, report.Domains},
+		{"report.ips", ipObservable, report.IPs},
+		{"report.urls", urlObservable, report.URLs},
 		{"report.dropped.sha256", hashObservable, e.dropped()},
 	} {
 		for _, value := range o.values {
@@ -297,7 +299,7 @@ func (e event) ocsfObservables(d document) {
 
 // auditActivity returns the activity ID in OCSF's API Activity.
 func (e event) auditActivity() int {
-	switch e.act().Action {
+	switch e.audit().Action {
 	case results.AuditRetry:
 		return apiCreate
 	case results.AuditDrop:
@@ -311,7 +313,7 @@ func (e event) auditActivity() int {
 
 // ocsfStatus returns the status ID of an action.
 func (e event) ocsfStatus() int {
-	switch e.act().Status {
+	switch e.audit().Status {
 	case results.AuditDone:
 		return statusSuccess
 	case results.AuditFailed:

@@ -17,8 +17,8 @@ type row struct {
 	ecs   []string // paths
 	ocsf  []string // paths; a number is an array index
 	cef   string   // key
-	label string   // label of a CEF custom field, unless labels has it
-	note  string
+	label string   // label of the CEF custom field; "": the one in labels
+	note  string   // for docs/formats.md
 }
 
 // labelOf returns the label of the row's CEF custom field; "" for standard fields.
@@ -52,7 +52,7 @@ var jobRows = []row{
 	},
 	{
 		field: "data.job_id",
-		value: func(e event) any { return e.job() },
+		value: func(e event) any { return e.jobRef() },
 		ecs:   []string{"backburn.job"},
 		ocsf:  []string{"finding_info.uid"},
 		note:  "`<data.source>/<data.job_id>`",
@@ -183,21 +183,21 @@ var jobRows = []row{
 	},
 	{
 		field: "data.error.reason",
-		value: func(e event) any { return string(e.fault().Reason) },
+		value: func(e event) any { return string(e.failure().Reason) },
 		ecs:   []string{"error.code", "event.reason"},
 		ocsf:  []string{"status_code"},
 		cef:   "reason",
 	},
 	{
 		field: "data.error.message",
-		value: func(e event) any { return e.fault().Message },
+		value: func(e event) any { return e.failure().Message },
 		ecs:   []string{"error.message"},
 		ocsf:  []string{"status_detail"},
 		cef:   "msg",
 	},
 	{
 		field: "data.error.http_status",
-		value: func(e event) any { return int64(e.fault().HTTPStatus) },
+		value: func(e event) any { return int64(e.failure().HTTPStatus) },
 		ecs:   []string{"http.response.status_code"},
 		ocsf:  []string{"unmapped.http_status"},
 		cef:   "cn2",
@@ -212,35 +212,35 @@ var jobRows = []row{
 	},
 	{
 		field: "data.report.status",
-		value: func(e event) any { return string(e.found().Status) },
+		value: func(e event) any { return string(e.report().Status) },
 		ecs:   []string{"backburn.report.status"},
 		ocsf:  []string{"unmapped.report.status"},
 		cef:   "flexString1",
 	},
 	{
 		field: "data.report.domains",
-		value: func(e event) any { return e.found().Domains },
+		value: func(e event) any { return e.report().Domains },
 		ecs:   []string{"related.hosts", "backburn.report.domains"},
 		ocsf:  []string{"unmapped.report.domains"},
 		note:  "OCSF: also in `observables`",
 	},
 	{
 		field: "data.report.ips",
-		value: func(e event) any { return e.found().IPs },
+		value: func(e event) any { return e.report().IPs },
 		ecs:   []string{"related.ip", "backburn.report.ips"},
 		ocsf:  []string{"unmapped.report.ips"},
-		note:  "likewise",
+		note:  "OCSF: also in `observables`",
 	},
 	{
 		field: "data.report.urls",
-		value: func(e event) any { return e.found().URLs },
+		value: func(e event) any { return e.report().URLs },
 		ecs:   []string{"backburn.report.urls"},
 		ocsf:  []string{"unmapped.report.urls"},
-		note:  "likewise",
+		note:  "OCSF: also in `observables`",
 	},
 	{
 		field: "data.report.user_agents",
-		value: func(e event) any { return e.found().UserAgents },
+		value: func(e event) any { return e.report().UserAgents },
 		ecs:   []string{"backburn.report.user_agents"},
 		ocsf:  []string{"unmapped.report.user_agents"},
 	},
@@ -272,8 +272,8 @@ var jobRows = []row{
 	},
 }
 
-// job returns the source and ID of the job; "" if the event has no job.
-func (e event) job() string {
+// jobRef returns the source and ID of the job; "" if the event has no job.
+func (e event) jobRef() string {
 	if e.Data.JobID == "" {
 		return ""
 	}
@@ -281,8 +281,8 @@ func (e event) job() string {
 	return e.Data.Source + "/" + e.Data.JobID
 }
 
-// fault returns the error of a failed event, and an empty value for other events.
-func (e event) fault() results.Error {
+// failure returns the error of a failed event, and an empty value for other events.
+func (e event) failure() results.Error {
 	if e.Data.Error == nil {
 		return results.Error{}
 	}
@@ -293,7 +293,7 @@ func (e event) fault() results.Error {
 // behaviors returns the texts of the report's behaviors.
 func (e event) behaviors() []string {
 	var texts []string
-	for _, b := range e.found().Behaviors {
+	for _, b := range e.report().Behaviors {
 		texts = append(texts, b.Text)
 	}
 
@@ -303,7 +303,7 @@ func (e event) behaviors() []string {
 // dropped returns the hashes of the files that the sample wrote.
 func (e event) dropped() []string {
 	var hashes []string
-	for _, f := range e.found().Dropped {
+	for _, f := range e.report().Dropped {
 		if f.SHA256 != "" {
 			hashes = append(hashes, f.SHA256)
 		}
@@ -314,10 +314,10 @@ func (e event) dropped() []string {
 
 // indicators returns values to search for. It leaves out URLs, which are long.
 func (e event) indicators() []string {
-	return slices.Concat(e.found().Domains, e.found().IPs, e.dropped())
+	return slices.Concat(e.report().Domains, e.report().IPs, e.dropped())
 }
 
-// labels has the meaning of the CEF custom fields.
+// labels has the labels of the CEF custom fields of job events.
 var labels = map[string]string{
 	"cs1": "Event",
 	"cs2": "Source",
@@ -334,8 +334,8 @@ var labels = map[string]string{
 	"deviceCustomDate1": "Submitted",
 }
 
-// given reports whether a value is set.
-func given(v any) bool {
+// isSet reports whether a value is set.
+func isSet(v any) bool {
 	switch v := v.(type) {
 	case nil:
 		return false
@@ -360,8 +360,9 @@ func given(v any) bool {
 	return true
 }
 
-// put sets the value at a path of nested JSON objects and, if the path contains a number, arrays.
-func put(node any, path []string, v any) any {
+// setPath sets the value at a path of nested JSON objects and, if the path contains a number,
+// arrays.
+func setPath(node any, path []string, v any) any {
 	if len(path) == 0 {
 		return v
 	}
@@ -370,7 +371,7 @@ func put(node any, path []string, v any) any {
 		for len(list) <= i {
 			list = append(list, nil)
 		}
-		list[i] = put(list[i], path[1:], v)
+		list[i] = setPath(list[i], path[1:], v)
 		return list
 	}
 
@@ -378,7 +379,7 @@ func put(node any, path []string, v any) any {
 	if object == nil {
 		object = map[string]any{}
 	}
-	object[path[0]] = put(object[path[0]], path[1:], v)
+	object[path[0]] = setPath(object[path[0]], path[1:], v)
 
 	return object
 }

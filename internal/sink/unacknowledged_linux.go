@@ -10,9 +10,9 @@ import (
 // tcpClose is the state of a connection that the peer has reset (linux/tcp_states.h).
 const tcpClose = 7
 
-// unsent returns how many bytes the peer has not acknowledged, and whether it has reset the
-// connection.
-func unsent(conn net.Conn) (n int, reset bool) {
+// unacknowledged returns how many sent bytes the peer has not acknowledged, and whether it has
+// reset the connection.
+func unacknowledged(conn net.Conn) (n int, reset bool) {
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()
 	}
