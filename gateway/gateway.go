@@ -17,7 +17,8 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// Errors that a caller may want to handle. Others are faults of the file or of the connection.
+// Errors that a caller may want to handle. All other errors are faults of the file or of the
+// connection.
 var (
 	// ErrInvalid means that the job itself is wrong, such as a missing file name. Do not repeat it.
 	ErrInvalid = pipeline.ErrInvalidJob
@@ -32,7 +33,7 @@ var (
 	ErrUnavailable = errors.New("the queue is not available")
 )
 
-// Priority decides which jobs are worked on first.
+// Priority decides which jobs are processed first.
 type Priority = pipeline.Priority
 
 // The priorities.
@@ -51,7 +52,8 @@ type Config struct {
 // Job describes one file or link. All fields are optional, except Filename for a reader.
 type Job struct {
 	// ID is the job's name within its source. Submitting the same contents again with the same ID
-	// has no effect; other contents with the same ID are refused. Empty: a random one.
+	// has no effect; other contents with the same ID are refused. If it is empty, a random ID is
+	// used.
 	ID string
 
 	Priority Priority // defaults to Normal
@@ -60,7 +62,7 @@ type Job struct {
 	Filename string
 
 	Path       string            // where the file was found, copied into events
-	ReceivedAt time.Time         // when it came in; defaults to now
+	ReceivedAt time.Time         // when the file or link was received; defaults to now
 	Metadata   map[string]string // copied into events; at most 32 pairs and 8 KiB
 }
 
@@ -87,7 +89,7 @@ func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Gateway, err
 
 	publisher, err := queue.AttachPublisher(ctx, js, cmp.Or(cfg.Prefix, "backburn"))
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, markUnavailable(err)
 	}
 
 	return &Gateway{publisher: publisher, source: cfg.Source}, nil
@@ -106,24 +108,25 @@ func (g *Gateway) SubmitFile(ctx context.Context, j Job, path string) (Receipt, 
 	j.Filename = cmp.Or(j.Filename, filepath.Base(path))
 	content := queue.FromFile(info.Size(), func() (io.ReadCloser, error) { return os.Open(path) })
 
-	return g.submit(ctx, g.job(j), content)
+	return g.submit(ctx, g.newJob(j), content)
 }
 
-// SubmitReader submits what r returns until io.EOF, up to limit bytes. j must have a Filename.
+// SubmitReader submits what r returns until io.EOF. It returns ErrTooLarge if that is more than
+// limit bytes. j must have a Filename.
 func (g *Gateway) SubmitReader(ctx context.Context, j Job, r io.Reader, limit int64) (Receipt, error) {
-	return g.submit(ctx, g.job(j), queue.FromReader(r, limit))
+	return g.submit(ctx, g.newJob(j), queue.FromReader(r, limit))
 }
 
 // SubmitLink submits a link, http or https, for WildFire to visit.
 func (g *Gateway) SubmitLink(ctx context.Context, j Job, url string) (Receipt, error) {
-	job := g.job(j)
+	job := g.newJob(j)
 	job.URL = url
 
 	return g.submit(ctx, job, queue.Content{})
 }
 
-// job adds what every job of this gateway has.
-func (g *Gateway) job(j Job) pipeline.Job {
+// newJob returns the job in the form of the queue, with the gateway's source and the defaults.
+func (g *Gateway) newJob(j Job) pipeline.Job {
 	job := pipeline.Job{
 		ID:         cmp.Or(j.ID, rand.Text()),
 		Source:     g.source,
@@ -140,17 +143,19 @@ func (g *Gateway) job(j Job) pipeline.Job {
 	return job
 }
 
+// submit publishes a job and its contents.
 func (g *Gateway) submit(ctx context.Context, j pipeline.Job, c queue.Content) (Receipt, error) {
 	r, err := g.publisher.Submit(ctx, j, c)
 	if err != nil {
-		return Receipt{}, unavailable(err)
+		return Receipt{}, markUnavailable(err)
 	}
 
 	return Receipt{JobID: j.ID, SHA256: r.SHA256, Size: r.Size}, nil
 }
 
-// unavailable marks the errors of a queue that is not there.
-func unavailable(err error) error {
+// markUnavailable adds ErrUnavailable to the errors of a queue that does not exist or does not
+// answer.
+func markUnavailable(err error) error {
 	if errors.Is(err, queue.ErrNoQueue) || errors.Is(err, queue.ErrUnavailable) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

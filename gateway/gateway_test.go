@@ -71,7 +71,7 @@ func newGateway(t *testing.T) (*gateway.Gateway, jetstream.JetStream) {
 }
 
 // Contents of any size become one job each, under the gateway's source.
-func TestSubmit(t *testing.T) {
+func TestSubmittedContentsBecomeJobs(t *testing.T) {
 	t.Parallel()
 	g, js := newGateway(t)
 	path := filepath.Join(t.TempDir(), "small.exe")
@@ -108,7 +108,7 @@ func TestSubmit(t *testing.T) {
 }
 
 // Each error says whether it is worth trying again.
-func TestErrors(t *testing.T) {
+func TestErrorsMatchTheirSentinels(t *testing.T) {
 	t.Parallel()
 	g, js := newGateway(t)
 	for name, tc := range map[string]struct {

@@ -12,7 +12,7 @@ type AuditAction string
 // The actions of audit events.
 const (
 	AuditRetry   AuditAction = "retry"   // the job of a dead letter was submitted again
-	AuditDrop    AuditAction = "drop"    // a dead letter was removed for good
+	AuditDrop    AuditAction = "drop"    // a dead letter was removed permanently
 	AuditRecheck AuditAction = "recheck" // WildFire was asked again about contents or a link
 	AuditPause   AuditAction = "pause"   // uploads were paused
 	AuditResume  AuditAction = "resume"  // a pause of uploads was ended
@@ -27,8 +27,8 @@ func AuditActions() []AuditAction {
 type AuditStatus string
 
 // Each action has one event with AuditRequested, which is durable before the action starts, and
-// another event when it ends. If only the first event exists, the process died in between, and the
-// action may or may not have been carried out.
+// another event when it ends. If there is only the first event, the process was killed in between,
+// and the action may or may not have been carried out.
 const (
 	AuditRequested AuditStatus = "requested"
 	AuditDone      AuditStatus = "done"

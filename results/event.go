@@ -47,8 +47,9 @@ const (
 // Types lists every type: those of jobs, in the order of a job's life, and then Audited.
 func Types() []Type { return []Type{Submitted, Verdict, Failed, Changed, Reported, Audited} }
 
-// Name is the middle of the type, which is also the second token of the subject and a
-// part of the event's id: submitted, verdict, failed, changed, report or audit.
+// Name returns the middle of the type: submitted, verdict, failed, changed, report or audit. It is
+// also the third token of the subject and a part of the event's ID. Of an unknown type it returns
+// "unknown".
 func (t Type) Name() string {
 	switch t {
 	case Submitted:
@@ -111,8 +112,8 @@ func Reasons() []Reason {
 	}
 }
 
-// Expected reports whether a failure for this reason is an ordinary outcome that needs no action:
-// WildFire does not accept such files, or the policy withholds them.
+// Expected reports whether a failure for this reason is an ordinary outcome and nobody has to act,
+// because WildFire does not accept such files, or because the policy withholds them.
 func (r Reason) Expected() bool {
 	switch r {
 	case UnsupportedType, TooLarge, Empty, Withheld:
@@ -169,10 +170,10 @@ type Error struct {
 	HTTPStatus int    `json:"http_status,omitempty"`
 }
 
-// Event is one thing that became known about a job, or that a person did.
+// Event says what became known about a job, or what a person did.
 type Event struct {
 	Type Type
-	Time time.Time // when it became known
+	Time time.Time // when it became known or was done
 	Data Data
 
 	// Simulated says that the event comes from a simulated WildFire and says nothing about the
@@ -183,9 +184,9 @@ type Event struct {
 // simulatedExtension is the CloudEvents extension attribute of the events of a simulation.
 const simulatedExtension = "backburnsimulated"
 
-// ID is the identity of the event, <job id>.<event>, and its Nats-Msg-Id. A changed event's ID also
-// has the time of the change, because a verdict may change more than once. That of an audit event
-// is <id of the action>.audit.<status>.
+// ID returns the identity of the event, which is also its Nats-Msg-Id: <job ID>.<event>. The ID of
+// a changed event also has the time of the change, because a verdict may change more than once. The
+// ID of an audit event is <ID of the action>.audit.<status>.
 func (e Event) ID() string {
 	switch {
 	case e.Type == Changed:
@@ -197,7 +198,7 @@ func (e Event) ID() string {
 	return e.Data.JobID + "." + e.Type.Name()
 }
 
-// Outcome is the third token of the subject: pending, the verdict, the reason, or the action.
+// Outcome returns the fourth token of the subject: pending, the verdict, the reason, or the action.
 func (e Event) Outcome() string {
 	switch {
 	case e.Type == Submitted:
@@ -213,13 +214,15 @@ func (e Event) Outcome() string {
 	return "unknown"
 }
 
-// Subject is where the event is published: <prefix>.results.<event>.<outcome>.<source>.
+// Subject returns the NATS subject on which the event is published:
+// <prefix>.results.<event>.<outcome>.<source>.
 func (e Event) Subject(prefix string) string {
 	return prefix + ".results." + e.Type.Name() + "." + e.Outcome() + "." + e.Data.Source
 }
 
-// about is the CloudEvent's subject: the SHA-256 or the link; "" where neither is known.
-func (e Event) about() string {
+// cloudEventSubject returns the CloudEvent's subject: the SHA-256 or the link; "" if neither is
+// known.
+func (e Event) cloudEventSubject() string {
 	var a Audit
 	if e.Data.Audit != nil {
 		a = *e.Data.Audit
@@ -238,8 +241,8 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	ce.SetType(string(e.Type))
 	ce.SetSource("backburn/" + e.Data.Source)
 	ce.SetTime(e.Time.UTC())
-	if about := e.about(); about != "" {
-		ce.SetSubject(about)
+	if subject := e.cloudEventSubject(); subject != "" {
+		ce.SetSubject(subject)
 	}
 	if e.Simulated {
 		ce.SetExtension(simulatedExtension, true)

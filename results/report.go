@@ -15,7 +15,7 @@ type ReportStatus string
 // The states of a report.
 const (
 	ReportAvailable ReportStatus = "available"
-	ReportMissing   ReportStatus = "missing" // WildFire has none: it never appeared, or has expired
+	ReportMissing   ReportStatus = "missing" // WildFire has no report: it was never created, or has expired
 )
 
 // Report is the result of WildFire's analysis of contents, from all environments in which they were
@@ -76,7 +76,7 @@ type ReportProcess struct {
 // ReportRegistry is a key of the Windows registry with the value that was set.
 type ReportRegistry struct {
 	Key   string `json:"key"`
-	Value string `json:"value,omitempty"` // its name
+	Value string `json:"value,omitempty"` // the value's name
 	Data  string `json:"data,omitempty"`
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Filter says which events a Subscriber wants. The zero value wants all.
+// Filter selects events. The zero value selects all.
 type Filter struct {
 	Types    []Type   // empty: every type
 	Outcomes []string // verdicts and reasons, such as "malware"; empty: all
@@ -21,20 +21,20 @@ type Filter struct {
 
 // subjects returns the subjects by which the server filters.
 func (f Filter) subjects(prefix string) []string {
-	any := func(s []string) []string {
-		if len(s) == 0 {
+	orWildcard := func(tokens []string) []string {
+		if len(tokens) == 0 {
 			return []string{"*"}
 		}
-		return s
+		return tokens
 	}
 	var types []string
 	for _, t := range f.Types {
 		types = append(types, t.Name())
 	}
 	var out []string
-	for _, t := range any(types) {
-		for _, o := range any(f.Outcomes) {
-			for _, s := range any(f.Sources) {
+	for _, t := range orWildcard(types) {
+		for _, o := range orWildcard(f.Outcomes) {
+			for _, s := range orWildcard(f.Sources) {
 				out = append(out, prefix+".results."+t+"."+o+"."+s)
 			}
 		}
@@ -54,8 +54,8 @@ type SubscriberConfig struct {
 	// Without it a Subscriber starts at Since and keeps its position in memory.
 	Durable string
 
-	// Since is the time of the first wanted event, for a new Durable or without one. The zero time
-	// wants all events in the stream.
+	// Since is when the stream stored the first event to deliver, for a new Durable or without one.
+	// The zero time delivers all events in the stream.
 	Since time.Time
 
 	// AckWait is how long a durable's handler may take before the event is redelivered. Defaults to
@@ -66,9 +66,9 @@ type SubscriberConfig struct {
 	// running. Defaults to 256.
 	Ahead int
 
-	// InOrder makes a durable deliver one event at a time, to one process: the next event follows
-	// only after the last one was handled, even if that took several deliveries. It has an effect
-	// only when the durable is created. Set Ahead to 1.
+	// InOrder makes a durable deliver one event at a time, to one process: the next event is
+	// delivered only after the last one was handled, even if that took several deliveries. It has
+	// an effect only when the durable is created. Set Ahead to 1.
 	InOrder bool
 }
 
@@ -79,7 +79,7 @@ type Subscriber struct {
 	cfg SubscriberConfig
 }
 
-// NewSubscriber makes a Subscriber. It does nothing before Run or Drain.
+// NewSubscriber creates a Subscriber. It makes no request before Run or Drain.
 func NewSubscriber(js jetstream.JetStream, cfg SubscriberConfig) *Subscriber {
 	if cfg.Prefix == "" {
 		cfg.Prefix = "backburn"
@@ -122,12 +122,12 @@ type RawHandler func(ctx context.Context, d Delivery) error
 type Handler func(ctx context.Context, e Event) error
 
 // ErrStop, returned by a handler, ends Run without an error. The event counts as handled.
-var ErrStop = errors.New("no more events wanted")
+var ErrStop = errors.New("the handler wants no more events")
 
 // Run passes events to handle, one at a time, until ctx ends or handle returns ErrStop. It survives
 // servers that stop and come back, and a stream that is created again.
 func (s *Subscriber) Run(ctx context.Context, handle Handler) error {
-	return s.RunRaw(ctx, known(handle))
+	return s.RunRaw(ctx, skipUnknown(handle))
 }
 
 // RunRaw is Run for programs that forward events: it delivers events of every type, unchanged.
@@ -140,9 +140,10 @@ func (s *Subscriber) RunRaw(ctx context.Context, handle RawHandler) error {
 	return err
 }
 
-// Drain passes every existing event to handle, and returns.
+// Drain passes every event that is stored now to handle, and returns. Its error is that of the
+// handler, of NATS or of ctx.
 func (s *Subscriber) Drain(ctx context.Context, handle Handler) error {
-	return s.DrainRaw(ctx, known(handle))
+	return s.DrainRaw(ctx, skipUnknown(handle))
 }
 
 // DrainRaw is Drain for programs that forward events.
@@ -158,8 +159,8 @@ func (s *Subscriber) DrainRaw(ctx context.Context, handle RawHandler) error {
 // errUnknown says that this version does not know the type of an event.
 var errUnknown = errors.New("not an event that this version knows")
 
-// known parses events for a handler, and skips unknown ones.
-func known(handle Handler) RawHandler {
+// skipUnknown parses events for a handler, and skips unknown ones.
+func skipUnknown(handle Handler) RawHandler {
 	return func(ctx context.Context, d Delivery) error {
 		e, err := d.Event()
 		if err != nil {
@@ -170,18 +171,20 @@ func known(handle Handler) RawHandler {
 }
 
 const (
-	drainSize  = 1024
-	retryWait  = time.Second
+	drainSize  = 1024 // messages of one request
+	retryDelay = time.Second
 	resetCheck = 5 * time.Second // how often an idle Subscriber checks whether its consumer was reset
 	heartbeat  = 5 * time.Second // after two missing heartbeats the server or the consumer counts as gone
 )
 
+// run reads events until ctx ends, a handler returns an error that ends reading or, unless follow
+// is set, all existing events were read.
 func (s *Subscriber) run(ctx context.Context, handle RawHandler, follow bool) error {
-	p := place{since: s.cfg.Since}
+	p := position{since: s.cfg.Since}
 	for ctx.Err() == nil {
 		c, err := s.consumer(ctx, p)
-		if err != nil && (!follow || p.began.IsZero() && !s.away()) {
-			return fmt.Errorf("read results: %w", err) // an error at the first attempt is permanent; later the server may be away
+		if err != nil && (!follow || p.began.IsZero() && !s.reconnecting()) {
+			return fmt.Errorf("read results: %w", err) // before the first consumer exists, an error is permanent, unless the connection is down
 		}
 		if err == nil && p.began.IsZero() {
 			p.began = time.Now()
@@ -200,7 +203,7 @@ func (s *Subscriber) run(ctx context.Context, handle RawHandler, follow bool) er
 		case err != nil && !follow:
 			return fmt.Errorf("read results: %w", err)
 		}
-		if !wait(ctx, retryWait) {
+		if !wait(ctx, retryDelay) {
 			break
 		}
 	}
@@ -208,17 +211,17 @@ func (s *Subscriber) run(ctx context.Context, handle RawHandler, follow bool) er
 	return ctx.Err()
 }
 
-// place is the position of a Subscriber without a durable.
-type place struct {
+// position is the position of a Subscriber without a durable.
+type position struct {
 	since time.Time
 	began time.Time // when the first consumer was created
 	seq   uint64    // stream sequence of the last message; 0: none yet
 	at    time.Time // when the stream stored it
 }
 
-// passed reports whether a message was delivered before. A higher sequence alone does not say so: a
-// stream that was created again begins at 1.
-func (p place) passed(meta *jetstream.MsgMetadata) bool {
+// alreadyDelivered reports whether a message was delivered before. A higher sequence alone does not
+// say so: a stream that was created again begins at 1.
+func (p position) alreadyDelivered(meta *jetstream.MsgMetadata) bool {
 	return meta.Sequence.Stream <= p.seq && !meta.Timestamp.After(p.at)
 }
 
@@ -228,7 +231,7 @@ var errReset = errors.New("the consumer was created again")
 
 // follow reads from a consumer until ctx or the consumer ends. It requests messages in advance, so
 // that the handler does not wait for the network between two of them.
-func (s *Subscriber) follow(ctx context.Context, c jetstream.Consumer, handle RawHandler, p *place) error {
+func (s *Subscriber) follow(ctx context.Context, c jetstream.Consumer, handle RawHandler, p *position) error {
 	it, err := c.Messages(jetstream.PullMaxMessages(s.cfg.Ahead), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
 		return err
@@ -246,18 +249,18 @@ func (s *Subscriber) follow(ctx context.Context, c jetstream.Consumer, handle Ra
 		case errors.Is(err, nats.ErrTimeout):
 			continue // no event yet
 		case errors.Is(err, jetstream.ErrNoHeartbeat):
-			continue // the server is away or busy; the iterator asks again
+			continue // the server is unreachable or busy; the iterator repeats its request
 		case err != nil:
 			return err
 		}
-		if err := s.one(ctx, m, handle, p); err != nil {
+		if err := s.handleMessage(ctx, m, handle, p); err != nil {
 			return err
 		}
 	}
 }
 
 // drain reads the existing messages.
-func (s *Subscriber) drain(ctx context.Context, c jetstream.Consumer, handle RawHandler, p *place) error {
+func (s *Subscriber) drain(ctx context.Context, c jetstream.Consumer, handle RawHandler, p *position) error {
 	for ctx.Err() == nil {
 		batch, err := c.FetchNoWait(drainSize)
 		if err != nil {
@@ -266,14 +269,14 @@ func (s *Subscriber) drain(ctx context.Context, c jetstream.Consumer, handle Raw
 		n := 0
 		for m := range batch.Messages() {
 			n++
-			if err := s.one(ctx, m, handle, p); err != nil {
+			if err := s.handleMessage(ctx, m, handle, p); err != nil {
 				return err
 			}
 		}
 		switch err := batch.Error(); {
 		case err != nil:
 			return err
-		case n == 0 && s.cfg.Durable == "" && c.CachedInfo().NumPending > 0: // created again for every batch
+		case n == 0 && s.cfg.Durable == "" && c.CachedInfo().NumPending > 0: // the consumer's state is new for every batch
 			return errors.New("the server stopped in the middle of its answer")
 		case n == 0:
 			return nil
@@ -283,14 +286,14 @@ func (s *Subscriber) drain(ctx context.Context, c jetstream.Consumer, handle Raw
 	return ctx.Err()
 }
 
-// consumer creates a consumer. A cluster does not answer requests while there is no leader, so they
-// are repeated a few times.
-func (s *Subscriber) consumer(ctx context.Context, p place) (c jetstream.Consumer, err error) {
-	for attempt := range attempts {
-		actx, cancel := context.WithTimeout(ctx, attemptTime<<attempt)
-		c, err = s.create(actx, p)
+// consumer creates or finds the consumer. A cluster without a leader does not answer requests, so
+// they are repeated a few times.
+func (s *Subscriber) consumer(ctx context.Context, p position) (c jetstream.Consumer, err error) {
+	for attempt := range maxAttempts {
+		attemptCtx, cancel := context.WithTimeout(ctx, firstTimeout<<attempt)
+		c, err = s.create(attemptCtx, p)
 		cancel()
-		if err == nil || !unanswered(err) || !wait(ctx, retryWait/5) {
+		if err == nil || !mayAnswerLater(err) || !wait(ctx, retryDelay/5) {
 			break
 		}
 	}
@@ -299,26 +302,26 @@ func (s *Subscriber) consumer(ctx context.Context, p place) (c jetstream.Consume
 }
 
 const (
-	resets      = 3 // attempts of an ordered consumer by itself, which ignores ctx; then it is created again
-	attempts    = 3
-	attemptTime = 2 * time.Second // for the first request; it doubles for each further one
+	maxResets    = 3 // how often an ordered consumer tries to reset itself, ignoring ctx; after that, run creates another one
+	maxAttempts  = 3
+	firstTimeout = 2 * time.Second // of the first request; it doubles with each further request
 )
 
-// unanswered reports whether the server may answer the same request later.
-func unanswered(err error) bool {
+// mayAnswerLater reports whether the server may answer the same request later.
+func mayAnswerLater(err error) bool {
 	var api *jetstream.APIError
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) ||
 		errors.As(err, &api) && api.Code == 503
 }
 
-// away reports whether the connection is down and will reconnect.
-func (s *Subscriber) away() bool {
+// reconnecting reports whether the connection is down and will reconnect.
+func (s *Subscriber) reconnecting() bool {
 	nc := s.js.Conn()
 	return !nc.IsConnected() && !nc.IsClosed()
 }
 
 // create creates the durable, or an ordered consumer for this Subscriber alone.
-func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, error) {
+func (s *Subscriber) create(ctx context.Context, p position) (jetstream.Consumer, error) {
 	policy := jetstream.DeliverAllPolicy
 	since := (*time.Time)(nil)
 	switch {
@@ -331,7 +334,7 @@ func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, e
 	if s.cfg.Durable == "" {
 		return s.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
 			FilterSubjects: subjects, DeliverPolicy: policy, OptStartTime: since,
-			MaxResetAttempts: resets,
+			MaxResetAttempts: maxResets,
 		})
 	}
 	// An existing durable is used unchanged: its start was set when it was created, perhaps by a
@@ -340,9 +343,9 @@ func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, e
 	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return c, err
 	}
-	unacked := 0 // the server's default
+	maxUnacked := 0 // the server's default
 	if s.cfg.InOrder {
-		unacked = 1
+		maxUnacked = 1
 	}
 	c, err = s.js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
 		Durable:        s.cfg.Durable,
@@ -352,7 +355,7 @@ func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, e
 		OptStartTime:   since,
 		AckPolicy:      jetstream.AckExplicitPolicy,
 		AckWait:        s.cfg.AckWait,
-		MaxAckPending:  unacked,
+		MaxAckPending:  maxUnacked,
 		MaxDeliver:     -1,
 	})
 	if errors.Is(err, jetstream.ErrConsumerExists) {
@@ -362,19 +365,20 @@ func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, e
 	return c, err
 }
 
-// handlerError is an error of the handler, as opposed to the server.
+// handlerError is an error of the handler that ends reading, as opposed to an error of the server.
 type handlerError struct{ err error }
 
 func (e *handlerError) Error() string { return e.err.Error() }
 func (e *handlerError) Unwrap() error { return e.err }
 
-func (s *Subscriber) one(ctx context.Context, m jetstream.Msg, handle RawHandler, p *place) error {
+// handleMessage passes a message to the handler and, for a durable, acknowledges it.
+func (s *Subscriber) handleMessage(ctx context.Context, m jetstream.Msg, handle RawHandler, p *position) error {
 	meta, err := m.Metadata()
 	if err != nil {
 		return err
 	}
 	if s.cfg.Durable == "" {
-		if p.passed(meta) {
+		if p.alreadyDelivered(meta) {
 			return nil
 		}
 		p.seq = meta.Sequence.Stream
@@ -393,14 +397,14 @@ func (s *Subscriber) one(ctx context.Context, m jetstream.Msg, handle RawHandler
 	case errors.Is(err, errUnknown) && durable:
 		return m.TermWithReason(errUnknown.Error())
 	case errors.Is(err, errUnknown):
-		return nil // of a later version
+		return nil // the event is of a later version
 	case !durable && err != nil:
 		return &handlerError{err}
 	case errors.Is(err, ErrStop):
 		_ = m.Ack()
 		return &handlerError{err}
 	case err != nil:
-		return m.NakWithDelay(retryWait)
+		return m.NakWithDelay(retryDelay)
 	case durable:
 		return m.Ack()
 	}
@@ -408,6 +412,7 @@ func (s *Subscriber) one(ctx context.Context, m jetstream.Msg, handle RawHandler
 	return nil
 }
 
+// wait waits for d. It returns false if ctx ends first.
 func wait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -19,7 +19,7 @@ import (
 	"backburn/results"
 )
 
-func TestSubscriber(t *testing.T) {
+func TestSubscriberDeliversEventsInOrder(t *testing.T) {
 	t.Parallel()
 	js := stream(t, 700) // more than is fetched ahead
 	for name, cfg := range map[string]results.SubscriberConfig{
@@ -50,7 +50,7 @@ func TestSubscriber(t *testing.T) {
 	}
 }
 
-func TestHandlerErrors(t *testing.T) {
+func TestHandlerErrorsEndOrRedeliver(t *testing.T) {
 	t.Parallel()
 	js := stream(t, 3)
 	fault := errors.New("a fault of the handler")
@@ -77,7 +77,7 @@ func TestHandlerErrors(t *testing.T) {
 }
 
 // A consumer that disappears is created again, and continues after the last event that was seen.
-func TestConsumerVanishes(t *testing.T) {
+func TestDeletedConsumerIsCreatedAgain(t *testing.T) {
 	t.Parallel()
 	js := stream(t, 3)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -110,7 +110,7 @@ func TestConsumerVanishes(t *testing.T) {
 
 // A stream that is removed and created again begins at sequence 1. Its events are delivered
 // nevertheless.
-func TestStreamIsCreatedAgain(t *testing.T) {
+func TestEventsOfARecreatedStreamAreDelivered(t *testing.T) {
 	t.Parallel()
 	js := stream(t, 3)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -120,7 +120,7 @@ func TestStreamIsCreatedAgain(t *testing.T) {
 		got = append(got, e.Data.JobID)
 		switch len(got) {
 		case 3:
-			return createAgain(ctx, js, event(3), event(4), event(5), event(6))
+			return recreateStream(ctx, js, event(3), event(4), event(5), event(6))
 		case 7:
 			return results.ErrStop
 		}
@@ -133,8 +133,8 @@ func TestStreamIsCreatedAgain(t *testing.T) {
 	}
 }
 
-// createAgain removes the stream of events, creates it again, and publishes events.
-func createAgain(ctx context.Context, js jetstream.JetStream, events ...results.Event) error {
+// recreateStream deletes the stream of events, creates it again, and publishes events.
+func recreateStream(ctx context.Context, js jetstream.JetStream, events ...results.Event) error {
 	s, err := js.Stream(ctx, "BACKBURN_RESULTS")
 	if err != nil {
 		return err
@@ -164,13 +164,13 @@ func publish(ctx context.Context, js jetstream.JetStream, events ...results.Even
 	return nil
 }
 
-// deaf simulates a cluster that does not answer the first request for a consumer.
-type deaf struct {
+// unansweringOnce simulates a cluster that does not answer the first request to create a consumer.
+type unansweringOnce struct {
 	jetstream.JetStream
 	asked atomic.Int32
 }
 
-func (d *deaf) OrderedConsumer(ctx context.Context, stream string, cfg jetstream.OrderedConsumerConfig) (jetstream.Consumer, error) {
+func (d *unansweringOnce) OrderedConsumer(ctx context.Context, stream string, cfg jetstream.OrderedConsumerConfig) (jetstream.Consumer, error) {
 	if d.asked.Add(1) == 1 {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -183,13 +183,13 @@ func TestUnansweredRequestIsRepeated(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	n := 0
-	sub := results.NewSubscriber(&deaf{JetStream: stream(t, 3)}, results.SubscriberConfig{})
+	sub := results.NewSubscriber(&unansweringOnce{JetStream: stream(t, 3)}, results.SubscriberConfig{})
 	if err := sub.Drain(ctx, func(context.Context, results.Event) error { n++; return nil }); err != nil || n != 3 {
 		t.Errorf("%d events, %v; want 3", n, err)
 	}
 }
 
-func TestNoStreamIsAnErrorAtOnce(t *testing.T) {
+func TestMissingStreamIsAnErrorAtOnce(t *testing.T) {
 	t.Parallel()
 	js := stream(t, 0)
 	err := results.NewSubscriber(js, results.SubscriberConfig{Prefix: "other"}).Run(t.Context(), func(context.Context, results.Event) error { return nil })
@@ -198,8 +198,8 @@ func TestNoStreamIsAnErrorAtOnce(t *testing.T) {
 	}
 }
 
-// A Subscriber that begins while the server is away waits for it.
-func TestServerUnavailableAtStart(t *testing.T) {
+// A Subscriber that starts while the server is unavailable waits for it.
+func TestSubscriberWaitsForAnUnavailableServer(t *testing.T) {
 	t.Parallel()
 	opts := &server.Options{
 		Host:      "127.0.0.1",
@@ -250,7 +250,7 @@ func TestServerUnavailableAtStart(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	asked := &asking{JetStream: js, first: make(chan struct{})}
+	asked := &requestSignal{JetStream: js, first: make(chan struct{})}
 	done := make(chan error, 1)
 	go func() {
 		sub := results.NewSubscriber(asked, results.SubscriberConfig{Durable: "d"})
@@ -264,20 +264,20 @@ func TestServerUnavailableAtStart(t *testing.T) {
 	}
 }
 
-// asking signals a request for a consumer, which gets no answer.
-type asking struct {
+// requestSignal signals the first request for a consumer once it has failed.
+type requestSignal struct {
 	jetstream.JetStream
 	first chan struct{}
 	once  sync.Once
 }
 
-func (a *asking) Consumer(ctx context.Context, stream, name string) (jetstream.Consumer, error) {
+func (a *requestSignal) Consumer(ctx context.Context, stream, name string) (jetstream.Consumer, error) {
 	c, err := a.JetStream.Consumer(ctx, stream, name)
 	a.once.Do(func() { close(a.first) })
 	return c, err
 }
 
-func TestUnmarshalEvent(t *testing.T) {
+func TestEventIsReadAsWritten(t *testing.T) {
 	t.Parallel()
 	want := event(1)
 	b, err := want.MarshalJSON()

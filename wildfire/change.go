@@ -30,9 +30,9 @@ func (c *Client) ChangeLocalVerdict(ctx context.Context, sha256 string, verdict 
 	if err != nil {
 		return 0, false, err
 	}
-	now, ok := newVerdict(text)
+	verdict, ok := parseNewVerdict(text)
 
-	return now, ok, nil
+	return verdict, ok, nil
 }
 
 // postVerdictChange returns the text of the answer's body element, if it has one: the cloud's
@@ -72,8 +72,8 @@ func (c *Client) postVerdictChange(ctx context.Context, op Op, sha256 string, ve
 	return text, err
 }
 
-// newVerdict finds "new verdict:<n>".
-func newVerdict(text string) (Verdict, bool) {
+// parseNewVerdict parses "new verdict:<n>" in the text of an answer.
+func parseNewVerdict(text string) (Verdict, bool) {
 	_, rest, ok := strings.Cut(text, "new verdict:")
 	if !ok {
 		return 0, false

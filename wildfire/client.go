@@ -80,7 +80,7 @@ type payload struct {
 	// sent reports whether the transport has read the whole body.
 	sent func() bool
 
-	// watch gives every attempt its watchdog.
+	// watch is called with the watchdog of every attempt, and reports progress to it.
 	watch func(*watchdog)
 
 	// abort closes the source of the body, which unblocks most stuck readers. It is set if reading
@@ -91,12 +91,12 @@ type payload struct {
 // apiCall is one operation, ready to be attempted.
 type apiCall struct {
 	op       Op
-	path     string                         // below the endpoint; "" for the operation's own
-	build    func([]field) (payload, error) // the body around the credential's fields
-	sendTime time.Duration                  // how long sending the request may take on a slow line
-	stream   bool                           // the answer is read in pieces, each of which resets the watchdog
-	public   bool                           // needs no credential
-	handle   func(*http.Response, string) error
+	path     string                             // below the endpoint; "" for the operation's own
+	build    func([]field) (payload, error)     // the body around the credential's fields
+	sendTime time.Duration                      // how long sending the request may take on a slow line; the token must last that long
+	stream   bool                               // the answer is read in pieces, each of which resets the watchdog
+	public   bool                               // the call needs no credential
+	handle   func(*http.Response, string) error // reads a successful answer; its second argument is the token
 }
 
 // do makes the call. It repeats it after a 401 with the source's next token, after the connection
@@ -141,6 +141,7 @@ func (c *Client) do(ctx context.Context, call apiCall) error {
 	}
 }
 
+// token returns a token for the call, or "" if the call needs none.
 func (c *Client) token(ctx context.Context, call apiCall) (string, error) {
 	if call.public {
 		return "", nil
@@ -153,7 +154,7 @@ func (c *Client) token(ctx context.Context, call apiCall) (string, error) {
 	return token, err
 }
 
-// credential returns the form fields that must come first.
+// credential returns the form fields with the credential, which must come first.
 func (c *Client) credential(token string, call apiCall) []field {
 	var fields []field
 	if c.cfg.APIKey && !call.public {
@@ -177,7 +178,7 @@ func (c *Client) attempt(parent context.Context, call apiCall, body payload, tok
 		dog.awaitAnswer()
 	}
 
-	request, err := c.request(dog.ctx, call, body, token)
+	request, err := c.newRequest(dog.ctx, call, body, token)
 	if err != nil {
 		return 0, &APIError{Op: call.op, Err: err, kind: ErrSource}
 	}
@@ -226,7 +227,7 @@ func (c *Client) roundTrip(dog *watchdog, request *http.Request, body payload) (
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		response, err := c.transport.RoundTrip(request) //nolint:bodyclose // who takes it does
+		response, err := c.transport.RoundTrip(request) //nolint:bodyclose // the receiver of the outcome closes it
 		done <- outcome{response, err}
 	}()
 	select {
@@ -236,14 +237,14 @@ func (c *Client) roundTrip(dog *watchdog, request *http.Request, body payload) (
 	}
 
 	body.abort()
-	patience := time.NewTimer(abandonAfter)
-	defer patience.Stop()
+	abandon := time.NewTimer(abandonAfter)
+	defer abandon.Stop()
 	select {
 	case o := <-done:
 		if o.err == nil {
 			return o.response, nil
 		}
-	case <-patience.C:
+	case <-abandon.C:
 		go func() {
 			if o := <-done; o.response != nil {
 				_ = o.response.Body.Close()
@@ -254,7 +255,8 @@ func (c *Client) roundTrip(dog *watchdog, request *http.Request, body payload) (
 	return nil, context.Cause(dog.ctx) // the transport's error may only say that the body was closed
 }
 
-func (c *Client) request(ctx context.Context, call apiCall, body payload, token string) (*http.Request, error) {
+// newRequest returns the request of one attempt.
+func (c *Client) newRequest(ctx context.Context, call apiCall, body payload, token string) (*http.Request, error) {
 	path := call.path
 	if path == "" {
 		path = string(call.op)
@@ -290,8 +292,8 @@ func (c *Client) request(ctx context.Context, call apiCall, body payload, token 
 	return request, nil
 }
 
-// transportError explains a request without an answer, by the error of the reading side, of the
-// watchdog or of the transport.
+// transportError returns the error of a request without an answer. Its cause is the error of the
+// body's source, of the watchdog or of the transport.
 func (c *Client) transportError(ctx context.Context, call apiCall, body payload, err error) error {
 	// If the reader was closed because the attempt ended, its error is not the cause.
 	if body.failed != nil && ctx.Err() == nil {
@@ -314,7 +316,8 @@ func (c *Client) transportError(ctx context.Context, call apiCall, body payload,
 	return failure
 }
 
-// statusError reads the error document, if there is one, and classifies the status.
+// statusError returns the error for a status that is not a success. It has the message of the error
+// document, if there is one.
 func (c *Client) statusError(op Op, response *http.Response, token string) error {
 	answer, _ := readLimited(response.Body, maxErrorAnswer)
 	var message string
@@ -332,9 +335,9 @@ func (c *Client) statusError(op Op, response *http.Response, token string) error
 	}
 }
 
-// receiptError handles the answer to a submission without a readable receipt. It returns nil if the
-// answer is WildFire's but truncated or without some fields: the submission was then accepted and
-// counted.
+// receiptError returns the error for an answer to a submission without a readable receipt. It
+// returns nil if the answer is WildFire's but truncated or without some fields, because the
+// submission was then accepted and counted.
 func receiptError(op Op, response *http.Response, token string, body []byte, err error) error {
 	if _, refused := errors.AsType[errorDocument](err); !refused && isWildFireXML(body) {
 		return nil
@@ -343,8 +346,8 @@ func receiptError(op Op, response *http.Response, token string, body []byte, err
 	return answerError(op, response, token, body, err)
 }
 
-// answerError is the error for a success whose body, as far as it was read, is not the expected
-// document.
+// answerError returns the error for an answer with a success status that is not the expected
+// document. body is the part that was read.
 func answerError(op Op, response *http.Response, token string, body []byte, err error) error {
 	failure := &APIError{Op: op, Status: response.StatusCode, kind: ErrAnswer}
 	if document, ok := errors.AsType[errorDocument](err); ok {
@@ -352,9 +355,9 @@ func answerError(op Op, response *http.Response, token string, body []byte, err 
 		return failure
 	}
 
-	_, broke := errors.AsType[*readError](err)
+	_, brokeOff := errors.AsType[*readError](err)
 	switch {
-	case broke:
+	case brokeOff:
 		failure.kind, failure.Err = ErrTransport, err
 		if errors.Is(err, ErrStalled) {
 			failure.kind = ErrStalled
@@ -378,10 +381,11 @@ func drain(body io.ReadCloser) {
 	_ = body.Close()
 }
 
-// form builds a small body: urlencoded, or multipart for the operations that require it.
+// form returns a function that builds a small body: urlencoded, or multipart for the operations
+// that require it.
 func form(op Op, fields ...field) func([]field) (payload, error) {
 	if op.multipart() {
-		return list(fields, "", "")
+		return multipartForm(fields, "", "")
 	}
 
 	return func(credential []field) (payload, error) {
@@ -390,13 +394,13 @@ func form(op Op, fields ...field) func([]field) (payload, error) {
 			values.Set(f.name, f.value)
 		}
 
-		return buffered("application/x-www-form-urlencoded", []byte(values.Encode())), nil
+		return bufferedPayload("application/x-www-form-urlencoded", []byte(values.Encode())), nil
 	}
 }
 
-// list builds a multipart body of fields and, if filename is set, a text in a file part named
-// "file".
-func list(fields []field, filename, text string) func([]field) (payload, error) {
+// multipartForm returns a function that builds a multipart body of fields and, if filename is set,
+// a file part named "file" with a text.
+func multipartForm(fields []field, filename, text string) func([]field) (payload, error) {
 	return func(credential []field) (payload, error) {
 		var buffer bytes.Buffer
 		form := multipart.NewWriter(&buffer)
@@ -420,27 +424,28 @@ func list(fields []field, filename, text string) func([]field) (payload, error) 
 			return payload{}, err
 		}
 
-		return buffered(form.FormDataContentType(), buffer.Bytes()), nil
+		return bufferedPayload(form.FormDataContentType(), buffer.Bytes()), nil
 	}
 }
 
-func buffered(contentType string, content []byte) payload {
-	var taken atomic.Bool
+// bufferedPayload returns a payload whose body is in memory.
+func bufferedPayload(contentType string, content []byte) payload {
+	var allRead atomic.Bool
 	return payload{
 		contentType: contentType,
 		length:      int64(len(content)),
 		open: func() (io.ReadCloser, error) {
-			taken.Store(false)
-			return &bufferedBody{content: content, taken: &taken}, nil
+			allRead.Store(false)
+			return &bufferedBody{content: content, allRead: &allRead}, nil
 		},
-		sent: taken.Load,
+		sent: allRead.Load,
 	}
 }
 
 // bufferedBody records when it was read completely.
 type bufferedBody struct {
 	content []byte
-	taken   *atomic.Bool
+	allRead *atomic.Bool
 }
 
 func (b *bufferedBody) Read(p []byte) (int, error) {
@@ -449,7 +454,7 @@ func (b *bufferedBody) Read(p []byte) (int, error) {
 	if len(b.content) > 0 {
 		return n, nil
 	}
-	b.taken.Store(true)
+	b.allRead.Store(true)
 
 	return n, io.EOF
 }

@@ -16,8 +16,8 @@ const (
 	// DefaultBaseURL is the global cloud, located in the USA.
 	DefaultBaseURL = "https://wildfire.paloaltonetworks.com"
 
-	// DefaultMaxFileSize is the documented limit of the public cloud, "100 MB", interpreted
-	// conservatively, in bytes.
+	// DefaultMaxFileSize is the documented limit of the public cloud, "100 MB", in bytes. It takes
+	// MB as 1,000,000 bytes, the smaller interpretation.
 	DefaultMaxFileSize = 100_000_000
 
 	// DefaultStallTimeout is how long a transfer may make no progress.
@@ -59,8 +59,7 @@ type Config struct {
 	// UserAgent is the request header; empty sends DefaultUserAgent.
 	UserAgent string
 
-	// MaxFileSize refuses larger files without sending them, in bytes. A file of exactly this size
-	// is fine.
+	// MaxFileSize is the size of the largest file that is sent, in bytes.
 	MaxFileSize int64
 
 	// StallTimeout ends an upload or a download that makes no progress for this long.
@@ -84,9 +83,8 @@ type Config struct {
 	// Network is used to build the transport when Transport is nil.
 	Network TransportConfig `toml:",inline"`
 
-	// Transport replaces the transport built from Network; share one between this client and a
-	// token source by giving both the result of NewTransport. Redirects are not followed either
-	// way.
+	// Transport replaces the transport built from Network. To share one between this client and a
+	// token source, give both the result of NewTransport. Redirects are never followed.
 	Transport http.RoundTripper
 }
 

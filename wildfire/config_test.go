@@ -19,7 +19,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-func TestBaseURL(t *testing.T) {
+func TestBaseURLIsChecked(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		base, want string // want "" is an error
@@ -98,7 +98,7 @@ func TestConfigReportsAllProblems(t *testing.T) {
 	}
 }
 
-func TestStaticTokenHides(t *testing.T) {
+func TestStaticTokenIsNotPrinted(t *testing.T) {
 	t.Parallel()
 	token := wildfire.StaticToken("s3cr3t")
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
@@ -108,7 +108,7 @@ func TestStaticTokenHides(t *testing.T) {
 	}
 }
 
-func TestTransportConfig(t *testing.T) {
+func TestTransportConfigIsChecked(t *testing.T) {
 	t.Parallel()
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
@@ -139,13 +139,13 @@ func TestTransportConfig(t *testing.T) {
 func secure(t *testing.T, server *wildfiretest.Server) (web *httptest.Server, caFile string) {
 	t.Helper()
 	web = server.StartTLS()
-	web.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that are meant to fail
+	web.Config.ErrorLog = log.New(io.Discard, "", 0) // some handshakes are expected to fail
 	t.Cleanup(web.Close)
 
 	return web, authority(t, web)
 }
 
-// authority writes the file to trust a server by.
+// authority writes the certificate of a server to a file and returns its name.
 func authority(t *testing.T, web *httptest.Server) (caFile string) {
 	t.Helper()
 	caFile = filepath.Join(t.TempDir(), "ca.pem")
@@ -157,8 +157,8 @@ func authority(t *testing.T, web *httptest.Server) (caFile string) {
 	return caFile
 }
 
-// TestTLS trusts only the given authority, over both versions of HTTP.
-func TestTLS(t *testing.T) {
+// TestTLSTrustsOnlyTheGivenAuthority trusts only the given authority, over both versions of HTTP.
+func TestTLSTrustsOnlyTheGivenAuthority(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New(wildfiretest.WithDelay(0))
 	protocols := make(chan int, 10)

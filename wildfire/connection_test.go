@@ -33,12 +33,12 @@ func counted(t *testing.T, server *wildfiretest.Server) (string, *atomic.Int64) 
 	return web.URL, &connections
 }
 
-// TestOneConnection makes a thousand calls of every kind on one connection.
-func TestOneConnection(t *testing.T) {
+// TestCallsShareOneConnection makes a thousand calls of every kind on one connection.
+func TestCallsShareOneConnection(t *testing.T) {
 	t.Parallel()
 	oneConnection(t, func(server *wildfiretest.Server, c *wildfire.Client) {
 		for i := 0; i < 1000; {
-			for op, call := range invoke {
+			for op, call := range callOf {
 				if err := call(t.Context(), c); errors.Is(err, wildfire.ErrTransport) {
 					t.Fatalf("%s: %v", op, err)
 				}
@@ -65,8 +65,8 @@ func oneConnection(t *testing.T, calls func(*wildfiretest.Server, *wildfire.Clie
 	t.Errorf("%v connections, want 1", counts)
 }
 
-// TestOneConnectionOverErrors: every answer is drained, errors included.
-func TestOneConnectionOverErrors(t *testing.T) {
+// TestFailedCallsShareOneConnection: every answer is drained, errors included.
+func TestFailedCallsShareOneConnection(t *testing.T) {
 	t.Parallel()
 	bodies := []wildfiretest.Body{wildfiretest.XMLBody, wildfiretest.EmptyBody, wildfiretest.HTMLBody, wildfiretest.JSONBody}
 	styles := []wildfiretest.Style{
@@ -74,7 +74,7 @@ func TestOneConnectionOverErrors(t *testing.T) {
 		wildfiretest.MissingVerdict, wildfiretest.WithDTD, wildfiretest.TrailingGarbage | wildfiretest.Chunked,
 	}
 	oneConnection(t, func(server *wildfiretest.Server, c *wildfire.Client) {
-		for op, call := range invoke {
+		for op, call := range callOf {
 			for _, status := range []int{302, 400, 401, 403, 404, 405, 413, 418, 419, 420, 421, 422, 429, 456, 500, 502, 503, 504, 513} {
 				for _, body := range bodies {
 					remove := server.Inject(wildfiretest.Rule{Fault: wildfiretest.Fault{Status: status, Body: body}})
@@ -96,8 +96,8 @@ func TestOneConnectionOverErrors(t *testing.T) {
 	})
 }
 
-// TestLongErrorPagesAreDrained up to a limit beyond which a new connection is cheaper.
-func TestLongErrorPagesAreDrained(t *testing.T) {
+// TestErrorPagesAreDrainedUpToALimit up to a limit beyond which a new connection is cheaper.
+func TestErrorPagesAreDrainedUpToALimit(t *testing.T) {
 	t.Parallel()
 	for size, want := range map[int]int64{200 << 10: 1, 8 << 20: 2} {
 		var connections atomic.Int64
@@ -154,9 +154,9 @@ func (c *silencingConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// TestSilentConnectionIsLeft: over HTTP/2 a connection stays open after a call times out. The next
-// call must not stall on it until TCP detects the loss.
-func TestSilentConnectionIsLeft(t *testing.T) {
+// TestSilentConnectionIsReplaced: over HTTP/2 a connection stays open after a call times out. The
+// next call must not stall on it until TCP detects the loss.
+func TestSilentConnectionIsReplaced(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewUnstartedServer(wildfiretest.New(wildfiretest.WithDelay(0)))
 	listener := &silencingListener{Listener: web.Listener}

@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	maxMessage = 200
+	maxMessage = 200 // bytes of APIError.Message
 
 	// MaxRetryAfter is the longest wait that APIError.RetryAfter asks for; longer waits are reduced
 	// to it.
 	MaxRetryAfter = 24 * time.Hour
 )
 
-// describe returns the text of an error without the parts of the answer that net/http quotes if the
-// answer is not HTTP.
+// describe returns the text of a transport's error. It leaves out what net/http quotes of an answer
+// that is not HTTP.
 func describe(err error) string {
 	if network, ok := errors.AsType[*net.OpError](err); ok {
 		return printable(network.Error())
@@ -30,28 +30,29 @@ func describe(err error) string {
 	return printable(text)
 }
 
-var urls = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s'"<>]+`)
+var urlPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s'"<>]+`)
 
 // sanitizeMessage prepares a message of the service for an error: one line of printable ASCII,
 // without surrounding quotes, without URLs, which may contain credentials, and without the
 // credential itself.
 func sanitizeMessage(message, credential string) string {
-	message = line(message)
+	message = oneLine(message)
 	if credential != "" {
-		message = strings.ReplaceAll(message, line(credential), "[credential]")
+		message = strings.ReplaceAll(message, oneLine(credential), "[credential]")
 	}
-	message = urls.ReplaceAllString(message, "[url]")
+	message = urlPattern.ReplaceAllString(message, "[url]")
 
-	return cut(strings.Trim(message, " '\""))
+	return truncate(strings.Trim(message, " '\""))
 }
 
 // printable reduces text to at most maxMessage bytes of printable ASCII on one line.
-func printable(text string) string { return cut(line(text)) }
+func printable(text string) string { return truncate(oneLine(text)) }
 
-func cut(text string) string { return strings.TrimRight(text[:min(len(text), maxMessage)], " ") }
+// truncate cuts a text to maxMessage bytes.
+func truncate(text string) string { return strings.TrimRight(text[:min(len(text), maxMessage)], " ") }
 
-// line reduces text to printable ASCII, with single spaces in place of white space.
-func line(text string) string {
+// oneLine reduces text to printable ASCII, with single spaces in place of white space.
+func oneLine(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return '?'

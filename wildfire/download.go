@@ -38,7 +38,7 @@ func (c *Client) Sample(ctx context.Context, hash string, w io.Writer) (Download
 	if err != nil {
 		return Download{}, invalidArgument(OpSample, err)
 	}
-	return c.download(ctx, fetch{op: OpSample, hash: hash}, w, field{"hash", hash})
+	return c.download(ctx, downloadRequest{op: OpSample, hash: hash}, w, field{"hash", hash})
 }
 
 // PCAP writes the network capture of a sample's analysis to w: that of the platform with the given
@@ -57,7 +57,7 @@ func (c *Client) PCAP(ctx context.Context, hash string, platform int, w io.Write
 		fields = append(fields, field{"platform", strconv.Itoa(platform)})
 	}
 
-	return c.download(ctx, fetch{op: OpPCAP}, w, fields...)
+	return c.download(ctx, downloadRequest{op: OpPCAP}, w, fields...)
 }
 
 // Artifact is a kind of result from the analysis of a web page.
@@ -85,7 +85,7 @@ func (c *Client) WebArtifacts(ctx context.Context, url string, w io.Writer, kind
 		fields = append(fields, field{"types", strings.Join(names, ",")})
 	}
 
-	return c.download(ctx, fetch{op: OpWebArtifacts}, w, fields...)
+	return c.download(ctx, downloadRequest{op: OpWebArtifacts}, w, fields...)
 }
 
 // ReportPDF writes the report about a sample to w as PDF.
@@ -94,7 +94,7 @@ func (c *Client) ReportPDF(ctx context.Context, hash string, w io.Writer) (Downl
 	if err != nil {
 		return Download{}, invalidArgument(OpReport, err)
 	}
-	return c.download(ctx, fetch{op: OpReport}, w, field{"hash", hash}, field{"format", "pdf"})
+	return c.download(ctx, downloadRequest{op: OpReport}, w, field{"hash", hash}, field{"format", "pdf"})
 }
 
 // TestKind is a type of test file.
@@ -116,37 +116,38 @@ func (c *Client) TestFile(ctx context.Context, kind TestKind, w io.Writer) (Down
 	default:
 		return Download{}, invalidArgument(OpTestFile, errors.New("unknown kind of test file"))
 	}
-	return c.download(ctx, fetch{op: OpTestFile, path: "test/" + string(kind), public: true}, w)
+	return c.download(ctx, downloadRequest{op: OpTestFile, path: "test/" + string(kind), public: true}, w)
 }
 
-// fetch describes a download.
-type fetch struct {
+// downloadRequest describes a download.
+type downloadRequest struct {
 	op     Op
-	path   string // "" for the operation's own
+	path   string // below the endpoint; "" for the operation's own
 	hash   string // the hash that the contents must have; "" checks nothing
-	public bool
+	public bool   // the call needs no credential
 }
 
-func (c *Client) download(ctx context.Context, what fetch, w io.Writer, fields ...field) (Download, error) {
+// download makes a call whose answer is a file, and writes the file to w.
+func (c *Client) download(ctx context.Context, request downloadRequest, w io.Writer, fields ...field) (Download, error) {
 	var got Download
-	build := form(what.op, fields...)
-	if what.public {
+	build := form(request.op, fields...)
+	if request.public {
 		build = func([]field) (payload, error) { return payload{}, nil }
 	}
 
 	err := c.do(ctx, apiCall{
-		op:     what.op,
-		path:   what.path,
+		op:     request.op,
+		path:   request.path,
 		build:  build,
 		stream: true,
-		public: what.public,
+		public: request.public,
 		handle: func(response *http.Response, token string) error {
 			if response.StatusCode != http.StatusOK {
-				return c.unexpectedStatus(what.op, response, token) // 206 and similar answers are not the requested file
+				return c.unexpectedStatus(request.op, response, token) // 206 and similar answers are not the requested file
 			}
 
 			var err error
-			got, err = c.receive(what, response, token, w)
+			got, err = c.receive(request, response, token, w)
 
 			return err
 		},
@@ -155,9 +156,10 @@ func (c *Client) download(ctx context.Context, what fetch, w io.Writer, fields .
 	return got, err
 }
 
+// unexpectedStatus returns the error for a success status other than 200.
 func (*Client) unexpectedStatus(op Op, response *http.Response, token string) error {
 	failure := &APIError{Op: op, Status: response.StatusCode, kind: ErrUnexpectedStatus}
-	if head, _ := bufio.NewReader(response.Body).Peek(maxHead); textual(head) && !isWildFireXML(head) {
+	if head, _ := bufio.NewReader(response.Body).Peek(maxHead); looksLikeText(head) && !isWildFireXML(head) {
 		failure.Foreign = describeForeign(response, head, token)
 	}
 
@@ -166,9 +168,9 @@ func (*Client) unexpectedStatus(op Op, response *http.Response, token string) er
 
 // receive copies an answer to w, unless it is a document of the service or a proxy in place of the
 // file.
-func (c *Client) receive(what fetch, response *http.Response, token string, w io.Writer) (Download, error) {
+func (c *Client) receive(request downloadRequest, response *http.Response, token string, w io.Writer) (Download, error) {
 	reader := bufio.NewReader(response.Body)
-	if isNotFile(what.op, response, reader) {
+	if isNotFile(request.op, response, reader) {
 		body, err := readLimited(reader, maxAnswer)
 		if err == nil {
 			if _, err = wildfireRoot(body, maxTags); err == nil {
@@ -176,24 +178,24 @@ func (c *Client) receive(what fetch, response *http.Response, token string, w io
 			}
 		}
 
-		return Download{}, answerError(what.op, response, token, body, err)
+		return Download{}, answerError(request.op, response, token, body, err)
 	}
 
 	head, _ := reader.Peek(maxHead)
 	head = bytes.Clone(head)
 	got := Download{ContentType: mediaType(response), Filename: attachment(response)}
-	sums := getHashes()
-	defer putHashes(sums)
+	digests := getHashes()
+	defer putHashes(digests)
 	var err error
-	got.Size, err = copyLimited(io.MultiWriter(&sink{w}, sums), reader, c.cfg.MaxDownload)
-	sha, md := sums.sum()
+	got.Size, err = copyLimited(io.MultiWriter(&callerWriter{w}, digests), reader, c.cfg.MaxDownload)
+	sha, md := digests.sum()
 	got.SHA256 = sha
-	failure := &APIError{Op: what.op, Status: response.StatusCode, Err: err}
+	failure := &APIError{Op: request.op, Status: response.StatusCode, Err: err}
 	switch {
-	case err == nil && what.hash != "" && what.hash != sha && what.hash != md && !sentAsFile(response):
+	case err == nil && request.hash != "" && request.hash != sha && request.hash != md && !sentAsFile(response):
 		failure.kind, failure.Foreign = ErrForeignAnswer, describeForeign(response, head, token)
-	case err == nil && what.hash != "" && what.hash != sha && what.hash != md:
-		failure.kind, failure.Err = ErrAnswer, errors.New("contents do not have the hash that was asked for")
+	case err == nil && request.hash != "" && request.hash != sha && request.hash != md:
+		failure.kind, failure.Err = ErrAnswer, errors.New("contents do not have the requested hash")
 	case err == nil:
 		return got, nil
 	case errors.Is(err, errTooLong):
@@ -201,7 +203,7 @@ func (c *Client) receive(what fetch, response *http.Response, token string, w io
 	case errors.Is(err, ErrSink):
 		failure.kind = ErrSink
 	default:
-		return got, answerError(what.op, response, token, head, err)
+		return got, answerError(request.op, response, token, head, err)
 	}
 
 	return got, failure
@@ -210,17 +212,17 @@ func (c *Client) receive(what fetch, response *http.Response, token string, w io
 // maxHead is how many bytes at the beginning of a download are used to recognize it.
 const maxHead = 512
 
-// isNotFile recognizes, from the beginning of an answer, that it is not the file. Because a
-// sample may itself be a text or an XML document, an answer to a request for a sample counts as the
-// service's only if it says "error" or "nothing yet" and was not sent as a file. The artifacts of a
-// web page may be empty.
+// isNotFile reports whether the beginning of an answer shows that it is not the requested file. A
+// sample may itself be a text or an XML document. So an answer to a request for a sample is not the
+// file only if it is an error document or an empty one of WildFire's, and was not sent as a file.
+// The artifacts of a web page may be empty.
 func isNotFile(op Op, response *http.Response, reader *bufio.Reader) bool {
 	head, _ := reader.Peek(maxHead)
 	switch {
 	case op == OpWebArtifacts && len(head) == 0:
 		return !sentAsFile(response)
 	case op != OpSample:
-		return textual(head)
+		return looksLikeText(head)
 	case mediaType(response) == "application/octet-stream":
 		return false
 	}
@@ -286,10 +288,11 @@ type onlyReader struct{ io.Reader }
 // wrapped.
 var ErrSink = errors.New("writing download")
 
-type sink struct{ io.Writer }
+// callerWriter marks the errors of the caller's writer with ErrSink.
+type callerWriter struct{ io.Writer }
 
-func (s *sink) Write(p []byte) (int, error) {
-	n, err := s.Writer.Write(p)
+func (w *callerWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrSink, err)
 	}

@@ -80,17 +80,17 @@ type APIError struct {
 	RetryAfter time.Duration
 
 	// MaybeDone is set if the whole request was sent and no answer of WildFire's came back: there
-	// was no answer, it broke off too early to tell whose it was, or a proxy answered with a
+	// was no answer, it broke off before its sender could be recognized, or a proxy answered with a
 	// success or a gateway error (502, 504). The service may still have acted on the request: after
 	// a submission, ask for the verdict before sending the file again.
 	MaybeDone bool
 
-	// Foreign describes an answer that is not in WildFire's form, so that it came from something in
-	// between: a captive portal, a proxy, a web filter or a virus scanner. It is nil for WildFire's
-	// own answers and without an answer. With a success status the error matches ErrForeignAnswer.
-	// With any other status it matches the sentinel of that status, whose meaning may then differ
-	// from WildFire's. Pages of WildFire's own front end look like those of a proxy, and count as
-	// foreign.
+	// Foreign describes an answer that is not in WildFire's form, and so came from something
+	// between the client and WildFire: a captive portal, a proxy, a web filter or a virus scanner.
+	// It is nil for WildFire's own answers and without an answer. With a success status the error
+	// matches ErrForeignAnswer. With any other status it matches the sentinel of that status, whose
+	// meaning may then differ from WildFire's. Pages of WildFire's own front end look like those of
+	// a proxy, and count as foreign.
 	Foreign *ForeignAnswer
 
 	// Err is the cause of a failure without a status, nil otherwise.
@@ -120,14 +120,14 @@ func (e *APIError) Error() string {
 
 	if e.Err != nil {
 		text.WriteString(": ")
-		text.WriteString(e.cause())
+		text.WriteString(e.causeText())
 	}
 
 	return text.String()
 }
 
-// ambiguous reports whether an answer leaves open if WildFire got the request: it broke off, or a
-// proxy answered with a success or with a gateway error.
+// ambiguous reports whether the answer does not show if WildFire got the request: the answer broke
+// off, or a proxy answered with a success or with a gateway error.
 func (e *APIError) ambiguous() bool {
 	if errors.Is(e.kind, ErrTransport) || errors.Is(e.kind, ErrStalled) {
 		return true
@@ -136,9 +136,9 @@ func (e *APIError) ambiguous() bool {
 	return e.Foreign != nil && (succeeded(e.Status) || e.Status == 502 || e.Status == 504)
 }
 
-// cause returns the text of Err, reduced if it came from the network, because it may contain data
-// of the other side.
-func (e *APIError) cause() string {
+// causeText returns the text of Err, reduced if it came from the network, because it may contain
+// data of the other side.
+func (e *APIError) causeText() string {
 	switch e.kind {
 	case ErrTransport, ErrStalled, ErrAnswer: //nolint:errorlint // a sentinel, never wrapped
 		return describe(e.Err)
@@ -163,6 +163,7 @@ func (e *APIError) Unwrap() []error {
 	return chain
 }
 
+// families maps a sentinel to the more general one that an error with it also matches.
 var families = map[error]error{
 	ErrUploadQuota:    ErrQuota,
 	ErrQueryQuota:     ErrQuota,
@@ -272,7 +273,7 @@ func classify(op Op, status int, message string) error {
 	return ErrUnexpectedStatus
 }
 
-// succeeded reports whether the status leaves the decision to the body of the answer.
+// succeeded reports whether the status is a success, so that the body decides about the result.
 func succeeded(status int) bool { return status >= 200 && status < 300 }
 
 // cause returns why an attempt failed: the watchdog's error, if the watchdog ended it, and not the

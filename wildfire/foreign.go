@@ -49,15 +49,15 @@ func describeForeign(response *http.Response, body []byte, credential string) *F
 		media, _, _ = strings.Cut(http.DetectContentType(body), ";")
 	}
 
-	return &ForeignAnswer{ContentType: printable(media), Title: title(body, credential)}
+	return &ForeignAnswer{ContentType: printable(media), Title: pageTitle(body, credential)}
 }
 
 func isBlank(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
 
 var titleElement = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title`)
 
-// title returns the title of an HTML page, or "".
-func title(body []byte, credential string) string {
+// pageTitle returns the title of an HTML page, or "".
+func pageTitle(body []byte, credential string) string {
 	found := titleElement.FindSubmatch(body)
 	if found == nil {
 		return ""
@@ -104,10 +104,10 @@ func isWildFireJSON(body []byte) bool {
 	return ok
 }
 
-// textual reports whether the first bytes of a download look like text. Pages, JSON and messages in
-// place of a file do; WildFire's captures, archives and PDF reports do not. An empty answer is not
-// a file either.
-func textual(head []byte) bool {
+// looksLikeText reports whether the first bytes of a download look like text. Pages, JSON and
+// messages in place of a file do; WildFire's captures, archives and PDF reports do not. An empty
+// answer is not a file either.
+func looksLikeText(head []byte) bool {
 	return isBlank(head) || strings.HasPrefix(http.DetectContentType(head), "text/")
 }
 

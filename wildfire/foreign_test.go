@@ -28,32 +28,33 @@ var foreignAnswers = map[string]struct {
 	body        string
 	want        wildfire.ForeignAnswer
 }{
-	"login page":     {"text/html; charset=utf-8", loginPage, wildfire.ForeignAnswer{ContentType: "text/html", Title: "Guest & Visitor Login"}},
-	"unannounced":    {"", loginPage, wildfire.ForeignAnswer{ContentType: "text/html", Title: "Guest & Visitor Login"}},
-	"page as XML":    {"text/xml", xhtmlPage, wildfire.ForeignAnswer{ContentType: "text/xml", Title: "Blocked"}},
-	"cut page":       {"text/html", "<html><head><title>Sig", wildfire.ForeignAnswer{ContentType: "text/html"}},
-	"nested":         {"text/html", "<html><wildfire><upload-file-info/></wildfire></html>", wildfire.ForeignAnswer{ContentType: "text/html"}},
-	"JSON":           {"application/json", `{"success":false,"error":"login required"}`, wildfire.ForeignAnswer{ContentType: "application/json"}},
-	"JSON array":     {"application/json", `["result"]`, wildfire.ForeignAnswer{ContentType: "application/json"}},
-	"text":           {"text/plain", "Blocked by policy 17\n", wildfire.ForeignAnswer{ContentType: "text/plain"}},
-	"text, then XML": {"text/plain", "see <wildfire/>", wildfire.ForeignAnswer{ContentType: "text/plain"}},
-	"other XML":      {"application/xml", "<Error><Code>AccessDenied</Code></Error>", wildfire.ForeignAnswer{ContentType: "application/xml"}},
-	"SOAP":           {"text/xml", `<s:wildfire xmlns:s="urn:x"/>`, wildfire.ForeignAnswer{ContentType: "text/xml"}},
-	"empty":          {"text/xml", "", wildfire.ForeignAnswer{}},
-	"blank":          {"", "\r\n", wildfire.ForeignAnswer{}},
+	"login page":                  {"text/html; charset=utf-8", loginPage, wildfire.ForeignAnswer{ContentType: "text/html", Title: "Guest & Visitor Login"}},
+	"page without a content type": {"", loginPage, wildfire.ForeignAnswer{ContentType: "text/html", Title: "Guest & Visitor Login"}},
+	"page as XML":                 {"text/xml", xhtmlPage, wildfire.ForeignAnswer{ContentType: "text/xml", Title: "Blocked"}},
+	"truncated page":              {"text/html", "<html><head><title>Sig", wildfire.ForeignAnswer{ContentType: "text/html"}},
+	"WildFire's XML in a page":    {"text/html", "<html><wildfire><upload-file-info/></wildfire></html>", wildfire.ForeignAnswer{ContentType: "text/html"}},
+	"JSON":                        {"application/json", `{"success":false,"error":"login required"}`, wildfire.ForeignAnswer{ContentType: "application/json"}},
+	"JSON array":                  {"application/json", `["result"]`, wildfire.ForeignAnswer{ContentType: "application/json"}},
+	"text":                        {"text/plain", "Blocked by policy 17\n", wildfire.ForeignAnswer{ContentType: "text/plain"}},
+	"text, then XML":              {"text/plain", "see <wildfire/>", wildfire.ForeignAnswer{ContentType: "text/plain"}},
+	"other XML":                   {"application/xml", "<Error><Code>AccessDenied</Code></Error>", wildfire.ForeignAnswer{ContentType: "application/xml"}},
+	"SOAP":                        {"text/xml", `<s:wildfire xmlns:s="urn:x"/>`, wildfire.ForeignAnswer{ContentType: "text/xml"}},
+	"empty":                       {"text/xml", "", wildfire.ForeignAnswer{}},
+	"blank":                       {"", "\r\n", wildfire.ForeignAnswer{}},
 	"only XML's head": {
 		"text/xml", `<?xml version="1.0" encoding="UTF-8"?>` + "\n", wildfire.ForeignAnswer{ContentType: "text/xml"},
 	},
 }
 
-// TestForeignSuccess: a success that is not WildFire's fails every operation, proves nothing about
-// the credential, and leaves open whether WildFire got the request.
-func TestForeignSuccess(t *testing.T) {
+// TestForeignSuccessIsAnError: a success status in a form that is not WildFire's is an error of
+// every operation. It does not count as an accepted credential, and WildFire may have got the
+// request.
+func TestForeignSuccessIsAnError(t *testing.T) {
 	t.Parallel()
 	for name, tt := range foreignAnswers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for op, call := range invoke {
+			for op, call := range callOf {
 				for _, status := range []int{200, 201, 203} {
 					tokens := &rotating{tokens: []string{"s3cr3t"}}
 					c := client(t, "https://wildfire.example.test", tokens, func(cfg *wildfire.Config) {
@@ -76,7 +77,7 @@ func TestForeignSuccess(t *testing.T) {
 						t.Errorf("%s, %d: foreign answer (-want +got):\n%s", op, status, diff)
 					}
 					if !api.MaybeDone && op != wildfire.OpTestFile {
-						t.Errorf("%s, %d: not MaybeDone, though the request went out", op, status)
+						t.Errorf("%s, %d: not MaybeDone, although the request was sent", op, status)
 					}
 					if len(tokens.accepted) > 0 {
 						t.Errorf("%s, %d: the token counts as accepted", op, status)
@@ -104,8 +105,8 @@ func contentType(value string) http.Header {
 	return http.Header{"Content-Type": {value}}
 }
 
-// TestForeignSuccessOfReports covers the report formats that invoke does not request.
-func TestForeignSuccessOfReports(t *testing.T) {
+// TestForeignReportIsAnError covers the report formats that callOf does not request.
+func TestForeignReportIsAnError(t *testing.T) {
 	t.Parallel()
 	for name, tt := range foreignAnswers {
 		c := client(t, "https://wildfire.example.test", wildfire.StaticToken("s3cr3t"), func(cfg *wildfire.Config) {
@@ -122,12 +123,12 @@ func TestForeignSuccessOfReports(t *testing.T) {
 	}
 }
 
-// TestForeignStatus: the error of a failure says who sent it.
-func TestForeignStatus(t *testing.T) {
+// TestErrorsSayWhetherAnAnswerIsForeign: the error of a failure says who sent it.
+func TestErrorsSayWhetherAnAnswerIsForeign(t *testing.T) {
 	t.Parallel()
 	documented := []int{400, 401, 403, 404, 405, 409, 410, 413, 415, 417, 418, 419, 420, 421, 422, 429, 456, 500, 503, 513}
 	others := []int{302, 307, 402, 407, 408, 451, 499, 502, 504, 511}
-	for op, call := range invoke {
+	for op, call := range callOf {
 		for _, status := range append(documented, others...) {
 			failure := func(body string) *wildfire.APIError {
 				c := client(t, "https://wildfire.example.test", wildfire.StaticToken("s3cr3t"), func(cfg *wildfire.Config) {
@@ -140,9 +141,9 @@ func TestForeignStatus(t *testing.T) {
 
 				return api
 			}
-			for _, own := range []string{vendorError, "<error><error-mess", "<wildfire/>", "\n<submission><error/></submission>"} {
-				if api := failure(own); api.Foreign != nil || api.MaybeDone {
-					t.Errorf("%s, %d, %.20q: foreign %v, may be done %v", op, status, own, api.Foreign, api.MaybeDone)
+			for _, ofWildFire := range []string{vendorError, "<error><error-mess", "<wildfire/>", "\n<submission><error/></submission>"} {
+				if api := failure(ofWildFire); api.Foreign != nil || api.MaybeDone {
+					t.Errorf("%s, %d, %.20q: foreign %v, may be done %v", op, status, ofWildFire, api.Foreign, api.MaybeDone)
 				}
 			}
 
@@ -172,8 +173,8 @@ func contains(all []int, one int) bool {
 	return false
 }
 
-// TestForeignAnswerIsNamed: the error says who answered, and shows nothing else of the answer.
-func TestForeignAnswerIsNamed(t *testing.T) {
+// TestErrorNamesAForeignAnswer: the error says who answered, and shows nothing else of the answer.
+func TestErrorNamesAForeignAnswer(t *testing.T) {
 	t.Parallel()
 	page := func(title string) string {
 		return "<html><head><title>" + title + "</title></head><body>canary</body></html>"
@@ -206,9 +207,9 @@ func TestForeignAnswerIsNamed(t *testing.T) {
 	}
 }
 
-// TestOwnAnswerCutShort: an answer with WildFire's root element counts as WildFire's, however
-// little follows.
-func TestOwnAnswerCutShort(t *testing.T) {
+// TestTruncatedReceiptIsASubmission: an answer with WildFire's root element counts as WildFire's,
+// however little follows.
+func TestTruncatedReceiptIsASubmission(t *testing.T) {
 	t.Parallel()
 	receipt := `<?xml version="1.0" encoding="UTF-8"?>
 <wildfire>
@@ -250,10 +251,10 @@ func TestOwnAnswerCutShort(t *testing.T) {
 	}
 }
 
-// TestRefusalCutShort: a truncated refusal is still a refusal.
-func TestRefusalCutShort(t *testing.T) {
+// TestTruncatedErrorDocumentIsARejection: a truncated refusal is still a refusal.
+func TestTruncatedErrorDocumentIsARejection(t *testing.T) {
 	t.Parallel()
-	for op, call := range invoke {
+	for op, call := range callOf {
 		c := client(t, "https://wildfire.example.test", wildfire.StaticToken("s3cr3t"), func(cfg *wildfire.Config) {
 			cfg.Transport = &answering{status: 200, body: "<?xml version=\"1.0\"?>\n<error>\n  <error-mess"}
 		})
@@ -263,8 +264,9 @@ func TestRefusalCutShort(t *testing.T) {
 	}
 }
 
-// TestNoticeInPlaceOfSample: a scanner's notice with status 200 does not count as the sample.
-func TestNoticeInPlaceOfSample(t *testing.T) {
+// TestNoticeInsteadOfASampleIsForeign: a scanner's notice with status 200 does not count as the
+// sample.
+func TestNoticeInsteadOfASampleIsForeign(t *testing.T) {
 	t.Parallel()
 	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("s3cr3t"), func(cfg *wildfire.Config) {
 		cfg.Transport = &answering{status: 200, body: "virus found\n", header: contentType("text/plain")}

@@ -26,9 +26,9 @@ func (s *discardTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Request: r, Body: io.NopCloser(strings.NewReader("<wildfire/>"))}, nil
 }
 
-// TestUploadsAllocateTheSame: the number of allocations and their bytes do not depend on the size
-// of the upload.
-func TestUploadsAllocateTheSame(t *testing.T) { // not parallel, because allocations of other tests would be counted
+// TestAllocationsDoNotDependOnTheSizeOfAnUpload: the number of allocations and their bytes do not
+// depend on the size of the upload.
+func TestAllocationsDoNotDependOnTheSizeOfAnUpload(t *testing.T) { // not parallel, because allocations of other tests would be counted
 	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
 		cfg.Transport = &discardTransport{buffer: make([]byte, 32<<10)}
 	})
@@ -58,8 +58,8 @@ func TestUploadsAllocateTheSame(t *testing.T) { // not parallel, because allocat
 	}
 }
 
-// TestListsAreParsedWithinBounds: the memory for a full list of verdicts is bounded.
-func TestListsAreParsedWithinBounds(t *testing.T) {
+// TestParsingAListHasBoundedAllocations: the memory for a full list of verdicts is bounded.
+func TestParsingAListHasBoundedAllocations(t *testing.T) {
 	body := []byte(verdictList(500))
 	got := testing.AllocsPerRun(5, func() {
 		if records, err := wildfire.ParseVerdicts(body); err != nil || len(records) != 500 {

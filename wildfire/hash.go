@@ -11,7 +11,7 @@ const (
 	sha256Length = 64
 )
 
-// normalHash converts an MD5 or SHA-256 to lower case and refuses everything else, including SHA-1,
+// normalHash returns an MD5 or SHA-256 in lower case. It refuses everything else, including SHA-1,
 // so that only hexadecimal text reaches a request.
 func normalHash(hash string) (string, error) {
 	if len(hash) != md5Length && len(hash) != sha256Length {

@@ -29,7 +29,7 @@ func (c *Client) SubmitLink(ctx context.Context, link string) (LinkSubmission, e
 		return LinkSubmission{}, invalidArgument(OpSubmitLink, err)
 	}
 
-	records, err := c.links(ctx, OpSubmitLink, form(OpSubmitLink, field{"link", link}))
+	records, err := c.postLinks(ctx, OpSubmitLink, form(OpSubmitLink, field{"link", link}))
 	switch {
 	case err != nil:
 		return LinkSubmission{}, err
@@ -58,18 +58,19 @@ func (c *Client) SubmitLinks(ctx context.Context, links []string) ([]LinkSubmiss
 		batch := links[:min(len(links), MaxLinks)]
 		links = links[len(batch):]
 		text := "panlnk\n" + strings.Join(batch, "\n") + "\n"
-		records, err := c.links(ctx, OpSubmitLinks, list(nil, "links.txt", text))
+		records, err := c.postLinks(ctx, OpSubmitLinks, multipartForm(nil, "links.txt", text))
 		if err != nil {
 			return all, err
 		}
 
-		all = append(all, orderByLinks(batch, records)...)
+		all = append(all, matchReceipts(batch, records)...)
 	}
 
 	return all, nil
 }
 
-func (c *Client) links(ctx context.Context, op Op, build func([]field) (payload, error)) ([]LinkSubmission, error) {
+// postLinks submits links and returns the receipts in the answer.
+func (c *Client) postLinks(ctx context.Context, op Op, build func([]field) (payload, error)) ([]LinkSubmission, error) {
 	var records []LinkSubmission
 	err := c.do(ctx, apiCall{
 		op:    op,
@@ -112,9 +113,9 @@ func (l *LinkSubmission) set(field, text string) {
 	}
 }
 
-// orderByLinks matches receipts with links by URL, with or without the http:// that the service
-// adds.
-func orderByLinks(links []string, records []LinkSubmission) []LinkSubmission {
+// matchReceipts returns the receipts in the order of the links. It matches them by URL, with or
+// without the http:// that the service adds.
+func matchReceipts(links []string, records []LinkSubmission) []LinkSubmission {
 	byURL := make(map[string]LinkSubmission, len(records))
 	for _, record := range records {
 		byURL[record.URL] = record

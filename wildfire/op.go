@@ -33,8 +33,8 @@ func (op Op) costsUpload() bool {
 	return false
 }
 
-// maybeNotFound reports whether the operation requests something that WildFire may not have, or not
-// yet.
+// maybeNotFound reports whether the operation requests something that WildFire may not have, or may
+// not have yet.
 func (op Op) maybeNotFound() bool {
 	switch op {
 	case OpReport, OpSample, OpPCAP, OpWebArtifacts, OpTestFile:

@@ -14,7 +14,7 @@ import (
 // Until then, and also if the service does not know the sample, the error matches ErrNotReady.
 func (c *Client) Report(ctx context.Context, hash string) (Report, error) {
 	var report Report
-	err := c.report(ctx, hash, func(answer io.Reader) (Report, error) {
+	err := c.fetchReport(ctx, hash, func(answer io.Reader) (Report, error) {
 		var err error
 		report, err = readReport(answer)
 
@@ -31,7 +31,7 @@ func (c *Client) Report(ctx context.Context, hash string) (Report, error) {
 // ParseReport reads it.
 func (c *Client) ReportXML(ctx context.Context, hash string) ([]byte, error) {
 	var document []byte
-	err := c.report(ctx, hash, func(answer io.Reader) (Report, error) {
+	err := c.fetchReport(ctx, hash, func(answer io.Reader) (Report, error) {
 		var err error
 		if document, err = readLimited(answer, maxReport); err != nil {
 			return Report{}, err
@@ -46,8 +46,8 @@ func (c *Client) ReportXML(ctx context.Context, hash string) ([]byte, error) {
 	return document, nil
 }
 
-// report fetches an XML report and passes it to read.
-func (c *Client) report(ctx context.Context, hash string, read func(io.Reader) (Report, error)) error {
+// fetchReport fetches an XML report and passes it to read.
+func (c *Client) fetchReport(ctx context.Context, hash string, read func(io.Reader) (Report, error)) error {
 	hash, err := normalHash(hash)
 	if err != nil {
 		return invalidArgument(OpReport, err)
@@ -87,7 +87,7 @@ const maxReportHead = 4 << 10
 func ParseReport(r io.Reader) (Report, error) {
 	buffered := bufio.NewReaderSize(r, maxReportHead)
 	head, _ := buffered.Peek(maxReportHead)
-	own := isWildFireXML(head)
+	isWildFires := isWildFireXML(head)
 
 	report, err := readReport(buffered)
 	if err == nil {
@@ -100,7 +100,7 @@ func ParseReport(r io.Reader) (Report, error) {
 		kind = ErrRejected
 	case errors.Is(err, errNoData):
 		kind = ErrNotReady
-	case !own:
+	case !isWildFires:
 		kind = ErrForeignAnswer
 	}
 

@@ -18,7 +18,7 @@ const entryCost = 64
 // add appends an entry to a list of the report, unless the list has it or is full. parts are the
 // strings of the entry.
 func add[T any](r *reportReader, name string, list *[]T, entry T, parts ...string) {
-	key := name + "\x00" + strings.Join(parts, "\x00")
+	key := name + "\x00" + strings.Join(parts, "\x00") // identifies the entry
 	if _, ok := r.seen[key]; ok {
 		return
 	}
@@ -63,6 +63,7 @@ func printableRune(r rune) rune {
 	return r
 }
 
+// addPlatform adds the environment that was read last.
 func (r *reportReader) addPlatform() {
 	p := r.platform
 	if p != (Platform{}) {
@@ -70,13 +71,13 @@ func (r *reportReader) addPlatform() {
 	}
 }
 
-func (r *reportReader) behavior(id, text, details, kind, score string) {
+func (r *reportReader) addBehavior(id, text, details, kind, score string) {
 	b := Behavior{
 		ID:      r.clean(id),
 		Text:    r.clean(text),
 		Details: r.clean(details),
 		Kind:    r.clean(kind),
-		Score:   severity(score),
+		Score:   parseScore(score),
 	}
 	if b.Text == "" {
 		b.Text, b.Details = b.Details, ""
@@ -86,8 +87,8 @@ func (r *reportReader) behavior(id, text, details, kind, score string) {
 	}
 }
 
-// severity parses a score; anything other than a number from 0 to 1,000 is 0.
-func severity(text string) float64 {
+// parseScore parses a score; anything other than a number from 0 to 1,000 is 0.
+func parseScore(text string) float64 {
 	score, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 	if err != nil || math.IsNaN(score) || score < 0 || score > 1000 {
 		return 0
@@ -96,38 +97,38 @@ func severity(text string) float64 {
 	return score
 }
 
-func (r *reportReader) process(name, command, pid string) {
+func (r *reportReader) addProcess(name, command, pid string) {
 	p := Process{Name: r.clean(name), Command: r.clean(command), PID: r.clean(pid)}
 	if p.Name != "" || p.Command != "" {
 		add(r, "process", &r.report.Processes, p, p.Name, p.Command, p.PID)
 	}
 }
 
-func (r *reportReader) registryKey(f frame) {
+func (r *reportReader) addRegistryKey(f frame) {
 	k := RegistryKey{Key: r.clean(f.attr("key")), Value: r.clean(f.attr("subkey")), Data: r.clean(f.attr("data"))}
 	if k.Key != "" {
 		add(r, "registry", &r.report.RegistryKeys, k, k.Key, k.Value, k.Data)
 	}
 }
 
-func (r *reportReader) mutex(name string) {
+func (r *reportReader) addMutex(name string) {
 	if name = r.clean(name); name != "" && name != "<NULL>" {
 		add(r, "mutex", &r.report.Mutexes, name, name)
 	}
 }
 
-func (r *reportReader) written(path string) {
+func (r *reportReader) addWrittenFile(path string) {
 	if path = r.clean(path); path != "" {
 		add(r, "written", &r.report.FilesWritten, path, path)
 	}
 }
 
-// dropped adds a file with a hash, unless it is the sample itself. A file can occur in several
-// sections of a report, and only some have its type and size.
-func (r *reportReader) dropped(f frame, path string) {
+// addDroppedFile adds a file with a hash, unless it is the sample itself. A file can occur in
+// several sections of a report, and only some have its type and size.
+func (r *reportReader) addDroppedFile(f frame, path string) {
 	d := DroppedFile{
 		Path:   r.clean(path),
-		Size:   size(f.attr("size")),
+		Size:   parseSize(f.attr("size")),
 		SHA256: hashOf(strings.TrimSpace(f.attr("sha256")), sha256Length),
 		SHA1:   sha1Of(f.attr("sha1")),
 		MD5:    hashOf(strings.TrimSpace(f.attr("md5")), md5Length),
@@ -156,7 +157,7 @@ func (r *reportReader) dropped(f frame, path string) {
 // maxFileType is the longest valid file type, in bytes.
 const maxFileType = 32
 
-func (r *reportReader) connection(f frame) {
+func (r *reportReader) addConnection(f frame) {
 	ip, ok := addressOf(f.attr("ip"))
 	if !ok {
 		return
@@ -172,35 +173,35 @@ func (r *reportReader) connection(f frame) {
 	add(r, "ip", &r.report.IPs, ip, ip)
 }
 
-// request adds the URL, the host and the user agent of an HTTP request. The report has no scheme;
-// the sandbox saw the request unencrypted.
-func (r *reportReader) request(f frame) {
+// addRequest adds the URL, the host and the user agent of an HTTP request. The report has no
+// scheme, so it adds http://, because the sandbox saw the request unencrypted.
+func (r *reportReader) addRequest(f frame) {
 	host, uri := strings.TrimSpace(f.attr("host")), strings.TrimSpace(f.attr("uri"))
 	if host != "" && !strings.Contains(uri, "://") {
 		uri = "http://" + host + "/" + strings.TrimPrefix(uri, "/")
 	}
-	r.url(uri)
-	r.host(host)
+	r.addURL(uri)
+	r.addHost(host)
 	if agent := r.clean(f.attr("user_agent")); agent != "" {
 		add(r, "agent", &r.report.UserAgents, agent, agent)
 	}
 }
 
-func (r *reportReader) url(text string) {
+func (r *reportReader) addURL(text string) {
 	if address, ok := r.parseURL(text); ok {
 		add(r, "url", &r.report.URLs, address, address)
 	}
 }
 
-func (r *reportReader) link(f frame, text string) {
+func (r *reportReader) addLink(f frame, text string) {
 	if address, ok := r.parseURL(cmp.Or(f.attr("url"), text)); ok {
 		verdict := r.clean(f.attr("verdict"))
 		add(r, "link", &r.report.Links, EmbeddedLink{URL: address, Verdict: verdict}, address, verdict)
 	}
 }
 
-// parseURL accepts absolute URLs. WildFire omits http://, as in submitted links. A truncated URL
-// would be a different one, so it is left out.
+// parseURL returns an absolute URL. It adds http://, which WildFire omits. It returns false if the
+// text is no URL or is too long, because a truncated URL would be a different one.
 func (r *reportReader) parseURL(text string) (string, bool) {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -223,25 +224,25 @@ func (r *reportReader) parseURL(text string) (string, bool) {
 	return strings.Clone(text), true
 }
 
-// host adds a host, with or without a port, to the addresses or the domains.
-func (r *reportReader) host(text string) {
+// addHost adds a host, with or without a port, to the addresses or the domains.
+func (r *reportReader) addHost(text string) {
 	if host, _, err := net.SplitHostPort(text); err == nil {
 		text = host
 	}
 	if _, ok := addressOf(strings.Trim(text, "[]")); ok {
-		r.address(strings.Trim(text, "[]"))
+		r.addIP(strings.Trim(text, "[]"))
 		return
 	}
-	r.domain(text)
+	r.addDomain(text)
 }
 
-func (r *reportReader) address(text string) {
+func (r *reportReader) addIP(text string) {
 	if ip, ok := addressOf(text); ok {
 		add(r, "ip", &r.report.IPs, ip, ip)
 	}
 }
 
-// addressOf reads an IP address, without a zone.
+// addressOf parses an IP address without a zone.
 func addressOf(text string) (string, bool) {
 	ip, err := netip.ParseAddr(strings.TrimSpace(text))
 	if err != nil || ip.Zone() != "" || ip.IsUnspecified() {
@@ -251,7 +252,7 @@ func addressOf(text string) (string, bool) {
 	return ip.Unmap().String(), true
 }
 
-func (r *reportReader) domain(text string) {
+func (r *reportReader) addDomain(text string) {
 	if domain, ok := domainOf(text); ok {
 		add(r, "domain", &r.report.Domains, domain, domain)
 	}

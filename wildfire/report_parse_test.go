@@ -191,7 +191,7 @@ func TestParseReport(t *testing.T) {
 	}
 }
 
-func TestParseReportErrors(t *testing.T) {
+func TestParseReportErrorsMatchTheirSentinels(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("disk on fire")
 	tests := map[string]struct {

@@ -52,7 +52,7 @@ func readReport(r io.Reader) (Report, error) {
 	return reader.finish()
 }
 
-// cappedReader fails if there is more to read than its limit.
+// cappedReader fails if r has more bytes than are left.
 type cappedReader struct {
 	r    io.Reader
 	left int64
@@ -101,8 +101,8 @@ func xmlRune(r rune) rune {
 type tagLimiter struct {
 	r     io.Reader
 	inTag bool
-	quote byte
-	size  int
+	quote byte // the open quote in the tag; 0: none
+	size  int  // of the tag so far, in bytes
 }
 
 func (l *tagLimiter) Read(p []byte) (int, error) {
@@ -134,7 +134,7 @@ func (l *tagLimiter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// start opens an element, and reads elements whose data is in attributes only.
+// start handles a start tag: it opens an element, and reads the data in its attributes.
 func (r *reportReader) start(element xml.StartElement) error {
 	name := strings.ToLower(element.Name.Local)
 	if len(r.frames) == 0 {
@@ -152,13 +152,14 @@ func (r *reportReader) start(element xml.StartElement) error {
 	r.text = r.text[:0]
 	r.frames = append(r.frames, frame{name: name, attrs: element.Attr})
 	if path := r.path(); path != "" {
-		r.attributes(path, r.frames[len(r.frames)-1])
+		r.readAttributes(path, r.frames[len(r.frames)-1])
 	}
 
 	return nil
 }
 
-// chars adds to the text of the innermost element. Only white space may come before the root.
+// chars handles text: it adds the text to that of the innermost element. Only white space may
+// precede the root.
 func (r *reportReader) chars(text xml.CharData) error {
 	if len(r.frames) == 0 {
 		if len(bytes.TrimSpace(text)) > 0 {
@@ -174,7 +175,7 @@ func (r *reportReader) chars(text xml.CharData) error {
 	return nil
 }
 
-// end closes the innermost element, and reads the data in its text.
+// end handles an end tag: it reads the data in the text of the innermost element, and closes it.
 func (r *reportReader) end() {
 	if path := r.path(); path != "" {
 		r.readText(path, r.frames[len(r.frames)-1], string(r.text))
@@ -241,40 +242,40 @@ func (r *reportReader) path() string {
 	return path
 }
 
-// attributes reads an element whose data is all in its attributes.
-func (r *reportReader) attributes(path string, f frame) {
+// readAttributes reads the element at a path, if all its data is in attributes.
+func (r *reportReader) readAttributes(path string, f frame) {
 	switch path {
 	case "file_info":
 		r.hasFile = true
 	case "task_info/report":
 		r.platform = Platform{}
 	case "report/network/tcp", "report/network/udp":
-		r.connection(f)
+		r.addConnection(f)
 	case "report/network/dns":
-		r.domain(f.attr("query"))
-		r.address(f.attr("response"))
+		r.addDomain(f.attr("query"))
+		r.addIP(f.attr("response"))
 	case "report/network/url":
-		r.request(f)
+		r.addRequest(f)
 	case "report/process_list/process", "report/process_list/process/child/process":
-		r.process(f.attr("name"), f.attr("command"), f.attr("pid"))
+		r.addProcess(f.attr("name"), f.attr("command"), f.attr("pid"))
 	case "report/process_list/process/process_activity/create":
-		r.process(f.attr("child_process_image"), f.attr("command"), f.attr("child_pid"))
+		r.addProcess(f.attr("child_process_image"), f.attr("command"), f.attr("child_pid"))
 	case "report/process_tree/process":
-		r.process(f.attr("name"), f.attr("text"), f.attr("pid"))
+		r.addProcess(f.attr("name"), f.attr("text"), f.attr("pid"))
 	case "report/process_list/process/file/create", "report/process_list/process/file/write", "report/process_list/process/file/copy":
-		r.written(f.attr("name"))
-		r.dropped(f, f.attr("name"))
+		r.addWrittenFile(f.attr("name"))
+		r.addDroppedFile(f, f.attr("name"))
 	case "report/file/file_written":
-		r.written(f.attr("written_file"))
-		r.dropped(f, f.attr("written_file"))
+		r.addWrittenFile(f.attr("written_file"))
+		r.addDroppedFile(f, f.attr("written_file"))
 	case "report/process_list/process/registry/create", "report/process_list/process/registry/set":
-		r.registryKey(f)
+		r.addRegistryKey(f)
 	case "report/process_list/process/mutex/createmutex":
-		r.mutex(f.attr("name"))
+		r.addMutex(f.attr("name"))
 	}
 }
 
-// readText reads an element with data in its text.
+// readText reads the element at a path, if it has data in its text.
 func (r *reportReader) readText(path string, f frame, text string) {
 	file := &r.report
 	switch path {
@@ -289,7 +290,7 @@ func (r *reportReader) readText(path string, f frame, text string) {
 			setFirst(&file.Signer, signer)
 		}
 	case "file_info/size":
-		file.Size = size(text)
+		file.Size = parseSize(text)
 	case "file_info/sha256":
 		setFirst(&file.SHA256, hashOf(strings.TrimSpace(text), sha256Length))
 	case "file_info/sha1":
@@ -307,18 +308,18 @@ func (r *reportReader) readText(path string, f frame, text string) {
 		r.addPlatform()
 
 	case "report/summary/entry":
-		r.behavior(f.attr("id"), text, f.attr("details"), f.attr("behavior"), f.attr("score"))
+		r.addBehavior(f.attr("id"), text, f.attr("details"), f.attr("behavior"), f.attr("score"))
 	case "report/elf_info/suspicious/entry":
-		r.behavior(f.attr("behavior_id"), f.attr("description"), text, f.attr("family"), "")
+		r.addBehavior(f.attr("behavior_id"), f.attr("description"), text, f.attr("family"), "")
 	case "report/evidence/file/entry":
-		r.dropped(f, text)
+		r.addDroppedFile(f, text)
 	case "report/extracted_urls/entry":
-		r.link(f, text)
+		r.addLink(f, text)
 	case "report/elf_info/domains/entry":
-		r.domain(text)
+		r.addDomain(text)
 	case "report/elf_info/ip_addresses/entry":
-		r.address(text)
+		r.addIP(text)
 	case "report/elf_info/urls/entry":
-		r.url(text)
+		r.addURL(text)
 	}
 }

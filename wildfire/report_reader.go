@@ -10,10 +10,10 @@ import (
 const (
 	maxTag    = 1 << 20 // bytes of one tag, because all its attributes are in memory at once
 	maxDomain = 253     // bytes of a domain name (RFC 1035, section 2.3.4)
-	maxLabel  = 63
+	maxLabel  = 63      // bytes of a label of a domain name
 )
 
-// frame is an open element.
+// frame is an element whose end tag has not been read.
 type frame struct {
 	name  string // in lower case, because reports differ, for example "Create" and "create"
 	attrs []xml.Attr
@@ -35,18 +35,18 @@ type reportReader struct {
 	report   Report
 	platform Platform // of the current environment
 	frames   []frame
-	root     string // the name of the outermost element, once it began
-	text     []byte // of the innermost element, so far
-	hasFile  bool   // there is a file_info
-	message  string // in an error document
+	root     string // name of the outermost element; "" before it begins
+	text     []byte // text of the innermost element so far
+	hasFile  bool   // the document has a file_info element
+	message  string // message in an error document
 	done     bool   // the outermost element has ended
 
-	seen  map[string]struct{} // entries that the lists hold
-	bytes map[string]int      // by list
+	seen  map[string]struct{} // keys of the entries in the lists, see add
+	bytes map[string]int      // size of each list, by its name
 }
 
-// size parses a number of bytes; anything else is 0.
-func size(text string) int64 {
+// parseSize parses a number of bytes; anything else is 0.
+func parseSize(text string) int64 {
 	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil {
 		return 0

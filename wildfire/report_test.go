@@ -16,8 +16,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// judged submits a file and returns its hash.
-func judged(t *testing.T, client *wildfire.Client, name string) string {
+// submitForVerdict submits a file to a server without delay, and returns its hash.
+func submitForVerdict(t *testing.T, client *wildfire.Client, name string) string {
 	t.Helper()
 	got, err := client.SubmitFile(t.Context(), file(name, contents))
 	if err != nil {
@@ -27,8 +27,9 @@ func judged(t *testing.T, client *wildfire.Client, name string) string {
 	return got.SHA256
 }
 
-// TestReport fetches the report about a malicious sample of the simulation, in several formats.
-func TestReport(t *testing.T) {
+// TestReportIsAvailableInEachFormat fetches the report about a malicious sample of the simulation,
+// in several formats.
+func TestReportIsAvailableInEachFormat(t *testing.T) {
 	t.Parallel()
 	styles := []wildfiretest.Style{
 		0,
@@ -40,7 +41,7 @@ func TestReport(t *testing.T) {
 	}
 	for _, style := range styles {
 		client, _ := start(t, wildfiretest.New(wildfiretest.WithDelay(0), wildfiretest.WithStyle(style)))
-		hash := judged(t, client, "malware.exe")
+		hash := submitForVerdict(t, client, "malware.exe")
 		report, err := client.Report(t.Context(), hash)
 		if err != nil {
 			t.Fatal(err)
@@ -117,12 +118,13 @@ func simulatedReport(hash string) wildfire.Report {
 	}
 }
 
-// TestReportNotReady: both answers without a report are ErrNotReady, never an empty report.
-func TestReportNotReady(t *testing.T) {
+// TestMissingReportIsNotReady: both answers without a report are ErrNotReady, never an empty
+// report.
+func TestMissingReportIsNotReady(t *testing.T) {
 	t.Parallel()
 	for _, style := range []wildfiretest.Style{0, wildfiretest.ResponseRoot} {
 		client, _ := start(t, wildfiretest.New(wildfiretest.WithDelay(time.Hour), wildfiretest.WithStyle(style)))
-		hash := judged(t, client, "a.exe")
+		hash := submitForVerdict(t, client, "a.exe")
 		if _, err := client.Report(t.Context(), hash); !errors.Is(err, wildfire.ErrNotReady) || !errors.Is(err, wildfire.ErrNotFound) {
 			t.Errorf("xml: got %v, want ErrNotReady", err)
 		}
@@ -143,7 +145,7 @@ func TestReportNotReady(t *testing.T) {
 	}
 }
 
-func TestReportAboutAnotherSample(t *testing.T) {
+func TestReportAboutAnotherSampleIsAnError(t *testing.T) {
 	t.Parallel()
 	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
 		cfg.Transport = &answering{status: 200, body: "<wildfire><file_info><malware>no</malware><sha256>" + sha256Of("x") + "</sha256></file_info></wildfire>"}
@@ -179,7 +181,7 @@ func TestURLReport(t *testing.T) {
 	}
 }
 
-func TestURLReportVariants(t *testing.T) {
+func TestURLReportIsReadInEachForm(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		body, report string
@@ -211,17 +213,17 @@ func TestURLReportVariants(t *testing.T) {
 func TestReportMAEC(t *testing.T) {
 	t.Parallel()
 	client, _ := start(t, wildfiretest.New(wildfiretest.WithDelay(0)))
-	hash := judged(t, client, "a.exe")
+	hash := submitForVerdict(t, client, "a.exe")
 	got, err := client.ReportMAEC(t.Context(), hash)
 	if err != nil || !strings.Contains(string(got), `"type":"package"`) {
 		t.Errorf("got %s, %v", got, err)
 	}
 }
 
-func TestDownloads(t *testing.T) {
+func TestDownloadsAreWritten(t *testing.T) {
 	t.Parallel()
 	client, _ := start(t, wildfiretest.New(wildfiretest.WithDelay(0)))
-	hash := judged(t, client, "a.exe")
+	hash := submitForVerdict(t, client, "a.exe")
 	if _, err := client.SubmitLink(t.Context(), "https://example.test"); err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +291,7 @@ func TestTestFileIsFoundMalicious(t *testing.T) {
 	}
 }
 
-func TestDownloadFaults(t *testing.T) {
+func TestUnusableDownloadsAreErrors(t *testing.T) {
 	t.Parallel()
 	page := "<html><body>Forbidden. (403)</body></html>"
 	octets := http.Header{"Content-Type": {"application/octet-stream"}}
@@ -302,16 +304,16 @@ func TestDownloadFaults(t *testing.T) {
 		limit  int64
 		want   error
 	}{
-		"other contents":              {&answering{status: 200, body: "other", header: octets}, anyHash, io.Discard, 0, wildfire.ErrAnswer},
-		"a page that is the sample":   {&answering{status: 200, body: page, header: html}, sha256Of(page), io.Discard, 0, nil},
-		"a page in place of it":       {&answering{status: 200, body: page, header: html}, anyHash, io.Discard, 0, wildfire.ErrAnswer},
-		"an error in place of it":     {&answering{status: 200, body: vendorError}, anyHash, io.Discard, 0, wildfire.ErrRejected},
-		"nothing yet":                 {&answering{status: 200, body: "<response/>"}, anyHash, io.Discard, 0, wildfire.ErrNotReady},
-		"an error that is the sample": {&answering{status: 200, body: vendorError, header: octets}, sha256Of(vendorError), io.Discard, 0, nil},
-		"at the limit":                {&answering{status: 200, body: "12345"}, sha256Of("12345"), io.Discard, 5, nil},
-		"over the limit":              {&answering{status: 200, body: "123456"}, sha256Of("123456"), io.Discard, 5, wildfire.ErrDownloadLimit},
-		"writer fails":                {&answering{status: 200, body: "12345"}, sha256Of("12345"), failingWriter{errBroken}, 0, wildfire.ErrSink},
-		"partial":                     {&answering{status: 206, body: "12345"}, sha256Of("12345"), io.Discard, 0, wildfire.ErrUnexpectedStatus},
+		"other contents":                  {&answering{status: 200, body: "other", header: octets}, anyHash, io.Discard, 0, wildfire.ErrAnswer},
+		"the sample is a page":            {&answering{status: 200, body: page, header: html}, sha256Of(page), io.Discard, 0, nil},
+		"a page instead of the sample":    {&answering{status: 200, body: page, header: html}, anyHash, io.Discard, 0, wildfire.ErrAnswer},
+		"an error instead of the sample":  {&answering{status: 200, body: vendorError}, anyHash, io.Discard, 0, wildfire.ErrRejected},
+		"nothing yet":                     {&answering{status: 200, body: "<response/>"}, anyHash, io.Discard, 0, wildfire.ErrNotReady},
+		"the sample is an error document": {&answering{status: 200, body: vendorError, header: octets}, sha256Of(vendorError), io.Discard, 0, nil},
+		"at the limit":                    {&answering{status: 200, body: "12345"}, sha256Of("12345"), io.Discard, 5, nil},
+		"over the limit":                  {&answering{status: 200, body: "123456"}, sha256Of("123456"), io.Discard, 5, wildfire.ErrDownloadLimit},
+		"writer fails":                    {&answering{status: 200, body: "12345"}, sha256Of("12345"), failingWriter{errBroken}, 0, wildfire.ErrSink},
+		"partial":                         {&answering{status: 206, body: "12345"}, sha256Of("12345"), io.Discard, 0, wildfire.ErrUnexpectedStatus},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -334,7 +336,7 @@ type failingWriter struct{ err error }
 
 func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
 
-func TestDownloadThatBreaksOff(t *testing.T) {
+func TestBrokenDownloadIsAnError(t *testing.T) {
 	t.Parallel()
 	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
 		cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -348,10 +350,10 @@ func TestDownloadThatBreaksOff(t *testing.T) {
 	}
 }
 
-func TestVerdictChanges(t *testing.T) {
+func TestVerdictChangesAreRequested(t *testing.T) {
 	t.Parallel()
 	client, _ := start(t, wildfiretest.New(wildfiretest.WithDelay(0)))
-	hash := judged(t, client, "a.exe")
+	hash := submitForVerdict(t, client, "a.exe")
 	if err := client.RequestVerdictChange(t.Context(), hash, wildfire.Malware, "a@example.test", "it bites"); err != nil {
 		t.Error(err)
 	}
@@ -379,7 +381,7 @@ func TestVerdictChanges(t *testing.T) {
 	}
 }
 
-func TestChangeAnswersThatSayNothing(t *testing.T) {
+func TestUnreadableAnswerToAVerdictChangeIsNoError(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"<wildfire/>", "<wildfire><body>cut off", "<wildfire><body>done</body></wildfire>", "<wildfire><body>new verdict:x</body></wildfire>"} {
 		c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {

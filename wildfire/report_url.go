@@ -25,7 +25,7 @@ func (c *Client) URLReport(ctx context.Context, url string) (URLReport, error) {
 	}
 
 	var report URLReport
-	err := c.document(ctx, []field{{"url", url}}, func(body []byte) (err error) {
+	err := c.fetchJSON(ctx, []field{{"url", url}}, func(body []byte) (err error) {
 		report, err = parseURLReport(body)
 		return err
 	})
@@ -36,8 +36,8 @@ func (c *Client) URLReport(ctx context.Context, url string) (URLReport, error) {
 	return report, nil
 }
 
-// document fetches a report in JSON and parses it as a whole.
-func (c *Client) document(ctx context.Context, fields []field, use func([]byte) error) error {
+// fetchJSON fetches a report in JSON and parses it as a whole.
+func (c *Client) fetchJSON(ctx context.Context, fields []field, parse func([]byte) error) error {
 	return c.do(ctx, apiCall{
 		op:     OpReport,
 		build:  form(OpReport, fields...),
@@ -45,7 +45,7 @@ func (c *Client) document(ctx context.Context, fields []field, use func([]byte) 
 		handle: func(response *http.Response, token string) error {
 			body, err := readLimited(response.Body, maxReport)
 			if err == nil {
-				err = use(body)
+				err = parse(body)
 			}
 			if err != nil {
 				return answerError(OpReport, response, token, body, err)
@@ -65,7 +65,7 @@ func (c *Client) ReportMAEC(ctx context.Context, hash string) (json.RawMessage, 
 	}
 
 	var report json.RawMessage
-	err = c.document(ctx, []field{{"hash", hash}, {"format", "maec"}}, func(body []byte) error {
+	err = c.fetchJSON(ctx, []field{{"hash", hash}, {"format", "maec"}}, func(body []byte) error {
 		report, err = parseMAEC(body)
 		return err
 	})
@@ -81,8 +81,8 @@ func (c *Client) ReportMAEC(ctx context.Context, hash string) (json.RawMessage, 
 func parseURLReport(body []byte) (URLReport, error) {
 	var answer struct {
 		Result struct {
-			AnalysisTime text            `json:"analysis_time"`
-			URLType      text            `json:"url_type"`
+			AnalysisTime lenientString   `json:"analysis_time"`
+			URLType      lenientString   `json:"url_type"`
 			Report       json.RawMessage `json:"report"`
 		} `json:"result"`
 	}
@@ -90,7 +90,7 @@ func parseURLReport(body []byte) (URLReport, error) {
 		return URLReport{}, err
 	}
 
-	report, err := embedded(answer.Result.Report)
+	report, err := unwrapJSON(answer.Result.Report)
 	if err != nil {
 		return URLReport{}, err
 	}
@@ -110,10 +110,10 @@ func parseMAEC(body []byte) (json.RawMessage, error) {
 	if err := parseJSON(body, &answer); err != nil {
 		return nil, err
 	}
-	return embedded(answer.Result)
+	return unwrapJSON(answer.Result)
 }
 
-// parseJSON parses an answer. If it is XML instead, the error says what it is.
+// parseJSON parses an answer. If the answer is an XML document of WildFire's, the error says which.
 func parseJSON(body []byte, into any) error {
 	if err := json.Unmarshal(body, into); err == nil && isWildFireJSON(body) {
 		return nil
@@ -123,12 +123,12 @@ func parseJSON(body []byte, into any) error {
 			return err
 		}
 	}
-	return errors.New("not the JSON that was expected")
+	return errors.New("not the expected JSON")
 }
 
-// embedded unwraps a JSON document that is given directly or as the text of a string. A missing
+// unwrapJSON unwraps a JSON document that is given directly or as the text of a string. A missing
 // value, an empty string and null mean that there is none yet.
-func embedded(value json.RawMessage) (json.RawMessage, error) {
+func unwrapJSON(value json.RawMessage) (json.RawMessage, error) {
 	var inner string
 	if err := json.Unmarshal(value, &inner); err == nil {
 		value = json.RawMessage(inner)
@@ -138,20 +138,20 @@ func embedded(value json.RawMessage) (json.RawMessage, error) {
 	case len(value) == 0 || string(value) == "null":
 		return nil, errNoData
 	case !json.Valid(value):
-		return nil, errors.New("the report inside is not JSON")
+		return nil, errors.New("the embedded report is not JSON")
 	}
 
 	return value, nil
 }
 
-// text is a JSON string, or empty for any other value.
-type text string
+// lenientString is a JSON string, or empty for any other value.
+type lenientString string
 
-// UnmarshalJSON never fails: an unexpected field must not make the report unreadable.
-func (t *text) UnmarshalJSON(value []byte) error {
+// UnmarshalJSON never fails, because one unexpected field must not make the report unreadable.
+func (t *lenientString) UnmarshalJSON(value []byte) error {
 	var s string
 	if json.Unmarshal(value, &s) == nil {
-		*t = text(s)
+		*t = lenientString(s)
 	}
 	return nil
 }

@@ -41,9 +41,9 @@ func rawServer(t *testing.T, answer string) string {
 	return "http://" + listener.Addr().String()
 }
 
-// TestNothingOfTheAnswerShows: the error about an answer that is not valid HTTP contains no part of
-// it.
-func TestNothingOfTheAnswerShows(t *testing.T) {
+// TestErrorsDoNotQuoteTheAnswer: the error about an answer that is not valid HTTP contains no part
+// of it.
+func TestErrorsDoNotQuoteTheAnswer(t *testing.T) {
 	t.Parallel()
 	const canary = "c4nary"
 	for _, answer := range []string{
@@ -74,8 +74,8 @@ func TestNothingOfTheAnswerShows(t *testing.T) {
 	}
 }
 
-// TestSecretsDoNotShow: no error contains a secret, in any way of printing it.
-func TestSecretsDoNotShow(t *testing.T) {
+// TestErrorsDoNotContainSecrets: no error contains a secret, in any way of printing it.
+func TestErrorsDoNotContainSecrets(t *testing.T) {
 	t.Parallel()
 	const secret = "s3cr3t-0123456789"
 	for _, key := range []bool{false, true} {
@@ -92,7 +92,7 @@ func TestSecretsDoNotShow(t *testing.T) {
 			{Style: wildfiretest.HTML200},
 		} {
 			remove := server.Inject(wildfiretest.Rule{Fault: fault})
-			for op, call := range invoke {
+			for op, call := range callOf {
 				if op == wildfire.OpTestFile {
 					continue // this call needs no credential
 				}
@@ -119,8 +119,9 @@ func TestSecretsDoNotShow(t *testing.T) {
 	}
 }
 
-// TestMaybeDone: a call that did not reach the service definitely had no effect.
-func TestMaybeDone(t *testing.T) {
+// TestMaybeDoneIsSetOnlyIfTheRequestWasSent: a call that did not reach the service definitely had
+// no effect.
+func TestMaybeDoneIsSetOnlyIfTheRequestWasSent(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -139,7 +140,7 @@ func TestMaybeDone(t *testing.T) {
 	}{"refused": {nobody, false}, "unanswered": {silent.URL, true}} {
 		c := client(t, tt.url, wildfire.StaticToken("t"))
 		for op, call := range map[string]func(context.Context, *wildfire.Client) error{
-			"file": invoke[wildfire.OpSubmitFile], "link": invoke[wildfire.OpSubmitLink],
+			"file": callOf[wildfire.OpSubmitFile], "link": callOf[wildfire.OpSubmitLink],
 		} {
 			var api *wildfire.APIError
 			if err := call(t.Context(), c); !errors.Is(err, wildfire.ErrTransport) || !errors.As(err, &api) || api.MaybeDone != tt.want {

@@ -35,7 +35,7 @@ var specific = map[string]error{
 	"download limit": wildfire.ErrDownloadLimit, "foreign answer": wildfire.ErrForeignAnswer,
 }
 
-// everywhere is the meaning of a status for every operation that is not listed in special.
+// everywhere has the sentinel of each status, for every operation that is not listed in special.
 var everywhere = map[int]error{
 	400: wildfire.ErrInvalidRequest, 401: wildfire.ErrUnauthorized, 403: wildfire.ErrForbidden,
 	404: wildfire.ErrNoSuchOperation, 405: wildfire.ErrMethod, 408: wildfire.ErrGateway, 409: wildfire.ErrConflict,
@@ -46,7 +46,7 @@ var everywhere = map[int]error{
 	503: wildfire.ErrUnavailable, 504: wildfire.ErrGateway, 513: wildfire.ErrUploadFailed,
 }
 
-// special are the statuses with more than one meaning.
+// special has the sentinels of the statuses that depend on the operation.
 var special = map[wildfire.Op]map[int]error{
 	wildfire.OpSubmitFile:      {419: wildfire.ErrUploadQuota},
 	wildfire.OpSubmitURL:       {419: wildfire.ErrUploadQuota},
@@ -81,8 +81,8 @@ func meaning(op wildfire.Op, status int) error {
 
 const anyHash = "d5b2f38c0000000000000000000000000000000000000000000000000000beef"
 
-// invoke makes a call of every operation, and says whether a success requires a document.
-var invoke = map[wildfire.Op]func(context.Context, *wildfire.Client) error{
+// callOf has a function for each operation that calls the operation with valid arguments.
+var callOf = map[wildfire.Op]func(context.Context, *wildfire.Client) error{
 	wildfire.OpSubmitFile: func(ctx context.Context, c *wildfire.Client) error {
 		_, err := c.SubmitFile(ctx, file("a.exe", "contents"))
 		return err
@@ -140,7 +140,7 @@ var invoke = map[wildfire.Op]func(context.Context, *wildfire.Client) error{
 	},
 }
 
-// answering is a transport that reads the request and gives one answer.
+// answering is a transport that reads the request and always gives the same answer.
 type answering struct {
 	status  int
 	header  http.Header
@@ -179,13 +179,13 @@ func (b *countedBody) Close() error { *b.closed++; return nil }
 func TestEveryStatusOfEveryOperation(t *testing.T) {
 	t.Parallel()
 	const secret, canary = "s3cr3t-token", "canary-in-the-body"
-	for _, op := range slices.Sorted(maps.Keys(invoke)) {
+	for _, op := range slices.Sorted(maps.Keys(callOf)) {
 		t.Run(strings.ReplaceAll(string(op), "/", "-"), func(t *testing.T) {
 			t.Parallel()
-			call := invoke[op]
+			call := callOf[op]
 			for status := 100; status <= 599; status++ {
 				if status >= 200 && status < 300 {
-					continue // decided by the answer: TestEverySuccess
+					continue // decided by the answer: TestUnusableSuccessOfEveryOperation
 				}
 
 				transport := &answering{status: status, body: "<html>" + canary + "</html>"}
@@ -227,8 +227,9 @@ func TestEveryStatusOfEveryOperation(t *testing.T) {
 	}
 }
 
-// TestEverySuccess answers every operation with a success that has nothing usable.
-func TestEverySuccess(t *testing.T) {
+// TestUnusableSuccessOfEveryOperation answers every operation with a success that has nothing
+// usable.
+func TestUnusableSuccessOfEveryOperation(t *testing.T) {
 	t.Parallel()
 	// Operations that succeed with any WildFire document: the submission was counted, or the answer
 	// is undocumented.
@@ -236,7 +237,7 @@ func TestEverySuccess(t *testing.T) {
 		wildfire.OpSubmitFile: true, wildfire.OpSubmitURL: true, wildfire.OpSubmitLink: true, wildfire.OpSubmitLinks: true,
 		wildfire.OpChangeRequest: true, wildfire.OpLocalVerdictChange: true,
 	}
-	for _, op := range slices.Sorted(maps.Keys(invoke)) {
+	for _, op := range slices.Sorted(maps.Keys(callOf)) {
 		if op == wildfire.OpTestFile {
 			continue // any bytes are a valid file
 		}
@@ -245,7 +246,7 @@ func TestEverySuccess(t *testing.T) {
 			for name, body := range map[string]string{"html": "<html><body>Forbidden. (403)</body></html>", "error": vendorError, "response": "<response><version>2.0</version></response>"} {
 				transport := &answering{status: status, body: body}
 				c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) { cfg.Transport = transport })
-				err := invoke[op](t.Context(), c)
+				err := callOf[op](t.Context(), c)
 				download := op == wildfire.OpSample || op == wildfire.OpPCAP || op == wildfire.OpWebArtifacts
 				want := wildfire.ErrAnswer
 				switch {
@@ -275,7 +276,7 @@ const vendorError = `<?xml version="1.0" encoding="UTF-8"?>
 </error>
 `
 
-func TestErrorMessage(t *testing.T) {
+func TestErrorMessagesAreSanitized(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ body, want string }{
 		"vendor":        {vendorError, "Invalid hash, has to be 32 or 64 bytes 0-9a-fA-F"},
@@ -302,7 +303,7 @@ func TestErrorMessage(t *testing.T) {
 	}
 }
 
-func TestPermissionOnChangedVerdictsIsNoDate(t *testing.T) {
+func TestForbiddenChangedVerdictsIsNoInvalidDate(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]error{
 		"<error><error-message>'Permission Denied'</error-message></error>": wildfire.ErrForbidden,
@@ -317,7 +318,7 @@ func TestPermissionOnChangedVerdictsIsNoDate(t *testing.T) {
 	}
 }
 
-func TestRetryAfter(t *testing.T) {
+func TestRetryAfterIsParsed(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	tests := map[string]time.Duration{

@@ -42,11 +42,11 @@ type Submission struct {
 //
 // It refuses locally what the service would refuse: an empty file (ErrEmptyFile), and a file over
 // Config.MaxFileSize (ErrTooLarge). The answer's digests are compared with those of the bytes sent.
-// If the file or the answer has unexpected contents, the error is a ContentError; in the second
-// case the Submission is returned with the error. A WildFire document that cannot be read
-// completely leads to a Submission with Uncertain set and no error. A success in any other form,
-// such as a login page, is ErrForeignAnswer: something in between sent it, and it is unknown what
-// happened to the file.
+// If the file's contents or the answer's digests are unexpected, the error is a ContentError; in
+// the second case the Submission is returned with the error. A WildFire document that cannot be
+// read completely leads to a Submission with Uncertain set and no error. A success in any other
+// form, such as a login page, is ErrForeignAnswer: WildFire did not send it, and it is unknown
+// whether WildFire got the file.
 func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption) (Submission, error) {
 	var options submitOptions
 	for _, option := range opts {
@@ -70,7 +70,7 @@ func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption
 		sendTime: time.Duration(file.Size/minUploadRate) * time.Second,
 		handle: func(response *http.Response, token string) error {
 			var err error
-			submission, err = u.receipt(response, token)
+			submission, err = u.readReceipt(response, token)
 
 			return err
 		},
@@ -108,8 +108,8 @@ func (c *Client) checkFile(file File) error {
 	return nil
 }
 
-// receipt reads the answer to an upload. The digests of the bytes sent are known in any case.
-func (u *upload) receipt(response *http.Response, token string) (Submission, error) {
+// readReceipt reads the answer to an upload, and compares its digests with those of the bytes sent.
+func (u *upload) readReceipt(response *http.Response, token string) (Submission, error) {
 	stream := u.current.Load()
 	sha, md := stream.digests()
 	body, err := readLimited(response.Body, maxAnswer)
@@ -136,26 +136,26 @@ func (u *upload) receipt(response *http.Response, token string) (Submission, err
 		Size:      u.file.Size,
 		Uncertain: true,
 	}
-	var other string
+	var different string // another digest in the answer
 	for _, record := range records {
 		switch {
 		case record.SHA256 == sha && (record.MD5 == "" || record.MD5 == md):
 			record.MD5, record.Size = md, u.file.Size
 			return record, nil
 		case record.SHA256 == sha:
-			other = record.MD5
+			different = record.MD5
 		case record.SHA256 != "":
-			other = record.SHA256
+			different = record.SHA256
 		}
 	}
 
-	if other == "" {
+	if different == "" {
 		return submission, nil
 	}
 
 	return submission, &APIError{
 		Op: OpSubmitFile, Status: response.StatusCode, kind: ErrAnswerMismatch,
-		Err: &ContentError{Expected: sha, Sent: sha, Answered: other, Detail: "the answer's digest is not that of the bytes sent"},
+		Err: &ContentError{Expected: sha, Sent: sha, Answered: different, Detail: "the answer's digest is not that of the bytes sent"},
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 
 const contents = "MZ contents of a file"
 
-func TestSubmitFile(t *testing.T) {
+func TestSubmitFileReturnsTheReceipt(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New(wildfiretest.WithDelay(0))
 	client, _ := start(t, server)
@@ -63,8 +63,8 @@ func receiptFor(name string) wildfire.Submission {
 	}
 }
 
-// TestSubmitFileSpellings reads a receipt in every known format.
-func TestSubmitFileSpellings(t *testing.T) {
+// TestReceiptIsReadInEachForm reads a receipt in every known format.
+func TestReceiptIsReadInEachForm(t *testing.T) {
 	t.Parallel()
 	sure := func(s *wildfire.Submission) {}
 	uncertain := func(s *wildfire.Submission) { s.Uncertain, s.Filetype = true, "" }
@@ -137,9 +137,9 @@ func TestSubmitFileAnswerAboutOtherContents(t *testing.T) {
 	}
 }
 
-// TestSubmitFileSourceChanged: if the contents differ from the fields of File, nothing is
+// TestChangedFileIsNotSubmitted: if the contents differ from the fields of File, nothing is
 // submitted.
-func TestSubmitFileSourceChanged(t *testing.T) {
+func TestChangedFileIsNotSubmitted(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		change func(*wildfire.File)
@@ -170,7 +170,7 @@ func TestSubmitFileSourceChanged(t *testing.T) {
 	}
 }
 
-func TestSubmitFileExpectedHash(t *testing.T) {
+func TestFileWithTheExpectedHashIsSubmitted(t *testing.T) {
 	t.Parallel()
 	client, _ := start(t, wildfiretest.New())
 	expected := file("a.exe", contents)
@@ -211,7 +211,7 @@ func TestSubmitFileRefusedLocally(t *testing.T) {
 	}
 }
 
-func TestSubmitFileOfExactlyTheLimit(t *testing.T) {
+func TestFileOfExactlyTheLimitIsSubmitted(t *testing.T) {
 	t.Parallel()
 	client, _ := start(t, wildfiretest.New(), func(c *wildfire.Config) { c.MaxFileSize = int64(len(contents)) })
 	if _, err := client.SubmitFile(t.Context(), file("a.exe", contents)); err != nil {
@@ -219,7 +219,7 @@ func TestSubmitFileOfExactlyTheLimit(t *testing.T) {
 	}
 }
 
-func TestSubmitFileReadError(t *testing.T) {
+func TestReadErrorEndsTheUpload(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("disk on fire")
 	server := wildfiretest.New()
@@ -241,7 +241,7 @@ type failing struct{ err error }
 
 func (f *failing) Read([]byte) (int, error) { return 0, f.err }
 
-func TestSubmitFileReaderThatGivesNothing(t *testing.T) {
+func TestReaderWithoutProgressEndsTheUpload(t *testing.T) {
 	t.Parallel()
 	client, _ := start(t, wildfiretest.New())
 	f := file("a.exe", contents)
@@ -350,7 +350,7 @@ func TestSecondUnauthorizedIsAnError(t *testing.T) {
 	server := wildfiretest.New(wildfiretest.WithToken("another"))
 	web := server.Start()
 	t.Cleanup(web.Close)
-	for op, call := range invoke {
+	for op, call := range callOf {
 		if op == wildfire.OpTestFile {
 			continue
 		}
@@ -373,7 +373,7 @@ func TestSecondUnauthorizedIsAnError(t *testing.T) {
 	}
 }
 
-func TestTokenFailure(t *testing.T) {
+func TestTokenFailureIsReported(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New()
 	web := server.Start()
@@ -419,14 +419,14 @@ func TestTokenLastsForTheUpload(t *testing.T) {
 	}
 }
 
-// TestAPIKey sends the legacy key in the form, before the file, and no header.
-func TestAPIKey(t *testing.T) {
+// TestAPIKeyIsSentInTheForm sends the legacy key in the form, before the file, and no header.
+func TestAPIKeyIsSentInTheForm(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New(wildfiretest.WithAPIKey("the-key"), wildfiretest.WithDelay(0))
 	web := server.Start()
 	t.Cleanup(web.Close)
 	c := client(t, web.URL, wildfire.StaticToken("the-key"), func(cfg *wildfire.Config) { cfg.APIKey, cfg.Agent = true, "pcc" })
-	for op, call := range invoke {
+	for op, call := range callOf {
 		if err := call(t.Context(), c); errors.Is(err, wildfire.ErrUnauthorized) {
 			t.Errorf("%s: %v", op, err)
 		}
@@ -473,7 +473,7 @@ func (c *capturing) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errors.New("captured")
 }
 
-func TestBearer(t *testing.T) {
+func TestTokenIsSentAsBearer(t *testing.T) {
 	t.Parallel()
 	transport := &capturing{}
 	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("the-token"), func(cfg *wildfire.Config) {
@@ -504,9 +504,9 @@ func TestBearer(t *testing.T) {
 	}
 }
 
-// TestUnansweredSubmission: without an answer, the error says that the file may have arrived, and
-// it is not sent again.
-func TestUnansweredSubmission(t *testing.T) {
+// TestUnansweredSubmissionIsNotRepeated: without an answer, the error says that the file may have
+// arrived, and it is not sent again.
+func TestUnansweredSubmissionIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New()
 	client, _ := start(t, server)
@@ -528,9 +528,9 @@ func TestUnansweredSubmission(t *testing.T) {
 	}
 }
 
-// TestEarlyAnswer: an answer arrives while the file is still being sent. Once SubmitFile returns,
-// the file is closed and no progress is reported.
-func TestEarlyAnswer(t *testing.T) {
+// TestEarlyAnswerEndsTheUpload: an answer arrives while the file is still being sent. Once
+// SubmitFile returns, the file is closed and no progress is reported.
+func TestEarlyAnswerEndsTheUpload(t *testing.T) {
 	t.Parallel()
 	var body io.Reader
 	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
@@ -561,9 +561,9 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
-// TestBodyClosedWhileItIsRead: HTTP/2 closes a body when its stream ends. That does not count as a
-// fault of the file.
-func TestBodyClosedWhileItIsRead(t *testing.T) {
+// TestBodyClosedWhileReadIsNoFaultOfTheFile: HTTP/2 closes a body when its stream ends. That does
+// not count as a fault of the file.
+func TestBodyClosedWhileReadIsNoFaultOfTheFile(t *testing.T) {
 	t.Parallel()
 	reset := errors.New("stream reset")
 	reading := make(chan struct{})
@@ -599,8 +599,8 @@ func (s *signalling) Read(p []byte) (int, error) {
 	return s.PipeReader.Read(p)
 }
 
-// TestAnswerThatBreaksOff: the status was read, so the file counts as submitted.
-func TestAnswerThatBreaksOff(t *testing.T) {
+// TestReceiptThatBreaksOffIsASubmission: the status was read, so the file counts as submitted.
+func TestReceiptThatBreaksOffIsASubmission(t *testing.T) {
 	t.Parallel()
 	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
 		cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -621,8 +621,8 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestReceiptAmongOthers finds the right receipt by its SHA-256.
-func TestReceiptAmongOthers(t *testing.T) {
+// TestReceiptIsFoundAmongOthers finds the right receipt by its SHA-256.
+func TestReceiptIsFoundAmongOthers(t *testing.T) {
 	t.Parallel()
 	one := func(sha string) string { return "<upload-file-info><sha256>" + sha + "</sha256></upload-file-info>" }
 	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
@@ -700,9 +700,9 @@ func TestEarlyRefusalOfLargeUpload(t *testing.T) {
 	}
 }
 
-// TestProxyWithoutGoAhead: an upload whose "Expect: 100-continue" is answered 417 is sent once
-// without that header.
-func TestProxyWithoutGoAhead(t *testing.T) {
+// TestUploadThroughAProxyWithoutExpectContinue: an upload whose "Expect: 100-continue" is answered
+// 417 is sent once without that header.
+func TestUploadThroughAProxyWithoutExpectContinue(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New()
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -35,9 +35,8 @@ type TransportConfig struct {
 	// answer before it sends its body anyway.
 	ContinueTimeout time.Duration
 
-	// IdleTimeout closes connections that were unused for this long. It is shorter than the usual
-	// timeout of servers, so that the client closes first and no request uses a connection that the
-	// server is closing.
+	// IdleTimeout closes connections that were unused for this long. Choose it shorter than the
+	// server's own timeout, so that no request uses a connection that the server is closing.
 	IdleTimeout time.Duration
 
 	// MaxIdlePerHost is how many idle connections are kept, so that this many concurrent calls need

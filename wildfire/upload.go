@@ -43,8 +43,8 @@ type submitOptions struct {
 }
 
 // WithProgress calls f while a file is sent, with the bytes of the file that were sent so far and
-// in all. f is called from another goroutine, never concurrently with itself and never after
-// SubmitFile has returned. It must return at once. A repeated attempt starts over from 0.
+// the file's size. f is called from another goroutine, never concurrently with itself and never
+// after SubmitFile has returned. It must return at once. A repeated attempt starts over from 0.
 func WithProgress(f func(sent, total int64)) SubmitOption {
 	return func(o *submitOptions) { o.progress = f }
 }
@@ -52,18 +52,18 @@ func WithProgress(f func(sent, total int64)) SubmitOption {
 // upload is the upload of one file, over all its attempts.
 type upload struct {
 	file     File
-	progress func(sent, total int64)
-	large    bool
-	current  atomic.Pointer[uploadStream]
-	watchdog atomic.Pointer[watchdog]
+	progress func(sent, total int64)      // of the caller; may be nil
+	large    bool                         // at least Config.ExpectContinue bytes
+	current  atomic.Pointer[uploadStream] // body of the current attempt
+	watchdog atomic.Pointer[watchdog]     // of the current attempt
 
 	reporting sync.Mutex // held while progress runs
 	ended     bool       // no more progress calls, because SubmitFile returns
 }
 
-// report calls the caller's progress function, unless the call has ended: after an early answer the
-// transport may still be sending.
-func (u *upload) report(sent int64) {
+// callProgress calls the caller's progress function, unless the call has ended: after an early
+// answer the transport may still be sending.
+func (u *upload) callProgress(sent int64) {
 	if u.progress == nil {
 		return
 	}
@@ -76,8 +76,8 @@ func (u *upload) report(sent int64) {
 
 // body wraps the file in a multipart form of known length.
 func (u *upload) body(fields []field) (payload, error) {
-	var frame bytes.Buffer
-	form := multipart.NewWriter(&frame)
+	var formBytes bytes.Buffer // the form without the contents
+	form := multipart.NewWriter(&formBytes)
 	for _, f := range fields {
 		if err := form.WriteField(f.name, f.value); err != nil {
 			return payload{}, err
@@ -88,16 +88,16 @@ func (u *upload) body(fields []field) (payload, error) {
 		return payload{}, err
 	}
 
-	head := frame.Len()
+	head := formBytes.Len()
 	if err := form.Close(); err != nil {
 		return payload{}, err
 	}
 
-	prefix, suffix := frame.Bytes()[:head], frame.Bytes()[head:]
+	prefix, suffix := formBytes.Bytes()[:head], formBytes.Bytes()[head:]
 
 	return payload{
 		contentType: form.FormDataContentType(),
-		length:      int64(frame.Len()) + u.file.Size,
+		length:      int64(formBytes.Len()) + u.file.Size,
 		expect:      u.large,
 		open:        func() (io.ReadCloser, error) { return u.open(prefix, suffix) },
 		mayRetry:    u.mayRetry,
@@ -108,6 +108,7 @@ func (u *upload) body(fields []field) (payload, error) {
 	}, nil
 }
 
+// open starts the body of a new attempt.
 func (u *upload) open(prefix, suffix []byte) (io.ReadCloser, error) {
 	contents, err := u.file.Open()
 	if err != nil {
@@ -181,12 +182,12 @@ type uploadStream struct {
 
 	mu             sync.Mutex
 	prefix, suffix []byte
-	left           int64
+	left           int64   // bytes of the contents that were not read yet
 	hashes         *hashes // returned to the pool by Close
-	checked        bool
-	done           bool
-	err            error
-	sha256, md5    string
+	verified       bool    // size and hash of the contents are right
+	done           bool    // the whole body was read
+	err            error   // of every later Read
+	sha256, md5    string  // of the contents, once all were read
 	closed         atomic.Bool
 }
 
@@ -202,23 +203,23 @@ func (s *uploadStream) Read(p []byte) (int, error) {
 	case len(s.prefix) > 0:
 		n := copy(p, s.prefix)
 		s.prefix = s.prefix[n:]
-		s.reportProgress()
+		s.feedWatchdog()
 
 		return n, nil
 	case s.left > 0:
 		return s.readContents(p)
-	case !s.checked:
-		if s.err = s.check(); s.err != nil {
+	case !s.verified:
+		if s.err = s.verifyContents(); s.err != nil {
 			return 0, s.err
 		}
 
-		s.checked = true
+		s.verified = true
 	}
 
 	n := copy(p, s.suffix)
 	s.suffix = s.suffix[n:]
 	if len(s.suffix) > 0 {
-		s.reportProgress()
+		s.feedWatchdog()
 		return n, nil
 	}
 
@@ -232,6 +233,7 @@ func (s *uploadStream) Read(p []byte) (int, error) {
 	return n, io.EOF
 }
 
+// readContents reads the next piece of the contents.
 func (s *uploadStream) readContents(p []byte) (int, error) {
 	p = p[:min(int64(len(p)), s.left)]
 	if s.watchdog != nil {
@@ -243,8 +245,8 @@ func (s *uploadStream) readContents(p []byte) (int, error) {
 		if n > 0 {
 			s.left -= int64(n)
 			_, _ = s.hashes.Write(p[:n])
-			s.reportProgress()
-			s.upload.report(s.upload.file.Size - s.left)
+			s.feedWatchdog()
+			s.upload.callProgress(s.upload.file.Size - s.left)
 
 			return n, nil
 		}
@@ -277,8 +279,8 @@ func (s *uploadStream) replaceIfClosed(err error) error {
 // maxEmptyReads is how often a reader may return neither bytes nor an error.
 const maxEmptyReads = 100
 
-// check verifies the size and the hash of the contents.
-func (s *uploadStream) check() error {
+// verifyContents verifies the size and the hash of the contents.
+func (s *uploadStream) verifyContents() error {
 	var extra [1]byte
 	for i := 0; ; i++ {
 		n, err := s.contents.Read(extra[:])
@@ -298,14 +300,14 @@ func (s *uploadStream) check() error {
 
 	s.sha256, s.md5 = s.hashes.sum()
 	if want := s.upload.file.SHA256; want != "" && !strings.EqualFold(want, s.sha256) {
-		return &ContentError{Expected: strings.ToLower(want), Sent: s.sha256, Detail: "file no longer has the SHA-256 that was expected"}
+		return &ContentError{Expected: strings.ToLower(want), Sent: s.sha256, Detail: "file does not have the expected SHA-256"}
 	}
 
 	return nil
 }
 
-// reportProgress reports to the watchdog that a piece was read.
-func (s *uploadStream) reportProgress() {
+// feedWatchdog records at the watchdog that a piece was read.
+func (s *uploadStream) feedWatchdog() {
 	if s.watchdog != nil {
 		s.watchdog.progress(&stateSending, s.upload.file.Size-s.left)
 	}
@@ -333,6 +335,7 @@ func (s *uploadStream) Close() error {
 
 var errBodyClosed = errors.New("body closed")
 
+// failure returns why the body could not be read, or nil.
 func (s *uploadStream) failure() error {
 	if !s.mu.TryLock() {
 		return nil // Read is stuck in the source: the watchdog or the caller's context ended the attempt
@@ -345,6 +348,7 @@ func (s *uploadStream) failure() error {
 	return s.err
 }
 
+// finished reports whether the whole body was read.
 func (s *uploadStream) finished() bool {
 	if !s.mu.TryLock() {
 		return false
@@ -353,6 +357,7 @@ func (s *uploadStream) finished() bool {
 	return s.done
 }
 
+// started reports whether reading has come to the contents.
 func (s *uploadStream) started() bool {
 	if !s.mu.TryLock() {
 		return true
@@ -368,7 +373,7 @@ func (s *uploadStream) digests() (sha256, md5 string) {
 	return s.sha256, s.md5
 }
 
-// hashes computes both digests in one pass. It is pooled, so that an upload allocates none.
+// hashes computes a SHA-256 and an MD5 in one pass. It is pooled, so that an upload allocates none.
 type hashes struct{ sha256, md5 hash.Hash }
 
 var hashPool = sync.Pool{New: func() any { return &hashes{sha256: sha256.New(), md5: md5.New()} }} // #nosec G401
@@ -393,7 +398,8 @@ func (h *hashes) Write(p []byte) (int, error) {
 	return h.md5.Write(p)
 }
 
-func (h *hashes) sum() (string, string) {
+// sum returns both digests in hexadecimal.
+func (h *hashes) sum() (sha256Hex, md5Hex string) {
 	var sha [sha256.Size]byte
 	var md [md5.Size]byte
 	return hex.EncodeToString(h.sha256.Sum(sha[:0])), hex.EncodeToString(h.md5.Sum(md[:0]))

@@ -88,7 +88,7 @@ const verdictElement = "get-verdict-info"
 // verdictReader gathers the fields of a record.
 type verdictReader struct {
 	VerdictRecord
-	seen bool // has a verdict, readable or not
+	seen bool // the record has a verdict, readable or not
 }
 
 func (r *verdictReader) set(field, text string) {
@@ -111,6 +111,7 @@ func (r *verdictReader) set(field, text string) {
 	}
 }
 
+// verdictRecords returns the records without their reading state.
 func verdictRecords(found []verdictReader) []VerdictRecord {
 	if found == nil {
 		return nil

@@ -14,7 +14,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-func TestVerdictCodes(t *testing.T) {
+func TestEachVerdictCodeIsRead(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		code             wildfire.Verdict
@@ -54,9 +54,9 @@ func known(n int, opts ...wildfiretest.Option) (*wildfiretest.Server, []string) 
 	return server, hashes
 }
 
-// TestVerdictSpellings reads a verdict in every known format. An unreadable verdict is an error in
-// a single call, and a record without HasVerdict in a list.
-func TestVerdictSpellings(t *testing.T) {
+// TestVerdictIsReadInEachForm reads a verdict in every known format. An unreadable verdict is an
+// error in a single call, and a record without HasVerdict in a list.
+func TestVerdictIsReadInEachForm(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		style wildfiretest.Style
@@ -112,7 +112,7 @@ func TestVerdictSpellings(t *testing.T) {
 	}
 }
 
-func TestVerdictOfMD5(t *testing.T) {
+func TestMD5OfSeveralSamplesIsAmbiguous(t *testing.T) {
 	t.Parallel()
 	server, hashes := known(2)
 	client, _ := start(t, server)
@@ -126,7 +126,7 @@ func TestVerdictOfMD5(t *testing.T) {
 	}
 }
 
-func TestVerdictAboutAnotherSample(t *testing.T) {
+func TestVerdictAboutAnotherSampleIsAnError(t *testing.T) {
 	t.Parallel()
 	server, hashes := known(1, wildfiretest.WithStyle(wildfiretest.WrongSHA256|wildfiretest.MissingMD5))
 	client, _ := start(t, server)
@@ -138,7 +138,7 @@ func TestVerdictAboutAnotherSample(t *testing.T) {
 	}
 }
 
-func TestVerdicts(t *testing.T) {
+func TestVerdictsAreInTheOrderOfTheHashes(t *testing.T) {
 	t.Parallel()
 	for _, style := range []wildfiretest.Style{0, wildfiretest.Shuffled, wildfiretest.UpperCaseHashes | wildfiretest.Shuffled} {
 		server, hashes := known(1201, wildfiretest.WithStyle(style))
@@ -165,7 +165,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-func TestVerdictsLeaveOutWhatIsMissing(t *testing.T) {
+func TestVerdictsOmitHashesWithoutARecord(t *testing.T) {
 	t.Parallel()
 	server, hashes := known(5, wildfiretest.WithStyle(wildfiretest.MissingRecords))
 	client, _ := start(t, server)
@@ -188,7 +188,7 @@ func TestVerdictsOfUnknownAndMixed(t *testing.T) {
 	}
 }
 
-func TestVerdictsKeepWhatCameBeforeAnError(t *testing.T) {
+func TestVerdictsBeforeAnErrorAreReturned(t *testing.T) {
 	t.Parallel()
 	server, hashes := known(600)
 	client, _ := start(t, server)
@@ -263,8 +263,8 @@ func TestVerdictComesInItsTime(t *testing.T) {
 	}
 }
 
-// TestOddLists: a list with unusual XML is read correctly or refused.
-func TestOddLists(t *testing.T) {
+// TestUnusualListsAreReadOrRefused: a list with unusual XML is read correctly or refused.
+func TestUnusualListsAreReadOrRefused(t *testing.T) {
 	t.Parallel()
 	one := "<get-verdict-info><verdict>0</verdict></get-verdict-info>"
 	tests := map[string]struct {
@@ -306,7 +306,7 @@ func TestOddLists(t *testing.T) {
 	}
 }
 
-func TestTwoVerdictsInOneRecord(t *testing.T) {
+func TestContradictoryVerdictsInARecordAreIgnored(t *testing.T) {
 	t.Parallel()
 	for verdicts, want := range map[string]bool{
 		"<verdict>1</verdict>": true, "<verdict>1</verdict><verdict>1</verdict>": true,
@@ -320,8 +320,8 @@ func TestTwoVerdictsInOneRecord(t *testing.T) {
 	}
 }
 
-// TestTwoRecordsAboutOneSample: equal records count as one; if they differ, neither is used.
-func TestTwoRecordsAboutOneSample(t *testing.T) {
+// TestContradictoryRecordsAreIgnored: equal records count as one; if they differ, neither is used.
+func TestContradictoryRecordsAreIgnored(t *testing.T) {
 	t.Parallel()
 	record := func(verdict string) string {
 		return "<get-verdict-info><sha256>" + anyHash + "</sha256><verdict>" + verdict + "</verdict></get-verdict-info>"

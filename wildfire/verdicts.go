@@ -22,7 +22,7 @@ func (c *Client) Verdict(ctx context.Context, hash string) (VerdictRecord, error
 	if err != nil {
 		return VerdictRecord{}, invalidArgument(OpVerdict, err)
 	}
-	return c.verdict(ctx, field{"hash", hash}, func(r VerdictRecord) bool { return isAbout(r, hash) })
+	return c.fetchVerdict(ctx, field{"hash", hash}, func(r VerdictRecord) bool { return isAbout(r, hash) })
 }
 
 // URLVerdict asks about a URL. Not available on the WF-500, nor in every region.
@@ -30,7 +30,7 @@ func (c *Client) URLVerdict(ctx context.Context, url string) (VerdictRecord, err
 	if err := checkLink(url); err != nil {
 		return VerdictRecord{}, invalidArgument(OpVerdict, err)
 	}
-	record, err := c.verdict(ctx, field{"url", url}, func(VerdictRecord) bool { return true })
+	record, err := c.fetchVerdict(ctx, field{"url", url}, func(VerdictRecord) bool { return true })
 	if err == nil && record.URL == "" {
 		record.URL = url
 	}
@@ -38,9 +38,10 @@ func (c *Client) URLVerdict(ctx context.Context, url string) (VerdictRecord, err
 	return record, err
 }
 
-func (c *Client) verdict(ctx context.Context, what field, about func(VerdictRecord) bool) (VerdictRecord, error) {
+// fetchVerdict makes a call for one verdict. It ignores records for which about returns false.
+func (c *Client) fetchVerdict(ctx context.Context, what field, about func(VerdictRecord) bool) (VerdictRecord, error) {
 	var found []VerdictRecord
-	err := c.records(ctx, OpVerdict, form(OpVerdict, what), func(records []VerdictRecord) error {
+	err := c.fetchRecords(ctx, OpVerdict, form(OpVerdict, what), func(records []VerdictRecord) error {
 		for _, record := range records {
 			if !about(record) {
 				continue
@@ -68,6 +69,7 @@ func (c *Client) verdict(ctx context.Context, what field, about func(VerdictReco
 	return found[0], nil
 }
 
+// countSamples returns the number of different SHA-256 in the records.
 func countSamples(records []VerdictRecord) int {
 	seen := make(map[string]struct{}, len(records))
 	for _, record := range records {
@@ -104,7 +106,7 @@ func (c *Client) Verdicts(ctx context.Context, hashes []string) ([]VerdictRecord
 		batch := wanted[:min(len(wanted), MaxHashes)]
 		wanted = wanted[len(batch):]
 		text := strings.Join(batch, "\n") + "\n"
-		err := c.records(ctx, OpVerdicts, list(nil, "hashes.txt", text), func(records []VerdictRecord) error {
+		err := c.fetchRecords(ctx, OpVerdicts, multipartForm(nil, "hashes.txt", text), func(records []VerdictRecord) error {
 			all = append(all, selectRecords(batch, records)...)
 			return nil
 		})
@@ -122,11 +124,11 @@ func mergeRecords(records []VerdictRecord) []VerdictRecord {
 	first := make(map[string]int, len(records))
 	kept := records[:0]
 	for _, record := range records {
-		about := cmp.Or(record.SHA256, record.MD5, record.URL)
-		i, again := first[about]
+		id := cmp.Or(record.SHA256, record.MD5, record.URL)
+		i, seen := first[id]
 		switch {
-		case !again:
-			first[about] = len(kept)
+		case !seen:
+			first[id] = len(kept)
 			kept = append(kept, record)
 		case record.HasVerdict != kept[i].HasVerdict || record.Verdict != kept[i].Verdict:
 			kept[i].Verdict, kept[i].HasVerdict = 0, false
@@ -178,7 +180,7 @@ func (c *Client) VerdictsChanged(ctx context.Context, since time.Time) ([]Verdic
 
 	var changed []VerdictRecord
 	build := form(OpVerdictsChanged, field{"date", day.Format(time.DateOnly)})
-	err := c.records(ctx, OpVerdictsChanged, build, func(records []VerdictRecord) error {
+	err := c.fetchRecords(ctx, OpVerdictsChanged, build, func(records []VerdictRecord) error {
 		changed = records
 		return nil
 	})
@@ -186,8 +188,8 @@ func (c *Client) VerdictsChanged(ctx context.Context, since time.Time) ([]Verdic
 	return changed, err
 }
 
-// records makes a call whose answer has get-verdict-info records.
-func (c *Client) records(ctx context.Context, op Op, build func([]field) (payload, error), use func([]VerdictRecord) error) error {
+// fetchRecords makes a call whose answer has get-verdict-info records.
+func (c *Client) fetchRecords(ctx context.Context, op Op, build func([]field) (payload, error), use func([]VerdictRecord) error) error {
 	limit, tags := int64(maxAnswer), maxTags
 	if op == OpVerdictsChanged {
 		limit, tags = maxReport, maxReportTags // one record for each change, also for several changes of one sample

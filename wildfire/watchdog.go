@@ -18,7 +18,7 @@ type watchdog struct {
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 
-	stall, answer time.Duration // 0 is no limit
+	stall, answer time.Duration // limits, see Config.StallTimeout and Config.AnswerTimeout; 0: none
 	state         atomic.Pointer[string]
 	moved         atomic.Int64 // bytes of the file or the answer so far
 }
@@ -41,7 +41,7 @@ func newWatchdog(parent context.Context, stall, answer time.Duration) *watchdog 
 	return dog
 }
 
-// expire is run by the timer.
+// expire ends the attempt. The timer calls it.
 func (d *watchdog) expire() {
 	state := d.state.Load()
 	limit := d.stall
@@ -61,7 +61,8 @@ func (d *watchdog) arm(limit time.Duration) {
 	d.timer.Reset(limit)
 }
 
-// progress records that bytes moved, and what the attempt waits for next.
+// progress records what the attempt waits for, and how many bytes were transferred so far. It
+// restarts the timer.
 func (d *watchdog) progress(state *string, n int64) {
 	d.state.Store(state)
 	d.moved.Store(n)
@@ -80,27 +81,28 @@ func (d *watchdog) stop() {
 	d.cancel(nil)
 }
 
-// reader returns a reader of the answer whose errors explain why it broke off. With awake set,
-// every piece counts as progress; otherwise the whole answer has to arrive within the running
-// limit.
-func (d *watchdog) reader(answer io.ReadCloser, awake bool) io.ReadCloser {
-	if awake {
+// reader returns a reader of the answer whose errors say why the answer broke off. If resetOnRead
+// is set, every piece restarts the timer; otherwise the whole answer has to arrive within the limit
+// that is already running.
+func (d *watchdog) reader(answer io.ReadCloser, resetOnRead bool) io.ReadCloser {
+	if resetOnRead {
 		d.progress(&stateReceiving, 0)
 	}
-	return &watchedAnswer{ReadCloser: answer, dog: d, awake: awake}
+	return &watchedAnswer{ReadCloser: answer, dog: d, resetOnRead: resetOnRead}
 }
 
+// watchedAnswer is the body of an answer under a watchdog.
 type watchedAnswer struct {
 	io.ReadCloser
-	dog   *watchdog
-	awake bool
-	read  int64
+	dog         *watchdog
+	resetOnRead bool
+	read        int64
 }
 
 func (w *watchedAnswer) Read(p []byte) (int, error) {
 	n, err := w.ReadCloser.Read(p)
 	w.read += int64(n)
-	if n > 0 && w.awake {
+	if n > 0 && w.resetOnRead {
 		w.dog.progress(&stateReceiving, w.read)
 	}
 	if err != nil && err != io.EOF {
@@ -124,7 +126,7 @@ type stallError struct {
 }
 
 func (e *stallError) Error() string {
-	return fmt.Sprintf("nothing moved for %v while %s, after %d bytes", e.limit, e.state, e.moved)
+	return fmt.Sprintf("no progress for %v while %s, after %d bytes", e.limit, e.state, e.moved)
 }
 
 func (e *stallError) Is(target error) bool { return target == ErrStalled }

@@ -28,9 +28,9 @@ func wait(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
-// TestStalls: a transfer without progress ends, and its error says what it waited for and does not
-// look like a cancellation by the caller.
-func TestStalls(t *testing.T) {
+// TestStalledTransferEnds: a transfer without progress ends, and its error says what it waited for
+// and does not look like a cancellation by the caller.
+func TestStalledTransferEnds(t *testing.T) {
 	t.Parallel()
 	submit := func(ctx context.Context, c *wildfire.Client) error {
 		_, err := c.SubmitFile(ctx, file("a.exe", contents))
@@ -132,9 +132,9 @@ func (b *trickle) Read(p []byte) (int, error) {
 
 func (*trickle) Close() error { return nil }
 
-// TestStuckSource: an upload whose file blocks ends with an error about the file, and closing the
-// file unblocks the reader. The transport, like net/http, waits for the reader.
-func TestStuckSource(t *testing.T) {
+// TestBlockedFileEndsTheUpload: an upload whose file blocks ends with an error about the file, and
+// closing the file unblocks the reader. The transport, like net/http, waits for the reader.
+func TestBlockedFileEndsTheUpload(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := file("a.exe", contents)
@@ -156,9 +156,9 @@ func TestStuckSource(t *testing.T) {
 	})
 }
 
-// TestStuckSourceOverTheNetwork is the same test with net/http, which waits for the reader until
-// closing the file unblocks it.
-func TestStuckSourceOverTheNetwork(t *testing.T) {
+// TestBlockedFileEndsTheUploadOverTheNetwork is the same test with net/http, which waits for the
+// reader until closing the file unblocks it.
+func TestBlockedFileEndsTheUploadOverTheNetwork(t *testing.T) {
 	t.Parallel()
 	for _, expect := range []int64{0, 1} {
 		server := wildfiretest.New()
@@ -180,9 +180,9 @@ func TestStuckSourceOverTheNetwork(t *testing.T) {
 	}
 }
 
-// TestHungSource: closing the file does not unblock the reader. The call still returns, after the
-// watchdog and after the caller's cancellation.
-func TestHungSource(t *testing.T) {
+// TestCallReturnsThoughTheReaderStaysBlocked: closing the file does not unblock the reader. The
+// call still returns, after the watchdog and after the caller's cancellation.
+func TestCallReturnsThoughTheReaderStaysBlocked(t *testing.T) {
 	t.Parallel()
 	for _, cancelled := range []bool{false, true} {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -192,32 +192,32 @@ func TestHungSource(t *testing.T) {
 				cfg.StallTimeout = 0
 			}
 		})
-		back := make(chan struct{})
+		unblock := make(chan struct{})
 		f := file("a.exe", contents)
 		f.Open = func() (io.ReadCloser, error) {
 			if cancelled {
 				cancel()
 			}
 
-			return io.NopCloser(hung{back}), nil
+			return io.NopCloser(hungReader{unblock}), nil
 		}
 		_, err := c.SubmitFile(ctx, f)
 		if errors.Is(err, wildfire.ErrStalled) == cancelled || errors.Is(err, context.Canceled) != cancelled {
 			t.Errorf("cancelled %v: got %v", cancelled, err)
 		}
 
-		close(back)
+		close(unblock)
 		cancel()
 	}
 }
 
-// hung is a reader that blocks as on a lost file system, until that is back.
-type hung struct{ back chan struct{} }
+// hungReader is a reader that blocks as on a lost file system, until that is unblock.
+type hungReader struct{ unblock chan struct{} }
 
-func (h hung) Read([]byte) (int, error) { <-h.back; return 0, io.ErrUnexpectedEOF }
+func (h hungReader) Read([]byte) (int, error) { <-h.unblock; return 0, io.ErrUnexpectedEOF }
 
-// TestSlowUploadIsNoStall: an upload that takes an hour, byte by byte, is not a stall.
-func TestSlowUploadIsNoStall(t *testing.T) {
+// TestSlowUploadDoesNotStall: an upload that takes an hour, byte by byte, is not a stall.
+func TestSlowUploadDoesNotStall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := file("a.exe", strings.Repeat("x", 100))
@@ -238,8 +238,9 @@ func TestSlowUploadIsNoStall(t *testing.T) {
 	})
 }
 
-// TestWithoutLimits: only the caller's context ends the call, and the error says so.
-func TestWithoutLimits(t *testing.T) {
+// TestWithoutLimitsOnlyTheContextEndsACall: only the caller's context ends the call, and the error
+// says so.
+func TestWithoutLimitsOnlyTheContextEndsACall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {

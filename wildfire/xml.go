@@ -14,13 +14,13 @@ import (
 
 // Limits on answers. A list of 500 verdicts is about 110 KB and 2,000 elements.
 const (
-	maxAnswer      = 1 << 20
-	maxReport      = 32 << 20
-	maxErrorAnswer = 64 << 10
-	maxDrain       = 256 << 10
-	maxDepth       = 64
-	maxTags        = 64 << 10 // start and end tags of an answer
-	maxReportTags  = 1 << 20
+	maxAnswer      = 1 << 20   // bytes
+	maxReport      = 32 << 20  // bytes of a report or a long list
+	maxErrorAnswer = 64 << 10  // bytes of an answer with an error status
+	maxDrain       = 256 << 10 // bytes read so that a connection can be reused
+	maxDepth       = 64        // nested elements
+	maxTags        = 64 << 10  // start and end tags
+	maxReportTags  = 1 << 20   // tags of a report or a long list
 )
 
 // errTooLong says that an answer exceeded a limit.
@@ -134,8 +134,9 @@ func declaresLatin1(head []byte) bool {
 	return bytes.Contains(declaration, []byte("8859-1")) || bytes.Contains(declaration, []byte("1252"))
 }
 
-// wildfireRoot parses an answer and asserts its root. An <error> document becomes errorDocument. A
-// <response> document, which means "nothing yet", becomes errNoData.
+// wildfireRoot parses an answer and returns its root element. For an <error> document the error is
+// an errorDocument. For a <response> document, which means that there are no data yet, it is
+// errNoData.
 func wildfireRoot(body []byte, tags int) (*etree.Element, error) {
 	name := rootOf(body)
 	if name == "" {
@@ -160,12 +161,12 @@ func wildfireRoot(body []byte, tags int) (*etree.Element, error) {
 
 var errNoData = errors.New("empty document")
 
-// errorDocument is an <error> root in place of the expected one.
+// errorDocument is the error for an <error> document in place of the expected one.
 type errorDocument struct{ message string }
 
 func (e errorDocument) Error() string { return "error document" }
 
-// errorMessage finds error/error-message, and submission/error/error-message.
+// errorMessage returns the text of error/error-message or submission/error/error-message, or "".
 func errorMessage(root *etree.Element) string {
 	if root == nil {
 		return ""

@@ -14,24 +14,25 @@ const (
 	maxTokens            = 10_000 // issued tokens that are remembered
 )
 
-// accounts stores the credentials.
+// accounts has the credentials that the server accepts. Options set them before the server is used.
 type accounts struct {
-	strict   bool // an unknown credential is refused
-	lifetime time.Duration
-	clients  map[string]account
-	static   map[string]struct{}
-	keys     map[string]struct{}
+	strict   bool                // whether unknown credentials are refused
+	lifetime time.Duration       // of issued tokens
+	clients  map[string]account  // service accounts, by client ID
+	static   map[string]struct{} // bearer tokens of WithToken
+	keys     map[string]struct{} // API keys
 	state    *accountState
 }
 
 type account struct{ secret, tsg string }
 
+// accountState has the tokens that were issued and revoked. It is safe for concurrent use.
 type accountState struct {
 	mu      sync.Mutex
 	issued  map[string]issued
-	order   []string
+	order   []string // issued tokens, oldest first
 	revoked map[string]struct{}
-	count   int
+	count   int // of all issued tokens
 }
 
 type issued struct {

@@ -59,8 +59,8 @@ func IndicatorsOf(sha256 string) Indicators {
 	}
 }
 
-// attr renders attributes from alternating names and values.
-func attr(pairs ...string) string {
+// attributes renders attributes from alternating names and values.
+func attributes(pairs ...string) string {
 	var out strings.Builder
 	for i := 0; i+1 < len(pairs); i += 2 {
 		out.WriteString(" " + pairs[i] + `="` + attrEscaper.Replace(strings.Map(xmlRune, pairs[i+1])) + `"`)
@@ -77,7 +77,9 @@ func section(name string, children ...element) element {
 }
 
 // leaf returns an element with attributes only.
-func leaf(name string, pairs ...string) element { return element{name: name, attrs: attr(pairs...)} }
+func leaf(name string, pairs ...string) element {
+	return element{name: name, attrs: attributes(pairs...)}
+}
 
 // analysis returns the parts of an XML report: the overall result, a static analysis with the
 // opposite result, and a dynamic analysis with all actions of a malicious sample. A benign sample
@@ -145,7 +147,7 @@ func environment(sample storedSample, platform, software, malware string, sectio
 }
 
 func entry(text string, pairs ...string) element {
-	return element{name: "entry", text: text, attrs: attr(pairs...)}
+	return element{name: "entry", text: text, attrs: attributes(pairs...)}
 }
 
 // commonBehavior returns the behavior of every sample.
@@ -189,7 +191,7 @@ func maliciousBehavior(found Indicators) []element {
 			leaf("url", "host", found.Domain, "uri", "/"+uri, "method", "POST", "user_agent", found.UserAgent),
 		),
 		section("process_list",
-			element{name: "process", attrs: attr("command", `"C:\sample.exe" /q`, "name", "sample.exe", "pid", "884"), children: []element{
+			element{name: "process", attrs: attributes("command", `"C:\sample.exe" /q`, "name", "sample.exe", "pid", "884"), children: []element{
 				section("file", leaf("Create", dropped...)),
 				section("registry", leaf("Set", "key", found.RegistryKey, "subkey", found.RegistryName, "data", found.DroppedPath)),
 				section("mutex", leaf("CreateMutex", "name", found.Mutex), leaf("CreateMutex", "name", "<NULL>")),
@@ -198,7 +200,7 @@ func maliciousBehavior(found Indicators) []element {
 			}},
 		),
 		section("process_tree",
-			element{name: "process", attrs: attr("name", "sample.exe", "pid", "884", "text", `"C:\sample.exe" /q`), children: []element{
+			element{name: "process", attrs: attributes("name", "sample.exe", "pid", "884", "text", `"C:\sample.exe" /q`), children: []element{
 				section("child", leaf("process", "name", found.DroppedPath, "pid", "1020", "text", found.DroppedPath+" -s")),
 			}},
 		),

@@ -12,9 +12,9 @@ import (
 // builtinSince is the time of the verdicts on built-in samples.
 var builtinSince = time.Date(2021, 7, 26, 20, 12, 35, 0, time.UTC)
 
-// builtin are samples that the service knows without a submission. Tests of public clients rely on
-// them. They are the same in every region.
-var builtin = []storedSample{
+// builtinSamples are samples that the service knows without a submission. Tests of public clients
+// rely on them. They are the same in every region.
+var builtinSamples = []storedSample{
 	{
 		// document.write('Hello, World!');
 		sha256:   "d5b2f38c627e6cccac5eceb766c0dea4ec0282636a9915e343b39abdb2048554",
@@ -32,10 +32,10 @@ const (
 	emptyMD5    = "d41d8cd98f00b204e9800998ecf8427e"
 )
 
-// builtins returns copies of the built-in samples with a hash.
-func builtins(hash string) []*storedSample {
+// findBuiltin returns copies of the built-in samples with a hash.
+func findBuiltin(hash string) []*storedSample {
 	var found []*storedSample
-	for _, sample := range builtin {
+	for _, sample := range builtinSamples {
 		if sample.sha256 == hash || sample.md5 == hash {
 			sample.preset, sample.received = true, builtinSince
 			found = append(found, &sample)

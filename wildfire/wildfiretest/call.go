@@ -44,7 +44,7 @@ type Upload struct {
 // maxUploadsKept is the most uploads that are stored for a sample; UploadCount counts all.
 const maxUploadsKept = 64
 
-// statusKey is the key by which calls are counted.
+// statusKey is the key by which calls are counted for CountStatus.
 type statusKey struct {
 	op     wildfire.Op
 	status int

@@ -100,8 +100,8 @@ func panFile(name, contents string) string {
 	return `Content-Disposition: form-data; name="file"; filename="` + name + "\"\r\nContent-Type: application/octet-stream\r\n\r\n" + contents
 }
 
-// TestFormsOfPanPython: forms as pan-python writes them are accepted.
-func TestFormsOfPanPython(t *testing.T) {
+// TestFormsOfPanPythonAreAccepted: forms as pan-python writes them are accepted.
+func TestFormsOfPanPythonAreAccepted(t *testing.T) {
 	t.Parallel()
 	_, web := start(t, wildfiretest.WithAPIKey("key"), wildfiretest.WithDelay(0))
 	key := panField("apikey", "key")
@@ -149,8 +149,8 @@ func TestFormsOfPanPython(t *testing.T) {
 	}
 }
 
-// TestQueriesOfPanPython sends urlencoded queries.
-func TestQueriesOfPanPython(t *testing.T) {
+// TestQueriesOfPanPythonAreAccepted sends urlencoded queries.
+func TestQueriesOfPanPythonAreAccepted(t *testing.T) {
 	t.Parallel()
 	_, web := start(t, wildfiretest.WithAPIKey("key"))
 	tests := map[string]struct {
@@ -184,8 +184,9 @@ func TestQueriesOfPanPython(t *testing.T) {
 	}
 }
 
-// TestFieldsInTheAddress: fields in the URL count like those in the form, whatever its encoding.
-func TestFieldsInTheAddress(t *testing.T) {
+// TestFieldsInTheURLAreAccepted: fields in the URL count like those in the form, whatever its
+// encoding.
+func TestFieldsInTheURLAreAccepted(t *testing.T) {
 	t.Parallel()
 	_, web := start(t, wildfiretest.WithAPIKey("key"), wildfiretest.WithDelay(0))
 	contentType, none := panForm()
@@ -211,8 +212,9 @@ func TestFieldsInTheAddress(t *testing.T) {
 	}
 }
 
-// TestBoundaries: submissions with invalid boundaries are an unsupported media type.
-func TestBoundaries(t *testing.T) {
+// TestInvalidBoundariesAreRefused: submissions with invalid boundaries are an unsupported media
+// type.
+func TestInvalidBoundariesAreRefused(t *testing.T) {
 	t.Parallel()
 	_, web := start(t)
 	for contentType, want := range map[string]int{
@@ -232,8 +234,9 @@ func TestBoundaries(t *testing.T) {
 	}
 }
 
-// TestBuiltins: samples that tests of public clients rely on are known without a submission.
-func TestBuiltins(t *testing.T) {
+// TestBuiltinSamplesAreKnown: samples that tests of public clients rely on are known without a
+// submission.
+func TestBuiltinSamplesAreKnown(t *testing.T) {
 	t.Parallel()
 	_, web := start(t)
 	c := client(t, web.URL, "t")
@@ -255,8 +258,8 @@ func TestBuiltins(t *testing.T) {
 	}
 }
 
-// TestRatedURLs: these URLs are known without a submission, with report and artifacts.
-func TestRatedURLs(t *testing.T) {
+// TestBuiltinURLsAreKnown: these URLs are known without a submission, with report and artifacts.
+func TestBuiltinURLsAreKnown(t *testing.T) {
 	t.Parallel()
 	_, web := start(t)
 	c := client(t, web.URL, "t")
@@ -304,8 +307,8 @@ func TestRatedURLs(t *testing.T) {
 	}
 }
 
-// TestArtifacts: the archive has a folder for each requested kind.
-func TestArtifacts(t *testing.T) {
+// TestArtifactsHaveAFolderForEachKind: the archive has a folder for each requested kind.
+func TestArtifactsHaveAFolderForEachKind(t *testing.T) {
 	t.Parallel()
 	_, web := start(t)
 	for types, want := range map[string][]string{
@@ -344,8 +347,8 @@ func TestArtifacts(t *testing.T) {
 	}
 }
 
-// TestNamesOfDownloads: file names are those in public samples.
-func TestNamesOfDownloads(t *testing.T) {
+// TestDownloadsHaveTheNamesOfTheService: file names are those in public samples.
+func TestDownloadsHaveTheNamesOfTheService(t *testing.T) {
 	t.Parallel()
 	_, web := start(t, wildfiretest.WithDelay(0))
 	c := client(t, web.URL, "t")
@@ -371,8 +374,8 @@ func TestNamesOfDownloads(t *testing.T) {
 	}
 }
 
-// TestOwnTestFileByAddress submits the service's test file by its URL.
-func TestOwnTestFileByAddress(t *testing.T) {
+// TestTestFileIsSubmittedByItsURL submits the service's test file by its URL.
+func TestTestFileIsSubmittedByItsURL(t *testing.T) {
 	t.Parallel()
 	_, web := start(t, wildfiretest.WithDelay(0))
 	c := client(t, web.URL, "t")
@@ -389,8 +392,9 @@ func TestOwnTestFileByAddress(t *testing.T) {
 	}
 }
 
-// TestHTTPSOnly: unencrypted requests are redirected, except those for test files.
-func TestHTTPSOnly(t *testing.T) {
+// TestHTTPSOnlyRedirectsUnencryptedRequests: unencrypted requests are redirected, except those for
+// test files.
+func TestHTTPSOnlyRedirectsUnencryptedRequests(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithHTTPSOnly())
 	if got := post(t, web.URL+"/publicapi/get/verdict", urlencoded, "hash="+sha("x")); got.status != http.StatusFound {
@@ -416,9 +420,9 @@ func TestHTTPSOnly(t *testing.T) {
 	}
 }
 
-// TestReports: the report about a malicious sample has the data of IndicatorsOf; that about a
-// benign one has none of it.
-func TestReports(t *testing.T) {
+// TestReportOfMalwareHasItsIndicators: the report about a malicious sample has the data of
+// IndicatorsOf; that about a benign one has none of it.
+func TestReportOfMalwareHasItsIndicators(t *testing.T) {
 	t.Parallel()
 	_, web := start(t, wildfiretest.WithDelay(0))
 	c := client(t, web.URL, "t")
@@ -466,8 +470,8 @@ func TestReports(t *testing.T) {
 	}
 }
 
-// TestReportLag: a report comes after its verdict.
-func TestReportLag(t *testing.T) {
+// TestReportComesAfterItsVerdict: a report comes after its verdict.
+func TestReportComesAfterItsVerdict(t *testing.T) {
 	t.Parallel()
 	clock := wildfiretest.NewClock(time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC))
 	_, web := start(t, wildfiretest.WithNow(clock.Now), wildfiretest.WithDelay(time.Minute), wildfiretest.WithReportLag(time.Minute))
@@ -494,8 +498,9 @@ func TestReportLag(t *testing.T) {
 	}
 }
 
-// TestNoReport: a report that expired or never existed is not found, in every format.
-func TestNoReport(t *testing.T) {
+// TestMissingReportIsNotFound: a report that expired or never existed is not found, in every
+// format.
+func TestMissingReportIsNotFound(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithDelay(0))
 	c := client(t, web.URL, "t")

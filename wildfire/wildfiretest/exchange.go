@@ -17,10 +17,10 @@ type exchange struct {
 	call   Call
 	style  Style
 	fault  Fault // fault to apply to the answer
-	done   bool  // answered, or connection closed
+	done   bool  // whether the call was answered or its connection closed
 }
 
-// run does the work that all calls share, around the handler.
+// run applies the faults and checks that all calls share, and calls the handler.
 func (x *exchange) run(handle func()) {
 	x.call.Token, x.call.UserAgent = bearer(x.r), x.r.UserAgent()
 	if x.apply(x.server.faultFor(x.call.Op, x.call.Token, "", "")) {
@@ -76,6 +76,7 @@ func (x *exchange) refuse(status int, message string) {
 	x.send(status, contentType, body)
 }
 
+// errorBody returns the body of an error and its content type; "" is the service's own text.
 func errorBody(status int, text string, form Body, style Style) (contentType string, body []byte) {
 	if text == "" {
 		text = message(status)
@@ -203,8 +204,8 @@ func (x *exchange) finish(status int) {
 	x.server.record(x.call)
 }
 
-// xml answers with a document of records, or with another 200 answer that the style selects.
-func (x *exchange) xml(records ...element) {
+// sendXML answers with a document of records, or with another 200 answer that the style selects.
+func (x *exchange) sendXML(records ...element) {
 	switch {
 	case x.style.has(HTML200):
 		x.send(http.StatusOK, "text/html", []byte("<html><body>Forbidden. (403)</body></html>\n"))
@@ -217,8 +218,8 @@ func (x *exchange) xml(records ...element) {
 	}
 }
 
-// download answers with an attachment.
-func (x *exchange) download(filename, contentType string, body []byte) {
+// sendFile answers with an attachment.
+func (x *exchange) sendFile(filename, contentType string, body []byte) {
 	x.w.Header().Set("Content-Disposition", `attachment; filename="`+filename+`"`)
 	x.send(http.StatusOK, contentType, body)
 }

@@ -43,7 +43,7 @@ type Fault struct {
 	// LoseAnswer carries out the request, and closes the connection instead of answering.
 	LoseAnswer bool
 
-	// Latency delays the answer.
+	// Latency delays the answer, in addition to WithLatency.
 	Latency time.Duration
 
 	// Style is added to the server's style for this call.

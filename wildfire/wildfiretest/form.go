@@ -103,16 +103,17 @@ func readField(form url.Values, name string, part io.Reader) error {
 	return nil
 }
 
-// refuseIncomplete answers a request with an incomplete body. Usually the client is already gone.
+// refuseIncomplete answers a request whose body could not be read completely. Usually the client is
+// already gone.
 func (x *exchange) refuseIncomplete(error) { x.refuse(http.StatusBadRequest, "") }
 
-// admittedForm reads a small form and checks its credential and the quota.
-func (x *exchange) admittedForm() (form url.Values, owner string, ok bool) {
-	return x.admittedList(nil)
+// admitForm reads a small form and checks its credential and the quota.
+func (x *exchange) admitForm() (form url.Values, owner string, ok bool) {
+	return x.admitList(nil)
 }
 
-// admittedList does the same for a form with a text in its file part.
-func (x *exchange) admittedList(onText func(filename, text string)) (form url.Values, owner string, ok bool) {
+// admitList does the same as admitForm, for a form with a text in its file part.
+func (x *exchange) admitList(onText func(filename, text string)) (form url.Values, owner string, ok bool) {
 	if bearer(x.r) != "" {
 		if owner, ok = x.admit(""); !ok {
 			return nil, "", false

@@ -28,8 +28,8 @@ func (s *Server) Inject(r Rule) (remove func()) {
 	}
 }
 
-// faultFor finds the rule that applies to a call. It is called before the body is read, for rules
-// without a sample, and again with the sample, for the others.
+// faultFor returns the fault for a call. It is called twice for a submission: before the body is
+// read, for the rules that do not depend on the sample, and then with the sample, for the others.
 func (s *Server) faultFor(op wildfire.Op, token, sha256, name string) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()

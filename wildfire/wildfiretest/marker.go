@@ -20,7 +20,7 @@ In the NAME (upper or lower case; words are separated by anything that is neithe
   odd                            as a word: an unknown verdict code (99)
   never                          as a word: stays pending forever
   lost                           as a word: accepted and then forgotten (-102 forever)
-  flip                           as a word: benign first, malware after the same delay again
+  flip                           as a word: benign first, malware after another delay of the same length
   reportless                     as a word: malware, without a report
   unsupported                    anywhere: refused, 418 unsupported file type
   unprocessable                  anywhere: refused, 422
@@ -72,6 +72,7 @@ func (s *Server) plan(sample Sample) Plan {
 	return plan
 }
 
+// markerIn returns the marker in the contents, the name or the URL of a sample, or "".
 func markerIn(sample Sample) string {
 	if marker := markerInContents(sample.Head); marker != "" {
 		return marker
@@ -128,6 +129,7 @@ func markerInName(name string) string {
 	return ""
 }
 
+// planFor returns the plan for a marker; "" gives a benign sample.
 func planFor(marker string) Plan {
 	plan := Plan{Delay: -1}
 	switch marker {

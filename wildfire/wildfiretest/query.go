@@ -11,9 +11,9 @@ import (
 	"backburn/wildfire"
 )
 
-// verdict answers for one hash or URL.
-func (x *exchange) verdict() {
-	form, owner, ok := x.admittedForm()
+// serveVerdict answers for one hash or URL.
+func (x *exchange) serveVerdict() {
+	form, owner, ok := x.admitForm()
 	if !ok {
 		return
 	}
@@ -33,22 +33,22 @@ func (x *exchange) verdict() {
 	}
 
 	if hash == "" {
-		x.xml(x.urlRecord(link))
+		x.sendXML(x.recordOfURL(link))
 		return
 	}
 
 	x.call.Hashes = 1
-	x.xml(x.records(hash)...)
+	x.sendXML(x.recordsOf(hash)...)
 }
 
-// urlRecord returns the record for a URL. It has an analysis time and a validity even without a
+// recordOfURL returns the record for a URL. It has an analysis time and a validity even without a
 // verdict.
-func (x *exchange) urlRecord(link string) element {
+func (x *exchange) recordOfURL(link string) element {
 	s := x.server
 	s.mu.Lock()
 	code, at := wildfire.Unknown, ""
 	for _, sample := range s.findURL(x.call.Region, link) {
-		code = sample.at(s.now(), s.unknownFor)
+		code = sample.verdictAt(s.now(), s.unknownFor)
 		if when, ok := sample.changedAt(s.now()); ok {
 			at = when.UTC().Format(time.RFC3339)
 		}
@@ -62,12 +62,12 @@ func (x *exchange) urlRecord(link string) element {
 		{name: "valid", text: "Yes"},
 	}}
 
-	return record.without(x.style)
+	return record.inStyle(x.style)
 }
 
-// records returns the records for a hash. For an unknown hash it returns one with the verdict
+// recordsOf returns the records for a hash. For an unknown hash it returns one with the verdict
 // unknown.
-func (x *exchange) records(hash string) []element {
+func (x *exchange) recordsOf(hash string) []element {
 	s := x.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,7 +75,7 @@ func (x *exchange) records(hash string) []element {
 	samples := s.find(x.call.Region, hash)
 	var records []element
 	for _, sample := range samples {
-		code := sample.at(s.now(), s.unknownFor)
+		code := sample.verdictAt(s.now(), s.unknownFor)
 		records = append(records, verdictRecord(sample.sha256, sample.md5, int(code), x.style))
 	}
 
@@ -97,14 +97,14 @@ func verdictRecord(sha, md string, code int, style Style) element {
 		{name: "verdict", text: strconv.Itoa(code)},
 		{name: "md5", text: md},
 	}}
-	return record.without(style)
+	return record.inStyle(style)
 }
 
-// verdicts answers for a list of hashes, with one record per line.
-func (x *exchange) verdicts() {
+// serveVerdicts answers for a list of hashes, with one record per line.
+func (x *exchange) serveVerdicts() {
 	var text string
 	seen := false
-	form, owner, ok := x.admittedList(func(_, content string) { text, seen = content, true })
+	form, owner, ok := x.admitList(func(_, content string) { text, seen = content, true })
 	if !ok {
 		return
 	}
@@ -144,7 +144,7 @@ func (x *exchange) verdicts() {
 			continue
 		}
 
-		records = append(records, x.records(hash)[0])
+		records = append(records, x.recordsOf(hash)[0])
 	}
 
 	if x.style.has(Shuffled) {
@@ -152,12 +152,12 @@ func (x *exchange) verdicts() {
 		random.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
 	}
 
-	x.xml(records...)
+	x.sendXML(records...)
 }
 
-// verdictsChanged answers with the samples of a region whose verdict changed since a day.
-func (x *exchange) verdictsChanged() {
-	form, owner, ok := x.admittedForm()
+// serveVerdictsChanged answers with the samples of a region whose verdict changed since a day.
+func (x *exchange) serveVerdictsChanged() {
+	form, owner, ok := x.admitForm()
 	if !ok {
 		return
 	}
@@ -183,9 +183,10 @@ func (x *exchange) verdictsChanged() {
 		return
 	}
 
-	x.xml(x.changedSince(since, now)...)
+	x.sendXML(x.changedSince(since, now)...)
 }
 
+// changedSince returns the records of the samples whose verdict changed since a time.
 func (x *exchange) changedSince(since, now time.Time) []element {
 	s := x.server
 	s.mu.Lock()
@@ -196,7 +197,7 @@ func (x *exchange) changedSince(since, now time.Time) []element {
 			continue
 		}
 		if when, ok := sample.changedAt(now); ok && !when.Before(since) {
-			records = append(records, verdictRecord(sample.sha256, sample.md5, int(sample.at(now, s.unknownFor)), x.style))
+			records = append(records, verdictRecord(sample.sha256, sample.md5, int(sample.verdictAt(now, s.unknownFor)), x.style))
 		}
 	}
 
@@ -205,27 +206,27 @@ func (x *exchange) changedSince(since, now time.Time) []element {
 	return records
 }
 
-// changeRequest accepts a request to review a verdict.
-func (x *exchange) changeRequest() {
-	if _, _, ok := x.change(true); ok {
-		x.xml(element{name: "body", text: "verdict change requested"})
+// serveChangeRequest accepts a request to review a verdict.
+func (x *exchange) serveChangeRequest() {
+	if _, _, ok := x.readChange(true); ok {
+		x.sendXML(element{name: "body", text: "verdict change requested"})
 	}
 }
 
-// localVerdictChange changes a verdict at once, as the appliance does.
-func (x *exchange) localVerdictChange() {
-	sha, verdict, ok := x.change(false)
+// serveLocalVerdictChange changes a verdict at once, as the appliance does.
+func (x *exchange) serveLocalVerdictChange() {
+	sha, verdict, ok := x.readChange(false)
 	if !ok {
 		return
 	}
 	x.server.SetVerdict(x.call.Region, sha, verdict)
-	x.xml(element{name: "body", text: "verdict changed, new verdict:" + strconv.Itoa(int(verdict))})
+	x.sendXML(element{name: "body", text: "verdict changed, new verdict:" + strconv.Itoa(int(verdict))})
 }
 
-// change reads and checks the parameters of both kinds of change. mail says that an e-mail address
-// is required.
-func (x *exchange) change(mail bool) (sha string, verdict wildfire.Verdict, ok bool) {
-	form, owner, ok := x.admittedForm()
+// readChange reads and checks the parameters of both kinds of change. mail says whether an e-mail
+// address is required. If a parameter is invalid, readChange answers the call and reports false.
+func (x *exchange) readChange(mail bool) (sha string, verdict wildfire.Verdict, ok bool) {
+	form, owner, ok := x.admitForm()
 	if !ok {
 		return "", 0, false
 	}
@@ -244,7 +245,7 @@ func (x *exchange) change(mail bool) (sha string, verdict wildfire.Verdict, ok b
 	s := x.server
 	s.mu.Lock()
 	sample := s.samples[sampleKey{x.call.Region, sha}]
-	same := sample != nil && sample.at(s.now(), s.unknownFor) == wildfire.Verdict(code)
+	same := sample != nil && sample.verdictAt(s.now(), s.unknownFor) == wildfire.Verdict(code)
 	s.mu.Unlock()
 	switch {
 	case sample == nil:

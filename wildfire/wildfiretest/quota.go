@@ -32,11 +32,12 @@ func (s *Server) SetQuota(uploads, queries int) {
 // today returns the quota's day, which begins at midnight UTC plus the lag.
 func (s *Server) today() string { return s.now().Add(-s.resetLag).UTC().Format(time.DateOnly) }
 
+// budgetOf returns today's budget of an owner. The mutex is held.
 func (s *Server) budgetOf(owner string) *budget {
 	today := s.today()
 	b := s.spent[owner]
 	if b == nil || b.day != today {
-		if len(s.spent) > maxTokens { // yesterday's credentials
+		if len(s.spent) > maxTokens { // bound the memory for credentials of earlier days
 			clear(s.spent)
 		}
 
@@ -52,7 +53,7 @@ func (s *Server) withinQuota(owner string, op wildfire.Op) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.budgetOf(owner)
-	if uploads(op) {
+	if costsUpload(op) {
 		return s.uploadQuota <= 0 || b.uploads < s.uploadQuota
 	}
 
@@ -66,7 +67,7 @@ func (s *Server) charge(owner string, op wildfire.Op) bool {
 	defer s.mu.Unlock()
 	b := s.budgetOf(owner)
 	used, limit := &b.queries, s.queryQuota
-	if uploads(op) {
+	if costsUpload(op) {
 		used, limit = &b.uploads, s.uploadQuota
 	}
 	if limit > 0 && *used >= limit {
@@ -78,7 +79,8 @@ func (s *Server) charge(owner string, op wildfire.Op) bool {
 	return true
 }
 
-func uploads(op wildfire.Op) bool {
+// costsUpload reports whether an operation costs an upload; the others cost a query.
+func costsUpload(op wildfire.Op) bool {
 	switch op {
 	case wildfire.OpSubmitFile, wildfire.OpSubmitURL, wildfire.OpSubmitLink, wildfire.OpSubmitLinks:
 		return true

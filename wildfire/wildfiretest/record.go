@@ -90,8 +90,8 @@ func (s *Server) Uploads(sha256 string) []Upload {
 	return all
 }
 
-// Wait returns when done reports true. done is called at once and after every call, and may use the
-// server's other methods. The error is that of the context.
+// Wait waits until done returns true. done is called at once and after every call to the server,
+// and may use the server's other methods. If ctx ends first, Wait returns its cause.
 func (s *Server) Wait(ctx context.Context, done func() bool) error {
 	for {
 		s.mu.Lock()

@@ -16,7 +16,7 @@ import (
 	"backburn/wildfire"
 )
 
-// findReported looks up a sample with an available report.
+// findReported returns a sample with an available report.
 func (x *exchange) findReported(hash string) (storedSample, wildfire.Verdict, bool) {
 	x.server.mu.Lock()
 	defer x.server.mu.Unlock()
@@ -24,7 +24,7 @@ func (x *exchange) findReported(hash string) (storedSample, wildfire.Verdict, bo
 	return x.server.firstReported(x.server.find(x.call.Region, hash))
 }
 
-// findReportedURL looks up a URL with an available report.
+// findReportedURL returns a URL with an available report.
 func (x *exchange) findReportedURL(link string) (storedSample, wildfire.Verdict, bool) {
 	x.server.mu.Lock()
 	defer x.server.mu.Unlock()
@@ -39,16 +39,16 @@ func (s *Server) firstReported(samples []*storedSample) (storedSample, wildfire.
 			continue
 		}
 		if when, ok := sample.changedAt(s.now()); ok && !s.now().Before(when.Add(s.reportLag)) {
-			return *sample, sample.at(s.now(), s.unknownFor), true
+			return *sample, sample.verdictAt(s.now(), s.unknownFor), true
 		}
 	}
 
 	return storedSample{}, 0, false
 }
 
-// hash returns the hash in a form. If it is missing or invalid, hash answers the call and reports
-// false.
-func (x *exchange) hash(form url.Values) (string, bool) {
+// readHash returns the hash in a form. If it is missing or invalid, readHash answers the call and
+// reports false.
+func (x *exchange) readHash(form url.Values) (string, bool) {
 	hash := form.Get("hash")
 	switch {
 	case hash == "":
@@ -63,22 +63,22 @@ func (x *exchange) hash(form url.Values) (string, bool) {
 	return "", false
 }
 
-// report answers with a report in one of its formats.
-func (x *exchange) report() {
-	form, owner, ok := x.admittedForm()
+// serveReport answers with a report in one of its formats.
+func (x *exchange) serveReport() {
+	form, owner, ok := x.admitForm()
 	if !ok {
 		return
 	}
 
 	if link := form.Get("url"); link != "" {
 		if x.charge(owner) {
-			x.urlReport(link)
+			x.sendURLReport(link)
 		}
 
 		return
 	}
 
-	hash, ok := x.hash(form)
+	hash, ok := x.readHash(form)
 	if !ok {
 		return
 	}
@@ -101,9 +101,9 @@ func (x *exchange) report() {
 
 	switch form.Get("format") {
 	case "", "xml":
-		x.xml(analysis(sample, verdict)...)
+		x.sendXML(analysis(sample, verdict)...)
 	case "pdf":
-		x.download(sample.sha256+".pdf", "application/octet-stream", pdf("WildFire report "+sample.sha256+": "+verdict.String()))
+		x.sendFile(sample.sha256+".pdf", "application/octet-stream", pdf("WildFire report "+sample.sha256+": "+verdict.String()))
 	case "maec":
 		inner, _ := json.Marshal(map[string]any{"type": "package", "id": "package--" + sample.sha256[:8], "schema_version": "5.0"})
 		answer, _ := json.Marshal(map[string]string{"result": string(inner)})
@@ -113,9 +113,9 @@ func (x *exchange) report() {
 	}
 }
 
-// urlReport answers with JSON in which the report is a string of JSON. Until the report is
+// sendURLReport answers with JSON in which the report is a string of JSON. Until the report is
 // available, the values are empty strings.
-func (x *exchange) urlReport(link string) {
+func (x *exchange) sendURLReport(link string) {
 	sample, verdict, ok := x.findReportedURL(link)
 	result := map[string]any{"analysis_time": "", "url_type": "", "report": ""}
 	if ok {
@@ -139,14 +139,14 @@ func pdf(title string) []byte {
 		"3 0 obj<</Title(" + title + ")>>endobj\ntrailer<</Root 1 0 R/Info 3 0 R>>\n%%EOF\n")
 }
 
-// sample answers with a sample's contents. Contents that were too large to keep are gone.
-func (x *exchange) sample() {
-	form, owner, ok := x.admittedForm()
+// serveSample answers with a sample's contents. Contents that were too large to keep are gone.
+func (x *exchange) serveSample() {
+	form, owner, ok := x.admitForm()
 	if !ok {
 		return
 	}
 
-	hash, ok := x.hash(form)
+	hash, ok := x.readHash(form)
 	if !ok {
 		return
 	}
@@ -168,18 +168,18 @@ func (x *exchange) sample() {
 	case found.head == nil:
 		x.refuse(http.StatusGone, "")
 	case x.charge(owner):
-		x.download(sampleName(found), "application/octet-stream", found.head)
+		x.sendFile(sampleName(found), "application/octet-stream", found.head)
 	}
 }
 
-// pcap answers with an empty capture.
-func (x *exchange) pcap() {
-	form, owner, ok := x.admittedForm()
+// servePCAP answers with an empty capture.
+func (x *exchange) servePCAP() {
+	form, owner, ok := x.admitForm()
 	if !ok {
 		return
 	}
 
-	hash, ok := x.hash(form)
+	hash, ok := x.readHash(form)
 	if !ok {
 		return
 	}
@@ -197,13 +197,13 @@ func (x *exchange) pcap() {
 
 	if x.charge(owner) {
 		header := []byte{0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 1, 0, 0, 0}
-		x.download(sample.sha256+"."+platform+".0.pcap", "application/octet-stream", header)
+		x.sendFile(sample.sha256+"."+platform+".0.pcap", "application/octet-stream", header)
 	}
 }
 
-// webArtifacts answers with a tar.gz of a page's screenshot and downloads.
-func (x *exchange) webArtifacts() {
-	form, owner, ok := x.admittedForm()
+// serveWebArtifacts answers with a tar.gz of a page's screenshot and downloads.
+func (x *exchange) serveWebArtifacts() {
+	form, owner, ok := x.admitForm()
 	if !ok {
 		return
 	}
@@ -231,7 +231,7 @@ func (x *exchange) webArtifacts() {
 	}
 
 	if x.charge(owner) {
-		x.download(sample.sha256+".tgz", "application/octet-stream", artifacts(kinds))
+		x.sendFile(sample.sha256+".tgz", "application/octet-stream", artifacts(kinds))
 	}
 }
 
@@ -286,14 +286,14 @@ func sampleName(sample storedSample) string {
 	return sample.sha256
 }
 
-// testFile answers with a file that is different in every call and gets the verdict malware.
-func (x *exchange) testFile(kind string) {
+// serveTestFile answers with a file that is different in every call and gets the verdict malware.
+func (x *exchange) serveTestFile(kind string) {
 	name, contents, ok := x.server.testContents(kind)
 	if !ok {
 		x.refuse(http.StatusNotFound, "")
 		return
 	}
-	x.download(name, "application/octet-stream", []byte(contents))
+	x.sendFile(name, "application/octet-stream", []byte(contents))
 }
 
 // testContents returns a new test file of a kind, or false for an unknown kind.
@@ -353,6 +353,7 @@ func verdictWord(verdict wildfire.Verdict) string {
 	return verdict.String()
 }
 
+// maecPackage returns the MAEC package of one analysis.
 func maecPackage(id string, sample storedSample, kind string) map[string]any {
 	return map[string]any{
 		"type":           "package",

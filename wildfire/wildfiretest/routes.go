@@ -16,7 +16,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case TokenPath, "/oauth2/access_token", "/auth/v1/oauth2/access_token":
 		x.call.Op = OpToken
-		x.run(x.token)
+		x.run(x.serveToken)
 
 		return
 	}
@@ -34,7 +34,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.call.Region = regionOf(region, r.Host)
 	if kind, ok := strings.CutPrefix(path, "test/"); ok {
 		x.call.Op = wildfire.OpTestFile
-		x.run(func() { x.testFile(kind) })
+		x.run(func() { x.serveTestFile(kind) })
 
 		return
 	}
@@ -70,19 +70,19 @@ func (x *exchange) redirect(path string) bool {
 }
 
 var operations = map[wildfire.Op]func(*exchange){
-	wildfire.OpSubmitFile:         (*exchange).submitFile,
-	wildfire.OpSubmitURL:          (*exchange).submitURL,
-	wildfire.OpSubmitLink:         (*exchange).submitLink,
-	wildfire.OpSubmitLinks:        (*exchange).submitLinks,
-	wildfire.OpChangeRequest:      (*exchange).changeRequest,
-	wildfire.OpLocalVerdictChange: (*exchange).localVerdictChange,
-	wildfire.OpVerdict:            (*exchange).verdict,
-	wildfire.OpVerdicts:           (*exchange).verdicts,
-	wildfire.OpVerdictsChanged:    (*exchange).verdictsChanged,
-	wildfire.OpReport:             (*exchange).report,
-	wildfire.OpSample:             (*exchange).sample,
-	wildfire.OpPCAP:               (*exchange).pcap,
-	wildfire.OpWebArtifacts:       (*exchange).webArtifacts,
+	wildfire.OpSubmitFile:         (*exchange).serveSubmitFile,
+	wildfire.OpSubmitURL:          (*exchange).serveSubmitURL,
+	wildfire.OpSubmitLink:         (*exchange).serveSubmitLink,
+	wildfire.OpSubmitLinks:        (*exchange).serveSubmitLinks,
+	wildfire.OpChangeRequest:      (*exchange).serveChangeRequest,
+	wildfire.OpLocalVerdictChange: (*exchange).serveLocalVerdictChange,
+	wildfire.OpVerdict:            (*exchange).serveVerdict,
+	wildfire.OpVerdicts:           (*exchange).serveVerdicts,
+	wildfire.OpVerdictsChanged:    (*exchange).serveVerdictsChanged,
+	wildfire.OpReport:             (*exchange).serveReport,
+	wildfire.OpSample:             (*exchange).serveSample,
+	wildfire.OpPCAP:               (*exchange).servePCAP,
+	wildfire.OpWebArtifacts:       (*exchange).serveWebArtifacts,
 }
 
 // regionOf returns the region of a call; "" is the default region.

@@ -13,17 +13,17 @@ type storedSample struct {
 	sha256, md5, filename, filetype, url string
 	size                                 int64
 	received                             time.Time
-	preset                               bool // has a verdict without a submission
+	preset                               bool // the sample has a verdict without a submission
 	plan                                 Plan
-	delay                                time.Duration
-	head                                 []byte // the complete contents if they are small, otherwise nil
-	uploads                              int
-	attempts                             int // submissions, including refused ones
-	accepted                             []Upload
+	delay                                time.Duration // from received to the verdict
+	head                                 []byte        // the complete contents if they are small, otherwise nil
+	uploads                              int           // counted submissions
+	attempts                             int           // submissions, including refused ones
+	accepted                             []Upload      // the first counted submissions
 }
 
-// at returns the verdict of a sample at a time.
-func (s *storedSample) at(now time.Time, unknownFor time.Duration) wildfire.Verdict {
+// verdictAt returns the verdict of a sample at a time.
+func (s *storedSample) verdictAt(now time.Time, unknownFor time.Duration) wildfire.Verdict {
 	age := now.Sub(s.received)
 	switch {
 	case s.plan.Lost:

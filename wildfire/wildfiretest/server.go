@@ -37,15 +37,15 @@ type Server struct {
 	byMD5    map[sampleKey][]*storedSample
 	order    []sampleKey // oldest first, starting at head
 	head     int
-	spent    map[string]*budget
+	spent    map[string]*budget // by owner, see accounts.owner
 	rules    []*rule
 	ruleID   int
-	log      []Call
-	calls    int
+	log      []Call // the newest calls, as a ring
+	calls    int    // number of all calls
 	counts   map[wildfire.Op]int
 	statuses map[statusKey]int
 	changed  chan struct{} // closed and replaced with every call
-	tests    int
+	tests    int           // number of test files so far
 }
 
 // Option configures a Server.

@@ -70,8 +70,8 @@ func verdictOf(t *testing.T, c *wildfire.Client, hash string) wildfire.Verdict {
 	return record.Verdict
 }
 
-// TestMarkers checks every marker in MarkerHelp, in names and in contents.
-func TestMarkers(t *testing.T) {
+// TestMarkersDecideTheResult checks every marker in MarkerHelp, in names and in contents.
+func TestMarkersDecideTheResult(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
@@ -146,8 +146,8 @@ func TestMarkers(t *testing.T) {
 	}
 }
 
-// TestFaultsThatPass: these faults affect only the first submission.
-func TestFaultsThatPass(t *testing.T) {
+// TestTemporaryFaultsAffectTheFirstSubmission: these faults affect only the first submission.
+func TestTemporaryFaultsAffectTheFirstSubmission(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithDelay(0))
 	c := client(t, web.URL, "t")
@@ -171,7 +171,7 @@ func TestFaultsThatPass(t *testing.T) {
 	}
 }
 
-func TestUnansweredWasCounted(t *testing.T) {
+func TestUnansweredSubmissionIsCounted(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithDelay(0), wildfiretest.WithQuota(5, 0))
 	c := client(t, web.URL, "t")
@@ -186,7 +186,7 @@ func TestUnansweredWasCounted(t *testing.T) {
 	}
 }
 
-func TestQuotas(t *testing.T) {
+func TestQuotasAreEnforced(t *testing.T) {
 	t.Parallel()
 	clock := wildfiretest.NewClock(time.Date(2026, 11, 21, 23, 50, 0, 0, time.UTC))
 	server, web := start(t, wildfiretest.WithNow(clock.Now), wildfiretest.WithDelay(0),
@@ -242,8 +242,9 @@ func TestQuotas(t *testing.T) {
 	}
 }
 
-// TestLastOfTheQuota: of two concurrent uploads only one gets the last upload of the quota.
-func TestLastOfTheQuota(t *testing.T) {
+// TestOneOfTwoConcurrentUploadsGetsTheLastOfTheQuota: of two concurrent uploads only one gets the
+// last upload of the quota.
+func TestOneOfTwoConcurrentUploadsGetsTheLastOfTheQuota(t *testing.T) {
 	t.Parallel()
 	var both sync.WaitGroup
 	both.Add(2)
@@ -268,8 +269,8 @@ func TestLastOfTheQuota(t *testing.T) {
 	}
 }
 
-// TestOnlySuccessCounts: refused calls are not counted.
-func TestOnlySuccessCounts(t *testing.T) {
+// TestRefusedCallsDoNotCount: refused calls are not counted.
+func TestRefusedCallsDoNotCount(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithDelay(0), wildfiretest.WithQuota(5, 5))
 	c := client(t, web.URL, "t")
@@ -282,7 +283,7 @@ func TestOnlySuccessCounts(t *testing.T) {
 	}
 }
 
-func TestRegionsAreApart(t *testing.T) {
+func TestRegionsDoNotShareSamples(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithDelay(0), wildfiretest.WithQuota(2, 0))
 	us, eu := client(t, web.URL, "t"), client(t, web.URL+"/eu", "t")
@@ -316,8 +317,9 @@ func TestRegionsAreApart(t *testing.T) {
 	}
 }
 
-// TestRawPhrases reads the status lines off the wire, all on one connection.
-func TestRawPhrases(t *testing.T) {
+// TestAnswersHaveTheVendorsReasonPhrases reads the status lines off the wire, all on one
+// connection.
+func TestAnswersHaveTheVendorsReasonPhrases(t *testing.T) {
 	t.Parallel()
 	server, web := start(t)
 	conn, err := net.Dial("tcp", web.Listener.Addr().String())
@@ -356,7 +358,7 @@ func TestRawPhrases(t *testing.T) {
 	}
 }
 
-func TestWithoutPhrases(t *testing.T) {
+func TestReasonPhrasesCanBeSwitchedOff(t *testing.T) {
 	t.Parallel()
 	_, web := start(t, wildfiretest.WithPhrases(false), wildfiretest.WithAuth())
 	answer, err := http.Post(web.URL+"/publicapi/get/verdict", "application/x-www-form-urlencoded", strings.NewReader("hash="+sha("x")))
@@ -413,7 +415,7 @@ func multi(t *testing.T, name, filename, text string) (contentType, body string)
 	return form.FormDataContentType(), out.String()
 }
 
-func TestRefusals(t *testing.T) {
+func TestInvalidRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	const urlencoded = "application/x-www-form-urlencoded"
 	_, web := start(t, wildfiretest.WithDelay(0), wildfiretest.WithMaxFileSize(10))
@@ -487,8 +489,9 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestCheckOrder: the credential comes before the quota, and both before the body.
-func TestCheckOrder(t *testing.T) {
+// TestCredentialIsCheckedBeforeQuotaAndBody: the credential comes before the quota, and both before
+// the body.
+func TestCredentialIsCheckedBeforeQuotaAndBody(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithToken("u"))
 	if status, _ := ask(t, web, "POST", "/publicapi/submit/file", "text/plain", "x"); status != 401 {
@@ -504,7 +507,7 @@ func TestCheckOrder(t *testing.T) {
 	}
 }
 
-func TestRules(t *testing.T) {
+func TestRulesSelectCalls(t *testing.T) {
 	t.Parallel()
 	pattern := func(seed uint64, rule wildfiretest.Rule) string {
 		server, web := start(t, wildfiretest.WithSeed(seed), wildfiretest.WithDelay(0))
@@ -540,7 +543,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-func TestRulesBySample(t *testing.T) {
+func TestRulesSelectSamples(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithDelay(0))
 	c := client(t, web.URL, "t")
@@ -563,7 +566,7 @@ func TestRulesBySample(t *testing.T) {
 	}
 }
 
-func TestTokenService(t *testing.T) {
+func TestTokenServiceIssuesTokens(t *testing.T) {
 	t.Parallel()
 	clock := wildfiretest.NewClock(time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC))
 	const id, secret = "svc@123.iam.panserviceaccount.com", "P@ss w+rd!%/="
@@ -686,10 +689,11 @@ func token(t *testing.T, web *httptest.Server, id, secret string, form url.Value
 	return answer.StatusCode, string(body)
 }
 
-// TestDelays spreads verdicts by seed and sample, whatever the order of the submissions.
-func TestDelays(t *testing.T) {
+// TestDelaysDependOnSeedAndSample spreads verdicts by seed and sample, whatever the order of the
+// submissions.
+func TestDelaysDependOnSeedAndSample(t *testing.T) {
 	t.Parallel()
-	judged := func(seed uint64, names ...string) map[string]bool {
+	submitForVerdict := func(seed uint64, names ...string) map[string]bool {
 		clock := wildfiretest.NewClock(time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC))
 		_, web := start(t, wildfiretest.WithNow(clock.Now), wildfiretest.WithSeed(seed), wildfiretest.WithDelay(10*time.Second), wildfiretest.WithJitter(100*time.Second))
 		c := client(t, web.URL, "t")
@@ -709,11 +713,11 @@ func TestDelays(t *testing.T) {
 	}
 	names := strings.Fields("a b c d e f g h i j k l m n o p")
 	backwards := strings.Fields("p o n m l k j i h g f e d c b a")
-	one := judged(1, names...)
-	if diff := cmp.Diff(one, judged(1, backwards...)); diff != "" {
+	one := submitForVerdict(1, names...)
+	if diff := cmp.Diff(one, submitForVerdict(1, backwards...)); diff != "" {
 		t.Errorf("the order matters:\n%s", diff)
 	}
-	if cmp.Equal(one, judged(2, names...)) {
+	if cmp.Equal(one, submitForVerdict(2, names...)) {
 		t.Error("the seed does not matter")
 	}
 
@@ -725,11 +729,11 @@ func TestDelays(t *testing.T) {
 	}
 
 	if final == 0 || final == len(names) {
-		t.Errorf("%d of %d judged in the middle of the jitter", final, len(names))
+		t.Errorf("%d of %d submitForVerdict in the middle of the jitter", final, len(names))
 	}
 }
 
-func TestCapacity(t *testing.T) {
+func TestOldestSamplesAndCallsAreDropped(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithDelay(0), wildfiretest.WithCapacity(3, 4))
 	c := client(t, web.URL, "t")
@@ -762,7 +766,7 @@ func TestCapacity(t *testing.T) {
 	}
 }
 
-func TestSetVerdict(t *testing.T) {
+func TestSetVerdictChangesTheVerdict(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithDelay(0))
 	c := client(t, web.URL, "t")
@@ -777,7 +781,7 @@ func TestSetVerdict(t *testing.T) {
 	}
 }
 
-func TestPlans(t *testing.T) {
+func TestWithPlanDecidesTheResult(t *testing.T) {
 	t.Parallel()
 	_, web := start(t, wildfiretest.WithDelay(time.Hour), wildfiretest.WithPlan(func(s wildfiretest.Sample) (wildfiretest.Plan, bool) {
 		return wildfiretest.Plan{Verdict: wildfire.Grayware}, s.Size == 3 && string(s.Head) == "abc" && s.Filename == "x.bin"
@@ -793,7 +797,7 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-func TestWait(t *testing.T) {
+func TestWaitReturnsAfterTheCall(t *testing.T) {
 	t.Parallel()
 	server, web := start(t)
 	c := client(t, web.URL, "t")
@@ -808,8 +812,8 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// TestGetSample gets back one's own small samples.
-func TestGetSample(t *testing.T) {
+// TestOwnSmallSamplesAreReturned gets unblock one's own small samples.
+func TestOwnSmallSamplesAreReturned(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithDelay(0))
 	c := client(t, web.URL, "t")

@@ -78,6 +78,7 @@ func (s *Server) store(region string, sample *storedSample) {
 	}
 }
 
+// forgetMD5 removes a sample from the index by MD5. The mutex is held.
 func (s *Server) forgetMD5(region string, sample *storedSample) {
 	index := sampleKey{region, sample.md5}
 	kept := s.byMD5[index][:0]
@@ -107,7 +108,7 @@ func (s *Server) find(region, hash string) []*storedSample {
 		return []*storedSample{sample}
 	}
 
-	return builtins(hash)
+	return findBuiltin(hash)
 }
 
 // findURL returns what is known about a URL. The mutex is held.

@@ -106,6 +106,7 @@ func document(root element, style Style) []byte {
 	return rendered
 }
 
+// write renders the element and its children.
 func (e element) write(out *bytes.Buffer, style Style, depth int) {
 	out.WriteString("<" + e.name + e.attrs)
 	switch {
@@ -135,6 +136,7 @@ func (e element) write(out *bytes.Buffer, style Style, depth int) {
 
 var xmlEscaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
+// escaped returns the element's text as XML, with the faults of the style in a file name.
 func (e element) escaped(style Style) string {
 	text := xmlEscaper.Replace(strings.Map(xmlRune, e.text))
 	if e.name != "filename" {
@@ -164,6 +166,7 @@ func xmlRune(r rune) rune {
 	return '?'
 }
 
+// newline begins a new line with the indentation of a depth, unless the style has one line.
 func newline(out *bytes.Buffer, style Style, depth int) {
 	if style.has(OneLine) {
 		return
@@ -174,8 +177,9 @@ func newline(out *bytes.Buffer, style Style, depth int) {
 	}
 }
 
-// without removes the children that the style omits.
-func (e element) without(style Style) element {
+// inStyle returns the element without the children that the style omits, and with the values that
+// it changes.
+func (e element) inStyle(style Style) element {
 	var kept []element
 	for _, child := range e.children {
 		switch {
@@ -205,6 +209,7 @@ func (e element) without(style Style) element {
 	return e
 }
 
+// spellVerdict returns the text of a verdict element in a style.
 func spellVerdict(code string, style Style) string {
 	switch {
 	case style.has(UnknownCode):

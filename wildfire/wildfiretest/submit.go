@@ -19,10 +19,10 @@ import (
 	"backburn/wildfire"
 )
 
-// receivedFile is a received file: its digests and its beginning.
+// receivedFile is an uploaded file: its digests and its beginning.
 type receivedFile struct {
 	Sample
-	whole bool // Head is the whole file
+	whole bool // whether Head is the whole file
 }
 
 // errTooLarge means that a file is over the service's limit.
@@ -84,9 +84,10 @@ func readFull(r io.Reader, buffer []byte) (n int, err error) {
 	return n, err
 }
 
-// submitFile accepts an upload. The checks are, in order: method, credential, quota, content type,
-// file part, size, emptiness, type, contents. Only an upload that passes all of them is counted.
-func (x *exchange) submitFile() {
+// serveSubmitFile accepts an upload. The checks are, in order: method, credential, quota, content
+// type, file part, size, emptiness, type, contents. Only an upload that passes all of them is
+// counted.
+func (x *exchange) serveSubmitFile() {
 	owner, ok := "", false
 	if bearer(x.r) != "" {
 		if owner, ok = x.admit(""); !ok {
@@ -154,9 +155,9 @@ func (s *Server) contentsAt(location string) (name, contents string) {
 	return "", "contents of " + location
 }
 
-// submitURL accepts the URL of a file.
-func (x *exchange) submitURL() {
-	form, owner, ok := x.admittedForm()
+// serveSubmitURL accepts the URL of a file.
+func (x *exchange) serveSubmitURL() {
+	form, owner, ok := x.admitForm()
 	if !ok {
 		return
 	}
@@ -167,7 +168,7 @@ func (x *exchange) submitURL() {
 		return
 	}
 
-	if !webLink(location) {
+	if !isWebURL(location) {
 		x.refuse(421, "Invalid url")
 		return
 	}
@@ -180,7 +181,8 @@ func (x *exchange) submitURL() {
 	x.accept(owner, &got, location)
 }
 
-// accept decides the result of a complete file, stores and counts it, and answers.
+// accept handles a complete file: it applies the faults for it, counts the upload, stores the
+// sample and answers.
 func (x *exchange) accept(owner string, file *receivedFile, location string) {
 	if x.apply(x.server.faultFor(x.call.Op, x.call.Token, file.SHA256, file.Filename)) {
 		return
@@ -204,7 +206,7 @@ func (x *exchange) accept(owner string, file *receivedFile, location string) {
 		{name: "md5", text: file.MD5},
 		{name: "size", text: strconv.FormatInt(file.Size, 10)},
 	}}
-	x.xml(record.without(x.style))
+	x.sendXML(record.inStyle(x.style))
 }
 
 // answerFilename returns the file name in the answer, which is empty for submit/url.
@@ -222,7 +224,7 @@ func (s *Server) countAttempt(region string, file *receivedFile, plan Plan) bool
 	defer s.mu.Unlock()
 	sample := s.samples[sampleKey{region, file.SHA256}]
 	if sample == nil {
-		// Stored although it was not accepted: get/verdict answers that it is unknown.
+		// Store the sample although it was not accepted; get/verdict answers that it is unknown.
 		sample = &storedSample{sha256: file.SHA256, md5: file.MD5, received: s.now(), plan: Plan{Lost: true}}
 		s.store(region, sample)
 	}
@@ -237,7 +239,7 @@ func (s *Server) storeAccepted(call Call, file *receivedFile, plan Plan, kind st
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sample := s.samples[sampleKey{call.Region, file.SHA256}]
-	if found := builtins(file.SHA256); sample == nil && found != nil {
+	if found := findBuiltin(file.SHA256); sample == nil && found != nil {
 		sample = found[0]
 		sample.received = s.now()
 		s.store(call.Region, sample)
@@ -271,8 +273,9 @@ func (s *Server) storeAccepted(call Call, file *receivedFile, plan Plan, kind st
 	}
 }
 
-func (x *exchange) submitLink() {
-	form, owner, ok := x.admittedForm()
+// serveSubmitLink accepts the URL of a web page.
+func (x *exchange) serveSubmitLink() {
+	form, owner, ok := x.admitForm()
 	if !ok {
 		return
 	}
@@ -287,11 +290,11 @@ func (x *exchange) submitLink() {
 	}
 }
 
-// submitLinks accepts a list of links in a named file part whose first line is "panlnk".
-func (x *exchange) submitLinks() {
+// serveSubmitLinks accepts a list of links in a named file part whose first line is "panlnk".
+func (x *exchange) serveSubmitLinks() {
 	var text, filename string
 	seen := false
-	form, owner, ok := x.admittedList(func(name, content string) {
+	form, owner, ok := x.admitList(func(name, content string) {
 		text, filename = content, name
 		seen = true
 	})
@@ -327,6 +330,7 @@ func (x *exchange) submitLinks() {
 	}
 }
 
+// acceptLinks counts and stores links, and answers.
 func (x *exchange) acceptLinks(owner string, links []string) {
 	if !x.charge(owner) {
 		return
@@ -344,19 +348,20 @@ func (x *exchange) acceptLinks(owner string, links []string) {
 		record := element{name: "submit-link-info", children: []element{
 			{name: "url", text: link}, {name: "sha256", text: sha}, {name: "md5", text: md},
 		}}
-		records = append(records, record.without(x.style))
+		records = append(records, record.inStyle(x.style))
 	}
 
-	x.xml(records...)
+	x.sendXML(records...)
 }
 
-// webLink checks the URL of a file, and acceptableLink the URL of a page. The service accepts a
-// page's link without a scheme and nearly any other text, but no scheme except http and https.
-func webLink(location string) bool {
+// isWebURL reports whether the service accepts the URL of a file.
+func isWebURL(location string) bool {
 	u, err := url.Parse(location)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
+// acceptableLink reports whether the service accepts the URL of a web page. It accepts one without
+// a scheme and nearly any other text, but no scheme except http and https.
 func acceptableLink(link string) bool {
 	scheme, _, found := strings.Cut(link, "://")
 	return link != "" && (!found || scheme == "http" || scheme == "https")

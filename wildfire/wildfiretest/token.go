@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// token is the token service: the client credentials grant (RFC 6749, section 4.4) with the
-// credentials in a Basic header, raw or form-encoded, or in the form.
-func (x *exchange) token() {
+// serveToken performs the client credentials grant (RFC 6749, section 4.4). The credentials are in
+// a Basic header, raw or form-encoded, or in the form.
+func (x *exchange) serveToken() {
 	x.r.Body = http.MaxBytesReader(x.w, x.r.Body, 64<<10)
 	if !strings.HasPrefix(x.r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") || x.r.ParseForm() != nil {
 		x.oauthError(http.StatusBadRequest, "invalid_request", "Invalid Request")
