@@ -27,8 +27,8 @@ func (s *Source) endCooldown() {
 	s.announce()
 }
 
-// noteError records the error that Status shows. mu is held.
-func (s *Source) noteError(e *AuthError, now time.Time) {
+// recordError records the error that Status shows. mu is held.
+func (s *Source) recordError(e *AuthError, now time.Time) {
 	s.lastErr = e
 	s.lastErrAt = now
 }

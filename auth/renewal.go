@@ -97,7 +97,7 @@ func (s *Source) renewalSucceeded(req renewalRequest, tok *cachedToken, took tim
 func (s *Source) renewalFailed(req renewalRequest, err error, now time.Time) {
 	e := s.asAuthError(opRenew, err, s.current.Load())
 	s.cool.begin(now, e, revisionOf(err), s.timing)
-	s.noteError(e, now)
+	s.recordError(e, now)
 
 	event := s.log.Warn()
 	if e.Permanent {
@@ -133,7 +133,7 @@ func (s *Source) tripBreaker(now time.Time) {
 		Hint:      s.profile.preset().refusedHint,
 	}
 	s.cool.tripBreaker(now, e, s.lastRefused, s.timing)
-	s.noteError(e, now)
+	s.recordError(e, now)
 	s.metrics.breaker.Inc()
 	s.log.Error().Stringer("cooldown", e.RetryAfter).Int("in_a_row", s.cool.breaks).Str("fingerprint", s.lastRefused).
 		Msg("the service refused a fresh token; no token is requested until the cool-down ends")

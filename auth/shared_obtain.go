@@ -37,9 +37,9 @@ func (s *shared) obtain(ctx context.Context, req renewalRequest) (*cachedToken, 
 
 		wait := backoff.Jittered(s.minter.timing.claimPoll) // while the holder of the claim requests a token
 		if !s.claimedByOther(v, nonce) {
-			err := s.claim(ctx, &v, req, nonce)
+			err := s.writeClaim(ctx, &v, req, nonce)
 			if err == nil {
-				return s.fetch(ctx, req, v)
+				return s.requestToken(ctx, req, v)
 			}
 			if !errors.Is(err, ErrKeyConflict) {
 				failures++
@@ -71,18 +71,18 @@ func (s *shared) outdated(ctx context.Context, c *sharedCooldown) bool {
 	return s.minter.grant.Generation() > c.Grant
 }
 
-// fetch requests a token as the holder of the claim at v, and writes the outcome. It ends well
-// before the claim counts as abandoned.
-func (s *shared) fetch(ctx context.Context, req renewalRequest, v view) (*cachedToken, error) {
+// requestToken requests a token as the holder of the claim at v, and writes the outcome. It ends
+// well before the claim counts as abandoned.
+func (s *shared) requestToken(ctx context.Context, req renewalRequest, v view) (*cachedToken, error) {
 	bounded, cancel := context.WithTimeout(ctx, s.minter.timing.claimTTL-s.minter.timing.bucketTimeout)
 	defer cancel()
 	m, err := s.minter.mint(bounded)
 	if err != nil {
-		return nil, s.release(ctx, v, s.minter.asAuthError(opRenew, err, req.current))
+		return nil, s.releaseClaim(ctx, v, s.minter.asAuthError(opRenew, err, req.current))
 	}
 
 	if req.refusedBefore(m.Value) { // the same token again: do not use it
-		_ = s.release(ctx, v, &AuthError{})
+		_ = s.releaseClaim(ctx, v, &AuthError{})
 		return s.minter.cacheToken(m, v.Generation), nil
 	}
 

@@ -73,11 +73,11 @@ func (s *shared) read(ctx context.Context) (view, error) {
 
 	s.bucketReached()
 
-	return s.open(keys, e), nil
+	return s.unseal(keys, e), nil
 }
 
-// open unseals an entry of the bucket. An unreadable entry counts as an empty record.
-func (s *shared) open(keys recordKeys, e Entry) view {
+// unseal unseals an entry of the bucket. An unreadable entry counts as an empty record.
+func (s *shared) unseal(keys recordKeys, e Entry) view {
 	var r record
 	plain, err := keys.sealing.Open(tokenPurpose, seal.Joined(s.bucket.Name(), keys.name), e.Value)
 	if err == nil {
@@ -162,8 +162,8 @@ func (s *shared) claimAbandoned(v view) bool {
 	return true
 }
 
-// claim writes this process's claim over v and updates v.
-func (s *shared) claim(ctx context.Context, v *view, req renewalRequest, nonce string) error {
+// writeClaim writes this process's claim over v and updates v.
+func (s *shared) writeClaim(ctx context.Context, v *view, req renewalRequest, nonce string) error {
 	next := v.record
 	next.Claim = &claim{Holder: s.holder, Nonce: nonce}
 	if req.current != nil && req.current.rejected.Load() && next.Token != "" && Fingerprint(next.Token) == req.current.id {
@@ -239,9 +239,9 @@ type recordedError struct {
 // Unwrap returns the AuthError.
 func (e recordedError) Unwrap() error { return e.AuthError }
 
-// release gives up the claim after a failure. It also starts a cool-down for the fleet if the
+// releaseClaim gives up the claim after a failure. It also starts a cool-down for the fleet if the
 // server answered; an unreachable server may be a problem of this machine only.
-func (s *shared) release(ctx context.Context, v view, e *AuthError) error {
+func (s *shared) releaseClaim(ctx context.Context, v view, e *AuthError) error {
 	var cool *sharedCooldown
 	if e.Status != 0 {
 		earlier := 0

@@ -40,7 +40,7 @@ func (s *shared) watch(ctx context.Context, follow func(view, *cachedToken)) {
 	}
 
 	for e := range entries {
-		v := s.open(keys, e)
+		v := s.unseal(keys, e)
 		select {
 		case s.changed <- struct{}{}:
 		default: // a wake-up is already pending

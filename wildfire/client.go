@@ -73,8 +73,8 @@ type payload struct {
 	// mayRetry says whether an attempt that failed with this error may be repeated.
 	mayRetry func(error) bool
 
-	// failed returns the error of the reading side, which explains a broken request better than the
-	// transport's error.
+	// failed returns the error from reading the body's source, which explains a broken request
+	// better than the transport's error. It is nil if there was none.
 	failed func() error
 
 	// sent reports whether the transport has read the whole body.

@@ -157,7 +157,8 @@ func authority(t *testing.T, web *httptest.Server) (caFile string) {
 	return caFile
 }
 
-// TestTLSTrustsOnlyTheGivenAuthority trusts only the given authority, over both versions of HTTP.
+// TestTLSTrustsOnlyTheGivenAuthority makes calls over both versions of HTTP, with the authority's
+// certificate and without it.
 func TestTLSTrustsOnlyTheGivenAuthority(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New(wildfiretest.WithDelay(0))

@@ -96,7 +96,8 @@ func TestFailedCallsShareOneConnection(t *testing.T) {
 	})
 }
 
-// TestErrorPagesAreDrainedUpToALimit up to a limit beyond which a new connection is cheaper.
+// TestErrorPagesAreDrainedUpToALimit checks that a short error page is drained, so that its
+// connection is used again. For a long one, a new connection is cheaper.
 func TestErrorPagesAreDrainedUpToALimit(t *testing.T) {
 	t.Parallel()
 	for size, want := range map[int]int64{200 << 10: 1, 8 << 20: 2} {

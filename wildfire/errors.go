@@ -19,7 +19,7 @@ var (
 	ErrSampleForbidden  = errors.New("sample not available to you")   // 403 on get/sample, get/pcap and the like
 	ErrInvalidDate      = errors.New("invalid date")                  // 403 on get/verdicts/changed: not an authentication fault
 	ErrNotReady         = errors.New("not ready or unknown")          // 404, or an empty answer, on reports, captures and artifacts; also matches ErrNotFound
-	ErrNotFound         = errors.New("not found")                     // 404 on a request for something
+	ErrNotFound         = errors.New("not found")                     // 404 on any other request for a verdict, a sample or a file
 	ErrNoSuchOperation  = errors.New("no such operation")             // 404 elsewhere: the base URL is wrong
 	ErrMethod           = errors.New("method not allowed")            // 405
 	ErrConflict         = errors.New("conflict")                      // 409
@@ -276,8 +276,8 @@ func classify(op Op, status int, message string) error {
 // succeeded reports whether the status is a success, so that the body decides about the result.
 func succeeded(status int) bool { return status >= 200 && status < 300 }
 
-// cause returns why an attempt failed: the watchdog's error, if the watchdog ended it, and not the
-// cancellation that resulted.
+// cause returns why an attempt failed. If the watchdog ended it, that is the watchdog's error, and
+// not the cancellation that followed from it.
 func cause(ctx context.Context, err error) error {
 	if reason := context.Cause(ctx); reason != nil && errors.Is(reason, ErrStalled) {
 		return reason

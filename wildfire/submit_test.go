@@ -316,7 +316,8 @@ func (r *rotating) Rejected(token string) {
 	}
 }
 
-// TestUnauthorizedIsRepeatedOnce for every operation, with the source's next token.
+// TestUnauthorizedIsRepeatedOnce checks that every operation is repeated once after a 401, with the
+// source's next token.
 func TestUnauthorizedIsRepeatedOnce(t *testing.T) {
 	t.Parallel()
 	for _, body := range []wildfiretest.Body{wildfiretest.XMLBody, wildfiretest.EmptyBody, wildfiretest.HTMLBody, wildfiretest.JSONBody} {

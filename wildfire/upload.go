@@ -126,7 +126,7 @@ func (u *upload) open(prefix, suffix []byte) (io.ReadCloser, error) {
 	return stream, nil
 }
 
-// failed returns the error of the reading side in the last attempt.
+// failed returns the error from reading the file in the last attempt, or nil.
 func (u *upload) failed() error {
 	if stream := u.current.Load(); stream != nil {
 		return stream.failure()

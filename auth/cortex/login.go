@@ -136,6 +136,8 @@ const StartPath = "/login"
 // the browser ends to Complete.
 func (l *Login) Begin() string { return l.begin("") }
 
+// begin starts an authorization for the browser with this session cookie, or for Begin if session
+// is "". It returns the URL to open.
 func (l *Login) begin(session string) string {
 	c := l.config
 	p := pending{

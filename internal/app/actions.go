@@ -45,7 +45,7 @@ func (a dashboardActions) AskAgain(ctx context.Context, sha256, url string) (str
 	case err != nil:
 		return "", err
 	case verdict == wildfire.Unknown:
-		return "it does not know this", nil
+		return "it does not know the sample", nil
 	}
 
 	return verdict.String(), nil

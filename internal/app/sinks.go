@@ -42,26 +42,26 @@ type managedSink struct {
 }
 
 // end stops the sink and waits until it has stopped.
-func (o *managedSink) end() {
-	if o.stop == nil {
-		_ = o.target.Close()
+func (m *managedSink) end() {
+	if m.stop == nil {
+		_ = m.target.Close()
 		return
 	}
-	o.stop()
-	<-o.done
+	m.stop()
+	<-m.done
 }
 
 // createAll creates sinks without starting them: all of them, or none.
 func (s *sinks) createAll(list []sink.Config) ([]*managedSink, error) {
 	var all []*managedSink
 	for _, c := range list {
-		o, err := s.create(c)
+		m, err := s.create(c)
 		if err != nil {
 			closeTargets(all)
 			return nil, err
 		}
 
-		all = append(all, o)
+		all = append(all, m)
 	}
 
 	return all, nil
@@ -85,8 +85,8 @@ func (s *sinks) create(c sink.Config) (*managedSink, error) {
 
 // closeTargets closes the targets of sinks that never ran.
 func closeTargets(all []*managedSink) {
-	for _, o := range all {
-		_ = o.target.Close()
+	for _, m := range all {
+		_ = m.target.Close()
 	}
 }
 
@@ -94,43 +94,43 @@ func closeTargets(all []*managedSink) {
 func (s *sinks) add(created []*managedSink) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, o := range created {
-		if err := o.RegisterMetrics(); err != nil {
+	for _, m := range created {
+		if err := m.RegisterMetrics(); err != nil {
 			return err
 		}
-		s.addLocked(o)
+		s.addLocked(m)
 	}
 
 	return nil
 }
 
 // addLocked adds a sink, and starts it if the other sinks run. s.mu is held.
-func (s *sinks) addLocked(o *managedSink) {
-	s.health.Func("sink", o.cfg.Name, func() error { return sinkFault(o.Status()) })
-	s.all = append(s.all, o)
+func (s *sinks) addLocked(m *managedSink) {
+	s.health.Func("sink", m.cfg.Name, func() error { return sinkFault(m.Status()) })
+	s.all = append(s.all, m)
 	if s.start != nil {
-		s.start(o)
+		s.start(m)
 	}
 }
 
 // run runs the sinks until ctx ends or one of them fails permanently.
 func (s *sinks) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	start := func(o *managedSink) {
-		octx, stop := context.WithCancel(ctx)
-		o.stop = stop
-		o.done = make(chan struct{})
+	start := func(m *managedSink) {
+		sinkCtx, stop := context.WithCancel(ctx)
+		m.stop = stop
+		m.done = make(chan struct{})
 		group.Go(func() error {
-			defer close(o.done)
+			defer close(m.done)
 			defer stop()
 
-			return o.Run(octx)
+			return m.Run(sinkCtx)
 		})
 	}
 	s.mu.Lock()
 	s.start = start
-	for _, o := range s.all {
-		start(o)
+	for _, m := range s.all {
+		start(m)
 	}
 
 	s.mu.Unlock()
@@ -180,29 +180,29 @@ func (c *sinkChange) apply() {
 		return
 	}
 
-	s.all = slices.DeleteFunc(s.all, func(o *managedSink) bool {
-		if slices.ContainsFunc(c.configs, func(cfg sink.Config) bool { return reflect.DeepEqual(cfg, o.cfg) }) {
+	s.all = slices.DeleteFunc(s.all, func(m *managedSink) bool {
+		if slices.ContainsFunc(c.configs, func(cfg sink.Config) bool { return reflect.DeepEqual(cfg, m.cfg) }) {
 			return false
 		}
 
-		o.end()
-		o.UnregisterMetrics()
-		s.health.Remove("sink", o.cfg.Name)
+		m.end()
+		m.UnregisterMetrics()
+		s.health.Remove("sink", m.cfg.Name)
 
 		return true
 	})
-	for _, o := range c.created {
-		if err := o.RegisterMetrics(); err != nil { // the replaced sink of this name has unregistered its own
-			s.log.Error().Err(err).Str("sink", o.cfg.Name).Msg("cannot register metrics; the sink runs without them")
+	for _, m := range c.created {
+		if err := m.RegisterMetrics(); err != nil { // the replaced sink of this name has unregistered its own
+			s.log.Error().Err(err).Str("sink", m.cfg.Name).Msg("cannot register metrics; the sink runs without them")
 		}
 
-		s.addLocked(o)
+		s.addLocked(m)
 	}
 }
 
 // unchangedLocked reports whether a sink with this configuration exists. s.mu is held.
 func (s *sinks) unchangedLocked(c sink.Config) bool {
-	return slices.ContainsFunc(s.all, func(o *managedSink) bool { return reflect.DeepEqual(c, o.cfg) })
+	return slices.ContainsFunc(s.all, func(m *managedSink) bool { return reflect.DeepEqual(c, m.cfg) })
 }
 
 // list returns the current sinks. s may be nil and then has none.
@@ -218,9 +218,9 @@ func (s *sinks) list() []*managedSink {
 
 // reopen makes the sinks close their files; each opens its file again for the next event.
 func (s *sinks) reopen() {
-	for _, o := range s.list() {
-		if err := o.Reopen(); err != nil {
-			s.log.Warn().Err(err).Str("sink", o.cfg.Name).Msg("cannot close the file of a sink")
+	for _, m := range s.list() {
+		if err := m.Reopen(); err != nil {
+			s.log.Warn().Err(err).Str("sink", m.cfg.Name).Msg("cannot close the file of a sink")
 		}
 	}
 }

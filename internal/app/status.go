@@ -22,13 +22,15 @@ type Status struct {
 	*queue.Status       // of the fleet; nil if unknown
 	Away          *Away `json:"away,omitempty"` // why Status is nil
 
-	ID                string          `json:"id,omitempty"`    // member ID of the local process
-	Role              string          `json:"role,omitempty"`  // role of the local process; "" if there is none
-	Parts             []health.Status `json:"parts"`           // of the local process
-	UploadsInProgress []worker.Upload `json:"uploading"`       // its uploads in progress
-	Token             *auth.Status    `json:"token,omitempty"` // its token for WildFire
-	Watch             []watch.Status  `json:"watch"`           // its watched folders
-	Sinks             []sink.Status   `json:"sinks"`           // its sinks
+	// The following fields describe the process that answers. They are empty if there is none.
+
+	ID                string          `json:"id,omitempty"`   // member ID
+	Role              string          `json:"role,omitempty"` // see fleet.Roles
+	Parts             []health.Status `json:"parts"`
+	UploadsInProgress []worker.Upload `json:"uploading"`
+	Token             *auth.Status    `json:"token,omitempty"` // the token for WildFire
+	Watch             []watch.Status  `json:"watch"`           // the watched folders
+	Sinks             []sink.Status   `json:"sinks"`
 }
 
 // Away says why the state of the fleet is unknown.
