@@ -56,7 +56,7 @@ func TestFleetSharesOneToken(t *testing.T) {
 			}
 		})
 		if e.count() != 2 {
-			t.Errorf("%d requests after tokensOfAll saw 401, want 2", e.count())
+			t.Errorf("%d requests after all processes saw 401, want 2", e.count())
 		}
 
 		for _, s := range sources { // late reports of the old token

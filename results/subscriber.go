@@ -219,14 +219,14 @@ type position struct {
 	at    time.Time // when the stream stored it
 }
 
-// alreadyDelivered reports whether a message was delivered before. A higher sequence alone does not
-// say so: a stream that was created again begins at 1.
+// alreadyDelivered reports whether a message was delivered before. A low sequence alone does not
+// show that, because a stream that was created again begins at 1.
 func (p position) alreadyDelivered(meta *jetstream.MsgMetadata) bool {
 	return meta.Sequence.Stream <= p.seq && !meta.Timestamp.After(p.at)
 }
 
-// errReset says that an ordered consumer reset itself. It then continues at the next sequence. That
-// is wrong if the stream was created again.
+// errReset means that an ordered consumer has reset itself. Such a consumer continues at the next
+// sequence, which is wrong if the stream was created again. So run creates another consumer.
 var errReset = errors.New("the consumer was created again")
 
 // follow reads from a consumer until ctx or the consumer ends. It requests messages in advance, so

@@ -94,7 +94,7 @@ func TestConfigReportsAllProblems(t *testing.T) {
 		t.Errorf("the defaults: %v", err)
 	}
 	if _, err := wildfire.New(wildfire.DefaultConfig(), nil); err == nil {
-		t.Error("a client without a token source")
+		t.Error("New accepted a nil TokenSource")
 	}
 }
 

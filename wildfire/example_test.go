@@ -43,7 +43,7 @@ func Example() {
 	})
 	switch {
 	case errors.Is(err, wildfire.ErrQuota):
-		fmt.Println("come unblock tomorrow")
+		fmt.Println("come back tomorrow")
 	case errors.Is(err, wildfire.ErrUnsupportedType):
 		fmt.Println("not a type that is analyzed")
 	case err != nil:

@@ -62,7 +62,7 @@ func TestErrorsDoNotQuoteTheAnswer(t *testing.T) {
 		c := client(t, rawServer(t, answer), wildfire.StaticToken("s3cr3t"))
 		_, err := c.Verdict(t.Context(), anyHash)
 		if err == nil {
-			t.Errorf("%q: taken for an answer", answer)
+			t.Errorf("%q was accepted as an answer", answer)
 			continue
 		}
 

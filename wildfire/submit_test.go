@@ -113,7 +113,7 @@ func TestReceiptIsReadInEachForm(t *testing.T) {
 	}
 }
 
-func TestSubmitFileErrorDocumentWith200(t *testing.T) {
+func TestErrorDocumentWithASuccessStatusIsARejection(t *testing.T) {
 	t.Parallel()
 	client, _ := start(t, wildfiretest.New(wildfiretest.WithStyle(wildfiretest.Error200)))
 	if _, err := client.SubmitFile(t.Context(), file("a.exe", contents)); !errors.Is(err, wildfire.ErrRejected) {
@@ -121,7 +121,7 @@ func TestSubmitFileErrorDocumentWith200(t *testing.T) {
 	}
 }
 
-func TestSubmitFileAnswerAboutOtherContents(t *testing.T) {
+func TestReceiptForOtherContentsIsAMismatch(t *testing.T) {
 	t.Parallel()
 	client, _ := start(t, wildfiretest.New(wildfiretest.WithStyle(wildfiretest.WrongSHA256)))
 	got, err := client.SubmitFile(t.Context(), file("a.exe", contents))
@@ -164,7 +164,7 @@ func TestChangedFileIsNotSubmitted(t *testing.T) {
 				t.Errorf("got %v, want it to say %q", err, tt.detail)
 			}
 			if n := server.UploadCount(sha256Of(contents)); n != 0 {
-				t.Errorf("%d uploads were counted", n)
+				t.Errorf("%d uploads were counted, want none", n)
 			}
 		})
 	}
@@ -233,7 +233,7 @@ func TestReadErrorEndsTheUpload(t *testing.T) {
 		t.Errorf("got %v, want ErrSource around the reader's error", err)
 	}
 	if n := server.UploadCount(sha256Of(contents)); n != 0 {
-		t.Errorf("%d uploads were counted", n)
+		t.Errorf("%d uploads were counted, want none", n)
 	}
 }
 
@@ -453,7 +453,7 @@ func TestAPIKeyIsSentInTheForm(t *testing.T) {
 		t.Errorf("key at %d, agent at %d, contents at %d; want them in this order", key, agent, contentsAt)
 	}
 	if transport.request.Header.Get("Authorization") != "" || strings.Contains(transport.request.URL.String(), "the-key") {
-		t.Error("the key left the form")
+		t.Error("the key is in a header or the URL")
 	}
 	if int64(len(transport.body)) != transport.request.ContentLength {
 		t.Errorf("body of %d bytes, announced %d", len(transport.body), transport.request.ContentLength)
@@ -550,7 +550,7 @@ func TestEarlyAnswerEndsTheUpload(t *testing.T) {
 	over := false
 	_, err := c.SubmitFile(t.Context(), f, wildfire.WithProgress(func(int64, int64) {
 		if over {
-			t.Error("progress after the end")
+			t.Error("progress was reported after SubmitFile returned")
 		}
 	}))
 	over = true
@@ -558,7 +558,7 @@ func TestEarlyAnswerEndsTheUpload(t *testing.T) {
 		t.Errorf("got %v, closed %d times", err, closed.Load())
 	}
 	if n, err := io.Copy(io.Discard, body); err == nil {
-		t.Errorf("%d more bytes were given to the transport", n)
+		t.Errorf("the transport read %d more bytes", n)
 	}
 }
 
@@ -665,7 +665,7 @@ func TestLargeUploadIsSentAgainOnce(t *testing.T) {
 
 			var api *wildfire.APIError
 			if errors.As(err, &api) && api.MaybeDone {
-				t.Error("MaybeDone, though the body was not out")
+				t.Error("MaybeDone, although the body was not sent completely")
 			}
 			if n := server.Count(wildfire.OpSubmitFile); n != tt.calls {
 				t.Errorf("%d calls, want %d", n, tt.calls)

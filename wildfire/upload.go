@@ -155,7 +155,7 @@ func isConnectionClosed(err error) bool {
 	return !ok || !network.Timeout()
 }
 
-// close ends the progress calls, and releases the contents if the transport has not.
+// close ends the progress calls, and closes the contents if the transport has not done so.
 func (u *upload) close() {
 	u.reporting.Lock()
 	u.ended = true
@@ -306,7 +306,7 @@ func (s *uploadStream) verifyContents() error {
 	return nil
 }
 
-// feedWatchdog records at the watchdog that a piece was read.
+// feedWatchdog reports to the watchdog that a piece was read.
 func (s *uploadStream) feedWatchdog() {
 	if s.watchdog != nil {
 		s.watchdog.progress(&stateSending, s.upload.file.Size-s.left)

@@ -175,7 +175,7 @@ func TestVerdictsOmitHashesWithoutARecord(t *testing.T) {
 	}
 }
 
-func TestVerdictsOfUnknownAndMixed(t *testing.T) {
+func TestVerdictsOfUnknownHashesAndMD5(t *testing.T) {
 	t.Parallel()
 	server, hashes := known(2)
 	client, _ := start(t, server)
@@ -234,8 +234,8 @@ func TestVerdictsChanged(t *testing.T) {
 	}
 }
 
-// TestVerdictComesInItsTime follows one sample from its submission to its verdict.
-func TestVerdictComesInItsTime(t *testing.T) {
+// TestVerdictComesAfterItsDelay follows one sample from its submission to its verdict.
+func TestVerdictComesAfterItsDelay(t *testing.T) {
 	t.Parallel()
 	clock := wildfiretest.NewClock(time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC))
 	server := wildfiretest.New(wildfiretest.WithNow(clock.Now), wildfiretest.WithDelay(time.Minute))
@@ -371,6 +371,6 @@ func TestParseVerdict(t *testing.T) {
 		}
 	}
 	if _, known := wildfire.ParseVerdict(""); known {
-		t.Error("a name of nothing is known")
+		t.Error("ParseVerdict accepted an unknown name")
 	}
 }

@@ -14,16 +14,16 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// stall makes a client with the test's transport, a stall limit of 30 s and an answer limit of 2
-// min.
-func stall(t *testing.T, transport roundTrip) *wildfire.Client {
+// stallingClient returns a client with the test's transport, a stall limit of 30 s and an answer
+// limit of 2 min.
+func stallingClient(t *testing.T, transport roundTrip) *wildfire.Client {
 	return client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
 		cfg.Transport = transport
 	})
 }
 
-// wait simulates a transport with a silent connection.
-func wait(r *http.Request) (*http.Response, error) {
+// silentTransport simulates a transport with a silent connection.
+func silentTransport(r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
 	return nil, r.Context().Err()
 }
@@ -43,7 +43,7 @@ func TestStalledTransferEnds(t *testing.T) {
 		says      string
 		maybe     bool
 	}{
-		"connecting": {submit, wait, 30 * time.Second, "30s while sending, after 0 bytes", false},
+		"connecting": {submit, silentTransport, 30 * time.Second, "30s while sending, after 0 bytes", false},
 		"sending": {submit, func(r *http.Request) (*http.Response, error) {
 			buffer := make([]byte, 4)
 			for sent := 0; sent < 300; { // the form's head, and a part of the contents
@@ -56,16 +56,16 @@ func TestStalledTransferEnds(t *testing.T) {
 				time.Sleep(20 * time.Second) // slow, but not stalled
 			}
 
-			return wait(r)
+			return silentTransport(r)
 		}, 0, "while sending", false},
 		"answering": {submit, func(r *http.Request) (*http.Response, error) {
 			_, _ = io.Copy(io.Discard, r.Body)
-			return wait(r)
+			return silentTransport(r)
 		}, 2 * time.Minute, "2m0s while waiting for the answer", true},
 		"asking": {func(ctx context.Context, c *wildfire.Client) error {
 			_, err := c.Verdict(ctx, anyHash)
 			return err
-		}, wait, 2 * time.Minute, "2m0s while waiting for the answer", false},
+		}, silentTransport, 2 * time.Minute, "2m0s while waiting for the answer", false},
 		"an answer that trickles": {func(ctx context.Context, c *wildfire.Client) error {
 			_, err := c.Verdict(ctx, anyHash)
 			return err
@@ -84,7 +84,7 @@ func TestStalledTransferEnds(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
-				err := tt.call(t.Context(), stall(t, tt.transport))
+				err := tt.call(t.Context(), stallingClient(t, tt.transport))
 				if !errors.Is(err, wildfire.ErrStalled) || !errors.Is(err, wildfire.ErrTransport) || errors.Is(err, context.Canceled) {
 					t.Fatalf("got %v, want ErrStalled and not a cancellation", err)
 				}
@@ -141,7 +141,7 @@ func TestBlockedFileEndsTheUpload(t *testing.T) {
 		reader, writer := io.Pipe()
 		defer writer.Close()
 		f.Open = func() (io.ReadCloser, error) { return reader, nil }
-		c := stall(t, func(r *http.Request) (*http.Response, error) {
+		c := stallingClient(t, func(r *http.Request) (*http.Response, error) {
 			_, err := io.Copy(io.Discard, r.Body)
 			return nil, err
 		})
@@ -175,7 +175,7 @@ func TestBlockedFileEndsTheUploadOverTheNetwork(t *testing.T) {
 			t.Errorf("got %v, want a stall while reading the file", err)
 		}
 		if n := server.UploadCount(sha256Of(contents)); n != 0 {
-			t.Errorf("%d uploads were counted", n)
+			t.Errorf("%d uploads were counted, want none", n)
 		}
 	}
 }
@@ -221,7 +221,7 @@ func TestSlowUploadDoesNotStall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := file("a.exe", strings.Repeat("x", 100))
-		c := stall(t, func(r *http.Request) (*http.Response, error) {
+		c := stallingClient(t, func(r *http.Request) (*http.Response, error) {
 			buffer := make([]byte, 1)
 			for {
 				time.Sleep(29 * time.Second)
@@ -244,7 +244,7 @@ func TestWithoutLimitsOnlyTheContextEndsACall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
-			cfg.Transport = roundTrip(wait)
+			cfg.Transport = roundTrip(silentTransport)
 			cfg.StallTimeout = 0
 			cfg.AnswerTimeout = 0
 		})

@@ -101,7 +101,7 @@ func TestFileOnAFullDisk(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "all events are jobsInFile", func() bool { return len(completeJobsInFile(t, path)) == n })
+	waitFor(t, "all events are written", func() bool { return len(completeJobsInFile(t, path)) == n })
 	if got := jobsInFile(t, path); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}

@@ -417,7 +417,7 @@ func TestSinkWaitsForAReceiver(t *testing.T) {
 	}
 }
 
-// An event that cannot even be jobsInFile to the dead-letter file stays in the stream.
+// An event that cannot be written to the dead-letter file stays in the stream.
 func TestUnwrittenDeadLettersStayInTheStream(t *testing.T) {
 	t.Parallel()
 	js := stream(t)

@@ -244,7 +244,7 @@ func TestSyslogReceiversThatBreakConnectionsGetEveryEvent(t *testing.T) {
 				}
 				return
 			}
-			if name == "reads nothing at first" { // the kernel buffers fullEvent; it is sent again after the receiver closes the connection
+			if name == "reads nothing at first" { // the kernel buffers all messages; they are sent again after the receiver closes the connection
 				waitFor(t, "all events are sent", func() bool { return r.count(t, "backburn_sink_events_total", "sent") == n })
 				return
 			}

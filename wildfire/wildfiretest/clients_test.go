@@ -254,7 +254,7 @@ func TestBuiltinSamplesAreKnown(t *testing.T) {
 		t.Errorf("submitted again: got %v, want the verdict at once", verdict)
 	}
 	if _, err := c.Verdict(t.Context(), "d41d8cd98f00b204e9800998ecf8427e"); !errors.Is(err, wildfire.ErrAmbiguous) {
-		t.Errorf("MD5 of nothing: got %v, want ErrAmbiguous", err)
+		t.Errorf("MD5 of empty contents: got %v, want ErrAmbiguous", err)
 	}
 }
 

@@ -26,8 +26,8 @@ func isHash(hash string) bool {
 	return true
 }
 
-// urlDigests returns the hashes that identify a link: those of its URL, with http:// added if it
-// has no scheme.
+// urlDigests returns the hashes that identify a link: those of its text. The caller adds http:// to
+// a link without a scheme.
 func urlDigests(link string) (sha, md string) {
 	sum := sha256.Sum256([]byte(link))
 	sumMD5 := md5.Sum([]byte(link)) // #nosec G401

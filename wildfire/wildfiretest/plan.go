@@ -32,7 +32,7 @@ type Plan struct {
 	Times int
 }
 
-// Sample describes an upload for which a plan is needed.
+// Sample describes a submitted file or URL, for WithPlan.
 type Sample struct {
 	Region, SHA256, MD5, Filename, URL string
 	Size                               int64

@@ -154,10 +154,10 @@ func TestTemporaryFaultsAffectTheFirstSubmission(t *testing.T) {
 	for _, name := range []string{"busy.exe", "throttled.exe", "flaky.exe"} {
 		contents := "contents of " + name
 		if _, err := c.SubmitFile(t.Context(), file(name, contents)); err == nil {
-			t.Errorf("%s: the first submission went through", name)
+			t.Errorf("%s: the first submission was accepted", name)
 		}
 		if verdict := verdictOf(t, c, sha(contents)); verdict != wildfire.Unknown {
-			t.Errorf("%s: %v though it was refused", name, verdict)
+			t.Errorf("%s: %v, although it was refused", name, verdict)
 		}
 		if n := server.UploadCount(sha(contents)); n != 0 {
 			t.Errorf("%s: %d uploads were counted", name, n)
@@ -291,7 +291,7 @@ func TestRegionsDoNotShareSamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	if verdict := verdictOf(t, us, sha("x")); verdict != wildfire.Unknown {
-		t.Errorf("elsewhere it is %v, want unknown", verdict)
+		t.Errorf("in another region: %v, want unknown", verdict)
 	}
 	if verdict := verdictOf(t, eu, sha("x")); verdict != wildfire.Malware {
 		t.Errorf("where it was submitted it is %v, want malware", verdict)
@@ -495,7 +495,7 @@ func TestCredentialIsCheckedBeforeQuotaAndBody(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithToken("u"))
 	if status, _ := ask(t, web, "POST", "/publicapi/submit/file", "text/plain", "x"); status != 401 {
-		t.Errorf("got %d, want 401 in front of 415", status)
+		t.Errorf("got %d, want 401 before 415", status)
 	}
 	remove := server.Inject(wildfiretest.Rule{Token: "t", Fault: wildfiretest.Fault{Status: 456}})
 	if status, _ := ask(t, web, "POST", "/publicapi/submit/file", "text/plain", "x"); status != 456 {
@@ -655,7 +655,7 @@ func TestTokenServiceIssuesTokens(t *testing.T) {
 		t.Errorf("after RevokeAll: got %v", err)
 	}
 	if err := verdict("made up"); !errors.Is(err, wildfire.ErrUnauthorized) {
-		t.Errorf("a token of nobody's: got %v", err)
+		t.Errorf("an unknown token: got %v", err)
 	}
 
 	server.Inject(wildfiretest.Rule{Op: wildfiretest.OpToken, Fault: wildfiretest.Fault{Status: 503, Body: wildfiretest.HTMLBody}})
@@ -729,7 +729,7 @@ func TestDelaysDependOnSeedAndSample(t *testing.T) {
 	}
 
 	if final == 0 || final == len(names) {
-		t.Errorf("%d of %d submitForVerdict in the middle of the jitter", final, len(names))
+		t.Errorf("%d of %d have a verdict in the middle of the jitter", final, len(names))
 	}
 }
 
@@ -771,7 +771,7 @@ func TestSetVerdictChangesTheVerdict(t *testing.T) {
 	server, web := start(t, wildfiretest.WithDelay(0))
 	c := client(t, web.URL, "t")
 	if server.SetVerdict("", sha("x"), wildfire.Malware) {
-		t.Error("changed the verdict of a sample that is not there")
+		t.Error("changed the verdict of an unknown sample")
 	}
 	if _, err := c.SubmitFile(t.Context(), file("a.exe", "x")); err != nil {
 		t.Fatal(err)
@@ -812,7 +812,7 @@ func TestWaitReturnsAfterTheCall(t *testing.T) {
 	}
 }
 
-// TestOwnSmallSamplesAreReturned gets unblock one's own small samples.
+// TestOwnSmallSamplesAreReturned gets back the small samples of the own organization.
 func TestOwnSmallSamplesAreReturned(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithDelay(0))

@@ -52,7 +52,7 @@ const (
 )
 
 // has reports whether any of the given styles is set.
-func (s Style) has(any Style) bool { return s&any != 0 }
+func (s Style) has(styles Style) bool { return s&styles != 0 }
 
 // element is an XML element with text or children.
 type element struct {

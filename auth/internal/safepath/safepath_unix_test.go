@@ -29,13 +29,13 @@ func TestCheck(t *testing.T) {
 			file(t, filepath.Join(root, "file"))
 			return link(t, "file", filepath.Join(root, "link"))
 		}, false},
-		{"in a folder for tokensOfAll", func(t *testing.T, root string) string {
+		{"in a world-writable folder", func(t *testing.T, root string) string {
 			return file(t, filepath.Join(open(t, root, "all", 0o777), "file"))
 		}, true},
-		{"nothing yet, in a folder for tokensOfAll", func(t *testing.T, root string) string {
+		{"missing, in a world-writable folder", func(t *testing.T, root string) string {
 			return filepath.Join(open(t, root, "all", 0o777), "file")
 		}, true},
-		{"two folders below one for tokensOfAll", func(t *testing.T, root string) string {
+		{"two folders below a world-writable one", func(t *testing.T, root string) string {
 			dir := filepath.Join(open(t, root, "all", 0o777), "a", "b")
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				t.Fatal(err)
@@ -43,21 +43,21 @@ func TestCheck(t *testing.T) {
 
 			return file(t, filepath.Join(dir, "file"))
 		}, true},
-		{"a link to a folder for tokensOfAll", func(t *testing.T, root string) string {
+		{"a link to a world-writable folder", func(t *testing.T, root string) string {
 			file(t, filepath.Join(open(t, root, "all", 0o777), "file"))
 			return link(t, "all/file", filepath.Join(root, "link"))
 		}, true},
-		{"a link out of a folder for tokensOfAll", func(t *testing.T, root string) string {
+		{"a link out of a world-writable folder", func(t *testing.T, root string) string {
 			to := file(t, filepath.Join(root, "file"))
 			return link(t, to, filepath.Join(open(t, root, "all", 0o777), "link"))
 		}, true},
-		{"ours in a sticky folder for tokensOfAll", func(t *testing.T, root string) string {
+		{"own element in a sticky world-writable folder", func(t *testing.T, root string) string {
 			return file(t, filepath.Join(open(t, root, "all", 0o777|os.ModeSticky), "file"))
 		}, false},
-		{"another user's in a sticky folder for tokensOfAll", func(t *testing.T, root string) string {
+		{"another user's in a sticky world-writable folder", func(t *testing.T, root string) string {
 			return foreign(t, file(t, filepath.Join(open(t, root, "all", 0o777|os.ModeSticky), "file")))
 		}, true},
-		{"another user's link in a sticky folder for tokensOfAll", func(t *testing.T, root string) string {
+		{"another user's link in a sticky world-writable folder", func(t *testing.T, root string) string {
 			to := file(t, filepath.Join(root, "file"))
 			return foreign(t, link(t, to, filepath.Join(open(t, root, "all", 0o777|os.ModeSticky), "link")))
 		}, true},
