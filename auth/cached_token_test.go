@@ -34,7 +34,7 @@ func TestATokenExpiresByEitherClock(t *testing.T) {
 	}
 
 	if got := auth.Phase(0, 1000*time.Hour, 1000*time.Hour); got != "fresh" {
-		t.Errorf("a token without an end is %s", got)
+		t.Errorf("a token that does not expire is %s", got)
 	}
 }
 

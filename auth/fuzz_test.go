@@ -27,7 +27,7 @@ func FuzzTokenAnswer(f *testing.F) {
 		got, err := s.Token(t.Context())
 		if err == nil {
 			if got == "" || strings.ContainsFunc(got, func(r rune) bool { return r <= 0x20 || r >= 0x7f }) {
-				t.Errorf("a token that no header can carry: %q", got)
+				t.Errorf("a token that a header cannot contain: %q", got)
 			}
 
 			return

@@ -228,15 +228,15 @@ func TestFleetOverJetStreamMakesOneRequest(t *testing.T) {
 			c := startMembers(t, order, asProcesses)
 			cold := c.ask(t, "")
 			if len(cold) != 1 || len(srv.Requests()) != 1 {
-				t.Fatalf("cold: %d tokens, %d token requests; want one of each", len(cold), len(srv.Requests()))
+				t.Fatalf("at the start: %d tokens, %d token requests; want one of each", len(cold), len(srv.Requests()))
 			}
 
 			warm := c.ask(t, cold[0])
 			if len(warm) != 1 || warm[0] == cold[0] || len(srv.Requests()) != 2 {
-				t.Fatalf("refused: %d tokens, %d token requests; want one more of each", len(warm), len(srv.Requests()))
+				t.Fatalf("after the refusal: %d tokens, %d token requests; want one more of each", len(warm), len(srv.Requests()))
 			}
 			if late := c.ask(t, cold[0]); len(late) != 1 || late[0] != warm[0] || len(srv.Requests()) != 2 {
-				t.Errorf("stragglers: %d tokens, %d token requests; want the same one and none", len(late), len(srv.Requests()))
+				t.Errorf("after late reports: %d tokens, %d token requests; want the same one and none", len(late), len(srv.Requests()))
 			}
 		})
 	}

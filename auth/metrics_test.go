@@ -29,7 +29,7 @@ func TestMetrics(t *testing.T) {
 		for _, reason := range []string{"initial", "early", "expired", "rejected"} {
 			for _, result := range []string{"ok", "adopted", "temporary", "rejected", "reauthorize"} {
 				if v, ok := before["backburn_auth_refreshes_total{profile=wildfire,reason="+reason+",result="+result+"}"]; !ok || v != 0 {
-					t.Errorf("%s, %s: %v (there: %v) before anything happened, want 0", reason, result, v, ok)
+					t.Errorf("%s, %s: %v (exists: %v) before anything happened, want 0", reason, result, v, ok)
 				}
 			}
 		}
@@ -94,7 +94,7 @@ func expect(t *testing.T, g prometheus.Gatherer, want map[string]float64) {
 	got := values(t, g)
 	for series, value := range want {
 		if v, ok := got["backburn_auth_"+series]; !ok || v != value {
-			t.Errorf("%s is %v (there: %v), want %v", series, v, ok, value)
+			t.Errorf("%s is %v (exists: %v), want %v", series, v, ok, value)
 		}
 	}
 }

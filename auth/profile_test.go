@@ -65,7 +65,7 @@ func TestValidateReportsEveryProblem(t *testing.T) {
 			}
 
 			if _, newErr := auth.New(p); newErr == nil {
-				t.Error("New took it")
+				t.Error("New accepted the profile")
 			}
 		})
 	}

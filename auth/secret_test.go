@@ -70,7 +70,7 @@ func TestSecret(t *testing.T) {
 		t.Errorf("decoded %q, %v", s.S.Reveal(), err)
 	}
 	if err := json.Unmarshal([]byte(`{"S":"<secret>"}`), &s); err == nil {
-		t.Error("a redacted secret was taken for one")
+		t.Error("a redacted secret was accepted as a secret")
 	}
 	if err := json.Unmarshal([]byte(`{"S":"<unset>"}`), &s); err != nil || s.S.IsSet() {
 		t.Errorf("decoded %q, %v", s.S.Reveal(), err)

@@ -127,7 +127,7 @@ func TestFleetTakesOverFromADeadHolder(t *testing.T) {
 
 func TestUnreachableBucket(t *testing.T) {
 	t.Parallel()
-	t.Run("preferred, from the start", func(t *testing.T) {
+	t.Run("preferred, unreachable from the start", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			e, b := newEndpoint(nil), authtest.NewBucket()
@@ -149,11 +149,11 @@ func TestUnreachableBucket(t *testing.T) {
 			time.Sleep(time.Second)
 			s.Rejected(next)
 			if _, err := s.Token(t.Context()); err == nil || e.count() != 5 {
-				t.Errorf("%v after %d requests, want an error and no sixth", err, e.count())
+				t.Errorf("%v after %d requests, want an error and no sixth request", err, e.count())
 			}
 		})
 	})
-	t.Run("preferred, and back", func(t *testing.T) {
+	t.Run("preferred, unreachable for a while", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			e, b := newEndpoint(nil), authtest.NewBucket()
@@ -162,14 +162,14 @@ func TestUnreachableBucket(t *testing.T) {
 			b.SetDown(true)
 			time.Sleep(16 * time.Minute)
 			if got := tokensOfAll(t, sources); len(got) != 4 {
-				t.Errorf("away: tokens %v, want one for each process", got)
+				t.Errorf("bucket unreachable: tokens %v, want one for each process", got)
 			}
 
 			b.SetDown(false)
 			time.Sleep(16 * time.Minute)
 			n := e.count()
 			if got := tokensOfAll(t, sources); len(got) != 1 || e.count() != n+1 {
-				t.Errorf("back: tokens %v, %d more requests; want one of each", got, e.count()-n)
+				t.Errorf("bucket reachable again: tokens %v, %d more requests; want one of each", got, e.count()-n)
 			}
 		})
 	})
@@ -184,7 +184,7 @@ func TestUnreachableBucket(t *testing.T) {
 			b.SetDown(true)
 			time.Sleep(14*time.Minute + 50*time.Second)
 			if got := token(t, s); got != "token-1" {
-				t.Errorf("got %q, want the old token until it ends", got)
+				t.Errorf("got %q, want the old token until it expires", got)
 			}
 
 			time.Sleep(15 * time.Second)
@@ -198,7 +198,7 @@ func TestUnreachableBucket(t *testing.T) {
 			b.SetDown(false)
 			time.Sleep(time.Minute)
 			if got := token(t, s); got != "token-2" {
-				t.Errorf("back: got %q", got)
+				t.Errorf("bucket reachable again: got %q", got)
 			}
 		})
 	})
@@ -280,7 +280,7 @@ func TestRecordIsBoundToItsPlace(t *testing.T) {
 		}
 
 		if got := token(t, fleet(t, 1, other, e, b)[0]); got != "token-3" {
-			t.Errorf("got %q out of another credential's record", got)
+			t.Errorf("got %q from another credential's record", got)
 		}
 	})
 }
@@ -350,7 +350,7 @@ func TestFleetHonoursRetryAfter(t *testing.T) {
 			return failures
 		}
 		if n := ask(); n != 8 || e.count() != 1 {
-			t.Fatalf("%d of 8 told to wait after %d requests, want 8 after 1", n, e.count())
+			t.Fatalf("%d of 8 processes got the error after %d requests, want 8 after 1", n, e.count())
 		}
 
 		time.Sleep(119 * time.Second)
@@ -436,7 +436,7 @@ func TestWatchGuardTokensAreShared(t *testing.T) {
 				other := p
 				other.Audience = "another"
 				if tokensOfAll(t, fleet(t, 1, other, e, b)); e.count() != 2 || len(b.Keys()) != 2 {
-					t.Errorf("%d requests, keys %v: another audience is another token", e.count(), b.Keys())
+					t.Errorf("%d requests, keys %v; want two of each, because another audience needs another token", e.count(), b.Keys())
 				}
 			})
 		})

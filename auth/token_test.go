@@ -146,7 +146,7 @@ func TestOldTokenIsServedWhileRenewalFails(t *testing.T) {
 
 		time.Sleep(time.Minute)
 		if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrTemporary) {
-			t.Errorf("after the end: %v, want ErrTemporary", err)
+			t.Errorf("after the expiry: %v, want ErrTemporary", err)
 		}
 	})
 }

@@ -92,7 +92,7 @@ func TestClientCredentials(t *testing.T) {
 	}
 }
 
-func TestErrorsOfAStrictServer(t *testing.T) {
+func TestErrorsOfAStrictServerAreClassified(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
@@ -186,7 +186,7 @@ func TestCodeFlow(t *testing.T) {
 	}
 }
 
-func TestCodeIsGoodOnce(t *testing.T) {
+func TestCodeCanBeUsedOnce(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, secret, nil)
 	p := hubProfile(t, srv)
@@ -199,14 +199,14 @@ func TestCodeIsGoodOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := first.Complete(t.Context(), callback); !errors.Is(err, auth.ErrState) {
-		t.Errorf("again: %v, want ErrState", err)
+		t.Errorf("second use: %v, want ErrState", err)
 	}
 	if srv.count() != 1 {
 		t.Errorf("%d exchanges, want 1", srv.count())
 	}
 }
 
-// TestRefreshesDoNotOverlap has many Sources, each with a token cache of its own, on one
+// TestRefreshesDoNotOverlap runs many Sources, each with its own token cache, on one
 // grant file. This server revokes the whole grant when a refresh token is used twice.
 func TestRefreshesDoNotOverlap(t *testing.T) {
 	t.Parallel()
@@ -228,8 +228,8 @@ func TestRefreshesDoNotOverlap(t *testing.T) {
 	}
 }
 
-// TestRevokedGrant restores an old refresh token, as from a backup.
-func TestRevokedGrant(t *testing.T) {
+// TestOldRefreshTokenIsRejected restores an old refresh token, as from a backup.
+func TestOldRefreshTokenIsRejected(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, secret, nil)
 	p := hubProfile(t, srv)

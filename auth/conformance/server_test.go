@@ -28,7 +28,7 @@ const (
 
 // strict is an authorization server of fosite: it form-decodes Basic credentials, compares
 // scopes and audiences exactly, replaces refresh tokens at every use and, when an old one
-// comes back, revokes all that came of it. Access tokens are JWTs, signed with RS256.
+// is used again, revokes all tokens of the grant. Access tokens are JWTs, signed with RS256.
 type strict struct {
 	*httptest.Server
 	provider fosite.OAuth2Provider

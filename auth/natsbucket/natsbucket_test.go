@@ -56,7 +56,7 @@ func connect(t *testing.T, url string) jetstream.JetStream {
 	return js
 }
 
-func TestBucket(t *testing.T) {
+func TestBucketIsCompareAndSet(t *testing.T) {
 	t.Parallel()
 	js := connect(t, start(t, t.TempDir(), -1).ClientURL())
 	ctx := t.Context()
@@ -68,10 +68,10 @@ func TestBucket(t *testing.T) {
 		t.Errorf("name %q", b.Name())
 	}
 	if _, err := b.Get(ctx, "tok.1"); !errors.Is(err, auth.ErrKeyNotFound) {
-		t.Errorf("get of nothing: %v", err)
+		t.Errorf("get of a missing key: %v", err)
 	}
 	if _, err := b.Update(ctx, "tok.1", []byte("x"), 7); !errors.Is(err, auth.ErrKeyConflict) {
-		t.Errorf("update of nothing: %v", err)
+		t.Errorf("update of a missing key: %v", err)
 	}
 
 	first, err := b.Create(ctx, "tok.1", []byte("a"))
@@ -120,7 +120,7 @@ func TestBucket(t *testing.T) {
 	}
 }
 
-func TestWatch(t *testing.T) {
+func TestSlowWatcherGetsTheNewestEntry(t *testing.T) {
 	t.Parallel()
 	js := connect(t, start(t, t.TempDir(), -1).ClientURL())
 	b, err := natsbucket.Tokens(t.Context(), js, "tokens", 1, 0)
@@ -142,7 +142,7 @@ func TestWatch(t *testing.T) {
 		t.Errorf("first entry %q at %d", e.Value, e.Revision)
 	}
 
-	for i := range 300 { // more than a watcher's buffer, with nobody reading
+	for i := range 300 { // more than a watcher's buffer, while nobody reads
 		if revision, err = b.Update(t.Context(), "tok.1", []byte{byte(i)}, revision); err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +150,7 @@ func TestWatch(t *testing.T) {
 
 	for e := range entries {
 		if e.Revision == revision {
-			break // the newest came, whatever was skipped
+			break // the newest entry arrived, although others were skipped
 		}
 	}
 
@@ -159,9 +159,9 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestServerGoesAwayAndComesBack stops a real server that a Source needs: the current token is
-// still returned, a new process gets none, and after the restart it gets the fleet's.
-func TestServerGoesAwayAndComesBack(t *testing.T) {
+// TestSharedTokenSurvivesAServerRestart stops a real server that a Source needs: the current token
+// is still returned, a new process gets none, and after the restart it gets the fleet's.
+func TestSharedTokenSurvivesAServerRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	srv := start(t, dir, -1)
@@ -196,12 +196,12 @@ func TestServerGoesAwayAndComesBack(t *testing.T) {
 	srv.Shutdown()
 	srv.WaitForShutdown()
 	if got, err := s.Token(t.Context()); err != nil || got != want {
-		t.Errorf("away: %v, want the token at hand", err)
+		t.Errorf("while the server is down: %v, want the current token", err)
 	}
 
 	late := open()
 	if _, err := late.Token(t.Context()); !errors.Is(err, auth.ErrTemporary) {
-		t.Errorf("away, a new process: %v, want ErrTemporary", err)
+		t.Errorf("while the server is down, a new process: %v, want ErrTemporary", err)
 	}
 
 	start(t, dir, port)
@@ -211,7 +211,7 @@ func TestServerGoesAwayAndComesBack(t *testing.T) {
 		got, err := late.Token(ctx)
 		if err == nil {
 			if got != want {
-				t.Error("back: another token than the fleet's")
+				t.Error("after the restart: another token than that of the fleet")
 			}
 
 			break
@@ -219,13 +219,13 @@ func TestServerGoesAwayAndComesBack(t *testing.T) {
 
 		var ae *auth.AuthError
 		if !errors.As(err, &ae) {
-			t.Fatalf("back: %v", err)
+			t.Fatalf("after the restart: %v", err)
 		}
 
 		select {
 		case <-time.After(ae.RetryAfter):
 		case <-ctx.Done():
-			t.Fatalf("back: %v", err)
+			t.Fatalf("after the restart: %v", err)
 		}
 	}
 

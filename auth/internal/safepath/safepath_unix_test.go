@@ -12,20 +12,20 @@ import (
 	"backburn/internal/testkit/needs"
 )
 
-func TestCheck(t *testing.T) {
+func TestCheckFindsReplaceableElements(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
 		make   func(t *testing.T, root string) string // returns the path to check
 		unsafe bool
 	}{
-		{"a file of ours", func(t *testing.T, root string) string {
+		{"own file", func(t *testing.T, root string) string {
 			return file(t, filepath.Join(root, "file"))
 		}, false},
-		{"nothing yet", func(_ *testing.T, root string) string {
+		{"missing file", func(_ *testing.T, root string) string {
 			return filepath.Join(root, "none", "file")
 		}, false},
-		{"a link of ours to a safe place", func(t *testing.T, root string) string {
+		{"own link to a safe place", func(t *testing.T, root string) string {
 			file(t, filepath.Join(root, "file"))
 			return link(t, "file", filepath.Join(root, "link"))
 		}, false},
@@ -51,10 +51,10 @@ func TestCheck(t *testing.T) {
 			to := file(t, filepath.Join(root, "file"))
 			return link(t, to, filepath.Join(open(t, root, "all", 0o777), "link"))
 		}, true},
-		{"own element in a sticky world-writable folder", func(t *testing.T, root string) string {
+		{"own file in a sticky world-writable folder", func(t *testing.T, root string) string {
 			return file(t, filepath.Join(open(t, root, "all", 0o777|os.ModeSticky), "file"))
 		}, false},
-		{"another user's in a sticky world-writable folder", func(t *testing.T, root string) string {
+		{"another user's file in a sticky world-writable folder", func(t *testing.T, root string) string {
 			return foreign(t, file(t, filepath.Join(open(t, root, "all", 0o777|os.ModeSticky), "file")))
 		}, true},
 		{"another user's link in a sticky world-writable folder", func(t *testing.T, root string) string {
