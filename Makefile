@@ -18,7 +18,7 @@ module: ## give the module a path that can be fetched: make module MODULE=host/o
 
 .PHONY: packages
 packages: ## build archives and packages for every platform into ./dist
-	go run $$(sed -n "s/^goreleaser=//p" .ci/packages) release --snapshot --clean --skip=sign
+	go tool -modfile=.ci/tools/goreleaser/go.mod goreleaser release --snapshot --clean --skip=sign
 
 .PHONY: test
 test: ## run the tests
@@ -30,7 +30,7 @@ check: ## everything that must hold before a change is taken in
 
 .PHONY: lint
 lint: ## what .ci/run asks golangci-lint
-	go run $$(sed -n "s/^linter=//p" .ci/run) run ./...
+	go tool -modfile=.ci/tools/golangci-lint/go.mod golangci-lint run ./...
 
 .PHONY: fuzz
 fuzz: ## fuzz every target for a minute
@@ -38,7 +38,7 @@ fuzz: ## fuzz every target for a minute
 
 .PHONY: vulncheck
 vulncheck: ## look for known vulnerabilities in what is used (asks vuln.go.dev)
-	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+	go tool -modfile=.ci/tools/govulncheck/go.mod govulncheck ./...
 
 .PHONY: config
 config: ## write config.example.toml and docs/configuration.md from the structs

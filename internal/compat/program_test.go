@@ -15,36 +15,31 @@ import (
 	"backburn/internal/testkit/needs"
 )
 
-// program returns the NATS server of a version. It builds the server once and keeps it in the
-// user's cache.
-func program(t *testing.T, version string) string {
+// program returns the NATS server of a line of versions, such as "2.12". The module in servers/LINE
+// says which version that is. Go builds the server once and keeps it in its cache.
+func program(t *testing.T, line string) string {
 	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(cache, "backburn", "nats-server-"+version)
-	file := filepath.Join(dir, "nats-server")
-	if _, err := os.Stat(file); err == nil {
-		return file
-	}
-
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	install := exec.CommandContext(ctx, "go", "install", "github.com/nats-io/nats-server/v2@"+version)
-	install.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
-	if out, err := install.CombinedOutput(); err != nil {
-		needs.CannotRun(t, "NATS server %s cannot be built, so nothing is known about it: %v\n%s", version, err, out)
+	var stderr strings.Builder
+	build := exec.CommandContext(ctx, "go", "tool", "-n", "nats-server")
+	build.Dir = filepath.Join("servers", line)
+	build.Env = append(os.Environ(), "GOFLAGS=")
+	build.Stderr = &stderr
+	file, err := build.Output()
+	if err != nil {
+		needs.CannotRun(t, "NATS server %s cannot be built, so nothing is known about it: %v\n%s", line, err, stderr.String())
 	}
-	return file
+
+	return strings.TrimSpace(string(file))
 }
 
 var listening = regexp.MustCompile(`Listening for client connections on (127\.0\.0\.1:\d+)`)
 
 // start runs a server with JetStream until the test ends, and returns its address.
-func start(t *testing.T, version string) string {
+func start(t *testing.T, line string) string {
 	t.Helper()
-	server := exec.CommandContext(t.Context(), program(t, version),
+	server := exec.CommandContext(t.Context(), program(t, line),
 		"--addr", "127.0.0.1", "--port", "-1", "--jetstream", "--store_dir", t.TempDir())
 	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
 	server.WaitDelay = 10 * time.Second
@@ -81,7 +76,7 @@ func start(t *testing.T, version string) string {
 		return "nats://" + address
 	case text := <-ended:
 		ended <- text
-		t.Fatalf("NATS server %s does not start:\n%s", version, text)
+		t.Fatalf("NATS server %s does not start:\n%s", line, text)
 		return ""
 	}
 }

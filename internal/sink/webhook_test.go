@@ -29,12 +29,17 @@ type delivery struct {
 	Body    string            `json:"body"`
 }
 
-// standardWebhooks installs the npm library of that name into a new folder.
+// standardWebhooks installs the npm library of that name into a new folder, from the lock file.
 func standardWebhooks(t *testing.T) (dir string) {
 	t.Helper()
 	needs.Programs(t, "nodejs npm", "node", "npm")
 	dir = t.TempDir()
-	npm := exec.CommandContext(t.Context(), "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", dir, "standardwebhooks@1.1.1")
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "standardwebhooks"))); err != nil {
+		t.Fatal(err)
+	}
+
+	npm := exec.CommandContext(t.Context(), "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+	npm.Dir = dir
 	if out, err := npm.CombinedOutput(); err != nil {
 		needs.CannotRun(t, "npm cannot fetch standardwebhooks: %v\n%s", err, out)
 	}
