@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// apk is a package of format 2: gzip streams one after the other, of which each is a part of one tar
-// archive. The first stream is the signature and may be missing. The second has the metadata
+// apk is a package of format 2: gzip streams one after the other, of which each is a part of one
+// tar archive. The first stream is the signature and may be missing. The second has the metadata
 // (.PKGINFO) and the scripts, and the third has the files.
 type apk struct {
 	control []entry

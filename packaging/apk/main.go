@@ -1,6 +1,6 @@
 // Command apk checks a package as apk-tools does before it installs one, and takes it apart:
 //
-//	go run ./packaging/apk -name backburn -version 0.2.1 -arch x86_64 -depends ca-certificates-bundle -into DIR FILE
+//	go run ./packaging/apk -name backburn -version 0.2.1 -arch x86_64 -into DIR FILE
 //
 // DIR gets data.tar, the list of its entries, and the scripts. The command ends non-zero with all
 // faults that it finds. It does not check the signature: packaging/verify does.
