@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"backburn/internal/health"
 )
 
 // httpGrace is how long HTTP requests in progress may take when the process stops.
@@ -67,9 +69,14 @@ func (n *Node) Run(ctx context.Context) error {
 
 		return nil
 	})
-	n.log.Info().Int("folders", len(n.watchers)).Bool("worker", n.worker != nil).Msg("ready")
 	lateParts.Go(func() error {
+		n.logReady(jobCtx)
+		return nil
+	})
+	lateParts.Go(func() error {
+		_ = n.health.Await(jobCtx, health.Checked)
 		notifySystemd(lateCtx, jobCtx.Done(), n.log)
+
 		return nil
 	})
 	err := jobParts.Wait()
@@ -78,4 +85,23 @@ func (n *Node) Run(ctx context.Context) error {
 	n.log.Info().Stringer("took", time.Since(stopBegan).Round(time.Millisecond)).Msg("stopped")
 
 	return err
+}
+
+// logReady logs once that the process is ready, by the rule of /readyz. If a part has failed at the
+// start, it logs that first.
+func (n *Node) logReady(ctx context.Context) {
+	if n.health.Await(ctx, health.Checked) != nil {
+		return
+	}
+	if parts := n.health.Parts(); !health.Ready(parts) {
+		var failed []string
+		for _, p := range health.NotOK(parts) {
+			failed = append(failed, p.Name())
+		}
+		n.log.Warn().Strs("parts", failed).Msg("started, but not ready")
+	}
+
+	if n.health.Await(ctx, health.Ready) == nil {
+		n.log.Info().Int("folders", len(n.watchers)).Bool("worker", n.worker != nil).Msg("ready")
+	}
 }

@@ -23,9 +23,10 @@ func notifyReloading(log zerolog.Logger) (done func()) {
 }
 
 // notifySystemd reports the state of the process to systemd (Type=notify) until ctx ends: ready at
-// once, stopping when stopping is closed, and in between two watchdog notifications per
-// WatchdogSec. They only show that the process is running, and do not depend on NATS or WildFire,
-// which a restart would not repair. Without systemd it does nothing.
+// once (the caller waits for the first checks), stopping when stopping is closed, and in between
+// two watchdog notifications per WatchdogSec. They only show that the process is running, and do
+// not depend on NATS or WildFire, which a restart would not repair. Without systemd it does
+// nothing.
 func notifySystemd(ctx context.Context, stopping <-chan struct{}, log zerolog.Logger) {
 	notify := func(state string) bool {
 		sent, err := daemon.SdNotify(false, state)

@@ -281,3 +281,42 @@ func TestUnwell(t *testing.T) {
 		}
 	})
 }
+
+// A process is ready or not only once every required part was checked. Parts that are not required
+// do not delay it, and a part that failed was checked.
+func TestAwaitCheckedAndReady(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := health.New(zerolog.Nop())
+		folder := r.RequiredPart("folder", "mail")
+		store := r.RequiredPart("store", "")
+		r.UnknownPart("wildfire", "")
+
+		var checked, ready atomic.Bool
+		go func() { checked.Store(r.Await(t.Context(), health.Checked) == nil) }()
+		go func() { ready.Store(r.Await(t.Context(), health.Ready) == nil) }()
+		for _, step := range []struct {
+			name           string
+			do             func()
+			checked, ready bool
+		}{
+			{"nothing was checked", func() {}, false, false},
+			{"one part was checked", func() { folder.OK() }, false, false},
+			{"the other has failed", func() { store.Fault(health.Fault{Reason: "no space"}) }, true, false},
+			{"it works again", func() { store.OK() }, true, true},
+		} {
+			step.do()
+			synctest.Wait()
+			if checked.Load() != step.checked || ready.Load() != step.ready {
+				t.Errorf("%s: checked %v, ready %v; want %v and %v", step.name, checked.Load(), ready.Load(), step.checked, step.ready)
+			}
+		}
+
+		r.RequiredPart("disk", "")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := r.Await(ctx, health.Checked); !errors.Is(err, context.Canceled) {
+			t.Errorf("the context has ended: got %v", err)
+		}
+	})
+}

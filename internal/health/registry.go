@@ -75,9 +75,16 @@ type Registry struct {
 	log zerolog.Logger
 	now func() time.Time
 
-	mu     sync.Mutex
-	parts  map[key]*Part
-	probes []*probe
+	mu      sync.Mutex
+	parts   map[key]*Part
+	probes  []*probe
+	waiters []*waiter
+}
+
+// waiter is a call of Await.
+type waiter struct {
+	done    func(parts []Status) bool
+	reached chan struct{} // closed once done is true
 }
 
 type key struct{ part, of string }
@@ -117,7 +124,7 @@ func (r *Registry) UnknownPart(part, of string) *Part {
 	return r.partLocked(part, of, Unknown)
 }
 
-// RequiredPart is Unknown for a part without which the process is not ready.
+// RequiredPart is UnknownPart for a part without which the process is not ready.
 func (r *Registry) RequiredPart(part, of string) *Part {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -219,6 +226,7 @@ func (p *Part) setLocked(err error) bool {
 	}
 	p.status = s
 	p.logLocked(now)
+	p.r.wakeLocked()
 
 	return (before.severity() >= 2) != (s.State.severity() >= 2)
 }
@@ -285,11 +293,10 @@ func (r *Registry) Parts() []Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	all := make([]Status, 0, len(r.parts))
 	for _, p := range r.parts {
 		r.refreshLocked(p)
-		all = append(all, p.status)
 	}
+	all := r.statusesLocked()
 	slices.SortFunc(all, func(a, b Status) int {
 		return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Of, b.Of))
 	})
@@ -308,6 +315,60 @@ func (r *Registry) Of(prefix, of string) []Status {
 // required part is still unknown.
 func Ready(parts []Status) bool {
 	return !slices.ContainsFunc(parts, func(s Status) bool { return s.State == Failed || s.State == Unknown && s.required })
+}
+
+// Checked reports whether every required part was checked once. Until then nobody knows whether the
+// process is ready.
+func Checked(parts []Status) bool {
+	return !slices.ContainsFunc(parts, func(s Status) bool { return s.State == Unknown && s.required })
+}
+
+// Await waits until done, such as Ready or Checked, is true of the parts.
+func (r *Registry) Await(ctx context.Context, done func(parts []Status) bool) error {
+	r.mu.Lock()
+	if done(r.statusesLocked()) {
+		r.mu.Unlock()
+		return nil
+	}
+	w := &waiter{done: done, reached: make(chan struct{})}
+	r.waiters = append(r.waiters, w)
+	r.mu.Unlock()
+
+	select {
+	case <-w.reached:
+		return nil
+	case <-ctx.Done():
+		r.mu.Lock()
+		r.waiters = slices.DeleteFunc(r.waiters, func(other *waiter) bool { return other == w })
+		r.mu.Unlock()
+
+		return ctx.Err()
+	}
+}
+
+// wakeLocked ends the waits whose condition is true now.
+func (r *Registry) wakeLocked() {
+	if len(r.waiters) == 0 {
+		return
+	}
+	all := r.statusesLocked()
+	r.waiters = slices.DeleteFunc(r.waiters, func(w *waiter) bool {
+		if !w.done(all) {
+			return false
+		}
+		close(w.reached)
+
+		return true
+	})
+}
+
+func (r *Registry) statusesLocked() []Status {
+	all := make([]Status, 0, len(r.parts))
+	for _, p := range r.parts {
+		all = append(all, p.status)
+	}
+
+	return all
 }
 
 // NotOK returns the parts that are not ok, the worst first. Parts in the same state are sorted by
