@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -27,44 +28,36 @@ const (
 	fetchWait = time.Second
 )
 
-// fetchAll fetches jobs from every lane until ctx ends. A new lane is found by its first job, at
-// the latest after laneScanInterval.
+// fetchAll fetches jobs from every lane until ctx ends, with one fetcher for each feed. A new lane
+// is found by its first job, at the latest after laneScanInterval. When fetchAll returns, all its
+// fetchers have ended; the jobs that they started may go on.
 func (w *Worker) fetchAll(ctx, work context.Context) {
 	windows := map[pipeline.Priority]*window{}
 	for _, p := range pipeline.Priorities() {
 		windows[p] = newWindow(windowSize)
 	}
 
-	var fetchers sync.WaitGroup
-	defer fetchers.Wait()
+	var running sync.WaitGroup
+	defer running.Wait()
 
-	var mu sync.Mutex
-	running := map[string]*fetcher{} // by the feed's name
+	fetchers := map[string]*fetcher{} // by the feed's name
 	for fault := 0; ctx.Err() == nil; {
 		feeds, err := w.q.Lanes().Feeds(ctx)
-
-		mu.Lock()
-		for _, f := range feeds {
-			if r := running[f.Name]; r != nil {
-				r.seen = time.Now()
-				continue
+		for _, feed := range feeds {
+			f := fetchers[feed.Name]
+			if f == nil || f.ended.Load() {
+				f = &fetcher{w: w, feed: feed, window: windows[feed.Priority]}
+				fetchers[feed.Name] = f
+				running.Go(func() { f.run(ctx, work) })
 			}
-
-			r := &fetcher{w: w, feed: f, window: windows[f.Priority], seen: time.Now()}
-			running[f.Name] = r
-			fetchers.Go(func() {
-				r.run(ctx, work, func() bool {
-					mu.Lock()
-					defer mu.Unlock()
-					return time.Since(r.seen) > laneIdleTimeout
-				})
-
-				mu.Lock()
-				defer mu.Unlock()
-				delete(running, f.Name)
-			})
+			f.seen = time.Now()
 		}
-		mu.Unlock()
+		for name, f := range fetchers {
+			f.idle.Store(time.Since(f.seen) > laneIdleTimeout)
+			if f.ended.Load() {
+				delete(fetchers, name)
+			}
+		}
 
 		if err != nil {
 			fault = waitAfterFault(ctx, w.log, err, fault)
@@ -75,25 +68,30 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 	}
 }
 
-// fetcher fetches the jobs of one feed.
+// fetcher fetches the jobs of one feed. Its run owns it, but for the fields that fetchAll keeps.
 type fetcher struct {
 	w      *Worker
 	feed   queue.Feed
 	window *window
-	large  int       // window places of the largest job in the last fetch; 0 before the first fetch
-	seen   time.Time // when it last had a job; guarded by the lock of fetchAll
+	large  int // window places of the largest job in the last fetch; 0 before the first fetch
+
+	seen  time.Time   // when fetchAll last found the feed
+	idle  atomic.Bool // set by fetchAll: the feed has long been empty
+	ended atomic.Bool // set by run
 }
 
 // A feed with more jobs than requested gets a larger request next.
 const firstFetch = 8
 
-// run fetches until ctx ends, over returns true because the feed has long been empty, or the
-// consumer is lost. While the feed is empty it reserves no window places: one job is requested
-// beyond the window, and further jobs need places first.
-func (f *fetcher) run(ctx, work context.Context, over func() bool) {
+// run fetches until ctx ends, the feed is idle, or its consumer is lost. While the feed is empty it
+// reserves no window places: one job is requested beyond the window, and further jobs need places
+// first.
+func (f *fetcher) run(ctx, work context.Context) {
+	defer f.ended.Store(true)
+
 	log := f.w.log.With().Str("feed", f.feed.Name).Logger()
 	most := 0
-	for ctx.Err() == nil && !over() {
+	for ctx.Err() == nil && !f.idle.Load() {
 		if pause := f.w.examiner.sources.pause(f.feed.Source); pause > 0 {
 			_ = fleet.Sleep(ctx, min(pause, time.Second))
 			continue
@@ -118,16 +116,6 @@ func (f *fetcher) run(ctx, work context.Context, over func() bool) {
 			most = min(max(2*taken, firstFetch), windowSize)
 		}
 	}
-}
-
-// waitAfterFault waits after a fault, and logs the first of several in a row.
-func waitAfterFault(ctx context.Context, log zerolog.Logger, err error, fault int) int {
-	if fault == 0 && ctx.Err() == nil {
-		log.Warn().Err(err).Msg("cannot fetch jobs; retrying")
-	}
-	_ = fleet.Sleep(ctx, backoff.Delay(fault, 100*time.Millisecond, 5*time.Second))
-
-	return fault + 1
 }
 
 // fetch gets the queued jobs that fit into n window places, or waits for one job if n is 0. It
@@ -157,16 +145,29 @@ func (f *fetcher) fetch(ctx, work context.Context, n int) (int, error) {
 			f.window.forceReserve(f.feed.Name, -left)
 			left = 0
 		}
-		d := f.w.accept(msg)
-		f.w.jobs.Add(1)
-		go func() {
-			defer func() { f.w.jobs.Done(); f.window.release(f.feed.Name, places) }()
+
+		d := f.w.accept(msg) // before the next message, so that its lease is extended from now on
+		f.w.jobs.Go(func() {
+			defer f.window.release(f.feed.Name, places)
 			f.w.process(ctx, work, d)
-		}()
+		})
 	}
+
 	f.window.release(f.feed.Name, left)
 	if taken > 0 {
 		f.large = largest
 	}
+
 	return taken, batch.Error()
+}
+
+// waitAfterFault waits after a fault, and logs the first of several in a row. It returns how many
+// there have been.
+func waitAfterFault(ctx context.Context, log zerolog.Logger, err error, faults int) int {
+	if faults == 0 && ctx.Err() == nil {
+		log.Warn().Err(err).Msg("cannot fetch jobs; retrying")
+	}
+	_ = fleet.Sleep(ctx, backoff.Delay(faults, 100*time.Millisecond, 5*time.Second))
+
+	return faults + 1
 }

@@ -4,27 +4,7 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
-
-	"backburn/pipeline"
-	"backburn/pipeline/queue"
 )
-
-// delivery is a job that this worker holds, and the message to acknowledge.
-type delivery struct {
-	queue.Message
-	msg     jetstream.Msg
-	invalid error // why it is not a valid job; nil for a valid one
-
-	sample   queue.SampleEntry // as it was last read
-	entry    queue.JobEntry    // the job's record, as it was last read
-	contents queue.Contents
-	head     headBuffer      // of the contents
-	ruling   pipeline.Ruling // the policy's ruling on what may leave
-
-	outcome string // type of its final event, once it has one
-}
 
 // leases tracks the deliveries that this worker holds, and extends their AckWait on one ticker. It
 // is safe for concurrent use.
@@ -35,16 +15,11 @@ type leases struct {
 
 func newLeases() *leases { return &leases{held: map[*delivery]struct{}{}} }
 
+// take extends the lease of a delivery until release.
 func (l *leases) take(d *delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.held[d] = struct{}{}
-}
-
-func (l *leases) drop(d *delivery) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.held, d)
 }
 
 func (l *leases) size() int {
@@ -74,17 +49,17 @@ func (l *leases) run(ctx context.Context, lease time.Duration) error {
 	}
 }
 
-// ack acknowledges a delivery. By then everything about the job is in the ledger. If the
-// acknowledgment is lost, the job is redelivered and found there.
-func (l *leases) ack(d *delivery) error {
-	l.drop(d)
+// release ends the lease of a delivery, and acks or naks its message. Before an ack everything
+// about the job is in the ledger, so that if the ack is lost, the job is redelivered and found
+// there.
+func (l *leases) release(d *delivery, r result) error {
+	l.mu.Lock()
+	delete(l.held, d)
+	l.mu.Unlock()
 
-	return d.msg.Ack()
-}
+	if r.ack {
+		return d.msg.Ack()
+	}
 
-// nak returns a delivery to the server, to be redelivered after a delay.
-func (l *leases) nak(d *delivery, after time.Duration) error {
-	l.drop(d)
-
-	return d.msg.NakWithDelay(max(after, time.Millisecond))
+	return d.msg.NakWithDelay(max(r.after, time.Millisecond))
 }

@@ -133,15 +133,11 @@ func (m *metrics) deadLettered(r results.Reason) {
 	m.dead.WithLabelValues(string(r), needsAttention(r)).Inc()
 }
 
-// Finished counts and logs a job's end.
+// Finished counts a job's end, and writes the one line about it.
 func (m *metrics) Finished(ev results.Event) {
 	m.outcomes.WithLabelValues(ev.Type.Name(), ev.Outcome()).Inc()
-	logOutcome(m.log, ev)
-}
 
-// logOutcome writes the one line of a job's end.
-func logOutcome(log zerolog.Logger, ev results.Event) {
-	e := log.Info().Str("job", ev.Data.JobID).Str("source", ev.Data.Source).Str("file", ev.Data.Filename)
+	e := m.log.Info().Str("job", ev.Data.JobID).Str("source", ev.Data.Source).Str("file", ev.Data.Filename)
 	if ev.Data.SHA256 != "" {
 		e = e.Str("sha256", ev.Data.SHA256)
 	}
@@ -152,5 +148,6 @@ func logOutcome(log zerolog.Logger, ev results.Event) {
 		e.Str("reason", string(ev.Data.Error.Reason)).Str("err", ev.Data.Error.Message).Msg("job failed")
 		return
 	}
+
 	e.Str("verdict", ev.Data.Verdict).Str("basis", string(ev.Data.Basis)).Msg("job decided")
 }

@@ -11,7 +11,7 @@ import (
 	"backburn/pipeline/span"
 )
 
-// accept starts the work on a message.
+// accept makes a message a delivery, and extends its lease from now on.
 func (w *Worker) accept(msg jetstream.Msg) *delivery {
 	d := &delivery{msg: msg}
 	d.Message, d.invalid = w.q.Jobs().Receive(msg)
@@ -23,13 +23,15 @@ func (w *Worker) accept(msg jetstream.Msg) *delivery {
 	return d
 }
 
-// process runs one delivery as far as it can now, then acks or naks its message.
+// process runs one delivery as far as it can now, then acks or naks its message. An error is logged
+// here and nowhere else, and the job is redelivered.
 func (w *Worker) process(ctx, work context.Context, d *delivery) {
 	ctx, sp := w.spans.Job(ctx, d.Job, d.Trace)
 	if sp != nil {
 		work = trace.ContextWithSpan(work, sp)
 		d.Trace = span.Current(ctx) // later steps of the job belong to this delivery's trace
 	}
+
 	r, err := w.execute(ctx, work, d)
 	w.endSpan(sp, d, r, err)
 
@@ -42,16 +44,12 @@ func (w *Worker) process(ctx, work context.Context, d *delivery) {
 		r = retryAfter(w.config().Lease / 3)
 	}
 
-	if r.ack {
-		err = w.leases.ack(d)
-	} else {
-		err = w.leases.nak(d, r.after)
-	}
-	if err != nil {
+	if err := w.leases.release(d, r); err != nil {
 		log.Debug().Err(err).Msg("cannot acknowledge a message; it will be redelivered")
 	}
 }
 
+// endSpan ends a delivery's span with what became of it.
 func (w *Worker) endSpan(sp trace.Span, d *delivery, r result, err error) {
 	outcome := "again"
 	if err == nil && r.ack {

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"math/rand/v2"
 	"time"
 
@@ -27,7 +28,41 @@ type shared struct {
 // config is what the worker goes by at this moment.
 func (s *shared) config() pipeline.Config { return s.settings.Now() }
 
-// policy returns the policy for Decide.
-func (s *shared) policy(d *delivery) pipeline.Policy {
-	return pipeline.Policy{Config: s.config(), Ruling: d.ruling, Self: s.member.ID(), Random: rand.Float64()}
+// decide returns what Decide makes of an event, given the policy and the records that d has.
+func (s *shared) decide(d *delivery, learned pipeline.Event) decision {
+	step, sample := pipeline.Decide(d.sample.Sample, d.Job, learned, pipeline.Policy{
+		Config: s.config(),
+		Ruling: d.ruling,
+		Self:   s.member.ID(),
+		Random: rand.Float64(),
+	}, s.now())
+
+	return decision{learned, step, sample}
+}
+
+// changeSample writes a change of the sample that belongs to no other step, and announces it to the
+// poller, because jobs may wait for the sample.
+func (s *shared) changeSample(ctx context.Context, d *delivery, next pipeline.Sample) error {
+	if err := s.writeSample(ctx, d, next); err != nil {
+		return err
+	}
+	s.q.Ledger().SampleChanged(d.sample.Key)
+
+	return nil
+}
+
+// writeSample replaces the sample's record. It returns pipeline.ErrConflict if that is no longer
+// the one that d has.
+func (s *shared) writeSample(ctx context.Context, d *delivery, next pipeline.Sample) error {
+	entry := d.sample
+	entry.Sample = next
+	c := s.q.Ledger().PutSample(entry)
+	if err := s.q.Ledger().Commit(ctx, c); err != nil {
+		return err
+	}
+
+	d.sample = entry
+	d.sample.Revision = c.Revision
+
+	return nil
 }

@@ -46,6 +46,9 @@ type uploader struct {
 // upload waits for a turn, claims the sample and sends it, and returns what was learned. The turn
 // comes before the claim, so that a more urgent job never waits for a claim whose owner is itself
 // waiting. It returns pipeline.ErrConflict if another worker was faster.
+//
+// If the sample cannot be sent now, the claim is kept while turn and budget are given back, because
+// releasing and renewing a claim would be two durable writes each time.
 func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.Event, error) {
 	release, ok := u.claims.hold(d.sample.Key, d.Job.Priority)
 	if !ok { // waits as if the claim were already written
@@ -61,7 +64,7 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.Even
 		case errors.Is(err, errPaused), errors.Is(err, fleet.ErrSpent):
 			return pipeline.NotAdmitted{}, nil
 		case err != nil && claimed:
-			return pipeline.Uploaded{Disposition: pipeline.Disposition{Action: pipeline.Defer}}, nil
+			return notSent, nil
 		case err != nil:
 			return nil, err
 		}
@@ -73,9 +76,10 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.Even
 				return nil, err
 			}
 		}
-		if ok, err := u.takeSlot(ctx, d); err != nil {
-			return pipeline.Uploaded{Disposition: pipeline.Disposition{Action: pipeline.Defer}}, nil // the worker is stopping
-		} else if !ok {
+		switch ok, err := u.takeSlot(ctx, d); {
+		case err != nil:
+			return notSent, nil
+		case !ok:
 			continue // wait for the end of the pause, or park the job
 		}
 
@@ -84,8 +88,7 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.Even
 			return u.uploaded(work, d, sub, disp), nil
 		}
 
-		// Neither the file nor the service is at fault: for example, there is no token. Keep the
-		// claim meanwhile, because releasing and renewing it would be two durable writes each time.
+		// Neither the file nor the service is at fault: for example, there is no token.
 		u.log.Warn().Str("err", disp.Message).Str("job", d.Job.ID).Msg("upload deferred; retrying")
 		if err := u.waitForToken(ctx); err != nil {
 			return u.uploaded(work, d, sub, disp), nil
@@ -93,37 +96,100 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.Even
 	}
 }
 
-// waitForToken waits for a moment, and then until there is a token.
-func (u *uploader) waitForToken(ctx context.Context) error {
-	if err := fleet.Sleep(ctx, u.config().RetryMin); err != nil || u.tokens == nil {
+// notSent is the event of a claimed sample that was not sent, because the worker is stopping or the
+// budget cannot be read. It releases the claim.
+var notSent = pipeline.Uploaded{Disposition: pipeline.Disposition{Action: pipeline.Defer}}
+
+// errPaused says that uploads are paused for too long for the worker to hold the job.
+var errPaused = errors.New("uploads are paused")
+
+// admit waits for everything that a claim needs: a turn, the end of a pause, one upload of the
+// day's budget, and the rate limit. None of these waits counts as an attempt. After an error the
+// caller holds nothing of this.
+func (u *uploader) admit(ctx context.Context, d *delivery) (err error) {
+	if err := u.turns.acquire(ctx, d.Job.Priority, d.Job.Source); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			u.turns.release()
+		}
+	}()
 
-	return u.tokens.WaitReady(ctx)
+	for {
+		if _, paused, _ := u.pauses.ActiveLong(pipeline.Uploads); paused {
+			return errPaused
+		}
+		if err := u.pauses.Wait(ctx, pipeline.Uploads); err != nil {
+			return err
+		}
+		if err := u.takeUpload(ctx, d); err != nil {
+			return err
+		}
+		if err := u.limiter.Wait(ctx); err != nil {
+			u.refundUpload(ctx, d)
+			return err
+		}
+
+		if pause, on, _ := u.pauses.Active(pipeline.Uploads); !on || pause.Probing {
+			return nil
+		}
+		u.refundUpload(ctx, d) // uploads were paused while we waited for the rate limit
+	}
 }
 
 // claim records that this worker uploads the sample. It returns pipeline.ErrConflict if the sample
 // no longer needs an upload.
 func (u *uploader) claim(ctx context.Context, d *delivery) error {
-	learned := pipeline.Claimed{Owner: u.member.ID()}
-	step, next := pipeline.Decide(d.sample.Sample, d.Job, learned, u.policy(d), u.now())
-	if step.Kind != pipeline.StepSend {
+	next := u.decide(d, pipeline.Claimed{Owner: u.member.ID()})
+	if next.step.Kind != pipeline.StepSend {
 		return pipeline.ErrConflict
 	}
 
-	s := d.sample
-	s.Sample = next
-	c := u.q.Ledger().PutSample(s)
 	began := time.Now()
-	if err := u.q.Ledger().Commit(ctx, c); err != nil {
+	if err := u.writeSample(ctx, d, next.sample); err != nil {
 		return err
 	}
 	u.turns.claimed(time.Since(began))
 
-	d.sample = s
-	d.sample.Revision = c.Revision
+	return nil
+}
+
+// takeUpload spends one upload of the day's budget and of the budgets of the job's rules. It
+// returns fleet.ErrSpent if one of them is used up.
+func (u *uploader) takeUpload(ctx context.Context, d *delivery) error {
+	if err := u.uploads.Take(ctx, d.Job.Source, d.Job.Priority); err != nil {
+		return err
+	}
+
+	for i, s := range d.ruling.Shares {
+		err := u.shares.Of(s.Key).Take(ctx, "", pipeline.Normal)
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, fleet.ErrSpent) {
+			d.Share = s.Key
+			err = fmt.Errorf("%w, for %s", err, d.ruling.Rule)
+		}
+		u.uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
+		u.refundShares(ctx, d.ruling.Shares[:i])
+		return err
+	}
 
 	return nil
+}
+
+// refundUpload returns what takeUpload spent.
+func (u *uploader) refundUpload(ctx context.Context, d *delivery) {
+	u.uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
+	u.refundShares(ctx, d.ruling.Shares)
+}
+
+// refundShares returns what was spent from some budgets of rules.
+func (u *uploader) refundShares(ctx context.Context, shares []pipeline.Share) {
+	for _, s := range shares {
+		u.shares.Of(s.Key).Refund(ctx, "", pipeline.Normal)
+	}
 }
 
 // takeSlot waits for an upload slot. The caller holds the turn and the claim. If uploads were
@@ -232,6 +298,15 @@ func (u *uploader) uploaded(work context.Context, d *delivery, sub wildfire.Subm
 	return pipeline.Uploaded{Disposition: disp, MD5: sub.MD5, Filetype: sub.Filetype}
 }
 
+// waitForToken waits for a moment, and then until there is a token.
+func (u *uploader) waitForToken(ctx context.Context) error {
+	if err := fleet.Sleep(ctx, u.config().RetryMin); err != nil || u.tokens == nil {
+		return err
+	}
+
+	return u.tokens.WaitReady(ctx)
+}
+
 // withFinalWriteTime returns a context that lasts a moment longer than work, so that the outcome of
 // an upload is recorded even if the shutdown timeout ends with it.
 func withFinalWriteTime(work context.Context) (context.Context, context.CancelFunc) {
@@ -246,80 +321,3 @@ func withFinalWriteTime(work context.Context) (context.Context, context.CancelFu
 
 // finalWriteTimeout bounds recording an upload's outcome after the time for work is up.
 const finalWriteTimeout = 2 * time.Second
-
-// errPaused says that uploads are paused for too long for the worker to hold the job.
-var errPaused = errors.New("uploads are paused")
-
-// admit waits for everything that a claim needs: a turn, the end of a pause, one upload of the
-// day's budget, and the rate limit. None of these waits counts as an attempt.
-func (u *uploader) admit(ctx context.Context, d *delivery) error {
-	if err := u.turns.acquire(ctx, d.Job.Priority, d.Job.Source); err != nil {
-		return err
-	}
-
-	err := u.waitForUpload(ctx, d)
-	if err != nil {
-		u.turns.release()
-	}
-
-	return err
-}
-
-func (u *uploader) waitForUpload(ctx context.Context, d *delivery) error {
-	for {
-		if _, paused, _ := u.pauses.ActiveLong(pipeline.Uploads); paused {
-			return errPaused
-		}
-		if err := u.pauses.Wait(ctx, pipeline.Uploads); err != nil {
-			return err
-		}
-		if err := u.takeUpload(ctx, d); err != nil {
-			return err
-		}
-		if err := u.limiter.Wait(ctx); err != nil {
-			u.refundUpload(ctx, d)
-			return err
-		}
-
-		if pause, on, _ := u.pauses.Active(pipeline.Uploads); !on || pause.Probing {
-			return nil
-		}
-		u.refundUpload(ctx, d) // uploads were paused while we waited for the rate limit
-	}
-}
-
-// takeUpload spends one upload of the day's budget and of the budgets of the job's rules. It
-// returns fleet.ErrSpent if one of them is used up.
-func (u *uploader) takeUpload(ctx context.Context, d *delivery) error {
-	if err := u.uploads.Take(ctx, d.Job.Source, d.Job.Priority); err != nil {
-		return err
-	}
-
-	for i, s := range d.ruling.Shares {
-		err := u.shares.Of(s.Key).Take(ctx, "", pipeline.Normal)
-		if err == nil {
-			continue
-		}
-		if errors.Is(err, fleet.ErrSpent) {
-			d.Share = s.Key
-			err = fmt.Errorf("%w, for %s", err, d.ruling.Rule)
-		}
-		u.uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
-		u.refundShares(ctx, d.ruling.Shares[:i])
-		return err
-	}
-
-	return nil
-}
-
-// refundUpload returns what takeUpload spent.
-func (u *uploader) refundUpload(ctx context.Context, d *delivery) {
-	u.uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
-	u.refundShares(ctx, d.ruling.Shares)
-}
-
-func (u *uploader) refundShares(ctx context.Context, shares []pipeline.Share) {
-	for _, s := range shares {
-		u.shares.Of(s.Key).Refund(ctx, "", pipeline.Normal)
-	}
-}

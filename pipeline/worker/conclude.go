@@ -1,0 +1,152 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/results"
+)
+
+// conclude carries out a step that ends the work on a job for now. It also publishes that WildFire
+// accepted the upload, if that is new. It returns pipeline.ErrConflict if a record has changed
+// meanwhile.
+func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result, error) {
+	before := d.sample.Sample
+	if c.step.Kind == pipeline.StepFinish {
+		w.config().OweReport(&c.sample, d.Job.Source, w.now()) // the report was published before
+	}
+
+	var with []*queue.Change
+	if c.sample != before {
+		after := d.sample
+		after.Sample = c.sample
+		with = append(with, w.q.Ledger().PutSample(after))
+		if c.step.Kind != pipeline.StepWait || !c.step.Asking { // otherwise the job's record says so
+			defer w.q.Ledger().SampleChanged(after.Key)
+		}
+	}
+
+	// The event and the records may become durable in any order: the next delivery completes
+	// whatever a crash prevented.
+	var published errgroup.Group
+	if firstAccepted(before, c) {
+		published.Go(func() error { return w.q.Events().Publish(work, pipeline.SubmittedEvent(d.Job, c.sample)) })
+	}
+	r, err := w.writeOutcome(work, d, c, with)
+	if perr := published.Wait(); err == nil && perr != nil {
+		return result{}, perr
+	}
+
+	return r, err
+}
+
+// firstAccepted reports whether this step first learned that WildFire has the sample from this job.
+func firstAccepted(before pipeline.Sample, c decision) bool {
+	if c.step.Basis != results.BasisUpload {
+		return false
+	}
+
+	return c.sample.State == pipeline.StatePending && before.State != pipeline.StatePending ||
+		c.step.Kind == pipeline.StepFinish && before.Unsure
+}
+
+// writeOutcome writes what became of the job, in one commit with the change of its sample.
+func (w *Worker) writeOutcome(work context.Context, d *delivery, c decision, with []*queue.Change) (result, error) {
+	switch c.step.Kind {
+	case pipeline.StepFinish:
+		basis := c.step.Basis
+		if d.Basis != "" && basis == results.BasisCache {
+			basis = d.Basis // the job waited for this budget
+		}
+		r, err := w.finish(work, d, pipeline.VerdictEvent(d.Job, c.sample, basis, w.now()), with)
+		if err == nil && c.sample.Report == nil {
+			err = w.oweReport(work, d, c.sample)
+		}
+		return r, err
+
+	case pipeline.StepFail:
+		return w.finish(work, d, pipeline.FailedEvent(d.Job, c.step.Cause, c.step.Attempts, w.now()), with)
+
+	case pipeline.StepWait, pipeline.StepPark:
+		why := queue.Waiting{Sample: d.sample.Key, Basis: c.step.Basis, Parked: c.step.Budget}
+		if c.step.Asking {
+			why.Pending = c.sample.SubmittedAt
+		}
+		return ack, w.q.Ledger().Commit(work, append(with, w.q.Ledger().PutWaiting(&d.Message, why, d.entry.Revision))...)
+	}
+
+	if len(with) > 0 {
+		if err := w.q.Ledger().Commit(work, with...); err != nil {
+			return result{}, err
+		}
+	}
+	if u, ok := c.learned.(pipeline.Uploaded); ok && u.Disposition.Action == pipeline.Retry {
+		w.log.Warn().Str("job", d.Job.ID).Str("sha256", d.Job.SHA256).Int("attempt", c.sample.Attempts).
+			Int("status", u.Disposition.Status).Stringer("delay", c.step.Delay).Str("err", u.Disposition.Message).
+			Msg("upload failed; retrying")
+	}
+
+	return retryAfter(c.step.Delay), nil
+}
+
+// fail ends a job that was never uploaded with a failure that says nothing about its sample.
+func (w *Worker) fail(work context.Context, d *delivery, cause results.Error) (result, error) {
+	return w.finish(work, d, pipeline.FailedEvent(d.Job, cause, 0, w.now()), nil)
+}
+
+// finish ends a job with its final event.
+func (w *Worker) finish(work context.Context, d *delivery, ev results.Event, with []*queue.Change) (result, error) {
+	ended, err := w.endedBefore(work, d, ev)
+	if err != nil {
+		return result{}, err
+	}
+	if ended {
+		d.outcome = "repeat"
+		return ack, w.q.Ledger().Commit(work, with...)
+	}
+
+	ev, err = w.q.Events().Finish(work, &d.Message, queue.Ending{
+		Event:  ev,
+		Sample: d.sample.Key,
+		Entry:  d.entry,
+		With:   with,
+	})
+	if err != nil {
+		return result{}, err
+	}
+
+	d.outcome = ev.Outcome()
+	w.metrics.Finished(ev)
+
+	return ack, nil
+}
+
+// endedBefore reports whether a job that is about to fail for want of its contents has a final
+// event already. Its contents are removed when it ends, so a job that was submitted again, because
+// the ledger had lost its record, does not find them.
+func (w *Worker) endedBefore(work context.Context, d *delivery, ev results.Event) (bool, error) {
+	if !d.Job.Repeated || ev.Data.Error == nil || ev.Data.Error.Reason != results.ContentMissing {
+		return false, nil
+	}
+
+	ended, err := w.q.Events().HasEnded(work, d.Job)
+	if err != nil {
+		return false, fmt.Errorf("look for the end of a repeated job: %w", err)
+	}
+
+	return ended, nil
+}
+
+// oweReport handles a report that was published while the job was ending: the job's source still
+// has to get it.
+func (w *Worker) oweReport(ctx context.Context, d *delivery, s pipeline.Sample) error {
+	if !w.config().WantsReport(d.sample.Key, s) {
+		return nil
+	}
+
+	return w.q.Ledger().OweReport(ctx, d.sample.Key, d.Job.Source, w.config(), w.now())
+}

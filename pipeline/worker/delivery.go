@@ -1,0 +1,44 @@
+package worker
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+)
+
+// delivery is a job that this worker holds, and the message to acknowledge. From accept to the end
+// of process it belongs to one goroutine; leases uses nothing but its message.
+type delivery struct {
+	queue.Message
+	msg     jetstream.Msg
+	invalid error // why it is not a valid job; nil for a valid one
+
+	sample   queue.SampleEntry // as it was last read or written
+	entry    queue.JobEntry    // the job's record, as it was last read
+	contents queue.Contents
+	head     headBuffer      // of the contents
+	ruling   pipeline.Ruling // the policy's ruling on what may leave
+
+	outcome string // type of its final event, once it has one
+}
+
+// result says what to do with a delivery's message: acknowledge it, because the job is done or
+// waits in the ledger, or have it redelivered after a delay.
+type result struct {
+	ack   bool
+	after time.Duration
+}
+
+var ack = result{ack: true}
+
+func retryAfter(d time.Duration) result { return result{after: d} }
+
+// decision is the next step of a job, and what led to it.
+type decision struct {
+	learned pipeline.Event
+	step    pipeline.Step
+	sample  pipeline.Sample // as it is once the step is done
+}

@@ -1,0 +1,111 @@
+package worker
+
+import (
+	"context"
+	"errors"
+
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/results"
+)
+
+// load reads the records of the job and its sample. done says that the job needs no step, because
+// it has ended, waits already, or its ID belongs to another job; r is then what to do with its
+// message.
+func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, done bool, err error) {
+	d.sample, d.entry, err = w.q.Ledger().Load(ctx, d.sample.Key, d.Job.Ref())
+	if err != nil {
+		return result{}, false, err
+	}
+
+	switch known := d.entry; {
+	case known.State == "" || known.Sample == d.sample.Key || known.Sample == "":
+	case known.State == queue.JobDone && known.Event.Data.SHA256 == "" && known.Event.Data.URL == "":
+		// It ended before its contents were known.
+	default:
+		r, err = w.refuseUsedID(work, d)
+		return r, true, err
+	}
+
+	switch d.entry.State {
+	case queue.JobDone:
+		r, err = w.repeatEnd(work, d)
+		return r, true, err
+	case queue.JobWaiting:
+		if !d.Requeued {
+			return ack, true, nil // a repeat; the poller has the job
+		}
+	}
+
+	return result{}, false, nil
+}
+
+// repeatEnd publishes the final event of a job that has ended. The worker that ended it may have
+// died before it published everything.
+func (w *Worker) repeatEnd(work context.Context, d *delivery) (result, error) {
+	if err := w.q.Events().Republish(work, &d.Message, d.entry.Event); err != nil {
+		return result{}, err
+	}
+	if d.entry.Event.Type == results.Verdict {
+		if err := w.oweReport(work, d, d.sample.Sample); err != nil {
+			return result{}, err
+		}
+	}
+	d.outcome = d.entry.Event.Outcome()
+
+	return ack, nil
+}
+
+// refuseUsedID makes a dead letter of a job whose source used the ID before for other contents.
+// That ID already has, or will have, its one final event.
+func (w *Worker) refuseUsedID(work context.Context, d *delivery) (result, error) {
+	cause := results.Error{
+		Reason:  results.Conflict,
+		Message: "the source used this id before, for other contents: use a new id for each file or link",
+	}
+	id := d.Job.Ref().String() + "." + d.sample.Key
+	if err := w.q.Dead().Put(work, &d.Message, cause, 0, id); err != nil {
+		return result{}, err
+	}
+
+	d.outcome = string(cause.Reason)
+	w.metrics.conflicts.Inc()
+	w.log.Warn().Str("job", d.Job.Ref().String()).Str("sha256", d.Job.SHA256).
+		Msg("id was used before for other contents; job refused and kept as a dead letter")
+
+	return ack, nil
+}
+
+// reload reads the records again after an upload whose outcome could not be written. If the job has
+// ended meanwhile, the outcome is written only to the sample.
+func (w *Worker) reload(work context.Context, d *delivery, u pipeline.Uploaded) (r result, done bool, err error) {
+	for {
+		d.sample, d.entry, err = w.q.Ledger().Load(work, d.sample.Key, d.Job.Ref())
+		if err != nil || d.entry.State != queue.JobDone {
+			return result{}, false, err
+		}
+
+		next := w.decide(d, u).sample
+		if next == d.sample.Sample {
+			return w.load(work, work, d)
+		}
+		if err := w.changeSample(work, d, next); err != nil && !errors.Is(err, pipeline.ErrConflict) {
+			return result{}, false, err
+		}
+	}
+}
+
+// recordWish records in the sample whether the job's rule wants the report, before the job can end.
+func (w *Worker) recordWish(ctx context.Context, d *delivery) error {
+	wished := d.sample.Sample
+	if !w.config().RecordWish(&wished, d.Job, d.ruling) {
+		return nil
+	}
+
+	var err error
+	d.sample, err = w.q.Ledger().ChangeSample(ctx, d.sample.Key, func(s *pipeline.Sample) bool {
+		return w.config().RecordWish(s, d.Job, d.ruling)
+	})
+
+	return err
+}

@@ -1,0 +1,72 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"backburn/pipeline"
+	"backburn/results"
+)
+
+// failInvalid ends a job that breaks the rules of the message format.
+func (w *Worker) failInvalid(ctx, work context.Context, d *delivery) (result, error) {
+	if r, done, err := w.load(ctx, work, d); done || err != nil {
+		return r, err
+	}
+
+	return w.fail(work, d, results.Error{Reason: results.InvalidJob, Message: d.invalid.Error()})
+}
+
+// afterExamineError ends or requeues a job, depending on why its contents could not be examined.
+func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err error) (result, error) {
+	disp := pipeline.Classify(pipeline.OpUpload, err)
+
+	switch {
+	case disp.Action == pipeline.ReleaseJob:
+		if w.examiner.sources.unreachable(d.Job.Source, err) {
+			w.log.Error().Err(err).Str("source", d.Job.Source).
+				Msg("cannot reach this source's contents; its jobs are left to other workers")
+		}
+		return retryAfter(disp.Delay), nil
+
+	case disp.Action == pipeline.Defer:
+		return retryAfter(max(disp.Delay, w.config().RetryMin)), nil
+
+	case disp.Action == pipeline.Terminate:
+		if errors.Is(err, pipeline.ErrOwn) {
+			w.log.Error().Err(err).Str("job", d.Job.Ref().String()).Str("file", d.Job.Filename).
+				Msg("one of Backburn's own files or secrets was submitted; nothing of it leaves")
+		}
+		d.sample.Key = pipeline.SampleKey(d.Job)
+		if r, done, err := w.load(ctx, work, d); done || err != nil {
+			return r, err
+		}
+		return w.fail(work, d, results.Error{Reason: disp.Reason, Message: disp.Message})
+
+	case errors.Is(err, pipeline.ErrUnreadable):
+		return w.retryReading(work, d, disp)
+	}
+
+	return result{}, err
+}
+
+// retryReading requeues a job whose contents exist but cannot be read, or ends it if no attempts
+// are left. No attempt has been recorded yet, so JetStream's delivery count is used.
+func (w *Worker) retryReading(work context.Context, d *delivery, disp pipeline.Disposition) (result, error) {
+	meta, err := d.msg.Metadata()
+	if err != nil {
+		return result{}, fmt.Errorf("read message: %w", err)
+	}
+
+	tries := int(min(meta.NumDelivered, 1<<20))
+	if tries < w.config().MaxAttempts {
+		w.log.Warn().Str("job", d.Job.ID).Int("attempt", tries).Str("err", disp.Message).Msg("cannot read contents; retrying")
+		return retryAfter(w.config().Backoff(tries - 1)), nil
+	}
+
+	return w.fail(work, d, results.Error{
+		Reason:  disp.Reason,
+		Message: fmt.Sprintf("given up after %d attempts: %s", tries, disp.Message),
+	})
+}
