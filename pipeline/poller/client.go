@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,6 +70,7 @@ var ErrNoAnswers = errors.New("queries are paused")
 // Ask waits for the answer to a question. It returns ErrNoAnswers if that would take too long.
 func (a *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 	ch := make(chan Answer, 1)
+
 	a.mu.Lock()
 	p := a.open[qn.Key]
 	if p == nil {
@@ -83,6 +85,7 @@ func (a *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 	p.waiters = append(p.waiters, ch)
 	a.mu.Unlock()
 	signal(a.wake)
+
 	for {
 		_, paused, changed := a.pauses.ActiveLong(pipeline.Queries)
 		if paused {
@@ -100,19 +103,16 @@ func (a *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 	}
 }
 
+// forget removes a waiter that gives up, and the question with its last waiter.
 func (a *Client) forget(key string, ch chan Answer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+
 	p := a.open[key]
 	if p == nil {
 		return
 	}
-	for i, w := range p.waiters {
-		if w == ch {
-			p.waiters = append(p.waiters[:i], p.waiters[i+1:]...)
-			break
-		}
-	}
+	p.waiters = slices.DeleteFunc(p.waiters, func(w chan Answer) bool { return w == ch })
 	if len(p.waiters) == 0 {
 		delete(a.open, key)
 	}
@@ -121,13 +121,15 @@ func (a *Client) forget(key string, ch chan Answer) {
 // Run sends questions and receives answers until ctx ends.
 func (a *Client) Run(ctx context.Context) error {
 	inbox := a.q.Conn().NewInbox()
-	sub, err := a.q.Conn().Subscribe(inbox, a.answered)
+	sub, err := a.q.Conn().Subscribe(inbox, a.receive)
 	if err != nil {
 		return fmt.Errorf("subscribe to answers: %w", err)
 	}
 	defer func() { _ = sub.Unsubscribe() }()
+
 	tick := time.NewTicker(askRetryMin)
 	defer tick.Stop()
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -147,15 +149,18 @@ const askRetryMin = 250 * time.Millisecond
 func (a *Client) send(inbox string) {
 	now := time.Now()
 	var due []Question
+
 	a.mu.Lock()
 	for _, p := range a.open {
 		wait := min(askRetryMin<<min(p.sends, 10), a.lease/3)
 		if p.sent.IsZero() || now.Sub(p.sent) >= wait {
-			p.sent, p.sends = now, p.sends+1
+			p.sent = now
+			p.sends++
 			due = append(due, p.Question)
 		}
 	}
 	a.mu.Unlock()
+
 	for len(due) > 0 {
 		n := min(len(due), wildfire.MaxHashes)
 		if b, err := json.Marshal(due[:n]); err == nil {
@@ -165,13 +170,16 @@ func (a *Client) send(inbox string) {
 	}
 }
 
-func (a *Client) answered(m *nats.Msg) {
+// receive passes answers to those who wait for them. A repeated answer finds nobody.
+func (a *Client) receive(m *nats.Msg) {
 	var answers []Answer
 	if json.Unmarshal(m.Data, &answers) != nil {
 		return
 	}
+
 	a.mu.Lock()
 	defer a.mu.Unlock()
+
 	for _, ans := range answers {
 		p := a.open[ans.Key]
 		if p == nil {

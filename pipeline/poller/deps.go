@@ -102,11 +102,6 @@ func (s *shared) async(ctx context.Context, f func()) {
 	})
 }
 
-// policy returns the policy for Decide: the poller uploads nothing itself.
-func (s *shared) policy() pipeline.Policy {
-	return pipeline.Policy{Config: s.config(), Ruling: pipeline.Unruled()}
-}
-
 // awaitSignal waits for a signal, at most for d and for idleTicks.
 func (s *shared) awaitSignal(ctx context.Context, wake <-chan struct{}, d time.Duration) error {
 	t := time.NewTimer(min(max(d, time.Millisecond), idleTicks*s.Tick))

@@ -33,10 +33,10 @@ func (f *finisher) jobWritten(ctx context.Context, r queue.JobRecord) {
 	switch {
 	case !r.Pending.IsZero() && !e.busy:
 		e.pending = true
-		submitted := earlierOf(r.Pending, f.Now())
+		now := f.Now()
+		submitted := earlierOf(r.Pending, now)
 		e.submitted = momentOf(submitted)
-		due := f.config().Schedule().Next(submitted, f.Now())
-		f.list.schedule(e, f.capAtDeadline(due, submitted))
+		f.list.schedule(e, f.nextPoll(submitted, now))
 		if e.pos != 0 {
 			return // it is not the next sample that is due
 		}

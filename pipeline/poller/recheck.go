@@ -31,6 +31,7 @@ func (r *rechecks) update(key string, s pipeline.Sample) {
 	if r.after == 0 || s.CheckedAt.Before(r.since) || pipeline.IsLink(key) || !withheld && !harmless || len(r.queue) >= maxRechecks {
 		return
 	}
+
 	due := s.CheckedAt.Add(r.after)
 	if !r.holds(key, due) {
 		r.queue = append(r.queue, recheck{key, due})
@@ -63,20 +64,16 @@ func (r *rechecks) take(now time.Time, n int) []string {
 		keys = append(keys, r.queue[0].key)
 		r.queue = r.queue[1:]
 	}
+
 	return keys
 }
 
-// maxWait is how long a due entry waits for room in another call before it may have a call of its
-// own.
-func (r *rechecks) maxWait() time.Duration { return r.after / 24 }
-
-// overdue reports whether due entries may have a call of their own.
-func (r *rechecks) overdue(now time.Time) bool { return r.next(now) <= 0 }
-
-// next returns the time until overdue is true; at most an hour.
+// next returns the time until due entries may have a call of their own, at most an hour. Before
+// that they wait for room in another call, a twenty-fourth as long as for the recheck itself.
 func (r *rechecks) next(now time.Time) time.Duration {
 	if len(r.queue) == 0 {
 		return time.Hour
 	}
-	return min(r.queue[0].due.Add(r.maxWait()).Sub(now), time.Hour)
+
+	return min(r.queue[0].due.Add(r.after/24).Sub(now), time.Hour)
 }

@@ -261,8 +261,6 @@ func (l *waitlist) schedule(e *waiting, at time.Time) {
 	l.due.set(e, at)
 }
 
-func (l *waitlist) unschedule(e *waiting) { l.due.remove(e) }
-
 // next returns when the first sample is due; the zero time means never.
 func (l *waitlist) next() time.Time {
 	if len(l.due) == 0 {

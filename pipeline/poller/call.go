@@ -1,0 +1,160 @@
+package poller
+
+import (
+	"backburn/pipeline"
+	"backburn/wildfire"
+)
+
+// call holds the questions of one request.
+type call struct {
+	hashes []string            // for get/verdicts
+	link   *Question           // or one link, for get/verdict
+	polled map[string]*waiting // by key: the samples that jobs wait for
+	again  []string            // earlier verdicts to recheck
+	urgent bool
+}
+
+// nextCall collects the next call: first the workers' questions, because workers hold jobs for
+// them, then samples that are due, and then samples that will be due soon, because they cost
+// nothing extra. Each link needs a call of its own; while there are hashes and links, every other
+// call is for a link.
+func (q *querier) nextCall() call {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+
+	q.linksTurn = !q.linksTurn
+	if q.linksTurn {
+		if c, ok := q.nextLinkCall(); ok {
+			return c
+		}
+	}
+	c := q.nextHashCall()
+	if len(c.hashes) == 0 {
+		if link, ok := q.nextLinkCall(); ok {
+			return link
+		}
+	}
+	q.fill(&c)
+
+	return c
+}
+
+// nextLinkCall collects a call for one link, if there is one to ask about. The caller holds mu.
+func (q *querier) nextLinkCall() (call, bool) {
+	for _, a := range q.asked {
+		if a.URL == "" {
+			continue
+		}
+
+		qn := a.Question
+		a.inCall = true
+		c := call{link: &qn, urgent: a.Urgent, polled: map[string]*waiting{}}
+		if a.Again {
+			c.again = []string{a.Key}
+		}
+		if e := q.list.find(a.Key); e != nil { // jobs wait for the same answer
+			if _, due := q.list.toAsk[e]; due {
+				q.poll(&c, e)
+			}
+		}
+		return c, true
+	}
+
+	for e := range q.list.toAsk {
+		if e.sample.link {
+			c := call{link: &Question{Key: e.key()}, polled: map[string]*waiting{}} // the link's text is read from the job
+			q.poll(&c, e)
+			return c, true
+		}
+	}
+
+	return call{}, false
+}
+
+// nextHashCall collects the workers' questions and the samples that are due. The caller holds mu.
+func (q *querier) nextHashCall() call {
+	c := call{polled: map[string]*waiting{}}
+	for _, a := range q.asked {
+		if a.URL != "" || len(c.hashes) >= wildfire.MaxHashes {
+			continue
+		}
+		a.inCall = true
+		c.hashes = append(c.hashes, a.Key)
+		c.urgent = c.urgent || a.Urgent
+		if a.Again {
+			c.again = append(c.again, a.Key)
+		}
+	}
+
+	for e := range q.list.toAsk {
+		if len(c.hashes) >= wildfire.MaxHashes {
+			break
+		}
+		if !e.sample.link {
+			q.poll(&c, e)
+		}
+	}
+
+	return c
+}
+
+// fill uses the room that is left in a call for samples that will be due soon, and then for
+// rechecks. The caller holds mu.
+func (q *querier) fill(c *call) {
+	now := q.Now()
+	soon := q.config().FirstPoll
+
+	// The front of the heap approximates the soonest well enough; sorting a large heap would take
+	// too long. Polling a sample changes the heap, so the samples are selected first.
+	var more []*waiting
+	for _, e := range q.list.due[:min(len(q.list.due), 2*wildfire.MaxHashes)] {
+		if len(c.hashes)+len(more) >= wildfire.MaxHashes {
+			break
+		}
+		if e.pending && !e.sample.link && e.due.sub(now) < soon && now.Sub(e.submitted.time()) >= soon {
+			more = append(more, e)
+		}
+	}
+	for _, e := range more {
+		q.poll(c, e)
+	}
+
+	rechecks := q.rechecker.rechecks.take(now, wildfire.MaxHashes-len(c.hashes))
+	c.again = append(c.again, rechecks...)
+	c.hashes = append(c.hashes, rechecks...)
+}
+
+// poll adds a sample that jobs wait for to a call, in which a worker may have asked about it
+// already. The caller holds mu.
+func (q *querier) poll(c *call, e *waiting) {
+	delete(q.list.toAsk, e)
+	q.list.due.remove(e)
+	e.busy = true
+
+	key := e.key()
+	c.polled[key] = e
+	if a := q.asked[key]; c.link == nil && (a == nil || !a.inCall) {
+		c.hashes = append(c.hashes, key)
+	}
+	for j := range e.jobs.all() {
+		c.urgent = c.urgent || j.priority() == pipeline.Urgent
+	}
+}
+
+// putBack returns the questions of an unsuccessful call to the lists.
+func (q *querier) putBack(c call) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+
+	for _, a := range q.asked {
+		a.inCall = false
+	}
+	for _, e := range c.polled {
+		e.busy = false
+		if e.jobs.len() == 0 {
+			q.list.drop(e)
+			continue
+		}
+		q.list.toAsk[e] = struct{}{}
+	}
+}

@@ -1,0 +1,199 @@
+package poller
+
+import (
+	"context"
+	"time"
+
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/wildfire"
+)
+
+// checkLoop handles samples as they become due: samples that are pending at WildFire go on the list
+// of questions, the others are checked. It calls setBack when the clock was set back.
+func (f *finisher) checkLoop(ctx context.Context, setBack func(time.Duration)) error {
+	_, _, pauseChanged := f.Pauses.Active(pipeline.Uploads)
+	clock := newClock(f.Now)
+
+	for {
+		if by := clock.jumped(); by != 0 {
+			f.Log.Warn().Stringer("by", by).Msg("the clock was set back; adjusting the times of waiting jobs")
+			setBack(by)
+		}
+
+		looks, next := f.takeDue()
+		for _, e := range looks {
+			f.async(ctx, func() { f.reschedule(e, f.check(ctx, e)) })
+		}
+
+		timer := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-f.wakeCheck:
+		case <-pauseChanged:
+			_, _, pauseChanged = f.Pauses.Active(pipeline.Uploads)
+			f.scheduleChecks()
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// takeDue takes due samples out of the schedule, and returns when to look again.
+func (f *finisher) takeDue() (looks []*waiting, next time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	now := f.Now()
+	for len(looks) < maxFinishing { // a new leader checks all waiting samples
+		e := f.list.pop(now)
+		if e == nil {
+			break
+		}
+		if e.pending {
+			f.list.toAsk[e] = struct{}{}
+			signal(f.wakeAsk)
+			continue
+		}
+		e.busy = true
+		looks = append(looks, e)
+	}
+
+	f.Metrics.Pending.Set(float64(f.list.jobs - f.list.parked))
+	f.Metrics.Parked.Set(float64(f.list.parked))
+
+	if at := f.list.next(); !at.IsZero() {
+		return looks, min(max(at.Sub(now), 0), f.Tick)
+	}
+
+	return looks, f.Tick
+}
+
+// check reads a sample's record and acts on it.
+func (f *finisher) check(ctx context.Context, e *waiting) nextCheck {
+	s, err := f.Queue.Ledger().Sample(ctx, e.key())
+	if err != nil {
+		return f.retryLater(ctx, e, err, "sample cannot be read")
+	}
+
+	return f.applyRecord(ctx, e, s)
+}
+
+// handleAnswer handles WildFire's answer about a sample that jobs wait for.
+func (f *finisher) handleAnswer(ctx context.Context, e *waiting, r wildfire.VerdictRecord, ok bool) nextCheck {
+	learned := answered(r, ok)
+	read := f.Queue.Ledger().Sample
+	if learned.Known && learned.Verdict.Final() {
+		read = f.Queue.Ledger().PendingSample // a verdict replaces the record
+	}
+	s, err := read(ctx, e.key())
+	if err != nil {
+		return f.retryLater(ctx, e, err, "sample cannot be read")
+	}
+	if s.State != pipeline.StatePending {
+		return f.applyRecord(ctx, e, s)
+	}
+
+	step, next := f.decide(s.Sample, pipeline.Job{}, learned)
+	if next == s.Sample {
+		return f.applyStep(ctx, e, s, step, next)
+	}
+	if step.Kind == pipeline.StepFail && !next.Final() { // its deadline has passed
+		return f.timeOut(ctx, e, s, next)
+	}
+
+	s.Sample = next
+	change := f.Queue.Ledger().PutSample(s)
+	if next.Final() {
+		o := f.finishJobs(ctx, e, s, change)
+		f.rechecker.update(s.Key, s.Sample)
+		return o
+	}
+	if err := f.Queue.Ledger().Commit(ctx, change); err != nil {
+		return f.retryLater(ctx, e, err, "answer cannot be recorded")
+	}
+	s.Revision = change.Revision
+
+	return f.applyRecord(ctx, e, s)
+}
+
+// answered converts an answer to an event for Decide. A record without a readable verdict means
+// that the sample is being analyzed.
+func answered(r wildfire.VerdictRecord, ok bool) pipeline.Answered {
+	a := pipeline.Answered{Known: ok, Verdict: r.Verdict, MD5: r.MD5}
+	if ok && !r.HasVerdict {
+		a.Verdict = wildfire.Pending
+	}
+
+	return a
+}
+
+// applyRecord carries out what a sample's record means for the jobs that wait for it.
+func (f *finisher) applyRecord(ctx context.Context, e *waiting, s queue.SampleEntry) nextCheck {
+	if s.Final() {
+		return f.finishJobs(ctx, e, s)
+	}
+
+	step, next := f.decide(s.Sample, pipeline.Job{}, pipeline.Look{})
+	if step.Kind == pipeline.StepFindOwner {
+		gone, err := f.Member.Gone(ctx, s.Owner)
+		if err != nil {
+			return f.retryLater(ctx, e, err, "owner of an upload cannot be looked up")
+		}
+		step, next = f.decide(s.Sample, pipeline.Job{}, pipeline.Owned{By: s.Owner, Gone: gone})
+	}
+
+	return f.applyStep(ctx, e, s, step, next)
+}
+
+// applyStep carries out a step of Decide that does not end the jobs.
+func (f *finisher) applyStep(ctx context.Context, e *waiting, s queue.SampleEntry, step pipeline.Step, next pipeline.Sample) nextCheck {
+	switch step.Kind {
+	case pipeline.StepWait:
+		if step.Asking {
+			return f.nextQuestion(e, next.SubmittedAt, step.Due)
+		}
+		if now := f.Now(); now.Before(step.Due) {
+			// The claim may end when its owner dies, long before the other jobs stop waiting.
+			return nextCheck{due: earlierOf(step.Due, now.Add(f.config().Lease))}
+		}
+		return f.requeueOne(ctx, e) // the job that should continue may have been removed by hand
+
+	case pipeline.StepFail: // its deadline has passed
+		return f.timeOut(ctx, e, s, next)
+
+	case pipeline.StepReconsider:
+		s.Sample = next
+		c := f.Queue.Ledger().PutSample(s)
+		if err := f.Queue.Ledger().Commit(ctx, c); err != nil {
+			return f.retryLater(ctx, e, err, "sample cannot be released")
+		}
+		s.Revision = c.Revision
+		return f.applyRecord(ctx, e, s)
+	}
+
+	if step.Kind == pipeline.StepAsk {
+		if pause, paused, _ := f.Pauses.ActiveLong(pipeline.Queries); paused {
+			return nextCheck{due: pause.Until} // a worker would have to ask WildFire first
+		}
+	}
+
+	return f.requeueOne(ctx, e)
+}
+
+// nextQuestion returns when to ask about a sample that WildFire has had since the given time.
+func (f *finisher) nextQuestion(e *waiting, submitted, due time.Time) nextCheck {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	now := f.Now()
+	if submitted.After(now) { // the clock was set back since then: use the time in the list
+		submitted = earlierOf(e.submitted.time(), now)
+		due = f.nextPoll(submitted, now)
+	}
+	e.submitted = momentOf(submitted)
+
+	return nextCheck{due: due, pending: true}
+}

@@ -1,0 +1,179 @@
+package poller
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
+	"backburn/results"
+	"backburn/wildfire"
+)
+
+const (
+	// How soon to check again for spare budget.
+	spareTicks = 15
+
+	// The largest document in addition to the report that is kept, in bytes.
+	maxDocument = 32 << 20
+
+	// The account in the query budget for documents.
+	reportsAccount = "reports"
+)
+
+// Why a report waits.
+var (
+	errVerdictsFirst  = errors.New("queries for verdicts come first")
+	errNoSpareQueries = errors.New("no spare queries for reports")
+)
+
+// loadOrFetchReport returns the report about a sample, and when it was stored.
+func (f *reportFetcher) loadOrFetchReport(ctx context.Context, reports *queue.Reports, key string) ([]byte, time.Time, error) {
+	body, at, err := reports.Read(ctx, key, pipeline.ReportXML)
+	if !isNotStored(err) {
+		return body, at, err
+	}
+
+	if err := f.checkSpareQueries(ctx, len(f.config().ReportDocuments())); err != nil {
+		return nil, time.Time{}, err
+	}
+	body, err = f.document(ctx, func(io.Writer) ([]byte, error) { return f.Reports.ReportXML(ctx, key) })
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	f.storeOtherDocuments(ctx, reports, key)
+
+	// The report is stored last: once it is stored, nothing more is requested.
+	if err := reports.Put(ctx, key, pipeline.ReportXML, body); err != nil {
+		return nil, time.Time{}, err
+	}
+
+	return body, f.Now(), nil
+}
+
+// isNotStored reports whether an error says that a document is missing or incomplete.
+func isNotStored(err error) bool {
+	return errors.Is(err, pipeline.ErrContentMissing) || errors.Is(err, pipeline.ErrUnreadable)
+}
+
+// storeOtherDocuments fetches and stores the other wanted documents. They may not exist, and a
+// report without them is better than none.
+func (f *reportFetcher) storeOtherDocuments(ctx context.Context, reports *queue.Reports, key string) {
+	for _, document := range f.config().ReportDocuments()[1:] {
+		if _, err := reports.Find(ctx, key, document); err == nil {
+			continue // stored by a leader that died
+		}
+
+		body, err := f.document(ctx, func(w io.Writer) ([]byte, error) {
+			var err error
+			if document == pipeline.ReportPDF {
+				_, err = f.Reports.ReportPDF(ctx, key, w)
+			} else {
+				_, err = f.Reports.PCAP(ctx, key, 0, w)
+			}
+			return nil, err
+		})
+		if err == nil {
+			err = reports.Put(ctx, key, document, body)
+		}
+		if err != nil && !errors.Is(err, wildfire.ErrNotReady) && ctx.Err() == nil {
+			f.Log.Warn().Err(err).Str("sha256", key).Str("document", document).Msg("cannot keep a document beside the report")
+		}
+	}
+}
+
+// checkSpareQueries returns an error unless verdicts leave at least n spare queries and no question
+// is waiting.
+func (f *reportFetcher) checkSpareQueries(ctx context.Context, n int) error {
+	if f.querier.hasQuestions(false) || !f.Member.StillMember() {
+		return errVerdictsFirst
+	}
+	if _, paused, _ := f.Pauses.Active(pipeline.Queries); paused {
+		return errNoSpareQueries
+	}
+
+	spare, err := f.Queries.Spare(ctx)
+	if err != nil {
+		return err
+	}
+	if spare < n {
+		return errNoSpareQueries
+	}
+
+	return nil
+}
+
+// document spends one query and calls fetch. It returns what fetch writes, or fetch's error.
+func (f *reportFetcher) document(ctx context.Context, fetch func(io.Writer) ([]byte, error)) ([]byte, error) {
+	if err := f.Queries.Take(ctx, reportsAccount, pipeline.Normal); err != nil {
+		if errors.Is(err, fleet.ErrSpent) {
+			return nil, errNoSpareQueries
+		}
+		return nil, err
+	}
+
+	var written limitedBuffer
+	body, err := fetch(&written)
+	if err == nil {
+		f.Pauses.EndAfterSuccess(ctx, pipeline.Queries)
+		if body == nil {
+			body = written.Bytes()
+		}
+		return body, nil
+	}
+	if noReport(err) {
+		return nil, err
+	}
+
+	switch pipeline.Classify(pipeline.OpQuery, err).Action {
+	case pipeline.ParkBudget, pipeline.PauseFleet, pipeline.Defer:
+		f.querier.afterQueryError(ctx, err)
+		return nil, errNoSpareQueries
+	}
+	f.Metrics.Failed.Inc()
+
+	return nil, err
+}
+
+// noReport reports whether an error says that there is no report and never will be.
+func noReport(err error) bool {
+	return errors.Is(err, wildfire.ErrNotReady) ||
+		errors.Is(err, wildfire.ErrGone) ||
+		errors.Is(err, wildfire.ErrSampleForbidden) ||
+		errors.Is(err, wildfire.ErrInvalidArgument)
+}
+
+// limitedBuffer holds at most the size limit of a document.
+type limitedBuffer struct{ bytes.Buffer }
+
+var errDocumentTooLarge = fmt.Errorf("larger than %d bytes", maxDocument)
+
+func (b *limitedBuffer) Write(data []byte) (int, error) {
+	if b.Len()+len(data) > maxDocument {
+		return 0, errDocumentTooLarge
+	}
+
+	return b.Buffer.Write(data)
+}
+
+// available reads a stored report.
+func available(ctx context.Context, reports *queue.Reports, key string, body []byte) (results.Report, error) {
+	report, err := wildfire.ParseReport(bytes.NewReader(body))
+	if err != nil {
+		return results.Report{}, err // it was parsed when it was fetched
+	}
+
+	kept := []string{pipeline.ReportXML}
+	for _, document := range []string{pipeline.ReportPDF, pipeline.ReportPCAP} {
+		if _, err := reports.Find(ctx, key, document); err == nil {
+			kept = append(kept, document)
+		}
+	}
+
+	return pipeline.AvailableReport(report, kept), nil
+}

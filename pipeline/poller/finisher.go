@@ -1,0 +1,101 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"backburn/pipeline"
+)
+
+// nextCheck says when a sample is due again, and what for.
+type nextCheck struct {
+	due     time.Time
+	pending bool // due to be asked about; otherwise due to be checked
+	queued  bool // a job of it waits for its turn to be requeued
+}
+
+// finisher checks the samples that jobs wait for, ends their jobs, and requeues jobs that need a
+// worker.
+type finisher struct {
+	*shared
+	rechecker *rechecker
+	requeues  *rate.Limiter // jobs to requeue
+	published mark
+	term      string // of our leadership; each leadership has a new one
+}
+
+// reschedule puts a sample back into the schedule, unless no job waits for it.
+func (f *finisher) reschedule(e *waiting, o nextCheck) {
+	f.mu.Lock()
+	e.busy = false
+	if e.again {
+		e.again = false
+		o = nextCheck{due: f.Now()}
+	}
+	if e.jobs.len() == 0 {
+		f.list.drop(e)
+	} else {
+		e.pending = o.pending
+		f.list.queue(e, o.queued)
+		f.list.schedule(e, o.due)
+	}
+	f.mu.Unlock()
+
+	signal(f.wakeCheck)
+}
+
+// retryLater logs an error about a sample, and checks it again after a while.
+func (f *finisher) retryLater(ctx context.Context, e *waiting, err error, message string) nextCheck {
+	if ctx.Err() == nil && !errors.Is(err, pipeline.ErrConflict) {
+		f.Log.Warn().Err(err).Str("sha256", e.key()).Msg(message + "; retrying")
+	}
+
+	return nextCheck{due: f.Now().Add(f.config().Lease / 3)}
+}
+
+// scheduleChecks makes every sample due that is not pending, because uploads were paused or
+// resumed, or some budget was returned.
+func (f *finisher) scheduleChecks() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	for e := range f.list.all() {
+		switch {
+		case e.busy:
+			e.again = true
+		case !e.pending:
+			f.list.schedule(e, f.Now())
+		}
+	}
+	signal(f.wakeCheck)
+}
+
+// forget removes a job that no longer waits.
+func (f *finisher) forget(e *waiting, job waitingJob) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.list.remove(e, job)
+}
+
+// decide returns what Decide makes of an event. The poller uploads nothing itself.
+func (f *finisher) decide(s pipeline.Sample, j pipeline.Job, learned pipeline.Event) (pipeline.Step, pipeline.Sample) {
+	return pipeline.Decide(s, j, learned, pipeline.Policy{Config: f.config(), Ruling: pipeline.Unruled()}, f.Now())
+}
+
+// nextPoll returns when to ask about a pending sample next, so that its deadline is not missed.
+func (f *finisher) nextPoll(submitted, now time.Time) time.Time {
+	cfg := f.config()
+
+	return earlierOf(cfg.Schedule().Next(submitted, now), submitted.Add(cfg.Deadline))
+}
+
+func earlierOf(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+
+	return b
+}

@@ -1,0 +1,93 @@
+package poller
+
+import (
+	"encoding/json"
+
+	"github.com/nats-io/nats.go"
+
+	"backburn/pipeline"
+	"backburn/wildfire"
+)
+
+// querier asks WildFire about what workers want to know, about samples that jobs wait for, and
+// about verdicts to recheck.
+type querier struct {
+	*shared
+	finisher  *finisher
+	rechecker *rechecker
+	asked     map[string]*workerQuestion // by key; guarded by mu
+	linksTurn bool                       // the last call was, or could have been, for a link; guarded by mu
+}
+
+// workerQuestion is a question, and the inboxes of the workers that want the answer.
+type workerQuestion struct {
+	Question
+	inboxes map[string]bool
+	inCall  bool // it is part of the current call
+}
+
+// question handles a worker's questions.
+func (q *querier) question(m *nats.Msg) {
+	var questions []Question
+	if m.Reply == "" || json.Unmarshal(m.Data, &questions) != nil || len(questions) > wildfire.MaxHashes {
+		return
+	}
+
+	q.mu.Lock()
+	for _, qn := range questions {
+		if qn.URL != "" && qn.Key != pipeline.LinkKey(qn.URL) {
+			continue // the answer would be recorded for another link
+		}
+		a := q.asked[qn.Key]
+		if a == nil {
+			a = &workerQuestion{Question: qn, inboxes: map[string]bool{}}
+			q.asked[qn.Key] = a
+		}
+		a.Urgent = a.Urgent || qn.Urgent
+		a.Again = a.Again || qn.Again
+		a.inboxes[m.Reply] = true
+		if e := q.list.find(qn.Key); a.Again && e != nil && e.pending && !e.busy {
+			q.list.toAsk[e] = struct{}{} // jobs already wait for the same answer
+		}
+	}
+	q.mu.Unlock()
+
+	signal(q.wakeAsk)
+}
+
+// hasQuestions reports whether there is something to ask. With spare budget, this includes rechecks
+// of earlier verdicts.
+func (q *querier) hasQuestions(plenty bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+
+	return len(q.asked)+len(q.list.toAsk) > 0 || plenty && q.rechecker.rechecks.next(q.Now()) <= 0
+}
+
+// reply answers the workers' questions. A hash without a record is unknown.
+func (q *querier) reply(records map[string]wildfire.VerdictRecord) {
+	byInbox := map[string][]Answer{}
+	q.mu.Lock()
+	for key, a := range q.asked {
+		if !a.inCall {
+			continue
+		}
+		delete(q.asked, key)
+
+		r, ok := records[key]
+		ans := Answer{Key: key, Verdict: wildfire.Unknown, MD5: r.MD5}
+		if learned := answered(r, ok); learned.Known {
+			ans.Verdict = learned.Verdict
+		}
+		for inbox := range a.inboxes {
+			byInbox[inbox] = append(byInbox[inbox], ans)
+		}
+	}
+	q.mu.Unlock()
+
+	for inbox, answers := range byInbox {
+		if body, err := json.Marshal(answers); err == nil {
+			_ = q.Queue.Conn().Publish(inbox, body) // the worker asks again
+		}
+	}
+}

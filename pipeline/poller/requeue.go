@@ -1,0 +1,88 @@
+package poller
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"backburn/pipeline"
+)
+
+const (
+	requeuePace = 64 // per second, at most
+
+	// How soon a sample that waits for budget is checked again on the same day. Only workers that
+	// stop return budget, and new jobs may use that first, so little is to be gained by a short
+	// interval.
+	spentRetry = 15 * time.Minute
+)
+
+// requeueRate is how many jobs per second are requeued: enough to keep the fleet busy at its rate,
+// but not so many that most of them find the budget spent and are parked again.
+func requeueRate(perSecond float64) rate.Limit {
+	if perSecond == 0 {
+		return requeuePace
+	}
+
+	return rate.Limit(min(2*perSecond, requeuePace))
+}
+
+// requeueOne requeues the most urgent job of a sample that no worker is processing. The other jobs
+// keep waiting, as if that job had been the first.
+func (f *finisher) requeueOne(ctx context.Context, e *waiting) nextCheck {
+	f.mu.Lock()
+	var job waitingJob
+	for j := range e.jobs.all() {
+		if job.name == "" || j.lane < job.lane || j.lane == job.lane && j.seq < job.seq {
+			job = j
+		}
+	}
+	f.mu.Unlock()
+
+	now := f.Now()
+	if job.name == "" {
+		return nextCheck{due: now}
+	}
+	if pause, paused, _ := f.Pauses.ActiveLong(pipeline.Uploads); paused {
+		return nextCheck{due: pause.Until}
+	}
+	if ok, err := f.Uploads.Available(ctx, job.source(), job.priority()); err != nil || !ok {
+		return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}
+	}
+	if !f.requeues.Allow() {
+		return nextCheck{due: now.Add(f.requeueIn()), queued: true}
+	}
+
+	m, _, err := f.Queue.Ledger().ReadWaiting(ctx, job.name)
+	switch {
+	case err != nil:
+		return f.retryLater(ctx, e, err, "waiting job cannot be read")
+	case m == nil:
+		f.forget(e, job)
+		return nextCheck{due: now}
+	}
+	if share := f.Shares.Of(m.Share); share != nil {
+		if ok, err := share.Available(ctx, "", pipeline.Normal); err != nil || !ok {
+			return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}
+		}
+	}
+	if err := f.Queue.Jobs().Requeue(ctx, m); err != nil {
+		return f.retryLater(ctx, e, err, "waiting job cannot be requeued")
+	}
+
+	return nextCheck{due: now.Add(4 * f.config().Lease)}
+}
+
+// requeueIn returns when to try again to requeue a job: a random time within the period that it
+// takes to requeue all jobs that wait for it, so that few wake up too early.
+func (f *finisher) requeueIn() time.Duration {
+	f.mu.Lock()
+	n := f.list.queued + 1
+	f.mu.Unlock()
+
+	all := time.Duration(float64(n) / float64(f.requeues.Limit()) * float64(time.Second))
+
+	return rand.N(min(max(all, time.Second), spentRetry))
+}
