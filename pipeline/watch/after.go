@@ -152,7 +152,7 @@ func (f *finisher) dispose(ctx context.Context, file *finishedFile) (err error) 
 	if err != nil {
 		return err
 	}
-	f.notifyStep("moved")
+	f.w.notifyStep("moved")
 	if file.action != AfterKeep {
 		f.copies.drop(file.id)
 	}
@@ -233,7 +233,7 @@ func (f *finisher) restore(ctx context.Context, file *finishedFile) error {
 	if err := f.known.ledger.Update(i, r); err != nil {
 		return err
 	}
-	f.notifyStep("restoring")
+	f.w.notifyStep("restoring")
 
 	to, err := renameNumbered(ctx, f.spool.Root, file.path(), f.root, path.Dir(rel), path.Base(rel))
 	if err != nil {

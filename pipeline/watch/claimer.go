@@ -65,33 +65,24 @@ func (t *opener) inspect(ctx context.Context, rel string, want rootfs.State, unc
 		return nil, st, t.openErrorOutcome(ctx, rel, err)
 	}
 
-	st, err = f.Stat()
-	switch {
-	case err != nil:
-		o = t.openErrorOutcome(ctx, rel, err)
-	case !st.Same(want):
-		o = settle.Changed
-	case t.isOwnFile(ctx, rel, st):
-		o = settle.Failed
-	default:
-		o = t.askWriter(rel, f, st, unchanged)
-	}
-	if o != settle.Take {
-		f.Close()
-	}
+	defer func() {
+		if o != settle.Take {
+			f.Close()
+		}
+	}()
 
-	return f, st, o
-}
-
-// isOwnFile reports whether a file belongs to Backburn itself, and if so records that it is left
-// alone.
-func (t *opener) isOwnFile(ctx context.Context, rel string, st rootfs.State) bool {
-	err := t.w.guard.File(st.Identity)
-	if err != nil {
+	if st, err = f.Stat(); err != nil {
+		return f, st, t.openErrorOutcome(ctx, rel, err)
+	}
+	if !st.Same(want) {
+		return f, st, settle.Changed
+	}
+	if err := t.w.guard.File(st.Identity); err != nil {
 		t.reportOwnFile(ctx, rel, err)
+		return f, st, settle.Failed
 	}
 
-	return err != nil
+	return f, st, t.askWriter(rel, f, st, unchanged)
 }
 
 // openErrorOutcome returns the outcome for a file that could not be opened.
@@ -127,7 +118,7 @@ func (t *opener) openErrorOutcome(ctx context.Context, rel string, err error) se
 func (t *opener) askWriter(rel string, f *rootfs.File, st rootfs.State, unchanged time.Duration) settle.Outcome {
 	switch w, err := f.Writer(); w {
 	case rootfs.NoWriter:
-		t.setPart("open", "")
+		t.w.health.set("open", "")
 		return settle.Take
 	case rootfs.HasWriter:
 		return settle.Writing

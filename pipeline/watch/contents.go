@@ -19,6 +19,10 @@ import (
 	"backburn/pipeline"
 )
 
+// errUnsettled means that a file cannot be published yet: a process is writing to it, or wrote to
+// it while it was being read.
+var errUnsettled = errors.New("still being written")
+
 // readBuffer is the size of one read in bytes.
 const readBuffer = 256 << 10
 
@@ -48,6 +52,7 @@ func (h *hashers) setHash(ctx context.Context, f *rootfs.File, before rootfs.Sta
 	if before.Size > maxSize {
 		return nil
 	}
+
 	scan := h.guard.Scan()
 	sum, err := h.sum(ctx, f, before.Size, scan)
 	if err != nil {
@@ -68,44 +73,6 @@ func (h *hashers) setHash(ctx context.Context, f *rootfs.File, before rootfs.Sta
 	return nil
 }
 
-// storeContents puts a file's contents into the object store if Transfer is "object", and records
-// the object in the job. open opens the file at its start.
-func (f *folder) storeContents(ctx context.Context, st rootfs.State, job *pipeline.Job, open func() (*rootfs.File, error)) error {
-	if f.cfg.Transfer != TransferObject {
-		return nil
-	}
-	name := f.objectName(job.ID)
-	job.Content = &pipeline.Content{Object: name}
-	if st.Size > f.cfg.MaxFileSize {
-		return nil // over the size limit: the job fails without its contents
-	}
-	err := f.w.objects.Put(ctx, name, st.Size, func() (io.ReadCloser, error) {
-		in, err := open()
-		if err != nil {
-			return nil, err
-		}
-		return &verifiedReader{
-			f:          in,
-			ctx:        ctx,
-			hash:       sha256.New(),
-			remaining:  st.Size,
-			wantSHA256: job.SHA256,
-		}, nil
-	})
-	if err != nil {
-		return fmt.Errorf("store contents: %w", err)
-	}
-	f.notifyStep("stored")
-
-	return nil
-}
-
-// objectName returns the name of a job's contents in the object store. It contains the folder's ID,
-// so that the janitors of two folders do not remove each other's objects.
-func (f *folder) objectName(id string) string { return f.objectPrefix() + id }
-
-func (f *folder) objectPrefix() string { return f.cfg.Source + "/" + f.id + "/" }
-
 // sum hashes a file of the given size from the current offset, and copies what it reads to tee.
 func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64, tee io.Writer) (sum [sha256.Size]byte, err error) {
 	select {
@@ -114,8 +81,10 @@ func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64, tee io.Wr
 	case <-ctx.Done():
 		return sum, ctx.Err()
 	}
+
 	buf := h.buffers.Get().(*[]byte)
 	defer h.buffers.Put(buf)
+
 	sha := sha256.New()
 	var n int64
 	for {
@@ -143,6 +112,62 @@ func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64, tee io.Wr
 	return sum, nil
 }
 
+// checkUnchanged returns errUnsettled if a file has changed, or is open for writing.
+func checkUnchanged(f *rootfs.File, before rootfs.State) error {
+	after, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !after.Same(before) {
+		return errUnsettled
+	}
+	if w, _ := f.Writer(); w == rootfs.HasWriter {
+		return errUnsettled
+	}
+
+	return nil
+}
+
+// storeContents puts a file's contents into the object store if Transfer is "object", and records
+// the object in the job. open opens the file at its start.
+func (f *folder) storeContents(ctx context.Context, st rootfs.State, job *pipeline.Job, open func() (*rootfs.File, error)) error {
+	if f.cfg.Transfer != TransferObject {
+		return nil
+	}
+
+	name := f.objectName(job.ID)
+	job.Content = &pipeline.Content{Object: name}
+	if st.Size > f.cfg.MaxFileSize {
+		return nil // over the size limit: the job fails without its contents
+	}
+
+	err := f.w.objects.Put(ctx, name, st.Size, func() (io.ReadCloser, error) {
+		in, err := open()
+		if err != nil {
+			return nil, err
+		}
+		return &verifiedReader{
+			f:          in,
+			ctx:        ctx,
+			hash:       sha256.New(),
+			remaining:  st.Size,
+			wantSHA256: job.SHA256,
+		}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("store contents: %w", err)
+	}
+	f.w.notifyStep("stored")
+
+	return nil
+}
+
+// objectName returns the name of a job's contents in the object store. It contains the folder's ID,
+// so that the janitors of two folders do not remove each other's objects.
+func (f *folder) objectName(id string) string { return f.objectPrefix() + id }
+
+func (f *folder) objectPrefix() string { return f.cfg.Source + "/" + f.id + "/" }
+
 // verifiedReader reads a file and checks its length and hash. If they differ from what was
 // expected, it returns an error instead of the last bytes.
 type verifiedReader struct {
@@ -157,6 +182,7 @@ func (v *verifiedReader) Read(p []byte) (int, error) {
 	if err := v.ctx.Err(); err != nil {
 		return 0, err
 	}
+
 	n, err := v.f.Read(p)
 	v.hash.Write(p[:n])
 	if v.remaining -= int64(n); v.remaining < 0 || errors.Is(err, io.EOF) && v.remaining > 0 {

@@ -41,9 +41,11 @@ type decider struct {
 // run owns the pending set until ctx ends.
 func (d *decider) run(ctx context.Context) {
 	p := settle.NewPending(d.cfg.Settle)
-	names, results := map[string]bool{}, []result(nil)
+	names := map[string]bool{} // in turn with the map in hints
+	var results []result
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+
 	var oldestUpdated time.Duration
 	for ctx.Err() == nil {
 		names, results = d.hints.swap(names, results, p.Len())
@@ -68,20 +70,6 @@ func (d *decider) run(ctx context.Context) {
 		case <-freed: // nil, which blocks forever, unless a file waits for room
 		}
 	}
-}
-
-// updateOldest updates the time of the name that has been pending longest.
-func (d *decider) updateOldest(p *settle.Pending) {
-	first, ok := p.Oldest()
-	if !ok {
-		d.w.oldestPending.Store(0)
-		d.w.m.oldestPending.Set(0)
-		return
-	}
-
-	at := d.w.start.Add(first)
-	d.w.oldestPending.Store(at.UnixNano())
-	d.w.m.oldestPending.Set(float64(at.UnixMilli()) / 1e3)
 }
 
 // addReports adds reported names and results to the pending set.
@@ -153,6 +141,20 @@ func (d *decider) dispatch(ctx context.Context, p *settle.Pending) <-chan struct
 	return nil
 }
 
+// updateOldest updates the time of the name that has been pending longest.
+func (d *decider) updateOldest(p *settle.Pending) {
+	first, ok := p.Oldest()
+	if !ok {
+		d.w.oldestPending.Store(0)
+		d.w.m.oldestPending.Set(0)
+		return
+	}
+
+	at := d.w.start.Add(first)
+	d.w.oldestPending.Store(at.UnixNano())
+	d.w.m.oldestPending.Set(float64(at.UnixMilli()) / 1e3)
+}
+
 // examineNow judges a name for which there is no room in memory, and takes the file if it is
 // complete. An incomplete file is found again by the next scan.
 func (d *decider) examineNow(ctx context.Context, rel string) error {
@@ -163,6 +165,7 @@ func (d *decider) examineNow(ctx context.Context, rel string) error {
 	if err := d.w.inFlight.reserve(ctx); err != nil {
 		return err
 	}
+
 	unchanged := d.w.clock() - e.Since
 	d.workers.Go(func() { d.take(ctx, rel, e.State, unchanged, nil) })
 
@@ -175,6 +178,7 @@ func (d *decider) examine(ctx context.Context, e *settle.Entry) (o settle.Outcom
 		d.reportTrouble(ctx, e.Rel, tooLong, errPathTooLong)
 		return settle.Failed, 0
 	}
+
 	st, err := d.root.Lstat(e.Rel)
 	if err != nil {
 		return d.openErrorOutcome(ctx, e.Rel, err), 0
@@ -240,6 +244,7 @@ func (d *decider) marksExistingFile(rel string) bool {
 	case marked == "":
 		return false
 	}
+
 	_, err := d.root.Lstat(marked)
 
 	return !rootfs.IsGone(err)

@@ -40,6 +40,7 @@ func (f *folder) findDescription(ctx context.Context, rel string) string {
 	if f.cfg.Metadata == MetadataNone {
 		return ""
 	}
+
 	dir, base := path.Split(rel)
 	var names []string
 	if f.kind().NeedsNames(base) {
@@ -49,6 +50,7 @@ func (f *folder) findDescription(ctx context.Context, rel string) string {
 			return ""
 		}
 	}
+
 	newest := f.kind().Newest(base, names)
 	if newest == "" {
 		return ""
@@ -97,6 +99,7 @@ func (f *folder) addDescription(job *pipeline.Job, root *rootfs.Root, name strin
 	if rootfs.IsGone(err) {
 		return false
 	}
+
 	var a beside.About
 	if err == nil {
 		a, err = f.parseDescription(text)

@@ -76,6 +76,7 @@ func (f *finder) reportEvent(ev fsnotify.Event) {
 		}
 		return
 	}
+
 	if !ev.Has(fsnotify.Create) && !ev.Has(fsnotify.Write) && !ev.Has(fsnotify.Chmod) {
 		return // the name no longer exists, perhaps because we claimed the file
 	}
@@ -97,26 +98,6 @@ func (f *finder) reportEvent(ev fsnotify.Event) {
 			f.scans.requestFull()
 		}
 	}
-}
-
-// watchDir subscribes to the events of a folder. This must happen before scanning it: a file that
-// appears in between is then reported twice rather than never.
-func (f *finder) watchDir(rel string) {
-	if f.events == nil {
-		return
-	}
-	err := f.events.Add(filepath.Join(f.root.Name(), filepath.FromSlash(rel)))
-	if err == nil || rootfs.IsGone(err) || rel != "" && isFileFault(err) {
-		return // the scan reports a folder that cannot be read
-	}
-
-	f.scans.unwatched.Store(true)
-	reason := "some folders are not watched, only scanned: " + err.Error()
-	if rootfs.IsNoSpace(err) {
-		reason = "some folders are not watched, only scanned: the limit of inotify watches is reached; raise it with " +
-			"`sysctl fs.inotify.max_user_watches=1048576`"
-	}
-	f.setPart("watches", reason)
 }
 
 // run scans everything once, then every Config.Scan and whenever a scan is requested.
@@ -154,6 +135,7 @@ func (f *finder) scanAll(ctx context.Context) (end time.Time, took time.Duration
 	begin := time.Now()
 	f.scans.begin()
 	f.sawOtherMount.Store(false)
+
 	var n int64
 	err = f.scanTree(ctx, "", func(ctx context.Context, rel string, t fs.FileMode) error {
 		n++
@@ -183,15 +165,18 @@ func (f *finder) scanAll(ctx context.Context) (end time.Time, took time.Duration
 // clearFaults ends the faults that did not recur in a full scan.
 func (f *finder) clearFaults() {
 	if !f.scans.unwatched.Load() {
-		f.setPart("watches", "")
+		f.w.health.set("watches", "")
 	}
 	if !f.scans.failed.Load() {
-		f.setPart("scan", "")
+		f.w.health.set("scan", "")
 	}
 	if !f.sawOtherMount.Load() {
-		f.setPart("mount", "")
+		f.w.health.set("mount", "")
 	}
 }
+
+// visitFunc is called for an entry that a scan found, with its path in the folder and its type.
+type visitFunc func(ctx context.Context, rel string, t fs.FileMode) error
 
 // visit reports an entry that a scan found. If there is no room for its name, the entry is judged
 // immediately.
@@ -211,11 +196,12 @@ func (f *finder) visit(ctx context.Context, rel string, t fs.FileMode) error {
 
 // scanTree reads a folder and, if Config.Recursive, all folders below it, and visits everything
 // that is not a folder. Entries are streamed: memory use does not depend on their number.
-func (f *finder) scanTree(ctx context.Context, rel string, visit func(ctx context.Context, rel string, t fs.FileMode) error) error {
+func (f *finder) scanTree(ctx context.Context, rel string, visit visitFunc) error {
 	stack := []string{rel}
 	for len(stack) > 0 {
 		dir := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
+
 		subfolders, err := f.scanDir(ctx, dir, visit)
 		switch {
 		case err == nil:
@@ -231,38 +217,13 @@ func (f *finder) scanTree(ctx context.Context, rel string, visit func(ctx contex
 	return ctx.Err()
 }
 
-// handleScanError records why a subfolder cannot be scanned, and reports whether to try again.
-func (f *finder) handleScanError(ctx context.Context, dir string, err error) (retry bool) {
-	switch {
-	case rootfs.IsGone(err), ctx.Err() != nil:
-		return false
-	case isMount(err):
-		f.reportMount(dir)
-		return false
-	case errors.Is(err, guard.ErrOwn):
-		f.reportOwnFile(ctx, dir, err)
-		return false
-	case rootfs.CauseOf(err) == rootfs.Outside: // replaced by a link
-		return false
-	}
-
-	f.w.m.deferred["fault"].Inc()
-	if isFileFault(err) {
-		f.reportTrouble(ctx, dir, cannotScan, err)
-		return false
-	}
-	f.scans.failed.Store(true)
-	f.reportFault(ctx, "scan", err)
-
-	return true
-}
-
 // scanDir visits the entries of one folder and returns its subfolders.
-func (f *finder) scanDir(ctx context.Context, dir string, visit func(ctx context.Context, rel string, t fs.FileMode) error) (subfolders []string, err error) {
+func (f *finder) scanDir(ctx context.Context, dir string, visit visitFunc) (subfolders []string, err error) {
 	if err := f.checkNotOwn(dir); err != nil {
 		return nil, err
 	}
 	f.watchDir(dir)
+
 	d, err := f.root.OpenDir(dir)
 	if err != nil {
 		return nil, err
@@ -297,6 +258,26 @@ func (f *finder) scanDir(ctx context.Context, dir string, visit func(ctx context
 	return subfolders, ctx.Err()
 }
 
+// watchDir subscribes to the events of a folder. This must happen before scanning it: a file that
+// appears in between is then reported twice rather than never.
+func (f *finder) watchDir(rel string) {
+	if f.events == nil {
+		return
+	}
+	err := f.events.Add(filepath.Join(f.root.Name(), filepath.FromSlash(rel)))
+	if err == nil || rootfs.IsGone(err) || rel != "" && isFileFault(err) {
+		return // the scan reports a folder that cannot be read
+	}
+
+	f.scans.unwatched.Store(true)
+	reason := "some folders are not watched, only scanned: " + err.Error()
+	if rootfs.IsNoSpace(err) {
+		reason = "some folders are not watched, only scanned: the limit of inotify watches is reached; raise it with " +
+			"`sysctl fs.inotify.max_user_watches=1048576`"
+	}
+	f.w.health.set("watches", reason)
+}
+
 // checkNotOwn returns an error that matches guard.ErrOwn if a folder belongs to Backburn. Nothing
 // in or below such a folder is taken.
 func (f *finder) checkNotOwn(dir string) error {
@@ -317,6 +298,32 @@ func (f *finder) shouldScan(ctx context.Context, rel string) bool {
 		f.reportTrouble(ctx, rel, tooLong, errPathTooLong)
 		return false
 	}
+
+	return true
+}
+
+// handleScanError records why a subfolder cannot be scanned, and reports whether to try again.
+func (f *finder) handleScanError(ctx context.Context, dir string, err error) (retry bool) {
+	switch {
+	case rootfs.IsGone(err), ctx.Err() != nil:
+		return false
+	case isMount(err):
+		f.reportMount(dir)
+		return false
+	case errors.Is(err, guard.ErrOwn):
+		f.reportOwnFile(ctx, dir, err)
+		return false
+	case rootfs.CauseOf(err) == rootfs.Outside: // replaced by a link
+		return false
+	}
+
+	f.w.m.deferred["fault"].Inc()
+	if isFileFault(err) {
+		f.reportTrouble(ctx, dir, cannotScan, err)
+		return false
+	}
+	f.scans.failed.Store(true)
+	f.reportFault(ctx, "scan", err)
 
 	return true
 }

@@ -8,11 +8,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync/atomic"
-	"time"
 
 	"backburn/internal/rootfs"
 	"backburn/pipeline"
-	"backburn/pipeline/watch/settle"
 	"backburn/pipeline/watch/spool"
 )
 
@@ -136,16 +134,10 @@ func (f *folder) relativeIdentity(i rootfs.Identity) rootfs.Identity {
 	return i
 }
 
-// notifyStep tells tests that a file has completed a step.
-func (f *folder) notifyStep(step string) { f.w.notifyStep(step) }
-
-// setPart records a fault of one part, or its end if reason is "". The other parts continue.
-func (f *folder) setPart(name, reason string) { f.w.health.part(name, reason) }
-
 // reportFault records a fault of a part that is retried. It ignores errors after the end of ctx.
 func (f *folder) reportFault(ctx context.Context, part string, err error) {
 	if ctx.Err() == nil {
-		f.setPart(part, part+": "+err.Error())
+		f.w.health.set(part, part+": "+err.Error())
 	}
 }
 
@@ -162,16 +154,6 @@ func (f *folder) reportOwnFile(ctx context.Context, rel string, err error) {
 	f.reportTrouble(ctx, rel, isLeftAlone, err)
 }
 
-// settleTime returns how long a claimed file must stay unchanged if it had not settled before its
-// claim.
-func (f *folder) settleTime(blind bool) time.Duration {
-	if f.remote || blind {
-		return f.cfg.Settle * settle.BlindFactor
-	}
-
-	return f.cfg.Settle
-}
-
 // isMount reports whether the error says that a file is on another mount than the folder.
 func isMount(err error) bool { return errors.Is(err, rootfs.ErrOtherMount) }
 
@@ -179,7 +161,7 @@ func isMount(err error) bool { return errors.Is(err, rootfs.ErrOtherMount) }
 func (f *folder) reportMount(rel string) {
 	f.sawOtherMount.Store(true)
 	f.w.m.skipped["mount"].Inc()
-	f.setPart("mount", fmt.Sprintf("another file system is mounted inside the folder, at or above %q; watch it as a folder of its own", rel))
+	f.w.health.set("mount", fmt.Sprintf("another file system is mounted inside the folder, at or above %q; watch it as a folder of its own", rel))
 }
 
 // newJob returns a job with the fields that do not depend on how the file was claimed.
@@ -197,24 +179,4 @@ func (f *folder) newJob(id, rel string, st rootfs.State) pipeline.Job {
 	job.Path, job.PathB64 = pipeline.Name(rel)
 
 	return job
-}
-
-// errUnsettled means that a file cannot be published yet: a process is writing to it, or wrote to
-// it while it was being read.
-var errUnsettled = errors.New("still being written")
-
-// checkUnchanged returns errUnsettled if a file has changed, or is open for writing.
-func checkUnchanged(f *rootfs.File, before rootfs.State) error {
-	after, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !after.Same(before) {
-		return errUnsettled
-	}
-	if w, _ := f.Writer(); w == rootfs.HasWriter {
-		return errUnsettled
-	}
-
-	return nil
 }

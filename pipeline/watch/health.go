@@ -76,8 +76,8 @@ func (h *folderHealth) closed(reason string) {
 	}
 }
 
-// part records a fault of a part or, if reason is "", that the part works.
-func (h *folderHealth) part(name, reason string) {
+// set records a fault of a part or, if reason is "", that the part works. The other parts continue.
+func (h *folderHealth) set(name, reason string) {
 	p := h.parts[name]
 	if reason == "" {
 		p.OK()

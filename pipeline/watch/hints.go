@@ -40,7 +40,7 @@ func (h *hints) add(rel string, event bool) bool {
 	}
 	h.mu.Unlock()
 	if ok {
-		h.signal()
+		signal(h.wake)
 	}
 
 	return ok
@@ -51,14 +51,7 @@ func (h *hints) addResult(r result) {
 	h.mu.Lock()
 	h.results = append(h.results, r)
 	h.mu.Unlock()
-	h.signal()
-}
-
-func (h *hints) signal() {
-	select {
-	case h.wake <- struct{}{}:
-	default:
-	}
+	signal(h.wake)
 }
 
 // swap returns everything reported since the last call. It stores later reports in the given

@@ -38,6 +38,7 @@ func newInFlight(limit int) *inFlight { return &inFlight{max: limit, files: map[
 func (f *inFlight) tryReserve() (ok bool, retry <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	if f.blocked == "" && len(f.files)+f.reserved < f.max && f.usedSlots < maxSlots {
 		f.reserved++
 		f.usedSlots++
@@ -73,6 +74,7 @@ func (f *inFlight) acquireSlot(ctx context.Context) error {
 		}
 		retry := f.waitLocked()
 		f.mu.Unlock()
+
 		select {
 		case <-retry:
 		case <-ctx.Done():
@@ -110,6 +112,7 @@ func (f *inFlight) addClaimed(id, name string, since time.Time) {
 func (f *inFlight) add(id, name string, since time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	_, known := f.files[id]
 	if !known {
 		f.files[id] = inFlightFile{name: name, since: since}
@@ -157,6 +160,7 @@ func (f *inFlight) markPublished(id string) {
 func (f *inFlight) markUnpublished(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	file, ok := f.files[id]
 	if !ok || file.published.IsZero() {
 		return false
@@ -171,6 +175,7 @@ func (f *inFlight) markUnpublished(id string) bool {
 func (f *inFlight) publishedBefore(t time.Time) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	var ids []string
 	for id, file := range f.files {
 		if !file.published.IsZero() && file.published.Before(t) {
@@ -212,6 +217,7 @@ func (f *inFlight) reset() {
 	f.mu.Unlock()
 }
 
+// waitLocked returns the channel that notifyLocked closes next. The caller holds mu.
 func (f *inFlight) waitLocked() <-chan struct{} {
 	if f.changed == nil {
 		f.changed = make(chan struct{})
@@ -220,6 +226,7 @@ func (f *inFlight) waitLocked() <-chan struct{} {
 	return f.changed
 }
 
+// notifyLocked wakes everybody who waits for room. The caller holds mu.
 func (f *inFlight) notifyLocked() {
 	if f.changed != nil {
 		close(f.changed)
@@ -232,6 +239,7 @@ func (f *inFlight) notifyLocked() {
 func (f *inFlight) summary() (n int, oldest time.Time, blocked string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	for _, file := range f.files {
 		if oldest.IsZero() || file.since.Before(oldest) {
 			oldest = file.since

@@ -55,7 +55,7 @@ func (k *keeper) take(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	err := k.submit(ctx, rel, f, st)
 	switch {
 	case err == nil:
-		k.setPart("claim", "")
+		k.w.health.set("claim", "")
 		k.w.troubles.clear(rel)
 		report(settle.Forget)
 	case ctx.Err() != nil, rootfs.IsGone(err):
@@ -82,7 +82,7 @@ func (k *keeper) submit(ctx context.Context, rel string, f *rootfs.File, st root
 			return err
 		}
 		if err = k.claimSyncer.sync(ctx, f); err == nil {
-			k.notifyStep("synced")
+			k.w.notifyStep("synced")
 		}
 	}
 	if err != nil {
@@ -94,7 +94,7 @@ func (k *keeper) submit(ctx context.Context, rel string, f *rootfs.File, st root
 	k.w.inFlight.addClaimed(r.ID, "", job.ReceivedAt)
 	k.w.claims.Add(1)
 	k.w.m.claimed.Inc()
-	k.notifyStep("claimed")
+	k.w.notifyStep("claimed")
 	if err := k.storeContents(ctx, st, &job, func() (*rootfs.File, error) { return k.root.Open(rel) }); err != nil {
 		k.w.inFlight.remove(r.ID)
 		return err
@@ -104,11 +104,11 @@ func (k *keeper) submit(ctx context.Context, rel string, f *rootfs.File, st root
 	}
 	k.w.inFlight.markPublished(r.ID)
 	k.w.m.latency.Observe(time.Since(job.ReceivedAt).Seconds())
-	k.notifyStep("published")
+	k.w.notifyStep("published")
 	if err := k.known.ledger.MarkPublished(i, r, job.ReceivedAt); err != nil {
 		return err
 	}
-	k.notifyStep("recorded")
+	k.w.notifyStep("recorded")
 
 	return nil
 }

@@ -94,7 +94,7 @@ func (m *knownFiles) checkContents(ctx context.Context, rel string, f *rootfs.Fi
 		m.reportFault(ctx, "ledger", err)
 		return settle.Failed
 	case same:
-		m.setPart("ledger", "")
+		m.w.health.set("ledger", "")
 		return settle.Forget
 	}
 	f.Rewind()

@@ -127,7 +127,7 @@ func (t *maintainer) checkSpace() {
 		reason = fmt.Sprintf("no files are claimed: less than min_free (%d bytes) is free on the disk; free some space", t.cfg.MinFree)
 	}
 	t.w.inFlight.block(reason)
-	t.setPart("space", reason)
+	t.w.health.set("space", reason)
 }
 
 // updateGauges updates the metrics that no other part updates.
@@ -164,7 +164,7 @@ func (t *maintainer) sweep(ctx context.Context) {
 		return
 	}
 	t.nextSweep = time.Now().Add(janitorEvery)
-	t.setPart("janitor", "")
+	t.w.health.set("janitor", "")
 }
 
 // sweepObjects removes objects whose file was finished just before a crash.

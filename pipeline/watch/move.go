@@ -62,7 +62,7 @@ func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs
 		c.close()
 		return nil, m.moveErrorOutcome(ctx, rel, err)
 	}
-	m.notifyStep("claimed")
+	m.w.notifyStep("claimed")
 
 	// Look it up by path, as a worker will: the spool may have been replaced.
 	now, err := m.root.Lstat(spool.JobPath(c.name))
@@ -74,7 +74,7 @@ func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	m.w.claims.Add(1)
 	m.w.m.claimed.Inc()
 	m.w.troubles.clear(rel)
-	m.setPart("claim", "")
+	m.w.health.set("claim", "")
 	m.takeDescription(ctx, c)
 	m.removeDoneFile(ctx, rel)
 	// The name may have been given to another file since f was opened, or the file may have
@@ -98,7 +98,7 @@ func (m *mover) takeDescription(ctx context.Context, c *claimedFile) {
 	err := m.spool.TakeDescription(m.root, name, c.id)
 	switch {
 	case err == nil, rootfs.IsGone(err), errors.Is(err, fs.ErrExist):
-		m.setPart("metadata", "")
+		m.w.health.set("metadata", "")
 		m.w.troubles.clear(name)
 	case isFileFault(err):
 		m.reportTrouble(ctx, name, cannotMove, err)
@@ -158,7 +158,7 @@ func (m *mover) publishClaimed(ctx context.Context, c *claimedFile) {
 	unprepared := false
 	defer func() {
 		if unprepared && m.unprepared.Add(-1) == 0 {
-			m.setPart("prepare", "")
+			m.w.health.set("prepare", "")
 		}
 	}()
 
@@ -170,7 +170,7 @@ func (m *mover) publishClaimed(ctx context.Context, c *claimedFile) {
 			if err = m.publish(ctx, job); err == nil {
 				m.w.inFlight.markPublished(c.id)
 				m.w.m.latency.Observe(time.Since(spool.IDTime(c.id)).Seconds())
-				m.notifyStep("published")
+				m.w.notifyStep("published")
 			}
 			return // published, or ctx ended
 		}
@@ -276,7 +276,7 @@ func (m *mover) prepareJob(ctx context.Context, c *claimedFile) (pipeline.Job, e
 	if err := m.claimSyncer.sync(ctx, c.f, dirs...); err != nil {
 		return pipeline.Job{}, err
 	}
-	m.notifyStep("synced")
+	m.w.notifyStep("synced")
 
 	return job, m.storeContents(ctx, before, &job, func() (*rootfs.File, error) { return m.spool.Open(c.path()) })
 }
@@ -289,7 +289,11 @@ func (m *mover) hasSettled(c *claimedFile, st rootfs.State) bool {
 		// The longer wait for temporary names does not apply: the file has already been claimed.
 		now := m.w.clock()
 		unchanged := c.history.Unchanged(st, now, m.w.cautious.now(now), m.remote)
-		c.settled = unchanged >= m.settleTime(writer == rootfs.UnknownWriter)
+		need := m.cfg.Settle
+		if m.remote || writer == rootfs.UnknownWriter {
+			need *= settle.BlindFactor
+		}
+		c.settled = unchanged >= need
 	}
 
 	return c.settled && writer != rootfs.HasWriter
@@ -325,7 +329,7 @@ func (m *mover) copyAndReplace(ctx context.Context, c *claimedFile, before rootf
 	if err = errors.Join(err, out.Close()); err != nil {
 		return rootfs.State{}, fmt.Errorf("copy a hard-linked file: %w", err)
 	}
-	m.notifyStep("copied")
+	m.w.notifyStep("copied")
 	if err := checkUnchanged(c.f, before); err != nil {
 		return rootfs.State{}, err
 	}

@@ -150,7 +150,7 @@ func (f *finisher) copyOut(ctx context.Context, file *finishedFile, out *rootfs.
 	if err := out.SyncDir(""); err != nil {
 		return err
 	}
-	f.notifyStep("copied")
+	f.w.notifyStep("copied")
 	if rootfs.ClosesBeforeRename {
 		file.close()
 	}

@@ -18,10 +18,12 @@ const (
 // publish publishes a job, retrying until it succeeds. It returns only ctx's error.
 func (f *folder) publish(ctx context.Context, job pipeline.Job) error {
 	for try := 0; ; try++ {
-		err := f.publishOnce(ctx, job)
+		attempt, cancel := context.WithTimeout(ctx, f.w.publishWait)
+		err := f.w.intake.Publish(attempt, job)
+		cancel()
 		if err == nil {
 			f.w.m.published.Inc()
-			f.setPart("intake", "")
+			f.w.health.set("intake", "")
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -30,19 +32,12 @@ func (f *folder) publish(ctx context.Context, job pipeline.Job) error {
 
 		f.w.m.retries.Inc()
 		if errors.Is(err, pipeline.ErrFull) {
-			f.setPart("intake", "the queue is full; files wait in the folder until it has room")
+			f.w.health.set("intake", "the queue is full; files wait in the folder until it has room")
 		} else {
-			f.setPart("intake", "jobs cannot be published, files wait in the folder: "+err.Error())
+			f.w.health.set("intake", "jobs cannot be published, files wait in the folder: "+err.Error())
 		}
 		if err := pipeline.Sleep(ctx, backoff.Delay(try, minPublishDelay, maxPublishDelay)); err != nil {
 			return err
 		}
 	}
-}
-
-func (f *folder) publishOnce(ctx context.Context, job pipeline.Job) error {
-	ctx, cancel := context.WithTimeout(ctx, f.w.publishWait)
-	defer cancel()
-
-	return f.w.intake.Publish(ctx, job)
 }

@@ -31,9 +31,9 @@ func (r *reconciler) run(ctx context.Context) {
 		case err != nil:
 			r.reportFault(ctx, "queue", err)
 		case n > 0:
-			r.setPart("queue", fmt.Sprintf("the queue lost the jobs of %d claimed files, which were published again; check whether its store was replaced or purged", n))
+			r.w.health.set("queue", fmt.Sprintf("the queue lost the jobs of %d claimed files, which were published again; check whether its store was replaced or purged", n))
 		default:
-			r.setPart("queue", "")
+			r.w.health.set("queue", "")
 		}
 	}
 }

@@ -30,7 +30,7 @@ func (c *scans) requestFull() {
 	c.mu.Lock()
 	c.everything = true
 	c.mu.Unlock()
-	c.signal()
+	signal(c.wake)
 }
 
 // requestSubtree requests a scan of one folder and everything below it.
@@ -42,14 +42,7 @@ func (c *scans) requestSubtree(rel string) {
 		c.everything = true
 	}
 	c.mu.Unlock()
-	c.signal()
-}
-
-func (c *scans) signal() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	signal(c.wake)
 }
 
 // await waits until a scan is requested, ctx ends, or d has passed.

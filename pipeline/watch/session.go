@@ -48,6 +48,7 @@ func (w *Watcher) watch(ctx context.Context) error {
 		return err
 	}
 	defer f.close()
+
 	hashers := newHashers(w.guard, w.log, func() { w.notifyStep("hashed") })
 	m, err := openKnownFiles(f, hashers)
 	if err != nil {
@@ -57,6 +58,7 @@ func (w *Watcher) watch(ctx context.Context) error {
 
 	w.inFlight.reset()
 	w.health.opened()
+
 	s := &session{folder: f, known: m}
 	s.openEvents()
 	if s.events != nil {
@@ -81,27 +83,23 @@ func (s *session) openEvents() {
 		if s.events, err = fsnotify.NewBufferedWatcher(eventSlots); err != nil {
 			s.events = nil
 			mode = WatchPoll
-			s.setPart("events", "files are found only by scans, events are not available: "+err.Error()+
+			s.w.health.set("events", "files are found only by scans, events are not available: "+err.Error()+
 				"; if the limit of inotify instances is reached, raise it with `sysctl fs.inotify.max_user_instances=1024`")
 		}
 	}
 	s.w.health.mode.Store(mode)
 }
 
-// wire creates the parts of the session and connects them.
+// wire creates the parts of the session and connects them: those that others need come first. It is
+// long, and does nothing else.
 func (s *session) wire(hashers *hashers) {
 	hints, scans := newHints(), newScans()
 	recheckRequests := make(chan struct{}, 1)
-	recheck := func() {
-		select {
-		case recheckRequests <- struct{}{}:
-		default:
-		}
-	}
+	recheck := func() { signal(recheckRequests) }
 	doneFile := settle.CompileDoneFile(s.cfg.DoneFile)
 	exclude := settle.CompileGlobs(s.cfg.Exclude, false)
 
-	s.claimSyncer = newSyncer(s.folder, func() { s.notifyStep("flushed") })
+	s.claimSyncer = newSyncer(s.folder, func() { s.w.notifyStep("flushed") })
 	s.finishSyncer = newSyncer(s.folder, func() {})
 	if s.spoolInside {
 		f := &finisher{
@@ -188,10 +186,12 @@ func (s *session) run(ctx context.Context) error {
 	if s.events != nil {
 		g.Go(func() error { return s.finder.follow(ctx) })
 	}
-	if err := s.recoverAll(ctx); err != nil {
-		s.w.log.Debug().Err(err).Msg("recovery was interrupted")
-		g.Go(func() error { return err })
-		return g.Wait()
+	for _, c := range s.claimers {
+		if err := c.recover(ctx, 0); err != nil {
+			s.w.log.Debug().Err(err).Msg("recovery was interrupted")
+			g.Go(func() error { return err })
+			return g.Wait()
+		}
 	}
 	s.maintainer.checkSpace()
 	g.Go(func() error { s.decider.run(ctx); return nil })
@@ -206,16 +206,6 @@ func (s *session) run(ctx context.Context) error {
 	return g.Wait()
 }
 
-func (s *session) recoverAll(ctx context.Context) error {
-	for _, c := range s.claimers {
-		if err := c.recover(ctx, 0); err != nil {
-			return err
-		}
-	}
-
-	return nil
-}
-
 // followOutcomes handles the final events of jobs until ctx ends.
 func (s *session) followOutcomes(ctx context.Context) {
 	for {
@@ -226,7 +216,7 @@ func (s *session) followOutcomes(ctx context.Context) {
 		if err == nil {
 			err = errors.New("the subscription to events ended")
 		}
-		s.setPart("outcomes", "final events cannot be read, finished files stay in "+spool.Dir+"/"+spool.Claimed+": "+err.Error())
+		s.w.health.set("outcomes", "final events cannot be read, finished files stay in "+spool.Dir+"/"+spool.Claimed+": "+err.Error())
 		if pipeline.Sleep(ctx, followRetryDelay) != nil {
 			return
 		}
@@ -237,7 +227,7 @@ func (s *session) followOutcomes(ctx context.Context) {
 // durable, or when there is nothing to do: the file belongs to another watcher, or is finished
 // already. It may be repeated at any point.
 func (s *session) handleEvent(ctx context.Context, e results.Event) error {
-	s.setPart("outcomes", "")
+	s.w.health.set("outcomes", "")
 	id := e.Data.JobID
 	if !e.Type.Final() || !spool.ValidID(id) {
 		return nil // a non-final event, or a job of another publisher
@@ -246,7 +236,7 @@ func (s *session) handleEvent(ctx context.Context, e results.Event) error {
 	err := s.handleFinal(ctx, id, e)
 	switch {
 	case err == nil:
-		s.setPart("after", "")
+		s.w.health.set("after", "")
 	case errors.Is(err, errAfterFolder) || !isFileFault(err) && !errors.Is(err, errUnsettled):
 		s.reportFault(ctx, "after", err)
 	default:
