@@ -36,6 +36,7 @@ func (f *reportFetcher) noteReport(r queue.SampleRecord, s pipeline.Sample) {
 func (f *reportFetcher) nextReport() (key string, owed bool, wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	f.Metrics.ReportsWaiting.Set(float64(len(f.reports.fetch)))
 
 	return f.reports.next(f.Now())
@@ -75,6 +76,7 @@ func (f *reportFetcher) setHaltReason(err error) {
 func (f *reportFetcher) hasUnfinishedJobs(key string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	e := f.list.find(key)
 
 	return e != nil && e.jobs.len() > 0

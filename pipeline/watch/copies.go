@@ -45,6 +45,7 @@ func (c *copies) reserve(id string, size int64) error {
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	c.dropLocked(id)
 	share := info.Total / copyShare
 	if info.Total > 0 && c.total > 0 && c.total+size > share {
@@ -64,6 +65,7 @@ func (c *copies) reserve(id string, size int64) error {
 func (c *copies) keep(id, rel string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	if made, ok := c.made[id]; ok {
 		made.keptPath = rel
 		c.made[id] = made
@@ -98,6 +100,7 @@ func (c *copies) pruneLocked() {
 func (c *copies) rename(from, to string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	if made, ok := c.made[from]; ok {
 		delete(c.made, from)
 		c.made[to] = made

@@ -132,6 +132,7 @@ func (f *inFlight) name(id string) string {
 func (f *inFlight) has(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	_, ok := f.files[id]
 
 	return ok
@@ -149,6 +150,7 @@ func (f *inFlight) remove(id string) {
 func (f *inFlight) markPublished(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	if file, ok := f.files[id]; ok {
 		file.published = time.Now()
 		f.files[id] = file
@@ -190,6 +192,7 @@ func (f *inFlight) publishedBefore(t time.Time) []string {
 func (f *inFlight) ids() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	ids := make([]string, 0, len(f.files))
 	for id := range f.files {
 		ids = append(ids, id)
@@ -202,6 +205,7 @@ func (f *inFlight) ids() []string {
 func (f *inFlight) block(reason string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	f.blocked = reason
 	f.notifyLocked()
 }

@@ -16,6 +16,7 @@ const breakerSamples = 5
 func (b *breaker) fault(sample string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	if b.failed == nil {
 		b.failed = map[string]struct{}{}
 	}

@@ -100,6 +100,7 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 	for _, a := range pipeline.Actions() {
 		m.uploads.WithLabelValues(a.Label())
 	}
+
 	return m
 }
 

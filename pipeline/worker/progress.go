@@ -55,6 +55,7 @@ func (p *progress) start(j pipeline.Job, at time.Time) (report func(sent, total 
 func (p *progress) list() []Upload {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	out := make([]Upload, 0, len(p.now))
 	for u := range p.now {
 		v := u.Upload

@@ -95,6 +95,7 @@ func limitOf(perSecond float64) rate.Limit {
 	if perSecond == 0 {
 		return rate.Inf
 	}
+
 	return rate.Limit(perSecond)
 }
 

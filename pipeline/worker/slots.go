@@ -32,6 +32,7 @@ func newSlots(n int) *slots {
 	for _, p := range pipeline.Priorities() {
 		s.lanes[p] = &laneQueue{waiting: map[string][]chan struct{}{}}
 	}
+
 	return s
 }
 
@@ -55,6 +56,7 @@ func (s *slots) acquire(ctx context.Context, p pipeline.Priority, source string)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if !s.lanes[p].leave(source, turn) { // the slot was already assigned to us
 		s.taken--
 		s.grant()
@@ -139,6 +141,7 @@ func (l *laneQueue) leave(source string, turn chan struct{}) bool {
 		delete(l.waiting, source)
 		l.turns = slices.DeleteFunc(l.turns, func(s string) bool { return s == source })
 	}
+
 	return true
 }
 
@@ -155,5 +158,6 @@ func (l *laneQueue) next() chan struct{} {
 	} else {
 		delete(l.waiting, source)
 	}
+
 	return turn
 }

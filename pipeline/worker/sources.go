@@ -39,6 +39,7 @@ func newSources(r *health.Registry) *sources {
 func (s *sources) reached(source string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.faults[source] != nil {
 		delete(s.faults, source)
 		s.health.Part("source", source).OK()

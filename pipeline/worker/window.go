@@ -66,6 +66,7 @@ func (w *window) reserve(ctx context.Context, source string, most int) int {
 func (w *window) tryReserve(source string, most int) (int, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+
 	// The largest n with held+n <= windowShare*(free-n).
 	n := min((windowShare*w.free-w.held[source])/(windowShare+1), most)
 	if n <= 0 {
@@ -81,6 +82,7 @@ func (w *window) tryReserve(source string, most int) (int, <-chan struct{}) {
 func (w *window) forceReserve(source string, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+
 	w.free -= n
 	w.held[source] += n
 }
@@ -95,6 +97,7 @@ func (w *window) release(source string, n int) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+
 	w.free += n
 	w.held[source] -= n
 	if w.held[source] == 0 {
