@@ -62,7 +62,7 @@ func (q *querier) nextLinkCall() (call, bool) {
 
 	for e := range q.list.toAsk {
 		if e.sample.link {
-			c := call{link: &Question{Key: e.key()}, polled: map[string]*waiting{}} // the link's text is read from the job
+			c := call{link: &Question{Key: e.sample.key()}, polled: map[string]*waiting{}} // the link's text is read from the job
 			q.poll(&c, e)
 			return c, true
 		}
@@ -131,7 +131,7 @@ func (q *querier) poll(c *call, e *waiting) {
 	q.list.due.remove(e)
 	e.busy = true
 
-	key := e.key()
+	key := e.sample.key()
 	c.polled[key] = e
 	if a := q.asked[key]; c.link == nil && (a == nil || !a.inCall) {
 		c.hashes = append(c.hashes, key)

@@ -73,7 +73,7 @@ func (f *finisher) takeDue() (looks []*waiting, next time.Duration) {
 
 // check reads a sample's record and acts on it.
 func (f *finisher) check(ctx context.Context, e *waiting) nextCheck {
-	s, err := f.Queue.Ledger().Sample(ctx, e.key())
+	s, err := f.Queue.Ledger().Sample(ctx, e.sample.key())
 	if err != nil {
 		return f.retryLater(ctx, e, err, "sample cannot be read")
 	}
@@ -88,7 +88,7 @@ func (f *finisher) handleAnswer(ctx context.Context, e *waiting, r wildfire.Verd
 	if learned.Known && learned.Verdict.Final() {
 		read = f.Queue.Ledger().PendingSample // a verdict replaces the record
 	}
-	s, err := read(ctx, e.key())
+	s, err := read(ctx, e.sample.key())
 	if err != nil {
 		return f.retryLater(ctx, e, err, "sample cannot be read")
 	}

@@ -22,7 +22,7 @@ func (f *finisher) timeOut(ctx context.Context, e *waiting, s queue.SampleEntry,
 
 	s.Sample = freed
 	if err := f.Queue.Ledger().Commit(ctx, f.Queue.Ledger().PutSample(s)); err != nil && !errors.Is(err, pipeline.ErrConflict) {
-		f.Log.Warn().Err(err).Str("sha256", e.key()).Msg("sample cannot be freed")
+		f.Log.Warn().Err(err).Str("sha256", e.sample.key()).Msg("sample cannot be freed")
 	}
 
 	return o

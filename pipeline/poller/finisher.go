@@ -50,7 +50,7 @@ func (f *finisher) reschedule(e *waiting, o nextCheck) {
 // retryLater logs an error about a sample, and checks it again after a while.
 func (f *finisher) retryLater(ctx context.Context, e *waiting, err error, message string) nextCheck {
 	if ctx.Err() == nil && !errors.Is(err, pipeline.ErrConflict) {
-		f.Log.Warn().Err(err).Str("sha256", e.key()).Msg(message + "; retrying")
+		f.Log.Warn().Err(err).Str("sha256", e.sample.key()).Msg(message + "; retrying")
 	}
 
 	return nextCheck{due: f.Now().Add(f.config().Lease / 3)}

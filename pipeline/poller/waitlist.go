@@ -51,8 +51,6 @@ type waiting struct {
 	next      *waiting
 }
 
-func (e *waiting) key() string { return e.sample.key() }
-
 // waitingJob is a waiting job according to the ledger.
 type waitingJob struct {
 	name   string // name of its record: <source>.<job key>; "" for no job

@@ -99,7 +99,7 @@ func TestWaitlistTellsSamplesApart(t *testing.T) {
 	for round := range keys {
 		found := 0
 		for e := range l.all() {
-			if l.find(e.key()) == e {
+			if l.find(e.sample.key()) == e {
 				found++
 			}
 		}
