@@ -70,7 +70,7 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.Even
 		}
 
 		if !claimed {
-			if err := u.claim(ctx, d); err != nil {
+			if err := u.claim(work, d); err != nil {
 				u.turns.release()
 				u.refundUpload(ctx, d)
 				return nil, err
@@ -139,13 +139,16 @@ func (u *uploader) admit(ctx context.Context, d *delivery) (err error) {
 }
 
 // claim records that this worker uploads the sample. It returns pipeline.ErrConflict if the sample
-// no longer needs an upload.
-func (u *uploader) claim(ctx context.Context, d *delivery) error {
+// no longer needs an upload. The end of intake does not interrupt it: a claim without a known
+// outcome could not be released, and other workers would wait for it.
+func (u *uploader) claim(work context.Context, d *delivery) error {
 	next := u.decide(d, pipeline.Claimed{Owner: u.member.ID()})
 	if next.step.Kind != pipeline.StepSend {
 		return pipeline.ErrConflict
 	}
 
+	ctx, cancel := withFinalWriteTime(work)
+	defer cancel()
 	began := time.Now()
 	if err := u.writeSample(ctx, d, next.sample); err != nil {
 		return err
@@ -307,8 +310,8 @@ func (u *uploader) waitForToken(ctx context.Context) error {
 	return u.tokens.WaitReady(ctx)
 }
 
-// withFinalWriteTime returns a context that lasts a moment longer than work, so that the outcome of
-// an upload is recorded even if the shutdown timeout ends with it.
+// withFinalWriteTime returns a context that lasts a moment longer than work, so that a claim or the
+// outcome of an upload is recorded even if the shutdown timeout ends with it.
 func withFinalWriteTime(work context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(work))
 	stop := context.AfterFunc(work, func() {
