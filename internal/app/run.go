@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
 	"backburn/internal/health"
@@ -70,7 +71,10 @@ func (n *Node) Run(ctx context.Context) error {
 		return nil
 	})
 	lateParts.Go(func() error {
-		n.logReady(jobCtx)
+		if awaitReady(jobCtx, n.health, n.log) == nil {
+			n.log.Info().Int("folders", len(n.watchers)).Bool("worker", n.worker != nil).Msg("ready")
+		}
+
 		return nil
 	})
 	lateParts.Go(func() error {
@@ -87,21 +91,19 @@ func (n *Node) Run(ctx context.Context) error {
 	return err
 }
 
-// logReady logs once that the process is ready, by the rule of /readyz. If a part has failed at the
+// awaitReady waits until the process is ready, by the rule of /readyz. If a part has failed at the
 // start, it logs that first.
-func (n *Node) logReady(ctx context.Context) {
-	if n.health.Await(ctx, health.Checked) != nil {
-		return
+func awaitReady(ctx context.Context, registry *health.Registry, log zerolog.Logger) error {
+	if err := registry.Await(ctx, health.Checked); err != nil {
+		return err
 	}
-	if parts := n.health.Parts(); !health.Ready(parts) {
+	if parts := registry.Parts(); !health.Ready(parts) {
 		var failed []string
 		for _, p := range health.NotOK(parts) {
 			failed = append(failed, p.Name())
 		}
-		n.log.Warn().Strs("parts", failed).Msg("started, but not ready")
+		log.Warn().Strs("parts", failed).Msg("started, but not ready")
 	}
 
-	if n.health.Await(ctx, health.Ready) == nil {
-		n.log.Info().Int("folders", len(n.watchers)).Bool("worker", n.worker != nil).Msg("ready")
-	}
+	return registry.Await(ctx, health.Ready)
 }
