@@ -152,6 +152,7 @@ const (
 	codeMaxBytesRequired jetstream.ErrorCode = 10113
 	codeMaxStreamBytes   jetstream.ErrorCode = 10122
 	codeAPILevel         jetstream.ErrorCode = 10185
+	codeSealed           jetstream.ErrorCode = 10109
 )
 
 // codes are the error codes whose class does not follow from their HTTP-like status.

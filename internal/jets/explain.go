@@ -49,6 +49,8 @@ var codeRemedies = map[jetstream.ErrorCode]string{
 	10076:              "enable JetStream on the NATS server",
 	10023:              "the NATS server's disk, or its limit, is full: free space or raise max_file_store",
 	10002:              "the NATS account's storage is full: raise its limit, or shorten how long data is kept",
+	codeSealed: "this cannot be undone: make a backup of the stream and delete it, " +
+		"and a running worker creates it again",
 }
 
 var classRemedies = map[Class]string{
@@ -56,6 +58,11 @@ var classRemedies = map[Class]string{
 	TooOld:    "update the NATS server",
 	TooLarge:  "raise the NATS server's max_payload",
 	Full:      "it will be retried",
+}
+
+// Sealed returns the error for a stream that an operator has sealed.
+func Sealed() error {
+	return &jetstream.APIError{Code: 400, ErrorCode: codeSealed, Description: "the stream is sealed"}
 }
 
 // Denied returns an error of class Forbidden if the server has refused this connection a subject

@@ -251,6 +251,14 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 			p.Log.Warn().Err(err).Msg("cannot trim dead letters")
 		}
 
+		consumers, err := p.Queue.Streams().RepairConsumers(ctx)
+		for _, name := range consumers {
+			p.Log.Warn().Str("consumer", name).Msg("a consumer was changed or paused from outside; repaired")
+		}
+		if err != nil && ctx.Err() == nil {
+			p.Log.Warn().Err(err).Msg("cannot check the consumers of jobs")
+		}
+
 		changed, err := p.Queue.Streams().Repair(ctx)
 		for _, what := range changed {
 			p.Log.Warn().Str("what", what).Msg("a stream or bucket was removed or changed from outside; repaired")
@@ -259,10 +267,10 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 		if err == nil && !replaced {
 			replaced, err = p.finisher.published.ledgerReplaced(ctx, p.Queue)
 		}
-		switch {
-		case err != nil && ctx.Err() == nil:
+		if err != nil && ctx.Err() == nil {
 			p.Log.Warn().Err(err).Msg("cannot check streams")
-		case replaced:
+		}
+		if replaced {
 			return errors.New("the ledger may have been created again")
 		}
 	}

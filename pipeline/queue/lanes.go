@@ -232,19 +232,94 @@ func (ls *Lanes) addSubjects(ctx context.Context, name string, subjects []string
 }
 
 func (ls *Lanes) makeConsumer(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
-	c, err := ls.streams.jobs.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable:           name,
-		Description:       "jobs of a lane",
-		FilterSubjects:    subjects,
-		AckPolicy:         jetstream.AckExplicitPolicy,
-		AckWait:           ls.streams.topology.Lease,
-		MaxDeliver:        -1,
-		MaxAckPending:     laneMaxAckPending,
-		InactiveThreshold: consumerMemory,
-	})
+	c, err := ls.streams.jobs.CreateOrUpdateConsumer(ctx, ls.streams.laneConsumer(name, subjects))
 	if err != nil {
 		return nil, fmt.Errorf("consumer %s: %w", name, err)
 	}
 
 	return c, nil
+}
+
+func (s *Streams) laneConsumer(name string, subjects []string) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable:           name,
+		Description:       "jobs of a lane",
+		FilterSubjects:    subjects,
+		AckPolicy:         jetstream.AckExplicitPolicy,
+		AckWait:           s.topology.Lease,
+		MaxDeliver:        -1,
+		MaxAckPending:     laneMaxAckPending,
+		InactiveThreshold: consumerMemory,
+	}
+}
+
+// RepairConsumers corrects consumers of lanes that were changed from outside, because a worker that
+// has one goes on to use it. A missing one is created again by the worker that needs it. It returns
+// the names of those that it corrected.
+func (s *Streams) RepairConsumers(ctx context.Context) ([]string, error) {
+	var wrong []*jetstream.ConsumerInfo
+	wanted := map[string]jetstream.ConsumerConfig{}
+	list := s.jobs.ListConsumers(ctx)
+	for info := range list.Info() {
+		if !strings.HasPrefix(info.Name, "lane-") {
+			continue
+		}
+		want := s.laneConsumer(info.Name, info.Config.FilterSubjects)
+		if l, own := laneOf(info.Name); own {
+			want.FilterSubjects = []string{s.JobSubject(l.Priority, l.Source), s.RequeueSubject(l.Priority, l.Source)}
+		}
+		if info.Paused || !matchesConsumer(info.Config, want) {
+			wrong = append(wrong, info)
+			wanted[info.Name] = want
+		}
+	}
+	if err := list.Err(); err != nil {
+		return nil, fmt.Errorf("consumers of %s: %w", s.JobsStream(), err)
+	}
+
+	var repaired []string
+	var faults []error
+	for _, info := range wrong {
+		_, err := s.jobs.CreateOrUpdateConsumer(ctx, wanted[info.Name])
+		if err == nil && info.Paused { // an update leaves it paused
+			_, err = s.jobs.ResumeConsumer(ctx, info.Name)
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("consumer %s: %w", info.Name, err))
+			continue
+		}
+		repaired = append(repaired, info.Name)
+	}
+
+	return repaired, errors.Join(faults...)
+}
+
+// laneOf returns the lane to which a consumer belongs; false if its name does not tell, because
+// several lanes share it.
+func laneOf(consumer string) (Lane, bool) {
+	for _, p := range pipeline.Priorities() {
+		source, ok := strings.CutPrefix(consumer, LaneConsumerPrefix(p))
+		if ok && pipeline.ValidSource(source) {
+			return Lane{p, source}, true
+		}
+	}
+
+	return Lane{}, false
+}
+
+// matchesConsumer reports whether a consumer delivers whole jobs, to everybody who asks, and as
+// often as needed.
+func matchesConsumer(is, want jetstream.ConsumerConfig) bool {
+	return !slices.ContainsFunc(want.FilterSubjects, func(s string) bool { return !slices.Contains(is.FilterSubjects, s) }) &&
+		len(is.FilterSubjects) == len(want.FilterSubjects) &&
+		is.AckWait == want.AckWait &&
+		is.InactiveThreshold == want.InactiveThreshold &&
+		sameLimit(int64(is.MaxDeliver), int64(want.MaxDeliver)) &&
+		is.MaxAckPending == want.MaxAckPending &&
+		len(is.BackOff) == 0 &&
+		!is.HeadersOnly &&
+		is.MaxRequestBatch <= 0 &&
+		is.MaxRequestExpires == 0 &&
+		is.MaxRequestMaxBytes <= 0 &&
+		is.PriorityPolicy == want.PriorityPolicy
 }

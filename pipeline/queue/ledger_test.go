@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -312,6 +313,20 @@ func TestRepair(t *testing.T) {
 		"objects: a short age":  {"OBJ_" + q.FilesBucket(), func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }},
 		"objects: small chunks": {"OBJ_" + q.FilesBucket(), func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 }},
 		"no batches":            {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = false }},
+
+		"nothing is acknowledged": {q.JobsStream(), func(c *jetstream.StreamConfig) { c.NoAck = true }},
+		"control: no answers":     {"KV_" + q.ControlBucket(), func(c *jetstream.StreamConfig) { c.NoAck = true }},
+		"objects: no answers":     {"OBJ_" + q.FilesBucket(), func(c *jetstream.StreamConfig) { c.NoAck = true }},
+		"stored elsewhere": {q.ResultsStream(), func(c *jetstream.StreamConfig) {
+			c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: "backburn.results.>", Destination: "elsewhere.>"}
+		}},
+		"one event each":  {q.DeadStream(), func(c *jetstream.StreamConfig) { c.Discard, c.DiscardNewPerSubject = jetstream.DiscardNew, true }},
+		"slow consumers":  {q.JobsStream(), func(c *jetstream.StreamConfig) { c.ConsumerLimits.MaxAckPending = 1 }},
+		"short consumers": {q.JobsStream(), func(c *jetstream.StreamConfig) { c.ConsumerLimits.InactiveThreshold = time.Second }},
+		"few consumers":   {q.JobsStream(), func(c *jetstream.StreamConfig) { c.MaxConsumers = 1 }},
+		"dead letters as jobs": {q.JobsStream(), func(c *jetstream.StreamConfig) {
+			c.Sources = []*jetstream.StreamSource{{Name: q.DeadStream()}}
+		}},
 	} {
 		s, err := q.JetStream().Stream(ctx, tc.stream)
 		if err != nil {
@@ -350,6 +365,110 @@ func TestRepair(t *testing.T) {
 		}
 		if changed, err := q.Streams().Repair(ctx); err != nil || !slices.Equal(changed, []string{stream}) {
 			t.Errorf("%v was created again (%v), want %s", changed, err, stream)
+		}
+	}
+}
+
+// Some settings of a stream cannot be undone. They do not keep the others from being corrected.
+func TestRepairBesideWhatCannotBeUndone(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+	ctx := t.Context()
+	edit := func(stream string, change func(*jetstream.StreamConfig)) {
+		t.Helper()
+		s, err := q.streams.js.Stream(ctx, stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := s.CachedInfo().Config
+		change(&c)
+		if _, err := q.streams.js.UpdateStream(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	edit(q.LedgerStream(), func(c *jetstream.StreamConfig) {
+		c.DenyDelete = true
+		c.Compression = jetstream.S2Compression
+		c.MaxMsgs = 10
+	})
+	if changed, err := q.Streams().Repair(ctx); err != nil || !slices.Equal(changed, []string{q.LedgerStream()}) {
+		t.Errorf("%v was corrected (%v), want %s", changed, err, q.LedgerStream())
+	}
+	s, err := q.streams.js.Stream(ctx, q.LedgerStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := s.CachedInfo().Config; c.Compression != jetstream.S2Compression {
+		t.Error("the operator's compression was undone")
+	}
+
+	edit(q.DeadStream(), func(c *jetstream.StreamConfig) { c.Sealed = true })
+	edit("OBJ_"+q.FilesBucket(), func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 })
+	changed, err := q.Streams().Repair(ctx)
+	if !slices.Equal(changed, []string{"OBJ_" + q.FilesBucket()}) {
+		t.Errorf("%v was corrected, want the bucket of objects", changed)
+	}
+	if err == nil || !strings.Contains(err.Error(), q.DeadStream()) || !strings.Contains(err.Error(), "make a backup of the stream and delete it") {
+		t.Errorf("the sealed stream has the error %v", err)
+	}
+}
+
+// A lane's consumer that was changed or paused from outside delivers whole jobs again.
+func TestRepairConsumers(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+	ctx := t.Context()
+	if _, err := q.streams.js.Publish(ctx, q.JobSubject(pipeline.Normal, "mail"), []byte("MZ")); err != nil {
+		t.Fatal(err)
+	}
+	feeds, err := q.lanes.Feeds(ctx)
+	if err != nil || len(feeds) != 1 {
+		t.Fatalf("%d feeds (%v)", len(feeds), err)
+	}
+	name := feeds[0].Name
+	before, err := q.streams.jobs.Consumer(ctx, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := before.CachedInfo().Config
+
+	if changed, err := q.Streams().RepairConsumers(ctx); err != nil || len(changed) != 0 {
+		t.Fatalf("nothing was done to %v (%v)", changed, err)
+	}
+	for what, edit := range map[string]func(*jetstream.ConsumerConfig){
+		"no contents":    func(c *jetstream.ConsumerConfig) { c.HeadersOnly = true },
+		"one delivery":   func(c *jetstream.ConsumerConfig) { c.MaxDeliver = 1 },
+		"one at a time":  func(c *jetstream.ConsumerConfig) { c.MaxAckPending = 1 },
+		"small requests": func(c *jetstream.ConsumerConfig) { c.MaxRequestMaxBytes = 10 },
+		"impatient":      func(c *jetstream.ConsumerConfig) { c.AckWait = time.Second },
+		"growing delays": func(c *jetstream.ConsumerConfig) { c.BackOff = []time.Duration{time.Hour} },
+		"soon removed":   func(c *jetstream.ConsumerConfig) { c.InactiveThreshold = time.Second },
+		"no requeued":    func(c *jetstream.ConsumerConfig) { c.FilterSubjects = c.FilterSubjects[:1] },
+		"paused":         nil,
+	} {
+		edited := right
+		edited.FilterSubjects = slices.Clone(right.FilterSubjects)
+		if edit == nil {
+			_, err = q.streams.jobs.PauseConsumer(ctx, name, time.Now().Add(time.Hour))
+		} else {
+			edit(&edited)
+			_, err = q.streams.jobs.UpdateConsumer(ctx, edited)
+		}
+		if err != nil {
+			t.Errorf("%s: cannot be edited: %v", what, err)
+			continue
+		}
+
+		if changed, err := q.Streams().RepairConsumers(ctx); err != nil || !slices.Equal(changed, []string{name}) {
+			t.Errorf("%s: %v was corrected (%v), want %s", what, changed, err, name)
+		}
+		c, err := q.streams.jobs.Consumer(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if is := c.CachedInfo(); is.Paused || !matchesConsumer(is.Config, right) {
+			t.Errorf("%s: it is still\n%+v\nand was\n%+v", what, is, right)
 		}
 	}
 }

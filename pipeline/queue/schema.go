@@ -256,7 +256,9 @@ func (t Topology) buckets() []jetstream.StreamConfig {
 	return buckets
 }
 
-// matchesConfig reports whether a stream has the required limits and access settings.
+// matchesConfig reports whether a stream has the required limits and access settings, and none that
+// drops, moves or does not acknowledge messages. It allows what an operator may choose, such as
+// compression and placement.
 func matchesConfig(is, want jetstream.StreamConfig) bool {
 	return is.MaxBytes == want.MaxBytes &&
 		is.MaxAge == want.MaxAge &&
@@ -265,13 +267,36 @@ func matchesConfig(is, want jetstream.StreamConfig) bool {
 		sameLimit(is.MaxMsgs, want.MaxMsgs) &&
 		sameLimit(is.MaxMsgsPerSubject, want.MaxMsgsPerSubject) &&
 		is.MaxMsgSize <= 0 &&
+		!is.NoAck &&
+		!is.DiscardNewPerSubject &&
+		is.SubjectTransform == nil &&
+		!is.Sealed &&
+		is.MaxConsumers <= 0 &&
+		is.ConsumerLimits == (jetstream.StreamConsumerLimits{}) &&
 		slices.Equal(is.Subjects, want.Subjects) &&
 		(want.Duplicates == 0 || is.Duplicates == want.Duplicates) &&
 		(is.AllowDirect || !want.AllowDirect) &&
 		(is.AllowRollup || !want.AllowRollup) &&
 		(is.AllowAtomicPublish || !want.AllowAtomicPublish) &&
 		(is.AllowMsgTTL || !want.AllowMsgTTL) &&
-		slices.EqualFunc(is.Sources, want.Sources, func(a, b *jetstream.StreamSource) bool { return a.Name == b.Name })
+		slices.EqualFunc(is.Sources, want.Sources, sameSource)
+}
+
+// sameSource reports whether two sources are the same part of the same stream.
+func sameSource(a, b *jetstream.StreamSource) bool {
+	return a.Name == b.Name && a.FilterSubject == b.FilterSubject && len(a.SubjectTransforms) == len(b.SubjectTransforms)
+}
+
+// keepChoices takes over what an operator may choose for a stream, and what a server lets nobody
+// undo.
+func keepChoices(want, is jetstream.StreamConfig) jetstream.StreamConfig {
+	want.Compression = is.Compression
+	want.Placement = is.Placement
+	want.RePublish = is.RePublish
+	want.DenyDelete = is.DenyDelete
+	want.DenyPurge = is.DenyPurge
+
+	return want
 }
 
 // sameLimit compares two limits; values that are not positive mean no limit.

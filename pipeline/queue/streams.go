@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -87,7 +88,8 @@ func untilAnswered(ctx context.Context, what string, request func(context.Contex
 }
 
 // Provision creates missing streams and buckets, and corrects limits that differ from the topology.
-// It may be repeated at any time.
+// One that cannot be corrected does not stop it from correcting the others. It may be repeated at
+// any time.
 func (s *Streams) Provision(ctx context.Context) error {
 	exists, err := s.check(ctx)
 	if err != nil {
@@ -100,11 +102,19 @@ func (s *Streams) Provision(ctx context.Context) error {
 			return err
 		}
 	}
+	var failed []error
+	provision := func(what string, request func(context.Context) error) bool {
+		err := untilAnswered(ctx, what, request)
+		if err != nil {
+			failed = append(failed, err)
+		}
+		return !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrMixed) && ctx.Err() == nil
+	}
 	for _, c := range s.topology.Streams() {
 		if c.Name == s.LedgerStream() && oldJobs > 0 {
 			c.Metadata[oldJobsKey] = strconv.FormatUint(oldJobs, 10)
 		}
-		err := untilAnswered(ctx, "stream "+c.Name, func(ctx context.Context) error {
+		more := provision("stream "+c.Name, func(ctx context.Context) error {
 			made, err := s.provisionStream(ctx, c)
 			if h := s.handle(c.Name); err == nil && *h == nil {
 				*h = made
@@ -114,48 +124,63 @@ func (s *Streams) Provision(ctx context.Context) error {
 			}
 			return err
 		})
-		if err != nil {
-			return err
+		if !more {
+			return errors.Join(failed...)
 		}
 	}
 
-	err = untilAnswered(ctx, "bucket "+s.ControlBucket(), func(ctx context.Context) error {
+	if !provision("bucket "+s.ControlBucket(), func(ctx context.Context) error {
 		kv, err := s.js.CreateOrUpdateKeyValue(ctx, s.topology.control())
 		if err == nil && s.control == nil {
 			s.control = fleet.NewStore(s.js, kv)
 		}
 		return err
-	})
-	if err != nil {
-		return err
+	}) {
+		return errors.Join(failed...)
 	}
 
-	err = untilAnswered(ctx, "object bucket "+s.FilesBucket(), func(ctx context.Context) error {
+	if !provision("object bucket "+s.FilesBucket(), func(ctx context.Context) error {
 		files, err := s.js.CreateOrUpdateObjectStore(ctx, s.topology.files())
 		if err == nil && s.files == nil {
 			s.files = files
 		}
 		return err
-	})
-	if err != nil {
-		return err
+	}) {
+		return errors.Join(failed...)
 	}
 
-	reports, kept := s.topology.reports()
-	if !kept {
-		return nil
+	if reports, kept := s.topology.reports(); kept {
+		provision("object bucket "+reports.Bucket, func(ctx context.Context) error {
+			_, err := s.js.CreateOrUpdateObjectStore(ctx, reports)
+			return err
+		})
 	}
 
-	return untilAnswered(ctx, "object bucket "+reports.Bucket, func(ctx context.Context) error {
-		_, err := s.js.CreateOrUpdateObjectStore(ctx, reports)
-		return err
-	})
+	return errors.Join(failed...)
 }
 
 // Repair checks that the streams and buckets exist and have the right limits, and corrects outside
 // changes, because limits that are too narrow drop data. It returns the names of those that it
-// created or changed.
+// created or changed, even if it could not correct the others.
 func (s *Streams) Repair(ctx context.Context) ([]string, error) {
+	wrong, err := s.wrong(ctx)
+	if err != nil || len(wrong) == 0 {
+		return nil, err
+	}
+	if err := s.Provision(ctx); err != nil {
+		still, lookErr := s.wrong(ctx)
+		if lookErr != nil {
+			return nil, err
+		}
+		isStill := func(name string) bool { return slices.Contains(still, name) }
+		return slices.DeleteFunc(wrong, isStill), err
+	}
+
+	return wrong, nil
+}
+
+// wrong returns the names of the streams that are missing or differ from the topology.
+func (s *Streams) wrong(ctx context.Context) ([]string, error) {
 	var wrong []string
 	for _, want := range append(s.topology.Streams(), s.topology.buckets()...) {
 		is, err := s.js.Stream(ctx, want.Name)
@@ -169,11 +194,7 @@ func (s *Streams) Repair(ctx context.Context) ([]string, error) {
 		}
 	}
 
-	if len(wrong) == 0 {
-		return nil, nil
-	}
-
-	return wrong, s.Provision(ctx)
+	return wrong, nil
 }
 
 // provisionStream creates a missing stream, and changes one that does not fit. It leaves a stream
@@ -199,11 +220,15 @@ func (s *Streams) provisionStream(ctx context.Context, c jetstream.StreamConfig)
 	if matchesConfig(found.CachedInfo().Config, c) {
 		return found, nil
 	}
-	if old := found.CachedInfo().Config.Metadata[oldJobsKey]; old != "" {
+	is := found.CachedInfo().Config
+	if is.Sealed {
+		return nil, jets.Sealed()
+	}
+	if old := is.Metadata[oldJobsKey]; old != "" {
 		c.Metadata[oldJobsKey] = old
 	}
 
-	return s.js.UpdateStream(ctx, c)
+	return s.js.UpdateStream(ctx, keepChoices(c, is))
 }
 
 // check refuses a ledger of a later version, streams of a simulation in a real fleet, and real

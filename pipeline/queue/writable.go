@@ -24,9 +24,9 @@ const (
 )
 
 // Writable checks that this process can write by doing so: its own key in the control bucket and,
-// for a worker, a record of the ledger. It then checks that the streams that refuse messages when
-// full have room. It returns nil, or a health.Fault that says what to do. It makes a few small
-// requests, and is bounded by ctx.
+// for a worker, a record of the ledger. It then checks that no stream is sealed, and that those
+// that refuse messages when full have room. It returns nil, or a health.Fault that says what to do.
+// It makes a few small requests, and is bounded by ctx.
 func (s *Streams) Writable(ctx context.Context, member *fleet.Membership, ledger bool) error {
 	if err := member.Renew(ctx); err != nil {
 		return writeFault(s.ControlBucket(), err)
@@ -45,10 +45,17 @@ func (s *Streams) Writable(ctx context.Context, member *fleet.Membership, ledger
 	}
 
 	var nearly error
-	for _, name := range []string{s.JobsStream(), s.LedgerStream(), jets.KeyStream + s.ControlBucket(), jets.ObjectStream + s.FilesBucket()} {
+	names := []string{s.JobsStream(), s.LedgerStream(), jets.KeyStream + s.ControlBucket(), jets.ObjectStream + s.FilesBucket()}
+	if ledger {
+		names = append(names, s.ResultsStream(), s.DeadStream())
+	}
+	for _, name := range names {
 		stream, err := s.js.Stream(ctx, name)
 		if err != nil {
 			return writeFault(name, err)
+		}
+		if stream.CachedInfo().Config.Sealed {
+			return writeFault(name, jets.Sealed())
 		}
 		f, ok := fullness(stream.CachedInfo())
 		switch {

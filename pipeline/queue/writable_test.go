@@ -75,6 +75,31 @@ func TestWritableWrites(t *testing.T) {
 	}
 }
 
+// A sealed stream is reported, even if only a worker writes it, and even if it has room.
+func TestWritableSealed(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+	member := fleet.Join(q.Control(), 15*time.Second, fleet.Process{Role: "worker", Slots: 1})
+	ctx := t.Context()
+	s, err := q.streams.js.Stream(ctx, q.ResultsStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.CachedInfo().Config
+	c.Sealed = true
+	if _, err := q.streams.js.UpdateStream(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+
+	fault, ok := errors.AsType[health.Fault](q.Streams().Writable(ctx, member, true))
+	if !ok || !strings.Contains(fault.Reason, q.ResultsStream()) || !strings.Contains(fault.Remedy, "delete it") {
+		t.Errorf("%s is sealed, and the fault is %+v", q.ResultsStream(), fault)
+	}
+	if err := q.Streams().Writable(ctx, member, false); err != nil {
+		t.Errorf("for a process that does not write it: %v", err)
+	}
+}
+
 // The fault names the stream that cannot be written: a full stream, and a server that does not
 // answer.
 func TestWritable(t *testing.T) {
