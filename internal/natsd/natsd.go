@@ -2,8 +2,9 @@
 //
 // It listens only on a loopback address, requires a token that it creates once and keeps next to
 // its store, and keeps JetStream in files. With sync_always an acknowledged message is on the disk.
-// Two servers on one store would silently destroy it, so the store is locked. A full disk would
-// stop JetStream until a restart, so the store may never fill the disk, and Check warns in time.
+// Two servers on one store would silently destroy it, so the store is locked. The store may never
+// fill the disk, and Report warns in time. If it could not be written all the same, it is opened
+// again once it can be.
 package natsd
 
 import (
@@ -32,6 +33,8 @@ type Server struct {
 	cfg      natsconn.Config
 	token    auth.Secret
 	maxStore config.Size
+	logger   *logger
+	reopener *reopener
 }
 
 // Start starts the server of the configuration and waits until it accepts connections and has
@@ -67,7 +70,7 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 		return nil, err
 	}
 
-	ns, err := server.NewServer(&server.Options{
+	options := &server.Options{
 		ServerName:             "backburn",
 		Host:                   host,
 		Port:                   port,
@@ -80,7 +83,8 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 		JetStreamMaxMemory:     maxMemory,
 		DisableJetStreamBanner: true,
 		NoSigs:                 true, // the process handles signals
-	})
+	}
+	ns, err := server.NewServer(options)
 	if err != nil {
 		return nil, fmt.Errorf("embedded nats server: %w", err)
 	}
@@ -109,6 +113,8 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 		token:    token,
 		maxStore: maxStore,
 		cfg:      clientOf(ns, cfg.NATS),
+		logger:   logger,
+		reopener: startReopener(ns, options, logger),
 	}
 	log.Info().Str("url", s.cfg.URL).Str("store", dir).Stringer("max_store", maxStore).Msg("nats server is up")
 
@@ -169,7 +175,7 @@ func explain(err error, cfg natsconn.Config) error {
 	switch text := err.Error(); {
 	case strings.Contains(text, "address already in use"), strings.Contains(text, "Only one usage of each socket address"):
 		return fmt.Errorf("embedded nats server: %s: %w: stop what listens there, or set another port in nats.url", cfg.URL, ErrPortInUse)
-	case strings.Contains(text, "no space left"), strings.Contains(text, "not enough space"):
+	case saysNoSpace(text):
 		return fullDisk(cfg.Embedded.StoreDir, 0)
 	}
 	return fmt.Errorf("embedded nats server: %w", err)
@@ -196,17 +202,23 @@ func (s *Server) NATS() natsconn.Config { return s.cfg }
 // instead of a socket.
 func (s *Server) InProcess() nats.Option { return nats.InProcessServer(s.server) }
 
-// Report adds the server and the disk of its store to a registry. After the disk was full,
-// JetStream accepts no messages until the server is restarted, and does not report it.
+// Report adds the server and the disk of its store to a registry.
 func (s *Server) Report(r *health.Registry) {
 	r.Func("store", "", func() error {
-		if s.server.Running() && s.server.JetStreamEnabled() {
+		switch {
+		case s.logger.writeFailed.Load():
+			return health.Fault{
+				Cause:  health.CauseDisk,
+				Reason: "the embedded nats server could not write its store, and accepts no messages until the store is opened again",
+				Remedy: "free the disk if it is full, and see the server's log lines; the store is opened again within seconds once it can be written",
+			}
+		case s.server.Running() && s.server.JetStreamEnabled():
 			return nil
 		}
 
 		return health.Fault{
 			Reason: "the embedded nats server is down, or has switched JetStream off",
-			Remedy: "see its log lines; free the disk if it was full, and start again",
+			Remedy: "see its log lines, and start again",
 		}
 	})
 	r.Probe("disk", "", health.Probe{Every: 5 * time.Second, Ask: func(context.Context) error {
@@ -222,6 +234,7 @@ func (s *Server) MaxStore() config.Size { return s.maxStore }
 // Shutdown stops the server, waits until everything is written, and unlocks the store.
 // It may be called more than once.
 func (s *Server) Shutdown() {
+	s.reopener.stop()
 	s.server.Shutdown()
 	s.server.WaitForShutdown()
 	_ = s.lock.Unlock()
