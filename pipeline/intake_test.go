@@ -18,6 +18,7 @@ import (
 	"backburn/pipeline/queue"
 	"backburn/results"
 	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
 )
 
 // badJobs are JSON bodies that are not valid jobs.
@@ -407,4 +408,32 @@ func (f *fixture) submitJob(source string, j pipeline.Job) {
 		f.t.Fatal(err)
 	}
 	f.publish("backburn.jobs.normal."+source, nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {j.ID}}, string(body))
+}
+
+// A source uses one ID for several contents at the same moment. One of them gets the ID's final
+// event, and the others become dead letters, although all were read before any was recorded.
+func TestOneIDForSeveralContentsAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, wildfiretest.WithLatency(200*time.Millisecond), wildfiretest.WithDelay(2*time.Second))
+	bodies := []string{"MZ one", "MZ two", "MZ three", "MZ four"}
+	for _, body := range bodies {
+		f.submitRaw("same", "mail", "x.exe", body)
+	}
+	f.startWorker()
+
+	final := f.waitEvents(1).onlyOf(t, "same")
+	f.waitIdle()
+	letters := f.letters(queue.DeadFilter{})
+	accounted := map[string]int{final.Data.SHA256: 1}
+	for _, l := range letters {
+		if l.Reason != results.Conflict {
+			t.Errorf("a dead letter has the reason %s", l.Reason)
+		}
+		accounted[sha256Hex(string(l.Body))]++
+	}
+	for _, body := range bodies {
+		if n := accounted[sha256Hex(body)]; n != 1 {
+			t.Errorf("%q has %d outcomes, want 1; the event is about %s", body, n, final.Data.SHA256)
+		}
+	}
 }

@@ -39,7 +39,8 @@ type Ending struct {
 // the event to RESULTS, each acknowledged before the next. It may be repeated. A job that already
 // has a final event keeps it: a second delivery, or a worker that missed the end of its lease,
 // publishes the recorded event. So a job cannot end in two ways. Finish returns the job's final
-// event. Only after that may the caller acknowledge the job's message.
+// event. Only after that may the caller acknowledge the job's message. For a worker,
+// pipeline.ErrConflict says that the ID has meanwhile become that of a job with other contents.
 func (e *Events) Finish(ctx context.Context, m *Message, end Ending) (results.Event, error) {
 	end.Event.Simulated = e.streams.Simulated()
 	body, err := end.Event.MarshalJSON()
@@ -101,6 +102,9 @@ func (e *Events) record(ctx context.Context, ref pipeline.Ref, end Ending, body 
 		before := entry.Revision
 		if entry, err = e.ledger.Job(ctx, ref); err != nil {
 			return end.Event, false, err
+		}
+		if end.By == "" && end.Sample != "" && entry.IsOfOther(end.Sample) {
+			return end.Event, false, pipeline.ErrConflict
 		}
 		if entry.Revision == before { // the replica lags behind, or it was another change
 			if err := fleet.Sleep(ctx, conflictWait); err != nil {

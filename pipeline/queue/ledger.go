@@ -52,6 +52,19 @@ type JobEntry struct {
 	Message  *Message      // of JobWaiting
 }
 
+// IsOfOther reports whether the record belongs to a job with other contents than the sample: its
+// source has used the ID twice.
+func (j JobEntry) IsOfOther(sample string) bool {
+	switch {
+	case j.State == "", j.Sample == sample, j.Sample == "":
+		return false
+	case j.State == JobDone && j.Event.Data.SHA256 == "" && j.Event.Data.URL == "":
+		return false // it ended before its contents were known
+	}
+
+	return true
+}
+
 // SampleEntry is a sample's record.
 type SampleEntry struct {
 	Key      string

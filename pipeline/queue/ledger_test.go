@@ -369,6 +369,40 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// A worker that has just learned a verdict does not end a job with other contents that has taken
+// the same ID since the worker looked.
+func TestAnotherJobOfTheSameIDIsNotEnded(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+	ctx := t.Context()
+	first, second := aJob("mail", "same"), aJob("mail", "same")
+	second.Job.SHA256 = strings.Repeat("ab", 32)
+	verdict := func(m *Message) Ending {
+		return Ending{Sample: m.Job.SHA256, Event: results.Event{
+			Type: results.Verdict, Time: time.Now().UTC(),
+			Data: results.Data{JobID: "same", Source: "mail", Verdict: "benign", SHA256: m.Job.SHA256},
+		}}
+	}
+	check := func(when string, state JobState) {
+		t.Helper()
+		if _, err := q.Events().Finish(ctx, second, verdict(second)); !errors.Is(err, pipeline.ErrConflict) {
+			t.Errorf("%s: %v, want a conflict", when, err)
+		}
+		if entry, err := q.ledger.Job(ctx, first.Job.Ref()); err != nil || entry.State != state || entry.Sample != first.Job.SHA256 {
+			t.Errorf("%s: the first job's record is %+v (%v)", when, entry, err)
+		}
+	}
+
+	if err := q.ledger.Commit(ctx, q.ledger.PutWaiting(first, Waiting{Sample: first.Job.SHA256}, 0)); err != nil {
+		t.Fatal(err)
+	}
+	check("the first waits", JobWaiting)
+	if _, err := q.Events().Finish(ctx, first, verdict(first)); err != nil {
+		t.Fatal(err)
+	}
+	check("the first has ended", JobDone)
+}
+
 // Some settings of a stream cannot be undone. They do not keep the others from being corrected.
 func TestRepairBesideWhatCannotBeUndone(t *testing.T) {
 	t.Parallel()

@@ -18,11 +18,7 @@ func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, done bo
 		return result{}, false, err
 	}
 
-	switch known := d.entry; {
-	case known.State == "" || known.Sample == d.sample.Key || known.Sample == "":
-	case known.State == queue.JobDone && known.Event.Data.SHA256 == "" && known.Event.Data.URL == "":
-		// It ended before its contents were known.
-	default:
+	if d.entry.IsOfOther(d.sample.Key) {
 		r, err = w.refuseUsedID(work, d)
 		return r, true, err
 	}
@@ -77,11 +73,12 @@ func (w *Worker) refuseUsedID(work context.Context, d *delivery) (result, error)
 }
 
 // reload reads the records again after an upload whose outcome could not be written. If the job has
-// ended meanwhile, the outcome is written only to the sample.
+// ended meanwhile, or its ID has become that of another job, the outcome is written only to the
+// sample.
 func (w *Worker) reload(work context.Context, d *delivery, u pipeline.Uploaded) (r result, done bool, err error) {
 	for {
 		d.sample, d.entry, err = w.q.Ledger().Load(work, d.sample.Key, d.Job.Ref())
-		if err != nil || d.entry.State != queue.JobDone {
+		if err != nil || d.entry.State != queue.JobDone && !d.entry.IsOfOther(d.sample.Key) {
 			return result{}, false, err
 		}
 
