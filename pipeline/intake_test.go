@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -435,5 +436,36 @@ func TestOneIDForSeveralContentsAtOnce(t *testing.T) {
 		if n := accounted[sha256Hex(body)]; n != 1 {
 			t.Errorf("%q has %d outcomes, want 1; the event is about %s", body, n, final.Data.SHA256)
 		}
+	}
+}
+
+// Whatever is on a subject for requeued jobs without being one ends, and holds no worker up.
+func TestNoRecordOfARequeuedJob(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.startWorker()
+	const subject = "backburn.requeue.normal.mail"
+	for _, n := range []string{"", "-1", "1000"} {
+		f.publish(subject, nats.Header{"Backburn-Record": {n}}, "{}")
+	}
+	for _, record := range []string{
+		"{}",
+		`{"id":"a","source":"mail","priority":"normal","job":{"kind":"file"}}`,
+		`{"id":"b","source":"mail","priority":"normal","job":{"kind":"url"}}`,
+		`{"id":"c","source":"mail","priority":"normal","raw":true,"job":{}}`,
+		`{"id":"d","source":"*","priority":"normal","raw":true,"job":{"kind":"file"}}`,
+	} {
+		f.publish(subject, nats.Header{"Backburn-Record": {strconv.Itoa(len(record))}}, record)
+	}
+	const want = 8
+
+	for _, ev := range f.waitEvents(want).final() {
+		if ev.Data.Source != "mail" || ev.Data.Error == nil || ev.Data.Error.Reason != results.InvalidJob {
+			t.Errorf("%+v", ev.Data)
+		}
+	}
+	f.waitIdle()
+	if n := len(f.letters(queue.DeadFilter{})); n != want {
+		t.Errorf("%d dead letters, want %d", n, want)
 	}
 }

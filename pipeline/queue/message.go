@@ -73,10 +73,17 @@ type Original struct {
 // openPublished decodes a message that is not of version 1.
 func openPublished(n Names, subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
 	p, source, requeued, ok := n.parseJobSubject(subject)
+	var unreadable error
 	if requeued {
 		m, err := decodeRecord(h, body)
-		m.Requeued = true
-		return m, err
+		if err == nil && !m.isWhole() {
+			err = pipeline.Invalid("the record is not that of a whole job")
+		}
+		if err == nil {
+			m.Requeued = true
+			return m, nil
+		}
+		unreadable = err
 	}
 
 	m := Message{AcceptedAt: at.UTC(), Trace: span.Of(h)}
@@ -95,6 +102,8 @@ func openPublished(n Names, subject string, h nats.Header, body []byte, seq uint
 		m.Job.Priority = pipeline.Normal
 		m.Job.Source = "unknown"
 		err = pipeline.Invalid("subject %q is not <prefix>.jobs.<urgent|normal|bulk>.<source> with a source of [a-z0-9_-]{1,32}", subject)
+	case unreadable != nil:
+		err = fmt.Errorf("%w, on %q, where only workers publish", unreadable, subject)
 	case isJSON(h):
 		err = m.readJSON(body)
 	default:
@@ -124,6 +133,19 @@ func openOld(n Names, subject string, h nats.Header, body []byte, seq uint64, at
 	}
 
 	return openPublished(n, subject, h, body, seq, at)
+}
+
+// isWhole reports whether a record names a job and where its contents are.
+func (m *Message) isWhole() bool {
+	j := m.Job
+	if j.ID == "" || !pipeline.ValidSource(j.Source) || !j.Priority.Valid() {
+		return false
+	}
+	if j.Kind == pipeline.KindURL {
+		return j.URL != ""
+	}
+
+	return j.Kind == pipeline.KindFile && (m.Raw || j.Content != nil)
 }
 
 func isJSON(h nats.Header) bool {
