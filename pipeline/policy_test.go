@@ -228,3 +228,21 @@ func TestDailyShareOfARule(t *testing.T) {
 		t.Errorf("%d uploads in two days", n)
 	}
 }
+
+// A recheck that becomes due while there is no leader is made by the next one.
+func TestARecheckThatBecomesDueWithoutALeader(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Recheck = time.Second
+	f.cfg.Rules = []pipeline.Rule{{Source: "hr", Submit: pipeline.SubmitLookup}}
+	c := &clock{}
+	stop := f.startWorker(worker.WithClock(c.now))
+	f.submitRaw("a", "hr", "a.exe", "MZ later")
+	f.waitEvents(1)
+	stop()
+
+	f.wildfire.Know(wildfiretest.Known{SHA256: sha256Hex("MZ later"), Verdict: wildfire.Phishing})
+	c.advance(5 * time.Minute)
+	f.startWorker(worker.WithClock(c.now))
+	f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Changed)) == 1 })
+}

@@ -84,7 +84,7 @@ func (p *Poller) serve(ctx context.Context) error {
 	p.mu.Lock()
 	p.list = newWaitlist()
 	p.querier.asked = map[string]*workerQuestion{}
-	p.rechecker.rechecks = rechecks{after: p.config().Recheck, since: p.Now().Add(-p.config().Recheck)}
+	p.rechecker.rechecks = rechecks{after: p.config().Recheck, since: p.Now().Add(-p.config().Recheck - leaderless)}
 	p.fetcher.reports = newReportList(p.Settings)
 	p.finisher.term = nuid.Next()
 	p.mu.Unlock()
@@ -148,6 +148,10 @@ func (p *Poller) subscribe(ctx context.Context, read func()) (stop func(), err e
 // maxJobReadWait is the most time that reading samples is postponed until the jobs are read.
 const maxJobReadWait = time.Minute
 
+// leaderless is how long there may be no leader without a loss of rechecks and late verdicts: a new
+// leader takes over those that became due in this time before its start.
+const leaderless = 10 * time.Minute
+
 // sampleReadTicks is the time between two reads of the changed samples, in ticks. Rechecks and
 // reports can wait that long, and of a sample that changes several times meanwhile only the newest
 // record is read.
@@ -164,7 +168,7 @@ func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) er
 	if back == 0 {
 		return nil
 	}
-	since := p.Now().Add(-back)
+	since := p.Now().Add(-back - leaderless)
 
 	select {
 	case <-jobsRead:
