@@ -109,14 +109,14 @@ func sha256sum(tree string) error {
 }
 
 func hash(tree, state string) error {
-	m, err := plan.OpenMemory(state)
+	m, err := plan.OpenState(state)
 	if err != nil {
 		return err
 	}
 
 	var failed error
 	h := plan.Hasher{
-		Memory: m,
+		State:  m,
 		Types:  true,
 		Done:   func(plan.File, bool) {},
 		Failed: func(_ string, err error) { failed = err },

@@ -37,8 +37,9 @@ about verdicts that the fleet already has.
 Results are kept in a state file, even if the command is killed. The next run hashes only new or
 changed files, and asks only about hashes that have no answer.
 
---submit PRIORITY submits the unknown files as jobs of --source; the day's budget spreads them.
-With --per-day N at most N are submitted on a UTC day; run the command again on the next day.
+--submit PRIORITY submits the unknown files as jobs of --source. The daily budget spreads their
+uploads. With --per-day N at most N are submitted on a UTC day; run the command again on the next
+day.
 
 The policy treats the files as if they came in messages of --source: their names are not trusted.`,
 		Example: `  backburn plan /srv/archive
@@ -53,7 +54,7 @@ The policy treats the files as if they came in messages of --source: their names
 			case !pipeline.ValidSource(p.source):
 				return cli.Usagef("--source: expected %s, got %q", pipeline.SourceRule, p.source)
 			case p.perDay < 0, p.perDay > 0 && priority == "":
-				return cli.Usagef("--per-day: at least 0, and only with --submit")
+				return cli.Usagef("--per-day: expected at least 0, and only with --submit")
 			case slices.ContainsFunc(args, isURL):
 				return cli.Usagef("plan accepts files and folders only; `backburn verdict URL` asks about a link")
 			}
@@ -64,7 +65,7 @@ The policy treats the files as if they came in messages of --source: their names
 	f := cmd.Flags()
 	f.StringVar(&p.source, "source", "plan", "`name` of the source in the policy, in subjects and events")
 	f.IntVar(&p.queries, "queries", -1, "make at most `n` queries; -1: the rest of today's budget")
-	f.StringVar(&p.state, "state", "", "`file` for the results (default: one for these paths in the user's cache)")
+	f.StringVar(&p.statePath, "state", "", "`file` for the results (default: one for these paths in the user's cache)")
 	f.StringVar(&priority, "submit", "", "submit files that WildFire does not know, with this `priority`")
 	f.IntVar(&p.perDay, "per-day", 0, "submit at most `n` per day; 0: all")
 	f.BoolVar(&p.asJSON, "json", false, "as one JSON object")
@@ -97,11 +98,11 @@ func (p *planRun) run(ctx context.Context, args []string) (err error) {
 		return cli.Exit(cli.Unreachable, fmt.Errorf("--submit needs the queue: %w", p.service.fleet.reason))
 	}
 
-	if p.memory, err = openPlan(p.state, args); err != nil {
+	if p.state, err = openPlan(p.statePath, args); err != nil {
 		return err
 	}
 	defer func() {
-		if cerr := p.memory.Close(); err == nil {
+		if cerr := p.state.Close(); err == nil {
 			err = cerr
 		}
 	}()
@@ -140,7 +141,7 @@ func (p *planRun) run(ctx context.Context, args []string) (err error) {
 }
 
 // openPlan opens the state file. The default is a file in the user's cache, named after the paths.
-func openPlan(name string, args []string) (*plan.Memory, error) {
+func openPlan(name string, args []string) (*plan.State, error) {
 	if name == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
@@ -160,7 +161,7 @@ func openPlan(name string, args []string) (*plan.Memory, error) {
 		name = filepath.Join(cache, "backburn", "plan-"+hex.EncodeToString(h.Sum(nil))[:16]+".jsonl")
 	}
 
-	m, err := plan.OpenMemory(name)
+	m, err := plan.OpenState(name)
 	if errors.Is(err, plan.ErrInUse) {
 		return nil, cli.Exit(cli.Usage, err)
 	}
@@ -209,8 +210,8 @@ func (p *planRun) hash(ctx context.Context, args []string) error {
 	var problems []problem // from the search for files, which runs concurrently with hashing
 
 	h := &plan.Hasher{
-		Memory: p.memory,
-		Types:  p.inventory.Config.NeedsTypes(),
+		State: p.state,
+		Types: p.inventory.Config.NeedsTypes(),
 		Done: func(f plan.File, _ bool) {
 			p.inventory.Add(f)
 			bars.done(f.Size)
@@ -237,8 +238,8 @@ func (p *planRun) hash(ctx context.Context, args []string) error {
 			return visit(abs)
 		})
 	})
-	for _, wrong := range problems {
-		failed(wrong.path, wrong.err)
+	for _, unreadable := range problems {
+		failed(unreadable.path, unreadable.err)
 	}
 
 	return err

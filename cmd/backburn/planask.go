@@ -25,7 +25,7 @@ func (p *planRun) useStoredVerdicts(ctx context.Context, cfg pipeline.Config) er
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(maxConcurrentLookups)
 	for _, c := range p.inventory.Contents() {
-		if a, ok := p.memory.Answer(c.File.SHA256); ok && isFresh(a, cfg, now) {
+		if a, ok := p.state.Answer(c.File.SHA256); ok && isFresh(a, cfg, now) {
 			c.Answer = &a
 			if a.Verdict.Final() {
 				continue
@@ -45,7 +45,7 @@ func (p *planRun) useStoredVerdicts(ctx context.Context, cfg pipeline.Config) er
 			a := plan.Answer{Verdict: wildfire.Verdict(s.Verdict), At: s.CheckedAt}
 			if isFresh(a, cfg, now) {
 				c.Answer = &a
-				c.Here = true
+				c.FromFleet = true
 			}
 
 			return nil
@@ -124,7 +124,7 @@ func (p *planRun) askBatch(ctx context.Context, batch []*plan.Contents) error {
 		}
 
 		c.Answer = &a
-		if err := p.memory.Answered(c.File.SHA256, a); err != nil {
+		if err := p.state.Answered(c.File.SHA256, a); err != nil {
 			return err
 		}
 	}
@@ -137,21 +137,21 @@ func (p *planRun) askBatch(ctx context.Context, batch []*plan.Contents) error {
 func (p *planRun) submit(ctx context.Context) (int, error) {
 	remaining := -1
 	if p.perDay > 0 {
-		remaining = max(p.perDay-p.memory.SubmittedOn(time.Now()), 0)
+		remaining = max(p.perDay-p.state.SubmittedOn(time.Now()), 0)
 	}
 
 	n := 0
-	for _, c := range p.inventory.ToSend() {
+	for _, c := range p.inventory.ToUpload() {
 		if n == remaining {
 			break
 		}
-		if p.memory.Submitted(c.File.SHA256) {
+		if p.state.Submitted(c.File.SHA256) {
 			continue
 		}
 		if err := p.submitOne(ctx, c); err != nil {
 			return n, fmt.Errorf("submit %s: %w", c.File.Path, err)
 		}
-		if err := p.memory.MarkSubmitted(c.File.SHA256, time.Now()); err != nil {
+		if err := p.state.MarkSubmitted(c.File.SHA256, time.Now()); err != nil {
 			return n, err
 		}
 

@@ -9,18 +9,18 @@ import (
 
 // planRun is one run of the command.
 type planRun struct {
-	tool     *cli.App
-	source   string
-	queries  int
-	state    string
-	submitAs pipeline.Priority
-	perDay   int
-	asJSON   bool
+	tool      *cli.App
+	source    string
+	queries   int
+	statePath string
+	submitAs  pipeline.Priority
+	perDay    int
+	asJSON    bool
 
 	service          *service
-	memory           *plan.Memory
+	state            *plan.State
 	inventory        *plan.Inventory
 	guard            *guard.Guard
 	remainingBudgets map[pipeline.Budget]int // rest of today's budgets for jobs that are not urgent
-	queriesMade      int                     // queries made
+	queriesMade      int
 }

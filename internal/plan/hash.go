@@ -16,16 +16,17 @@ import (
 // ErrNotRegular says that a path is not a regular file.
 var ErrNotRegular = errors.New("not a regular file")
 
-// Hasher hashes files on all cores, except files that the memory knows.
+// Hasher hashes files on all cores. It skips files that State has recorded and that have not
+// changed.
 type Hasher struct {
-	Memory *Memory
+	State  *State
 	Types  bool                          // also detect the types of contents
 	Done   func(f File, remembered bool) // called for each file, by one goroutine at a time
 	Failed func(path string, err error)  // likewise
 }
 
 // Run hashes the paths that walk visits until walk returns or ctx ends. Its errors are those of
-// walk and of writes to the memory.
+// walk and of writes to the state file.
 func (h *Hasher) Run(ctx context.Context, walk func(visit func(path string) error) error) error {
 	paths := make(chan string, 4096)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -42,7 +43,7 @@ func (h *Hasher) Run(ctx context.Context, walk func(visit func(path string) erro
 				}
 				f, remembered, err := w.file(ctx, path)
 				if err == nil && !remembered {
-					if werr := h.Memory.Hashed(f); werr != nil {
+					if werr := h.State.Hashed(f); werr != nil {
 						cancel(werr)
 					}
 				}
@@ -84,7 +85,7 @@ type hashWorker struct {
 
 func (w *hashWorker) file(ctx context.Context, path string) (f File, remembered bool, err error) {
 	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
-		if known, ok := w.Memory.File(path, info); ok && (known.Types != nil || !w.Types) {
+		if known, ok := w.State.File(path, info); ok && (known.Types != nil || !w.Types) {
 			return known, true, nil
 		}
 	}

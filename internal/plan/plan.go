@@ -14,22 +14,22 @@ import (
 	"backburn/wildfire"
 )
 
-// Contents is one SHA-256, in one file or more.
+// Contents is what one or more files with the same SHA-256 contain.
 type Contents struct {
 	File   File // the first file among those with the most permissive ruling
 	Ruling pipeline.Ruling
 	Files  int
 
-	Answer *Answer // WildFire's answer; nil: not asked
-	Here   bool    // the fleet knows the verdict
+	Answer    *Answer // WildFire's answer; nil: not asked
+	FromFleet bool    // the answer is the fleet's recorded verdict
 }
 
 // MayAsk reports whether WildFire may be asked about the hash.
 func (c *Contents) MayAsk() bool { return c.Ruling.Submit != pipeline.SubmitNever }
 
-// MaySend reports whether the contents would be uploaded, because WildFire was asked and does not
-// know them.
-func (c *Contents) MaySend() bool {
+// NeedsUpload reports whether the contents would be uploaded: the policy allows it, and WildFire
+// was asked and does not know them.
+func (c *Contents) NeedsUpload() bool {
 	return c.Ruling.Submit == pipeline.SubmitAlways && c.Answer != nil && c.Answer.Verdict == wildfire.Unknown
 }
 
@@ -111,14 +111,14 @@ func (v *Inventory) Contents() []*Contents {
 	return list
 }
 
-// ToAsk lists the contents about which WildFire may be asked and was not.
+// ToAsk lists the contents without an answer about which the policy lets us ask WildFire.
 func (v *Inventory) ToAsk() []*Contents {
 	return slices.DeleteFunc(v.Contents(), func(c *Contents) bool { return !c.MayAsk() || c.Answer != nil })
 }
 
-// ToSend lists the contents that would be uploaded.
-func (v *Inventory) ToSend() []*Contents {
-	return slices.DeleteFunc(v.Contents(), func(c *Contents) bool { return !c.MaySend() })
+// ToUpload lists the contents that would be uploaded.
+func (v *Inventory) ToUpload() []*Contents {
+	return slices.DeleteFunc(v.Contents(), func(c *Contents) bool { return !c.NeedsUpload() })
 }
 
 // Summary is the result. From Distinct on, it counts contents, not files.
@@ -163,10 +163,10 @@ func (v *Inventory) Summarize(queries, left int, now time.Time) Summary {
 		switch {
 		case c.Answer != nil && c.Answer.Verdict.Final():
 			s.Known[c.Answer.Verdict.String()]++
-			if c.Here {
+			if c.FromFleet {
 				s.KnownHere++
 			}
-		case c.MaySend():
+		case c.NeedsUpload():
 			s.Unknown++
 			s.UnknownBytes += c.File.Size
 			for _, share := range c.Ruling.Shares {

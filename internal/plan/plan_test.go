@@ -17,9 +17,9 @@ import (
 	"backburn/wildfire"
 )
 
-func memory(t *testing.T, name string) *plan.Memory {
+func memory(t *testing.T, name string) *plan.State {
 	t.Helper()
-	m, err := plan.OpenMemory(name)
+	m, err := plan.OpenState(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,13 +27,13 @@ func memory(t *testing.T, name string) *plan.Memory {
 	return m
 }
 
-// hashAll hashes files, and counts the files that the memory knew.
-func hashAll(t *testing.T, m *plan.Memory, paths ...string) (files map[string]plan.File, remembered int, failed []string) {
+// hashAll hashes files, and counts the files that the state knew.
+func hashAll(t *testing.T, m *plan.State, paths ...string) (files map[string]plan.File, remembered int, failed []string) {
 	t.Helper()
 	files = map[string]plan.File{}
 	h := plan.Hasher{
-		Memory: m,
-		Types:  true,
+		State: m,
+		Types: true,
 		Done: func(f plan.File, known bool) {
 			files[f.Path] = f
 			if known {
@@ -72,7 +72,7 @@ func TestHashingResumes(t *testing.T) {
 	missing := filepath.Join(dir, "missing")
 
 	m := memory(t, state)
-	if _, err := plan.OpenMemory(state); !errors.Is(err, plan.ErrInUse) {
+	if _, err := plan.OpenState(state); !errors.Is(err, plan.ErrInUse) {
 		t.Errorf("a second plan with the same state: %v", err)
 	}
 	first, remembered, failed := hashAll(t, m, append(paths, dir, missing)...)
@@ -117,7 +117,7 @@ func TestHashingResumes(t *testing.T) {
 	}
 }
 
-func TestMemoryKeepsAnswersAndSubmissions(t *testing.T) {
+func TestStateKeepsAnswersAndSubmissions(t *testing.T) {
 	t.Parallel()
 	state := filepath.Join(t.TempDir(), "plan.jsonl")
 	m := memory(t, state)
@@ -184,7 +184,7 @@ func TestSummary(t *testing.T) {
 			say(wildfire.Malware)
 		case "here":
 			say(wildfire.Benign)
-			c.Here = true
+			c.FromFleet = true
 		case "pending":
 			say(wildfire.Pending)
 		case "secret", "late":
@@ -216,7 +216,7 @@ func TestSummary(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	for _, c := range v.ToSend() {
+	for _, c := range v.ToUpload() {
 		if c.File.SHA256 == "twofold" && c.File.Path != "b.txt" {
 			t.Errorf("contents with two names are uploaded as %s", c.File.Path)
 		}

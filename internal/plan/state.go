@@ -31,18 +31,18 @@ type Answer struct {
 	At      time.Time
 }
 
-// Memory is a file in which a plan records its results, so that it can continue after it was
-// killed. The results of truncated lines are determined again. It is safe for concurrent use.
-type Memory struct {
+// State is the state file of a plan: it records the results, so that a killed plan can continue.
+// A truncated line is ignored, and its result determined again. It is safe for concurrent use.
+type State struct {
 	lock *flock.Flock
 
-	mu       sync.Mutex
-	file     *os.File
-	out      *bufio.Writer
-	unsaved  int
-	files    map[string]File
-	answers  map[string]Answer
-	handedIn map[string]time.Time
+	mu        sync.Mutex
+	file      *os.File
+	out       *bufio.Writer
+	unsaved   int
+	files     map[string]File
+	answers   map[string]Answer
+	submitted map[string]time.Time // when contents were submitted
 }
 
 // line is one line of the file: a hashed file, an answer or a submission.
@@ -59,37 +59,37 @@ type line struct {
 // saveEvery is how many lines are buffered before they are written.
 const saveEvery = 64
 
-// ErrInUse says that another plan uses the same memory.
+// ErrInUse says that another plan uses the same state file.
 var ErrInUse = errors.New("another plan is using this state")
 
-// OpenMemory opens the memory in a file, and creates it if necessary. The caller closes it.
-func OpenMemory(name string) (*Memory, error) {
+// OpenState opens a state file, and creates it if necessary. The caller closes it.
+func OpenState(name string) (*State, error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return nil, err
 	}
-	m := &Memory{
-		lock:     flock.New(name + ".lock"),
-		files:    map[string]File{},
-		answers:  map[string]Answer{},
-		handedIn: map[string]time.Time{},
+	s := &State{
+		lock:      flock.New(name + ".lock"),
+		files:     map[string]File{},
+		answers:   map[string]Answer{},
+		submitted: map[string]time.Time{},
 	}
-	switch locked, err := m.lock.TryLock(); {
+	switch locked, err := s.lock.TryLock(); {
 	case err != nil:
 		return nil, err
 	case !locked:
 		return nil, fmt.Errorf("%w: %s", ErrInUse, name)
 	}
 
-	err := m.open(name)
+	err := s.open(name)
 	if err != nil {
-		_ = m.lock.Unlock()
+		_ = s.lock.Unlock()
 		return nil, err
 	}
 
-	return m, nil
+	return s, nil
 }
 
-func (m *Memory) open(name string) error {
+func (s *State) open(name string) error {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -100,13 +100,13 @@ func (m *Memory) open(name string) error {
 		text, err := r.ReadBytes('\n')
 		var l line
 		if err == nil && json.Unmarshal(text, &l) == nil {
-			m.take(l)
+			s.apply(l)
 		}
 		if errors.Is(err, io.EOF) {
-			m.file = f
-			m.out = bufio.NewWriterSize(f, 1<<16)
+			s.file = f
+			s.out = bufio.NewWriterSize(f, 1<<16)
 			if len(text) > 0 {
-				_, err = m.out.WriteString("\n") // ends a truncated line
+				_, err = s.out.WriteString("\n") // ends a truncated line
 				return err
 			}
 			return nil
@@ -118,11 +118,11 @@ func (m *Memory) open(name string) error {
 	}
 }
 
-// take adds the data of a line.
-func (m *Memory) take(l line) {
+// apply applies a line to the maps.
+func (s *State) apply(l line) {
 	switch {
 	case l.Path != nil:
-		m.files[string(l.Path)] = File{
+		s.files[string(l.Path)] = File{
 			Path:    string(l.Path),
 			Size:    l.Size,
 			ModTime: time.Unix(0, l.Mod),
@@ -130,46 +130,48 @@ func (m *Memory) take(l line) {
 			Types:   l.Types,
 		}
 	case l.Code != nil:
-		m.answers[l.SHA256] = Answer{Verdict: *l.Code, At: l.At}
+		s.answers[l.SHA256] = Answer{Verdict: *l.Code, At: l.At}
 	default:
-		m.handedIn[l.SHA256] = l.At
+		s.submitted[l.SHA256] = l.At
 	}
 }
 
-func (m *Memory) note(l line, now bool) error {
+// record appends a line to the file, and applies it. The line is written at once if now is set, and
+// buffered otherwise.
+func (s *State) record(l line, now bool) error {
 	text, err := json.Marshal(l)
 	if err != nil {
 		return err
 	}
 
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 
-	m.take(l)
-	if _, err := m.out.Write(append(text, '\n')); err != nil {
+	s.apply(l)
+	if _, err := s.out.Write(append(text, '\n')); err != nil {
 		return err
 	}
-	if m.unsaved++; m.unsaved < saveEvery && !now {
+	if s.unsaved++; s.unsaved < saveEvery && !now {
 		return nil
 	}
-	m.unsaved = 0
+	s.unsaved = 0
 
-	return m.out.Flush()
+	return s.out.Flush()
 }
 
 // File returns the record of a file, unless the file has changed since.
-func (m *Memory) File(path string, info os.FileInfo) (File, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (s *State) File(path string, info os.FileInfo) (File, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 
-	f, ok := m.files[path]
+	f, ok := s.files[path]
 
 	return f, ok && f.Size == info.Size() && f.ModTime.Equal(info.ModTime())
 }
 
 // Hashed records a file.
-func (m *Memory) Hashed(f File) error {
-	return m.note(line{
+func (s *State) Hashed(f File) error {
+	return s.record(line{
 		Path:   []byte(f.Path),
 		Size:   f.Size,
 		Mod:    f.ModTime.UnixNano(),
@@ -179,34 +181,34 @@ func (m *Memory) Hashed(f File) error {
 }
 
 // Answer returns WildFire's answer about contents.
-func (m *Memory) Answer(sha256 string) (Answer, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	a, ok := m.answers[sha256]
+func (s *State) Answer(sha256 string) (Answer, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, ok := s.answers[sha256]
 
 	return a, ok
 }
 
 // Answered records WildFire's answer.
-func (m *Memory) Answered(sha256 string, a Answer) error {
-	return m.note(line{SHA256: sha256, Code: &a.Verdict, At: a.At}, false)
+func (s *State) Answered(sha256 string, a Answer) error {
+	return s.record(line{SHA256: sha256, Code: &a.Verdict, At: a.At}, false)
 }
 
 // Submitted reports whether contents were submitted already.
-func (m *Memory) Submitted(sha256 string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (s *State) Submitted(sha256 string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 
-	return !m.handedIn[sha256].IsZero()
+	return !s.submitted[sha256].IsZero()
 }
 
 // SubmittedOn counts what was submitted on the UTC day of a time.
-func (m *Memory) SubmittedOn(day time.Time) int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (s *State) SubmittedOn(day time.Time) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 
 	n := 0
-	for _, at := range m.handedIn {
+	for _, at := range s.submitted {
 		if at.UTC().Format(time.DateOnly) == day.UTC().Format(time.DateOnly) {
 			n++
 		}
@@ -216,14 +218,14 @@ func (m *Memory) SubmittedOn(day time.Time) int {
 }
 
 // MarkSubmitted records at once that contents were submitted.
-func (m *Memory) MarkSubmitted(sha256 string, at time.Time) error {
-	return m.note(line{SHA256: sha256, At: at.UTC()}, true)
+func (s *State) MarkSubmitted(sha256 string, at time.Time) error {
+	return s.record(line{SHA256: sha256, At: at.UTC()}, true)
 }
 
 // Close writes the buffered lines and closes the file.
-func (m *Memory) Close() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (s *State) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 
-	return errors.Join(m.out.Flush(), m.file.Close(), m.lock.Unlock())
+	return errors.Join(s.out.Flush(), s.file.Close(), s.lock.Unlock())
 }
