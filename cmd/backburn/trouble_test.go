@@ -55,7 +55,7 @@ func TestRunReportsTheFault(t *testing.T) {
 		"a file for a folder": {func(_ *testing.T, s *testkit.Site) testkit.Settings {
 			s.WriteFile("file", "")
 			return testkit.Settings{"watch.path": s.Path("file")}
-		}, 2, `watch\[0\]\.path: expected a folder, ".*file" is none`},
+		}, 2, `watch\[0\]\.path: expected a folder; ".*file" is not one`},
 		"a file for the spool": {func(_ *testing.T, s *testkit.Site) testkit.Settings {
 			s.WriteFile("quarantine/.backburn", "")
 			return nil

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Part is a part of the system that a process runs; they combine with |.
+// Part is a part of the system that a process runs. Parts are combined with |.
 type Part int
 
 // The parts, and all of them together.
@@ -18,7 +18,7 @@ const (
 	SinkPart                     // the sinks of events
 	ClamdPart                    // the clamd protocol, if configured
 	MailPart                     // the mail filter, if configured
-	Alone                        // requires that these parts are configured, because the process has no others
+	Alone                        // the process runs only these parts, so they must be configured
 	Everything  = ServerPart | WatcherPart | WorkerPart | ProfilePart | APIPart | SinkPart | ClamdPart | MailPart
 )
 
@@ -55,20 +55,20 @@ func (c Config) Validate(parts Part) error {
 	return p.problems.err()
 }
 
-// configured requires that the parts are configured.
+// configured adds a problem for each of the parts that is not configured.
 func (p *collector) configured(c Config, parts Part) {
-	for _, part := range []struct {
-		is             Part
-		on             bool
-		key, otherwise string
+	for _, rule := range []struct {
+		part         Part
+		isConfigured bool
+		key, problem string
 	}{
 		{APIPart, c.API.Listen != "", "api.listen", `expected an address such as "127.0.0.1:9465": without one there is no HTTP API`},
-		{SinkPart, len(c.Sink) > 0, "sink", "there is none: name one in [[sink]]"},
-		{ClamdPart, c.Clamd.Listen != "", "clamd.listen", `expected an address such as "unix:/run/backburn/clamd.sock": without one nobody can ask`},
-		{MailPart, c.Mail.Listen != "", "mail.listen", `expected an address such as "unix:/run/backburn/mail.sock": without one no mail comes`},
+		{SinkPart, len(c.Sink) > 0, "sink", "expected at least one [[sink]] entry"},
+		{ClamdPart, c.Clamd.Listen != "", "clamd.listen", `expected an address such as "unix:/run/backburn/clamd.sock": without one there is no clamd server`},
+		{MailPart, c.Mail.Listen != "", "mail.listen", `expected an address such as "unix:/run/backburn/mail.sock": without one there is no milter`},
 	} {
-		if parts&part.is != 0 && !part.on && !p.failed(part.key) {
-			p.add(part.key, "%s", part.otherwise)
+		if parts&rule.part != 0 && !rule.isConfigured && !p.failed(rule.key) {
+			p.add(rule.key, "%s", rule.problem)
 		}
 	}
 }

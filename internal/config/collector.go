@@ -82,7 +82,7 @@ func (p *collector) value(key string) (string, bool) {
 	return "", true
 }
 
-// hide replaces the value of a variable in a message by its name.
+// hide replaces the value of a variable in a message with the name of the variable.
 func (p *collector) hide(key, value, message string) string {
 	written, ok := p.origin.written(key, value)
 	if !ok || written == value || value == "" {
@@ -102,7 +102,7 @@ func (c Config) Problem(key, format string, args ...any) error {
 	return p.problems
 }
 
-// withValue adds the value of a key that is a duration after the key's name in a text.
+// withValue inserts the value of a key after its name in a text, if the value is a duration.
 func (p *collector) withValue(text, name, key string) string {
 	v, ok := lookup(schema, reflect.ValueOf(p.cfg), key)
 	if !ok || v.Type() != reflect.TypeFor[time.Duration]() {

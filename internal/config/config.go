@@ -89,7 +89,7 @@ func (c Config) Profile(name string) auth.Profile {
 func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want := pipeline.Wants(bad)
 	want(c.Results.MaxAge >= c.Pipeline.Deadline, "results.max_age",
-		"at least verdicts.deadline, because what was done is remembered as long as events", "verdicts.deadline")
+		"at least verdicts.deadline, because finished jobs are remembered only as long as their events", "verdicts.deadline")
 
 	_, known := c.Auth[c.WildFire.Auth]
 	want(known, "wildfire.auth", `the name of an [auth.*] profile ("`+strings.Join(c.profileNames(), `", "`)+`")`)

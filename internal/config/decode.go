@@ -23,7 +23,7 @@ import (
 // maxFile is the longest configuration that is read, in bytes.
 const maxFile = 1 << 20
 
-// Read reads the file and decodes it as Decode does. An error of another type than Problems means
+// Read reads the file and decodes it as Decode does. An error that is not of type Problems means
 // that the file could not be read.
 func Read(path string, env Env) (Config, error) {
 	info, err := os.Stat(path)
@@ -259,7 +259,7 @@ func hiddenMistakes(written, value string) []string {
 	case strings.ContainsAny(value, "\r\n\x00"):
 		return []string{in + " holds a line break or a NUL byte; remove it"}
 	case quoted:
-		return []string{in + " has quotes around it that are part of it; remove them"}
+		return []string{in + " begins and ends with a quotation mark, which is part of it; remove both"}
 	}
 
 	return nil
@@ -290,7 +290,7 @@ func (d *decoder) secret(path string, value any, target *auth.Secret) {
 	case ok && s == "":
 		return
 	case !ok || !reference.MatchString(s):
-		d.add(path, `expected a reference such as "${%s}"; a secret does not stand in this file itself`,
+		d.add(path, `expected a reference such as "${%s}"; a secret must not be in this file itself`,
 			strings.ToUpper(path[strings.LastIndexByte(path, '.')+1:]))
 		return
 	}

@@ -37,7 +37,7 @@ func (p *collector) authorities(key, file string) {
 			return err
 		}
 		if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-			return fmt.Errorf("expected PEM certificates, %s holds none", quote(name))
+			return fmt.Errorf("expected PEM certificates; %s has none", quote(name))
 		}
 
 		return nil
@@ -70,7 +70,7 @@ func readRegular(name string) ([]byte, error) {
 		return nil, errors.New(plain(err))
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxPEM {
-		return nil, fmt.Errorf("expected a file of at most %s, %s is none", Size(maxPEM), quote(name))
+		return nil, fmt.Errorf("expected a file of at most %s; %s is a folder, a device or larger", Size(maxPEM), quote(name))
 	}
 
 	content, err := os.ReadFile(name)
@@ -145,7 +145,7 @@ func (p *collector) apiListener(a api.Config) {
 	case w.BasicAuth:
 		p.add(key, "%s has basic_auth_users, which would take the place of tokens in Authorization; remove them", quote(a.WebConfigFile))
 	case !a.Local() && !w.TLS:
-		p.add(key, "%s has no tls_server_config, and tokens would travel in the clear", quote(a.WebConfigFile))
+		p.add(key, "%s has no tls_server_config, so tokens would be sent unencrypted", quote(a.WebConfigFile))
 	}
 }
 
@@ -186,7 +186,7 @@ func (p *collector) folder(key, dir string, want access) {
 	case err != nil:
 		p.add(key, "%s", plain(err))
 	case !info.IsDir():
-		p.add(key, "expected a folder, %s is none", quote(dir))
+		p.add(key, "expected a folder; %s is not one", quote(dir))
 	default:
 		if err := accessible(dir, want); err != nil {
 			p.add(key, "%s: %s", quote(dir), err)
@@ -215,7 +215,7 @@ func (p *collector) socket(key, address string) {
 }
 
 // watches requires that the watched folders exist, unless the process creates them.
-func (p *collector) watches(c Config, created bool) {
+func (p *collector) watches(c Config, willCreate bool) {
 	for i, w := range c.Watch {
 		at := element("watch", i)
 		want := write
@@ -224,7 +224,7 @@ func (p *collector) watches(c Config, created bool) {
 			p.creatable(join(at, "state_dir"), w.State())
 		}
 
-		if created {
+		if willCreate {
 			p.creatable(join(at, "path"), w.Path)
 		} else {
 			p.folder(join(at, "path"), w.Path, want)

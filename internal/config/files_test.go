@@ -98,25 +98,25 @@ func TestCheckFiles(t *testing.T) {
 			config.Everything &^ config.ProfilePart, nil, false,
 		},
 		"no folder":        {"[[watch]]\npath='@/none'\n", config.WatcherPart, []string{`f.toml:2:1: watch[0].path: there is no folder "@/none"; create it`}, false},
-		"folder is a file": {"[[watch]]\npath='@/plain'\n", config.WatcherPart, []string{`f.toml:2:1: watch[0].path: expected a folder, "@/plain" is none`}, false},
+		"folder is a file": {"[[watch]]\npath='@/plain'\n", config.WatcherPart, []string{`f.toml:2:1: watch[0].path: expected a folder; "@/plain" is not one`}, false},
 		"one folder under two names": {
 			"[[watch]]\npath='@/q'\n[[watch]]\npath='@/link'\n", config.WatcherPart,
-			[]string{`f.toml:4:1: watch[1].path: is the folder of watch[0], "@/q": files would be taken twice`},
+			[]string{`f.toml:4:1: watch[1].path: is the folder of watch[0], "@/q": files would be claimed twice`},
 			false,
 		},
 		"after is a file": {
 			"[[watch]]\npath='@/q'\nafter.benign='@/plain'\n", config.WatcherPart,
-			[]string{`f.toml:3:7: watch[0].after.benign: expected a folder, "@/plain" is none`},
+			[]string{`f.toml:3:7: watch[0].after.benign: expected a folder; "@/plain" is not one`},
 			false,
 		},
 		"state below a file": {
 			"[[watch]]\npath='@/q'\nclaim='keep'\nstate_dir='@/plain'\n", config.WatcherPart,
-			[]string{`f.toml:4:1: watch[0].state_dir: expected a folder, "@/plain" is none`},
+			[]string{`f.toml:4:1: watch[0].state_dir: expected a folder; "@/plain" is not one`},
 			false,
 		},
 		"none of the things that it is for": {
 			"", config.APIPart | config.ClamdPart | config.MailPart | config.SinkPart | config.Alone,
-			[]string{"f.toml: api.listen: expected", "f.toml: sink: there is none", "f.toml: clamd.listen: expected", "f.toml: mail.listen: expected"},
+			[]string{"f.toml: api.listen: expected", "f.toml: sink: expected at least one", "f.toml: clamd.listen: expected", "f.toml: mail.listen: expected"},
 			false,
 		},
 		"not the worker's": {"[[watch]]\npath='@/none'\n", config.WorkerPart, nil, false},
@@ -162,7 +162,7 @@ func TestCheckFiles(t *testing.T) {
 		},
 		"authorities are none": {
 			"[nats.tls]\nca_file='@/plain'\n", config.ServerPart,
-			[]string{`f.toml:2:1: nats.tls.ca_file: expected PEM certificates, "@/plain" holds none`},
+			[]string{`f.toml:2:1: nats.tls.ca_file: expected PEM certificates; "@/plain" has none`},
 			false,
 		},
 		"key is open": {

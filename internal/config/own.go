@@ -155,8 +155,8 @@ func (p *collector) watchesApart(c Config) {
 	for i, w := range c.Watch {
 		at := element("watch", i)
 		for j, other := range c.Watch[:i] {
-			if says := overlap(places.Relation(w.Path, other.Path)); says != "" {
-				p.add(join(at, "path"), "%s the folder of watch[%d], %s: files would be taken twice", says, j, quote(other.Path))
+			if relation := overlap(places.Relation(w.Path, other.Path)); relation != "" {
+				p.add(join(at, "path"), "%s the folder of watch[%d], %s: files would be claimed twice", relation, j, quote(other.Path))
 			}
 		}
 
@@ -168,8 +168,8 @@ func (p *collector) watchesApart(c Config) {
 	}
 }
 
-// belongs reports whether one of Backburn's own files may be in the folder, because it is in its
-// spool.
+// belongs reports whether one of Backburn's own files may be in the watched folder: only the state
+// folder of the same entry may, and only in its spool.
 func belongs(places apart.Places, at string, w watch.Config, o guard.Own) bool {
 	spool := filepath.Join(w.Path, pipeline.SpoolDir)
 	if o.Key != join(at, "state_dir") {
@@ -185,7 +185,7 @@ func (p *collector) overlaps(places apart.Places, at, folder string, o guard.Own
 	switch {
 	case r == apart.Apart:
 	case strings.HasPrefix(o.Key, at+".after.") && r != apart.Inside:
-		p.addBeside(o.Key, join(at, "path"), "leads into the watched folder %s, where files would be taken again: name a folder outside it", quote(folder))
+		p.addBeside(o.Key, join(at, "path"), "leads into the watched folder %s, where files would be claimed again: name a folder outside it", quote(folder))
 	default:
 		p.addBeside(join(at, "path"), o.Key, "%s %s (%s), which is Backburn's own: keep the two apart", overlap(r), quote(o.Path), o.Key)
 	}
@@ -213,8 +213,8 @@ func (p *collector) rootApart(c Config, key, root string) {
 	places := apart.Now()
 	own := slices.DeleteFunc(c.Own(), func(o guard.Own) bool { return strings.HasPrefix(o.Key, "watch[") })
 	for _, o := range own {
-		if says := overlap(places.Relation(root, o.Path)); says != "" {
-			p.add(key, "%s %s (%s), which is Backburn's own: keep the two apart", says, quote(o.Path), o.Key)
+		if relation := overlap(places.Relation(root, o.Path)); relation != "" {
+			p.add(key, "%s %s (%s), which is Backburn's own: keep the two apart", relation, quote(o.Path), o.Key)
 		}
 	}
 }

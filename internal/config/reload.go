@@ -31,8 +31,8 @@ func changes(n *node, path string, a, b reflect.Value) []Change {
 	return list
 }
 
-// Reloaded returns the configuration with those values of another one that a running process can
-// apply. Problems have positions in the file of the other one.
+// Reloaded returns c with the values of other that a running process can apply. Its problems have
+// positions in the file of other.
 func (c Config) Reloaded(other Config) Config {
 	reload(schema, reflect.ValueOf(&c).Elem(), reflect.ValueOf(other))
 	c.origin = other.origin

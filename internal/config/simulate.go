@@ -12,10 +12,10 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// simulated ends the names of what a simulation has for itself.
+// simulated is the suffix of the NATS prefix and of the store folder of a simulation.
 const simulated = "-simulated"
 
-// The profile of a simulation, and its address until UseSimulator knows another.
+// The profile of a simulation, and the URL of WildFire until UseSimulator sets it.
 const (
 	simulatedProfile = "simulated"
 	simulatedURL     = "http://127.0.0.1"

@@ -22,15 +22,15 @@ func FormatDuration(d time.Duration) string {
 	return s
 }
 
-// ParseDuration accepts what time.ParseDuration does, except negative durations, and days at the
-// beginning: "7d", "1d12h".
+// ParseDuration accepts the durations that time.ParseDuration accepts, unless they are negative.
+// They may begin with a number of days: "7d", "1d12h".
 func ParseDuration(s string) (time.Duration, error) {
-	wrong := errors.New(`a duration such as "1m30s" or "7d" (units d, h, m, s, ms)`)
+	expected := errors.New(`a duration such as "1m30s" or "7d" (units d, h, m, s, ms)`)
 	total := time.Duration(0)
 	if days, rest, ok := strings.Cut(s, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
 		if err != nil {
-			return 0, wrong
+			return 0, expected
 		}
 
 		total = time.Duration(n) * 24 * time.Hour
@@ -41,7 +41,7 @@ func ParseDuration(s string) (time.Duration, error) {
 
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 || total > math.MaxInt64-d {
-		return 0, wrong
+		return 0, expected
 	}
 
 	return total + d, nil
@@ -91,7 +91,7 @@ func abs(n int64) int64 {
 // B, kB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024). A number without a
 // unit is ambiguous and rejected, except for "0".
 func ParseSize(s string) (Size, error) {
-	want := errors.New(`a size such as "100MB" (10^6) or "100MiB" (2^20)`)
+	expected := errors.New(`a size such as "100MB" (10^6) or "100MiB" (2^20)`)
 	if s == "0" {
 		return 0, nil
 	}
@@ -104,7 +104,7 @@ func ParseSize(s string) (Size, error) {
 
 		number = strings.TrimSuffix(number, " ")
 		if !decimal(number) {
-			return 0, want
+			return 0, expected
 		}
 
 		if n, err := strconv.ParseInt(number, 10, 64); err == nil {
@@ -117,7 +117,7 @@ func ParseSize(s string) (Size, error) {
 
 		f, err := strconv.ParseFloat(number, 64)
 		if err != nil {
-			return 0, want
+			return 0, expected
 		}
 		if f *= float64(u.bytes); f < math.MaxInt64 {
 			return Size(math.Round(f)), nil
@@ -126,7 +126,7 @@ func ParseSize(s string) (Size, error) {
 		return 0, fmt.Errorf("a size below %s", Size(math.MaxInt64/(1<<40)*(1<<40)))
 	}
 
-	return 0, want
+	return 0, expected
 }
 
 // decimal reports whether s consists of digits with at most one point between them.
