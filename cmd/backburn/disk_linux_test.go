@@ -31,7 +31,7 @@ func TestStoreOnFullDisk(t *testing.T) {
 	s.Configure(testkit.Settings{"nats.embedded.store_dir": s.Path("small", "nats")})
 	p := s.Start("backburn", "run")
 	testkit.Fails(t, p, 4, "the disk is full")
-	if !strings.Contains(p.Stderr(), "free some, or set nats.embedded.store_dir to another disk") {
+	if !strings.Contains(p.Stderr(), "free disk space, or set nats.embedded.store_dir to another disk") {
 		t.Errorf("the reason is %q, without a remedy", p.Stderr())
 	}
 }

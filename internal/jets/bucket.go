@@ -2,14 +2,14 @@ package jets
 
 // How clients of NATS store buckets (ADR-8 and ADR-20 of nats-io/nats-architecture-and-design).
 const (
-	KeyStream    = "KV_"  // and a key-value bucket: the stream behind it
-	KeySubject   = "$KV." // and the bucket, a dot, and a key
-	ObjectStream = "OBJ_" // and an object bucket: the stream behind it
+	KeyStream    = "KV_"  // followed by the name of a key-value bucket: its stream
+	KeySubject   = "$KV." // followed by a bucket, a dot and a key: the subject of the key
+	ObjectStream = "OBJ_" // followed by the name of an object bucket: its stream
 )
 
-// ObjectChunks is the subject of an object's contents; ">" for those of all.
+// ObjectChunks returns the subject of an object's contents. The nuid ">" stands for all objects.
 func ObjectChunks(bucket, nuid string) string { return "$O." + bucket + ".C." + nuid }
 
-// ObjectMeta is the subject of what is known about an object, by the encoded name; ">" for those of
-// all.
+// ObjectMeta returns the subject of an object's metadata, by its encoded name. The name ">" stands
+// for all objects.
 func ObjectMeta(bucket, name string) string { return "$O." + bucket + ".M." + name }

@@ -27,8 +27,8 @@ const (
 	Unknown     Class = "unknown"     // not an error of NATS
 )
 
-// Refused reports whether the request definitely had no effect. After Unavailable and Ended the
-// outcome is open.
+// Refused reports whether the request definitely had no effect. After Unavailable and Ended it may
+// have been carried out.
 func (c Class) Refused() bool {
 	switch c {
 	case Conflict, Full, Limit, Gone, Forbidden, TooOld, TooLarge, Invalid:
@@ -144,7 +144,8 @@ var sentinels = []struct {
 	{jetstream.ErrConsumerCreationResponseEmpty, Unavailable},
 }
 
-// Codes of the server that other packages use, and that package jetstream does not name.
+// Server codes that package jetstream does not name, and to which other files of this package
+// refer.
 const (
 	codeStoreFailed      jetstream.ErrorCode = 10077
 	codeDeleteFailed     jetstream.ErrorCode = 10057

@@ -5,5 +5,6 @@
 // context ends. A repeated request may have been carried out twice, so requests must be safe to
 // repeat: writes carry a message ID or the expected revision.
 //
-// The package knows no stream, subject or bucket of its own, and imports nothing of this module.
+// The package knows no stream, subject or bucket of its own, and imports only package backoff of
+// this module.
 package jets

@@ -47,7 +47,7 @@ var codeRemedies = map[jetstream.ErrorCode]string{
 	10005:              "the cluster has too few servers with JetStream for nats.replicas",
 	10039:              "enable JetStream for this NATS account",
 	10076:              "enable JetStream on the NATS server",
-	10023:              "the NATS server's disk, or its limit, is full: free space or raise max_file_store",
+	10023:              "the NATS server's disk is full, or its limit is reached: free space or raise max_file_store",
 	10002:              "the NATS account's storage is full: raise its limit, or shorten how long data is kept",
 	codeSealed: "this cannot be undone: make a backup of the stream and delete it, " +
 		"and a running worker creates it again",

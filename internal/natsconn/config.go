@@ -70,7 +70,7 @@ func (c Config) EmbeddedAddress() (host string, port int, err error) {
 	urls := c.URLs()
 	u, err := url.Parse(urls[0])
 	if err != nil || len(urls) != 1 || u.Scheme != "nats" || !loopback.Host(u.Hostname()) {
-		return "", 0, errors.New(`one address of this machine alone, such as "nats://127.0.0.1:4222", for the embedded ` +
+		return "", 0, errors.New(`a single loopback address, such as "nats://127.0.0.1:4222", for the embedded ` +
 			`server (or nats.embedded.enabled = false)`)
 	}
 

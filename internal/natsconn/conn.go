@@ -1,5 +1,5 @@
-// Package natsconn connects a process to the NATS server, or cluster, of its
-// configuration, and keeps it connected.
+// Package natsconn connects a process to the NATS server, or cluster, of its configuration, and
+// keeps it connected.
 //
 // It reconnects after a loss, without a limit and with jitter, and buffers nothing meanwhile: a
 // publish without the server's acknowledgment did not happen. Later refusals by the server (a
@@ -22,10 +22,10 @@ import (
 )
 
 const (
-	dialTimeout   = 5 * time.Second  // for each server of the list
-	reconnectWait = time.Second      // between two rounds over the list
-	reconnectRand = time.Second      // added at random, so that not all of a fleet reconnects at once
-	pingInterval  = 20 * time.Second // after two pings without an answer the connection counts as lost
+	dialTimeout     = 5 * time.Second  // for each server of the list
+	reconnectWait   = time.Second      // between two rounds over the list
+	reconnectJitter = time.Second      // added at random, so that not all of a fleet reconnects at once
+	pingInterval    = 20 * time.Second // after two pings without an answer the connection counts as lost
 )
 
 // Inbox gives this process its own reply prefix, "_INBOX_<prefix>_<role>", so that permissions can
@@ -38,10 +38,10 @@ func Inbox(prefix, role string) nats.Option {
 // InboxPrefix returns the prefix that Inbox sets, for the corresponding permissions.
 func InboxPrefix(prefix, role string) string { return "_INBOX_" + prefix + "_" + role }
 
-// Connect connects under a name that the server shows to its operators. It tries each
-// server of cfg.URL once and then returns one of this package's errors (for errors.Is) with what
-// to do about it; unreadable or exposed credential files are errors of their own. The caller
-// closes or drains the connection.
+// Connect connects under a name that the server shows to its operators. It tries each server of
+// cfg.URL once. If none accepts the connection, the error matches one of this package's errors and
+// says what to do. Credential files that are unreadable, or that other users can read, are errors,
+// too. The caller closes or drains the connection.
 func Connect(cfg Config, name string, log zerolog.Logger, opts ...nats.Option) (*nats.Conn, error) {
 	credentials, err := credentials(cfg)
 	if err != nil {
@@ -59,7 +59,7 @@ func Connect(cfg Config, name string, log zerolog.Logger, opts ...nats.Option) (
 		nats.PingInterval(pingInterval),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
-		nats.ReconnectJitter(reconnectRand, reconnectRand),
+		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
 		nats.ReconnectBufSize(-1), // a publish while disconnected fails at once
 		nats.IgnoreAuthErrorAbort(),
 		nats.PermissionErrOnSubscribe(true),
@@ -67,7 +67,7 @@ func Connect(cfg Config, name string, log zerolog.Logger, opts ...nats.Option) (
 	options = append(options, credentials...)
 	options = append(options, transport...)
 	options = append(options, opts...)
-	warnInClear(cfg, log)
+	warnUnencrypted(cfg, log)
 
 	nc, err := nats.Connect(strings.Join(cfg.URLs(), ","), options...)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // credentials reads the files once, so that faults are reported at the start. All are read again at
-// every reconnection, so that they can be renewed in place; a seed must stay that of the same NKey.
+// every reconnection, so that they can be renewed in place. Only the NKey must stay the same.
 func credentials(cfg Config) ([]nats.Option, error) {
 	switch {
 	case cfg.CredentialsFile != "":
@@ -69,16 +69,16 @@ func token(cfg Config) ([]nats.Option, error) {
 	return []nats.Option{nats.TokenHandler(func() string { return reveal(file) })}, nil
 }
 
-// reveal reads a secret again. An unreadable secret is returned as empty, which the server rejects,
-// and is logged.
+// reveal reads a secret again. It returns "" if the file is unreadable; the server then rejects the
+// connection, and the rejection is logged.
 func reveal(file string) string {
 	secret, _ := auth.ReadSecretFile(file)
 	return secret.Reveal()
 }
 
-// warnInClear logs a warning about a password or token that is sent unencrypted. Credentials and
-// NKeys never leave the machine: they sign the server's challenge.
-func warnInClear(cfg Config, log zerolog.Logger) {
+// warnUnencrypted logs a warning about a password or token that is sent unencrypted. The private
+// keys of credentials files and NKeys never leave the machine: they sign the server's challenge.
+func warnUnencrypted(cfg Config, log zerolog.Logger) {
 	key := ""
 	switch {
 	case cfg.User != "":

@@ -14,16 +14,16 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// The errors with which Connect gives up. Each has a text that says what to do.
+// Errors of Connect. The text of an error that wraps one of them says what to do.
 var (
 	ErrUnreachable = errors.New("no NATS server answers")
 	ErrRefused     = errors.New("the NATS server refuses the credentials")
-	ErrOversized   = errors.New("the credentials are larger than the NATS server reads")
+	ErrOversized   = errors.New("the credentials are larger than the NATS server accepts")
 	ErrTLS         = errors.New("no TLS connection to the NATS server")
 	ErrClosed      = errors.New("the NATS server closes the connection")
 )
 
-// explain adds to an error of a connection its meaning and what to do.
+// explain adds the meaning of a connection error, and what to do about it.
 func explain(cfg Config, err error) error {
 	condition := condition(cfg, err)
 	return fmt.Errorf("connect to %s: %w: %w; %s", cfg.URL, condition, err, remedy(cfg, condition, err))
@@ -100,7 +100,7 @@ func remedy(cfg Config, condition, err error) string {
 	case ErrOversized:
 		return "make the user's permissions as small as those of `backburn acl`, or raise the server's max_control_line"
 	case ErrClosed:
-		return "it may have reached max_connections, or the account its limit of connections: see the server's log"
+		return "the server may have reached max_connections, or the account its own limit: see the server's log"
 	case ErrTLS:
 		return tlsRemedy(cfg, err)
 	}
@@ -119,7 +119,7 @@ func credentialsRemedy(cfg Config) string {
 	case cfg.TokenFile != "":
 		return "check nats.token_file"
 	case cfg.Embedded.Enabled:
-		return fmt.Sprintf("expected its token in %s: run in the same working directory as `backburn run`, or set nats.token_file",
+		return fmt.Sprintf("expected the server's token in %s: run in the same working directory as `backburn run`, or set nats.token_file",
 			cfg.Embedded.TokenFile())
 	}
 

@@ -1,4 +1,4 @@
 package natsconn
 
-// WarnInClear is tested without a connection to another machine.
-var WarnInClear = warnInClear
+// WarnUnencrypted is tested without a connection to another machine.
+var WarnUnencrypted = warnUnencrypted

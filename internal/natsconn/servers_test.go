@@ -224,7 +224,7 @@ func TestSecretInTheClearIsWarnedOf(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log bytes.Buffer
-			natsconn.WarnInClear(tc.cfg, zerolog.New(&log))
+			natsconn.WarnUnencrypted(tc.cfg, zerolog.New(&log))
 			if got := log.String(); strings.Contains(got, "s3cret") || (got != "") != (tc.want != "") || !strings.Contains(got, tc.want) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}

@@ -3,8 +3,8 @@
 // It listens only on a loopback address, requires a token that it creates once and keeps next to
 // its store, and keeps JetStream in files. With sync_always an acknowledged message is on the disk.
 // Two servers on one store would silently destroy it, so the store is locked. The store may never
-// fill the disk, and Report warns in time. If it could not be written all the same, it is opened
-// again once it can be.
+// fill the disk, and CheckSpace warns early. If the store could not be written all the same, it is
+// opened again once it can be.
 package natsd
 
 import (
@@ -65,7 +65,7 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 		return nil, err
 	}
 
-	token, err := keepToken(cfg.NATS.Embedded.TokenFile())
+	token, err := loadOrCreateToken(cfg.NATS.Embedded.TokenFile())
 	if err != nil {
 		return nil, err
 	}

@@ -184,9 +184,9 @@ func TestRefusals(t *testing.T) {
 		as   any
 		says string
 	}{
-		"every address":   {cfg: on(t.TempDir(), "nats://0.0.0.0:4222"), as: &problems, says: "this machine alone"},
+		"every address":   {cfg: on(t.TempDir(), "nats://0.0.0.0:4222"), as: &problems, says: "loopback address"},
 		"another host":    {cfg: on(t.TempDir(), "nats://nats.example:4222"), as: &problems, says: "nats.embedded.enabled = false"},
-		"a cluster":       {cfg: on(t.TempDir(), anyPort+","+anyPort), as: &problems, says: "one address"},
+		"a cluster":       {cfg: on(t.TempDir(), anyPort+","+anyPort), as: &problems, says: "single loopback address"},
 		"port in use":     {cfg: on(t.TempDir()+"/nats", "nats://"+busy.Addr().String()), is: natsd.ErrPortInUse, says: "another port in nats.url"},
 		"store in use":    {cfg: on(shared, anyPort), is: natsd.ErrLocked, says: "stop the other"},
 		"store by link":   {cfg: on(link, anyPort), is: natsd.ErrLocked, says: "stop the other"},

@@ -14,8 +14,8 @@ import (
 // has to be restarted.
 const minFree = config.Size(256 << 20)
 
-// littleFree is the free space below which an operator should act.
-const littleFree = config.Size(2 << 30)
+// lowFree is the free space below which an operator should act.
+const lowFree = config.Size(2 << 30)
 
 // CheckSpace returns the free space on the disk of a store. The error is a health.Fault if there is
 // too little.
@@ -27,14 +27,14 @@ func CheckSpace(dir string) (config.Size, error) {
 
 	f := health.Fault{
 		Cause:  health.CauseDisk,
-		Reason: fmt.Sprintf("less than %s free for %s", human(littleFree), dir),
-		Remedy: "free some, or set nats.embedded.store_dir to another disk: a full store stops everything",
+		Reason: fmt.Sprintf("less than %s free for %s", wholeMiB(lowFree), dir),
+		Remedy: "free disk space, or set nats.embedded.store_dir to another disk: a full store stops everything",
 	}
 	switch {
 	case free < minFree:
-		f.Reason = fmt.Sprintf("less than %s free for %s", human(minFree), dir)
+		f.Reason = fmt.Sprintf("less than %s free for %s", wholeMiB(minFree), dir)
 		return free, f
-	case free < littleFree:
+	case free < lowFree:
 		f.State = health.Degraded
 		return free, f
 	}
@@ -58,16 +58,16 @@ func capacity(dir string) (config.Size, error) {
 		return 0, err
 	}
 
-	return human((free + config.Size(used)) / 100 * storePercent), nil
+	return wholeMiB((free + config.Size(used)) / 100 * storePercent), nil
 }
 
 func fullDisk(dir string, free config.Size) error {
-	return fmt.Errorf("%s: %w (%s free, at least %s needed): free some, or set nats.embedded.store_dir to another disk, and start again",
-		dir, ErrNoSpace, human(free), human(minFree))
+	return fmt.Errorf("%s: %w (%s free, at least %s needed): free disk space, or set nats.embedded.store_dir to another disk, and start again",
+		dir, ErrNoSpace, wholeMiB(free), wholeMiB(minFree))
 }
 
-// human rounds a size to whole mebibytes.
-func human(s config.Size) config.Size { return s &^ (1<<20 - 1) }
+// wholeMiB rounds a size down to whole mebibytes.
+func wholeMiB(s config.Size) config.Size { return s &^ (1<<20 - 1) }
 
 // usedSpace adds up the files below dir.
 func usedSpace(dir string) (total int64, err error) {

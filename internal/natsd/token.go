@@ -10,9 +10,9 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// keepToken reads the token, or creates a random one and writes it atomically with mode 0600. Only
-// the holder of the store's lock calls it.
-func keepToken(file string) (auth.Secret, error) {
+// loadOrCreateToken reads the token, or creates a random one with mode 0600. Only the holder of the
+// store's lock calls it.
+func loadOrCreateToken(file string) (auth.Secret, error) {
 	token, err := auth.ReadSecretFile(file)
 	if !errors.Is(err, os.ErrNotExist) {
 		if err != nil {
@@ -21,10 +21,10 @@ func keepToken(file string) (auth.Secret, error) {
 		return token, err
 	}
 
-	made := rand.Text() + rand.Text() // 256 bits
-	if err := rootfs.WriteFile(file, []byte(made+"\n"), rootfs.Write{}); err != nil {
+	generated := rand.Text() + rand.Text() // 256 bits
+	if err := rootfs.WriteFile(file, []byte(generated+"\n"), rootfs.Write{}); err != nil {
 		return auth.Secret{}, fmt.Errorf("token of the embedded nats server: %w", err)
 	}
 
-	return auth.NewSecret(made), nil
+	return auth.NewSecret(generated), nil
 }
