@@ -4,5 +4,5 @@ package guard
 func (g *Guard) Look() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.lookLocked()
+	g.checkLocked()
 }

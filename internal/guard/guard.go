@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// lookEvery is how often the files are checked, and how long a change may go unnoticed.
-	lookEvery = time.Second
+	// checkInterval is how often the files are checked, and how long a change may go unnoticed.
+	checkInterval = time.Second
 
 	// maxFile limits how much of a file with secrets is read, in bytes.
 	maxFile = 4 << 20
@@ -28,18 +28,18 @@ type Guard struct {
 	own      []Own
 	withheld *prometheus.CounterVec
 
-	mu      sync.Mutex
-	looked  time.Time
-	files   []file // of own, in its order
-	byID    map[rootfs.Identity]string
-	matcher *matcher // nil without secrets
+	mu        sync.Mutex
+	checkedAt time.Time
+	files     []file // of own, in its order
+	byID      map[rootfs.Identity]string
+	matcher   *matcher // nil without secrets
 }
 
 // file is the file that a name of own referred to at the last check.
 type file struct {
 	state rootfs.State // zero: it has not existed so far
-	parts [][]byte
-	short bool
+	parts [][]byte     // the texts of its secrets to look for
+	short bool         // some of its secrets are too short to be recognized
 }
 
 // New makes a guard for Backburn's own files and secrets, and reads them.
@@ -63,7 +63,7 @@ func New(own []Own) *Guard {
 		}
 	}
 
-	g.lookLocked()
+	g.checkLocked()
 
 	return g
 }
@@ -83,7 +83,7 @@ func (g *Guard) Add(own []Own) {
 		g.files = append(g.files, file{})
 	}
 
-	g.lookLocked()
+	g.checkLocked()
 }
 
 // Format implements fmt.Formatter: a guard shows none of its data.
@@ -137,7 +137,7 @@ func (g *Guard) Path(name string) error {
 		real, err = filepath.Abs(real)
 	}
 	if err != nil {
-		return nil //nolint:nilerr // who opens it is told
+		return nil //nolint:nilerr // opening it returns the error
 	}
 
 	for at := real; ; at = filepath.Dir(at) {
@@ -187,19 +187,19 @@ func (g *Guard) current() *matcher {
 }
 
 func (g *Guard) refreshLocked() {
-	if time.Since(g.looked) >= lookEvery {
-		g.lookLocked()
+	if time.Since(g.checkedAt) >= checkInterval {
+		g.checkLocked()
 	}
 }
 
-// lookLocked checks every file, and reads changed files.
-func (g *Guard) lookLocked() {
-	changed := g.looked.IsZero()
+// checkLocked checks every file, and reads changed files.
+func (g *Guard) checkLocked() {
+	changed := g.checkedAt.IsZero()
 	for i, o := range g.own {
-		changed = g.files[i].look(o) || changed
+		changed = g.files[i].update(o) || changed
 	}
 
-	g.looked = time.Now()
+	g.checkedAt = time.Now()
 	if !changed {
 		return
 	}
@@ -223,9 +223,9 @@ func (g *Guard) lookLocked() {
 	}
 }
 
-// look reports whether the file was replaced or changed. For a file that is missing or unreadable
-// at the moment, the old data is kept.
-func (f *file) look(o Own) bool {
+// update reports whether the file was replaced or changed, and then reads it again. For a file that
+// is missing or unreadable at the moment, it keeps the old data.
+func (f *file) update(o Own) bool {
 	if o.Path == "" {
 		return false
 	}

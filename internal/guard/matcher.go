@@ -2,7 +2,7 @@ package guard
 
 import "bytes"
 
-// matcher finds any of some texts of at least MinSecret bytes, by Wu and Manber's algorithm ("A
+// matcher finds any of its texts of at least MinSecret bytes, by Wu and Manber's algorithm ("A
 // fast algorithm for multi-pattern searching", 1994): most bytes are never examined, however many
 // texts there are. It is immutable.
 type matcher struct {
@@ -10,7 +10,7 @@ type matcher struct {
 	// that a text may begin with the window.
 	shift [1 << blockBits]uint8
 
-	texts   map[uint16][]text // by the last two bytes of their first MinSecret
+	texts   map[uint16][]text // by the block of bytes MinSecret-2 and MinSecret-1 of each text
 	longest int               // of the texts, in bytes
 }
 

@@ -9,8 +9,8 @@ const (
 	// MinSecret is the length of the shortest secret that is recognized in contents, in bytes.
 	MinSecret = 16
 
-	// longestPart limits the compared part of a secret, in bytes. It is the end, because tokens
-	// often have the same beginning.
+	// longestPart limits the compared part of a secret, in bytes. The end of the secret is
+	// compared, because tokens often have the same beginning.
 	longestPart = 64
 )
 

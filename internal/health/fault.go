@@ -33,6 +33,9 @@ func (s State) severity() int {
 	return 3
 }
 
+// isBad reports whether a part in this state has a fault.
+func (s State) isBad() bool { return s != OK && s != Unknown }
+
 // Cause is the kind of a fault: why a service cannot be reached or a part does not work.
 type Cause string
 

@@ -67,7 +67,7 @@ func Worst(parts []Status) State {
 const (
 	tick         = time.Second
 	logInterval  = 10 * time.Minute
-	flapInterval = time.Minute // the same fault of a part that was ok in between
+	flapInterval = time.Minute // a fault that ends and returns within this time is logged once
 )
 
 // Registry has the parts of a process. It is safe for concurrent use.
@@ -221,29 +221,29 @@ func (p *Part) setLocked(err error) bool {
 			p.expires = now.Add(f.Expires)
 		}
 	}
-	if s.State != before && !(before.severity() >= 2 && s.State.severity() >= 2) { // a fault that becomes worse is still the same fault
+	if s.State != before && !(before.isBad() && s.State.isBad()) { // a fault that becomes worse is still the same fault
 		s.Since = now.UTC()
 	}
 	p.status = s
 	p.logLocked(now)
 	p.r.wakeLocked()
 
-	return (before.severity() >= 2) != (s.State.severity() >= 2)
+	return before.isBad() != s.State.isBad()
 }
 
 // logLocked logs a change of the part at once, and a lasting fault at intervals.
 func (p *Part) logLocked(now time.Time) {
 	s := p.status
-	bad := s.State.severity() >= 2
+	bad := s.State.isBad()
 	switch {
 	case s.State == Unknown:
 		return
-	case !bad && p.logged.severity() < 2:
+	case !bad && !p.logged.isBad():
 		p.logged = s.State
 		return
 	case bad && p.logged == s.State && now.Sub(p.loggedAt) < logInterval:
 		return
-	case bad && p.logged.severity() < 2 && p.loggedReason == s.Reason && now.Sub(p.loggedAt) < flapInterval:
+	case bad && !p.logged.isBad() && p.loggedReason == s.Reason && now.Sub(p.loggedAt) < flapInterval:
 		return // the fault comes and goes
 	}
 	p.logged = s.State
@@ -376,7 +376,7 @@ func (r *Registry) statusesLocked() []Status {
 func NotOK(parts []Status) []Status {
 	var bad []Status
 	for _, s := range parts {
-		if s.State.severity() >= 2 {
+		if s.State.isBad() {
 			bad = append(bad, s)
 		}
 	}

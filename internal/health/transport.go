@@ -21,7 +21,7 @@ type Service struct {
 	Part *Part
 	Name string // for people, such as "WildFire"
 	Key  string // configuration key of its address
-	URL  string // URL to request, without credentials, while the service cannot be reached and there are no calls; "": never
+	URL  string // URL that Run requests, without credentials, to find out whether the service is back; "": none
 
 	// IsFault says which statuses mean that the service does not work; nil: 407 and 5xx.
 	IsFault func(status int) bool
@@ -36,8 +36,8 @@ type Transport struct {
 	interval, idleTime time.Duration // tests change these
 
 	mu                sync.Mutex
-	consecutiveFaults int       // faults
-	lastOutcome       time.Time // of any outcome
+	consecutiveFaults int
+	lastOutcome       time.Time // when the last call ended
 	noAnswer          bool      // the last call had no answer
 }
 
@@ -75,18 +75,18 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 // it is degraded.
 const failedAfter = 3
 
-func (t *Transport) fault(f Fault, lost bool) {
+func (t *Transport) fault(f Fault, noAnswer bool) {
 	t.mu.Lock()
 	t.consecutiveFaults++
 	t.lastOutcome = time.Now()
-	t.noAnswer = lost
+	t.noAnswer = noAnswer
 	f.State = Degraded
 	if t.consecutiveFaults >= failedAfter {
 		f.State = Failed
 	}
 	t.mu.Unlock()
 
-	if lost {
+	if noAnswer {
 		f.Reason = t.s.Name + " cannot be reached: " + f.Reason
 	}
 	if t.s.Key != "" {
@@ -123,8 +123,8 @@ const (
 	checkAfterIdle = 15 * time.Second // without an outcome
 )
 
-// Run checks, until ctx ends, whether a service that could not be reached is back while no calls
-// are made. Its requests have no credentials and use no budget.
+// Run checks, until ctx ends, whether a service that could not be reached is back. It makes
+// requests only while there are no calls. They have no credentials and use no budget.
 func (t *Transport) Run(ctx context.Context) error {
 	tick := time.NewTicker(t.interval)
 	defer tick.Stop()

@@ -28,8 +28,8 @@ type entry struct {
 	at                  int64 // ms since 1970
 	size                int64 // in bytes
 	sha256              [32]byte
-	took                float32 // in s from arrival to decision; 0: unknown
-	ends                [fieldCount]uint16
+	took                float32            // in s from arrival to decision; 0: unknown
+	ends                [fieldCount]uint16 // end of each text, from the start of the entry's texts
 	outcome             uint16
 	source              uint16
 	filetype            uint16

@@ -29,8 +29,7 @@ type hour struct {
 
 func newHour() *hour { return &hour{verdicts: map[string]int{}, failed: map[string]int{}} }
 
-// at returns the hour of a time. Hours that are too old are removed, so at most twice as many as
-// the counted ones are kept.
+// at returns the hour of a time. Old hours are removed, so that at most 2*Hours are kept.
 func (h *hours) at(t time.Time) *hour {
 	i := t.Unix() / 3600
 	if i > h.newest {
@@ -52,7 +51,8 @@ func (h *hours) at(t time.Time) *hour {
 	return h.byNumber[i]
 }
 
-// The outcomes that are counted separately. Others may write to the stream, so the list is closed.
+// The outcomes that are counted separately. The lists are closed, because other programs may write
+// to the stream.
 var (
 	verdictNames = []string{"benign", "malware", "grayware", "phishing", "c2", "unrecognised"}
 	reasonNames  = func() (out []string) {

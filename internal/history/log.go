@@ -184,8 +184,8 @@ func (l *Log) progress(behind uint64) {
 	l.isComplete = l.isComplete || behind == 0
 }
 
-// startTime returns where to start, so that no more events are read than can be kept if every job
-// is uploaded.
+// startTime returns where to start, so that few events are read that the Summary would drop. Of the
+// two events of an uploaded job, the Summary keeps one.
 func (l *Log) startTime(ctx context.Context, summary *Summary) (since time.Time, empty bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

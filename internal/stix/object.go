@@ -76,7 +76,7 @@ type (
 		Size   int64             `json:"size,omitempty"` // in bytes
 	}
 
-	valued struct {
+	valueObservable struct {
 		common
 
 		Value string `json:"value"`
@@ -131,5 +131,6 @@ func canonical(v any) []byte {
 	return []byte(lineSeparators.Replace(strings.TrimSuffix(out.String(), "\n")))
 }
 
-// lineSeparators are the two characters that Go always escapes.
+// lineSeparators restores the two characters that Go always escapes. The first pair keeps an
+// escaped backslash, so that the text after it is not taken for an escape.
 var lineSeparators = strings.NewReplacer(`\\`, `\\`, `\u2028`, "\u2028", `\u2029`, "\u2029")

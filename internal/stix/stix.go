@@ -35,21 +35,21 @@ var ErrNoHash = errors.New("the report holds no hash of the file")
 // Malware also contacts harmless hosts, so their indicators are anomalous activity. Addresses that
 // are not public have no indicator.
 func New(r wildfire.Report, at time.Time) (Bundle, error) {
-	name := cmp.Or(r.SHA256, r.SHA1, r.MD5)
-	if name == "" {
+	sampleHash := cmp.Or(r.SHA256, r.SHA1, r.MD5)
+	if sampleHash == "" {
 		return Bundle{}, ErrNoHash
 	}
 
 	b := builder{
-		name: name,
-		at:   at.UTC().Format(timeFormat),
-		seen: map[string]bool{},
+		sampleHash: sampleHash,
+		at:         at.UTC().Format(timeFormat),
+		seen:       map[string]bool{},
 	}
-	b.who = b.identity()
+	b.creator = b.identity()
 	sample := b.file(hashesOf(r.SHA256, r.SHA1, r.MD5), "", r.Size)
 	malware := b.malware(r, sample)
 
-	b.indicate(malware, sampleType(r.Malware), hashPattern(r.SHA256, r.SHA1, r.MD5), "The file "+name)
+	b.indicate(malware, sampleType(r.Malware), hashPattern(r.SHA256, r.SHA1, r.MD5), "The file "+sampleHash)
 	for _, domain := range r.Domains {
 		b.contacted(malware, b.value("domain-name", domain), "domain-name", domain)
 	}
@@ -76,12 +76,12 @@ const timeFormat = "2006-01-02T15:04:05.000Z"
 
 // builder collects the objects of a bundle, each of them once.
 type builder struct {
-	name    string // the hash of the file that the report is about
-	at      string
-	who     string // identifier of WildFire
-	objects []any
-	seen    map[string]bool
-	found   []string // identifiers of the observables, the file itself first
+	sampleHash string // hash of the file that the report is about
+	at         string // when the report was fetched
+	creator    string // identifier of WildFire
+	objects    []any
+	seen       map[string]bool
+	found      []string // identifiers of the observables, the file itself first
 }
 
 // add adds an object. It returns false if the bundle already has it.
@@ -97,14 +97,14 @@ func (b *builder) add(id string, object any) bool {
 
 // id returns an identifier that is derived from the report and the given parts.
 func (b *builder) id(kind, what string) string {
-	return kind + "--" + uuid.NewSHA1(findings, []byte(b.name+" "+b.at+" "+kind+" "+what)).String()
+	return kind + "--" + uuid.NewSHA1(findings, []byte(b.sampleHash+" "+b.at+" "+kind+" "+what)).String()
 }
 
 // domain starts a domain object.
 func (b *builder) domain(kind, what string) domain {
 	return domain{
 		common:    common{Type: kind, SpecVersion: specVersion, ID: b.id(kind, what)},
-		CreatedBy: b.who,
+		CreatedBy: b.creator,
 		Created:   b.at,
 		Modified:  b.at,
 	}
@@ -133,7 +133,7 @@ func (b *builder) malware(r wildfire.Report, sample string) string {
 	d := b.domain("malware", "")
 	b.add(d.ID, malware{
 		domain:  d,
-		Name:    "Malware " + b.name,
+		Name:    "Malware " + b.sampleHash,
 		Samples: []string{sample},
 	})
 
@@ -211,7 +211,7 @@ func (b *builder) relate(source, how, target string) {
 // contains.
 func (b *builder) contacted(malware, id, kind, value string) {
 	b.relate(malware, "communicates-with", id)
-	b.indicate(malware, "anomalous-activity", "["+kind+":value = "+quoted(value)+"]", "Contacted by "+b.name)
+	b.indicate(malware, "anomalous-activity", "["+kind+":value = "+quoted(value)+"]", "Contacted by "+b.sampleHash)
 }
 
 // address adds an IP address. A private address has no indicator.
@@ -255,7 +255,7 @@ func (b *builder) dropped(malware string, f wildfire.DroppedFile) {
 
 	id := b.file(hashes, path.Base(strings.ReplaceAll(f.Path, `\`, "/")), f.Size)
 	b.relate(malware, "drops", id)
-	b.indicate(malware, "anomalous-activity", hashPattern(f.SHA256, f.SHA1, f.MD5), "Dropped by "+b.name)
+	b.indicate(malware, "anomalous-activity", hashPattern(f.SHA256, f.SHA1, f.MD5), "Dropped by "+b.sampleHash)
 }
 
 // observe adds an observation of the analysis.
@@ -285,7 +285,7 @@ func (b *builder) file(hashes map[string]string, name string, size int64) string
 // value adds an observable whose only property is its value.
 func (b *builder) value(kind, text string) string {
 	o := observable(kind, map[string]any{"value": text})
-	b.observe(o.ID, valued{
+	b.observe(o.ID, valueObservable{
 		common: o,
 		Value:  text,
 	})
