@@ -34,7 +34,7 @@ type Actions interface {
 }
 
 const (
-	maxActionBytes = 64 << 10 // of a request: a long link, longer still as JSON
+	maxActionBytes = 64 << 10 // largest request: JSON with a link of the greatest length
 	actionTimeout  = 30 * time.Second
 	maxReason      = 200 // longest reason of a pause, in characters
 )

@@ -1,13 +1,13 @@
 
 "use strict";
 (() => {
-  const PERIOD = 2000;   // milliseconds between requests of /api/status
-  const PATIENCE = 8000; // timeout of a request, in milliseconds
-  const SLOW = 10000;    // milliseconds between requests of /api/overview
-  const PAGE = 50;       // files per request
-  const KEEP = 200;      // most files in the list without "Show older files"
-  const MOST = 600;      // most files in the list
-  const LONG = 2048;     // longest text in a list, in bytes (history.maxField)
+  const PERIOD = 2000;      // milliseconds between requests of /api/status
+  const DAY_PERIOD = 10000; // milliseconds between requests of /api/overview
+  const TIMEOUT = 8000;     // timeout of a request, in milliseconds
+  const PAGE = 50;          // files per request
+  const KEEP = 200;         // most files in the list without "Show older files"
+  const MOST = 600;         // most files in the list
+  const LONG = 2048;        // longest text in a list, in bytes (history.maxField)
 
   const $ = (selector, root = document) => root.querySelector(selector);
 
@@ -36,8 +36,8 @@
     return element;
   }
 
-  // tell is put for a sentence in which backticks mark commands.
-  function tell(element, text) {
+  // putWithCode is put for a sentence in which backticks mark commands.
+  function putWithCode(element, text) {
     if (element.dataset.text === text) return element;
     const parts = text.split("`");
     if (parts.length % 2 === 0) return put(element, text);
@@ -97,7 +97,8 @@
     const d = new Date(t);
     return d.getFullYear() + "-" + two(d.getMonth() + 1) + "-" + two(d.getDate()) + " " + clock(t) + ":" + two(d.getSeconds()) + " " + offset(t);
   }
-  function seconds(t) {
+  // dateTime returns a time, with the date unless it is today.
+  function dateTime(t) {
     const d = new Date(t), today = new Date(now()).toDateString() === d.toDateString();
     return (today ? "" : d.getFullYear() + "-" + two(d.getMonth() + 1) + "-" + two(d.getDate()) + " ") + clock(t) + ":" + two(d.getSeconds());
   }
@@ -140,7 +141,7 @@
 
   // ---- the state --------------------------------------------------------------------
 
-  const SPENDERS = 5; // most sources listed for a budget
+  const MAX_SOURCES = 5; // most sources listed for a budget
   const LANES = ["urgent", "normal", "bulk"];
   const TOKENS = { fresh: "good", stale: "warn", none: "", expired: "warn", rejected: "bad" };
   const EXPECTED = new Set(["unsupported_type", "too_large", "empty", "withheld"]); // results.Reason.Expected
@@ -148,7 +149,7 @@
   const level = state => ({ ok: "good", degraded: "warn", retrying: "warn", paused: "warn", failed: "bad", gone: "bad" })[state] ?? "";
   const PARTS = { nats: "NATS", wildfire: "WildFire" };
   const name = p => (PARTS[p.part] ?? p.part.replaceAll("_", " ")) + (p.of ? " " + p.of : "");
-  const said = p => p.note || [p.reason, p.remedy].filter(Boolean).join("; ");
+  const explain = p => p.note || [p.reason, p.remedy].filter(Boolean).join("; ");
   const capital = s => s && s[0].toUpperCase() + s.slice(1);
   const unwell = st => (st.parts ?? []).filter(p => p.state === "degraded" || p.state === "failed" || p.note);
 
@@ -162,7 +163,7 @@
   };
 
   function showStatus(st) {
-    fill($("#parts"), unwell(st), p => [name(p), health(p.state, said(p)), age(p.since)]);
+    fill($("#parts"), unwell(st), p => [name(p), health(p.state, explain(p)), age(p.since)]);
     showHere(st);
     const away = $("#away"), known = Boolean(st.lanes);
     away.hidden = known;
@@ -176,7 +177,7 @@
   // showFleet shows the state from NATS.
   function showFleet(st) {
     fill($("#jobs"), [["Queued", "for a worker", st.queued], ["At WildFire", "for a verdict", st.pending], ["Parked", st.parked.reason || "for a budget, or the end of a pause", st.parked]],
-      ([state, why, j]) => [lines(state, why + (j.until ? "; continues at " + seconds(j.until) : "")), count(j.jobs), age(j.oldest)]);
+      ([state, why, j]) => [lines(state, why + (j.until ? "; continues at " + dateTime(j.until) : "")), count(j.jobs), age(j.oldest)]);
     fill($("#lanes"), LANES, lane => {
       const l = st.lanes[lane] ?? { waiting: 0, held: 0 };
       return [lane, count(l.waiting), count(l.held), age(l.oldest)];
@@ -191,13 +192,13 @@
     fill($("#members"), st.members, m => [
       lines(m.role, m.leader ? "leads" : "", m.version ? "version " + m.version : "", m.config ? "configuration " + m.config : ""),
       lines(m.host, "process " + m.pid),
-      m.gone ? health("gone", "last seen " + age(m.seen) + " ago") : health(m.state, ...(m.unwell ?? []).map(p => name(p) + ": " + said(p))),
+      m.gone ? health("gone", "last seen " + age(m.seen) + " ago") : health(m.state, ...(m.unwell ?? []).map(p => name(p) + ": " + explain(p))),
       m.slots ?? 0, m.gone ? "–" : age(m.started)]);
-    showDuties(st.members.filter(m => m.id !== st.id && !m.gone));
+    showOthers(st.members.filter(m => m.id !== st.id && !m.gone));
   }
 
-  // showDuties shows the folders, sinks and tokens of other processes, as of their last renewal.
-  function showDuties(members) {
+  // showOthers shows the folders, sinks and tokens of other processes, as they last reported them.
+  function showOthers(members) {
     const all = key => members.flatMap(m => (m[key] ?? []).map(x => ({ ...x, of: m.role + " on " + m.host })));
     fill($("#folders"), all("folders"), f => [lines(f.path, "source " + f.source, f.of), health(f.state), count(f.pending), count(f.in_flight)]);
     fill($("#fleet-sinks"), all("sinks"), s => [lines(s.name, s.kind, s.of), health(s.state), count(s.behind), s.last ? age(s.last) + " ago" : "never"]);
@@ -245,15 +246,15 @@
       level = "warn";
     }
     if (paused && !paused.spent) {
-      parts.push("paused until " + seconds(paused.until));
+      parts.push("paused until " + dateTime(paused.until));
       level = "bad";
     }
     if (limited) parts.push("renewed at " + clock(b.resets_at) + ", in " + until(b.resets_at));
     box.dataset.level = level;
     put($(".forecast", box), parts.join("; "));
     const by = Object.entries(b.by ?? {}).filter(([, n]) => n > 0).sort((x, y) => y[1] - x[1]);
-    put($(".by", box), by.length ? "by source: " + by.slice(0, SPENDERS).map(([s, n]) => s + " " + count(n)).join(", ") +
-      (by.length > SPENDERS ? ", and " + (by.length - SPENDERS) + " more" : "") : "");
+    put($(".by", box), by.length ? "by source: " + by.slice(0, MAX_SOURCES).map(([s, n]) => s + " " + count(n)).join(", ") +
+      (by.length > MAX_SOURCES ? ", and " + (by.length - MAX_SOURCES) + " more" : "") : "");
   }
 
   // showPause shows the button to pause or resume uploads, if the user may act.
@@ -262,7 +263,7 @@
     b.hidden = !user || Boolean(paused?.spent);
     put(b, stopped ? "Resume uploads…" : "Pause uploads…");
     b.onclick = () => stopped
-      ? confirmAct("resume", "Resume uploads", "Uploads are paused until " + seconds(paused.until) + ": " + paused.reason + ". The whole fleet will continue.", "Resume")
+      ? confirmAct("resume", "Resume uploads", "Uploads are paused until " + dateTime(paused.until) + ": " + paused.reason + ". The whole fleet will continue.", "Resume")
       : confirmAct("pause", "Pause uploads", "No worker of the fleet will upload. Jobs are parked, verdicts are still queried, and no job is lost.", "Pause");
   }
 
@@ -274,7 +275,7 @@
     }
     bar.max = Math.max(1, f.total);
     bar.value = Math.min(f.sent, f.total);
-    bar.setAttribute("aria-label", "sent of " + f.filename);
+    bar.setAttribute("aria-label", "upload of " + f.filename);
     put($("span", td), f.sent >= f.total ? size(f.total) + " sent, awaiting the answer" : size(f.sent) + " of " + size(f.total));
   }
 
@@ -288,7 +289,7 @@
       ["Profile", t.name + " (" + t.kind + ")"],
       ["State", badge(t.state + (t.refreshing ? ", being renewed" : ""), level)],
       ["Age", t.obtained ? age(t.obtained) : ""],
-      ["Expires", t.expires ? (Date.parse(t.expires) > now() ? "in " + until(t.expires) + ", at " + seconds(t.expires) : "has expired") : ""],
+      ["Expires", t.expires ? (Date.parse(t.expires) > now() ? "in " + until(t.expires) + ", at " + dateTime(t.expires) : "has expired") : ""],
       ["Shared", t.shared ? "with the fleet" : "no"],
       ["Fingerprint", t.fingerprint],
       ["Last error", t.last_error],
@@ -309,12 +310,12 @@
     for (const p of unwell(st)) {
       if (known && st[p.part]?.limit !== undefined) continue; // budgets are covered below
       const is = { failed: " has failed since ", degraded: " is degraded since " }[p.state];
-      found.push([p.state === "failed" ? "bad" : "warn", capital(name(p)) + (is ? is + seconds(p.since) : "") + ": " + said(p)]);
+      found.push([p.state === "failed" ? "bad" : "warn", capital(name(p)) + (is ? is + dateTime(p.since) : "") + ": " + explain(p)]);
     }
     if (known) {
       for (const [budget, p] of Object.entries(st.paused)) {
-        if (p.by) found.push(["warn", capital(budget) + " are " + p.reason + ", until " + seconds(p.until) + (user ? "" : ": `backburn resume` ends that")]);
-        else if (!p.spent) found.push(["bad", capital(budget) + " are paused until " + seconds(p.until) + ": " + p.reason]);
+        if (p.by) found.push(["warn", capital(budget) + " are " + p.reason + ", until " + dateTime(p.until) + (user ? "" : ": `backburn resume` ends that")]);
+        else if (!p.spent) found.push(["bad", capital(budget) + " are paused until " + dateTime(p.until) + ": " + p.reason]);
       }
       const workers = st.members.filter(m => m.slots > 0 && !m.gone);
       if (workers.length === 0) found.push(["bad", "No worker is running, so jobs wait: start `backburn run` or `worker`"]);
@@ -323,23 +324,23 @@
         if (m.id === st.id) continue; // its own parts are shown in more detail
         const who = "The " + m.role + " on " + m.host;
         if (m.gone) found.push(["bad", who + " is gone, last seen " + age(m.seen) + " ago: restart it"]);
-        else if (m.unwell?.length && !(m.state === "ok")) found.push([m.state === "failed" ? "bad" : "warn", who + " is " + m.state + ": " + name(m.unwell[0]) + ": " + said(m.unwell[0])]);
+        else if (m.unwell?.length && !(m.state === "ok")) found.push([m.state === "failed" ? "bad" : "warn", who + " is " + m.state + ": " + name(m.unwell[0]) + ": " + explain(m.unwell[0])]);
       }
       for (const b of ["uploads", "queries"]) {
-        if (st[b].spent) found.push(["warn", "Today's " + b + " are used up: jobs that need them continue at " + seconds(st[b].resets_at) + ", in " + until(st[b].resets_at)]);
+        if (st[b].spent) found.push(["warn", "Today's " + b + " are used up: jobs that need them continue at " + dateTime(st[b].resets_at) + ", in " + until(st[b].resets_at)]);
       }
-      const look = Object.entries(st.dead).reduce((sum, [reason, n]) => sum + (EXPECTED.has(reason) ? 0 : n), 0);
-      if (look) found.push(["warn", count(look) + (look === 1 ? " dead letter needs" : " dead letters need") + " a look: `backburn dead list`"]);
+      const unexpected = Object.entries(st.dead).reduce((sum, [reason, n]) => sum + (EXPECTED.has(reason) ? 0 : n), 0);
+      if (unexpected) found.push(["warn", count(unexpected) + (unexpected === 1 ? " dead letter needs" : " dead letters need") + " a look: `backburn dead list`"]);
     } else if (!found.some(([, text]) => text.includes("NATS") || text.startsWith("Nats"))) {
       found.push(["bad", st.away.reason]);
     }
     found.sort((x, y) => (x[0] === "bad" ? 0 : 1) - (y[0] === "bad" ? 0 : 1));
     const [first, ...rest] = found;
     $("#attention").dataset.level = first ? first[0] : "good";
-    tell($("#health"), first ? first[1] + (rest.length ? " — and " + rest.length + " more:" : "") : "All is well. There is nothing to do.");
+    putWithCode($("#health"), first ? first[1] + (rest.length ? " — and " + rest.length + " more:" : "") : "All is well. There is nothing to do.");
     const list = $("#problems");
     while (list.children.length > rest.length) list.lastChild.remove();
-    rest.forEach(([, text], i) => tell(list.children[i] ?? list.appendChild(make("li")), text));
+    rest.forEach(([, text], i) => putWithCode(list.children[i] ?? list.appendChild(make("li")), text));
     document.title = (found.length ? "(" + found.length + ") " : "") + "Backburn";
   }
 
@@ -358,11 +359,12 @@
   // parts returns the numbers shown for an hour.
   const parts = h => ({
     bad: sum(h.verdicts, v => MALICIOUS.includes(v)), failed: sum(h.failed), good: h.verdicts.benign ?? 0,
-    odd: sum(h.verdicts, v => v !== "benign" && !MALICIOUS.includes(v)), arrived: h.arrived, start: h.start,
-    look: sum(h.failed, r => !EXPECTED.has(r)),
+    other: sum(h.verdicts, v => v !== "benign" && !MALICIOUS.includes(v)), arrived: h.arrived, start: h.start,
+    unexpected: sum(h.failed, r => !EXPECTED.has(r)),
   });
 
-  function length(s) {
+  // shortDuration formats seconds, with fractions if they are few.
+  function shortDuration(s) {
     return s >= 60 ? span(s * 1000) : s >= 10 ? Math.round(s) + " s" : s >= 1 ? s.toFixed(1) + " s" : Math.round(s * 1000) + " ms";
   }
 
@@ -373,13 +375,13 @@
     const all = o.hours.map(parts), total = key => all.reduce((n, h) => n + h[key], 0);
     const midnight = new Date(now()).setHours(0, 0, 0, 0);
     const today = key => "today " + count(all.reduce((n, h) => n + (Date.parse(h.start) >= midnight ? h[key] : 0), 0));
-    const look = total("look");
+    const unexpected = total("unexpected");
     const tiles = [
       [count(total("bad")), "malicious", today("bad"), total("bad")],
       [count(total("good")), "benign", today("good"), 0],
-      [count(total("failed")), "failed", look ? count(look) + " of them unexpected" : today("failed"), look],
-      [count(total("arrived")), "arrived", total("arrived") === 0 ? today("arrived") : count(total("bad") + total("good") + total("odd") + total("failed")) + " done", 0],
-      [o.took.verdicts ? length(o.took.p50) : "–", "median time to verdict", o.took.verdicts ? "95 % within " + length(o.took.p95) : "", 0],
+      [count(total("failed")), "failed", unexpected ? count(unexpected) + " of them unexpected" : today("failed"), unexpected],
+      [count(total("arrived")), "arrived", total("arrived") === 0 ? today("arrived") : count(total("bad") + total("good") + total("other") + total("failed")) + " done", 0],
+      [o.took.verdicts ? shortDuration(o.took.p50) : "–", "median time to verdict", o.took.verdicts ? "95 % within " + shortDuration(o.took.p95) : "", 0],
     ];
     [...$("#tiles").children].forEach((li, i) => {
       const [figure, what, small, some] = tiles[i];
@@ -393,11 +395,11 @@
     $("#day-none").hidden = events && o.ready;
     put($("#day-none"), o.error ? "The events cannot be read: " + o.error : !o.ready ? "Reading the events" + (o.behind ? ": " + count(o.behind) + " to go…" : "…") : "Nothing has been decided yet.");
     if (events) showChart(all, tiles);
-    fill($("#hours"), [...all].reverse(), h => [hourName(h.start), count(h.bad), count(h.failed), count(h.odd), count(h.good), count(h.arrived)]);
+    fill($("#hours"), [...all].reverse(), h => [hourName(h.start), count(h.bad), count(h.failed), count(h.other), count(h.good), count(h.arrived)]);
     showSources(o.sources);
   }
 
-  const hourName = t => seconds(t).replace(/:\d\d$/, "");
+  const hourName = t => dateTime(t).replace(/:\d\d$/, "");
 
   // showChart draws a bar for each hour. Malicious files are on top and always visible.
   let drawn = "";
@@ -406,7 +408,7 @@
     const key = JSON.stringify([w, h, all]);
     if (key === drawn || !w) return;
     drawn = key;
-    const top = nice(Math.max(...all.map(x => Math.max(x.bad + x.failed + x.odd + x.good, x.arrived)), 4));
+    const top = roundUp(Math.max(...all.map(x => Math.max(x.bad + x.failed + x.other + x.good, x.arrived)), 4));
     const step = (w - left) / all.length, gap = Math.min(4, step / 4), y = n => (h - foot) - (h - foot - 8) * n / top;
     const svg = draw("svg", { width: w, height: h, role: "img", "aria-label": "Bars by hour. In 24 hours: " + tiles.slice(0, 4).map(t => t[0] + " " + t[1]).join(", ") + ". The table below has the numbers." });
     for (const n of [0, top / 2, top]) {
@@ -416,8 +418,8 @@
     let line = "";
     const every = step < 22 ? 6 : 3;
     all.forEach((hour, i) => {
-      const x = left + i * step, g = draw("g", {}), bar = [["good", hour.good], ["other", hour.failed + hour.odd], ["bad", hour.bad]];
-      g.append(draw("title", {}, hourName(hour.start) + ": " + hour.bad + " malicious, " + (hour.failed + hour.odd) + " failed or unrecognised, " + hour.good + " benign; " + hour.arrived + " arrived"));
+      const x = left + i * step, g = draw("g", {}), bar = [["good", hour.good], ["other", hour.failed + hour.other], ["bad", hour.bad]];
+      g.append(draw("title", {}, hourName(hour.start) + ": " + hour.bad + " malicious, " + (hour.failed + hour.other) + " failed or unrecognised, " + hour.good + " benign; " + hour.arrived + " arrived"));
       g.append(draw("rect", { class: "hover", x, y: 0, width: step, height: h - foot }));
       let at = h - foot;
       for (const [kind, n] of bar) {
@@ -435,7 +437,8 @@
     svg.append(draw("path", { class: "arrived", d: line, "pointer-events": "none" }));
     box.replaceChildren(svg);
   }
-  function nice(n) {
+  // roundUp returns the top of the chart's axis: a round number that is at least n.
+  function roundUp(n) {
     const p = 10 ** Math.floor(Math.log10(n));
     return [1, 2, 4, 6, 8, 10].find(f => f * p >= n) * p;
   }
@@ -476,12 +479,12 @@
 
   function unanswered(why) {
     away = true;
-    const since = lastAnswer ? " The page shows the state of " + seconds(lastAnswer + skew) + "." : "";
+    const since = lastAnswer ? " The page shows the state of " + dateTime(lastAnswer + skew) + "." : "";
     connection("away", why + since);
     document.title = "(no answer) Backburn";
   }
 
-  async function ask(path, parameters = {}, signal = AbortSignal.timeout(PATIENCE)) {
+  async function ask(path, parameters = {}, signal = AbortSignal.timeout(TIMEOUT)) {
     const search = new URLSearchParams(Object.entries(parameters).filter(([, v]) => v !== "" && v !== undefined && v !== 0));
     const res = await fetch(path + (search.size ? "?" + search : ""), { signal, cache: "no-store" });
     const body = await res.json();
@@ -490,18 +493,18 @@
   }
   class Refused extends Error {}
 
-  let timer = 0, looking = false, dayAt = 0;
-  async function look() {
+  let timer = 0, polling = false, dayAt = 0;
+  async function poll() {
     clearTimeout(timer);
-    if (looking || document.hidden) return;
-    looking = true;
+    if (polling || document.hidden) return;
+    polling = true;
     try {
       const st = await ask("api/status");
       skew = Date.parse(st.time) - Date.now();
       showStatus(st);
       natsAway = st.lanes ? "" : st.away.since;
       answered();
-      if (Date.now() - dayAt > SLOW || !lastDay?.ready) {
+      if (Date.now() - dayAt > DAY_PERIOD || !lastDay?.ready) {
         showDay(await ask("api/overview"));
         dayAt = Date.now();
       }
@@ -510,8 +513,8 @@
       unanswered(e instanceof Refused ? "The process cannot determine the state: " + e.message + "." : "The process does not answer.");
       stream("away", "not live; retrying");
     } finally {
-      looking = false;
-      timer = setTimeout(look, PERIOD);
+      polling = false;
+      timer = setTimeout(poll, PERIOD);
     }
   }
 
@@ -538,7 +541,7 @@
   let newest = 0, waiting = [], more = false, known = false, natsAway = "";
 
   function item(e, fresh) {
-    const li = make("li", fresh ? "new" : ""), a = make("a"), time = make("time", "", seconds(e.time));
+    const li = make("li", fresh ? "new" : ""), a = make("a"), time = make("time", "", dateTime(e.time));
     li.dataset.seq = e.seq;
     li.dataset.level = levelOf(e);
     time.dateTime = e.time;
@@ -605,12 +608,12 @@
     newest = f.last;
     matched += f.matches;
     waiting = [...f.hits, ...waiting].slice(0, KEEP);
-    if (waiting.length && atTop()) take(); else showWaiting();
+    if (waiting.length && atTop()) showNew(); else showWaiting();
     showMatches();
   }
 
-  // take shows the new files.
-  function take() {
+  // showNew adds the new files to the list.
+  function showNew() {
     list.prepend(...waiting.map(e => item(e, true)));
     waiting = [];
     while (list.children.length > KEEP) {
@@ -630,9 +633,9 @@
     put($("#stream"), text);
   }
 
-  let matched = 0, bound = {};
+  let matched = 0, lastResult = {}; // lastResult is the last whole answer to a search
   function showMatches(f) {
-    if (f) [matched, bound] = [f.matches, f];
+    if (f) [matched, lastResult] = [f.matches, f];
     const filtered = FILTERS.some(k => view[k]);
     $("#older").hidden = !more || list.children.length >= MOST;
     $("#no-events").hidden = list.children.length > 0 || !known;
@@ -640,17 +643,17 @@
     $("#clear").hidden = !filtered;
     const say = [];
     if (known && (filtered || more)) say.push(count(matched) + (filtered ? (matched === 1 ? " file matches" : " files match") : " files"));
-    if (bound.older && bound.from) say.push("goes back to " + seconds(bound.from) + "; `backburn results` has older events");
+    if (lastResult.older && lastResult.from) say.push("events since " + dateTime(lastResult.from) + "; `backburn results` has older ones");
     if (list.children.length >= MOST && more) say.push("narrow the search to see older files");
-    tell($("#matches"), say.join("; "));
-    if (natsAway) stream("away", known ? "NATS is unreachable: nothing new since " + seconds(natsAway) : "NATS has been unreachable since " + seconds(natsAway));
-    else if (!known) stream("waiting", bound.error || "reading…");
+    putWithCode($("#matches"), say.join("; "));
+    if (natsAway) stream("away", known ? "NATS is unreachable: nothing new since " + dateTime(natsAway) : "NATS has been unreachable since " + dateTime(natsAway));
+    else if (!known) stream("waiting", lastResult.error || "reading…");
     else stream("live", "live");
   }
 
   $("#newer").addEventListener("click", () => {
     $("#files").scrollTop = 0;
-    take();
+    showNew();
     list.querySelector("a")?.focus({ preventScroll: false });
   });
   $("#older").addEventListener("click", async () => {
@@ -680,7 +683,7 @@
     dl.replaceChildren(...rows.filter(([, v]) => v).flatMap(([k, v]) => [put(make("dt"), k), put(make("dd", /^[0-9a-f]{32,64}$/.test(v) ? "hash" : ""), v)]));
   }
 
-  const DOES = {
+  const STEP_NAMES = {
     queued: "Received, waiting in the queue", audit: "Action of a user", submitted: "Uploaded", waiting: "Waits", verdict: "Verdict", failed: "Failed",
     changed: "WildFire changed the verdict", report: "Report", dead: "Kept as a dead letter", sample: "Contents",
   };
@@ -703,7 +706,7 @@
     if (!dialog.open) dialog.showModal();
     let j;
     try {
-      j = await ask("api/job", { source, id }, AbortSignal.timeout(2 * PATIENCE));
+      j = await ask("api/job", { source, id }, AbortSignal.timeout(2 * TIMEOUT));
     } catch (e) {
       if (view.job === ref) put($("#file-state"), e instanceof Refused ? "This cannot be shown: " + e.message : "The process does not answer.");
       return;
@@ -719,14 +722,14 @@
     pairs($("#facts"), [
       ["Path", e?.path], ["Link", e?.url], ["Source", source], ["Job", id], ["SHA-256", sha], ["MD5", e?.md5], ["Type", e?.filetype],
       ["Size", e && (e.size || sha) && !e.url ? size(e.size) + " (" + count(e.size) + " bytes)" : ""], ["Verdict by", BASES[e?.basis] ?? e?.basis],
-      ["Took", e?.took ? length(e.took) : ""], ["Report", reportOf(t?.sample?.report)],
+      ["Took", e?.took ? shortDuration(e.took) : ""], ["Report", reportOf(t?.sample?.report)],
     ]);
     // If there is no trace, show the events instead.
     const line = steps.length ? steps : [...j.events].reverse().map(x => ({ time: x.time, what: x.event, detail: x.message || x.outcome }));
     const received = e?.took ? new Date(Date.parse(e.time) - e.took * 1000).toISOString() : "";
     if (received && !line.some(s => s.what === "queued")) line.unshift({ time: received, what: "received", detail: "from " + source });
     $("#steps").replaceChildren(...line.map(s => {
-      const li = make("li"), time = make("time", "", full(s.time)), what = put(make("span", "what"), DOES[s.what] ?? capital(s.what));
+      const li = make("li"), time = make("time", "", full(s.time)), what = put(make("span", "what"), STEP_NAMES[s.what] ?? capital(s.what));
       time.dateTime = s.time;
       if (s.what === "verdict" || s.what === "changed") li.dataset.level = LEVELS[(s.detail ?? "").split(",")[0]] ?? "";
       if (s.what === "failed" || s.what === "dead") li.dataset.level = "warn";
@@ -739,7 +742,7 @@
     $("#meta-box").hidden = meta.length === 0;
     pairs($("#meta"), meta);
     $("#same-box").hidden = j.same.jobs === 0;
-    put($("#same-count"), ": " + count(j.same.jobs) + (j.same.jobs > j.same.hits.length ? ", the newest of them are" : ""));
+    put($("#same-count"), ": " + count(j.same.jobs) + (j.same.jobs > j.same.hits.length ? "; the newest are" : ""));
     $("#same").replaceChildren(...j.same.hits.map(x => item(x, false)));
     const dead = steps.find(s => s.what === "dead"), job = quoted(ref);
     const commands = [];
@@ -758,11 +761,11 @@
       li.append(put(make("code"), text), b, put(make("span", "small"), what));
       return li;
     }));
-    const may = [];
-    if (user && dead?.seq) may.push(act("Retry…", "retry", "Retry", "The job is submitted again with a new ID. A recorded refusal is ignored, and an upload counts. The dead letter is removed.", { letter: dead.seq }));
-    if (user && (sha || link)) may.push(act("Ask WildFire again…", "ask", "Ask WildFire again", "This costs at most one of the day's queries. A changed verdict is published for every job with " + (sha ? "these contents." : "this link."), sha ? { sha256: sha } : { url: link }));
-    $("#acts").hidden = may.length === 0;
-    $("#acts").replaceChildren(...may);
+    const buttons = [];
+    if (user && dead?.seq) buttons.push(act("Retry…", "retry", "Retry", "The job is submitted again with a new ID. A recorded refusal is ignored, and an upload counts. The dead letter is removed.", { letter: dead.seq }));
+    if (user && (sha || link)) buttons.push(act("Ask WildFire again…", "ask", "Ask WildFire again", "This costs at most one of the day's queries. A changed verdict is published for every job with " + (sha ? "these contents." : "this link."), sha ? { sha256: sha } : { url: link }));
+    $("#acts").hidden = buttons.length === 0;
+    $("#acts").replaceChildren(...buttons);
     if (portal && sha) {
       const li = make("li"), a = make("a", "", "WildFire's own portal");
       a.href = portal;
@@ -834,7 +837,7 @@
     put($("#act-close"), "Close");
     if (done) {
       $("#act-close").focus();
-      look();
+      poll();
       if (view.job) showFile(view.job, true);
     }
   });
@@ -859,10 +862,11 @@
   // go changes the URL without adding history entries while the user types.
   function go(change) {
     history.replaceState(null, "", address(change) === "#" ? location.pathname + location.search : address(change));
-    arrive();
+    readAddress();
   }
 
-  function arrive() {
+  // readAddress updates the view from the URL.
+  function readAddress() {
     if (location.hash === "#files") return; // the skip link
     const p = new URLSearchParams(location.hash.slice(1)), before = view;
     view = { q: p.get("q") ?? "", outcome: p.get("outcome") ?? "", source: p.get("source") ?? "", since: SINCE[p.get("since")] ? p.get("since") : "", job: p.get("job") ?? "" };
@@ -880,7 +884,7 @@
     if (view.job && view.job !== before.job) showFile(view.job);
     else if (!view.job && dialog.open) dialog.close();
   }
-  addEventListener("hashchange", arrive);
+  addEventListener("hashchange", readAddress);
 
   let typing = 0;
   $("#q").addEventListener("input", e => {
@@ -892,9 +896,9 @@
   $("#find").addEventListener("reset", e => { e.preventDefault(); go({ q: "", outcome: "", source: "", since: "" }); });
 
   // Do not poll while the page is hidden.
-  document.addEventListener("visibilitychange", look);
+  document.addEventListener("visibilitychange", poll);
   put($("#place"), location.host + " · times in " + zone + (zone === "UTC" ? "" : " (" + offset(Date.now()) + ")"));
-  arrive();
+  readAddress();
   askWho().then(() => { if (user && view.job) showFile(view.job); });
-  look();
+  poll();
 })();
