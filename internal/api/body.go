@@ -18,8 +18,8 @@ import (
 // errNoAnswer is the cause of a context that ended because NATS did not answer in time.
 var errNoAnswer = fmt.Errorf("no answer within %s", natsTimeout)
 
-// natsContext is a context that ends when NATS takes too long. Time in which the client sends does
-// not count.
+// natsContext is a context that ends when NATS takes too long. The time that the client takes to
+// send its body does not count.
 type natsContext struct {
 	context.Context //nolint:containedctx // it is a context itself
 	timer           *time.Timer
@@ -78,8 +78,9 @@ func (e *readError) Unwrap() error { return e.err }
 // those after it.
 const maxFraming = 64 << 10
 
-// formBoundary reports whether the body is multipart/form-data, and returns its boundary. Any other
-// or invalid multipart is refused, because its framing would become part of the file.
+// formBoundary reports whether the body is multipart/form-data, and returns its boundary. It
+// refuses other multipart types and invalid ones, because their framing would become part of the
+// file.
 func formBoundary(r *http.Request) (boundary string, ok bool, err error) {
 	if encoding := r.Header.Values("Content-Encoding"); len(encoding) > 1 || len(encoding) == 1 && !strings.EqualFold(encoding[0], "identity") {
 		return "", false, unsupported("Content-Encoding: only identity is supported; send the file as it is")

@@ -10,8 +10,8 @@
 // that source.
 //
 // A submission is answered once it is durable, so a 2xx answer means the same as an acknowledgment
-// from JetStream. Bodies are streamed: a body that fits into a message is held in memory; of a
-// larger one, only one chunk at a time. Every call on behalf of a client has a time limit; if NATS
-// does not answer within it, the client gets 503 with Retry-After. The API does not scan, judge or
+// from JetStream. A body that fits into a message is held in memory; a larger body is streamed, one
+// chunk at a time. Every call on behalf of a client has a time limit; if NATS does not answer
+// within it, the client gets 503 with Retry-After. The API does not scan, judge or
 // store anything itself. Limits before authentication are those of package httpserver.
 package api

@@ -89,7 +89,7 @@ func (s *service) authenticated(next http.Handler) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		h, err := s.tokens.find(r)
+		c, err := s.tokens.find(r)
 		switch {
 		case errors.Is(err, errNoTokens):
 			setRetryAfter(w, natsTimeout)
@@ -99,7 +99,7 @@ func (s *service) authenticated(next http.Handler) http.Handler {
 		case r.URL.Path != path.Clean(r.URL.Path): // ServeMux would answer with a redirect
 			writeProblem(w, http.StatusNotFound, "not-found", "there is no resource at this path")
 		default:
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clientKey{}, h)))
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clientKey{}, c)))
 		}
 	})
 }

@@ -38,15 +38,15 @@ type request struct {
 
 func (s *service) submit(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	h := clientOf(r)
-	req, err := s.parse(r, h)
+	c := clientOf(r)
+	req, err := s.parse(r, c)
 	var stored queue.Receipt
 	if err == nil {
-		stored, err = s.accept(w, r, h, &req)
+		stored, err = s.accept(w, r, c, &req)
 	}
 
 	if err != nil {
-		s.refuse(w, r, h, req, err)
+		s.refuse(w, r, c, req, err)
 		return
 	}
 
@@ -55,10 +55,10 @@ func (s *service) submit(w http.ResponseWriter, r *http.Request) {
 		result = resultRepeated
 	}
 
-	s.metrics.submissions.WithLabelValues(h.Source, result).Inc()
+	s.metrics.submissions.WithLabelValues(c.Source, result).Inc()
 	s.metrics.seconds.Observe(time.Since(began).Seconds())
 	id := req.job.ID
-	s.deps.Log.Debug().Str("job", id).Str("source", h.Source).Str("sha256", stored.SHA256).Int64("size", stored.Size).Msg("accepted HTTP submission")
+	s.deps.Log.Debug().Str("job", id).Str("source", c.Source).Str("sha256", stored.SHA256).Int64("size", stored.Size).Msg("accepted HTTP submission")
 	w.Header().Del("Connection") // the body was read, so the connection can be reused
 	if req.wait > 0 && s.await(w, r, req) {
 		return
@@ -99,8 +99,8 @@ func (s *service) await(w http.ResponseWriter, r *http.Request, req request) boo
 
 // accept reads a submission and submits it, as a part of the client's trace if there is one. The
 // ledger detects a key that was used before.
-func (s *service) accept(w http.ResponseWriter, r *http.Request, h *client, req *request) (queue.Receipt, error) {
-	release, err := s.admit(w, h)
+func (s *service) accept(w http.ResponseWriter, r *http.Request, c *client, req *request) (queue.Receipt, error) {
+	release, err := s.admit(w, c)
 	if err != nil {
 		return queue.Receipt{}, err
 	}
@@ -130,19 +130,19 @@ func (s *service) accept(w http.ResponseWriter, r *http.Request, h *client, req 
 }
 
 // admit admits a submission, within the token's rate and the limit of concurrent submissions.
-func (s *service) admit(w http.ResponseWriter, h *client) (release func(), err error) {
-	if h.limiter != nil {
-		reservation := h.limiter.Reserve()
+func (s *service) admit(w http.ResponseWriter, c *client) (release func(), err error) {
+	if c.limiter != nil {
+		reservation := c.limiter.Reserve()
 		if wait := reservation.Delay(); wait > 0 {
 			reservation.Cancel()
 			setRetryAfter(w, wait)
 
-			return nil, &fault{http.StatusTooManyRequests, "rate-limited", fmt.Sprintf("at most %g submissions per second with this token", h.Rate)}
+			return nil, &fault{http.StatusTooManyRequests, "rate-limited", fmt.Sprintf("at most %g submissions per second with this token", c.Rate)}
 		}
 	}
 
-	release = func() { s.inProgress.Add(-1); h.inProgress.Add(-1) }
-	if all, own := s.inProgress.Add(1), h.inProgress.Add(1); all > maxSubmissions || own > h.maxInProgress {
+	release = func() { s.inProgress.Add(-1); c.inProgress.Add(-1) }
+	if all, own := s.inProgress.Add(1), c.inProgress.Add(1); all > maxSubmissions || own > c.maxInProgress {
 		release()
 		setRetryAfter(w, time.Second)
 
@@ -182,8 +182,8 @@ func invalidReason(err error) string {
 var validKey = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
 
 // parse reads and checks a request without its body.
-func (s *service) parse(r *http.Request, h *client) (request, error) {
-	req := request{job: pipeline.Job{Source: h.Source, Priority: h.Priority, ReceivedAt: time.Now().UTC()}}
+func (s *service) parse(r *http.Request, c *client) (request, error) {
+	req := request{job: pipeline.Job{Source: c.Source, Priority: c.Priority, ReceivedAt: time.Now().UTC()}}
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return req, badRequest("the query is invalid")
@@ -198,7 +198,7 @@ func (s *service) parse(r *http.Request, h *client) (request, error) {
 		}
 	}
 
-	if err := s.headers(r, h, &req); err != nil {
+	if err := s.headers(r, c, &req); err != nil {
 		return req, err
 	}
 
@@ -241,7 +241,7 @@ func (s *service) parse(r *http.Request, h *client) (request, error) {
 }
 
 // headers reads the job's ID, priority and metadata from the headers.
-func (s *service) headers(r *http.Request, h *client, req *request) error {
+func (s *service) headers(r *http.Request, c *client, req *request) error {
 	for _, name := range []string{"Idempotency-Key", "Backburn-Priority", queue.HeaderSubmit} {
 		if len(r.Header.Values(name)) > 1 {
 			return badRequest("%s: send it once", name)
@@ -266,7 +266,7 @@ func (s *service) headers(r *http.Request, h *client, req *request) error {
 	if req.job.Submit != "" && !slices.Contains(pipeline.Submits(), req.job.Submit) {
 		return badRequest("%s: expected always, lookup or never", queue.HeaderSubmit)
 	}
-	if req.job.Priority == pipeline.Urgent && !h.Urgent {
+	if req.job.Priority == pipeline.Urgent && !c.Urgent {
 		return &fault{http.StatusForbidden, "forbidden", "this token may not use the priority urgent"}
 	}
 
@@ -300,7 +300,7 @@ func (s *service) metadata(r *http.Request, j *pipeline.Job) error {
 }
 
 // refuse answers a submission that was not accepted.
-func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *client, req request, err error) {
+func (s *service) refuse(w http.ResponseWriter, r *http.Request, c *client, req request, err error) {
 	var (
 		f    *fault
 		read *readError
@@ -328,14 +328,14 @@ func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *client, req 
 		detail = "the queue is full; nothing was accepted"
 		setRetryAfter(w, natsTimeout)
 	case r.Context().Err() != nil: // the client is gone
-		s.metrics.submissions.WithLabelValues(h.Source, resultGone).Inc()
+		s.metrics.submissions.WithLabelValues(c.Source, resultGone).Inc()
 		return
 	default:
-		s.deps.Log.Error().Err(err).Str("job", req.job.ID).Str("source", h.Source).Msg("cannot publish an HTTP submission")
+		s.deps.Log.Error().Err(err).Str("job", req.job.ID).Str("source", c.Source).Msg("cannot publish an HTTP submission")
 		detail = "the queue does not answer, so the submission may or may not be accepted: repeat it with the same Idempotency-Key"
 		setRetryAfter(w, natsTimeout)
 	}
 
-	s.metrics.submissions.WithLabelValues(h.Source, resultOf(kind)).Inc()
+	s.metrics.submissions.WithLabelValues(c.Source, resultOf(kind)).Inc()
 	writeProblem(w, status, kind, detail)
 }

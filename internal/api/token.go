@@ -39,11 +39,11 @@ type client struct {
 
 type clientKey struct{}
 
-// clientOf returns the token's owner of an authenticated request.
+// clientOf returns the client that sent an authenticated request.
 func clientOf(r *http.Request) *client {
-	h, _ := r.Context().Value(clientKey{}).(*client)
+	c, _ := r.Context().Value(clientKey{}).(*client)
 
-	return h
+	return c
 }
 
 // keyring has all tokens.
@@ -64,18 +64,18 @@ func newKeyring(tokens []Token, log zerolog.Logger) (*keyring, error) {
 		refused: log.Sample(&zerolog.BurstSampler{Burst: 5, Period: time.Minute}),
 	}
 	for i, t := range tokens {
-		h := &client{Token: t, maxInProgress: maxSubmissions}
+		c := &client{Token: t, maxInProgress: maxSubmissions}
 		if len(tokens) > 1 {
-			h.maxInProgress = maxSubmissions / 2
+			c.maxInProgress = maxSubmissions / 2
 		}
 		if t.Rate > 0 {
-			h.limiter = rate.NewLimiter(rate.Limit(t.Rate), t.Burst)
+			c.limiter = rate.NewLimiter(rate.Limit(t.Rate), t.Burst)
 		}
-		if err := h.reload(); err != nil {
+		if err := c.reload(); err != nil {
 			return nil, fmt.Errorf("api.token[%d].file: %w", i, err)
 		}
 
-		k.clients = append(k.clients, h)
+		k.clients = append(k.clients, c)
 	}
 
 	k.reloadedAt = time.Now()
@@ -84,14 +84,14 @@ func newKeyring(tokens []Token, log zerolog.Logger) (*keyring, error) {
 }
 
 // reload reads the token's file.
-func (h *client) reload() error {
-	h.readable = false
-	token, err := h.Read()
+func (c *client) reload() error {
+	c.readable = false
+	token, err := c.Read()
 	if err != nil {
 		return err
 	}
-	h.digest = sha256.Sum256([]byte(token.Reveal()))
-	h.readable = true
+	c.digest = sha256.Sum256([]byte(token.Reveal()))
+	c.readable = true
 
 	return nil
 }
@@ -113,9 +113,9 @@ func (k *keyring) find(r *http.Request) (*client, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if time.Since(k.reloadedAt) >= reloadInterval {
-		for _, h := range k.clients {
-			if err := h.reload(); err != nil {
-				k.faults.Error().Err(err).Str("source", h.Source).Msg("cannot read an API token; its clients are refused")
+		for _, c := range k.clients {
+			if err := c.reload(); err != nil {
+				k.faults.Error().Err(err).Str("source", c.Source).Msg("cannot read an API token; its clients are refused")
 			}
 		}
 
@@ -124,10 +124,10 @@ func (k *keyring) find(r *http.Request) (*client, error) {
 
 	var found *client
 	anyReadable := false
-	for _, h := range k.clients {
-		anyReadable = anyReadable || h.readable
-		if subtle.ConstantTimeCompare(digest[:], h.digest[:]) == 1 && h.readable {
-			found = h
+	for _, c := range k.clients {
+		anyReadable = anyReadable || c.readable
+		if subtle.ConstantTimeCompare(digest[:], c.digest[:]) == 1 && c.readable {
+			found = c
 		}
 	}
 

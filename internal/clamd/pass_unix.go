@@ -10,11 +10,11 @@ import (
 
 // receive reads from a Unix socket, and stores the files passed with the data.
 func (p *peer) receive(u *net.UnixConn, b []byte) (int, error) {
-	var space [64]byte // for one file, and some headroom; the system drops further ones
+	var space [64]byte // for one file, and some headroom; the system drops further files
 	n, rights, _, _, err := u.ReadMsgUnix(b, space[:syscall.CmsgSpace(4)])
 	if rights > 0 {
-		if keepErr := p.addPassedFiles(space[:rights]); err == nil {
-			err = keepErr
+		if addErr := p.addPassedFiles(space[:rights]); err == nil {
+			err = addErr
 		}
 	}
 
@@ -32,8 +32,8 @@ func (p *peer) addPassedFiles(rights []byte) error {
 			continue // credentials, for example
 		}
 		for _, fd := range fds {
-			if keepErr := p.addPassedFile(os.NewFile(uintptr(fd), "")); keepErr != nil {
-				err = keepErr
+			if addErr := p.addPassedFile(os.NewFile(uintptr(fd), "")); addErr != nil {
+				err = addErr
 			}
 		}
 		if err != nil {

@@ -16,9 +16,9 @@ import (
 
 // Limits of a scan.
 const (
-	maxScanDepth     = 64 // nested folders
-	maxParallelScans = 8  // files that a MULTISCAN judges at once
-	nameBatch        = 256
+	maxScanDepth     = 64  // nested folders
+	maxParallelScans = 8   // files that a MULTISCAN judges at once
+	nameBatch        = 256 // names that are read from a folder at a time
 )
 
 // scan judges a file, or the files of a folder. SCAN and ALLMATCHSCAN stop at the first malicious

@@ -23,7 +23,7 @@ type verdict struct {
 }
 
 const (
-	recentTTL = 5 * time.Second // a changed verdict is noticed after this time
+	recentTTL = 5 * time.Second // a changed verdict is noticed within this time
 	maxRecent = 8192            // verdicts in one generation
 )
 

@@ -27,11 +27,10 @@ var extensions = map[string]string{
 }
 
 // baseName returns a clean file name from a mail; "" if nothing is left of it.
-func baseName(s string) string { return pipeline.CleanName(fromLatin1(pipeline.BaseName(s))) }
+func baseName(s string) string { return pipeline.CleanName(fromWindows1252(pipeline.BaseName(s))) }
 
-// fromLatin1 returns s, or, if s is not UTF-8, its conversion from Latin-1, the most likely
-// charset.
-func fromLatin1(s string) string {
+// fromWindows1252 converts s from windows-1252, the most likely charset, unless s is valid UTF-8.
+func fromWindows1252(s string) string {
 	if utf8.ValidString(s) {
 		return s
 	}

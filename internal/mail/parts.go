@@ -111,11 +111,11 @@ func (w *walker) parts(boundary string, body io.Reader, number string, depth int
 		if err != nil {
 			return true, err
 		}
-		at := strconv.Itoa(n)
+		partNumber := strconv.Itoa(n)
 		if number != "" {
-			at = number + "." + at
+			partNumber = number + "." + partNumber
 		}
-		if err := w.entity(&h, part, at, depth+1); err != nil {
+		if err := w.entity(&h, part, partNumber, depth+1); err != nil {
 			return true, err
 		}
 	}

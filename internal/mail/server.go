@@ -71,7 +71,7 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want(c.MaxParts >= 1 && c.MaxParts <= 1000, "max_parts", "1 to 1000")
 }
 
-// headerName matches names of headers (RFC 5322, 2.2) that look like one.
+// headerName matches the usual names of headers. RFC 5322, 2.2, allows more characters.
 var headerName = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 
 // Deps has the dependencies of a Server.

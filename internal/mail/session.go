@@ -25,7 +25,7 @@ type session struct {
 
 const (
 	maxRecipients = 64
-	maxFields     = 4 << 20 // bytes of header fields on one connection until the mail server ends or aborts a mail
+	maxFields     = 4 << 20 // bytes of header fields that the library may hold for a connection
 )
 
 var errFields = errors.New("more header fields than a connection may send")

@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileSystems has the statfs(2) magic numbers of remote file systems.
+// fileSystems has the statfs(2) magic numbers of all known remote file systems, and of some local
+// ones for their names.
 var fileSystems = map[int64]FileSystem{
 	0x6969:     {Kind: "nfs", Remote: true},
 	0xFE534D42: {Kind: "smb2", Remote: true},

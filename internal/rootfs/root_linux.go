@@ -409,7 +409,8 @@ func (r *Root) ChmodDir(rel string, perm fs.FileMode) error {
 	return errors.Join(d.Chmod(perm), d.Close())
 }
 
-// Chtimes sets the times of a file from Create, in nanoseconds since 1970.
+// Chtimes sets the access and modification times of a file that Create returned. mtime is in
+// nanoseconds since 1970.
 func Chtimes(f *os.File, mtime int64) error {
 	t := unix.NsecToTimeval(mtime)
 

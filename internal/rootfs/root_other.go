@@ -268,7 +268,8 @@ func (r *Root) ChmodDir(rel string, perm fs.FileMode) error {
 	return r.r.Chmod(filepath.FromSlash(rel), perm)
 }
 
-// Chtimes sets the times of a file from Create, in nanoseconds since 1970.
+// Chtimes sets the access and modification times of a file that Create returned. mtime is in
+// nanoseconds since 1970.
 func Chtimes(f *os.File, mtime int64) error {
 	t := time.Unix(0, mtime)
 
