@@ -259,7 +259,7 @@ func hiddenMistakes(written, value string) []string {
 	case strings.ContainsAny(value, "\r\n\x00"):
 		return []string{in + " holds a line break or a NUL byte; remove it"}
 	case quoted:
-		return []string{in + " begins and ends with a quotation mark, which is part of it; remove both"}
+		return []string{in + " begins and ends with quotation marks, which are part of it; remove them"}
 	}
 
 	return nil
