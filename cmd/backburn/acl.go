@@ -35,7 +35,7 @@ durable, which an operator creates (docs/events.md).`,
 		ValidArgs: roleNames(),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if conf && asJSON {
-				return cli.Usagef("--conf and --json: one of them")
+				return cli.Usagef("either --conf or --json, not both")
 			}
 
 			cfg, err := tool.Config()
@@ -51,21 +51,21 @@ durable, which an operator creates (docs/events.md).`,
 
 			var all []acl.Permissions
 			for _, role := range roles {
-				ro := o
+				roleOptions := o
 				if role == acl.Watcher && (len(o.Sources) == 0 || len(args) == 0) {
-					ro.Sources = nil
+					roleOptions.Sources = nil
 					for _, w := range cfg.Watch {
-						ro.Sources = append(ro.Sources, w.Source)
+						roleOptions.Sources = append(roleOptions.Sources, w.Source)
 					}
 				}
 
 				if role == acl.API && len(o.Sources) == 0 {
 					for _, t := range cfg.API.Tokens {
-						ro.Sources = append(ro.Sources, t.Source)
+						roleOptions.Sources = append(roleOptions.Sources, t.Source)
 					}
 				}
 
-				p, err := acl.For(role, ro)
+				p, err := acl.For(role, roleOptions)
 				if err != nil {
 					return cli.Usagef("%w", err)
 				}

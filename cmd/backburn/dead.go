@@ -73,7 +73,7 @@ column is the number that "show", "replay" and "drop" take.`,
 			return nil
 		},
 	}
-	f.bind(cmd, 50, "list at most `n`, the newest; 0: all")
+	f.bind(cmd, 50, "list only the newest `n`; 0: all")
 
 	return cmd
 }

@@ -18,27 +18,27 @@ import (
 	"backburn/results"
 )
 
-// deadFlags select letters and how they are shown.
+// deadFlags are the flags that select letters and choose the output.
 type deadFlags struct {
 	reason, source string
 	since          time.Duration
 	limit          int
-	all, dryRun    bool // of commands that replay or drop letters
+	all, dryRun    bool // only for commands that replay or drop letters
 	asJSON         bool
 }
 
-func (f *deadFlags) bind(cmd *cobra.Command, limit int, what string) {
+func (f *deadFlags) bind(cmd *cobra.Command, limit int, limitUsage string) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.reason, "reason", "", "only letters with this `reason`, such as attempts_exhausted")
 	flags.StringVar(&f.source, "source", "", "only letters of this `source`")
 	flags.Var(durationFlag{&f.since}, "since", "only letters since this time `ago`, such as 24h or 7d")
-	flags.IntVar(&f.limit, "limit", limit, what)
+	flags.IntVar(&f.limit, "limit", limit, limitUsage)
 	flags.BoolVar(&f.asJSON, "json", false, "one JSON object per line")
 }
 
 // bindSelection is bind for a command that replays or drops letters; verb names the action.
 func (f *deadFlags) bindSelection(cmd *cobra.Command, verb string) {
-	f.bind(cmd, 0, verb+" at most `n`, the oldest; 0: all")
+	f.bind(cmd, 0, verb+" only the oldest `n`; 0: all")
 	cmd.Flags().BoolVar(&f.all, "all", false, "all letters")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only print what would be done")
 }
@@ -56,7 +56,7 @@ func (f *deadFlags) filter() (queue.DeadFilter, error) {
 	case f.source != "" && f.source != "unknown" && !pipeline.ValidSource(f.source):
 		return out, cli.Usagef("--source: expected %s, got %q", pipeline.SourceRule, f.source)
 	case f.limit < 0:
-		return out, cli.Usagef("--limit: not negative, got %d", f.limit)
+		return out, cli.Usagef("--limit: expected at least 0, got %d", f.limit)
 	case f.since > 0:
 		out.Since = time.Now().Add(-f.since)
 	}

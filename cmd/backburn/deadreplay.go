@@ -29,7 +29,7 @@ exist, the letter stays, and the exit code is 3. Each letter has its audit event
   backburn dead replay --all --rate 2`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if perSecond <= 0 {
-				return cli.Usagef("--rate: above 0, got %v", perSecond)
+				return cli.Usagef("--rate: expected more than 0, got %v", perSecond)
 			}
 
 			ctx := cmd.Context()

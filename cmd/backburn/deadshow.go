@@ -38,7 +38,7 @@ shown as a hexadecimal dump, and only -o writes it to a file (mode 0600).`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output == "-" {
-				return cli.Usagef("--output: expected the name of a new file: the body may be malware, and standard output has the other fields")
+				return cli.Usagef("--output: expected the name of a new file, not standard output, because the body may be malware")
 			}
 
 			_, q, release, err := openQueue(cmd.Context(), tool, "dead")
@@ -83,7 +83,7 @@ shown as a hexadecimal dump, and only -o writes it to a file (mode 0600).`,
 func writeNew(name string, body []byte) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%w; name a new one", err)
+		return fmt.Errorf("%w; choose another name", err)
 	}
 	if err != nil {
 		return err
@@ -98,13 +98,13 @@ func writeNew(name string, body []byte) error {
 }
 
 // letterJSON is a letter with headers and, if wanted, its body.
-func letterJSON(l queue.Letter, body bool) any {
+func letterJSON(l queue.Letter, withBody bool) any {
 	m := map[string]any{}
 	if b, err := json.Marshal(l); err == nil {
 		_ = json.Unmarshal(b, &m) // cannot fail: the value is a JSON object
 	}
 	m["headers"] = l.Header
-	if body {
+	if withBody {
 		m["body"] = base64.StdEncoding.EncodeToString(l.Body)
 	}
 

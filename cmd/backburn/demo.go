@@ -37,7 +37,7 @@ sends nothing to other machines.`,
 	}
 	cmd.Flags().BoolVar(&keep, "keep", false, "do not remove the temporary folder")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the final events as JSON lines instead of a table")
-	cmd.Flags().Var(newDurationFlag(&delay, 3*time.Second), "delay", "`time` that the simulated WildFire takes for a verdict, up to twice as long")
+	cmd.Flags().Var(newDurationFlag(&delay, 3*time.Second), "delay", "shortest `time` until a simulated verdict; the longest is twice that")
 
 	return cmd
 }

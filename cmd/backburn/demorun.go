@@ -60,7 +60,7 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 	defer stop()
 	var g errgroup.Group
 	g.Go(func() error { return n.Run(ctx) })
-	watched := func() error {
+	dropAndFollow := func() error {
 		defer stop()
 		fmt.Fprintf(d.messages, "NATS, watcher, worker and a simulated WildFire run in %s\n", d.dir)
 		if err := d.drop(filepath.Join(d.dir, "quarantine")); err != nil {
@@ -70,7 +70,7 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 		return d.follow(ctx, n)
 	}
 
-	return errors.Join(watched(), g.Wait())
+	return errors.Join(dropAndFollow(), g.Wait())
 }
 
 // demo is one run of the command.

@@ -122,7 +122,7 @@ func (d *doctor) fail(check, fix string, err error) {
 	d.report(finding{check, levelFail, strings.Join(strings.Fields(err.Error()), " "), fix})
 }
 
-// runChecks runs all checks, in the order in which a process needs the things checked.
+// runChecks runs all checks, in the order in which a process depends on what they check.
 func (d *doctor) runChecks(ctx context.Context, cfg config.Config, online bool) error {
 	d.ok("config", "%s can be read", d.tool.ConfigOrigin())
 	d.files(ctx, cfg)
@@ -291,7 +291,7 @@ func (d *doctor) fleet(ctx context.Context, q *queue.Queue) {
 	}
 
 	if _, n := st.DeadLetters(); n > 0 {
-		d.warn("dead", "see `backburn dead list`", "%d dead letters need a person", n)
+		d.warn("dead", "see `backburn dead list`", "%s to look at", plural(int(n), "dead letter"))
 	}
 }
 
@@ -313,8 +313,8 @@ const tokenTimeout = 30 * time.Second
 // token makes one attempt to get a token of a profile.
 func (d *doctor) token(ctx context.Context, cfg config.Config, profile string, link fleetLink) {
 	check := "token"
-	if lacks, ok := errors.AsType[config.Problems](cfg.CheckProfile(profile)); ok {
-		for _, p := range lacks {
+	if problems, ok := errors.AsType[config.Problems](cfg.CheckProfile(profile)); ok {
+		for _, p := range problems {
 			if profile == cfg.WildFire.Auth {
 				d.fail(check, "without an account, use `backburn run --simulate`", errors.New(p.String()))
 			} else {

@@ -11,7 +11,7 @@ import (
 	"backburn/results"
 )
 
-// eventList is a table of events without an end, so its columns have fixed widths.
+// eventList is a table that is printed while events arrive, so its columns have fixed widths.
 type eventList struct {
 	tool    *cli.App
 	uploads bool // only submitted events
@@ -127,8 +127,8 @@ func (l *eventList) print(p textWriter, e results.Event) {
 	l.line(p, tone, []string{eventTime(p, e.Time), printable(result), printable(d.Source), shortHash(d.SHA256), size, orDash(string(d.Basis)), text})
 }
 
-// auditLine prints the cells of an audit event in a list with other events: time, action, status,
-// author and subject.
+// auditLine prints one line of a list that has only audit events: time, action, status, author and
+// subject.
 func (p textWriter) auditLine(tone tone, cells ...string) {
 	widths := []int{len(eventTime(p, time.Time{})), 7, 9, 12}
 	left := p.screen.Width

@@ -21,7 +21,7 @@ func healthcheckCommand(tool *cli.App) *cobra.Command {
 		Use:   "healthcheck",
 		Short: "Ask the process on this machine whether it is alive",
 		Long: `Requests /healthz on http.listen, for container images that have no other program. The exit code
-is 0 if there is an answer and 4 if not. Asking for a password or TLS counts as an answer.
+is 0 if there is an answer and 4 if not. A response that requires a password or TLS is an answer.
 
 With --ready it requests /readyz, which also checks what the process needs.`,
 		Args: cobra.NoArgs,

@@ -87,7 +87,7 @@ func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, param
 		return cli.Exit(cli.Usage, err)
 	}
 
-	ctx, cancel := context.WithTimeoutCause(ctx, loginTimeout, errors.New("no login within the time"))
+	ctx, cancel := context.WithTimeoutCause(ctx, loginTimeout, errors.New("the login took too long"))
 	defer cancel()
 	var grant cortex.Authorized
 	if address, local := localCallback(cfg.Auth[profile].RedirectURL); local && browser != nil {

@@ -20,9 +20,10 @@ func pauseCommand(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pause",
 		Short: "Pause all uploads for a while",
-		Long: `Stops the uploads of the whole fleet for a while. Workers still accept jobs, which are parked, ask
-for verdicts, and finish uploads in progress. No job is lost, and the pause counts as no attempt. The pause ends by itself, or with "backburn resume". Both are recorded as audit events
-("backburn results --type audit").`,
+		Long: `Stops the uploads of the whole fleet for a while. Workers finish uploads in progress, still ask for
+verdicts, and park jobs that need an upload. No job is lost, and waiting is never an attempt. The
+pause ends by itself, or with "backburn resume". Both are recorded as audit events ("backburn results
+--type audit").`,
 		Example: `  backburn pause --for 4h --reason "the proxy is being changed"
   backburn resume`,
 		Args: cobra.NoArgs,

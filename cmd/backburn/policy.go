@@ -38,8 +38,8 @@ sent: contents and hash (always), only the hash (lookup), or nothing (never). It
 itself.
 
 A file below a watched folder is treated as a file of that folder, others as files of --source.
-With --gateway they are treated as if a gateway sent them in messages: then their names and
-metadata are not trusted, and can only restrict.`,
+With --gateway they are treated as if a gateway sent them in messages: their names and metadata are
+not trusted, and can only restrict what is sent.`,
 		Example: `  backburn policy test quarantine
   backburn policy test --source mail --gateway --metadata tlp=red offer.docx
   backburn policy test --json ~/Downloads | jq -r 'select(.submit != "always").path'`,
@@ -64,7 +64,7 @@ metadata are not trusted, and can only restrict.`,
 	f.StringVar(&t.source, "source", "submit", "`name` of the source of files that are not in a watched folder")
 	f.BoolVar(&t.gateway, "gateway", false, "treat them as files that came in a message")
 	f.StringToStringVar(&t.metadata, "metadata", nil, "metadata of the jobs, as `key=value`")
-	f.StringVar(&submit, "submit", "", "what the jobs `ask` for: lookup or never")
+	f.StringVar(&submit, "submit", "", "what the jobs `allow`: lookup or never")
 	f.BoolVar(&t.asJSON, "json", false, "one JSON object per line")
 
 	return cmd
@@ -208,8 +208,8 @@ func newPolicyAnswer(cfg pipeline.Config, j pipeline.Job, types []string) policy
 }
 
 // sourceAndPathOf returns the source of the watched folder that contains the file, and the file's
-// path relative to it. A file outside watched folders belongs to the given source.
-func sourceAndPathOf(cfg config.Config, name, source string) (of, rel string, err error) {
+// path relative to it. A file outside watched folders belongs to otherSource.
+func sourceAndPathOf(cfg config.Config, name, otherSource string) (source, rel string, err error) {
 	abs, err := filepath.Abs(name)
 	if err != nil {
 		return "", "", err
@@ -225,5 +225,5 @@ func sourceAndPathOf(cfg config.Config, name, source string) (of, rel string, er
 		}
 	}
 
-	return source, strings.TrimPrefix(filepath.ToSlash(filepath.Clean(name)), "/"), nil
+	return otherSource, strings.TrimPrefix(filepath.ToSlash(filepath.Clean(name)), "/"), nil
 }

@@ -16,10 +16,10 @@ type resultCounts struct {
 	counts map[string]int // by verdict, "failed", or "without a verdict"
 }
 
-// undecided counts entries without a final event.
+// undecided is the key of the count of entries without a final event.
 const undecided = "without a verdict"
 
-// countOrder are the counts in the order in which they are printed.
+// countOrder has the keys of the counts, in the order in which they are printed.
 var countOrder = []string{"benign", "malware", "phishing", "c2", "grayware", "unrecognised", "failed", undecided}
 
 // addEvent counts a final event.
@@ -47,14 +47,14 @@ func (t *resultCounts) add(what string, link bool) {
 
 // summary returns all counts in one line, or "" if there are none.
 func (t *resultCounts) summary(p textWriter) string {
-	var of []string
+	var totals []string
 	if t.files > 0 {
-		of = append(of, plural(t.files, "file"))
+		totals = append(totals, plural(t.files, "file"))
 	}
 	if t.links > 0 {
-		of = append(of, plural(t.links, "link"))
+		totals = append(totals, plural(t.links, "link"))
 	}
-	if len(of) == 0 {
+	if len(totals) == 0 {
 		return ""
 	}
 
@@ -80,5 +80,5 @@ func (t *resultCounts) summary(p textWriter) string {
 		parts = append(parts, p.styled(tone, fmt.Sprintf("%d %s", n, printable(what))))
 	}
 
-	return strings.Join(of, " and ") + ": " + strings.Join(parts, ", ")
+	return strings.Join(totals, " and ") + ": " + strings.Join(parts, ", ")
 }

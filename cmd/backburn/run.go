@@ -108,7 +108,7 @@ doctor.`,
 		},
 	}
 	tool.BindSimulation(cmd.Flags(), "use a simulated WildFire and separate data; needs no account")
-	cmd.Flags().Var(newDurationFlag(&delay, 5*time.Second), "simulate-delay", "`time` that the simulated WildFire takes for a verdict, up to twice as long")
+	cmd.Flags().Var(newDurationFlag(&delay, 5*time.Second), "simulate-delay", "shortest `time` until a simulated verdict; the longest is twice that")
 	tool.BindSetting(cmd.Flags(), "http-listen", "http.listen", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
 
 	return cmd

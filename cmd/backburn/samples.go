@@ -15,12 +15,11 @@ import (
 // demoMaxFileSize is the largest file that the demo uploads.
 const demoMaxFileSize = 8_000_000
 
-// sampleFile is a file of the demo: its name and contents. A file that is too large to generate has
-// only a size.
+// sampleFile is a file of the demo: its name and contents.
 type sampleFile struct {
 	name   string // relative to the quarantine folder, with slashes
 	body   []byte
-	sparse int64
+	sparse int64 // size in bytes of a file without contents; 0: the file has body
 }
 
 func (s sampleFile) write(path string) error {

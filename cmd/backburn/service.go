@@ -174,12 +174,12 @@ func (s *service) close() {
 // withExitCode sets the exit code of errors about missing services: one that does not answer or
 // returns no token, or a server that cannot start.
 func withExitCode(err error) error {
-	for _, is := range []error{
+	for _, missing := range []error{
 		wildfire.ErrTransport, wildfire.ErrToken, wildfire.ErrGateway, wildfire.ErrUnavailable, wildfire.ErrUnauthorized,
 		auth.ErrTemporary, auth.ErrCredentialRejected, auth.ErrReauthorize,
 		natsd.ErrLocked, natsd.ErrPortInUse, natsd.ErrNoSpace,
 	} {
-		if errors.Is(err, is) {
+		if errors.Is(err, missing) {
 			return cli.Exit(cli.Unreachable, err)
 		}
 	}

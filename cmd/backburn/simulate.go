@@ -33,9 +33,9 @@ format, status codes and reason phrases of the real service.
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case uploads < 0, queries < 0:
-				return cli.Usagef("--quota-uploads and --quota-queries: not negative")
+				return cli.Usagef("--quota-uploads and --quota-queries: expected at least 0")
 			case lifetime <= 0:
-				return cli.Usagef("--token-lifetime: above 0, got %s", lifetime)
+				return cli.Usagef("--token-lifetime: expected more than 0, got %s", lifetime)
 			}
 
 			sim, err := startOpenSimulation(listen, wildfiretest.WithDelay(delay), wildfiretest.WithJitter(jitter),

@@ -40,7 +40,7 @@ dead_file. If it rejects single events, the exit code is 3.`,
 				return cli.Usagef("select events with --dead or --since")
 			}
 			if since < 0 || until < 0 || dead && until > 0 {
-				return cli.Usagef("--since and --until: not negative, and no --until with --dead")
+				return cli.Usagef("--since and --until: expected at least 0, and no --until with --dead")
 			}
 
 			cfg, err := tool.ConfigFor(config.SinkPart)

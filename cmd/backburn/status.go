@@ -76,7 +76,7 @@ const statusLegend = `The output, from top to bottom:
 
   PAUSED      uploads or queries of the whole fleet are paused: until when, and why
   JOBS        queued    jobs that wait for a worker, or that a worker holds
-              pending   jobs that wait for a verdict: WildFire has the sample, or gets it now
+              pending   jobs that wait for a verdict: their sample is at WildFire or being uploaded
               parked    jobs that wait for a budget or the end of a pause, as FOR says
               OLDEST    age of the oldest of these jobs
   reports     reports that are not fetched from WildFire yet (with [reports])
@@ -116,7 +116,7 @@ const watchInterval = 2 * time.Second
 
 // repeatShow calls show once or, to follow, repeatedly until ctx ends. When following, it continues
 // while the server is not reachable.
-func repeatShow(ctx context.Context, talk io.Writer, follow bool, show func(context.Context) error) error {
+func repeatShow(ctx context.Context, messages io.Writer, follow bool, show func(context.Context) error) error {
 	if !follow {
 		return show(ctx)
 	}
@@ -128,7 +128,7 @@ func repeatShow(ctx context.Context, talk io.Writer, follow bool, show func(cont
 		err := show(sctx)
 		cancel()
 		if err != nil && ctx.Err() == nil {
-			fmt.Fprintln(talk, "backburn:", err)
+			fmt.Fprintln(messages, "backburn:", err)
 		}
 
 		select {

@@ -159,14 +159,14 @@ func printDead(w textWriter, dead map[string]uint64) {
 	}
 
 	t := newTable("DEAD", ">LETTERS", "")
-	for _, attention := range []bool{true, false} {
+	for _, expected := range []bool{false, true} {
 		for _, reason := range slices.Sorted(maps.Keys(dead)) {
-			if results.Reason(reason).Expected() == attention {
+			if results.Reason(reason).Expected() != expected {
 				continue
 			}
 
 			what, tone := "needs a person", notable
-			if !attention {
+			if expected {
 				what = "an ordinary outcome"
 				tone = plain
 			}

@@ -82,7 +82,8 @@ func (b *submitBars) decided() {
 // minFileBarSize is the smallest size in bytes for which a file has its own bar.
 const minFileBarSize = 1 << 20
 
-// file shows a separate bar for a large file, which follows the reading. end removes the bar.
+// file shows a separate bar for a large file. It wraps open, so that the bar counts the bytes that
+// are read. end removes the bar.
 func (b *submitBars) file(name string, size int64, open func() (io.ReadCloser, error)) (_ func() (io.ReadCloser, error), end func()) {
 	if b.progress == nil || size < minFileBarSize {
 		return open, func() {}

@@ -239,11 +239,11 @@ func (p textWriter) wrapped(s string, indent int) []string {
 	return wrap(s, max(p.screen.Width-indent, minColumnWidth))
 }
 
-// progressBar draws used of a total as a bar of the given width in characters.
-func progressBar(used, of, width int) string {
+// progressBar draws the used part of a total as a bar of the given width in characters.
+func progressBar(used, total, width int) string {
 	n := 0
-	if of > 0 {
-		n = min(max(used, 0), of) * width / of
+	if total > 0 {
+		n = min(max(used, 0), total) * width / total
 	}
 
 	return "[" + strings.Repeat("#", n) + strings.Repeat(".", width-n) + "]"

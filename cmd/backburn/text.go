@@ -109,8 +109,8 @@ func printJSON(w io.Writer, v any) error {
 type durationFlag struct{ d *time.Duration }
 
 // newDurationFlag returns a durationFlag with a default.
-func newDurationFlag(d *time.Duration, standard time.Duration) durationFlag {
-	*d = standard
+func newDurationFlag(d *time.Duration, value time.Duration) durationFlag {
+	*d = value
 	return durationFlag{d}
 }
 

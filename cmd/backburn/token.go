@@ -105,7 +105,7 @@ func printToken(w io.Writer, s auth.Status) {
 		rows = rows[:3]
 	}
 	if !s.GrantObtained.IsZero() {
-		rows = append(rows, []string{"logged in", formatTime(s.GrantObtained)}, []string{"grant rolled", strconv.FormatUint(s.GrantGeneration, 10) + " times"})
+		rows = append(rows, []string{"logged in", formatTime(s.GrantObtained)}, []string{"grant renewed", strconv.FormatUint(s.GrantGeneration, 10) + " times"})
 	}
 	if s.LastError != "" {
 		rows = append(rows, []string{"last error", printable(s.LastError) + " (" + formatAge(s.LastErrorAt) + ")"})

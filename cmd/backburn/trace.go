@@ -36,7 +36,8 @@ func traceCommand(tool *cli.App) *cobra.Command {
 		Short: "Show where a file is and what it waits for",
 		Long: `Finds a job by its ID, or all jobs with the same contents: by SHA-256, by a file (its contents are
 hashed), by a link, or by the original path of a file in a watched folder on this machine (as long
-as the file is in .backburn). It only reads LEDGER, JOBS, DEAD and RESULTS.
+as the file is in .backburn). It reads the streams LEDGER, JOBS, DEAD and RESULTS, and changes
+nothing.
 
 JOBS and RESULTS have no index, so the command reads at most --limit messages of each, and prints a
 note if there are more. --source narrows both.
@@ -50,7 +51,7 @@ Exit code 3 means that nothing was found.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if limit < 1 {
-				return cli.Usagef("--limit: at least 1, got %d", limit)
+				return cli.Usagef("--limit: expected at least 1, got %d", limit)
 			}
 
 			cfg, err := tool.Config()
@@ -150,8 +151,8 @@ func traceQuery(arg string, cfg config.Config) (queue.TraceQuery, error) {
 	return queue.TraceQuery{Job: arg}, nil
 }
 
-// sourceAndID splits a job's full name, such as mail/4711. If a folder of the first name exists,
-// the argument is a path, unless it ends like the ID of a watcher's job.
+// sourceAndID splits a job's full name, such as mail/4711. If there is a folder with the name of
+// the source, the argument is a path, unless the ID has the form of a watcher's job ID.
 func sourceAndID(arg string) (source, id string, ok bool) {
 	source, id, ok = strings.Cut(arg, "/")
 	if !ok || id == "" || strings.Contains(id, "/") || !pipeline.ValidSource(source) {
@@ -312,7 +313,7 @@ func sampleLine(s queue.SampleTrace) string {
 		line += ", withheld by the policy since " + formatTime(s.WithheldAt)
 	}
 	if s.Attempts > 0 {
-		line += fmt.Sprintf(", %s that failed", strings.Replace(plural(s.Attempts, "try"), "trys", "tries", 1))
+		line += ", " + plural(s.Attempts, "failed attempt")
 	}
 	if r := s.Report; r != nil {
 		line += ", report " + string(r.State) + " since " + formatTime(r.At)

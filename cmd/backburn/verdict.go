@@ -23,7 +23,7 @@ func verdictCommand(tool *cli.App) *cobra.Command {
 submits nothing. Every 500 hashes cost one of the day's queries; each link costs one.
 
 Exit codes: 1 something is malicious, 3 some have no verdict (WildFire does not know the hash, or
-still analyzes it), 4 WildFire cannot be reached.`,
+is still analyzing it), 4 WildFire cannot be reached.`,
 		Example: `  backburn verdict 44d88612fea8a8f36de82e1278abb02f
   backburn verdict $(sha256sum *.exe | cut -d' ' -f1)
   backburn verdict https://example.com/login --json`,

@@ -84,7 +84,7 @@ func (o Options) validate(role Role) error {
 	case role == Watcher && len(o.Sources) == 0:
 		return errors.New("a watcher needs the sources of its folders: name them with --source")
 	case role == Consumer && !pipeline.ValidSource(o.Durable):
-		return fmt.Errorf("durable %q: a consumer reads through one durable, name it with --durable: %s", o.Durable, pipeline.SourceRule)
+		return fmt.Errorf("durable %q: a consumer needs the name of its durable, with --durable: expected %s", o.Durable, pipeline.SourceRule)
 	}
 
 	return nil

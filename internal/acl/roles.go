@@ -165,20 +165,20 @@ func (b *builder) addDurable(stream, name string) {
 	)
 }
 
-// forAll adds the wildcards if the role has the right to all streams of the table, and otherwise
-// the subjects of single streams.
-func (b *builder) forAll(right rights, wildcards []string, of func(stream string) []string) {
+// forAll adds the wildcards if the role has the right to all streams of the table. Otherwise it
+// adds the subjects of each stream to which the role has the right.
+func (b *builder) forAll(right rights, wildcards []string, subjectsOf func(stream string) []string) {
 	if !slices.ContainsFunc(b.streams, func(s stream) bool { return s.rights[b.role]&right == 0 }) {
 		b.publish(wildcards...)
 		return
 	}
-	b.forEach(right, of)
+	b.forEach(right, subjectsOf)
 }
 
-func (b *builder) forEach(right rights, of func(stream string) []string) {
+func (b *builder) forEach(right rights, subjectsOf func(stream string) []string) {
 	for _, s := range b.streams {
 		if s.rights[b.role]&right != 0 {
-			b.publish(of(s.name)...)
+			b.publish(subjectsOf(s.name)...)
 		}
 	}
 }

@@ -87,7 +87,7 @@ func streams(n queue.Names) []stream {
 				Operator: info | get | read,
 				API:      info | get | read,
 				Watcher:  info | read, // its durable's name contains the machine and the folder
-				Consumer: info,        // and its durable, see builder.durable
+				Consumer: info,        // and its durable, see builder.addDurable
 			},
 			publish: map[Role][]string{
 				Worker:   {n.ResultsSubject("*", "*", "*")},
