@@ -43,7 +43,7 @@ func condition(cfg Config, err error) error {
 	switch {
 	case strings.Contains(err.Error(), "maximum control line exceeded"):
 		return ErrOversized
-	case errors.Is(err, nats.ErrMaxConnectionsExceeded), errors.Is(err, nats.ErrMaxAccountConnectionsExceeded):
+	case strings.Contains(err.Error(), "connections exceeded"): // of the server or the account; while connecting, the client returns no sentinel
 		return ErrClosed
 	case isTLS(err):
 		return ErrTLS
