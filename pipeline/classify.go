@@ -79,11 +79,11 @@ type rule struct {
 }
 
 var (
-	rejected = Disposition{Action: Terminate, Reason: results.Rejected}
-	mayPass  = Disposition{Action: Retry, Reason: results.AttemptsExhausted}
-	doubtful = Disposition{Action: Doubt, Reason: results.Rejected, Tries: 3}
-	noToken  = Disposition{Action: Defer, Delay: 5 * time.Second, Message: "no access token; see `backburn doctor`"}
-	noAccess = Disposition{Action: PauseFleet, Message: "WildFire refuses the credential (401): check the API key's status and the service account"}
+	rejected  = Disposition{Action: Terminate, Reason: results.Rejected}
+	transient = Disposition{Action: Retry, Reason: results.AttemptsExhausted}
+	doubtful  = Disposition{Action: Doubt, Reason: results.Rejected, Tries: 3}
+	noToken   = Disposition{Action: Defer, Delay: 5 * time.Second, Message: "no access token; see `backburn doctor`"}
+	noAccess  = Disposition{Action: PauseFleet, Message: "WildFire refuses the credential (401): check the API key's status and the service account"}
 )
 
 // onUpload and onQuery are what the outcomes mean, after the service's error codes (WildFire API
@@ -111,7 +111,7 @@ var (
 		{wildfire.ErrUnsupportedType, Disposition{Action: Terminate, Reason: results.UnsupportedType, Content: true}},
 		{wildfire.ErrUnprocessable, Disposition{Action: Terminate, Reason: results.Unprocessable, Content: true}},
 		{wildfire.ErrUploadFailed, Disposition{Action: Retry, Reason: results.Unprocessable, Tries: 3, Content: true}},
-		{wildfire.ErrTooManyRequests, mayPass},
+		{wildfire.ErrTooManyRequests, transient},
 		{wildfire.ErrConflict, Disposition{Action: Retry, Reason: results.Rejected, Tries: 3}},
 		{wildfire.ErrInvalidRequest, rejected},
 		{wildfire.ErrMethod, rejected},
@@ -120,11 +120,11 @@ var (
 		{wildfire.ErrMissingArgument, rejected},
 		{wildfire.ErrInvalidArgument, rejected},
 		{wildfire.ErrRejected, rejected},
-		{wildfire.ErrServer, mayPass},
-		{wildfire.ErrGateway, mayPass},
-		{wildfire.ErrUnavailable, mayPass},
-		{wildfire.ErrTransport, mayPass},
-		{wildfire.ErrAnswer, mayPass},
+		{wildfire.ErrServer, transient},
+		{wildfire.ErrGateway, transient},
+		{wildfire.ErrUnavailable, transient},
+		{wildfire.ErrTransport, transient},
+		{wildfire.ErrAnswer, transient},
 		{wildfire.ErrSource, Disposition{Action: Retry, Reason: results.ContentMissing}},
 	}
 	// Terminate means that the request itself is wrong. A link then continues without an answer, so
@@ -160,7 +160,7 @@ func Classify(op Op, err error) Disposition {
 		return Disposition{Action: Complete}
 	}
 
-	d := mayPass
+	d := transient
 	for _, r := range rulesOf(op) {
 		if errors.Is(err, r.sentinel) {
 			d = r.disposition

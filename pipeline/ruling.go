@@ -93,8 +93,8 @@ func Unruled() Ruling { return Ruling{Submit: SubmitAlways, Rule: "no rule match
 func (c Config) Rule(f Facts, j Job) Ruling {
 	first, limit := -1, -1
 	for i, r := range c.Rules {
-		known, said := r.matches(f)
-		if first < 0 && (known || said) {
+		known, claimed := r.matches(f)
+		if first < 0 && (known || claimed) {
 			first = i
 		}
 		if known {
@@ -129,25 +129,25 @@ func (c Config) combine(first, limit int, j Job) Ruling {
 		return ruling
 	}
 
-	said := c.ruling(first)
-	shares := append(said.Shares, ruling.Shares...)
+	claimed := c.ruling(first)
+	shares := append(claimed.Shares, ruling.Shares...)
 	current := j.Priority
 	if ruling.Priority != "" {
 		current = ruling.Priority
 	}
 	switch {
-	case said.Submit.rank() > ruling.Submit.rank():
+	case claimed.Submit.rank() > ruling.Submit.rank():
 		ruling.Rule += fmt.Sprintf("; policy[%d] would allow more, but matches what the publisher says", first)
 		return ruling
-	case said.Priority == "" || said.Priority.Before(current):
-		said.Priority = ruling.Priority
+	case claimed.Priority == "" || claimed.Priority.Before(current):
+		claimed.Priority = ruling.Priority
 	}
-	if said.Report.asks() > ruling.Report.asks() {
-		said.Report = ruling.Report
+	if claimed.Report.asks() > ruling.Report.asks() {
+		claimed.Report = ruling.Report
 	}
-	said.Shares = shares
+	claimed.Shares = shares
 
-	return said
+	return claimed
 }
 
 func (c Config) ruling(i int) Ruling {
@@ -210,7 +210,7 @@ func (c Config) refusesType(f Facts) bool {
 }
 
 // matches reports whether the rule matches by known facts, or by the publisher's claims.
-func (r Rule) matches(f Facts) (known, said bool) {
+func (r Rule) matches(f Facts) (known, claimed bool) {
 	switch {
 	case !match(r.Source, f.Source):
 		return false, false
@@ -225,9 +225,9 @@ func (r Rule) matches(f Facts) (known, said bool) {
 	names := r.matchesName(f.Name, f.Path, f.URL)
 	labels := r.matchesMetadata(f.Metadata)
 	known = names && len(r.Metadata) == 0
-	said = labels && (names || r.matchesName(f.Declared.Name, f.Declared.Path, ""))
+	claimed = labels && (names || r.matchesName(f.Declared.Name, f.Declared.Path, ""))
 
-	return known, said
+	return known, claimed
 }
 
 // matchesName reports whether the conditions on names match a file's name and path, or a link.

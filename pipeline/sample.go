@@ -175,7 +175,7 @@ func (s *Sample) OweReport(source string, now time.Time) bool {
 }
 
 // Reported records the outcome of the report request, and the sources for which it was published.
-func (s *Sample) Reported(state results.ReportStatus, told []string, now time.Time) {
+func (s *Sample) Reported(state results.ReportStatus, published []string, now time.Time) {
 	note := ReportNote{State: state, At: now.UTC()}
 	if s.Report != nil {
 		note = *s.Report
@@ -183,7 +183,7 @@ func (s *Sample) Reported(state results.ReportStatus, told []string, now time.Ti
 		note.Published = slices.Clone(note.Published)
 	}
 
-	for _, source := range told {
+	for _, source := range published {
 		if delete(note.Owed, source); !slices.Contains(note.Published, source) {
 			note.Published = append(note.Published, source)
 		}

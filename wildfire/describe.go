@@ -19,8 +19,8 @@ const (
 // describe returns the text of a transport's error. It leaves out what net/http quotes of an answer
 // that is not HTTP.
 func describe(err error) string {
-	if network, ok := errors.AsType[*net.OpError](err); ok {
-		return printable(network.Error())
+	if opError, ok := errors.AsType[*net.OpError](err); ok {
+		return printable(opError.Error())
 	}
 	text, _, _ := strings.Cut(err.Error(), "\"")
 	if before, _, found := strings.Cut(text, "malformed"); found {

@@ -188,13 +188,13 @@ func (c *Client) receive(request downloadRequest, response *http.Response, token
 	defer putHashes(digests)
 	var err error
 	got.Size, err = copyLimited(io.MultiWriter(&callerWriter{w}, digests), reader, c.cfg.MaxDownload)
-	sha, md := digests.sum()
+	sha, md5 := digests.sum()
 	got.SHA256 = sha
 	failure := &APIError{Op: request.op, Status: response.StatusCode, Err: err}
 	switch {
-	case err == nil && request.hash != "" && request.hash != sha && request.hash != md && !sentAsFile(response):
+	case err == nil && request.hash != "" && request.hash != sha && request.hash != md5 && !sentAsFile(response):
 		failure.kind, failure.Foreign = ErrForeignAnswer, describeForeign(response, head, token)
-	case err == nil && request.hash != "" && request.hash != sha && request.hash != md:
+	case err == nil && request.hash != "" && request.hash != sha && request.hash != md5:
 		failure.kind, failure.Err = ErrAnswer, errors.New("contents do not have the requested hash")
 	case err == nil:
 		return got, nil

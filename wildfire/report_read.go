@@ -277,26 +277,26 @@ func (r *reportReader) readAttributes(path string, f frame) {
 
 // readText reads the element at a path, if it has data in its text.
 func (r *reportReader) readText(path string, f frame, text string) {
-	file := &r.report
+	report := &r.report
 	switch path {
 	case "error-message", "error/error-message":
 		r.message = text
 	case "file_info/malware":
-		setFirst(&file.Malware, r.clean(text))
+		setFirst(&report.Malware, r.clean(text))
 	case "file_info/filetype":
-		setFirst(&file.Filetype, r.clean(text))
+		setFirst(&report.Filetype, r.clean(text))
 	case "file_info/file_signer":
 		if signer := r.clean(text); signer != "None" {
-			setFirst(&file.Signer, signer)
+			setFirst(&report.Signer, signer)
 		}
 	case "file_info/size":
-		file.Size = parseSize(text)
+		report.Size = parseSize(text)
 	case "file_info/sha256":
-		setFirst(&file.SHA256, hashOf(strings.TrimSpace(text), sha256Length))
+		setFirst(&report.SHA256, hashOf(strings.TrimSpace(text), sha256Length))
 	case "file_info/sha1":
-		setFirst(&file.SHA1, sha1Of(text))
+		setFirst(&report.SHA1, sha1Of(text))
 	case "file_info/md5":
-		setFirst(&file.MD5, hashOf(strings.TrimSpace(text), md5Length))
+		setFirst(&report.MD5, hashOf(strings.TrimSpace(text), md5Length))
 
 	case "report/platform":
 		r.platform.ID = r.clean(text)

@@ -111,7 +111,7 @@ func (c *Client) checkFile(file File) error {
 // readReceipt reads the answer to an upload, and compares its digests with those of the bytes sent.
 func (u *upload) readReceipt(response *http.Response, token string) (Submission, error) {
 	stream := u.current.Load()
-	sha, md := stream.digests()
+	sha, md5 := stream.digests()
 	body, err := readLimited(response.Body, maxAnswer)
 	var records []Submission
 	if err == nil {
@@ -132,30 +132,30 @@ func (u *upload) readReceipt(response *http.Response, token string) (Submission,
 	submission := Submission{
 		Filename:  SafeFilename(u.file.Name),
 		SHA256:    sha,
-		MD5:       md,
+		MD5:       md5,
 		Size:      u.file.Size,
 		Uncertain: true,
 	}
-	var different string // another digest in the answer
+	var otherDigest string // another digest in the answer
 	for _, record := range records {
 		switch {
-		case record.SHA256 == sha && (record.MD5 == "" || record.MD5 == md):
-			record.MD5, record.Size = md, u.file.Size
+		case record.SHA256 == sha && (record.MD5 == "" || record.MD5 == md5):
+			record.MD5, record.Size = md5, u.file.Size
 			return record, nil
 		case record.SHA256 == sha:
-			different = record.MD5
+			otherDigest = record.MD5
 		case record.SHA256 != "":
-			different = record.SHA256
+			otherDigest = record.SHA256
 		}
 	}
 
-	if different == "" {
+	if otherDigest == "" {
 		return submission, nil
 	}
 
 	return submission, &APIError{
 		Op: OpSubmitFile, Status: response.StatusCode, kind: ErrAnswerMismatch,
-		Err: &ContentError{Expected: sha, Sent: sha, Answered: different, Detail: "the answer's digest is not that of the bytes sent"},
+		Err: &ContentError{Expected: sha, Sent: sha, Answered: otherDigest, Detail: "the answer's digest is not that of the bytes sent"},
 	}
 }
 

@@ -151,8 +151,8 @@ func (u *upload) mayRetry(err error) bool {
 
 // isConnectionClosed reports whether the connection was closed, as opposed to a time-out.
 func isConnectionClosed(err error) bool {
-	network, ok := errors.AsType[net.Error](err)
-	return !ok || !network.Timeout()
+	netError, ok := errors.AsType[net.Error](err)
+	return !ok || !netError.Timeout()
 }
 
 // close ends the progress calls, and closes the contents if the transport has not done so.

@@ -64,11 +64,11 @@ func (d Duties) bounded() Duties {
 }
 
 // firstEntries copies up to n entries of a list, those that are not ok first.
-func firstEntries[T any](list []T, n int, well func(T) bool) []T {
+func firstEntries[T any](list []T, n int, isOK func(T) bool) []T {
 	var ordered []T
-	for _, wanted := range []bool{false, true} {
+	for _, ok := range []bool{false, true} {
 		for _, one := range list {
-			if well(one) == wanted && len(ordered) < n {
+			if isOK(one) == ok && len(ordered) < n {
 				ordered = append(ordered, one)
 			}
 		}

@@ -7,7 +7,7 @@ import (
 
 // machineID names the scope in which process IDs are unique: a boot of a machine and, within it, a
 // container.
-func machineID(boot, pids string) string {
-	sum := sha256.Sum256([]byte(boot + "\n" + pids))
+func machineID(boot, pidNamespace string) string {
+	sum := sha256.Sum256([]byte(boot + "\n" + pidNamespace))
 	return fmt.Sprintf("%x", sum[:5])
 }

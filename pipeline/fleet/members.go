@@ -194,7 +194,7 @@ func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
 		return fmt.Errorf("watch the fleet: %w", err)
 	}
 	defer func() { _ = w.Stop() }()
-	there := map[string]bool{} // until all existing keys were read
+	existing := map[string]bool{} // until all existing keys were read
 	for {
 		select {
 		case <-ctx.Done():
@@ -206,12 +206,12 @@ func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
 			case !ok:
 				return errors.New("the watch on the fleet ended")
 			case e == nil:
-				f.removeMissing(there)
-				there = nil
+				f.removeMissing(existing)
+				existing = nil
 			default:
 				id := e.Key()[len(memberPrefix):]
-				if there != nil {
-					there[id] = true
+				if existing != nil {
+					existing[id] = true
 				}
 				f.handleEntry(id, e)
 			}
@@ -220,11 +220,11 @@ func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
 }
 
 // removeMissing drops members that no longer exist: they left while we were disconnected.
-func (f *Membership) removeMissing(there map[string]bool) {
+func (f *Membership) removeMissing(existing map[string]bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id := range f.live {
-		if !there[id] {
+		if !existing[id] {
 			delete(f.live, id)
 			f.absent[id] = time.Now()
 		}
@@ -306,25 +306,25 @@ func (f *Membership) removeReplaced(ctx context.Context) error {
 func (f *Membership) Renew(ctx context.Context) error {
 	self := f.describe()
 	self.Duties = f.currentDuties()
-	asked := time.Now()
+	start := time.Now()
 	if err := f.write(ctx, f.prefix+"."+self.ID, self, f.ttl, f.ttl/3); err != nil {
 		return err
 	}
 
 	f.mu.Lock()
-	f.renewedAt = asked
-	due := f.kept != self.State || asked.Sub(f.keptAt) >= lastInterval
+	f.renewedAt = start
+	due := f.kept != self.State || start.Sub(f.keptAt) >= lastInterval
 	f.mu.Unlock()
 	if !due {
 		return nil
 	}
 
-	self.Seen = asked.UTC()
+	self.Seen = start.UTC()
 	if err := f.write(ctx, lastPrefix+f.prefix+"."+self.ID, self, lastTTL, f.ttl/3); err != nil {
 		return err
 	}
 	f.mu.Lock()
-	f.keptAt = asked
+	f.keptAt = start
 	f.kept = self.State
 	f.mu.Unlock()
 
@@ -544,9 +544,9 @@ func (s *Store) members(ctx context.Context) (live []Member, last map[string]Mem
 			continue // removed, or expired
 		}
 		key := strings.TrimPrefix(m.Header.Get(jetstream.SubjectHeader), base)
-		at, id, _ := strings.Cut(strings.TrimPrefix(key, lastPrefix), ".")
+		prefix, id, _ := strings.Cut(strings.TrimPrefix(key, lastPrefix), ".")
 		var member Member
-		if json.Unmarshal(m.Data, &member) != nil || member.ID != id || keyPrefix(member.Role) != at {
+		if json.Unmarshal(m.Data, &member) != nil || member.ID != id || keyPrefix(member.Role) != prefix {
 			continue // other roles may not write it
 		}
 		if strings.HasPrefix(key, lastPrefix) {

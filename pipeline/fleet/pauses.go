@@ -67,9 +67,9 @@ func NewPauses(store *Store, now func() time.Time, tick time.Duration) *Pauses {
 // Run follows the pauses of the fleet until ctx ends, and writes pauses that could not be written
 // at first.
 func (p *Pauses) Run(ctx context.Context) error {
-	var telling sync.WaitGroup
-	telling.Go(func() { p.writeQueued(ctx) })
-	defer telling.Wait()
+	var writer sync.WaitGroup
+	writer.Go(func() { p.writeQueued(ctx) })
+	defer writer.Wait()
 
 	_ = p.store.follow(ctx, pausePrefix+">", func(e jetstream.KeyValueEntry) {
 		var next Pause
@@ -145,18 +145,18 @@ func (p *Pauses) Wait(ctx context.Context, b pipeline.Budget) error {
 
 // probe makes the caller the probe, unless another was faster. If the probe never reports a result,
 // another caller takes over after a while.
-func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, over Pause) (bool, error) {
+func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, ended Pause) (bool, error) {
 	stored, rev, err := Get[Pause](ctx, p.store, pausePrefix+string(b))
 	if err != nil {
 		return false, err
 	}
-	if stored != over {
+	if stored != ended {
 		p.set(b, stored)
 		return false, nil
 	}
-	next := over
+	next := ended
 	next.Probing, next.Until = true, p.now().Add(firstPause).UTC().Round(0)
-	if over.By != "" {
+	if ended.By != "" {
 		next = Pause{} // no fault caused this pause, so none can remain
 	}
 	_, err = p.store.Save(ctx, pausePrefix+string(b), next, rev)
@@ -222,10 +222,10 @@ func (p *Pauses) writeQueued(ctx context.Context) {
 }
 
 // isCurrent reports whether a pause is active and has not been replaced by another.
-func (p *Pauses) isCurrent(b pipeline.Budget, is Pause) bool {
+func (p *Pauses) isCurrent(b pipeline.Budget, pause Pause) bool {
 	current, on, _ := p.Active(b)
 
-	return on && current == is
+	return on && current == pause
 }
 
 // write writes a pause to the store.

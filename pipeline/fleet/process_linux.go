@@ -16,11 +16,11 @@ var thisMachine = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	pids, err := os.Readlink("/proc/self/ns/pid")
+	pidNamespace, err := os.Readlink("/proc/self/ns/pid")
 	if err != nil {
 		return "", err
 	}
-	return machineID(string(boot), pids), nil
+	return machineID(string(boot), pidNamespace), nil
 })
 
 // processExists uses kill(2), which also works for processes of other users.

@@ -93,40 +93,40 @@ func NewQuota(store *Store, b pipeline.Budget, perDay, reservePercent int, now f
 
 // SetLimit changes the budget, as NewQuota has it, from the next call on. Release what is reserved
 // where the new limit is to hold at once.
-func (l *Quota) SetLimit(perDay, reservePercent int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (q *Quota) SetLimit(perDay, reservePercent int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 
-	l.limit = perDay
-	l.reserve = perDay * reservePercent / 100
+	q.limit = perDay
+	q.reserve = perDay * reservePercent / 100
 }
 
 // Limit returns the budget per day; 0 is unlimited.
-func (l *Quota) Limit() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (q *Quota) Limit() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 
-	return l.limit
+	return q.limit
 }
 
 func quotaKey(b pipeline.Budget, t time.Time) string {
 	return "quota." + string(b) + "." + pipeline.Day(t)
 }
 
-func (l *Quota) key(day string) string { return "quota." + string(l.budget) + "." + day }
+func (q *Quota) key(day string) string { return "quota." + string(q.budget) + "." + day }
 
 // Take spends one call of the budget for a job of a source; "" is for a call that serves all
 // sources. It returns ErrSpent if none is left for the job's priority, or if the source used its
 // share while others want theirs (see pipeline.Spending).
-func (l *Quota) Take(ctx context.Context, source string, p pipeline.Priority) error {
+func (q *Quota) Take(ctx context.Context, source string, p pipeline.Priority) error {
 	for {
-		if l.Limit() == 0 {
+		if q.Limit() == 0 {
 			return nil
 		}
-		if l.spendBlock(source, p) {
+		if q.spendBlock(source, p) {
 			return nil
 		}
-		if err := l.reserveBlock(ctx, source, p); !errors.Is(err, pipeline.ErrConflict) {
+		if err := q.reserveBlock(ctx, source, p); !errors.Is(err, pipeline.ErrConflict) {
 			if err != nil {
 				return err
 			}
@@ -135,16 +135,16 @@ func (l *Quota) Take(ctx context.Context, source string, p pipeline.Priority) er
 }
 
 // spendBlock takes from the reserved block.
-func (l *Quota) spendBlock(source string, p pipeline.Priority) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (q *Quota) spendBlock(source string, p pipeline.Priority) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 
-	h := l.reservation(source)
+	r := q.reservation(source)
 	switch {
-	case p == pipeline.Urgent && h.urgent > 0:
-		h.urgent--
-	case h.common > 0:
-		h.common--
+	case p == pipeline.Urgent && r.urgent > 0:
+		r.urgent--
+	case r.common > 0:
+		r.common--
 	default:
 		return false
 	}
@@ -153,47 +153,47 @@ func (l *Quota) spendBlock(source string, p pipeline.Priority) bool {
 }
 
 // reservation returns today's reservation for a source. The caller holds mu.
-func (l *Quota) reservation(source string) *reservation {
-	l.startDay(pipeline.Day(l.now()))
-	h := l.reservations[source]
-	if h == nil {
-		h = &reservation{}
-		l.reservations[source] = h
+func (q *Quota) reservation(source string) *reservation {
+	q.startDay(pipeline.Day(q.now()))
+	r := q.reservations[source]
+	if r == nil {
+		r = &reservation{}
+		q.reservations[source] = r
 	}
 
-	return h
+	return r
 }
 
 // Refund returns a call that Take spent and the service did not count. Once the day's budget is
 // used up, jobs elsewhere in the fleet may be parked for lack of it, so the call is then returned
 // to the store.
-func (l *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) {
-	l.mu.Lock()
-	if l.limit == 0 {
-		l.mu.Unlock()
+func (q *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) {
+	q.mu.Lock()
+	if q.limit == 0 {
+		q.mu.Unlock()
 		return
 	}
-	h := l.reservation(source)
+	r := q.reservation(source)
 	if p == pipeline.Urgent {
-		h.urgent++
+		r.urgent++
 	} else {
-		h.common++
+		r.common++
 	}
-	ranOut := l.limit-l.reserve-l.seen <= 0
-	l.mu.Unlock()
+	ranOut := q.limit-q.reserve-q.seen <= 0
+	q.mu.Unlock()
 
 	if ranOut {
-		l.Release(ctx)
+		q.Release(ctx)
 	}
 }
 
 // WatchReturns calls returned whenever a part of today's budget was returned, until ctx ends. It
 // may call too often. Without a limit nothing is counted, and nothing comes back, until there is
 // one.
-func (l *Quota) WatchReturns(ctx context.Context, returned func()) error {
+func (q *Quota) WatchReturns(ctx context.Context, returned func()) error {
 	used := map[string]int{} // by day
 
-	return l.store.follow(ctx, "quota."+string(l.budget)+".>", func(e jetstream.KeyValueEntry) {
+	return q.store.follow(ctx, "quota."+string(q.budget)+".>", func(e jetstream.KeyValueEntry) {
 		var s spent
 		if json.Unmarshal(e.Value(), &s) != nil {
 			return
@@ -206,41 +206,41 @@ func (l *Quota) WatchReturns(ctx context.Context, returned func()) error {
 }
 
 // startDay forgets reservations of another day. The caller holds mu.
-func (l *Quota) startDay(day string) {
-	if l.day != day {
-		l.day = day
-		l.reservations = map[string]*reservation{}
-		l.yesterday = nil
-		l.seen = 0
+func (q *Quota) startDay(day string) {
+	if q.day != day {
+		q.day = day
+		q.reservations = map[string]*reservation{}
+		q.yesterday = nil
+		q.seen = 0
 	}
 }
 
 // spending reads the use of the budget.
-func (l *Quota) spending(ctx context.Context) (s spent, rev uint64, as pipeline.Spending, err error) {
-	now := l.now().UTC()
+func (q *Quota) spending(ctx context.Context) (s spent, rev uint64, spending pipeline.Spending, err error) {
+	now := q.now().UTC()
 	day := pipeline.Day(now)
-	if s, rev, err = Get[spent](ctx, l.store, l.key(day)); err != nil {
-		return s, rev, as, err
+	if s, rev, err = Get[spent](ctx, q.store, q.key(day)); err != nil {
+		return s, rev, spending, err
 	}
 
-	l.mu.Lock()
-	l.startDay(day)
-	yesterday := l.yesterday
-	limit, reserve := l.limit, l.reserve
-	l.seen = s.Used
-	l.mu.Unlock()
+	q.mu.Lock()
+	q.startDay(day)
+	yesterday := q.yesterday
+	limit, reserve := q.limit, q.reserve
+	q.seen = s.Used
+	q.mu.Unlock()
 	if yesterday == nil {
-		before, _, err := Get[spent](ctx, l.store, quotaKey(l.budget, now.AddDate(0, 0, -1)))
+		before, _, err := Get[spent](ctx, q.store, quotaKey(q.budget, now.AddDate(0, 0, -1)))
 		if err != nil {
-			return s, rev, as, err
+			return s, rev, spending, err
 		}
 		yesterday = before.By
 		if yesterday == nil {
 			yesterday = map[string]int{}
 		}
-		l.mu.Lock()
-		l.yesterday = yesterday
-		l.mu.Unlock()
+		q.mu.Lock()
+		q.yesterday = yesterday
+		q.mu.Unlock()
 	}
 
 	asking := map[string]int{}
@@ -261,43 +261,43 @@ func (l *Quota) spending(ctx context.Context) (s spent, rev uint64, as pipeline.
 	}, nil
 }
 
-func (l *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Priority) error {
-	s, rev, as, err := l.spending(ctx)
+func (q *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Priority) error {
+	s, rev, spending, err := q.spending(ctx)
 	if err != nil {
 		return err
 	}
 
-	day := pipeline.Day(l.now())
+	day := pipeline.Day(q.now())
 	account := s.account(source)
-	left := as.Allowance(account, p)
-	if left == 0 && !s.recordDemand(account, l.now()) {
-		return fmt.Errorf("%w: %d of %d %s, %d of them by %s", ErrSpent, s.Used, as.Limit, l.budget, s.By[account], account)
+	left := spending.Allowance(account, p)
+	if left == 0 && !s.recordDemand(account, q.now()) {
+		return fmt.Errorf("%w: %d of %d %s, %d of them by %s", ErrSpent, s.Used, spending.Limit, q.budget, s.By[account], account)
 	}
 
 	n := 0
 	if left > 0 {
 		n = min(max(left/(50*max(len(s.By), 1)), 1), 20)
 		s.add(account, n)
-		s.recordDemand(account, l.now())
+		s.recordDemand(account, q.now())
 	}
-	if _, err := l.store.Save(ctx, l.key(day), s, rev); err != nil {
+	if _, err := q.store.Save(ctx, q.key(day), s, rev); err != nil {
 		return err
 	}
 	if n == 0 {
 		return pipeline.ErrConflict // the store now knows that the source asks: check once more
 	}
 
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
 
-	l.startDay(day)
-	h := l.reservation(source)
+	q.startDay(day)
+	r := q.reservation(source)
 	if p == pipeline.Urgent {
-		h.urgent += n
+		r.urgent += n
 	} else {
-		h.common += n
+		r.common += n
 	}
-	l.seen = s.Used
+	q.seen = s.Used
 
 	return nil
 }
@@ -317,79 +317,79 @@ func (s *spent) recordDemand(source string, now time.Time) bool {
 }
 
 // Available reports whether Take would succeed for a source now.
-func (l *Quota) Available(ctx context.Context, source string, p pipeline.Priority) (bool, error) {
-	l.mu.Lock()
-	if l.limit == 0 {
-		l.mu.Unlock()
+func (q *Quota) Available(ctx context.Context, source string, p pipeline.Priority) (bool, error) {
+	q.mu.Lock()
+	if q.limit == 0 {
+		q.mu.Unlock()
 		return true, nil
 	}
-	h := l.reservation(source)
-	reserved := h.common > 0 || (p == pipeline.Urgent && h.urgent > 0)
-	l.mu.Unlock()
+	r := q.reservation(source)
+	reserved := r.common > 0 || (p == pipeline.Urgent && r.urgent > 0)
+	q.mu.Unlock()
 	if reserved {
 		return true, nil
 	}
 
-	s, _, as, err := l.spending(ctx)
+	s, _, spending, err := q.spending(ctx)
 	if err != nil {
 		return false, err
 	}
 
-	return as.Allowance(s.account(source), p) > 0, nil
+	return spending.Allowance(s.account(source), p) > 0, nil
 }
 
 // Spare returns how much of today's budget is not expected to be needed (see
 // pipeline.Spending.Spare). For a budget without a limit it returns a very large number.
-func (l *Quota) Spare(ctx context.Context) (int, error) {
-	if l.Limit() == 0 {
+func (q *Quota) Spare(ctx context.Context) (int, error) {
+	if q.Limit() == 0 {
 		return math.MaxInt, nil
 	}
-	_, _, as, err := l.spending(ctx)
+	_, _, spending, err := q.spending(ctx)
 	if err != nil {
 		return 0, err
 	}
 
-	return as.Spare(), nil
+	return spending.Spare(), nil
 }
 
 // Release returns reserved calls that were not spent, at the end of a process.
-func (l *Quota) Release(ctx context.Context) {
-	l.mu.Lock()
-	day := l.day
+func (q *Quota) Release(ctx context.Context) {
+	q.mu.Lock()
+	day := q.day
 	back := map[string]int{}
 	total := 0
-	for source, h := range l.reservations {
-		if n := h.common + h.urgent; n > 0 {
+	for source, r := range q.reservations {
+		if n := r.common + r.urgent; n > 0 {
 			back[source] = n
 			total += n
 		}
 	}
-	clear(l.reservations)
-	l.mu.Unlock()
+	clear(q.reservations)
+	q.mu.Unlock()
 
 	for total > 0 {
-		s, rev, err := Get[spent](ctx, l.store, l.key(day))
+		s, rev, err := Get[spent](ctx, q.store, q.key(day))
 		if err != nil || rev == 0 {
 			return
 		}
 		for source, n := range back {
 			s.add(s.account(source), -n)
 		}
-		if _, err = l.store.Save(ctx, l.key(day), s, rev); !errors.Is(err, pipeline.ErrConflict) {
+		if _, err = q.store.Save(ctx, q.key(day), s, rev); !errors.Is(err, pipeline.ErrConflict) {
 			return
 		}
 	}
 }
 
 // Used returns the fleet's last known count for today, without a request.
-func (l *Quota) Used() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (q *Quota) Used() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 
-	l.startDay(pipeline.Day(l.now()))
-	n := l.seen
-	for _, h := range l.reservations {
-		n -= h.common + h.urgent
+	q.startDay(pipeline.Day(q.now()))
+	n := q.seen
+	for _, r := range q.reservations {
+		n -= r.common + r.urgent
 	}
 
 	return n

@@ -198,8 +198,8 @@ func (c *committer) send() {
 	defer c.watch()
 
 	for len(c.queue) > 0 && c.batch == nil && len(c.singles) < maxInFlight {
-		switch few := c.cost.maxSingles(); {
-		case c.cost.cheap() || c.queued+len(c.singles) <= few || len(c.queue[0].messages) > maxBatchMessages:
+		switch limit := c.cost.maxSingles(); {
+		case c.cost.cheap() || c.queued+len(c.singles) <= limit || len(c.queue[0].messages) > maxBatchMessages:
 			c.sendSingles()
 		case len(c.singles) == 0:
 			c.sendBatch()
@@ -305,7 +305,7 @@ func (c *committer) gather() *batch {
 // expectsAny reports whether the group has an expected sequence on one of the subjects.
 func (g *group) expectsAny(subjects map[string]struct{}) bool {
 	for _, m := range g.messages {
-		if _, there := subjects[m.msg.Subject]; there {
+		if _, found := subjects[m.msg.Subject]; found {
 			return true
 		}
 	}

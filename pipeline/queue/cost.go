@@ -61,8 +61,8 @@ func (c *cost) maxSingles() int {
 }
 
 // begin records that single messages are sent, and how many are in progress.
-func (c *cost) begin(underWay int) {
-	if underWay == 0 {
+func (c *cost) begin(inProgress int) {
+	if inProgress == 0 {
 		c.since = time.Now()
 		c.acks = 0
 	}

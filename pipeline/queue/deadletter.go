@@ -94,13 +94,13 @@ func (d *DeadLetters) All(ctx context.Context, f DeadFilter) iter.Seq2[Letter, e
 }
 
 func (d *DeadLetters) filter(f DeadFilter) string {
-	or := func(s string) string {
+	orAny := func(s string) string {
 		if s == "" {
 			return "*"
 		}
 		return s
 	}
-	return d.streams.DeadSubject(or(string(f.Reason)), or(f.Source))
+	return d.streams.DeadSubject(orAny(string(f.Reason)), orAny(f.Source))
 }
 
 // Get reads one letter with its body. It returns ErrNoLetter if it does not exist.

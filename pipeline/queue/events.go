@@ -120,11 +120,11 @@ func (e *Events) record(ctx context.Context, ref pipeline.Ref, end Ending, body 
 // caller does not have the job.
 func (e *Events) Republish(ctx context.Context, m *Message, ev results.Event) error {
 	if time.Since(ev.Time) > e.streams.topology.dedupe()/2 || ev.Time.UnixNano() < e.streams.ledgerCreated.Load() {
-		there, err := e.published(ctx, ev)
+		published, err := e.published(ctx, ev)
 		if err != nil {
 			return fmt.Errorf("finish job %s/%s: %w", ev.Data.Source, ev.Data.JobID, err)
 		}
-		if there {
+		if published {
 			e.dropContents(ctx, m, ev)
 			return nil
 		}
@@ -221,8 +221,8 @@ func (e *Events) hasEvent(ctx context.Context, from time.Time, subjects []string
 func (e *Events) PublishReport(ctx context.Context, final results.Event, r results.Report, at time.Time) error {
 	ev := pipeline.ReportEvent(final, r, at, int(e.streams.js.Conn().MaxPayload())/2) // the other half is for the fields of final
 	if time.Since(ev.Time) > e.streams.topology.dedupe()/2 {
-		there, err := e.published(ctx, ev)
-		if there || err != nil {
+		published, err := e.published(ctx, ev)
+		if published || err != nil {
 			return err
 		}
 	}

@@ -56,7 +56,7 @@ func readJobRecord(n Names, subject string, h nats.Header, seq uint64, at time.T
 // written, and then for each new one, until stop is called. It calls read whenever handle has seen
 // all existing records. Both are called by one goroutine at a time; neither runs after stop
 // returns.
-func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobRecord), read func()) (stop func(), err error) {
+func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobRecord), caughtUp func()) (stop func(), err error) {
 	c, err := l.streams.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{l.streams.AnyLedgerJob()},
 		HeadersOnly:    true,
@@ -66,17 +66,17 @@ func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobRecord), read fu
 	}
 
 	if c.CachedInfo().NumPending == 0 {
-		read()
+		caughtUp()
 	}
-	f := &callbackGate{}
-	consume, err := c.Consume(f.calls(func(m jetstream.Msg) {
+	gate := &callbackGate{}
+	consume, err := c.Consume(gate.calls(func(m jetstream.Msg) {
 		meta, err := m.Metadata()
 		if err != nil {
 			return
 		}
 		handle(readJobRecord(l.streams.Names, m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
 		if meta.NumPending == 0 {
-			read()
+			caughtUp()
 		}
 	}), pullExpiry, pullHeartbeat, jetstream.PullMaxMessages(recordBatch))
 	if err != nil {
@@ -85,7 +85,7 @@ func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobRecord), read fu
 
 	return func() {
 		consume.Stop()
-		f.end()
+		gate.end()
 	}, nil
 }
 
@@ -96,23 +96,23 @@ type callbackGate struct {
 	ended bool
 }
 
-func (f *callbackGate) calls(handle func(jetstream.Msg)) func(jetstream.Msg) {
+func (g *callbackGate) calls(handle func(jetstream.Msg)) func(jetstream.Msg) {
 	return func(m jetstream.Msg) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
+		g.mu.Lock()
+		defer g.mu.Unlock()
 
-		if !f.ended {
+		if !g.ended {
 			handle(m)
 		}
 	}
 }
 
 // end returns once no callback is running and none can start.
-func (f *callbackGate) end() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (g *callbackGate) end() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 
-	f.ended = true
+	g.ended = true
 }
 
 // readJobs visits the jobs that are in the ledger now, until visit returns false.

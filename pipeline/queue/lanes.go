@@ -69,7 +69,7 @@ const (
 	laneMaxAckPending = 10_000
 
 	// The server removes a consumer that has long been unused. Its jobs stay.
-	consumerMemory = time.Hour
+	consumerIdleLimit = time.Hour
 )
 
 // Lanes finds the lanes that have jobs, and makes the consumers that feed workers. It is safe for
@@ -141,7 +141,7 @@ func (ls *Lanes) Feeds(ctx context.Context) ([]Feed, error) {
 		}
 	}
 	if len(fresh) > 0 {
-		err = ls.feed(ctx, fresh, feeds)
+		err = ls.addFeeds(ctx, fresh, feeds)
 	}
 
 	return slices.Collect(maps.Values(feeds)), err
@@ -150,8 +150,8 @@ func (ls *Lanes) Feeds(ctx context.Context) ([]Feed, error) {
 // Forget forgets a feed whose consumer does not answer, so that it is created again.
 func (ls *Lanes) Forget(f Feed) { ls.lost.Store(f.Name, true) }
 
-// feed finds or creates the feeds of lanes.
-func (ls *Lanes) feed(ctx context.Context, lanes []Lane, feeds map[string]Feed) error {
+// addFeeds finds or creates the feeds of lanes.
+func (ls *Lanes) addFeeds(ctx context.Context, lanes []Lane, feeds map[string]Feed) error {
 	names, err := ls.consumers(ctx)
 	if err != nil {
 		return err
@@ -249,7 +249,7 @@ func (s *Streams) laneConsumer(name string, subjects []string) jetstream.Consume
 		AckWait:           s.topology.Lease,
 		MaxDeliver:        -1,
 		MaxAckPending:     laneMaxAckPending,
-		InactiveThreshold: consumerMemory,
+		InactiveThreshold: consumerIdleLimit,
 	}
 }
 

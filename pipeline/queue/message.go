@@ -124,12 +124,12 @@ func openPublished(n Names, subject string, h nats.Header, body []byte, seq uint
 // headers.
 func openOld(n Names, subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
 	if id := h.Get(headerJob); id != "" {
-		own := nats.Header{}
+		withID := nats.Header{}
 		for k, v := range h {
-			own[k] = v
+			withID[k] = v
 		}
-		own[nats.MsgIdHdr] = []string{id}
-		h = own
+		withID[nats.MsgIdHdr] = []string{id}
+		h = withID
 	}
 
 	return openPublished(n, subject, h, body, seq, at)

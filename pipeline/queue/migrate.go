@@ -104,11 +104,11 @@ func migrate(ctx context.Context, q *Queue) error {
 // running until its lease ends.
 func awaitOldWorkers(ctx context.Context, control *fleet.Store) error {
 	for {
-		led, err := oldLeader(ctx, control)
+		leads, err := oldLeader(ctx, control)
 		switch {
 		case err != nil:
 			return err
-		case !led:
+		case !leads:
 			return nil
 		}
 		if fleet.Sleep(ctx, 200*time.Millisecond) != nil {

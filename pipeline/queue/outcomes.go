@@ -38,18 +38,18 @@ const (
 // resumes where the reader stopped for the folder with this ID. An event is done when handle
 // returns nil; after an error it is redelivered. handle is called by many goroutines at once.
 func (o *Outcomes) Follow(ctx context.Context, source, folder string, handle func(context.Context, results.Event) error) error {
-	for fault := 0; ; fault++ {
-		err := o.follow(ctx, source, folder, handle, func() { fault = 0 })
+	for failures := 0; ; failures++ {
+		err := o.follow(ctx, source, folder, handle, func() { failures = 0 })
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if serr := fleet.Sleep(ctx, backoff.Delay(fault, 200*time.Millisecond, 5*time.Second)); serr != nil {
+		if serr := fleet.Sleep(ctx, backoff.Delay(failures, 200*time.Millisecond, 5*time.Second)); serr != nil {
 			return fmt.Errorf("follow events of %s: %w (%w)", source, serr, err)
 		}
 	}
 }
 
-func (o *Outcomes) follow(ctx context.Context, source, folder string, handle func(context.Context, results.Event) error, works func()) error {
+func (o *Outcomes) follow(ctx context.Context, source, folder string, handle func(context.Context, results.Event) error, received func()) error {
 	c, err := o.streams.results.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 		Durable:     "outcomes-" + source + "-" + o.reader + "-" + pipeline.JobKey(folder),
 		Description: "final events of a folder's files, for its watcher",
@@ -66,17 +66,17 @@ func (o *Outcomes) follow(ctx context.Context, source, folder string, handle fun
 
 	var delivering sync.WaitGroup
 	defer delivering.Wait()
-	turns := make(chan struct{}, outcomesBatch)
+	slots := make(chan struct{}, outcomesBatch)
 	for ctx.Err() == nil {
 		batch, err := c.Fetch(outcomesBatch, jetstream.FetchMaxWait(fetchWait))
 		if err != nil {
 			return err
 		}
 		for m := range batch.Messages() {
-			works()
-			turns <- struct{}{}
+			received()
+			slots <- struct{}{}
 			delivering.Go(func() {
-				defer func() { <-turns }()
+				defer func() { <-slots }()
 				o.deliver(ctx, m, handle)
 			})
 		}

@@ -114,7 +114,7 @@ func (s *Streams) Provision(ctx context.Context) error {
 		if c.Name == s.LedgerStream() && oldJobs > 0 {
 			c.Metadata[oldJobsKey] = strconv.FormatUint(oldJobs, 10)
 		}
-		more := provision("stream "+c.Name, func(ctx context.Context) error {
+		proceed := provision("stream "+c.Name, func(ctx context.Context) error {
 			made, err := s.provisionStream(ctx, c)
 			if h := s.handle(c.Name); err == nil && *h == nil {
 				*h = made
@@ -124,7 +124,7 @@ func (s *Streams) Provision(ctx context.Context) error {
 			}
 			return err
 		})
-		if !more {
+		if !proceed {
 			return errors.Join(failed...)
 		}
 	}
@@ -168,12 +168,12 @@ func (s *Streams) Repair(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	if err := s.Provision(ctx); err != nil {
-		still, lookErr := s.wrong(ctx)
+		stillWrong, lookErr := s.wrong(ctx)
 		if lookErr != nil {
 			return nil, err
 		}
-		isStill := func(name string) bool { return slices.Contains(still, name) }
-		return slices.DeleteFunc(wrong, isStill), err
+		isStillWrong := func(name string) bool { return slices.Contains(stillWrong, name) }
+		return slices.DeleteFunc(wrong, isStillWrong), err
 	}
 
 	return wrong, nil

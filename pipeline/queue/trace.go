@@ -116,7 +116,7 @@ type tracer struct {
 	out   Trace
 
 	key     string                         // key of the sample, once it is known
-	s       pipeline.Sample                // its record
+	record  pipeline.Sample                // its record
 	job     *pipeline.Job                  // a job in progress, if there is one
 	jobs    map[pipeline.Ref]results.Event // final events
 	actions map[string]int                 // steps of what people did, by the action's id
@@ -311,7 +311,7 @@ func (t *tracer) sample(ctx context.Context) error {
 	if err != nil || !known {
 		return err
 	}
-	t.s = s.sample
+	t.record = s.sample
 	t.out.Sample = &s
 
 	return nil
@@ -518,7 +518,7 @@ func (t *tracer) earliestTime() time.Time {
 			from = at
 		}
 	}
-	for _, at := range []time.Time{t.s.SubmittedAt, t.s.ChangedAt, t.s.DecidedAt} {
+	for _, at := range []time.Time{t.record.SubmittedAt, t.record.ChangedAt, t.record.DecidedAt} {
 		earlier(at)
 	}
 	for _, ev := range t.jobs {
@@ -637,11 +637,11 @@ func (t *tracer) waitReason(ctx context.Context) (string, error) {
 
 	switch {
 	case step.Kind == pipeline.StepWait && step.Asking:
-		return "WildFire's verdict; it has the contents since " + t.s.SubmittedAt.Format(time.RFC3339), nil
+		return "WildFire's verdict; it has the contents since " + t.record.SubmittedAt.Format(time.RFC3339), nil
 	case step.Kind == pipeline.StepFindOwner:
-		return "the upload by worker " + describe(members, t.s.Owner), nil
-	case t.s.State == pipeline.StateRetrying:
-		return fmt.Sprintf("the next try at the upload, after %d that failed", t.s.Attempts), nil
+		return "the upload by worker " + describe(members, t.record.Owner), nil
+	case t.record.State == pipeline.StateRetrying:
+		return fmt.Sprintf("the next try at the upload, after %d that failed", t.record.Attempts), nil
 	case t.out.State == TraceQueued:
 		return "its turn in the queue", nil
 	}
@@ -656,7 +656,7 @@ func (t *tracer) nextStep() pipeline.Step {
 		j = *t.job
 	}
 	p := pipeline.Policy{Config: pipeline.DefaultConfig(), Ruling: pipeline.Unruled()}
-	step, _ := pipeline.Decide(t.s, j, pipeline.Look{}, p, time.Now())
+	step, _ := pipeline.Decide(t.record, j, pipeline.Look{}, p, time.Now())
 
 	return step
 }

@@ -44,7 +44,7 @@ func (s *Streams) Writable(ctx context.Context, member *fleet.Membership, ledger
 		s.ackLatency.add(time.Now(), time.Since(began))
 	}
 
-	var nearly error
+	var warning error
 	names := []string{s.JobsStream(), s.LedgerStream(), jets.KeyStream + s.ControlBucket(), jets.ObjectStream + s.FilesBucket()}
 	if ledger {
 		names = append(names, s.ResultsStream(), s.DeadStream())
@@ -61,12 +61,12 @@ func (s *Streams) Writable(ctx context.Context, member *fleet.Membership, ledger
 		switch {
 		case ok && f.State == health.Failed:
 			return f
-		case ok && nearly == nil:
-			nearly = f
+		case ok && warning == nil:
+			warning = f
 		}
 	}
 
-	return nearly
+	return warning
 }
 
 // fullness says how full a stream is that refuses messages when full. ok is false while there is
