@@ -18,7 +18,7 @@ var (
 	ErrUnreadable     = errors.New("the contents cannot be read")
 
 	// ErrOwn means that the contents are Backburn's own, or contain one of its secrets.
-	ErrOwn = errors.New("kept here")
+	ErrOwn = errors.New("never uploaded")
 
 	// ErrUnreachable means that this worker cannot reach the contents of a source. The job is not
 	// at fault: another worker may reach them.
@@ -68,7 +68,7 @@ type Disposition struct {
 	Delay   time.Duration  // delay that the service asked for; 0: back off as configured
 	Tries   int            // most attempts for this fault; 0: as configured
 	Unsure  bool           // the service may have received the upload: ask before sending again
-	Doubted bool           // may be about this sample alone: the success of another ends the pause
+	Doubted bool           // only this sample may be refused: the success of another one ends the pause
 	Content bool           // of Terminate: applies to every job with these contents
 }
 
@@ -86,8 +86,8 @@ var (
 	noAccess  = Disposition{Action: PauseFleet, Message: "WildFire refuses the credential (401): check the API key's status and the service account"}
 )
 
-// onUpload and onQuery are what the outcomes mean, after the service's error codes (WildFire API
-// Reference, "Error Codes"). Nothing else in the pipeline classifies errors.
+// onUpload and onQuery map the outcome of a call to its meaning. They follow the service's error
+// codes (WildFire API Reference, "Error Codes"). Nothing else in the pipeline classifies errors.
 var (
 	onUpload = []rule{
 		{context.Canceled, Disposition{Action: Defer}},
@@ -127,8 +127,9 @@ var (
 		{wildfire.ErrAnswer, transient},
 		{wildfire.ErrSource, Disposition{Action: Retry, Reason: results.ContentMissing}},
 	}
-	// Terminate means that the request itself is wrong. A link then continues without an answer, so
-	// that it does not block others, until it is refused or its deadline passes.
+	// Terminate means that the request itself is wrong. A link is then processed as if WildFire had
+	// not been asked, so that it does not block other jobs. It ends when the upload is refused or
+	// its deadline passes.
 	onQuery = []rule{
 		{wildfire.ErrToken, noToken},
 		{wildfire.ErrUnauthorized, noAccess},

@@ -42,9 +42,9 @@ type Config struct {
 	Simulated bool
 
 	AskFirst       bool `toml:"wildfire.ask_first" reload:"true" doc:"Ask WildFire about the hash before uploading a file."`
-	UploadsPerDay  int  `toml:"wildfire.uploads_per_day" reload:"true" doc:"Uploads of the whole organization per day. 0: no limit, except the answer of the service (419)."`
+	UploadsPerDay  int  `toml:"wildfire.uploads_per_day" reload:"true" doc:"Uploads of the whole organization per day. 0: only WildFire's own limit applies (419)."`
 	QueriesPerDay  int  `toml:"wildfire.queries_per_day" reload:"true" doc:"Queries of the whole organization per day. One query asks about up to 500 hashes."`
-	ReservePercent int  `toml:"wildfire.reserve_percent" reload:"true" doc:"Percentage of both that is reserved for urgent jobs, 0 to 99."`
+	ReservePercent int  `toml:"wildfire.reserve_percent" reload:"true" doc:"Percentage of both budgets that is reserved for urgent jobs, 0 to 99."`
 
 	UrgentSources []string `toml:"wildfire.urgent_sources" reload:"true" doc:"Sources whose jobs may be urgent and use the reserve; \"*\": every source. Urgent jobs of other sources count as normal."`
 	RefusedKinds  []string `toml:"wildfire.refused_kinds" reload:"true" doc:"Globs of MIME types that WildFire refuses. WildFire is asked about the hash of such files, and they are not uploaded. The type is detected from the contents; files with an extension that WildFire accepts, such as .js or .jar, are uploaded anyway. WildFire refuses image/*, too, with an ordinary key."`
@@ -110,8 +110,9 @@ func DefaultConfig() Config {
 	}
 }
 
-// Check calls bad for each key with an invalid value, with the expected values and the other keys
-// that the rule depends on. It never repeats the value itself.
+// Check calls bad for each key that has an invalid value. The arguments of bad are the key, the
+// values that are allowed, and any other keys on which these depend. Check never passes on the
+// invalid value itself.
 func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want := Wants(bad)
 	want(c.Concurrency >= 1 && c.Concurrency <= 256, "worker.concurrency", "1 to 256")
@@ -127,7 +128,7 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 		want(c.Roots[source] != "", "worker.roots", "a folder for each source")
 	}
 
-	want(c.MaxFileSize > 0, "wildfire.max_file_size", "more than 0") // no key of the file
+	want(c.MaxFileSize > 0, "wildfire.max_file_size", "more than 0") // not a key of the configuration file
 	want(c.UploadsPerDay >= 0, "wildfire.uploads_per_day", "0 (no limit) or more")
 	want(c.QueriesPerDay >= 0, "wildfire.queries_per_day", "0 (no limit) or more")
 	want(c.ReservePercent >= 0 && c.ReservePercent < 100, "wildfire.reserve_percent", "0 to 99")

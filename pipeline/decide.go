@@ -108,7 +108,7 @@ func (p Policy) backoff(attempts int) time.Duration {
 // refusalMemory is how long a refusal holds for the same contents.
 const refusalMemory = 24 * time.Hour
 
-// unknownGrace is the time after our own submission within which "unknown" may only mean "not yet".
+// unknownGrace is how long after our own submission the answer "unknown" may just mean "not yet".
 // simulatedGrace is the same for a simulated WildFire.
 const (
 	unknownGrace   = 5 * time.Minute
@@ -129,7 +129,7 @@ func (p Policy) unknownGrace() time.Duration {
 // has no side effects, and the same arguments give the same result. The caller writes a changed
 // record before the step's effect, or together with it.
 func Decide(s Sample, j Job, e Event, p Policy, now time.Time) (Step, Sample) {
-	now = now.Round(0) // a record has the time of day, whoever reads it
+	now = now.Round(0) // no monotonic reading: records hold the time of day alone
 	d := decision{s: s, j: j, p: p, now: now}
 
 	var step Step
@@ -240,8 +240,8 @@ func (d *decision) pending() Step {
 	return Step{Kind: StepWait, Asking: true, Due: due, Basis: d.basis()}
 }
 
-// mayRetry reports whether this job may make the next upload attempt: because it made the last one,
-// is more urgent, or the job that should make it has been missing for a long time.
+// mayRetry reports whether this job may make the next upload attempt. It may if it made the last
+// one, if it is more urgent, or if the job that should make the attempt has long been missing.
 func (d *decision) mayRetry() bool {
 	return d.s.Job == d.j.Ref().String() ||
 		d.j.Priority.Before(d.s.Priority) ||
@@ -370,7 +370,7 @@ func (d *decision) polled(e Answered) Step {
 		d.s.decide(v, e.MD5, d.now)
 		return Step{Kind: StepFinish, Basis: basis}
 	case v == wildfire.Unknown && d.now.Sub(d.s.SubmittedAt) < d.p.unknownGrace():
-	case v == wildfire.Unknown && d.p.Simulated: // a restarted simulator has forgotten the sample, however often that happens
+	case v == wildfire.Unknown && d.p.Simulated: // the simulator was restarted and forgot the sample: upload it again, any number of times
 		d.s.release(StateNone, d.now)
 		return d.look()
 	case v == wildfire.Unknown && d.s.Resubmitted:

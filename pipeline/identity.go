@@ -35,8 +35,8 @@ func (j Job) Ref() Ref { return Ref{Source: j.Source, ID: j.ID} }
 // SourceRule describes what ValidSource accepts.
 const SourceRule = "1 to 32 of a-z, 0-9, _ and -"
 
-// ValidSource reports whether s can name a source: [a-z0-9_-]{1,32}, but not the name that events
-// about the whole fleet have in its place.
+// ValidSource reports whether s can name a source: [a-z0-9_-]{1,32}, except results.AuditSource,
+// which stands for the whole fleet.
 func ValidSource(s string) bool {
 	if s == "" || len(s) > 32 || s == results.AuditSource {
 		return false

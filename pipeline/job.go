@@ -93,7 +93,7 @@ type Job struct {
 	Repeated bool `json:"-"`
 }
 
-// Learn sets the hashes and the size that were computed from the contents.
+// Learn sets the SHA-256 and the size that were computed from the contents.
 func (j *Job) Learn(sha256 string, size int64) {
 	j.SHA256 = sha256
 	j.Size = size

@@ -24,9 +24,10 @@ func Name(raw string) (text string, b64 []byte) {
 // BaseName is the last element of a path of any system.
 func BaseName(s string) string { return s[strings.LastIndexAny(s, `/\`)+1:] }
 
-// CleanName makes the name of a file out of a base name from outside, in UTF-8: without control
-// characters and outer space, at most 255 bytes long. Of a longer name the extension stays, if it
-// has at most 32 bytes. It returns "" if nothing is left, and for the names of folders, . and .. .
+// CleanName turns a base name from outside, in UTF-8, into a file name of at most 255 bytes. It
+// removes control characters and surrounding white space. It cuts a longer name before the
+// extension, which is kept if it has at most 32 bytes. It returns "" if nothing is left, and for
+// the folder names "." and "..".
 func CleanName(base string) string {
 	s := strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {

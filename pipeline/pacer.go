@@ -12,7 +12,7 @@ type Pacer struct {
 	last   time.Time
 }
 
-// burst is how many calls may follow each other: an hour's worth of a full day.
+// burst is how many calls may be made without a delay: one hour's share of the daily limit.
 func (p *Pacer) burst() float64 { return max(float64(p.Limit)/24, 1) }
 
 // Delay returns how long the next call has to wait, given the calls that are left until the reset.

@@ -125,12 +125,12 @@ func TestPublishFileRefusesContentsThatDiffer(t *testing.T) {
 		open func() (io.ReadCloser, error)
 		want string
 	}{
-		"shorter":        {size: 6, open: openString("short"), want: "not the 6 bytes"},
-		"longer":         {size: 3, open: openString("long"), want: "not the 3 bytes"},
-		"shorter object": {size: 1<<20 + 1, open: openString(large), want: "not the 1048577 bytes"},
-		"longer object":  {size: 1<<20 - 1, open: openString(large), want: "not the 1048575 bytes"},
-		"other":          {job: pipeline.Job{SHA256: sha256Hex("else")}, size: 4, open: openString("this"), want: "the SHA-256 is another"},
-		"other object":   {job: pipeline.Job{SHA256: sha256Hex("else")}, size: 1 << 20, open: openString(large), want: "the SHA-256 is another"},
+		"shorter":        {size: 6, open: openString("short"), want: "expected 6 bytes"},
+		"longer":         {size: 3, open: openString("long"), want: "expected 3 bytes"},
+		"shorter object": {size: 1<<20 + 1, open: openString(large), want: "expected 1048577 bytes"},
+		"longer object":  {size: 1<<20 - 1, open: openString(large), want: "expected 1048575 bytes"},
+		"other":          {job: pipeline.Job{SHA256: sha256Hex("else")}, size: 4, open: openString("this"), want: "the SHA-256 differs"},
+		"other object":   {job: pipeline.Job{SHA256: sha256Hex("else")}, size: 1 << 20, open: openString(large), want: "the SHA-256 differs"},
 		"not to be read": {size: 4, open: func() (io.ReadCloser, error) { return nil, gone }, want: "gone"},
 		"no source":      {job: pipeline.Job{Source: "A B"}, size: 4, open: openString("this"), want: "source"},
 		"long path":      {job: pipeline.Job{Path: strings.Repeat("p", 4097)}, size: 4, open: openString("this"), want: "a name of more than 4096 bytes"},

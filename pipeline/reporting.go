@@ -81,7 +81,7 @@ func (c Config) WantsReportFor(source string, s Sample) bool {
 	return w.wants(c.reportsVerdict(s))
 }
 
-// OweReport is Sample.OweReport for a source that gets the report.
+// OweReport calls Sample.OweReport if the source gets the report, and otherwise returns false.
 func (c Config) OweReport(s *Sample, source string, now time.Time) bool {
 	return c.WantsReportFor(source, *s) && s.OweReport(source, now)
 }

@@ -25,7 +25,7 @@ type Rule struct {
 
 	Submit        Submit   `toml:"submit" doc:"\"always\": contents may be uploaded. \"lookup\": WildFire is asked about the hash, and contents are never uploaded. \"never\": nothing is sent, not even the hash. If no verdict is known, the job fails with the reason withheld."`
 	Priority      Priority `toml:"priority" doc:"Priority of matching jobs: \"urgent\", \"normal\" or \"bulk\". Empty: unchanged."`
-	Report        Wish     `toml:"report" doc:"\"always\": WildFire's report about the contents is fetched for every verdict, and published for the source. \"never\": neither. Empty: reports.verdicts decides. If several jobs have the same contents, the report is fetched if one of them asks for it, and every source gets what its own jobs ask for."`
+	Report        Wish     `toml:"report" doc:"\"always\": WildFire's report about the contents is fetched for every verdict, and published for the source. \"never\": neither fetched nor published. Empty: reports.verdicts decides. If several jobs have the same contents, the report is fetched if one of them asks for it, and every source gets what its own jobs ask for."`
 	UploadsPerDay int      `toml:"uploads_per_day" doc:"Uploads per day that the whole fleet may make by this rule, within wildfire.uploads_per_day. 0: no limit for this rule."`
 }
 
@@ -39,7 +39,7 @@ func (r Rule) Check(bad func(key, expected string, beside ...string)) {
 		want(doublestar.ValidatePattern(glob.text), glob.key, "a glob such as \"*.pdf\" or \"{a,b}\"")
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Metadata)) {
-		want(doublestar.ValidatePattern(r.Metadata[key]), "metadata", "globs as values; that of "+key+" is none")
+		want(doublestar.ValidatePattern(r.Metadata[key]), "metadata", "globs as values; the value of "+key+" is not a glob")
 	}
 	want(r.MinSize >= 0, "min_size", "0 or more")
 	want(r.MaxSize >= 0, "max_size", "0 (none) or more")

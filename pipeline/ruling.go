@@ -44,7 +44,7 @@ func FactsOf(j Job, types []string) Facts {
 
 	f.Name = path.Base(j.Content.Name())
 	if claimed, ok := strings.CutPrefix(j.Content.Name(), ClaimedDir+"/"+j.ID+"-"); ok {
-		f.Name = claimed // only the watcher says where the file was found
+		f.Name = claimed // the folder in which the file was found is only declared, in Job.Path
 	} else {
 		f.Path = j.Content.Name()
 	}

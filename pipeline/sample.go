@@ -52,8 +52,8 @@ type Sample struct {
 	// Rule is the rule that let the contents leave. It is written before the first byte is sent.
 	Rule string `json:"rule,omitempty"`
 
-	// WithheldAt is when the first job ended as withheld that still gets an event if there is a
-	// verdict later.
+	// WithheldAt is the end of the first job that was withheld without a verdict. If there is a
+	// verdict later, the jobs that were withheld since then get an event.
 	WithheldAt time.Time `json:"withheld_at,omitzero"`
 
 	Refusal *Refusal `json:"refusal,omitempty"` // where State is StateRefused
@@ -144,8 +144,8 @@ type ReportNote struct {
 	At        time.Time            `json:"at"`
 	Published []string             `json:"told,omitempty"` // sources for which the event was published
 
-	// Owed are the sources whose first job with these contents ended later. The event has yet to be
-	// published for them.
+	// Owed are the sources whose first job with these contents ended after the report was
+	// published. The event has yet to be published for them.
 	Owed map[string]time.Time `json:"owed,omitempty"`
 }
 

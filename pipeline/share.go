@@ -19,8 +19,8 @@ type Spending struct {
 }
 
 // Allowance returns how much of a day's budget a source may still use for jobs of a priority.
-// Sources that ask have equal shares, and others may use what one of them does not need. For a
-// source that has not asked today, as much as it used yesterday is reserved, up to its share; the
+// Sources that ask have equal shares, and what one source does not need is available to others. For
+// a source that has not asked today, as much as it used yesterday is reserved, up to its share; the
 // reservation shrinks as the day goes on. So no source can use up the budget before the others ask,
 // and nothing is left over at the end of the day.
 func (s Spending) Allowance(source string, p Priority) int {

@@ -71,7 +71,7 @@ func TestTraceOfWaitingJobs(t *testing.T) {
 	for _, q := range []queue.TraceQuery{{SHA256: sha256Hex("MZ waits")}, {Job: "a"}, {Job: "b b"}} {
 		got := f.trace(q)
 		if got.State != queue.TraceWaiting || got.Sample == nil || got.Sample.State != "pending" ||
-			!strings.HasPrefix(got.WaitsFor, "WildFire's verdict; it has the contents since ") {
+			!strings.HasPrefix(got.WaitsFor, "WildFire's verdict; it has had the contents since ") {
 			t.Errorf("%+v: %+v", q, got)
 		}
 		if q.Job != "" && strings.Contains(strings.ReplaceAll(stepNames(got), " "+q.Job, ""), " a") {

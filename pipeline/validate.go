@@ -34,7 +34,7 @@ func Invalid(format string, a ...any) error {
 // Check returns why a job is invalid. It may normalize fields: the SHA-256 becomes lower-case.
 func (j *Job) Check() error {
 	if j.Version != 1 {
-		return Invalid("version %d; this is version 1", j.Version)
+		return Invalid("version %d, expected version 1", j.Version)
 	}
 	if err := j.CheckText(); err != nil {
 		return err
@@ -47,7 +47,7 @@ func (j *Job) Check() error {
 		return j.checkFile()
 	}
 
-	return Invalid("kind %q; file or url", j.Kind)
+	return Invalid(`kind is %q, expected "file" or "url"`, j.Kind)
 }
 
 // CheckText returns why the names, metadata, time or wish of a job are invalid.
@@ -65,10 +65,10 @@ func (j *Job) CheckText() error {
 			len(j.Metadata), total, MaxMetadataPairs, MaxMetadataBytes)
 	}
 	if !Writable(j.ReceivedAt) {
-		return Invalid("received_at is in the year %d", j.ReceivedAt.Year())
+		return Invalid("received_at is in the year %d, expected 0 to 9999", j.ReceivedAt.Year())
 	}
 	if j.Submit != "" && !slices.Contains(Submits(), j.Submit) {
-		return Invalid("submit %q; always, lookup or never", j.Submit)
+		return Invalid(`submit is %q, expected "always", "lookup" or "never"`, j.Submit)
 	}
 	if len(j.SubmitReason) > MaxSubmitReason {
 		return Invalid("submit_reason of %d bytes; at most %d", len(j.SubmitReason), MaxSubmitReason)
@@ -106,7 +106,7 @@ func (j *Job) checkFile() error {
 	case j.Filename == "":
 		return Invalid("filename is required")
 	case j.Size < 0:
-		return Invalid("size %d", j.Size)
+		return Invalid("size is %d, expected 0 or more", j.Size)
 	}
 
 	if j.SHA256 = strings.ToLower(j.SHA256); j.SHA256 != "" && !ValidSHA256(j.SHA256) {
@@ -147,7 +147,7 @@ var drive = regexp.MustCompile(`^[A-Za-z]:[/\\]`)
 func CheckRelative(name string) error {
 	switch {
 	case strings.ContainsRune(name, 0), len(name) > MaxNameBytes:
-		return Invalid("content.path with a NUL, or longer than %d bytes", MaxNameBytes)
+		return Invalid("content.path contains a NUL byte or is longer than %d bytes", MaxNameBytes)
 	case strings.HasPrefix(name, "/"), strings.HasPrefix(name, `\`), drive.MatchString(name):
 		return Invalid("content.path must be relative to the source's root")
 	case name == ".", path.Clean(name) != name, name == "..", strings.HasPrefix(name, "../"):

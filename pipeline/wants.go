@@ -1,7 +1,7 @@
 package pipeline
 
-// Wants turns the argument of a method Check around. Check calls bad for each key with an invalid
-// value; the function that Wants returns states what has to hold.
+// Wants helps to write a method Check, which calls bad for each key that has an invalid value. The
+// function that it returns takes a condition, and calls bad if the condition does not hold.
 func Wants(bad func(key, expected string, beside ...string)) func(ok bool, key, expected string, beside ...string) {
 	return func(ok bool, key, expected string, beside ...string) {
 		if !ok {

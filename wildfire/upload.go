@@ -351,7 +351,7 @@ func (s *uploadStream) failure() error {
 // finished reports whether the whole body was read.
 func (s *uploadStream) finished() bool {
 	if !s.mu.TryLock() {
-		return false
+		return false // Read still runs, so the body is not finished
 	}
 	defer s.mu.Unlock()
 	return s.done
@@ -360,7 +360,7 @@ func (s *uploadStream) finished() bool {
 // started reports whether reading has come to the contents.
 func (s *uploadStream) started() bool {
 	if !s.mu.TryLock() {
-		return true
+		return true // Read still runs: it is in the contents
 	}
 	defer s.mu.Unlock()
 	return len(s.prefix) == 0

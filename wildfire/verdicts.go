@@ -192,7 +192,7 @@ func (c *Client) VerdictsChanged(ctx context.Context, since time.Time) ([]Verdic
 func (c *Client) fetchRecords(ctx context.Context, op Op, build func([]field) (payload, error), use func([]VerdictRecord) error) error {
 	limit, tags := int64(maxAnswer), maxTags
 	if op == OpVerdictsChanged {
-		limit, tags = maxReport, maxReportTags // one record for each change, also for several changes of one sample
+		limit, tags = maxReport, maxReportTags // a record for each change, so a sample may have several
 	}
 
 	return c.do(ctx, apiCall{

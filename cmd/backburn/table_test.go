@@ -273,7 +273,7 @@ func TestTraceOnATerminal(t *testing.T) {
 				Rule:      name,
 			},
 			Steps: []queue.Step{
-				{Time: at, What: "submitted", Job: name, Source: "mail", Name: name, Detail: "WildFire took the upload"},
+				{Time: at, What: "submitted", Job: name, Source: "mail", Name: name, Detail: "WildFire accepted the upload"},
 				{Time: at.Add(125 * time.Second), What: "verdict", Job: name, Source: "mail", Name: name, Detail: "malware, by upload"},
 			},
 		}

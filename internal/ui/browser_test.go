@@ -157,7 +157,7 @@ func TestPageShowsWhatHappens(t *testing.T) {
 	waitUntil(t, ctx, `document.querySelectorAll("#events li").length === 1 && location.hash === "#outcome=malicious"`)
 	runActions(t, ctx, chromedp.Click(chromedp.CSS("#events a")))
 	waitUntil(t, ctx, `document.querySelector("#steps").innerText.includes("Verdict\nmalware, by upload")`)
-	waitUntil(t, ctx, `/Uploaded\nWildFire took the upload/.test(document.querySelector("#steps").innerText)`)
+	waitUntil(t, ctx, `/Uploaded\nWildFire accepted the upload/.test(document.querySelector("#steps").innerText)`)
 	waitUntil(t, ctx, `document.querySelector("#commands").innerText.includes("backburn trace quarantine/")`)
 	screenshots(t, ctx, "file")
 	// The URL contains the search and the open file: another window shows the same.

@@ -22,8 +22,8 @@ type Folder struct {
 	Path     string `json:"path"`
 	Source   string `json:"source"`
 	State    string `json:"state"`     // ok, degraded or failed
-	Pending  int    `json:"pending"`   // files not taken yet
-	InFlight int    `json:"in_flight"` // files taken and unfinished
+	Pending  int    `json:"pending"`   // files that are not claimed yet
+	InFlight int    `json:"in_flight"` // files that are claimed and whose jobs are not done
 }
 
 // Sink is the state of a sink.

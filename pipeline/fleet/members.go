@@ -98,7 +98,7 @@ type Membership struct {
 	absent    map[string]time.Time   // members whose keys were absent, and since when
 	renewedAt time.Time
 	keptAt    time.Time     // when the permanent record was written
-	kept      health.State  // what it says
+	kept      health.State  // the state in that record
 	changed   chan struct{} // closed and replaced when live changes
 }
 
@@ -122,7 +122,7 @@ func Join(store *Store, lease time.Duration, p Process) *Membership {
 	if err != nil {
 		host = "unknown"
 	}
-	// Together they make up the lease. The server counts whole seconds.
+	// ttl and grace together are the lease. The server counts a TTL in whole seconds.
 	ttl := max((lease * 2 / 3).Truncate(time.Second), time.Second)
 	return &Membership{
 		store:  store,
@@ -194,7 +194,7 @@ func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
 		return fmt.Errorf("watch the fleet: %w", err)
 	}
 	defer func() { _ = w.Stop() }()
-	existing := map[string]bool{} // until all existing keys were read
+	existing := map[string]bool{} // keys that were read; nil once all existing ones were
 	for {
 		select {
 		case <-ctx.Done():
@@ -301,8 +301,8 @@ func (f *Membership) removeReplaced(ctx context.Context) error {
 	return nil
 }
 
-// Renew writes our key with its time-to-live: a plain Put or Update would drop it. It is a cheap
-// real write, so its error shows whether this process can write at all.
+// Renew writes our key with its time-to-live, which a plain Put or Update would remove. This is a
+// small but real write, so its error shows whether the process can write at all.
 func (f *Membership) Renew(ctx context.Context) error {
 	self := f.describe()
 	self.Duties = f.currentDuties()
@@ -547,7 +547,7 @@ func (s *Store) members(ctx context.Context) (live []Member, last map[string]Mem
 		prefix, id, _ := strings.Cut(strings.TrimPrefix(key, lastPrefix), ".")
 		var member Member
 		if json.Unmarshal(m.Data, &member) != nil || member.ID != id || keyPrefix(member.Role) != prefix {
-			continue // other roles may not write it
+			continue // the ID or the role does not belong to this key: do not trust it
 		}
 		if strings.HasPrefix(key, lastPrefix) {
 			last[member.ID] = member

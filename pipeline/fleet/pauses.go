@@ -101,9 +101,9 @@ func (p *Pauses) Active(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 	return c, c.isActive(p.now()), p.changed
 }
 
-// isActive reports whether the pause is active. A pause after a fault whose end is further away
-// than any such pause lasts does not count: it was written before the clock was set back, or by a
-// clock that is ahead.
+// isActive reports whether the pause is active. A pause after a fault is ignored if its end is
+// further away than LongestPause: it was written before the clock was set back, or by a process
+// whose clock is ahead.
 func (p Pause) isActive(now time.Time) bool {
 	left := p.Until.Sub(now)
 
@@ -169,9 +169,9 @@ func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, ended Pause) (boo
 	return err == nil, err
 }
 
-// pause stops a budget for the whole fleet until a time. Of two pauses the later end counts. If the
-// pause cannot be written soon, it applies in this process, the caller gets an error, and Run
-// writes the pause as soon as possible: no job waits for the write.
+// pause stops a budget for the whole fleet until a time. If two pauses overlap, the one that ends
+// later applies. If the pause cannot be written soon, it applies in this process, the caller gets
+// an error, and Run writes the pause as soon as possible: no job waits for the write.
 func (p *Pauses) pause(ctx context.Context, b pipeline.Budget, next Pause) error {
 	next.Until = next.Until.UTC().Round(0)
 	if local, on, _ := p.Active(b); !on || local.Probing || local.Until.Before(next.Until) {
@@ -200,7 +200,7 @@ func (p *Pauses) queueWrite(b pipeline.Budget, next Pause) {
 	}
 }
 
-// writeQueued writes these pauses until ctx ends.
+// writeQueued writes the pauses from queueWrite until ctx ends.
 func (p *Pauses) writeQueued(ctx context.Context) {
 	for {
 		select {

@@ -44,14 +44,14 @@ var ErrSpent = errors.New("today's budget is used up")
 type spent struct {
 	Used  int              `json:"used"`
 	By    map[string]int   `json:"by,omitempty"`    // of Used, by source
-	Asked map[string]int64 `json:"asked,omitempty"` // when a source last wanted more, in s since 1970
+	Asked map[string]int64 `json:"asked,omitempty"` // when a source last wanted more, in seconds since 1970
 }
 
 const (
-	// How long a source that wanted more counts as one that wants more.
+	// How long a source counts as wanting more after its last request for more.
 	demandPeriod = 10 * time.Minute
 
-	// The number of sources that are counted separately; later ones share the share of one source.
+	// The number of sources that are counted separately. All others together count as one source.
 	maxSpenders = 200
 	others      = "*"
 )
@@ -91,8 +91,8 @@ func NewQuota(store *Store, b pipeline.Budget, perDay, reservePercent int, now f
 	}
 }
 
-// SetLimit changes the budget, as NewQuota has it, from the next call on. Release what is reserved
-// where the new limit is to hold at once.
+// SetLimit changes the arguments of NewQuota, from the next call on. Calls that are already
+// reserved stay reserved; call Release as well if the new limit is to apply at once.
 func (q *Quota) SetLimit(perDay, reservePercent int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -188,8 +188,7 @@ func (q *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) 
 }
 
 // WatchReturns calls returned whenever a part of today's budget was returned, until ctx ends. It
-// may call too often. Without a limit nothing is counted, and nothing comes back, until there is
-// one.
+// may call too often. While the budget has no limit, nothing is counted and returned is not called.
 func (q *Quota) WatchReturns(ctx context.Context, returned func()) error {
 	used := map[string]int{} // by day
 

@@ -24,8 +24,8 @@ func NewShares(store *Store, rules []pipeline.Share, now func() time.Time) *Shar
 	return s
 }
 
-// Set changes the budgets to those of other rules. That of a rule which is no longer there stays,
-// without a limit, for the jobs that were ruled on before.
+// Set replaces the rules. The budget of a removed rule stays, without a limit, for jobs that were
+// ruled on before.
 func (s *Shares) Set(rules []pipeline.Share) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,7 +42,7 @@ func (s *Shares) Set(rules []pipeline.Share) {
 	}
 }
 
-// Of returns the budget of a rule; nil for one that there never was.
+// Of returns the budget of a rule, or nil if the rule never existed.
 func (s *Shares) Of(key string) *Quota {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -56,7 +56,7 @@ func Resume(ctx context.Context, s *Store, b pipeline.Budget, now time.Time) (Pa
 	return was, errors.Join(err, spent)
 }
 
-// The longest pause by a person, so that a forgotten one ends by itself.
+// Bounds of a pause by a person. The longest one ensures that a forgotten pause ends by itself.
 const (
 	ShortestStop = time.Minute
 	LongestStop  = 7 * 24 * time.Hour

@@ -176,7 +176,7 @@ func (c *committer) publish(ctx context.Context, durable func(i int, m *message)
 		if serr := fleet.Sleep(ctx, backoff.Delay(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
 			return fmt.Errorf("publish to %s: %w (%w)", msgs[0].Subject, serr, err)
 		}
-		if attempt > 0 { // a server that is shutting down answers this as well
+		if attempt > 0 { // not after the first: a server that is shutting down returns the same error
 			c.recreate(ctx, err)
 		}
 	}
@@ -204,7 +204,7 @@ func (c *committer) send() {
 		case len(c.singles) == 0:
 			c.sendBatch()
 		default:
-			return // messages in progress are answered first, and meanwhile more gather
+			return // wait for the answers to the messages in progress; meanwhile more gather
 		}
 	}
 }

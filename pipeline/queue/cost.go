@@ -8,19 +8,20 @@ import (
 // cost measures how long the server takes for single messages and for batches, and decides which of
 // them to send.
 type cost struct {
-	message       time.Duration  // recent time of one message among others
+	message       time.Duration  // recent time per message while several are in progress
 	ackLatency    *ackLatency    // of the connection
-	batchOverhead slidingMinimum // for a batch, apart from its messages
+	batchOverhead slidingMinimum // time of a batch beyond that of its messages
 
 	since time.Time // when the current series of single messages began
 	acks  int       // messages in that series
 }
 
 const (
-	// Below one of these times a server does not sync for each message, or syncs very fast, and a
-	// batch gains nothing. The time of a message among others rises with the load of the machine.
-	// The fastest answer to one message does not, once there was one at a quiet moment. Its time
-	// counts beyond the fastest round trip to the server.
+	// If a message takes less than either of these times, the server does not sync for each
+	// message, or syncs very fast, and a batch gains nothing. cheapMessageTime is for the time per
+	// message while several are in progress, which rises with the load of the machine. cheapAckTime
+	// is for the fastest answer to one message, less the fastest round trip. That time does not
+	// rise with the load, once one message was answered at a quiet moment.
 	cheapMessageTime = 60 * time.Microsecond
 	cheapAckTime     = 100 * time.Microsecond
 
@@ -54,8 +55,8 @@ func (c *cost) cheap() bool {
 	return c.message < cheapMessageTime || c.ackLatency.cheap()
 }
 
-// maxSingles is how many messages are better sent one by one: about as many as take the time of one
-// batch.
+// maxSingles is up to how many messages are faster one by one: as many as the server processes in
+// the time that a batch takes beyond that of its messages.
 func (c *cost) maxSingles() int {
 	return min(max(int(c.batchOverhead.value/c.message), 8), maxInFlight)
 }

@@ -200,11 +200,11 @@ type Replay struct {
 }
 
 // ErrContentsGone says that a letter cannot be replayed, because its contents no longer exist.
-var ErrContentsGone = errors.New("its contents are not there any more")
+var ErrContentsGone = errors.New("its contents no longer exist")
 
 // Replayed is the outcome of one replay.
 type Replayed struct {
-	Job   string `json:"job_id"`          // under which the job runs now
+	Job   string `json:"job_id"`          // the ID under which the job runs now
 	Found bool   `json:"found,omitempty"` // its contents had been moved away, and were found
 }
 
@@ -288,7 +288,7 @@ func (d *DeadLetters) checkContents(ctx context.Context, l Letter, r Replay) err
 
 	root, here := r.Roots[l.Job.Source]
 	if !here || pipeline.CheckRelative(c.Name()) != nil {
-		return nil // for a worker to find out
+		return nil // a worker finds out
 	}
 	dir, err := os.OpenRoot(root)
 	if err != nil {
@@ -309,7 +309,7 @@ func (d *DeadLetters) storeFound(ctx context.Context, m *Message, size int64, op
 		return fmt.Errorf("replay job %s: %w", m.Job.Ref(), err)
 	}
 	m.Job.Content = &pipeline.Content{Object: name}
-	m.AcceptedAt = time.Now().UTC() // the object was stored then
+	m.AcceptedAt = time.Now().UTC() // when the object was stored
 
 	return nil
 }

@@ -22,15 +22,15 @@ func (d *DeadLetters) putFailed(ctx context.Context, m *Message, ev results.Even
 	return d.Put(ctx, m, *reason, ev.Data.Attempts, messageID(ev))
 }
 
-// Put copies a job to DEAD for a reason that need not have an event. Repeats have the same
-// id.
+// Put copies a job to DEAD, with a reason. The job need not have a final event. A repeat must have
+// the same id, so that the server drops it.
 func (d *DeadLetters) Put(ctx context.Context, m *Message, reason results.Error, attempts int, id string) error {
 	letter := nats.NewMsg(d.streams.DeadSubject(string(reason.Reason), m.Job.Source))
 	if err := d.truncateInvalid(m).encode(letter); err != nil {
 		return err
 	}
 
-	// The fields of a list of letters, readable without their bodies.
+	// What a list of letters shows is in headers, because a list reads no bodies.
 	h := letter.Header
 	set := func(key, value string) {
 		if value != "" {

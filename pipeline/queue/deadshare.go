@@ -24,7 +24,7 @@ const (
 // without its body.
 const msgSizeHeader = "Nats-Msg-Size"
 
-// written records that a dead letter was written, and makes room when it is time.
+// written records that a dead letter was written. After a certain number of bytes it calls Trim.
 func (d *DeadLetters) written(ctx context.Context, size int) {
 	limit := d.streams.topology.Dead.orDefaults().MaxBytes
 	if d.bytes.Add(int64(size)) < limit/deadCheckPart {

@@ -8,11 +8,11 @@
 // (ledger.go), so of many writers one succeeds. A job gets one final event, however often Finish is
 // repeated (events.go).
 //
-// A [Queue] consists of parts: [Streams] makes, checks and repairs what is kept, [Publisher] is for
-// those who submit jobs, [Lanes] and [Jobs] are for workers that fetch and requeue them, [Ledger]
-// has what is known of samples and jobs, [Events] ends jobs and publishes, [Outcomes] delivers
-// final events, [DeadLetters] has the failed jobs, [Objects] the contents, [Reports] WildFire's
-// documents, and [Inspector] is for those who only look.
+// A [Queue] consists of parts: [Streams] creates, checks and repairs the streams and buckets,
+// [Publisher] is for those who submit jobs, [Lanes] and [Jobs] are for workers that fetch and
+// requeue them, [Ledger] has what is known of samples and jobs, [Events] ends jobs and publishes,
+// [Outcomes] delivers final events, [DeadLetters] has the failed jobs, [Objects] the contents,
+// [Reports] WildFire's documents, and [Inspector] reads the state and changes nothing.
 //
 // It decides nothing about jobs: that is the task of package pipeline.
 package queue

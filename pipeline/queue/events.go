@@ -32,15 +32,15 @@ type Ending struct {
 	Sample string    // the key of the job's sample, or ""
 	Entry  JobEntry  // the job's record, as it was read
 	With   []*Change // changes that are written together with it
-	By     string    // the term of the leader that ends a waiting job; "" for a worker, whose message would be redelivered
+	By     string    // the term of the leader that ends a waiting job; "" if a worker ends the job
 }
 
 // Finish ends a job: it writes the final event to the ledger, a dead letter if the job failed, and
 // the event to RESULTS, each acknowledged before the next. It may be repeated. A job that already
 // has a final event keeps it: a second delivery, or a worker that missed the end of its lease,
 // publishes the recorded event. So a job cannot end in two ways. Finish returns the job's final
-// event. Only after that may the caller acknowledge the job's message. For a worker,
-// pipeline.ErrConflict says that the ID has meanwhile become that of a job with other contents.
+// event. Only after that may the caller acknowledge the job's message. A worker gets
+// pipeline.ErrConflict if a job with the same ID and other contents was recorded meanwhile.
 func (e *Events) Finish(ctx context.Context, m *Message, end Ending) (results.Event, error) {
 	end.Event.Simulated = e.streams.Simulated()
 	body, err := end.Event.MarshalJSON()
@@ -94,7 +94,7 @@ func (e *Events) record(ctx context.Context, ref pipeline.Ref, end Ending, body 
 		case !errors.Is(err, pipeline.ErrConflict):
 			return end.Event, false, err
 		case done.Revision == 0 && len(with) > 0:
-			with = nil // the next reader finds out whether they were made
+			with = nil // these changes may be lost: the next reader of their records finds out
 		case done.Revision != 0:
 			return end.Event, false, nil
 		}
@@ -106,7 +106,7 @@ func (e *Events) record(ctx context.Context, ref pipeline.Ref, end Ending, body 
 		if end.By == "" && end.Sample != "" && entry.IsOfOther(end.Sample) {
 			return end.Event, false, pipeline.ErrConflict
 		}
-		if entry.Revision == before { // the replica lags behind, or it was another change
+		if entry.Revision == before { // the replica lags behind, or another change was refused
 			if err := fleet.Sleep(ctx, conflictWait); err != nil {
 				return end.Event, false, err
 			}
@@ -180,7 +180,7 @@ func (e *Events) publishEncoded(ctx context.Context, ev results.Event, body []by
 
 // published looks for an event in RESULTS.
 func (e *Events) published(ctx context.Context, ev results.Event) (bool, error) {
-	return e.hasEvent(ctx, ev.Time, []string{ev.Subject(e.streams.prefix)}, messageID(ev), ev.ID()) // the latter of version 1
+	return e.hasEvent(ctx, ev.Time, []string{ev.Subject(e.streams.prefix)}, messageID(ev), ev.ID()) // the second ID is that of version 1
 }
 
 // HasEnded looks for the final event of a job in RESULTS, from the time at which the job was

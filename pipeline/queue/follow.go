@@ -53,8 +53,8 @@ func readJobRecord(n Names, subject string, h nats.Header, seq uint64, at time.T
 }
 
 // FollowJobs calls handle for every job of the ledger, in the order in which the records were
-// written, and then for each new one, until stop is called. It calls read whenever handle has seen
-// all existing records. Both are called by one goroutine at a time; neither runs after stop
+// written, and then for each new one, until stop is called. It calls caughtUp whenever handle has
+// seen all existing records. Both are called by one goroutine at a time; neither runs after stop
 // returns.
 func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobRecord), caughtUp func()) (stop func(), err error) {
 	c, err := l.streams.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
@@ -143,8 +143,8 @@ func (l *Ledger) ReadWaiting(ctx context.Context, name string) (*Message, uint64
 	return entry.Message, entry.Revision, err
 }
 
-// WaitingAt returns a waiting job of a revision if this process wrote it, or reads it like
-// ReadWaiting. The caller must not change the message.
+// WaitingAt is ReadWaiting without a request if this process itself wrote the revision. The caller
+// must not change the message.
 func (l *Ledger) WaitingAt(ctx context.Context, name string, revision uint64) (*Message, uint64, error) {
 	if r, ok := l.waitingJobs.get(l.streams.ledgerJob(name)); ok && r.revision == revision {
 		return r.value, r.revision, nil
@@ -160,9 +160,9 @@ type SampleRecord struct {
 	Time time.Time // when it was written, by the server's clock
 }
 
-// ReadSamples calls handle for every sample of which the newest record was written after a sequence
-// or, if that is 0, since the given time. It returns the sequence up to which it has read. handle
-// is called by one goroutine at a time.
+// ReadSamples calls handle for every sample whose newest record was written after a sequence or, if
+// that is 0, since the given time. It returns the sequence up to which it has read. handle is
+// called by one goroutine at a time.
 func (l *Ledger) ReadSamples(ctx context.Context, after uint64, since time.Time, handle func(SampleRecord)) (uint64, error) {
 	state, err := l.State(ctx)
 	last := state.LastSeq
@@ -197,7 +197,7 @@ func (l *Ledger) ReadSamples(ctx context.Context, after uint64, since time.Time,
 	return last, nil
 }
 
-// LedgerState says which stream the ledger is, and how far it was written.
+// LedgerState has the ledger's creation time, which identifies its stream, and its last sequence.
 type LedgerState struct {
 	Created time.Time
 	LastSeq uint64 // of the newest record

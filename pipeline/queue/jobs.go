@@ -17,10 +17,10 @@ type Jobs struct {
 	commits *committer
 }
 
-// open decodes a job's message from JOBS. If the publisher gave no ID, seq and at, its place in the
-// stream, make one. An error that matches pipeline.ErrInvalidJob says why the message is not a
-// valid job. The returned Message is then suitable for a dead letter, and its job has only the
-// facts that are certain.
+// open decodes a job's message from JOBS. seq and at are the message's sequence and time in the
+// stream; if the publisher gave no ID, the ID is made of them. An error that matches
+// pipeline.ErrInvalidJob says why the message is not a valid job. The returned Message is then
+// suitable for a dead letter, and its job has only the facts that are certain.
 func (j *Jobs) open(subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
 	if seq <= j.streams.oldJobsUntil.Load() {
 		return openOld(j.streams.Names, subject, h, body, seq, at)

@@ -17,7 +17,7 @@ import (
 	"backburn/pipeline"
 )
 
-// Lane is the queue of one source in a lane.
+// Lane identifies the jobs of one source that have the same priority.
 type Lane struct {
 	Priority pipeline.Priority
 	Source   string // as in the subject, even if it is not a valid source
@@ -46,9 +46,9 @@ func LaneConsumerPrefix(p pipeline.Priority) string { return "lane-" + string(p)
 // own returns the feed of one lane.
 func (l Lane) own() Feed {
 	name := l.Source
-	if !pipeline.ValidSource(name) { // any subject token: its jobs will end in DEAD
+	if !pipeline.ValidSource(name) { // a publisher may use any subject token; such jobs will end in DEAD
 		sum := sha256.Sum256([]byte(name))
-		name = "=" + hex.EncodeToString(sum[:16]) // no valid source contains one
+		name = "=" + hex.EncodeToString(sum[:16]) // no valid source contains '='
 	}
 
 	return Feed{Name: LaneConsumerPrefix(l.Priority) + name, Priority: l.Priority, Source: l.Source}
@@ -79,7 +79,7 @@ type Lanes struct {
 
 	mu    sync.Mutex
 	feeds map[string]Feed // of lanes with a feed of their own; guarded by mu
-	lost  sync.Map        // names
+	lost  sync.Map        // names of feeds whose consumers do not answer
 }
 
 // subjects returns the subjects of the lane's jobs.
@@ -216,7 +216,7 @@ func (ls *Lanes) consumers(ctx context.Context) (map[string]bool, error) {
 }
 
 // addSubjects adds subjects to those of a shared consumer. If two workers do that at the same
-// moment, one change is lost, and that worker joins again at its next look for lanes.
+// moment, one change is lost, and that worker repeats it when it next looks for lanes.
 func (ls *Lanes) addSubjects(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
 	c, err := ls.streams.jobs.Consumer(ctx, name)
 	if err == nil {
@@ -253,9 +253,9 @@ func (s *Streams) laneConsumer(name string, subjects []string) jetstream.Consume
 	}
 }
 
-// RepairConsumers corrects consumers of lanes that were changed from outside, because a worker that
-// has one goes on to use it. A missing one is created again by the worker that needs it. It returns
-// the names of those that it corrected.
+// RepairConsumers corrects consumers of lanes that were changed from outside, because workers keep
+// using them. A missing consumer is created again by the worker that needs it. RepairConsumers
+// returns the names of those that it corrected.
 func (s *Streams) RepairConsumers(ctx context.Context) ([]string, error) {
 	var wrong []*jetstream.ConsumerInfo
 	wanted := map[string]jetstream.ConsumerConfig{}
@@ -294,8 +294,8 @@ func (s *Streams) RepairConsumers(ctx context.Context) ([]string, error) {
 	return repaired, errors.Join(faults...)
 }
 
-// laneOf returns the lane to which a consumer belongs; false if its name does not tell, because
-// several lanes share it.
+// laneOf returns the lane to which a consumer belongs; false if several lanes share the consumer or
+// its lane's source is not valid.
 func laneOf(consumer string) (Lane, bool) {
 	for _, p := range pipeline.Priorities() {
 		source, ok := strings.CutPrefix(consumer, LaneConsumerPrefix(p))

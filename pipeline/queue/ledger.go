@@ -15,7 +15,7 @@ import (
 	"backburn/results"
 )
 
-// The ledger is one stream, of which each subject keeps its last message alone:
+// The ledger is one stream, which keeps only the last message of each subject:
 //
 //	<prefix>.ledger.sample.<sample key>     what is known about contents: a pipeline.Sample
 //	<prefix>.ledger.job.<source>.<job key>  what became of a job: accepted, waiting, then done
@@ -125,9 +125,9 @@ func (l *Ledger) Sample(ctx context.Context, key string) (SampleEntry, error) {
 	return s, err
 }
 
-// PendingSample returns a sample as this process wrote it last, if it was pending then, or reads
-// it. A sample that is returned as pending may have changed since, so it may only be used for a
-// change of this sample; see pipeline.ErrConflict.
+// PendingSample returns the record of a sample that this process last wrote, if the sample was
+// pending in it. Otherwise it reads the record. A sample that is returned as pending may have
+// changed since, so it may only be used for a change of this sample; see pipeline.ErrConflict.
 func (l *Ledger) PendingSample(ctx context.Context, key string) (SampleEntry, error) {
 	if r, ok := l.pendingSamples.get(l.streams.SampleSubject(key)); ok {
 		return r.value, nil
@@ -290,7 +290,7 @@ func (l *Ledger) Commit(ctx context.Context, changes ...*Change) error {
 	return err
 }
 
-// committed keeps what a change wrote.
+// committed caches what a change wrote.
 func (l *Ledger) committed(c *Change) {
 	subject := c.msg.Subject
 	switch {
@@ -306,7 +306,7 @@ func (l *Ledger) committed(c *Change) {
 	}
 }
 
-// forgetWritten forgets what is kept of a record.
+// forgetWritten removes a record from the caches.
 func (l *Ledger) forgetWritten(c *Change) {
 	l.pendingSamples.forget(c.msg.Subject)
 	l.waitingJobs.forget(c.msg.Subject)

@@ -28,7 +28,7 @@ const (
 	HeaderMeta         = "Backburn-Meta-"         // prefix of a raw job's metadata
 	HeaderReceived     = "Backburn-Received"      // optional on raw jobs: when the file came in (RFC 3339)
 	HeaderSubmit       = "Backburn-Submit"        // optional on raw jobs: "lookup" or "never", to ask for less than the policy allows
-	HeaderSubmitReason = "Backburn-Submit-Reason" // optional beside it: why
+	HeaderSubmitReason = "Backburn-Submit-Reason" // optional, with Backburn-Submit: why
 	HeaderReason       = "Backburn-Reason"        // dead letters: the reason
 	HeaderError        = "Backburn-Error"         // dead letters: the error text
 	HeaderAttempts     = "Backburn-Attempts"      // dead letters: upload attempts
@@ -39,7 +39,7 @@ const (
 	headerSHA256 = "Backburn-SHA256" // dead letters: of the contents
 	headerURL    = "Backburn-URL"    // dead letters: of a link
 
-	headerOldSubject = "Backburn-Subject" // jobs of version 1 that a worker had already processed: under which it was submitted
+	headerOldSubject = "Backburn-Subject" // jobs of version 1 that a worker had already processed: the original subject
 
 	headerRepeated = "Backburn-Repeated" // jobs: "true" if the job was submitted before
 )
@@ -57,7 +57,7 @@ type Message struct {
 	Share      string        // of a job that waits for a rule's share of uploads: pipeline.Share.Key
 	Trace      span.Context
 	Contents   []byte // of a raw job; nil for a link, or if Job refers to them
-	Raw        bool   // Contents are the job's
+	Raw        bool   // Contents has the job's contents
 	Requeued   bool   // it was read from the ledger, not from its publisher's message
 
 	// Original is the publisher's message if that is not a valid job, for its dead letter.
@@ -77,7 +77,7 @@ func openPublished(n Names, subject string, h nats.Header, body []byte, seq uint
 	if requeued {
 		m, err := decodeRecord(h, body)
 		if err == nil && !m.isWhole() {
-			err = pipeline.Invalid("the record is not that of a whole job")
+			err = pipeline.Invalid("the record of the job is incomplete")
 		}
 		if err == nil {
 			m.Requeued = true
@@ -280,7 +280,7 @@ func (m *Message) readJSON(body []byte) error {
 	return m.Job.Check()
 }
 
-// record is the job in a message of ours, before the contents.
+// record is the first part of a message that Backburn itself publishes. The contents follow it.
 type record struct {
 	ID         string            `json:"id"`
 	Source     string            `json:"source"`
@@ -296,7 +296,7 @@ type record struct {
 	Original   *Original         `json:"original,omitempty"`
 }
 
-// encode returns the message in our own form: the record as JSON, then the contents.
+// encode writes the message to a NATS message: the record as JSON, then the contents.
 func (m *Message) encode(to *nats.Msg) error {
 	body, err := json.Marshal(record{
 		ID:         m.Job.ID,

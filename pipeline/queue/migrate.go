@@ -194,7 +194,7 @@ func (m *migration) record(ctx context.Context, old oldMessage) error {
 	}
 	var ev results.Event
 	if json.Unmarshal(old.body, &r) != nil || ev.UnmarshalJSON(r.Event) != nil || !pipeline.ValidSource(ev.Data.Source) {
-		return nil //nolint:nilerr // what cannot be read counted as none
+		return nil //nolint:nilerr // version 1 ignored an unreadable record
 	}
 
 	sample := ev.Data.SHA256
@@ -214,7 +214,7 @@ func (m *migration) waiting(ctx context.Context, old oldMessage) error {
 	sample := t[len(t)-2]
 	msg, err := openOld(m.ledger.streams.Names, old.header.Get(headerOldSubject), old.header, old.body, 0, old.at)
 	if err != nil {
-		return nil //nolint:nilerr // version 1 let nothing wait that is no job
+		return nil //nolint:nilerr // in version 1 only valid jobs waited
 	}
 	if msg.Job.Kind == pipeline.KindFile && msg.Job.SHA256 == "" {
 		msg.Job.Learn(sample, msg.Job.Size) // its worker hashed it

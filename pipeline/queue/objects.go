@@ -26,16 +26,15 @@ type Objects struct {
 	store jetstream.ObjectStore
 }
 
-// Contents is a job's bytes: their size, and a way to read them from the start as often as it
-// takes.
+// Contents is a job's bytes: their size, and a way to read them from the start any number of times.
 type Contents struct {
 	Size     int64 // in bytes
 	Open     func() (io.ReadCloser, error)
 	StoredAt time.Time // when the server stored the object; zero for other contents
 }
 
-// objectName is the name of the object with a job's contents. With one more token it would be the
-// name for another job.
+// objectName is the name of the object with a job's contents. Neither the source nor the key has a
+// dot, so no two jobs have the same name.
 func objectName(r pipeline.Ref) string { return "job." + r.Source + "." + pipeline.JobKey(r.ID) }
 
 const (
@@ -127,7 +126,7 @@ func (o *Objects) Put(ctx context.Context, name string, size int64, open func() 
 
 	info, err := o.put(ctx, name, io.LimitReader(r, size+1))
 	if err == nil && int64(info.Size) != size {
-		err = fmt.Errorf("%w: not the %d bytes that were promised", pipeline.ErrContentChanged, size)
+		err = fmt.Errorf("%w: expected %d bytes", pipeline.ErrContentChanged, size)
 		_ = o.Delete(context.WithoutCancel(ctx), name)
 	}
 	if err != nil {
@@ -149,9 +148,8 @@ func (o *Objects) put(ctx context.Context, name string, r io.Reader) (*jetstream
 	}, fullReader{r})
 }
 
-// ensure makes sure that an object holds contents of ours, whose SHA-256 is known. An
-// existing object that differs is incomplete, because a process died while writing it, and is
-// replaced.
+// ensure makes sure that an object has the contents with this SHA-256. An existing object that
+// differs is incomplete, because a process died while writing it, and is replaced.
 func (o *Objects) ensure(ctx context.Context, name, sum string, size int64, open func() (io.ReadCloser, error)) error {
 	info, err := o.store.GetInfo(ctx, name)
 	if err == nil && hasDigest(info, sum) {

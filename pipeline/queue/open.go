@@ -48,7 +48,7 @@ func checkServer(nc *nats.Conn) error {
 	var major, minor int
 	version := nc.ConnectedServerVersion()
 	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
-		return nil //nolint:nilerr // not connected now, or a version of its own kind: the requests will tell
+		return nil //nolint:nilerr // not connected, or an unusual version: the following requests will fail if it is too old
 	}
 
 	if major < minServerMajor || major == minServerMajor && minor < minServerMinor {
@@ -63,9 +63,9 @@ func checkServer(nc *nats.Conn) error {
 var ErrNoQueue = errors.New("no Backburn queue")
 
 // Attach returns a handle on an existing queue, for processes that only read or submit. Unlike
-// Open, it creates and updates nothing. The domain is that of JetStream, which the connection
-// reaches through a leaf node; "" for that of its server. It returns ErrNoQueue if a stream or
-// bucket is missing, and ErrFormat for the queue of a later version.
+// Open, it creates and updates nothing. domain is the JetStream domain if the connection is to a
+// leaf node, or "" for that of the connected server. It returns ErrNoQueue if a stream or bucket is
+// missing, and ErrFormat for the queue of a later version.
 func Attach(ctx context.Context, nc *nats.Conn, domain, prefix string) (*Queue, error) {
 	js, err := jets.New(nc, domain)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"backburn/pipeline/fleet"
 )
 
-// Queue is the pipeline's handle on JetStream: all that is kept there, by its parts. It is safe for
-// concurrent use.
+// Queue gives access to everything that the pipeline keeps on JetStream, through its parts. It is
+// safe for concurrent use.
 type Queue struct {
 	Names
 	streams   *Streams
@@ -81,7 +81,7 @@ func (q *Queue) Dead() *DeadLetters { return q.dead }
 // Events returns the events on RESULTS.
 func (q *Queue) Events() *Events { return q.events }
 
-// Inspector returns what reads the state of the queue.
+// Inspector returns the part that reads the queue's state.
 func (q *Queue) Inspector() *Inspector { return q.inspector }
 
 // Conn returns the connection, for messages outside the streams.

@@ -18,9 +18,9 @@ import (
 	"backburn/pipeline/fleet"
 )
 
-// reader reads the last message of each subject of one stream. Each of a few subjects gets a simple
-// request, which takes the server little time. Reads of many callers at the same time are combined
-// into one request. It is safe for concurrent use.
+// reader reads the last message of each subject of one stream. A few subjects are requested one by
+// one, which costs the server little. Reads of many callers at the same time are combined into one
+// request. It is safe for concurrent use.
 type reader struct {
 	nc     *nats.Conn
 	api    string // the subject of requests: a direct get, which any replica answers
@@ -44,7 +44,7 @@ type readRequest struct {
 // round is one request.
 type round struct {
 	wanted map[string][]chan *nats.Msg // subjects without an answer
-	single bool                        // the request for one subject, which one message answers
+	single bool                        // the request is for one subject, so one message answers it
 	sent   time.Time
 }
 
@@ -52,7 +52,7 @@ const (
 	maxReadSubjects = 512     // subjects; the server allows 1,024 at most
 	readBytes       = 8 << 20 // limit of the server's answer, so that it does not overflow the connection
 	maxReadRounds   = 8       // rounds in progress at a time
-	maxCombined     = 2       // of these with several subjects; meanwhile more subjects gather
+	maxCombined     = 2       // of these, rounds with several subjects; meanwhile more subjects gather
 )
 
 var errReadUnanswered = errors.New("no answer to a read")
@@ -117,7 +117,7 @@ func (r *reader) subscribe() {
 
 	sub, err := r.nc.Subscribe(r.prefix+"*", r.handleAnswer)
 	if err != nil {
-		r.fault = fmt.Errorf("subscribe to reads: %w", err)
+		r.fault = fmt.Errorf("subscribe to answers: %w", err)
 		return
 	}
 	_ = sub.SetPendingLimits(-1, -1)
@@ -237,7 +237,7 @@ func (r *reader) handleAnswer(m *nats.Msg) {
 
 	left := m.Header.Get("Nats-Num-Pending")
 	switch {
-	case round.single && status == "404": // there is none, or it could not be read: the other request distinguishes them
+	case round.single && status == "404": // no message, or an unreadable one: a request for several subjects distinguishes these
 		delete(r.rounds, token)
 		round.single = false
 		r.start(round)

@@ -89,8 +89,8 @@ func (r *Reports) Put(ctx context.Context, sha256, document string, body []byte)
 	}
 }
 
-// makeRoom removes the oldest documents, somewhat more than the given number of bytes, so that not
-// every new document has to. It returns how many it removed.
+// makeRoom removes the oldest documents: at least size bytes, and usually more, so that the next
+// documents fit as well. It returns how many it removed.
 func (r *Reports) makeRoom(ctx context.Context, size int64) (int, error) {
 	all, err := r.objects.store.List(ctx)
 	if errors.Is(err, jetstream.ErrNoObjectsFound) {

@@ -9,15 +9,15 @@ import (
 
 // How many messages of a stream are requested at a time.
 const (
-	readBatch   = 256  // that may be large
-	recordBatch = 4096 // that are records of the ledger, or headers alone
+	readBatch   = 256  // messages that may be large
+	recordBatch = 4096 // records of the ledger, or headers alone
 )
 
 // errCutOff says that a server stopped answering before all messages were read.
 var errCutOff = errors.New("the server stopped in the middle of its answer")
 
 // readAll visits the messages that are in a stream now, until visit returns false. It requests
-// batchSize messages at a time; each request makes the consumer anew.
+// batchSize messages at a time; each request creates a new consumer.
 func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, batchSize int, visit func(jetstream.Msg, *jetstream.MsgMetadata) bool) error {
 	cfg.MaxResetAttempts = 2 // otherwise it would retry forever, even after ctx ends
 	c, err := s.OrderedConsumer(ctx, cfg)

@@ -17,7 +17,7 @@ type Topology struct {
 	Prefix          string        // first subject token
 	Domain          string        // the JetStream domain, if the connection is to a leaf node
 	Replicas        int           // 1, or 3 on a cluster
-	Durability      Durability    // of what the server acknowledges; the zero value is for one that is not known
+	Durability      Durability    // when the server syncs what it acknowledges; the zero value means unknown
 	Lease           time.Duration // AckWait of the lanes
 	Results         EventLimits   // of the RESULTS stream; MaxAge also holds for records of finished jobs and samples
 	JobsMaxBytes    int64         // of the JOBS stream, which refuses messages beyond it; defaults to 2 GiB
@@ -119,9 +119,9 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 			AllowAtomicPublish: true,
 
 			// A server drops messages whose ID it saw recently, even on another subject, so one
-			// source could suppress the jobs of another. That can only be switched off for a stream
-			// with a source stream; the one given here never has a message. The ledger detects
-			// repeats.
+			// source could suppress the jobs of another. That can be switched off only for a stream
+			// with a source stream, so this one has a source that never delivers a message. The
+			// ledger detects repeats.
 			Sources: []*jetstream.StreamSource{{
 				Name:          n.DeadStream(),
 				FilterSubject: n.DeadSubject("none", "none"),
@@ -287,8 +287,8 @@ func sameSource(a, b *jetstream.StreamSource) bool {
 	return a.Name == b.Name && a.FilterSubject == b.FilterSubject && len(a.SubjectTransforms) == len(b.SubjectTransforms)
 }
 
-// keepChoices takes over what an operator may choose for a stream, and what a server lets nobody
-// undo.
+// keepChoices copies the settings that an operator may choose for a stream, and those that the
+// server does not allow to be reset.
 func keepChoices(want, is jetstream.StreamConfig) jetstream.StreamConfig {
 	want.Compression = is.Compression
 	want.Placement = is.Placement

@@ -252,7 +252,7 @@ func parkedFor(st Status) (reason string, until time.Time) {
 		}
 	}
 
-	return "what is left of the budget is reserved for urgent jobs, or goes to others first", st.Uploads.ResetsAt
+	return "the rest of the budget is reserved for urgent jobs or for other sources", st.Uploads.ResetsAt
 }
 
 // Waiters is what the leader answers on Names.WaitingSubject.

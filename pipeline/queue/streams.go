@@ -23,8 +23,8 @@ var ErrFormat = errors.New("the ledger was written by a later version of Backbur
 // other a real one.
 var ErrMixed = errors.New("simulated and real work are kept apart")
 
-// Streams makes, checks and repairs the streams and buckets of a topology, and has their handles.
-// It is safe for concurrent use.
+// Streams creates, checks and repairs the streams and buckets of a topology, and holds their
+// handles. It is safe for concurrent use.
 type Streams struct {
 	Names
 	js       jetstream.JetStream
@@ -37,7 +37,7 @@ type Streams struct {
 	control *fleet.Store
 	files   jetstream.ObjectStore
 
-	ackLatency    *ackLatency   // of the server, to all committers
+	ackLatency    *ackLatency   // shared by all committers
 	ledgerCreated atomic.Int64  // when the ledger was created, in ns since 1970
 	oldJobsUntil  atomic.Uint64 // version 1 wrote JOBS up to this sequence
 }
@@ -50,7 +50,7 @@ func (s *Streams) newCommitter() *committer {
 	return newCommitter(s.js.Conn(), s.ackLatency, s.recreate)
 }
 
-// handle returns the place of a stream's handle.
+// handle returns the field that holds a stream's handle.
 func (s *Streams) handle(name string) *jetstream.Stream {
 	return map[string]*jetstream.Stream{
 		s.JobsStream():    &s.jobs,

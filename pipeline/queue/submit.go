@@ -91,10 +91,10 @@ type Receipt struct {
 // Errors of Submit, in addition to pipeline.ErrInvalidJob.
 var (
 	// ErrTooLarge says that contents exceed their size limit.
-	ErrTooLarge = errors.New("larger than is allowed")
+	ErrTooLarge = errors.New("larger than allowed")
 
 	// ErrOtherContents says that a job of this source and id was submitted with other contents.
-	ErrOtherContents = fmt.Errorf("%w since they were submitted under this id", pipeline.ErrContentChanged)
+	ErrOtherContents = fmt.Errorf("%w: this ID was already used for other contents", pipeline.ErrContentChanged)
 )
 
 // rawHeadroom is the room, in bytes, that a raw job's message needs in addition to the contents,
@@ -208,11 +208,11 @@ func (p *Publisher) withholdIfSecret(j *pipeline.Job, s *guard.Scan) {
 func (c Content) verify(j pipeline.Job, sum string, n int64) error {
 	switch {
 	case c.size >= 0 && n != c.size:
-		return fmt.Errorf("%w: not the %d bytes that were promised", pipeline.ErrContentChanged, c.size)
+		return fmt.Errorf("%w: expected %d bytes", pipeline.ErrContentChanged, c.size)
 	case n > c.limit:
 		return fmt.Errorf("%w: more than %d bytes", ErrTooLarge, c.limit)
 	case j.SHA256 != "" && j.SHA256 != sum:
-		return fmt.Errorf("%w: the SHA-256 is another", pipeline.ErrContentChanged)
+		return fmt.Errorf("%w: the SHA-256 differs", pipeline.ErrContentChanged)
 	}
 
 	return nil
@@ -298,7 +298,7 @@ func (p *Publisher) accept(ctx context.Context, j pipeline.Job) (known bool, err
 		case entry.Sample != "" && key != "" && entry.Sample != key:
 			return false, ErrOtherContents
 		default:
-			return entry.State != JobAccepted, nil // accepted, but perhaps never published
+			return entry.State != JobAccepted, nil // a job that is only accepted may never have been published
 		}
 
 		err = p.ledger.Commit(ctx, p.ledger.putAccepted(j.Ref(), key, entry.Revision))

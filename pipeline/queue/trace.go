@@ -85,8 +85,8 @@ type Trace struct {
 }
 
 // Trace looks for a job, or for everything about a sample, in the ledger, JOBS, DEAD and RESULTS.
-// Keyed records are found directly. Of a stream that has to be searched it reads at most the limit,
-// and reports if that was reached. It consumes no messages.
+// Keyed records are found directly. If a stream has to be searched, Trace reads at most Limit
+// messages of it, and adds a note if there are more. It consumes no messages.
 func (i *Inspector) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
 	t := &tracer{
 		from:    i,
@@ -119,7 +119,7 @@ type tracer struct {
 	record  pipeline.Sample                // its record
 	job     *pipeline.Job                  // a job in progress, if there is one
 	jobs    map[pipeline.Ref]results.Event // final events
-	actions map[string]int                 // steps of what people did, by the action's id
+	actions map[string]int                 // index of the step for an audited action, by the action's ID
 }
 
 // ErrAmbiguous says that several sources have a job with this ID.
@@ -259,7 +259,7 @@ func (t *tracer) addEvent(ev results.Event) {
 	case d.Error != nil:
 		s.Detail = string(d.Error.Reason) + ": " + d.Error.Message
 	case ev.Type == results.Submitted:
-		s.Detail = "WildFire took the upload"
+		s.Detail = "WildFire accepted the upload"
 		if d.Filetype != "" {
 			s.Detail += " as " + d.Filetype
 		}
@@ -387,7 +387,7 @@ func (t *tracer) addWaiting(ctx context.Context, subject string) error {
 
 	detail := "until its contents have a verdict"
 	if b := msgs[0].Header.Get(headerParked); b != "" {
-		detail = "for a part of the day's " + b
+		detail = "for the day's budget of " + b
 	}
 	t.job = &entry.Message.Job
 	t.step(jobStep("waiting", entry.Message.Job, entry.Revision, timeOf(msgs[0]), detail))
@@ -471,7 +471,7 @@ func (t *tracer) events(ctx context.Context) error {
 	return nil
 }
 
-// subjects are those of the events that may be about what is looked for.
+// subjects returns the subjects of events that may match the query.
 func (t *tracer) subjects() []string {
 	if t.query.Source == "" || t.query.Source == results.AuditSource {
 		return []string{t.from.streams.ResultsSubject("*", "*", "*")}
@@ -483,8 +483,8 @@ func (t *tracer) subjects() []string {
 	}
 }
 
-// addAction makes a step of what a person did to a job or its contents. Of an action's two events
-// the later one counts.
+// addAction adds a step for what a person did to a job or its contents. An action has two events;
+// the step has the outcome of the second one and the time of the first.
 func (t *tracer) addAction(at time.Time, a results.Audit) {
 	about := a.SHA256
 	if a.URL != "" {
@@ -499,7 +499,7 @@ func (t *tracer) addAction(at time.Time, a results.Audit) {
 		s.Detail = fmt.Sprintf("%s of dead letter %d by %s (%s): %s", a.Action, a.Letter, a.By, a.Via, cmp.Or(a.Result, string(a.Status)))
 	}
 	if i, known := t.actions[a.ID]; known {
-		s.Time = t.out.Steps[i].Time // it was asked for then
+		s.Time = t.out.Steps[i].Time // the time of the request
 		t.out.Steps[i] = s
 		return
 	}
@@ -532,7 +532,7 @@ func (t *tracer) earliestTime() time.Time {
 // dead finds the letters of failed jobs, by the reason and source in their events. A letter may
 // outlive the job's event; then dead searches for the letter by its job.
 func (t *tracer) dead(ctx context.Context) error {
-	if t.query.Job != "" && len(t.out.Steps) == len(t.actions) { // nothing but what people did
+	if t.query.Job != "" && len(t.out.Steps) == len(t.actions) { // all steps are audited actions
 		return t.letter(ctx, t.query.Job, DeadFilter{Source: t.query.Source})
 	}
 	for ref, ev := range t.jobs {
@@ -637,11 +637,11 @@ func (t *tracer) waitReason(ctx context.Context) (string, error) {
 
 	switch {
 	case step.Kind == pipeline.StepWait && step.Asking:
-		return "WildFire's verdict; it has the contents since " + t.record.SubmittedAt.Format(time.RFC3339), nil
+		return "WildFire's verdict; it has had the contents since " + t.record.SubmittedAt.Format(time.RFC3339), nil
 	case step.Kind == pipeline.StepFindOwner:
 		return "the upload by worker " + describe(members, t.record.Owner), nil
 	case t.record.State == pipeline.StateRetrying:
-		return fmt.Sprintf("the next try at the upload, after %d that failed", t.record.Attempts), nil
+		return fmt.Sprintf("the next upload attempt; failed so far: %d", t.record.Attempts), nil
 	case t.out.State == TraceQueued:
 		return "its turn in the queue", nil
 	}

@@ -16,7 +16,8 @@ import (
 // probeTTL is how long a probe of the ledger stays if its process dies.
 const probeTTL = time.Minute
 
-// A stream counts as nearly full if less than this is left of its bytes or messages.
+// A stream counts as full if no more than fullBytes or fullMessages are left, or a tenth of its
+// limit if that is less. From nearlyFull percent on it counts as nearly full.
 const (
 	fullBytes    = 256 << 10
 	fullMessages = 100
@@ -69,8 +70,8 @@ func (s *Streams) Writable(ctx context.Context, member *fleet.Membership, ledger
 	return warning
 }
 
-// fullness says how full a stream is that refuses messages when full. ok is false while there is
-// enough room.
+// fullness returns a fault if a stream that refuses messages when full is full or nearly full. ok
+// is false while there is enough room.
 func fullness(info *jetstream.StreamInfo) (f health.Fault, ok bool) {
 	c, s := info.Config, info.State
 	if c.Discard != jetstream.DiscardNew {

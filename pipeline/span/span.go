@@ -182,7 +182,7 @@ func EndJob(sp trace.Span, outcome, sha256 string, failed bool) {
 	End(sp, failed)
 }
 
-// Ask starts the span of a query to WildFire, including the wait for the fleet's next call.
+// Ask starts the span of a query to WildFire. It includes the wait until the poller makes the call.
 func (s Spans) Ask(ctx context.Context) (context.Context, trace.Span) {
 	if s.tracer == nil {
 		return ctx, nil
@@ -235,7 +235,7 @@ func (s Spans) Verdict(ctx context.Context, j pipeline.Job, c Context) (context.
 	return s.start(ctx, spanVerdict, j, c)
 }
 
-// EndVerdict ends that span with the verdict, or the reason of a failure.
+// EndVerdict ends the span of Verdict with the verdict, or the reason of a failure.
 func EndVerdict(sp trace.Span, ev results.Event, failed bool) {
 	if sp == nil {
 		return

@@ -129,7 +129,7 @@ func events() map[string]results.Event {
 		Job:    "mail/mail-4711",
 		SHA256: strings.Repeat("0a", 32),
 		URL:    "https://example.com/login?a=1",
-		Result: "its contents are not there any more",
+		Result: "its contents no longer exist",
 	}}}
 
 	return map[string]results.Event{"pause": pause, "retry": retry, "report": report, "missing": missing, "verdict": fullEvent(), "link": link, "submitted": submitted, "changed": changed, "failed": failed, "bare": bare}
@@ -230,7 +230,7 @@ func TestEachFormatHasEveryField(t *testing.T) {
 			"audited job":            {retry, "mail/mail-4711", ""},
 			"audited hash":           {retry, retry.Data.Audit.SHA256, ""},
 			"audited link":           {retry, "https://example.com/login", ""},
-			"audit result":           {retry, "its contents are not there any more", ""},
+			"audit result":           {retry, "its contents no longer exist", ""},
 			"audit status":           {retry, "failed", ""},
 		} {
 			if got := encode(t, f, tc.e); f != tc.except && !strings.Contains(got, tc.text) {
