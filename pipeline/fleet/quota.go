@@ -275,6 +275,7 @@ func (q *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Prio
 
 	n := 0
 	if left > 0 {
+		// A block is 1 to 20 calls: fewer if less is left, or if more sources share it.
 		n = min(max(left/(50*max(len(s.By), 1)), 1), 20)
 		s.add(account, n)
 		s.recordDemand(account, q.now())

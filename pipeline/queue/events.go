@@ -95,7 +95,7 @@ func (e *Events) record(ctx context.Context, ref pipeline.Ref, end Ending, body 
 			return end.Event, false, err
 		case done.Revision == 0 && len(with) > 0:
 			with = nil // these changes may be lost: the next reader of their records finds out
-		case done.Revision != 0:
+		case done.Revision != 0: // the event is recorded, and only another change was refused
 			return end.Event, false, nil
 		}
 
