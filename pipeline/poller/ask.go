@@ -53,7 +53,7 @@ func (q *querier) awaitCall(ctx context.Context, pace *pipeline.Pacer) error {
 	for {
 		pace.Limit = q.config().QueriesPerDay
 		if !q.hasQuestions(pace.Plenty()) {
-			if err := q.awaitSignal(ctx, q.wakeAsk, q.nextRecheck()); err != nil {
+			if err := q.awaitSignal(ctx, q.wakeAsk, q.untilRecheck()); err != nil {
 				return err
 			}
 			continue
@@ -76,9 +76,9 @@ func (q *querier) awaitCall(ctx context.Context, pace *pipeline.Pacer) error {
 	}
 }
 
-// nextRecheck returns the time until a verdict may be rechecked. Without spare budget, that is
+// untilRecheck returns the time until a verdict may be rechecked. Without spare budget, that is
 // checked again after a minute.
-func (q *querier) nextRecheck() time.Duration {
+func (q *querier) untilRecheck() time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
@@ -107,7 +107,7 @@ func (q *querier) askOnce(ctx context.Context) error {
 		r, ok := records[key]
 		q.async(ctx, func() { q.finisher.reschedule(e, q.finisher.handleAnswer(ctx, e, r, ok)) })
 	}
-	for _, key := range c.again {
+	for _, key := range c.rechecks {
 		r, ok := records[key]
 		if !ok {
 			continue

@@ -7,11 +7,11 @@ import (
 
 // call holds the questions of one request.
 type call struct {
-	hashes []string            // for get/verdicts
-	link   *Question           // or one link, for get/verdict
-	polled map[string]*waiting // by key: the samples that jobs wait for
-	again  []string            // earlier verdicts to recheck
-	urgent bool
+	hashes   []string            // for get/verdicts
+	link     *Question           // or one link, for get/verdict
+	polled   map[string]*waiting // by key: the samples that jobs wait for
+	rechecks []string            // earlier verdicts to recheck
+	urgent   bool
 }
 
 // nextCall collects the next call: first the workers' questions, because workers hold jobs for
@@ -50,7 +50,7 @@ func (q *querier) nextLinkCall() (call, bool) {
 		a.inCall = true
 		c := call{link: &qn, urgent: a.Urgent, polled: map[string]*waiting{}}
 		if a.Again {
-			c.again = []string{a.Key}
+			c.rechecks = []string{a.Key}
 		}
 		if e := q.list.find(a.Key); e != nil { // jobs wait for the same answer
 			if _, due := q.list.toAsk[e]; due {
@@ -82,7 +82,7 @@ func (q *querier) nextHashCall() call {
 		c.hashes = append(c.hashes, a.Key)
 		c.urgent = c.urgent || a.Urgent
 		if a.Again {
-			c.again = append(c.again, a.Key)
+			c.rechecks = append(c.rechecks, a.Key)
 		}
 	}
 
@@ -120,7 +120,7 @@ func (q *querier) fill(c *call) {
 	}
 
 	rechecks := q.rechecker.rechecks.take(now, wildfire.MaxHashes-len(c.hashes))
-	c.again = append(c.again, rechecks...)
+	c.rechecks = append(c.rechecks, rechecks...)
 	c.hashes = append(c.hashes, rechecks...)
 }
 

@@ -48,11 +48,11 @@ func (rc *rechecker) publishChangedVerdict(ctx context.Context, s queue.SampleEn
 	now := rc.Now().UTC().Truncate(time.Second)
 	before := wildfire.Verdict(s.Verdict)
 	change := lateVerdict{
-		key:       s.Key,
-		published: results.Filter{Types: []results.Type{results.Verdict}, Outcomes: []string{before.String()}},
-		since:     s.DecidedAt,
-		verdict:   r.Verdict,
-		at:        now,
+		key:     s.Key,
+		earlier: results.Filter{Types: []results.Type{results.Verdict}, Outcomes: []string{before.String()}},
+		since:   s.DecidedAt,
+		verdict: r.Verdict,
+		at:      now,
 	}
 	published, err := rc.publishChange(ctx, change)
 	if err != nil {
@@ -93,17 +93,17 @@ func (rc *rechecker) handleWithheld(ctx context.Context, key string, r wildfire.
 // publishWithheld publishes a verdict for the jobs that ended as withheld before there was one.
 func (rc *rechecker) publishWithheld(ctx context.Context, key string, s pipeline.Sample) {
 	published, err := rc.publishChange(ctx, lateVerdict{
-		key:       key,
-		published: results.Filter{Types: []results.Type{results.Failed}, Outcomes: []string{string(results.Withheld)}},
-		since:     s.WithheldAt,
-		verdict:   wildfire.Verdict(s.Verdict),
-		at:        s.DecidedAt.UTC().Truncate(time.Second),
+		key:     key,
+		earlier: results.Filter{Types: []results.Type{results.Failed}, Outcomes: []string{string(results.Withheld)}},
+		since:   s.WithheldAt,
+		verdict: wildfire.Verdict(s.Verdict),
+		at:      s.DecidedAt.UTC().Truncate(time.Second),
 	})
 	if err == nil {
 		_, err = rc.Queue.Ledger().ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
-			told := s.State == pipeline.StateVerdict && !s.WithheldAt.IsZero()
+			wasWithheld := s.State == pipeline.StateVerdict && !s.WithheldAt.IsZero()
 			s.WithheldAt = time.Time{}
-			return told
+			return wasWithheld
 		})
 	}
 
@@ -118,11 +118,11 @@ func (rc *rechecker) publishWithheld(ctx context.Context, key string, s pipeline
 
 // lateVerdict is a verdict that arrives after jobs have ended.
 type lateVerdict struct {
-	key       string
-	published results.Filter // the result that those jobs got
-	since     time.Time      // when the first of them got it
-	verdict   wildfire.Verdict
-	at        time.Time
+	key     string
+	earlier results.Filter // the result that those jobs got
+	since   time.Time      // when the first of them got it
+	verdict wildfire.Verdict
+	at      time.Time
 }
 
 // keyOf is the key of the sample that an event is about.
@@ -140,7 +140,7 @@ func (rc *rechecker) publishChange(ctx context.Context, c lateVerdict) (int, err
 	sub := results.NewSubscriber(rc.Queue.JetStream(), results.SubscriberConfig{
 		Prefix: rc.Queue.Prefix(),
 		Since:  c.since.Add(-time.Minute),
-		Filter: c.published,
+		Filter: c.earlier,
 	})
 
 	published := 0

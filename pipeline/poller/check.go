@@ -21,8 +21,8 @@ func (f *finisher) checkLoop(ctx context.Context, setBack func(time.Duration)) e
 			setBack(by)
 		}
 
-		looks, next := f.takeDue()
-		for _, e := range looks {
+		toCheck, next := f.takeDue()
+		for _, e := range toCheck {
 			f.async(ctx, func() { f.reschedule(e, f.check(ctx, e)) })
 		}
 
@@ -42,12 +42,12 @@ func (f *finisher) checkLoop(ctx context.Context, setBack func(time.Duration)) e
 }
 
 // takeDue takes due samples out of the schedule, and returns when to look again.
-func (f *finisher) takeDue() (looks []*waiting, next time.Duration) {
+func (f *finisher) takeDue() (toCheck []*waiting, next time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
 	now := f.Now()
-	for len(looks) < maxFinishing { // a new leader checks all waiting samples
+	for len(toCheck) < maxTasks { // a new leader checks all waiting samples
 		e := f.list.pop(now)
 		if e == nil {
 			break
@@ -58,17 +58,17 @@ func (f *finisher) takeDue() (looks []*waiting, next time.Duration) {
 			continue
 		}
 		e.busy = true
-		looks = append(looks, e)
+		toCheck = append(toCheck, e)
 	}
 
 	f.Metrics.Pending.Set(float64(f.list.jobs - f.list.parked))
 	f.Metrics.Parked.Set(float64(f.list.parked))
 
 	if at := f.list.next(); !at.IsZero() {
-		return looks, min(max(at.Sub(now), 0), f.Tick)
+		return toCheck, min(max(at.Sub(now), 0), f.Tick)
 	}
 
-	return looks, f.Tick
+	return toCheck, f.Tick
 }
 
 // check reads a sample's record and acts on it.

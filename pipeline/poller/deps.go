@@ -70,8 +70,8 @@ type Metrics struct {
 type shared struct {
 	Deps
 
-	finishing chan struct{} // bounds the samples that are finished concurrently
-	finishers sync.WaitGroup
+	taskSlots chan struct{} // bounds the samples that are finished concurrently
+	tasks     sync.WaitGroup
 	wakeCheck chan struct{} // capacity 1: something became due
 	wakeAsk   chan struct{} // capacity 1: there is something to ask
 
@@ -80,7 +80,7 @@ type shared struct {
 }
 
 const (
-	maxFinishing = 1024
+	maxTasks = 1024
 
 	// How many ticks may pass before the poller looks again for something to do: one minute.
 	idleTicks = 60
@@ -92,10 +92,10 @@ func (s *shared) config() pipeline.Config { return s.Settings.Now() }
 // async runs f in a goroutine, of which a bounded number run at a time, without blocking the
 // caller. serve waits for all of them.
 func (s *shared) async(ctx context.Context, f func()) {
-	s.finishers.Go(func() {
+	s.tasks.Go(func() {
 		select {
-		case s.finishing <- struct{}{}:
-			defer func() { <-s.finishing }()
+		case s.taskSlots <- struct{}{}:
+			defer func() { <-s.taskSlots }()
 			f()
 		case <-ctx.Done():
 		}

@@ -42,7 +42,7 @@ func (f *reportFetcher) loadOrFetchReport(ctx context.Context, reports *queue.Re
 	if err := f.checkSpareQueries(ctx, len(f.config().ReportDocuments())); err != nil {
 		return nil, time.Time{}, err
 	}
-	body, err = f.document(ctx, func(io.Writer) ([]byte, error) { return f.Reports.ReportXML(ctx, key) })
+	body, err = f.fetchDocument(ctx, func(io.Writer) ([]byte, error) { return f.Reports.ReportXML(ctx, key) })
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -69,7 +69,7 @@ func (f *reportFetcher) storeOtherDocuments(ctx context.Context, reports *queue.
 			continue // stored by a leader that died
 		}
 
-		body, err := f.document(ctx, func(w io.Writer) ([]byte, error) {
+		body, err := f.fetchDocument(ctx, func(w io.Writer) ([]byte, error) {
 			var err error
 			if document == pipeline.ReportPDF {
 				_, err = f.Reports.ReportPDF(ctx, key, w)
@@ -108,8 +108,8 @@ func (f *reportFetcher) checkSpareQueries(ctx context.Context, n int) error {
 	return nil
 }
 
-// document spends one query and calls fetch. It returns what fetch writes, or fetch's error.
-func (f *reportFetcher) document(ctx context.Context, fetch func(io.Writer) ([]byte, error)) ([]byte, error) {
+// fetchDocument spends one query and calls fetch. It returns what fetch writes, or fetch's error.
+func (f *reportFetcher) fetchDocument(ctx context.Context, fetch func(io.Writer) ([]byte, error)) ([]byte, error) {
 	if err := f.Queries.Take(ctx, reportsAccount, pipeline.Normal); err != nil {
 		if errors.Is(err, fleet.ErrSpent) {
 			return nil, errNoSpareQueries
@@ -161,8 +161,8 @@ func (b *limitedBuffer) Write(data []byte) (int, error) {
 	return b.Buffer.Write(data)
 }
 
-// available reads a stored report.
-func available(ctx context.Context, reports *queue.Reports, key string, body []byte) (results.Report, error) {
+// parseStoredReport reads a stored report.
+func parseStoredReport(ctx context.Context, reports *queue.Reports, key string, body []byte) (results.Report, error) {
 	report, err := wildfire.ParseReport(bytes.NewReader(body))
 	if err != nil {
 		return results.Report{}, err // it was parsed when it was fetched

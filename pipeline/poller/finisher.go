@@ -31,15 +31,15 @@ type finisher struct {
 func (f *finisher) reschedule(e *waiting, o nextCheck) {
 	f.mu.Lock()
 	e.busy = false
-	if e.again {
-		e.again = false
+	if e.checkAgain {
+		e.checkAgain = false
 		o = nextCheck{due: f.Now()}
 	}
 	if e.jobs.len() == 0 {
 		f.list.drop(e)
 	} else {
 		e.pending = o.pending
-		f.list.queue(e, o.queued)
+		f.list.setQueued(e, o.queued)
 		f.list.schedule(e, o.due)
 	}
 	f.mu.Unlock()
@@ -65,7 +65,7 @@ func (f *finisher) scheduleChecks() {
 	for e := range f.list.all() {
 		switch {
 		case e.busy:
-			e.again = true
+			e.checkAgain = true
 		case !e.pending:
 			f.list.schedule(e, f.Now())
 		}

@@ -29,7 +29,7 @@ func (f *finisher) jobWritten(ctx context.Context, r queue.JobRecord) {
 	defer f.mu.Unlock()
 
 	e := f.list.add(id, newWaitingJob(r), r.Time)
-	e.again = e.busy
+	e.checkAgain = e.busy
 	switch {
 	case !r.Pending.IsZero() && !e.busy:
 		e.pending = true
@@ -68,7 +68,7 @@ func (f *finisher) sampleChanged(m *nats.Msg) {
 		return
 	}
 
-	e.again = e.busy
+	e.checkAgain = e.busy
 	if !e.busy {
 		e.pending = false
 		delete(f.list.toAsk, e)

@@ -33,7 +33,7 @@ func New(d Deps) *Poller {
 
 	s := &shared{
 		Deps:      d,
-		finishing: make(chan struct{}, maxFinishing),
+		taskSlots: make(chan struct{}, maxTasks),
 		wakeCheck: make(chan struct{}, 1),
 		wakeAsk:   make(chan struct{}, 1),
 	}
@@ -84,7 +84,7 @@ func (p *Poller) serve(ctx context.Context) error {
 	p.mu.Lock()
 	p.list = newWaitlist()
 	p.querier.asked = map[string]*workerQuestion{}
-	p.rechecker.rechecks = rechecks{after: p.config().Recheck, since: p.Now().Add(-p.config().Recheck - leaderless)}
+	p.rechecker.rechecks = rechecks{after: p.config().Recheck, since: p.Now().Add(-p.config().Recheck - maxLeaderGap)}
 	p.fetcher.reports = newReportList(p.Settings)
 	p.finisher.term = nuid.Next()
 	p.mu.Unlock()
@@ -101,7 +101,7 @@ func (p *Poller) serve(ctx context.Context) error {
 	}
 	p.Log.Debug().Msg("this worker leads")
 
-	defer p.finishers.Wait()
+	defer p.tasks.Wait()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.finisher.checkLoop(ctx, p.setBack) })
 	g.Go(func() error { return p.querier.askLoop(ctx) })
@@ -125,9 +125,9 @@ func (p *Poller) subscribe(ctx context.Context, read func()) (stop func(), err e
 	}
 
 	for subject, handle := range map[string]nats.MsgHandler{
-		p.Queue.AskSubject():     p.querier.question,
+		p.Queue.AskSubject():     p.querier.receive,
 		p.Queue.ChangedSubject(): p.finisher.sampleChanged,
-		p.Queue.WaitingSubject(): p.notifyWaiting,
+		p.Queue.WaitingSubject(): p.replyWaiting,
 	} {
 		sub, err := p.Queue.Conn().Subscribe(subject, handle)
 		if err != nil {
@@ -148,9 +148,9 @@ func (p *Poller) subscribe(ctx context.Context, read func()) (stop func(), err e
 // maxJobReadWait is the most time that reading samples is postponed until the jobs are read.
 const maxJobReadWait = time.Minute
 
-// leaderless is how long there may be no leader without a loss of rechecks and late verdicts: a new
+// maxLeaderGap is how long there may be no leader without a loss of rechecks and late verdicts: a new
 // leader takes over those that became due in this time before its start.
-const leaderless = 10 * time.Minute
+const maxLeaderGap = 10 * time.Minute
 
 // sampleReadTicks is the time between two reads of the changed samples, in ticks. Rechecks and
 // reports can wait that long, and of a sample that changes several times meanwhile only the newest
@@ -161,14 +161,14 @@ const sampleReadTicks = 2
 // after the waiting jobs are read: there may be a million of both, and rechecks and reports can
 // wait a little longer.
 func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) error {
-	back := p.rechecker.rechecks.after
+	lookBack := p.rechecker.rechecks.after
 	if p.fetcher.reporting() {
-		back = max(back, reportMaxAge)
+		lookBack = max(lookBack, reportMaxAge)
 	}
-	if back == 0 {
+	if lookBack == 0 {
 		return nil
 	}
-	since := p.Now().Add(-back - leaderless)
+	since := p.Now().Add(-lookBack - maxLeaderGap)
 
 	select {
 	case <-jobsRead:
@@ -197,14 +197,14 @@ func (p *Poller) sampleWritten(ctx context.Context, r queue.SampleRecord) {
 	}
 
 	p.rechecker.update(r.Key, s)
-	p.fetcher.noteReport(r, s)
+	p.fetcher.updateReport(r, s)
 	if s.State == pipeline.StateVerdict && !s.WithheldAt.IsZero() {
 		p.async(ctx, func() { p.rechecker.publishWithheld(ctx, r.Key, s) })
 	}
 }
 
-// notifyWaiting answers a request for the numbers of waiting jobs.
-func (p *Poller) notifyWaiting(m *nats.Msg) {
+// replyWaiting answers a request for the numbers of waiting jobs.
+func (p *Poller) replyWaiting(m *nats.Msg) {
 	p.mu.Lock()
 	w := p.list.waiters()
 	if p.fetcher.reporting() {
@@ -286,9 +286,9 @@ func (p *Poller) Reconfigured() {
 	p.finisher.requeues.SetLimit(requeueRate(p.config().Rate))
 
 	p.mu.Lock()
-	leads := p.list != nil // or led once
+	started := p.list != nil // or led once
 	p.mu.Unlock()
-	if leads {
+	if started {
 		p.finisher.scheduleChecks()
 	}
 	signal(p.wakeAsk)

@@ -26,8 +26,8 @@ type workerQuestion struct {
 	inCall  bool // it is part of the current call
 }
 
-// question handles a worker's questions.
-func (q *querier) question(m *nats.Msg) {
+// receive handles a worker's questions.
+func (q *querier) receive(m *nats.Msg) {
 	var questions []Question
 	if m.Reply == "" || json.Unmarshal(m.Data, &questions) != nil || len(questions) > wildfire.MaxHashes {
 		return

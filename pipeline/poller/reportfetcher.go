@@ -18,8 +18,8 @@ type reportFetcher struct {
 // reporting reports whether reports are enabled.
 func (f *reportFetcher) reporting() bool { return f.Reports != nil && f.config().Reporting() }
 
-// noteReport adds a sample's record to the list.
-func (f *reportFetcher) noteReport(r queue.SampleRecord, s pipeline.Sample) {
+// updateReport adds a sample's record to the list.
+func (f *reportFetcher) updateReport(r queue.SampleRecord, s pipeline.Sample) {
 	if !f.reporting() {
 		return
 	}
@@ -27,7 +27,7 @@ func (f *reportFetcher) noteReport(r queue.SampleRecord, s pipeline.Sample) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	if f.reports.note(r.Key, s, r.Time) {
+	if f.reports.update(r.Key, s, r.Time) {
 		signal(f.wakeReport)
 	}
 }

@@ -38,9 +38,9 @@ func newReportList(settings *pipeline.Settings) *reportList {
 	}
 }
 
-// note adds the report of a sample's record, written at the given time. It reports whether there is
+// update adds the report of a sample's record, written at the given time. It reports whether there is
 // something new to do.
-func (l *reportList) note(key string, s pipeline.Sample, since time.Time) bool {
+func (l *reportList) update(key string, s pipeline.Sample, since time.Time) bool {
 	e := l.entries[key]
 	switch {
 	case s.Report != nil && len(s.Report.Owed) > 0:

@@ -41,7 +41,7 @@ func (f *reportFetcher) reportLoop(ctx context.Context) error {
 			continue
 		}
 
-		do := f.report
+		do := f.handleDue
 		if owed {
 			do = f.publishOwed
 		}
@@ -71,8 +71,8 @@ func (f *reportFetcher) reportLoop(ctx context.Context) error {
 	}
 }
 
-// report handles one due report, and then schedules it again or forgets it.
-func (f *reportFetcher) report(ctx context.Context, key string) error {
+// handleDue handles one due report, and then schedules it again or forgets it.
+func (f *reportFetcher) handleDue(ctx context.Context, key string) error {
 	s, err := f.Queue.Ledger().Sample(ctx, key)
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func (f *reportFetcher) report(ctx context.Context, key string) error {
 	body, at, err := f.loadOrFetchReport(ctx, reports, key)
 	switch {
 	case err == nil:
-		found, err := available(ctx, reports, key, body)
+		found, err := parseStoredReport(ctx, reports, key, body)
 		if err != nil {
 			return err
 		}
@@ -116,8 +116,8 @@ func (f *reportFetcher) publishReport(ctx context.Context, s queue.SampleEntry, 
 		return err
 	}
 	maps.DeleteFunc(finals, func(source string, _ results.Event) bool { return !f.config().WantsReportFor(source, s.Sample) })
-	told := slices.Sorted(maps.Keys(finals))
-	for _, source := range told {
+	sources := slices.Sorted(maps.Keys(finals))
+	for _, source := range sources {
 		if err := f.Queue.Events().PublishReport(ctx, finals[source], report, at); err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func (f *reportFetcher) publishReport(ctx context.Context, s queue.SampleEntry, 
 		if sample.State != pipeline.StateVerdict || sample.Report != nil {
 			return false
 		}
-		sample.Reported(report.Status, told, f.Now())
+		sample.Reported(report.Status, sources, f.Now())
 		return true
 	})
 	if err != nil {
@@ -140,7 +140,7 @@ func (f *reportFetcher) publishReport(ctx context.Context, s queue.SampleEntry, 
 	} else {
 		f.Metrics.ReportsFetched.Inc()
 	}
-	f.Log.Info().Str("sha256", s.Key).Str("status", string(report.Status)).Strs("sources", told).Msg("report published")
+	f.Log.Info().Str("sha256", s.Key).Str("status", string(report.Status)).Strs("sources", sources).Msg("report published")
 
 	return nil
 }
@@ -161,7 +161,7 @@ func (f *reportFetcher) publishOwed(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	var told []string
+	var published []string
 	waits := false
 	for source, at := range s.Report.Owed {
 		done, err := f.publishFor(ctx, s, report, source, at)
@@ -169,18 +169,18 @@ func (f *reportFetcher) publishOwed(ctx context.Context, key string) error {
 		case err != nil:
 			return err
 		case done:
-			told = append(told, source)
+			published = append(published, source)
 		default:
 			waits = true
 		}
 	}
 
-	if len(told) > 0 {
+	if len(published) > 0 {
 		_, err := f.Queue.Ledger().ChangeSample(ctx, key, func(sample *pipeline.Sample) bool {
 			if sample.Report == nil {
 				return false
 			}
-			sample.Reported(sample.Report.State, told, f.Now())
+			sample.Reported(sample.Report.State, published, f.Now())
 			return true
 		})
 		if err != nil {
@@ -214,7 +214,7 @@ func (f *reportFetcher) loadPublishedReport(ctx context.Context, s queue.SampleE
 		return results.Report{}, err
 	}
 
-	return available(ctx, reports, s.Key, body)
+	return parseStoredReport(ctx, reports, s.Key, body)
 }
 
 // publishFor publishes for a source a report that has been available since the given time. It

@@ -52,7 +52,7 @@ func (f *finisher) requeueOne(ctx context.Context, e *waiting) nextCheck {
 		return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}
 	}
 	if !f.requeues.Allow() {
-		return nextCheck{due: now.Add(f.requeueIn()), queued: true}
+		return nextCheck{due: now.Add(f.requeueDelay()), queued: true}
 	}
 
 	m, _, err := f.Queue.Ledger().ReadWaiting(ctx, job.name)
@@ -75,9 +75,9 @@ func (f *finisher) requeueOne(ctx context.Context, e *waiting) nextCheck {
 	return nextCheck{due: now.Add(4 * f.config().Lease)}
 }
 
-// requeueIn returns when to try again to requeue a job: a random time within the period that it
+// requeueDelay returns when to try again to requeue a job: a random time within the period that it
 // takes to requeue all jobs that wait for it, so that few wake up too early.
-func (f *finisher) requeueIn() time.Duration {
+func (f *finisher) requeueDelay() time.Duration {
 	f.mu.Lock()
 	n := f.list.queued + 1
 	f.mu.Unlock()

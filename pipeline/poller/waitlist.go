@@ -41,14 +41,14 @@ const scanReuse = 50
 type waiting struct {
 	slot // in waitlist.due: next time to check, or to ask
 
-	sample    sampleID
-	pending   bool // WildFire has it, as far as we know: when due, ask
-	busy      bool // being checked, asked about or finished
-	again     bool // something changed while busy
-	queued    bool // a job of it waits for its turn to be requeued
-	jobs      waitingJobs
-	submitted moment // start of the schedule
-	next      *waiting
+	sample     sampleID
+	pending    bool // WildFire has it, as far as we know: when due, ask
+	busy       bool // being checked, asked about or finished
+	checkAgain bool // something changed while busy
+	queued     bool // a job of it waits for its turn to be requeued
+	jobs       waitingJobs
+	submitted  moment // start of the schedule
+	next       *waiting
 }
 
 // waitingJob is a waiting job according to the ledger.
@@ -186,7 +186,7 @@ func (l *waitlist) add(id sampleID, j waitingJob, at time.Time) *waiting {
 
 	l.count(old, known, -1)
 	l.count(j, true, 1)
-	l.oldest.note(j)
+	l.oldest.include(j)
 	e.jobs.put(j)
 
 	return e
@@ -218,7 +218,7 @@ func (l *waitlist) remove(e *waiting, j waitingJob) {
 func (l *waitlist) drop(e *waiting) {
 	l.due.remove(e)
 	delete(l.toAsk, e)
-	l.queue(e, false)
+	l.setQueued(e, false)
 
 	hash := e.sample.hash()
 	first := l.entries[hash]
@@ -239,8 +239,8 @@ func (l *waitlist) drop(e *waiting) {
 	l.samples--
 }
 
-// queue records whether a job of the sample waits for its turn to be requeued.
-func (l *waitlist) queue(e *waiting, queued bool) {
+// setQueued records whether a job of the sample waits for its turn to be requeued.
+func (l *waitlist) setQueued(e *waiting, queued bool) {
 	switch {
 	case queued && !e.queued:
 		l.queued++
@@ -296,7 +296,7 @@ func (l *waitlist) waiters() queue.Waiters {
 		l.oldest = oldest{pending: math.MaxUint32, parked: math.MaxUint32}
 		for e := range l.all() {
 			for j := range e.jobs.all() {
-				l.oldest.note(j)
+				l.oldest.include(j)
 			}
 		}
 		l.oldest.until = began.Add(scanReuse * time.Since(began))
@@ -317,8 +317,8 @@ func waitStatus(jobs int, oldest uint32) queue.WaitStatus {
 	return w
 }
 
-// note counts a job.
-func (o *oldest) note(j waitingJob) {
+// include counts a job.
+func (o *oldest) include(j waitingJob) {
 	if j.parked {
 		o.parked = min(o.parked, j.since)
 	} else {

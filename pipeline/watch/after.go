@@ -214,7 +214,7 @@ func renameNumbered(ctx context.Context, from *rootfs.Root, rel string, to *root
 // restore moves a claimed file back to where it was found, adding a number if the name is taken.
 // The ledger has a record of the file before it reappears, so that it is not claimed again.
 func (f *finisher) restore(ctx context.Context, file *finishedFile) error {
-	rel, err := f.restorable(file.rel)
+	rel, err := f.restorePath(file.rel)
 	if err != nil {
 		return err
 	}
@@ -261,9 +261,9 @@ func (f *finisher) restore(ctx context.Context, file *finishedFile) error {
 	return err
 }
 
-// restorable returns the path to restore a file to: where it was found or, if something other than
+// restorePath returns the path to restore a file to: where it was found or, if something other than
 // a folder, or another mount, is in the way, its base name in the watched folder.
-func (f *finisher) restorable(rel string) (string, error) {
+func (f *finisher) restorePath(rel string) (string, error) {
 	dir := path.Dir(rel)
 	if dir == "." {
 		return rel, nil

@@ -12,14 +12,14 @@ import (
 // folder's source.
 const PartPrefix = "folder"
 
-// aspect describes a part of the work on a folder.
-type aspect struct {
+// partKind describes a part of the work on a folder.
+type partKind struct {
 	state   health.State // the folder's state while this part has a fault
 	expires bool         // the fault may end without notice, for example when a file is removed
 }
 
-// aspects lists the parts. While one is degraded, files are still taken and finished.
-var aspects = map[string]aspect{
+// partKinds lists the parts. While one is degraded, files are still taken and finished.
+var partKinds = map[string]partKind{
 	"watches":  {state: health.Degraded},
 	"events":   {state: health.Degraded},
 	"mount":    {state: health.Degraded},
@@ -58,7 +58,7 @@ func newFolderHealth(reg *health.Registry, cfg Config) *folderHealth {
 		folder: reg.RequiredPart(PartPrefix, cfg.Source), // unknown until the folder is open
 		parts:  map[string]*health.Part{},
 	}
-	for name := range aspects {
+	for name := range partKinds {
 		h.parts[name] = reg.Part(PartPrefix+"_"+name, cfg.Source)
 	}
 
@@ -84,8 +84,8 @@ func (h *folderHealth) set(name, reason string) {
 		return
 	}
 
-	f := health.Fault{State: aspects[name].state, Reason: reason}
-	if aspects[name].expires {
+	f := health.Fault{State: partKinds[name].state, Reason: reason}
+	if partKinds[name].expires {
 		f.Expires = h.expiry
 	}
 	if name == "space" {

@@ -22,79 +22,79 @@ type knownFiles struct {
 
 // openKnownFiles opens the ledger if the configuration needs one, or if one exists.
 func openKnownFiles(f *folder, h *hashers) (*knownFiles, error) {
-	m := &knownFiles{folder: f, hashers: h}
+	k := &knownFiles{folder: f, hashers: h}
 	exists, err := ledger.Exists(f.spool.Root)
 	if err != nil {
 		return nil, err
 	}
 	if exists || f.cfg.usesLedger() {
-		m.ledger, err = ledger.Open(f.spool.Root)
+		k.ledger, err = ledger.Open(f.spool.Root)
 	}
 
-	return m, err
+	return k, err
 }
 
-func (m *knownFiles) close() {
-	if m.ledger != nil {
-		m.ledger.Close()
+func (k *knownFiles) close() {
+	if k.ledger != nil {
+		k.ledger.Close()
 	}
 }
 
 // get returns the record of a file.
-func (m *knownFiles) get(i rootfs.Identity) (ledger.Record, bool) {
-	if m.ledger == nil {
+func (k *knownFiles) get(i rootfs.Identity) (ledger.Record, bool) {
+	if k.ledger == nil {
 		return ledger.Record{}, false
 	}
 
-	return m.ledger.Get(m.relativeIdentity(i))
+	return k.ledger.Get(k.relativeIdentity(i))
 }
 
 // has reports whether a file has been submitted in its present state, judged by its metadata.
-func (m *knownFiles) has(st rootfs.State) bool {
-	r, ok := m.get(st.Identity)
+func (k *knownFiles) has(st rootfs.State) bool {
+	r, ok := k.get(st.Identity)
 	if !ok || r.Size != st.Size || r.Mtime != st.Mtime {
 		return false
 	}
 	if r.Pending {
 		// The file is being restored. If the process that was restoring it is gone, only comparing
 		// the contents can tell whether this is the same file.
-		return m.w.inFlight.has(r.ID)
+		return k.w.inFlight.has(r.ID)
 	}
 
 	return r.Ctime == st.Ctime
 }
 
 // hasName is has for a name found by a scan. Known files thus take no room in memory.
-func (m *knownFiles) hasName(rel string) bool {
-	if m.ledger == nil {
+func (k *knownFiles) hasName(rel string) bool {
+	if k.ledger == nil {
 		return false
 	}
-	st, err := m.root.Lstat(rel)
+	st, err := k.root.Lstat(rel)
 
-	return err == nil && st.Regular && m.has(st)
+	return err == nil && st.Regular && k.has(st)
 }
 
 // checkContents checks a submitted file whose ctime has changed. If its contents are the same it
 // returns settle.Forget. Without a birth time a different file may have the same inode, so the file
 // is taken. When it returns settle.Take, f is at its start.
-func (m *knownFiles) checkContents(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) settle.Outcome {
-	r, ok := m.get(st.Identity)
-	if !ok || st.Birth == 0 || r.Size != st.Size || r.Mtime != st.Mtime || st.Size > m.cfg.MaxFileSize {
+func (k *knownFiles) checkContents(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) settle.Outcome {
+	r, ok := k.get(st.Identity)
+	if !ok || st.Birth == 0 || r.Size != st.Size || r.Mtime != st.Mtime || st.Size > k.cfg.MaxFileSize {
 		return settle.Take
 	}
 
-	same, err := m.same(ctx, rel, f, st, r)
+	same, err := k.same(ctx, rel, f, st, r)
 	switch {
 	case errors.Is(err, errUnsettled):
 		return settle.Changed
 	case err != nil && isFileFault(err):
-		m.reportTrouble(ctx, rel, cannotOpen, err)
+		k.reportTrouble(ctx, rel, cannotOpen, err)
 		return settle.Failed
 	case err != nil:
-		m.reportFault(ctx, "ledger", err)
+		k.reportFault(ctx, "ledger", err)
 		return settle.Failed
 	case same:
-		m.w.health.set("ledger", "")
+		k.w.health.set("ledger", "")
 		return settle.Forget
 	}
 	f.Rewind()
@@ -102,8 +102,8 @@ func (m *knownFiles) checkContents(ctx context.Context, rel string, f *rootfs.Fi
 	return settle.Take
 }
 
-func (m *knownFiles) same(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, r ledger.Record) (bool, error) {
-	sum, err := m.hashers.sum(ctx, f, st.Size, io.Discard)
+func (k *knownFiles) same(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, r ledger.Record) (bool, error) {
+	sum, err := k.hashers.sum(ctx, f, st.Size, io.Discard)
 	if err != nil || sum != r.SHA256 {
 		return false, err
 	}
@@ -115,22 +115,22 @@ func (m *knownFiles) same(ctx context.Context, rel string, f *rootfs.File, st ro
 	r.Rel = rel
 	r.Pending = false
 
-	return true, m.ledger.Update(m.relativeIdentity(st.Identity), r)
+	return true, k.ledger.Update(k.relativeIdentity(st.Identity), r)
 }
 
 // maintain runs the ledger's maintenance. A session cannot work without its ledger, so an error
 // ends the session.
-func (m *knownFiles) maintain() error {
-	if m.ledger == nil {
+func (k *knownFiles) maintain() error {
+	if k.ledger == nil {
 		return nil
 	}
 
-	err := m.ledger.Maintain(time.Now(), func(key []byte, r ledger.Record) bool {
-		st, err := m.root.Lstat(r.Rel)
+	err := k.ledger.Maintain(time.Now(), func(key []byte, r ledger.Record) bool {
+		st, err := k.root.Lstat(r.Rel)
 		if err != nil {
 			return !rootfs.IsGone(err)
 		}
-		return string(ledger.Key(m.relativeIdentity(st.Identity))) == string(key)
+		return string(ledger.Key(k.relativeIdentity(st.Identity))) == string(key)
 	})
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)

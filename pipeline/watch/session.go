@@ -50,16 +50,16 @@ func (w *Watcher) watch(ctx context.Context) error {
 	defer f.close()
 
 	hashers := newHashers(w.guard, w.log, func() { w.notifyStep("hashed") })
-	m, err := openKnownFiles(f, hashers)
+	known, err := openKnownFiles(f, hashers)
 	if err != nil {
 		return err
 	}
-	defer m.close()
+	defer known.close()
 
 	w.inFlight.reset()
 	w.health.opened()
 
-	s := &session{folder: f, known: m}
+	s := &session{folder: f, known: known}
 	s.openEvents()
 	if s.events != nil {
 		defer s.events.Close()

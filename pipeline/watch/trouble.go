@@ -89,7 +89,7 @@ func (t *troubles) record(rel, what string, err error, now time.Duration) {
 	if !f.reported && (now-f.since >= t.reportAfter || what == isLeftAlone) { // waiting does not end this fault
 		f.reported = true
 		t.log.Warn().Str("path", rel).Str("reason", f.reason).Msg("cannot process a file; retrying")
-		t.showLocked()
+		t.updateCountLocked()
 	}
 }
 
@@ -105,7 +105,7 @@ func (t *troubles) clear(rel string) {
 	delete(t.files, rel)
 	if f.reported {
 		t.log.Info().Str("path", rel).Msg("a file that had problems is processed again")
-		t.showLocked()
+		t.updateCountLocked()
 	}
 }
 
@@ -145,7 +145,7 @@ func (t *troubles) reported(start time.Time) (n int, longest []Trouble) {
 	return n, longest[:min(n, shownTroubles)]
 }
 
-func (t *troubles) showLocked() {
+func (t *troubles) updateCountLocked() {
 	n := 0
 	for _, f := range t.files {
 		if f.reported {

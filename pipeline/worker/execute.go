@@ -84,7 +84,7 @@ func (w *Worker) prepare(ctx, work context.Context, d *delivery) (r result, done
 		return r, true, err
 	}
 
-	w.rule(d)
+	w.applyPolicy(d)
 	d.sample.Key = pipeline.SampleKey(d.Job)
 	if r, done, err = w.load(ctx, work, d); done || err != nil {
 		return r, done, err

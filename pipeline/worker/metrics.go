@@ -17,7 +17,7 @@ type metrics struct {
 	uploadSeconds prometheus.Histogram
 	uploadBytes   prometheus.Counter
 	queries       prometheus.Counter
-	asked         prometheus.Histogram
+	queryHashes   prometheus.Histogram
 	pending       prometheus.Gauge
 	parked        prometheus.Gauge
 	conflicts     prometheus.Counter
@@ -52,7 +52,7 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 		}),
 		uploadBytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_upload_bytes_total", Help: "Bytes of contents that WildFire accepted."}),
 		queries:     prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_queries_total", Help: "Calls for verdicts that were answered."}),
-		asked: prometheus.NewHistogram(prometheus.HistogramOpts{
+		queryHashes: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "backburn_query_hashes", Help: "Hashes in a call for verdicts.", Buckets: []float64{1, 2, 5, 10, 25, 50, 100, 250, 500},
 		}),
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -75,7 +75,7 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 		}),
 		log: log,
 	}
-	reg.MustRegister(m.reportsDue, m.uploadSeconds, m.uploadBytes, m.queries, m.asked, m.pending, m.parked, m.conflicts, m.queriesFailed)
+	reg.MustRegister(m.reportsDue, m.uploadSeconds, m.uploadBytes, m.queries, m.queryHashes, m.pending, m.parked, m.conflicts, m.queriesFailed)
 	gauge("backburn_jobs_held", "Jobs that this worker holds.", func() float64 { return float64(held.size()) })
 	for _, b := range pipeline.Budgets() {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -111,7 +111,7 @@ func (m *metrics) poller() poller.Metrics {
 		Parked:   m.parked,
 		Queries:  m.queries,
 		Failed:   m.queriesFailed,
-		Hashes:   m.asked,
+		Hashes:   m.queryHashes,
 		Finished: m.Finished,
 
 		ReportsWaiting: m.reportsDue,

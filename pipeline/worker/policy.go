@@ -4,8 +4,8 @@ import (
 	"backburn/pipeline"
 )
 
-// rule applies the policy to a job whose contents were examined.
-func (w *Worker) rule(d *delivery) {
+// applyPolicy applies the policy to a job whose contents were examined.
+func (w *Worker) applyPolicy(d *delivery) {
 	var types []string
 	if d.Job.Kind == pipeline.KindFile && w.config().NeedsTypes() {
 		types = pipeline.TypesOf(d.head.bytes)

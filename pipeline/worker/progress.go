@@ -21,8 +21,8 @@ type Upload struct {
 
 // progress lists the uploads in progress, for status pages. It is safe for concurrent use.
 type progress struct {
-	mu  sync.Mutex
-	now map[*upload]struct{}
+	mu     sync.Mutex
+	active map[*upload]struct{}
 }
 
 type upload struct {
@@ -30,7 +30,7 @@ type upload struct {
 	sent atomic.Int64
 }
 
-func newProgress() *progress { return &progress{now: map[*upload]struct{}{}} }
+func newProgress() *progress { return &progress{active: map[*upload]struct{}{}} }
 
 // start adds an upload. Its transport calls report; the caller calls done at its end.
 func (p *progress) start(j pipeline.Job, at time.Time) (report func(sent, total int64), done func()) {
@@ -42,11 +42,11 @@ func (p *progress) start(j pipeline.Job, at time.Time) (report func(sent, total 
 		Since:    at.UTC(),
 	}}
 	p.mu.Lock()
-	p.now[u] = struct{}{}
+	p.active[u] = struct{}{}
 	p.mu.Unlock()
 	return func(sent, _ int64) { u.sent.Store(sent) }, func() {
 		p.mu.Lock()
-		delete(p.now, u)
+		delete(p.active, u)
 		p.mu.Unlock()
 	}
 }
@@ -56,8 +56,8 @@ func (p *progress) list() []Upload {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	out := make([]Upload, 0, len(p.now))
-	for u := range p.now {
+	out := make([]Upload, 0, len(p.active))
+	for u := range p.active {
 		v := u.Upload
 		v.Sent = u.sent.Load()
 		out = append(out, v)

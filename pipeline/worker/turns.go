@@ -15,10 +15,10 @@ type claimTurns struct {
 
 	uploads int // at a time
 
-	mu    sync.Mutex
-	claim time.Duration // recent duration of a claim
-	pause time.Duration // recent time between the ends of two uploads
-	ended time.Time     // end of the last upload
+	mu       sync.Mutex
+	claim    time.Duration // recent duration of a claim
+	interval time.Duration // recent time between the ends of two uploads
+	ended    time.Time     // end of the last upload
 }
 
 // maxExtraTurns is the most extra turns for each upload slot.
@@ -26,9 +26,9 @@ const maxExtraTurns = 15
 
 func newTurns(uploads int) *claimTurns {
 	return &claimTurns{
-		slots:   newSlots(uploads),
-		uploads: uploads,
-		pause:   time.Second,
+		slots:    newSlots(uploads),
+		uploads:  uploads,
+		interval: time.Second,
 	}
 }
 
@@ -46,7 +46,7 @@ func (t *claimTurns) uploaded(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
-	t.pause += (min(now.Sub(t.ended), time.Second) - t.pause) / 8
+	t.interval += (min(now.Sub(t.ended), time.Second) - t.interval) / 8
 	t.ended = now
 	t.adapt()
 }
@@ -54,7 +54,7 @@ func (t *claimTurns) uploaded(now time.Time) {
 // adapt sets the number of extra turns to the number of uploads that end while a claim becomes
 // durable. The caller holds mu.
 func (t *claimTurns) adapt() {
-	pause := max(t.pause, time.Microsecond)
-	ahead := int((t.claim + pause/2) / pause)
+	interval := max(t.interval, time.Microsecond)
+	ahead := int((t.claim + interval/2) / interval)
 	t.resize(t.uploads + min(ahead, maxExtraTurns*t.uploads))
 }

@@ -44,12 +44,12 @@ func newWindow(n int) *window {
 
 // reserve waits until a source may hold more, and takes up to most places. It returns 0 when ctx
 // ends.
-func (w *window) reserve(ctx context.Context, source string, most int) int {
+func (w *window) reserve(ctx context.Context, feed string, most int) int {
 	for waited := false; ; waited = true {
 		if waited && fleet.Sleep(ctx, placeGatherTime) != nil {
 			return 0
 		}
-		n, freed := w.tryReserve(source, most)
+		n, freed := w.tryReserve(feed, most)
 		if n > 0 {
 			return n
 		}
@@ -63,35 +63,35 @@ func (w *window) reserve(ctx context.Context, source string, most int) int {
 
 // tryReserve takes the places that a source may have now. If there are none, it returns the channel
 // to wait on.
-func (w *window) tryReserve(source string, most int) (int, <-chan struct{}) {
+func (w *window) tryReserve(feed string, most int) (int, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
 	// The largest n with held+n <= windowShare*(free-n).
-	n := min((windowShare*w.free-w.held[source])/(windowShare+1), most)
+	n := min((windowShare*w.free-w.held[feed])/(windowShare+1), most)
 	if n <= 0 {
 		return 0, w.freed
 	}
 	w.free -= n
-	w.held[source] += n
+	w.held[feed] += n
 	return n, nil
 }
 
 // forceReserve takes places even if none are free: an empty feed waits for its next job without
 // reserving room, and jobs may be larger than expected.
-func (w *window) forceReserve(source string, n int) {
+func (w *window) forceReserve(feed string, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
 	w.free -= n
-	w.held[source] += n
+	w.held[feed] += n
 }
 
 // placesFor is how many places a job takes.
 func placesFor(m jetstream.Msg) int { return 1 + len(m.Data())/bytesPerPlace }
 
 // release returns places.
-func (w *window) release(source string, n int) {
+func (w *window) release(feed string, n int) {
 	if n == 0 {
 		return
 	}
@@ -99,9 +99,9 @@ func (w *window) release(source string, n int) {
 	defer w.mu.Unlock()
 
 	w.free += n
-	w.held[source] -= n
-	if w.held[source] == 0 {
-		delete(w.held, source)
+	w.held[feed] -= n
+	if w.held[feed] == 0 {
+		delete(w.held, feed)
 	}
 	close(w.freed)
 	w.freed = make(chan struct{})
