@@ -35,7 +35,7 @@ func (q *querier) askLoop(ctx context.Context) error {
 				return err
 			}
 			continue
-		case q.afterQueryError(ctx, err): // another kind of wait follows, so start over
+		case q.afterQueryError(ctx, err): // it has waited or paused, so no back-off is needed
 			failures = 0
 			continue
 		}
@@ -76,8 +76,8 @@ func (q *querier) awaitCall(ctx context.Context, pace *pipeline.Pacer) error {
 	}
 }
 
-// untilRecheck returns the time until a verdict may be rechecked. Without spare budget, that is
-// checked again after a minute.
+// untilRecheck returns the time until a verdict may be rechecked. If one is due now but there is no
+// spare budget, it returns a minute.
 func (q *querier) untilRecheck() time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -161,7 +161,7 @@ func (q *querier) queryLink(ctx context.Context, link Question) (map[string]wild
 	r, err := q.Verdicts.URLVerdict(ctx, link.URL)
 	switch {
 	case errors.Is(err, wildfire.ErrNoVerdict):
-		r = wildfire.VerdictRecord{} // a record, but an unreadable one
+		r = wildfire.VerdictRecord{} // WildFire has a record, but no readable verdict
 	case err != nil && pipeline.Classify(pipeline.OpQuery, err).Action == pipeline.Terminate:
 		q.Log.Warn().Err(err).Str("link", link.Key).Msg("WildFire rejected a URL query; the submission will report the reason")
 		return nil, nil
@@ -195,8 +195,8 @@ func (q *querier) linkText(ctx context.Context, c *call) error {
 	return nil
 }
 
-// afterQueryError pauses or parks queries, depending on why a call failed. It reports whether the
-// next call may follow after that, or after a short wait for a token.
+// afterQueryError pauses or parks queries or waits for a token, depending on why a call failed. It
+// returns false if it did none of these, so that the caller has to back off.
 func (q *querier) afterQueryError(ctx context.Context, err error) bool {
 	q.Metrics.Failed.Inc()
 

@@ -124,8 +124,8 @@ func (q *querier) fill(c *call) {
 	c.hashes = append(c.hashes, rechecks...)
 }
 
-// poll adds a sample that jobs wait for to a call, in which a worker may have asked about it
-// already. The caller holds mu.
+// poll adds a sample that jobs wait for to a call. Its hash may already be in the call, because a
+// worker asked about it. The caller holds mu.
 func (q *querier) poll(c *call, e *waiting) {
 	delete(q.list.toAsk, e)
 	q.list.due.remove(e)

@@ -23,7 +23,7 @@ func (rc *rechecker) update(key string, s pipeline.Sample) {
 	defer rc.mu.Unlock()
 
 	if rc.rechecks.update(key, s); len(rc.rechecks.queue) == 1 {
-		signal(rc.wakeAsk) // this may be the next call
+		signal(rc.wakeAsk) // the first entry decides when the next call is
 	}
 }
 
@@ -73,7 +73,8 @@ func (rc *rechecker) publishChangedVerdict(ctx context.Context, s queue.SampleEn
 }
 
 // handleWithheld records WildFire's answer about a withheld sample. If there is no verdict,
-// it is asked again for as long as the jobs that ended as withheld can still be found.
+// WildFire is asked again later, for as long as RESULTS still has the events of the jobs that ended
+// as withheld.
 func (rc *rechecker) handleWithheld(ctx context.Context, key string, r wildfire.VerdictRecord) error {
 	_, err := rc.Queue.Ledger().ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
 		if s.State != pipeline.StateNone || s.WithheldAt.IsZero() {
@@ -119,8 +120,8 @@ func (rc *rechecker) publishWithheld(ctx context.Context, key string, s pipeline
 // lateVerdict is a verdict that arrives after jobs have ended.
 type lateVerdict struct {
 	key     string
-	earlier results.Filter // the result that those jobs got
-	since   time.Time      // when the first of them got it
+	earlier results.Filter // the events of those jobs
+	since   time.Time      // no earlier event is one of them
 	verdict wildfire.Verdict
 	at      time.Time
 }
@@ -160,7 +161,7 @@ func (rc *rechecker) publishChange(ctx context.Context, c lateVerdict) (int, err
 		return rc.Queue.Events().Publish(ctx, e)
 	})
 	if err != nil {
-		return published, fmt.Errorf("publish that the verdict on %s changed: %w", c.key, err)
+		return published, fmt.Errorf("publish the changed verdict on %s: %w", c.key, err)
 	}
 
 	return published, nil

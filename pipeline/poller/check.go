@@ -47,7 +47,7 @@ func (f *finisher) takeDue() (toCheck []*waiting, next time.Duration) {
 	defer f.mu.Unlock()
 
 	now := f.Now()
-	for len(toCheck) < maxTasks { // a new leader checks all waiting samples
+	for len(toCheck) < maxTasks { // bounded, because for a new leader all samples are due
 		e := f.list.pop(now)
 		if e == nil {
 			break
@@ -86,7 +86,7 @@ func (f *finisher) handleAnswer(ctx context.Context, e *waiting, r wildfire.Verd
 	learned := answered(r, ok)
 	read := f.Queue.Ledger().Sample
 	if learned.Known && learned.Verdict.Final() {
-		read = f.Queue.Ledger().PendingSample // a verdict replaces the record
+		read = f.Queue.Ledger().PendingSample // if that is out of date, the write conflicts
 	}
 	s, err := read(ctx, e.sample.key())
 	if err != nil {

@@ -22,7 +22,7 @@ type Question struct {
 	Key    string `json:"key"`              // the sample's key
 	URL    string `json:"url,omitempty"`    // the link's text, if it is a link: links are asked about one by one
 	Urgent bool   `json:"urgent,omitempty"` // may use the reserve
-	Again  bool   `json:"again,omitempty"`  // the answer is also for what is known already
+	Again  bool   `json:"again,omitempty"`  // a recheck by hand: the answer also updates the records
 }
 
 // Answer is what WildFire said.
@@ -67,7 +67,8 @@ func NewClient(q *queue.Queue, p *fleet.Pauses, lease time.Duration) *Client {
 // ErrNoAnswers says that queries are paused for too long for a worker to hold the job.
 var ErrNoAnswers = errors.New("queries are paused")
 
-// Ask waits for the answer to a question. It returns ErrNoAnswers if that would take too long.
+// Ask waits for the answer to a question. It returns ErrNoAnswers if queries are paused for a long
+// time.
 func (a *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 	ch := make(chan Answer, 1)
 
@@ -170,7 +171,7 @@ func (a *Client) send(inbox string) {
 	}
 }
 
-// receive passes answers to those who wait for them. A repeated answer finds nobody.
+// receive passes answers to the callers of Ask. It ignores repeated answers.
 func (a *Client) receive(m *nats.Msg) {
 	var answers []Answer
 	if json.Unmarshal(m.Data, &answers) != nil {

@@ -11,15 +11,17 @@ type clock struct {
 	mono time.Time
 }
 
-// smallJump is a difference that is not a jump: slewing, rounding, a busy machine.
+// smallJump is the largest difference that does not count as a jump. Slewing, rounding and a busy
+// machine cause small ones.
 const smallJump = 5 * time.Second
 
 func newClock(now func() time.Time) *clock {
 	return &clock{now: now, wall: now().Round(0), mono: time.Now()}
 }
 
-// jumped returns by how much the clock was set back since the last call, as a negative duration; 0
-// for not at all. A clock that was set forward, or ran fast, only makes things due.
+// jumped returns how far the clock was set back since the last call, as a negative duration, or 0
+// if it was not. A clock that was set forward needs no correction: it only makes entries due
+// sooner.
 func (c *clock) jumped() time.Duration {
 	wall := c.now().Round(0)
 	mono := time.Now()

@@ -70,7 +70,7 @@ type Metrics struct {
 type shared struct {
 	Deps
 
-	taskSlots chan struct{} // bounds the samples that are finished concurrently
+	taskSlots chan struct{} // bounds the tasks of async that run at a time
 	tasks     sync.WaitGroup
 	wakeCheck chan struct{} // capacity 1: something became due
 	wakeAsk   chan struct{} // capacity 1: there is something to ask
@@ -86,7 +86,7 @@ const (
 	idleTicks = 60
 )
 
-// config is what the poller goes by at this moment.
+// config returns the present configuration.
 func (s *shared) config() pipeline.Config { return s.Settings.Now() }
 
 // async runs f in a goroutine, of which a bounded number run at a time, without blocking the

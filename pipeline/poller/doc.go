@@ -8,19 +8,19 @@
 //
 // # How its parts work together
 //
-// A Poller leads and listens (poller.go, listen.go). What it hears only changes two lists: the
+// A Poller leads and receives messages (poller.go, listen.go). Messages only change two lists: the
 // questions of workers, and the samples that jobs wait for, with the times at which these are due
-// (questions.go, waitlist.go, schedule.go). Three loops take work from the lists, and each wakes up
-// by a channel:
+// (questions.go, waitlist.go, schedule.go). Three loops take work from the lists; a channel wakes
+// each of them:
 //
 //	check.go    takes due samples: pending ones become questions, the others are checked
 //	ask.go      makes the calls; call.go collects what they ask about
 //	reports.go  fetches and publishes reports (reportfetcher.go, documents.go)
 //
-// What follows from a sample's record is decided by pipeline.Decide, and carried out by finish.go
-// and requeue.go, for many samples at once but for each sample by one goroutine: its entry is busy
-// meanwhile, and goes back into the schedule with its nextCheck (finisher.go). changed.go is about
-// verdicts that WildFire changes later.
+// pipeline.Decide decides what follows from a sample's record; finish.go and requeue.go carry it
+// out. Many samples are handled concurrently, but each by only one goroutine at a time: its entry
+// is marked busy until then, and the returned nextCheck says when it is due again (finisher.go).
+// changed.go handles verdicts that WildFire changes later.
 //
 // Client is the workers' side (client.go).
 package poller

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// How soon to check again for spare budget.
+	// How soon to check again for spare budget, in ticks.
 	spareTicks = 15
 
-	// The largest document in addition to the report that is kept, in bytes.
+	// The maximum size of a document other than the report, in bytes. Larger ones are not stored.
 	maxDocument = 32 << 20
 
 	// The account in the query budget for documents.
@@ -82,7 +82,7 @@ func (f *reportFetcher) storeOtherDocuments(ctx context.Context, reports *queue.
 			err = reports.Put(ctx, key, document, body)
 		}
 		if err != nil && !errors.Is(err, wildfire.ErrNotReady) && ctx.Err() == nil {
-			f.Log.Warn().Err(err).Str("sha256", key).Str("document", document).Msg("cannot keep a document beside the report")
+			f.Log.Warn().Err(err).Str("sha256", key).Str("document", document).Msg("cannot store an additional document; the report is published without it")
 		}
 	}
 }
@@ -165,7 +165,7 @@ func (b *limitedBuffer) Write(data []byte) (int, error) {
 func parseStoredReport(ctx context.Context, reports *queue.Reports, key string, body []byte) (results.Report, error) {
 	report, err := wildfire.ParseReport(bytes.NewReader(body))
 	if err != nil {
-		return results.Report{}, err // it was parsed when it was fetched
+		return results.Report{}, err // not expected: the client parsed it, too
 	}
 
 	kept := []string{pipeline.ReportXML}

@@ -91,7 +91,9 @@ func (f *finisher) finishJob(ctx context.Context, e *waiting, job waitingJob, s 
 	})
 	span.EndVerdict(sp, ev, err != nil)
 	if err != nil {
-		return err // keep the mark: the event may be recorded but not published
+		// Do not call published: the event may be recorded but not published, so the mark must stay
+		// before it.
+		return err
 	}
 
 	published()

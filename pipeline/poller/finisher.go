@@ -80,7 +80,8 @@ func (f *finisher) forget(e *waiting, job waitingJob) {
 	f.list.remove(e, job)
 }
 
-// decide returns what Decide makes of an event. The poller uploads nothing itself.
+// decide calls pipeline.Decide with an event. It needs no ruling of the policy, because the poller
+// uploads nothing.
 func (f *finisher) decide(s pipeline.Sample, j pipeline.Job, learned pipeline.Event) (pipeline.Step, pipeline.Sample) {
 	return pipeline.Decide(s, j, learned, pipeline.Policy{Config: f.config(), Ruling: pipeline.Unruled()}, f.Now())
 }

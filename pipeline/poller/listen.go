@@ -12,7 +12,8 @@ import (
 // sample, the sample is checked at once, because it may have been decided meanwhile.
 func (f *finisher) jobWritten(ctx context.Context, r queue.JobRecord) {
 	if r.State == queue.JobDone && r.By != "" && r.By != f.term && r.Seq > f.published.from {
-		published := f.published.begin() // before the record is marked as seen, so that the mark stays behind it
+		// Before recordSeen, so that the mark cannot pass this record.
+		published := f.published.begin()
 		f.async(ctx, func() { f.republish(ctx, r.Name, published) })
 	}
 	f.published.recordSeen(r.Seq)

@@ -145,15 +145,15 @@ func (p *Poller) subscribe(ctx context.Context, read func()) (stop func(), err e
 	return stop, nil
 }
 
-// maxJobReadWait is the most time that reading samples is postponed until the jobs are read.
+// maxJobReadWait is the longest that reading samples waits for the jobs to be read.
 const maxJobReadWait = time.Minute
 
-// maxLeaderGap is how long there may be no leader without a loss of rechecks and late verdicts: a new
-// leader takes over those that became due in this time before its start.
+// maxLeaderGap is the longest time without a leader after which no rechecks or late verdicts are
+// lost: a new leader looks back this far.
 const maxLeaderGap = 10 * time.Minute
 
 // sampleReadTicks is the time between two reads of the changed samples, in ticks. Rechecks and
-// reports can wait that long, and of a sample that changes several times meanwhile only the newest
+// reports can wait that long, and if a sample changes several times in between, only its newest
 // record is read.
 const sampleReadTicks = 2
 
@@ -189,7 +189,8 @@ func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) er
 	}
 }
 
-// sampleWritten schedules the recheck of a verdict that a worker or a leader wrote.
+// sampleWritten handles a sample's record in the ledger: it schedules the recheck of a verdict,
+// lists a report that is due, and publishes the verdict on contents that were withheld.
 func (p *Poller) sampleWritten(ctx context.Context, r queue.SampleRecord) {
 	var s pipeline.Sample
 	if json.Unmarshal(r.Body, &s) != nil {
@@ -280,13 +281,12 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 	}
 }
 
-// Reconfigured has the poller go by settings that changed: what waits for a budget is looked at
-// again.
+// Reconfigured applies changed settings: samples whose jobs wait for a budget are checked again.
 func (p *Poller) Reconfigured() {
 	p.finisher.requeues.SetLimit(requeueRate(p.config().Rate))
 
 	p.mu.Lock()
-	started := p.list != nil // or led once
+	started := p.list != nil // also after leadership has ended
 	p.mu.Unlock()
 	if started {
 		p.finisher.scheduleChecks()

@@ -11,8 +11,9 @@ import (
 )
 
 // mark is the position in the ledger up to which the final events of jobs that a leader ended are
-// published. Such a job ends with one commit, after which no other process would publish its event.
-// If the leader dies before it is published, the next leader finds the event after the mark.
+// published. A leader first records the end of a job in the ledger and then publishes its event. If
+// it dies in between, only the next leader can publish the event: it looks for such records after
+// the mark.
 type mark struct {
 	created time.Time // when the ledger was created
 	from    uint64    // the stored mark when we began to lead
@@ -31,8 +32,8 @@ type publishedMark struct {
 
 const (
 	publishedKey = "published"
-	markEvery    = time.Second
-	markLostFor  = time.Hour
+	markEvery    = time.Second // how often the mark is stored
+	markLostFor  = time.Hour   // without a mark, only events younger than this are checked
 )
 
 // load reads the mark of the previous leader. Without a mark no leader has ended a job yet.
@@ -76,7 +77,8 @@ func (m *mark) recordSeen(seq uint64) {
 }
 
 // ledgerReplaced reports whether the ledger was created again, or an older state of it restored,
-// since load. Whoever reads it from a sequence on would miss its records.
+// since load. Then readers that continue at a sequence number miss records, and have to start
+// again.
 func (m *mark) ledgerReplaced(ctx context.Context, q *queue.Queue) (bool, error) {
 	m.mu.Lock()
 	created := m.created

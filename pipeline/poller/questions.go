@@ -16,7 +16,7 @@ type querier struct {
 	finisher  *finisher
 	rechecker *rechecker
 	asked     map[string]*workerQuestion // by key; guarded by mu
-	linksTurn bool                       // the last call was, or could have been, for a link; guarded by mu
+	linksTurn bool                       // links come first in the present call; guarded by mu
 }
 
 // workerQuestion is a question, and the inboxes of the workers that want the answer.
@@ -87,7 +87,7 @@ func (q *querier) reply(records map[string]wildfire.VerdictRecord) {
 
 	for inbox, answers := range byInbox {
 		if body, err := json.Marshal(answers); err == nil {
-			_ = q.Queue.Conn().Publish(inbox, body) // the worker asks again
+			_ = q.Queue.Conn().Publish(inbox, body) // if it is lost, the worker asks again
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 // while the budget is plentiful. They are ordered by the time at which they are due.
 type rechecks struct {
 	after time.Duration // from the verdict to the recheck; 0: never
-	since time.Time     // already rechecked verdicts were asked about again
+	since time.Time     // verdicts last checked before this time are not rechecked
 	queue []recheck
 }
 
@@ -24,7 +24,7 @@ type recheck struct {
 // maxRechecks bounds the list. Verdicts beyond it are not rechecked.
 const maxRechecks = 200_000
 
-// update adds or replaces a verdict that was just given or read back.
+// update adds a verdict, or a withheld sample, that was just recorded or was read from the ledger.
 func (r *rechecks) update(key string, s pipeline.Sample) {
 	withheld := s.State == pipeline.StateNone && !s.WithheldAt.IsZero()
 	harmless := s.State == pipeline.StateVerdict && !wildfire.Verdict(s.Verdict).Malicious()
@@ -50,7 +50,7 @@ func (r *rechecks) holds(key string, due time.Time) bool {
 	return false
 }
 
-// shift moves every time by as much as the clock was set.
+// shift adds by to all times, after the clock was set.
 func (r *rechecks) shift(by time.Duration) {
 	for i := range r.queue {
 		r.queue[i].due = r.queue[i].due.Add(by)
@@ -68,8 +68,8 @@ func (r *rechecks) take(now time.Time, n int) []string {
 	return keys
 }
 
-// next returns the time until due entries may have a call of their own, at most an hour. Before
-// that they wait for room in another call, a twenty-fourth as long as for the recheck itself.
+// next returns the time until rechecks may have a call of their own, at most an hour. Once due, an
+// entry first waits for free room in another call, for a twenty-fourth of the recheck interval.
 func (r *rechecks) next(now time.Time) time.Duration {
 	if len(r.queue) == 0 {
 		return time.Hour

@@ -20,7 +20,7 @@ type reportList struct {
 
 // reportDue is one report.
 type reportDue struct {
-	slot // next attempt; in reportList.owed or, otherwise, in reportList.fetch
+	slot // time of the next attempt, in the schedule owed or fetch of reportList
 
 	key   string
 	since time.Time // by the server's clock: no job ended with the verdict before this time
@@ -60,7 +60,7 @@ func (l *reportList) update(key string, s pipeline.Sample, since time.Time) bool
 	}
 
 	l.entries[key] = &reportDue{slot: unscheduled, key: key, since: since}
-	l.put(key, s.DecidedAt.Add(l.first)) // at once, if no leader could ask meanwhile
+	l.put(key, s.DecidedAt.Add(l.first)) // in the past if there was no leader for a while
 
 	return true
 }

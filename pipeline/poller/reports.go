@@ -23,9 +23,9 @@ const (
 )
 
 // reportLoop fetches due reports, one at a time, whenever verdicts leave spare queries. A report is
-// due if the ledger has a sample with a verdict whose report is wanted and no note about it. Each
-// document is stored before the event is published, and the note is written last, so that if the
-// leader dies the next one does the rest.
+// due if it is wanted and its sample has a verdict, but no outcome of the report yet in its record.
+// Each document is stored before the event is published, and the outcome is recorded last, so that
+// if the leader dies the next one does the rest.
 func (f *reportFetcher) reportLoop(ctx context.Context) error {
 	if !f.reporting() {
 		<-ctx.Done()

@@ -30,7 +30,7 @@ func requeueRate(perSecond float64) rate.Limit {
 }
 
 // requeueOne requeues the most urgent job of a sample that no worker is processing. The other jobs
-// keep waiting, as if that job had been the first.
+// keep waiting for its outcome.
 func (f *finisher) requeueOne(ctx context.Context, e *waiting) nextCheck {
 	f.mu.Lock()
 	var job waitingJob
@@ -75,8 +75,9 @@ func (f *finisher) requeueOne(ctx context.Context, e *waiting) nextCheck {
 	return nextCheck{due: now.Add(4 * f.config().Lease)}
 }
 
-// requeueDelay returns when to try again to requeue a job: a random time within the period that it
-// takes to requeue all jobs that wait for it, so that few wake up too early.
+// requeueDelay returns the time until the next attempt to requeue a job. It is random, within the
+// time that it takes to requeue all jobs that wait for their turn, so that few attempts come too
+// early.
 func (f *finisher) requeueDelay() time.Duration {
 	f.mu.Lock()
 	n := f.list.queued + 1

@@ -76,7 +76,7 @@ func (h *schedule[T]) remove(e T) {
 	}
 }
 
-// shift moves every time by as much as the clock was set.
+// shift adds by to all times, after the clock was set.
 func (h schedule[T]) shift(by time.Duration) {
 	for _, e := range h {
 		e.at().due = e.at().due.add(by)

@@ -14,8 +14,8 @@ import (
 )
 
 // waitlist is the poller's index of the waiting jobs by sample, with the time at which each sample
-// is due. To save memory it holds sequence numbers, not messages, and short names: there may be a
-// million samples. It is not safe for concurrent use.
+// is due. There may be a million samples, so it does not hold the messages of the jobs, only their
+// names and sequence numbers. It is not safe for concurrent use.
 type waitlist struct {
 	entries map[uint64]*waiting // by sampleID.hash, and then by waiting.next
 	samples int
@@ -27,14 +27,14 @@ type waitlist struct {
 	oldest  oldest
 }
 
-// oldest caches since when the oldest jobs wait. Finding that out requires a scan of all jobs, so
-// scans are limited to a small part of the time. With many jobs the value may be a little old.
+// oldest caches when the oldest jobs began to wait. Finding that out requires a scan of all jobs,
+// so a result is reused for a while. With many jobs it may be a little out of date.
 type oldest struct {
 	pending, parked uint32 // seconds since 1970
 	until           time.Time
 }
 
-// scanReuse is how many times the duration of a scan its result is reused.
+// scanReuse is how long the result of a scan is reused, as a multiple of the scan's duration.
 const scanReuse = 50
 
 // waiting is a sample that jobs wait for.
@@ -317,7 +317,7 @@ func waitStatus(jobs int, oldest uint32) queue.WaitStatus {
 	return w
 }
 
-// include counts a job.
+// include takes a job into account.
 func (o *oldest) include(j waitingJob) {
 	if j.parked {
 		o.parked = min(o.parked, j.since)
@@ -326,7 +326,7 @@ func (o *oldest) include(j waitingJob) {
 	}
 }
 
-// shift moves every time by as much as the clock was set.
+// shift adds by to all times, after the clock was set.
 func (l *waitlist) shift(by time.Duration) {
 	for e := range l.all() {
 		e.due = e.due.add(by)

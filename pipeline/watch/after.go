@@ -252,8 +252,8 @@ func (f *finisher) restore(ctx context.Context, file *finishedFile) error {
 		r.Rel = to
 		err = f.known.ledger.Update(i, r)
 	} else {
-		// The file was written to or removed since it was judged. Treat what has its name now as
-		// new.
+		// The file was written to or removed since it was judged. Whatever has its name now is
+		// treated as a new file.
 		err = f.known.ledger.Remove(i)
 		f.hints.add(to, true)
 	}
@@ -261,8 +261,8 @@ func (f *finisher) restore(ctx context.Context, file *finishedFile) error {
 	return err
 }
 
-// restorePath returns the path to restore a file to: where it was found or, if something other than
-// a folder, or another mount, is in the way, its base name in the watched folder.
+// restorePath returns the path to restore a file to, normally the one where it was found. If its
+// folder cannot be created, or is on another mount, the file goes directly into the watched folder.
 func (f *finisher) restorePath(rel string) (string, error) {
 	dir := path.Dir(rel)
 	if dir == "." {

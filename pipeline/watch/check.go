@@ -148,7 +148,7 @@ func (c *checker) lease(f *folder) {
 		return
 	}
 	defer d.Close()
-	entries, _ := d.ReadDir(scanBatch) // the watcher reports what cannot be read
+	entries, _ := d.ReadDir(scanBatch) // an error is left to the watcher, which reports it
 	for _, e := range entries {
 		if !e.Type().IsRegular() {
 			continue
@@ -208,7 +208,7 @@ func countFolders(ctx context.Context, dir string) int {
 		case ctx.Err() != nil || n >= 1_000_000:
 			return fs.SkipAll
 		case err != nil:
-			return nil //nolint:nilerr // faults mean fewer folders
+			return nil //nolint:nilerr // a folder that cannot be read is not counted
 		case d.IsDir() && p == filepath.Join(dir, spool.Dir):
 			return fs.SkipDir
 		case d.IsDir():

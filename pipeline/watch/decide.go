@@ -41,7 +41,7 @@ type decider struct {
 // run owns the pending set until ctx ends.
 func (d *decider) run(ctx context.Context) {
 	p := settle.NewPending(d.cfg.Settle)
-	names := map[string]bool{} // in turn with the map in hints
+	names := map[string]bool{} // swapped with the map in hints in each round
 	var results []result
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -84,7 +84,8 @@ func (d *decider) addReports(p *settle.Pending, names map[string]bool, results [
 	}
 }
 
-// count counts the outcome for one file.
+// count counts files that still have a writer, and clears the trouble of a file that needs nothing
+// more.
 func (d *decider) count(rel string, o settle.Outcome) {
 	switch o {
 	case settle.Writing:

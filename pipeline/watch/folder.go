@@ -134,7 +134,8 @@ func (f *folder) relativeIdentity(i rootfs.Identity) rootfs.Identity {
 	return i
 }
 
-// reportFault records a fault of a part that is retried. It ignores errors after the end of ctx.
+// reportFault records a fault of a part of the work, which is retried. It ignores errors after the
+// end of ctx.
 func (f *folder) reportFault(ctx context.Context, part string, err error) {
 	if ctx.Err() == nil {
 		f.w.health.set(part, part+": "+err.Error())

@@ -12,7 +12,7 @@ import (
 // folder's source.
 const PartPrefix = "folder"
 
-// partKind describes a part of the work on a folder.
+// partKind says how a fault of one part of the work affects the folder's state.
 type partKind struct {
 	state   health.State // the folder's state while this part has a fault
 	expires bool         // the fault may end without notice, for example when a file is removed

@@ -136,7 +136,7 @@ func (k *keeper) describeFile(ctx context.Context, rel string, f *rootfs.File, s
 }
 
 // recover counts the jobs in the ledger that are published and unfinished. After startup it does
-// nothing, since this process knows everything in the ledger.
+// nothing, because only this process changes the ledger.
 func (k *keeper) recover(_ context.Context, minAge time.Duration) error {
 	if minAge > 0 {
 		return nil

@@ -64,7 +64,8 @@ func (k *knownFiles) has(st rootfs.State) bool {
 	return r.Ctime == st.Ctime
 }
 
-// hasName is has for a name found by a scan. Known files thus take no room in memory.
+// hasName is has for a name found by a scan. Scans use it to skip known files, which then need no
+// place in hints.
 func (k *knownFiles) hasName(rel string) bool {
 	if k.ledger == nil {
 		return false

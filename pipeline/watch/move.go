@@ -218,8 +218,8 @@ func (m *mover) forgetIfGone(c *claimedFile, err error) bool {
 	return true
 }
 
-// setAside moves an entry out of the way that replaced a file at the moment of its claim and is not
-// a regular file. The entry is kept for inspection and counted as skipped.
+// setAside handles an entry other than a regular file that replaced a file just before its claim.
+// It moves the entry to done/special for inspection, and counts it as skipped.
 func (m *mover) setAside(ctx context.Context, c *claimedFile, err error) bool {
 	if cause := rootfs.CauseOf(err); cause != rootfs.Special && cause != rootfs.Outside {
 		return false
@@ -242,7 +242,7 @@ func (m *mover) setAside(ctx context.Context, c *claimedFile, err error) bool {
 }
 
 // prepareJob hashes a claimed file, makes it durable, and returns its job. Hashing comes first, so
-// that files that become durable together are published together.
+// that nothing slow remains between a group's sync and the publication of its jobs.
 func (m *mover) prepareJob(ctx context.Context, c *claimedFile) (pipeline.Job, error) {
 	if err := m.reopen(c); err != nil {
 		return pipeline.Job{}, err

@@ -36,7 +36,7 @@ func copyName() string { return copyPrefix + spool.NewID(time.Now(), spool.RootT
 func (f *finisher) moveOut(ctx context.Context, file *finishedFile) error {
 	err := f.moveTo(ctx, file)
 	if err == nil || ctx.Err() != nil || errors.Is(err, errUnsettled) || errors.Is(err, syscall.EPERM) || rootfs.IsGone(err) {
-		return err // a fault of the file itself
+		return err // not a fault of the folder
 	}
 
 	return fmt.Errorf("%w %s: %w", errAfterFolder, file.action, err)

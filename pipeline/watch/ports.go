@@ -30,8 +30,8 @@ type Outcomes interface {
 type Catalog interface {
 	// Unknown returns which of the given jobs of a source the queue does not have: they are neither
 	// queued nor in progress, and have no final event. If it is not certain about a job, it must
-	// not return it. Publish must then accept such a job as new, at the latest when the
-	// deduplication of its ID has expired.
+	// not return it. A job that it returns is published again, and Publish must accept it as new.
+	// It may still reject it as a duplicate until the deduplication of its ID has expired.
 	Unknown(ctx context.Context, source string, ids []string) ([]string, error)
 }
 

@@ -34,7 +34,7 @@ func (f *folder) publish(ctx context.Context, job pipeline.Job) error {
 		if errors.Is(err, pipeline.ErrFull) {
 			f.w.health.set("intake", "the queue is full; files wait in the folder until it has room")
 		} else {
-			f.w.health.set("intake", "jobs cannot be published, files wait in the folder: "+err.Error())
+			f.w.health.set("intake", "jobs cannot be published; files wait in the folder: "+err.Error())
 		}
 		if err := pipeline.Sleep(ctx, backoff.Delay(try, minPublishDelay, maxPublishDelay)); err != nil {
 			return err

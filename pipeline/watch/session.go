@@ -216,7 +216,7 @@ func (s *session) followOutcomes(ctx context.Context) {
 		if err == nil {
 			err = errors.New("the subscription to events ended")
 		}
-		s.w.health.set("outcomes", "final events cannot be read, finished files stay in "+spool.Dir+"/"+spool.Claimed+": "+err.Error())
+		s.w.health.set("outcomes", "final events cannot be read; finished files stay in "+spool.Dir+"/"+spool.Claimed+": "+err.Error())
 		if pipeline.Sleep(ctx, followRetryDelay) != nil {
 			return
 		}

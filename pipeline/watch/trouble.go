@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	maxTroubles   = 4096 // remembered; further ones are only found again by the next scan
+	maxTroubles   = 4096 // remembered; further ones are not reported, but scans still retry them
 	shownTroubles = 10
 )
 

@@ -79,7 +79,7 @@ func (u *unclaimer) emptyFolder(ctx context.Context, dir string, move bool) erro
 	slices.Sort(names) // in the order in which they were claimed
 
 	for _, name := range names {
-		if strings.HasPrefix(name, ".") { // a file that keeps the folder from being empty
+		if strings.HasPrefix(name, ".") { // a placeholder such as .gitkeep
 			continue
 		}
 		if !move {

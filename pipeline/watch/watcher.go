@@ -25,8 +25,8 @@ const (
 	reconcileEvery = time.Minute // interval between comparisons with the queue's jobs
 	reconcileAge   = time.Minute // minimum age of a published job before it is compared; a younger one may not have arrived yet
 
-	// publishWait limits one attempt to publish. An intake that retries internally must not hide
-	// that files are waiting.
+	// publishWait limits one attempt to publish, so that the watcher reports a fault even if the
+	// intake keeps retrying internally.
 	publishWait = 10 * time.Second
 )
 

@@ -17,7 +17,8 @@ import (
 func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result, error) {
 	before := d.sample.Sample
 	if c.step.Kind == pipeline.StepFinish {
-		w.config().OweReport(&c.sample, d.Job.Source, w.now()) // the report was published before
+		// If the report is already published, it is now due for this source, too.
+		w.config().OweReport(&c.sample, d.Job.Source, w.now())
 	}
 
 	var with []*queue.Change
@@ -25,7 +26,8 @@ func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result
 		after := d.sample
 		after.Sample = c.sample
 		with = append(with, w.q.Ledger().PutSample(after))
-		if c.step.Kind != pipeline.StepWait || !c.step.Asking { // otherwise the job's record says so
+		// If the job waits for WildFire, the poller learns of the change from the job's record.
+		if c.step.Kind != pipeline.StepWait || !c.step.Asking {
 			defer w.q.Ledger().SampleChanged(after.Key)
 		}
 	}
@@ -44,7 +46,8 @@ func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result
 	return r, err
 }
 
-// firstAccepted reports whether this step first learned that WildFire has the sample from this job.
+// firstAccepted reports whether this is the first step to learn that WildFire has accepted this
+// job's upload.
 func firstAccepted(before pipeline.Sample, c decision) bool {
 	if c.step.Basis != results.BasisUpload {
 		return false
@@ -60,7 +63,7 @@ func (w *Worker) writeOutcome(work context.Context, d *delivery, c decision, wit
 	case pipeline.StepFinish:
 		basis := c.step.Basis
 		if d.Basis != "" && basis == results.BasisCache {
-			basis = d.Basis // the job waited for this budget
+			basis = d.Basis // the job waited, and this was determined then
 		}
 		r, err := w.finish(work, d, pipeline.VerdictEvent(d.Job, c.sample, basis, w.now()), with)
 		if err == nil && c.sample.Report == nil {

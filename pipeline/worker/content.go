@@ -21,7 +21,7 @@ import (
 	"backburn/wildfire"
 )
 
-// examiner reads the contents of jobs, and lets nothing of Backburn's own pass.
+// examiner reads the contents of jobs, and rejects Backburn's own files and secrets.
 type examiner struct {
 	*shared
 	sources *sources
@@ -56,11 +56,11 @@ func (e *examiner) examine(ctx context.Context, d *delivery) error {
 
 	switch {
 	case j.Size != 0 && j.Size != c.Size:
-		return fmt.Errorf("%w: %d bytes then, %d now", pipeline.ErrContentChanged, j.Size, c.Size)
+		return fmt.Errorf("%w: %d bytes when submitted, %d now", pipeline.ErrContentChanged, j.Size, c.Size)
 	case c.Size > limit:
 		return fmt.Errorf("%w: %d bytes; at most %d", wildfire.ErrTooLarge, c.Size, limit)
 	}
-	_, _ = io.WriteString(scan, j.Filename+"\n") // this field leaves as well
+	_, _ = io.WriteString(scan, j.Filename+"\n") // the name is sent to WildFire, too
 	if err := e.read(ctx, d, c, opened, scan); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (e *examiner) read(ctx context.Context, d *delivery, c queue.Contents, open
 	j.Learn(hex.EncodeToString(sum.Sum(nil)), size)
 	switch {
 	case size != c.Size:
-		return fmt.Errorf("%w: %d bytes, and %d when they were read", pipeline.ErrContentChanged, c.Size, size)
+		return fmt.Errorf("%w: %d bytes before they were read, and %d after", pipeline.ErrContentChanged, c.Size, size)
 	case claimed != "" && claimed != j.SHA256:
 		return fmt.Errorf("%w: the SHA-256 was %s when they were submitted", pipeline.ErrContentChanged, claimed)
 	}

@@ -20,7 +20,7 @@ type delivery struct {
 	entry    queue.JobEntry    // the job's record, as it was last read
 	contents queue.Contents
 	head     headBuffer      // of the contents
-	ruling   pipeline.Ruling // the policy's ruling on what may leave
+	ruling   pipeline.Ruling // the policy's ruling on what may be sent to WildFire
 
 	outcome string // type of its final event, once it has one
 }

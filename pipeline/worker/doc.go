@@ -1,5 +1,5 @@
-// Package worker is one process's part of the work: it fetches jobs, finds and hashes their
-// contents, and does what pipeline.Decide says is next, the upload included.
+// Package worker processes jobs: it fetches them from the queue, finds and hashes their contents,
+// and carries out the steps that pipeline.Decide returns, uploads included.
 //
 // A job's way through the package, in the order in which to read it:
 //

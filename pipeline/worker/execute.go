@@ -11,7 +11,7 @@ import (
 )
 
 // execute carries out the next step of a job until it is done, waits, or has to be redelivered. ctx
-// ends with the worker's intake: an upload that has not begun by then is given back. work is the
+// ends with the worker's intake: a job whose upload has not begun by then is requeued. work is the
 // context of uploads that have begun, and of everything that ends a job.
 //
 // Each step either teaches something new about the sample, which leads to the next decision, or

@@ -68,24 +68,26 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 	}
 }
 
-// fetcher fetches the jobs of one feed. Its run owns it, but for the fields that fetchAll keeps.
+// fetcher fetches the jobs of one feed. Only run uses its fields, except those marked as set by
+// fetchAll.
 type fetcher struct {
 	w      *Worker
 	feed   queue.Feed
 	window *window
 	large  int // window places of the largest job in the last fetch; 0 before the first fetch
 
-	seen  time.Time   // when fetchAll last found the feed
+	seen  time.Time   // used only by fetchAll: when it last found the feed
 	idle  atomic.Bool // set by fetchAll: the feed has long been empty
 	ended atomic.Bool // set by run
 }
 
-// A feed with more jobs than requested gets a larger request next.
+// firstFetch is the least number of jobs to request after a fetch that returned some. A larger
+// request is for twice as many as that fetch returned.
 const firstFetch = 8
 
-// run fetches until ctx ends, the feed is idle, or its consumer is lost. While the feed is empty it
-// reserves no window places: one job is requested beyond the window, and further jobs need places
-// first.
+// run fetches until ctx ends, the feed is idle, or its consumer is lost. While the feed is empty,
+// run reserves no window places and requests one job. Once that arrives, it reserves places before
+// it requests more.
 func (f *fetcher) run(ctx, work context.Context) {
 	defer f.ended.Store(true)
 

@@ -13,7 +13,7 @@ import (
 // metrics are a worker's counters, all with closed label values and created at zero.
 type metrics struct {
 	outcomes      *prometheus.CounterVec // by event and outcome
-	uploads       *prometheus.CounterVec // by what followed
+	uploads       *prometheus.CounterVec // by the action that followed
 	uploadSeconds prometheus.Histogram
 	uploadBytes   prometheus.Counter
 	queries       prometheus.Counter
@@ -134,7 +134,7 @@ func (m *metrics) deadLettered(r results.Reason) {
 	m.dead.WithLabelValues(string(r), needsAttention(r)).Inc()
 }
 
-// Finished counts a job's end, and writes the one line about it.
+// Finished counts a finished job, and logs the one line about its outcome.
 func (m *metrics) Finished(ev results.Event) {
 	m.outcomes.WithLabelValues(ev.Type.Name(), ev.Outcome()).Inc()
 

@@ -14,7 +14,7 @@ import (
 )
 
 // preScanLimit is the largest size, in bytes, at which contents with a trusted hash are scanned
-// before anything of them leaves. Larger contents are scanned during the upload.
+// before any of them is sent. Larger contents are scanned during the upload.
 const preScanLimit = 1 << 20
 
 // guardedContents returns contents that are scanned while they are read, even if they were scanned
@@ -71,7 +71,7 @@ func checkNotOwn(g *guard.Guard, dir *rootfs.Root, name string, st rootfs.State)
 		return asPipelineError(err)
 	}
 	if inSpool, ok := strings.CutPrefix(name, pipeline.SpoolDir+"/"); ok {
-		if kept, _, _ := strings.Cut(inSpool, "/"); kept == "claimed" || kept == "done" {
+		if sub, _, _ := strings.Cut(inSpool, "/"); sub == "claimed" || sub == "done" {
 			return nil
 		}
 		return fmt.Errorf("%w: %s is a watcher's own", pipeline.ErrOwn, name)

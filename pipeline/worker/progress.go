@@ -32,7 +32,8 @@ type upload struct {
 
 func newProgress() *progress { return &progress{active: map[*upload]struct{}{}} }
 
-// start adds an upload. Its transport calls report; the caller calls done at its end.
+// start adds an upload. report is called as bytes are sent; the caller calls done when the upload
+// has ended.
 func (p *progress) start(j pipeline.Job, at time.Time) (report func(sent, total int64), done func()) {
 	u := &upload{Upload: Upload{
 		Job:      j.ID,

@@ -10,8 +10,8 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// copyContents reads contents up to a limit in bytes, from the file that is already open or else
-// from the start.
+// copyContents copies contents to a writer, up to a limit in bytes. It reads opened, or opens the
+// contents if that is nil.
 func copyContents(ctx context.Context, to io.Writer, c queue.Contents, opened io.Reader, limit int64) (size int64, err error) {
 	if opened == nil {
 		r, err := c.Open()

@@ -36,7 +36,7 @@ func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err e
 	case disp.Action == pipeline.Terminate:
 		if errors.Is(err, pipeline.ErrOwn) {
 			w.log.Error().Err(err).Str("job", d.Job.Ref().String()).Str("file", d.Job.Filename).
-				Msg("one of Backburn's own files or secrets was submitted; nothing of it leaves")
+				Msg("one of Backburn's own files or secrets was submitted; it is not uploaded")
 		}
 		d.sample.Key = pipeline.SampleKey(d.Job)
 		if r, done, err := w.load(ctx, work, d); done || err != nil {

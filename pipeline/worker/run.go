@@ -145,9 +145,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Reconfigure has the worker go by another configuration while it runs, from the next step of each
-// job on. It may differ from the one before in the keys that are tagged with reload; the others
-// hold from the next start, and are the caller's to keep. It is safe for concurrent use.
+// Reconfigure replaces the configuration of a running worker. Each job uses the new one from its
+// next step on. Only keys with the tag reload may change; the caller must leave the others as they
+// were, because they take effect only at a start. It is safe for concurrent use.
 func (w *Worker) Reconfigure(ctx context.Context, cfg pipeline.Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
@@ -182,7 +182,7 @@ func pauseFault(pauses *fleet.Pauses, b pipeline.Budget) error {
 		return health.Fault{
 			State:  health.Degraded,
 			Cause:  health.CauseQuota,
-			Reason: p.Reason + ", and come back at " + p.Until.Format(time.RFC3339),
+			Reason: p.Reason + "; the budget is renewed at " + p.Until.Format(time.RFC3339),
 		}
 	}
 
@@ -198,12 +198,12 @@ func pauseFault(pauses *fleet.Pauses, b pipeline.Budget) error {
 	return health.Fault{
 		Cause:  health.CausePause,
 		Reason: fmt.Sprintf("%s are paused until %s: %s", b, p.Until.Format(time.RFC3339), p.Reason),
-		Remedy: "one call checks then whether the fault is gone",
+		Remedy: "after that time, a single call checks whether the fault is gone",
 	}
 }
 
-// Ask puts a question to the fleet's poller, beside those of this worker's own jobs, and returns
-// what WildFire said.
+// Ask sends a question to the fleet's poller, as for one of this worker's jobs, and returns
+// WildFire's answer.
 func (w *Worker) Ask(ctx context.Context, q poller.Question) (poller.Answer, error) {
 	return w.client.Ask(ctx, q)
 }

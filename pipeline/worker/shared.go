@@ -25,10 +25,10 @@ type shared struct {
 	pauses   *fleet.Pauses
 }
 
-// config is what the worker goes by at this moment.
+// config returns the present configuration.
 func (s *shared) config() pipeline.Config { return s.settings.Now() }
 
-// decide returns what Decide makes of an event, given the policy and the records that d has.
+// decide calls pipeline.Decide with an event, the policy, and the records that d has.
 func (s *shared) decide(d *delivery, learned pipeline.Event) decision {
 	step, sample := pipeline.Decide(d.sample.Sample, d.Job, learned, pipeline.Policy{
 		Config: s.config(),
@@ -40,8 +40,8 @@ func (s *shared) decide(d *delivery, learned pipeline.Event) decision {
 	return decision{learned, step, sample}
 }
 
-// changeSample writes a change of the sample that belongs to no other step, and announces it to the
-// poller, because jobs may wait for the sample.
+// changeSample changes only the sample, and notifies the poller, because jobs may wait for the
+// sample.
 func (s *shared) changeSample(ctx context.Context, d *delivery, next pipeline.Sample) error {
 	if err := s.writeSample(ctx, d, next); err != nil {
 		return err

@@ -20,11 +20,11 @@ type sources struct {
 
 type sourceFault struct {
 	inARow int
-	until  time.Time // time until which no job of the source is fetched
+	until  time.Time // no job of the source is fetched before this time
 }
 
 const (
-	// After this many unreachable jobs of a source in a row, the fault is not in single files.
+	// After this many unreachable files in a row, the source as a whole is considered unreachable.
 	unreachableAfter = 2
 
 	firstSourcePause   = 5 * time.Second
@@ -46,8 +46,8 @@ func (s *sources) reached(source string) {
 	}
 }
 
-// unreachable records that contents of a source could not be reached. first says that this is not
-// reported yet.
+// unreachable records that contents of a source could not be reached. first is true when this makes
+// the source unreachable as a whole, which the caller logs.
 func (s *sources) unreachable(source string, err error) (first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

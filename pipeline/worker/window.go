@@ -10,22 +10,24 @@ import (
 	"backburn/pipeline/fleet"
 )
 
-// window limits how many jobs of a lane a worker holds, shared fairly between sources. Large
-// messages count as several jobs, so that a flood of them takes no more memory. A source may hold
-// at most windowShare times what is left free (the dynamic threshold of shared packet buffers:
-// Choudhury and Hahne, 1998). So one source alone uses four fifths, many sources get equal parts,
-// and a new source always finds free places, without a count of sources. It is safe for concurrent
-// use.
+// window limits how many jobs of a lane a worker holds, shared fairly between the lane's feeds. A
+// feed has the jobs of one source or, if there are very many sources, of several. Large messages
+// count as several jobs, so that a full window of them needs no more memory. A feed may hold at
+// most windowShare times the places that are still free (the dynamic threshold of shared packet
+// buffers: Choudhury and Hahne, 1998). So one feed alone uses four fifths, many feeds get equal
+// parts, and a new feed always finds free places, without a count of feeds. It is safe for
+// concurrent use.
 type window struct {
 	mu    sync.Mutex
 	free  int
-	held  map[string]int // by source
+	held  map[string]int // places, by the feed's name
 	freed chan struct{}  // closed and replaced when places are released
 }
 
 const (
-	// Jobs of a lane in one worker. Jobs that wait for an answer from WildFire need no upload slot,
-	// and many of them fill a call better. A single source can have 256.
+	// The places of one lane. There are many more than upload slots, because jobs that wait for an
+	// answer from WildFire need no slot, and one call can ask about up to 500 of them. A single
+	// feed can use 256.
 	windowSize = 320
 
 	// A job takes one place, and one more for each of this many bytes of its message.
@@ -33,8 +35,8 @@ const (
 
 	windowShare = 4
 
-	// In a full window, places are released job by job. They gather for a moment, so that one
-	// request fetches several jobs.
+	// In a full window, places are released one at a time. A fetcher waits this long for more of
+	// them, so that one request fetches several jobs.
 	placeGatherTime = 5 * time.Millisecond
 )
 
@@ -42,7 +44,7 @@ func newWindow(n int) *window {
 	return &window{free: n, held: map[string]int{}, freed: make(chan struct{})}
 }
 
-// reserve waits until a source may hold more, and takes up to most places. It returns 0 when ctx
+// reserve waits until a feed may hold more, and takes up to most places. It returns 0 when ctx
 // ends.
 func (w *window) reserve(ctx context.Context, feed string, most int) int {
 	for waited := false; ; waited = true {
@@ -61,7 +63,7 @@ func (w *window) reserve(ctx context.Context, feed string, most int) int {
 	}
 }
 
-// tryReserve takes the places that a source may have now. If there are none, it returns the channel
+// tryReserve takes the places that a feed may have now. If there are none, it returns the channel
 // to wait on.
 func (w *window) tryReserve(feed string, most int) (int, <-chan struct{}) {
 	w.mu.Lock()
@@ -77,8 +79,9 @@ func (w *window) tryReserve(feed string, most int) (int, <-chan struct{}) {
 	return n, nil
 }
 
-// forceReserve takes places even if none are free: an empty feed waits for its next job without
-// reserving room, and jobs may be larger than expected.
+// forceReserve takes places even if none are free. It is for jobs that have already arrived: the
+// first job of an empty feed, which is requested without a reservation, and jobs larger than
+// expected.
 func (w *window) forceReserve(feed string, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -25,7 +25,7 @@ type Worker struct {
 	poller   *poller.Poller
 	leases   *leases
 
-	reconfigured chan struct{} // capacity 1: the rate may be another
+	reconfigured chan struct{} // capacity 1: the configured rate may have changed
 
 	jobs sync.WaitGroup // deliveries in progress
 }
@@ -71,8 +71,8 @@ func WithTracing(p trace.TracerProvider) Option { return func(o *options) { o.tr
 // reach, and the budgets that are stopped. Without it the worker uses a registry of its own.
 func WithHealth(r *health.Registry) Option { return func(o *options) { o.health = r } }
 
-// WithProcess sets the process that joins the fleet; without it the role is "worker". Its slots are
-// the worker's.
+// WithProcess sets how this process appears in the fleet; without it the role is "worker". New
+// replaces its Slots by the configured concurrency.
 func WithProcess(p fleet.Process) Option { return func(o *options) { o.process = p } }
 
 // WithClock sets the clock on which quotas, the age of verdicts and schedules depend.

@@ -98,8 +98,8 @@ func scalar(raw json.RawMessage) (string, error) {
 	return s, nil
 }
 
-// record has the fields that are used of Suricata's fileinfo records (docs.suricata.io, EVE JSON
-// Format).
+// record has the fields of Suricata's fileinfo records that descriptions use (docs.suricata.io, EVE
+// JSON Format).
 type record struct {
 	Timestamp string      `json:"timestamp"`
 	FlowID    json.Number `json:"flow_id"`

@@ -363,7 +363,7 @@ func (l *Ledger) Maintain(now time.Time, exists func(key []byte, r Record) bool)
 	return l.shrink()
 }
 
-// prune removes records, and final events whose record never came.
+// prune removes the given records, and final events that have waited too long for their record.
 func (l *Ledger) prune(gone [][]byte) error {
 	var stale [][]byte
 	l.mu.RLock()

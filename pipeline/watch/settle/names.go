@@ -167,8 +167,8 @@ func (d DoneFile) NameFor(rel string) string {
 	return dir + d.before + base + d.after
 }
 
-// Is reports whether rel has the name of a done file. of is the file that it marks, or "" if the
-// name does not say which.
+// Is reports whether rel has the name of a done file. marked is the file that it marks, or "" if
+// the name does not say which.
 func (d DoneFile) Is(rel string) (ok bool, marked string) {
 	dir, base := path.Split(rel)
 	if d.fixed != "" {

@@ -25,7 +25,7 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// ErrUnusable matches errors that do not end by waiting.
+// ErrUnusable matches errors that persist until somebody changes the folder or the configuration.
 var ErrUnusable = errors.New("the folder cannot be watched as configured")
 
 // Spool is an open spool. Safe for concurrent use until Close.

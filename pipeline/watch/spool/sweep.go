@@ -78,7 +78,7 @@ func (s *Spool) sweepPaths(gone func(dir string) bool) error {
 	err := s.Each(pathsDir, func(tag string) bool {
 		st, err := s.Lstat(pathsDir + "/" + tag)
 		if err != nil || len(tag) != tagLen || time.Since(time.Unix(0, st.Mtime)) <= LeftoverAge {
-			return true // removed by another watcher's janitor
+			return true // young, not a tag, or just removed by another watcher
 		}
 		dir, err := s.Paths.read(tag)
 		if err == nil && gone(dir) {
