@@ -38,8 +38,8 @@ func newReportList(settings *pipeline.Settings) *reportList {
 	}
 }
 
-// update adds the report of a sample's record, written at the given time. It reports whether there is
-// something new to do.
+// update adds the report of a sample's record, written at the given time. It reports whether there
+// is something new to do.
 func (l *reportList) update(key string, s pipeline.Sample, since time.Time) bool {
 	e := l.entries[key]
 	switch {

@@ -40,7 +40,7 @@ func (c *copies) reserve(id string, size int64) error {
 		return err
 	}
 	if info.Full(c.minFree + size) {
-		return fmt.Errorf("copy a hard-linked file of %d bytes: the disk would have less than min_free; free some space", size)
+		return fmt.Errorf("copy a hard-linked file of %d bytes: not enough free space for it and for min_free; free some space", size)
 	}
 
 	c.mu.Lock()
