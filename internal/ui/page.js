@@ -854,7 +854,10 @@
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
   }
 
-  dialog.addEventListener("close", () => { if (view.job) go({ job: "" }); });
+  // The browser reports a close some time later. Then another file may be open, or about to be.
+  dialog.addEventListener("close", () => {
+    if (!dialog.open && view.job && new URLSearchParams(location.hash.slice(1)).get("job") === view.job) go({ job: "" });
+  });
   dialog.addEventListener("click", e => { if (e.target === dialog) dialog.close(); });
 
   // ---- the address ------------------------------------------------------------------
