@@ -8,10 +8,10 @@ import (
 )
 
 // claims are the samples that this process is about to upload, or is uploading. They tell which of
-// the claims in the ledger are still in use. A sample's record may name this worker although none
-// of its goroutines is uploading it, because the answer to the claim was lost or the upload's
-// outcome could not be written. Other workers leave such a claim alone while this worker lives, so
-// it has to notice it itself. It is safe for concurrent use.
+// the claims in the ledger are still in use. A sample's record may name this worker although no
+// goroutine of the worker is uploading the sample, because the answer to the claim was lost or the
+// upload's outcome could not be written. Other workers leave such a claim alone while this worker
+// lives, so this worker has to notice that the claim is unused. It is safe for concurrent use.
 type claims struct {
 	mu   sync.Mutex
 	held map[string][]pipeline.Priority // by sample key: the jobs that are uploading

@@ -21,11 +21,11 @@ func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result
 		w.config().OweReport(&c.sample, d.Job.Source, w.now())
 	}
 
-	var with []*queue.Change
+	var changes []*queue.Change
 	if c.sample != before {
 		after := d.sample
 		after.Sample = c.sample
-		with = append(with, w.q.Ledger().PutSample(after))
+		changes = append(changes, w.q.Ledger().PutSample(after))
 		// If the job waits for WildFire, the poller learns of the change from the job's record.
 		if c.step.Kind != pipeline.StepWait || !c.step.Asking {
 			defer w.q.Ledger().SampleChanged(after.Key)
@@ -38,7 +38,7 @@ func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result
 	if firstAccepted(before, c) {
 		published.Go(func() error { return w.q.Events().Publish(work, pipeline.SubmittedEvent(d.Job, c.sample)) })
 	}
-	r, err := w.writeOutcome(work, d, c, with)
+	r, err := w.writeOutcome(work, d, c, changes)
 	if perr := published.Wait(); err == nil && perr != nil {
 		return result{}, perr
 	}
@@ -58,32 +58,32 @@ func firstAccepted(before pipeline.Sample, c decision) bool {
 }
 
 // writeOutcome writes what became of the job, in one commit with the change of its sample.
-func (w *Worker) writeOutcome(work context.Context, d *delivery, c decision, with []*queue.Change) (result, error) {
+func (w *Worker) writeOutcome(work context.Context, d *delivery, c decision, changes []*queue.Change) (result, error) {
 	switch c.step.Kind {
 	case pipeline.StepFinish:
 		basis := c.step.Basis
 		if d.Basis != "" && basis == results.BasisCache {
-			basis = d.Basis // the job waited, and this was determined then
+			basis = d.Basis // the basis was determined before the job waited
 		}
-		r, err := w.finish(work, d, pipeline.VerdictEvent(d.Job, c.sample, basis, w.now()), with)
+		r, err := w.finish(work, d, pipeline.VerdictEvent(d.Job, c.sample, basis, w.now()), changes)
 		if err == nil && c.sample.Report == nil {
 			err = w.oweReport(work, d, c.sample)
 		}
 		return r, err
 
 	case pipeline.StepFail:
-		return w.finish(work, d, pipeline.FailedEvent(d.Job, c.step.Cause, c.step.Attempts, w.now()), with)
+		return w.finish(work, d, pipeline.FailedEvent(d.Job, c.step.Cause, c.step.Attempts, w.now()), changes)
 
 	case pipeline.StepWait, pipeline.StepPark:
 		why := queue.Waiting{Sample: d.sample.Key, Basis: c.step.Basis, Parked: c.step.Budget}
 		if c.step.Asking {
 			why.Pending = c.sample.SubmittedAt
 		}
-		return ack, w.q.Ledger().Commit(work, append(with, w.q.Ledger().PutWaiting(&d.Message, why, d.entry.Revision))...)
+		return ack, w.q.Ledger().Commit(work, append(changes, w.q.Ledger().PutWaiting(&d.Message, why, d.entry.Revision))...)
 	}
 
-	if len(with) > 0 {
-		if err := w.q.Ledger().Commit(work, with...); err != nil {
+	if len(changes) > 0 {
+		if err := w.q.Ledger().Commit(work, changes...); err != nil {
 			return result{}, err
 		}
 	}
@@ -102,21 +102,21 @@ func (w *Worker) fail(work context.Context, d *delivery, cause results.Error) (r
 }
 
 // finish ends a job with its final event.
-func (w *Worker) finish(work context.Context, d *delivery, ev results.Event, with []*queue.Change) (result, error) {
+func (w *Worker) finish(work context.Context, d *delivery, ev results.Event, changes []*queue.Change) (result, error) {
 	ended, err := w.endedBefore(work, d, ev)
 	if err != nil {
 		return result{}, err
 	}
 	if ended {
 		d.outcome = "repeat"
-		return ack, w.q.Ledger().Commit(work, with...)
+		return ack, w.q.Ledger().Commit(work, changes...)
 	}
 
 	ev, err = w.q.Events().Finish(work, &d.Message, queue.Ending{
 		Event:  ev,
 		Sample: d.sample.Key,
 		Entry:  d.entry,
-		With:   with,
+		With:   changes,
 	})
 	if err != nil {
 		return result{}, err
@@ -144,8 +144,8 @@ func (w *Worker) endedBefore(work context.Context, d *delivery, ev results.Event
 	return ended, nil
 }
 
-// oweReport handles a report that was published while the job was ending: the job's source still
-// has to get it.
+// oweReport records that the job's source still has to get the report, if the report was published
+// while the job was ending.
 func (w *Worker) oweReport(ctx context.Context, d *delivery, s pipeline.Sample) error {
 	if !w.config().WantsReport(d.sample.Key, s) {
 		return nil

@@ -34,10 +34,10 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 			learned, err = w.ask(ctx, d)
 		case pipeline.StepUpload:
 			learned, err = w.uploader.upload(ctx, work, d)
-			if _, done := learned.(pipeline.Uploaded); done {
-				var written context.CancelFunc
-				work, written = withFinalWriteTime(work)
-				defer written()
+			if _, uploaded := learned.(pipeline.Uploaded); uploaded {
+				var cancel context.CancelFunc
+				work, cancel = withFinalWriteTime(work)
+				defer cancel()
 			}
 		case pipeline.StepReconsider:
 			learned = pipeline.Look{}

@@ -41,7 +41,7 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 	defer running.Wait()
 
 	fetchers := map[string]*fetcher{} // by the feed's name
-	for fault := 0; ctx.Err() == nil; {
+	for faults := 0; ctx.Err() == nil; {
 		feeds, err := w.q.Lanes().Feeds(ctx)
 		for _, feed := range feeds {
 			f := fetchers[feed.Name]
@@ -60,10 +60,10 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 		}
 
 		if err != nil {
-			fault = waitAfterFault(ctx, w.log, err, fault)
+			faults = waitAfterFault(ctx, w.log, err, faults)
 			continue
 		}
-		fault = 0
+		faults = 0
 		_ = fleet.Sleep(ctx, laneScanInterval)
 	}
 }
@@ -71,19 +71,18 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 // fetcher fetches the jobs of one feed. Only run uses its fields, except those marked as set by
 // fetchAll.
 type fetcher struct {
-	w      *Worker
-	feed   queue.Feed
-	window *window
-	large  int // window places of the largest job in the last fetch; 0 before the first fetch
+	w             *Worker
+	feed          queue.Feed
+	window        *window
+	largestPlaces int // of a job in the last fetch, in window places; 0 before the first
 
 	seen  time.Time   // used only by fetchAll: when it last found the feed
 	idle  atomic.Bool // set by fetchAll: the feed has long been empty
 	ended atomic.Bool // set by run
 }
 
-// firstFetch is the least number of jobs to request after a fetch that returned some. A larger
-// request is for twice as many as that fetch returned.
-const firstFetch = 8
+// After a fetch that returned jobs, the next one requests twice as many, but at least minFetch.
+const minFetch = 8
 
 // run fetches until ctx ends, the feed is idle, or its consumer is lost. While the feed is empty,
 // run reserves no window places and requests one job. Once that arrives, it reserves places before
@@ -101,7 +100,7 @@ func (f *fetcher) run(ctx, work context.Context) {
 
 		n := 0
 		if most > 0 {
-			if n = f.window.reserve(ctx, f.feed.Name, most*f.large); n == 0 {
+			if n = f.window.reserve(ctx, f.feed.Name, most*f.largestPlaces); n == 0 {
 				return
 			}
 		}
@@ -115,7 +114,7 @@ func (f *fetcher) run(ctx, work context.Context) {
 
 		most = 0
 		if taken > 0 {
-			most = min(max(2*taken, firstFetch), windowSize)
+			most = min(max(2*taken, minFetch), windowSize)
 		}
 	}
 }
@@ -126,7 +125,7 @@ func (f *fetcher) fetch(ctx, work context.Context, n int) (int, error) {
 	var batch jetstream.MessageBatch
 	var err error
 	if n > 0 {
-		batch, err = f.feed.Consumer.FetchNoWait(max(n/f.large, 1))
+		batch, err = f.feed.Consumer.FetchNoWait(max(n/f.largestPlaces, 1))
 	} else {
 		batch, err = f.feed.Consumer.Fetch(1, jetstream.FetchMaxWait(fetchWait))
 	}
@@ -157,7 +156,7 @@ func (f *fetcher) fetch(ctx, work context.Context, n int) (int, error) {
 
 	f.window.release(f.feed.Name, left)
 	if taken > 0 {
-		f.large = largest
+		f.largestPlaces = largest
 	}
 
 	return taken, batch.Error()

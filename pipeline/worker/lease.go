@@ -29,7 +29,7 @@ func (l *leases) size() int {
 	return len(l.held)
 }
 
-// run reports the deliveries as in progress to the server every third of the lease.
+// run notifies the server, three times in each lease, that the deliveries are in progress.
 func (l *leases) run(ctx context.Context, lease time.Duration) error {
 	t := time.NewTicker(lease / 3)
 	defer t.Stop()

@@ -133,12 +133,12 @@ func (w *Worker) Run(ctx context.Context) error {
 		<-idle
 	}
 
-	bctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	releaseCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	w.uploader.uploads.Release(bctx)
-	w.queries.Release(bctx)
+	w.uploader.uploads.Release(releaseCtx)
+	w.queries.Release(releaseCtx)
 	for _, s := range w.uploader.shares.All() {
-		s.Release(bctx)
+		s.Release(releaseCtx)
 	}
 	stopServices()
 
@@ -202,8 +202,8 @@ func pauseFault(pauses *fleet.Pauses, b pipeline.Budget) error {
 	}
 }
 
-// Ask sends a question to the fleet's poller, as for one of this worker's jobs, and returns
-// WildFire's answer.
+// Ask sends a question to the fleet's poller, just as this worker does for its own jobs, and
+// returns WildFire's answer.
 func (w *Worker) Ask(ctx context.Context, q poller.Question) (poller.Answer, error) {
 	return w.client.Ask(ctx, q)
 }

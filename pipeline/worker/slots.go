@@ -9,9 +9,9 @@ import (
 )
 
 // slots gives upload slots to the lanes by weight, and within a lane to the sources in turn. Urgent
-// jobs go first, and no lane starves. However many jobs a source has in a lane, between two uploads
-// of another source it gets only one. In each round a lane gets as many turns as its weight; a lane
-// without waiting jobs passes its turns on.
+// jobs go first, and no lane starves. However many jobs a source has in a lane, it gets only one
+// upload between two uploads of another source that waits. In each round a lane gets as many turns
+// as its weight; a lane without waiting jobs passes its turns on.
 type slots struct {
 	mu     sync.Mutex
 	size   int // total number

@@ -55,6 +55,6 @@ func (t *claimTurns) uploaded(now time.Time) {
 // durable. The caller holds mu.
 func (t *claimTurns) adapt() {
 	interval := max(t.interval, time.Microsecond)
-	ahead := int((t.claim + interval/2) / interval)
-	t.resize(t.uploads + min(ahead, maxExtraTurns*t.uploads))
+	extra := int((t.claim + interval/2) / interval)
+	t.resize(t.uploads + min(extra, maxExtraTurns*t.uploads))
 }

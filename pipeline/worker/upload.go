@@ -47,11 +47,11 @@ type uploader struct {
 // comes before the claim, so that a more urgent job never waits for a claim whose owner is itself
 // waiting. It returns pipeline.ErrConflict if another worker was faster.
 //
-// If the sample cannot be sent now, the claim is kept while turn and budget are given back, because
-// releasing and renewing a claim would be two durable writes each time.
+// If the sample cannot be sent now, upload gives back the turn and the budget but keeps the claim:
+// releasing the claim and making it again would take two durable writes each time.
 func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.Event, error) {
 	release, ok := u.claims.hold(d.sample.Key, d.Job.Priority)
-	if !ok { // waits as if the claim were already written
+	if !ok { // the job waits as if the other job's claim were already in the ledger
 		d.sample.State = pipeline.StateUploading
 		d.sample.Owner = u.member.ID()
 		d.sample.ChangedAt = u.now()
@@ -311,7 +311,7 @@ func (u *uploader) waitForToken(ctx context.Context) error {
 }
 
 // withFinalWriteTime returns a context that lasts a moment longer than work, so that a claim or the
-// outcome of an upload is recorded even if the shutdown timeout ends with it.
+// outcome of an upload is recorded even if the shutdown timeout is reached meanwhile.
 func withFinalWriteTime(work context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(work))
 	stop := context.AfterFunc(work, func() {
