@@ -135,8 +135,9 @@ func keyOf(d results.Data) string {
 	return d.SHA256
 }
 
-// publishChange publishes a changed event for every job that ended with another result for the
-// sample. It finds these jobs in RESULTS. Changes are rare, so no index is kept for them.
+// publishChange publishes an event of type results.Changed for every job that ended with another
+// result for the sample. It finds these jobs in RESULTS. Changes are rare, so no index is kept for
+// them.
 func (rc *rechecker) publishChange(ctx context.Context, c lateVerdict) (int, error) {
 	sub := results.NewSubscriber(rc.Queue.JetStream(), results.SubscriberConfig{
 		Prefix: rc.Queue.Prefix(),

@@ -107,9 +107,9 @@ func (f *finisher) handleAnswer(ctx context.Context, e *waiting, r wildfire.Verd
 	s.Sample = next
 	change := f.Queue.Ledger().PutSample(s)
 	if next.Final() {
-		o := f.finishJobs(ctx, e, s, change)
+		check := f.finishJobs(ctx, e, s, change)
 		f.rechecker.update(s.Key, s.Sample)
-		return o
+		return check
 	}
 	if err := f.Queue.Ledger().Commit(ctx, change); err != nil {
 		return f.retryLater(ctx, e, err, "answer cannot be recorded")
@@ -156,7 +156,7 @@ func (f *finisher) applyStep(ctx context.Context, e *waiting, s queue.SampleEntr
 			return f.nextQuestion(e, next.SubmittedAt, step.Due)
 		}
 		if now := f.Now(); now.Before(step.Due) {
-			// The claim may end when its owner dies, long before the other jobs stop waiting.
+			// Look again before step.Due: if the owner dies, its claim ends much earlier.
 			return nextCheck{due: earlierOf(step.Due, now.Add(f.config().Lease))}
 		}
 		return f.requeueOne(ctx, e) // the job that should continue may have been removed by hand

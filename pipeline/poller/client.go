@@ -69,28 +69,28 @@ var ErrNoAnswers = errors.New("queries are paused")
 
 // Ask waits for the answer to a question. It returns ErrNoAnswers if queries are paused for a long
 // time.
-func (a *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
+func (c *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 	ch := make(chan Answer, 1)
 
-	a.mu.Lock()
-	p := a.open[qn.Key]
-	if p == nil {
-		p = &openQuestion{Question: qn}
-		a.open[qn.Key] = p
+	c.mu.Lock()
+	question := c.open[qn.Key]
+	if question == nil {
+		question = &openQuestion{Question: qn}
+		c.open[qn.Key] = question
 	}
-	if qn.Urgent && !p.Urgent || qn.Again && !p.Again { // it is sent again in its new form
-		p.Urgent = p.Urgent || qn.Urgent
-		p.Again = p.Again || qn.Again
-		p.sent = time.Time{}
+	if qn.Urgent && !question.Urgent || qn.Again && !question.Again { // it is sent again in its new form
+		question.Urgent = question.Urgent || qn.Urgent
+		question.Again = question.Again || qn.Again
+		question.sent = time.Time{}
 	}
-	p.waiters = append(p.waiters, ch)
-	a.mu.Unlock()
-	signal(a.wake)
+	question.waiters = append(question.waiters, ch)
+	c.mu.Unlock()
+	signal(c.wake)
 
 	for {
-		_, paused, changed := a.pauses.ActiveLong(pipeline.Queries)
+		_, paused, changed := c.pauses.ActiveLong(pipeline.Queries)
 		if paused {
-			a.forget(qn.Key, ch)
+			c.forget(qn.Key, ch)
 			return Answer{}, fmt.Errorf("ask WildFire about %s: %w", qn.Key, ErrNoAnswers)
 		}
 		select {
@@ -98,31 +98,32 @@ func (a *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 			return ans, nil
 		case <-changed:
 		case <-ctx.Done():
-			a.forget(qn.Key, ch)
+			c.forget(qn.Key, ch)
 			return Answer{}, fmt.Errorf("ask WildFire about %s: %w", qn.Key, ctx.Err())
 		}
 	}
 }
 
-// forget removes a waiter that gives up, and the question with its last waiter.
-func (a *Client) forget(key string, ch chan Answer) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+// forget removes a waiter that gives up. When no other waiter is left, it removes the question,
+// too.
+func (c *Client) forget(key string, ch chan Answer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 
-	p := a.open[key]
-	if p == nil {
+	question := c.open[key]
+	if question == nil {
 		return
 	}
-	p.waiters = slices.DeleteFunc(p.waiters, func(w chan Answer) bool { return w == ch })
-	if len(p.waiters) == 0 {
-		delete(a.open, key)
+	question.waiters = slices.DeleteFunc(question.waiters, func(w chan Answer) bool { return w == ch })
+	if len(question.waiters) == 0 {
+		delete(c.open, key)
 	}
 }
 
 // Run sends questions and receives answers until ctx ends.
-func (a *Client) Run(ctx context.Context) error {
-	inbox := a.q.Conn().NewInbox()
-	sub, err := a.q.Conn().Subscribe(inbox, a.receive)
+func (c *Client) Run(ctx context.Context) error {
+	inbox := c.q.Conn().NewInbox()
+	sub, err := c.q.Conn().Subscribe(inbox, c.receive)
 	if err != nil {
 		return fmt.Errorf("subscribe to answers: %w", err)
 	}
@@ -135,10 +136,10 @@ func (a *Client) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-a.wake:
+		case <-c.wake:
 		case <-tick.C:
 		}
-		a.send(inbox)
+		c.send(inbox)
 	}
 }
 
@@ -147,47 +148,47 @@ func (a *Client) Run(ctx context.Context) error {
 const askRetryMin = 250 * time.Millisecond
 
 // send sends every question that is new, or due to be repeated, in messages of up to 500.
-func (a *Client) send(inbox string) {
+func (c *Client) send(inbox string) {
 	now := time.Now()
 	var due []Question
 
-	a.mu.Lock()
-	for _, p := range a.open {
-		wait := min(askRetryMin<<min(p.sends, 10), a.lease/3)
-		if p.sent.IsZero() || now.Sub(p.sent) >= wait {
-			p.sent = now
-			p.sends++
-			due = append(due, p.Question)
+	c.mu.Lock()
+	for _, question := range c.open {
+		wait := min(askRetryMin<<min(question.sends, 10), c.lease/3)
+		if question.sent.IsZero() || now.Sub(question.sent) >= wait {
+			question.sent = now
+			question.sends++
+			due = append(due, question.Question)
 		}
 	}
-	a.mu.Unlock()
+	c.mu.Unlock()
 
 	for len(due) > 0 {
 		n := min(len(due), wildfire.MaxHashes)
 		if b, err := json.Marshal(due[:n]); err == nil {
-			_ = a.q.Conn().PublishRequest(a.q.AskSubject(), inbox, b) // the next tick repeats lost messages
+			_ = c.q.Conn().PublishRequest(c.q.AskSubject(), inbox, b) // the next tick repeats lost messages
 		}
 		due = due[n:]
 	}
 }
 
 // receive passes answers to the callers of Ask. It ignores repeated answers.
-func (a *Client) receive(m *nats.Msg) {
+func (c *Client) receive(m *nats.Msg) {
 	var answers []Answer
 	if json.Unmarshal(m.Data, &answers) != nil {
 		return
 	}
 
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 
 	for _, ans := range answers {
-		p := a.open[ans.Key]
-		if p == nil {
+		question := c.open[ans.Key]
+		if question == nil {
 			continue
 		}
-		delete(a.open, ans.Key)
-		for _, ch := range p.waiters {
+		delete(c.open, ans.Key)
+		for _, ch := range question.waiters {
 			ch <- ans
 		}
 	}

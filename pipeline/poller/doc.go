@@ -18,9 +18,9 @@
 //	reports.go  fetches and publishes reports (reportfetcher.go, documents.go)
 //
 // pipeline.Decide decides what follows from a sample's record; finish.go and requeue.go carry it
-// out. Many samples are handled concurrently, but each by only one goroutine at a time: its entry
-// is marked busy until then, and the returned nextCheck says when it is due again (finisher.go).
-// changed.go handles verdicts that WildFire changes later.
+// out. Many samples are handled concurrently, but each by only one goroutine at a time: meanwhile
+// the sample's entry is marked busy, and afterwards a nextCheck says when the sample is due again
+// (finisher.go). changed.go handles verdicts that WildFire changes later.
 //
 // Client is the workers' side (client.go).
 package poller

@@ -22,7 +22,7 @@ const (
 	// The maximum size of a document other than the report, in bytes. Larger ones are not stored.
 	maxDocument = 32 << 20
 
-	// The account in the query budget for documents.
+	// The account, in the query budget, that documents are charged to.
 	reportsAccount = "reports"
 )
 

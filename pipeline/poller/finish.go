@@ -13,11 +13,12 @@ import (
 	"backburn/results"
 )
 
-// timeOut ends the jobs of a sample without a verdict at its deadline, and then frees the sample.
+// timeOut ends the jobs of a sample that has no verdict at its deadline. It then frees the sample,
+// so that a later job can upload it again.
 func (f *finisher) timeOut(ctx context.Context, e *waiting, s queue.SampleEntry, freed pipeline.Sample) nextCheck {
-	o := f.finishJobs(ctx, e, s)
+	check := f.finishJobs(ctx, e, s)
 	if f.hasWaitingJobs(e) {
-		return o // some could not be ended: if the sample were freed now, it would be uploaded again for them
+		return check // some could not be ended: a freed sample would be uploaded again for them
 	}
 
 	s.Sample = freed
@@ -25,7 +26,7 @@ func (f *finisher) timeOut(ctx context.Context, e *waiting, s queue.SampleEntry,
 		f.Log.Warn().Err(err).Str("sha256", e.sample.key()).Msg("sample cannot be freed")
 	}
 
-	return o
+	return check
 }
 
 // hasWaitingJobs reports whether jobs wait for a sample.
@@ -37,31 +38,31 @@ func (f *finisher) hasWaitingJobs(e *waiting) bool {
 }
 
 // finishJobs ends every job that waits for a sample as the record says, and requeues jobs for which
-// the record has no result. with is a change that is written together with the first job.
-func (f *finisher) finishJobs(ctx context.Context, e *waiting, s queue.SampleEntry, with ...*queue.Change) nextCheck {
+// the record has no result. The changes are written together with the end of the first job.
+func (f *finisher) finishJobs(ctx context.Context, e *waiting, s queue.SampleEntry, changes ...*queue.Change) nextCheck {
 	f.mu.Lock()
 	jobs := slices.Collect(e.jobs.all())
 	f.mu.Unlock()
 
 	for _, job := range jobs {
-		if err := f.finishJob(ctx, e, job, s, with); err != nil {
+		if err := f.finishJob(ctx, e, job, s, changes); err != nil {
 			return f.retryLater(ctx, e, err, "waiting job cannot be ended")
 		}
-		with = nil
+		changes = nil
 	}
 
 	return nextCheck{due: f.Now().Add(f.config().Lease)} // for jobs that arrived meanwhile
 }
 
 // finishJob ends one waiting job.
-func (f *finisher) finishJob(ctx context.Context, e *waiting, job waitingJob, s queue.SampleEntry, with []*queue.Change) error {
+func (f *finisher) finishJob(ctx context.Context, e *waiting, job waitingJob, s queue.SampleEntry, changes []*queue.Change) error {
 	m, revision, err := f.Queue.Ledger().WaitingAt(ctx, job.name, job.seq)
 	if err != nil {
 		return err
 	}
 	if m == nil {
 		f.forget(e, job)
-		return f.Queue.Ledger().Commit(ctx, with...)
+		return f.Queue.Ledger().Commit(ctx, changes...)
 	}
 
 	step, _ := f.decide(s.Sample, m.Job, pipeline.Look{})
@@ -74,7 +75,7 @@ func (f *finisher) finishJob(ctx context.Context, e *waiting, job waitingJob, s 
 	case pipeline.StepFail:
 		ev = pipeline.FailedEvent(m.Job, step.Cause, step.Attempts, now)
 	default:
-		if err := f.Queue.Ledger().Commit(ctx, with...); err != nil {
+		if err := f.Queue.Ledger().Commit(ctx, changes...); err != nil {
 			return err
 		}
 		return f.Queue.Jobs().Requeue(ctx, m)
@@ -86,7 +87,7 @@ func (f *finisher) finishJob(ctx context.Context, e *waiting, job waitingJob, s 
 		Event:  ev,
 		Sample: s.Key,
 		Entry:  queue.JobEntry{Revision: revision, State: queue.JobWaiting, Sample: s.Key},
-		With:   with,
+		With:   changes,
 		By:     f.term,
 	})
 	span.EndVerdict(sp, ev, err != nil)

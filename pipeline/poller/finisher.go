@@ -28,19 +28,19 @@ type finisher struct {
 }
 
 // reschedule puts a sample back into the schedule, unless no job waits for it.
-func (f *finisher) reschedule(e *waiting, o nextCheck) {
+func (f *finisher) reschedule(e *waiting, check nextCheck) {
 	f.mu.Lock()
 	e.busy = false
 	if e.checkAgain {
 		e.checkAgain = false
-		o = nextCheck{due: f.Now()}
+		check = nextCheck{due: f.Now()}
 	}
 	if e.jobs.len() == 0 {
 		f.list.drop(e)
 	} else {
-		e.pending = o.pending
-		f.list.setQueued(e, o.queued)
-		f.list.schedule(e, o.due)
+		e.pending = check.pending
+		f.list.setQueued(e, check.queued)
+		f.list.schedule(e, check.due)
 	}
 	f.mu.Unlock()
 

@@ -12,7 +12,7 @@ import (
 // sample, the sample is checked at once, because it may have been decided meanwhile.
 func (f *finisher) jobWritten(ctx context.Context, r queue.JobRecord) {
 	if r.State == queue.JobDone && r.By != "" && r.By != f.term && r.Seq > f.published.from {
-		// Before recordSeen, so that the mark cannot pass this record.
+		// begin comes before recordSeen, so that the mark cannot move past this record.
 		published := f.published.begin()
 		f.async(ctx, func() { f.republish(ctx, r.Name, published) })
 	}

@@ -93,8 +93,8 @@ func (p *Poller) serve(ctx context.Context) error {
 		return err
 	}
 
-	read := make(chan struct{})
-	stop, err := p.subscribe(ctx, sync.OnceFunc(func() { close(read) }))
+	jobsRead := make(chan struct{})
+	stop, err := p.subscribe(ctx, sync.OnceFunc(func() { close(jobsRead) }))
 	defer stop()
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func (p *Poller) serve(ctx context.Context) error {
 	g.Go(func() error { return p.finisher.checkLoop(ctx, p.setBack) })
 	g.Go(func() error { return p.querier.askLoop(ctx) })
 	g.Go(func() error { return p.fetcher.reportLoop(ctx) })
-	g.Go(func() error { return p.followSamples(ctx, read) })
+	g.Go(func() error { return p.followSamples(ctx, jobsRead) })
 	g.Go(func() error { return p.keepLeading(ctx) })
 	g.Go(func() error { return p.finisher.published.storeRegularly(ctx, p.Queue) })
 	g.Go(func() error { return p.Uploads.WatchReturns(ctx, p.finisher.scheduleChecks) })
@@ -145,7 +145,7 @@ func (p *Poller) subscribe(ctx context.Context, read func()) (stop func(), err e
 	return stop, nil
 }
 
-// maxJobReadWait is the longest that reading samples waits for the jobs to be read.
+// maxJobReadWait is how long followSamples waits, at most, until the waiting jobs are read.
 const maxJobReadWait = time.Minute
 
 // maxLeaderGap is the longest time without a leader after which no rechecks or late verdicts are
@@ -177,9 +177,9 @@ func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) er
 		return ctx.Err()
 	}
 
-	for read := uint64(0); ; {
+	for last := uint64(0); ; {
 		var err error
-		read, err = p.Queue.Ledger().ReadSamples(ctx, read, since, func(r queue.SampleRecord) { p.sampleWritten(ctx, r) })
+		last, err = p.Queue.Ledger().ReadSamples(ctx, last, since, func(r queue.SampleRecord) { p.sampleWritten(ctx, r) })
 		if err != nil && ctx.Err() == nil {
 			p.Log.Debug().Err(err).Msg("cannot read samples; retrying")
 		}
@@ -286,7 +286,7 @@ func (p *Poller) Reconfigured() {
 	p.finisher.requeues.SetLimit(requeueRate(p.config().Rate))
 
 	p.mu.Lock()
-	started := p.list != nil // also after leadership has ended
+	started := p.list != nil // this stays true after leadership has ended
 	p.mu.Unlock()
 	if started {
 		p.finisher.scheduleChecks()

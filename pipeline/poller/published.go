@@ -36,7 +36,8 @@ const (
 	markLostFor  = time.Hour   // without a mark, only events younger than this are checked
 )
 
-// load reads the mark of the previous leader. Without a mark no leader has ended a job yet.
+// load reads the mark of the previous leader. If there is none, either no leader has ended a job
+// yet or the mark was lost.
 func (m *mark) load(ctx context.Context, q *queue.Queue) error {
 	ledger, err := q.Ledger().State(ctx)
 	if err != nil {

@@ -23,9 +23,9 @@ const (
 )
 
 // reportLoop fetches due reports, one at a time, whenever verdicts leave spare queries. A report is
-// due if it is wanted and its sample has a verdict, but no outcome of the report yet in its record.
-// Each document is stored before the event is published, and the outcome is recorded last, so that
-// if the leader dies the next one does the rest.
+// due if it is wanted, its sample has a verdict, and the sample's record has no outcome of the
+// report yet. Each document is stored before the event is published, and the outcome is recorded
+// last, so that if the leader dies the next one does the rest.
 func (f *reportFetcher) reportLoop(ctx context.Context) error {
 	if !f.reporting() {
 		<-ctx.Done()
@@ -145,8 +145,8 @@ func (f *reportFetcher) publishReport(ctx context.Context, s queue.SampleEntry, 
 	return nil
 }
 
-// publishOwed publishes an available report for the sources whose first job with the contents ended
-// later.
+// publishOwed publishes a report for the sources whose first job with the contents ended after the
+// report was published.
 func (f *reportFetcher) publishOwed(ctx context.Context, key string) error {
 	s, err := f.Queue.Ledger().Sample(ctx, key)
 	if err != nil {
@@ -217,7 +217,7 @@ func (f *reportFetcher) loadPublishedReport(ctx context.Context, s queue.SampleE
 	return parseStoredReport(ctx, reports, s.Key, body)
 }
 
-// publishFor publishes for a source a report that has been available since the given time. It
+// publishFor publishes a report for one source, which has been owed it since the given time. It
 // returns false if the source's job has not ended yet, which will happen shortly.
 func (f *reportFetcher) publishFor(ctx context.Context, s queue.SampleEntry, report results.Report, source string, at time.Time) (bool, error) {
 	finals, err := f.finals(ctx, s, 2*finalEventWait, []string{source})

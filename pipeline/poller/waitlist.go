@@ -17,7 +17,7 @@ import (
 // is due. There may be a million samples, so it does not hold the messages of the jobs, only their
 // names and sequence numbers. It is not safe for concurrent use.
 type waitlist struct {
-	entries map[uint64]*waiting // by sampleID.hash, and then by waiting.next
+	entries map[uint64]*waiting // by sampleID.hash; waiting.next links samples with the same hash
 	samples int
 	due     schedule[*waiting]
 	toAsk   map[*waiting]struct{} // due to be asked about: pending at WildFire, as far as we know
@@ -47,7 +47,7 @@ type waiting struct {
 	checkAgain bool // something changed while busy
 	queued     bool // a job of it waits for its turn to be requeued
 	jobs       waitingJobs
-	submitted  moment // start of the schedule
+	submitted  moment // when its schedule began: when WildFire got it, or its first job began to wait
 	next       *waiting
 }
 
@@ -203,18 +203,18 @@ func (l *waitlist) count(j waitingJob, known bool, by int) {
 	}
 }
 
-// remove forgets a job that no longer waits, and its sample with the last job.
+// remove forgets a job that no longer waits. When no other job is left, it forgets the sample, too.
 func (l *waitlist) remove(e *waiting, j waitingJob) {
-	if now, known := e.jobs.get(j.name); known && now.seq == j.seq {
+	if current, known := e.jobs.get(j.name); known && current.seq == j.seq {
 		e.jobs.remove(j.name)
-		l.count(now, true, -1)
+		l.count(current, true, -1)
 	}
 	if e.jobs.len() == 0 && !e.busy {
 		l.drop(e)
 	}
 }
 
-// drop forgets a sample. A repeat does nothing.
+// drop forgets a sample. Dropping it again does nothing.
 func (l *waitlist) drop(e *waiting) {
 	l.due.remove(e)
 	delete(l.toAsk, e)
