@@ -163,9 +163,9 @@ func (f *finisher) dispose(ctx context.Context, file *finishedFile) (err error) 
 	return f.syncer.sync(ctx, nil, dirs...)
 }
 
-// writeSidecar encodes the sidecar of a file. It also writes it, except for files that moveOut
-// moves together with their sidecars. The sidecar is written before its file is removed or moved,
-// so that after a crash in between both steps are repeated.
+// writeSidecar encodes the sidecar of a file, and writes it unless moveOut will do so. The sidecar
+// is written before its file is removed or moved, so that after a crash in between both steps are
+// repeated.
 func (f *finisher) writeSidecar(file *finishedFile) error {
 	b, err := json.Marshal(file.event)
 	if err != nil {

@@ -41,28 +41,28 @@ type opener struct {
 
 // take needs an in-flight reservation, and releases it. want is the file's last known state, and
 // unchanged how long the file has been in it. report may be nil.
-func (t *opener) take(ctx context.Context, rel string, want rootfs.State, unchanged time.Duration, report func(settle.Outcome)) {
-	defer t.w.inFlight.releaseSlot()
+func (op *opener) take(ctx context.Context, rel string, want rootfs.State, unchanged time.Duration, report func(settle.Outcome)) {
+	defer op.w.inFlight.releaseSlot()
 	if report == nil {
 		report = func(settle.Outcome) {}
 	}
 
-	f, st, o := t.inspect(ctx, rel, want, unchanged)
+	f, st, o := op.inspect(ctx, rel, want, unchanged)
 	if o != settle.Take {
-		t.w.inFlight.cancelReservation()
+		op.w.inFlight.cancelReservation()
 		report(o)
 		return
 	}
 
-	t.claimer.take(ctx, rel, f, st, report)
+	op.claimer.take(ctx, rel, f, st, report)
 }
 
 // inspect opens a file and checks it through the open file. It closes f unless the outcome is
 // settle.Take.
-func (t *opener) inspect(ctx context.Context, rel string, want rootfs.State, unchanged time.Duration) (f *rootfs.File, st rootfs.State, o settle.Outcome) {
-	f, err := t.root.Open(rel)
+func (op *opener) inspect(ctx context.Context, rel string, want rootfs.State, unchanged time.Duration) (f *rootfs.File, st rootfs.State, o settle.Outcome) {
+	f, err := op.root.Open(rel)
 	if err != nil {
-		return nil, st, t.openErrorOutcome(ctx, rel, err)
+		return nil, st, op.openErrorOutcome(ctx, rel, err)
 	}
 
 	defer func() {
@@ -72,63 +72,63 @@ func (t *opener) inspect(ctx context.Context, rel string, want rootfs.State, unc
 	}()
 
 	if st, err = f.Stat(); err != nil {
-		return f, st, t.openErrorOutcome(ctx, rel, err)
+		return f, st, op.openErrorOutcome(ctx, rel, err)
 	}
 	if !st.Same(want) {
 		return f, st, settle.Changed
 	}
-	if err := t.w.guard.File(st.Identity); err != nil {
-		t.reportOwnFile(ctx, rel, err)
+	if err := op.w.guard.File(st.Identity); err != nil {
+		op.reportOwnFile(ctx, rel, err)
 		return f, st, settle.Failed
 	}
 
-	return f, st, t.askWriter(rel, f, st, unchanged)
+	return f, st, op.askWriter(rel, f, st, unchanged)
 }
 
 // openErrorOutcome returns the outcome for a file that could not be opened.
-func (t *opener) openErrorOutcome(ctx context.Context, rel string, err error) settle.Outcome {
+func (op *opener) openErrorOutcome(ctx context.Context, rel string, err error) settle.Outcome {
 	switch cause := rootfs.CauseOf(err); {
 	case rootfs.IsGone(err):
 		return settle.Forget
 	case cause == rootfs.Busy:
 		return settle.Writing
 	case isMount(err):
-		t.reportMount(rel)
+		op.reportMount(rel)
 		return settle.Forget
 	case cause == rootfs.Outside, cause == rootfs.Special:
-		t.w.m.skipped["special"].Inc()
+		op.w.m.skipped["special"].Inc()
 		return settle.Forget
 	case cause == rootfs.Denied:
-		t.w.m.deferred["unreadable"].Inc()
+		op.w.m.deferred["unreadable"].Inc()
 	default:
-		t.w.m.deferred["fault"].Inc()
+		op.w.m.deferred["fault"].Inc()
 	}
 
-	t.w.log.Debug().Str("path", rel).Err(err).Msg("cannot open a file; retrying")
+	op.w.log.Debug().Str("path", rel).Err(err).Msg("cannot open a file; retrying")
 	if isFileFault(err) {
-		t.reportTrouble(ctx, rel, cannotOpen, err)
+		op.reportTrouble(ctx, rel, cannotOpen, err)
 	} else {
-		t.reportFault(ctx, "open", err)
+		op.reportFault(ctx, "open", err)
 	}
 
 	return settle.Failed
 }
 
 // askWriter returns the outcome that depends on whether any process has the file open for writing.
-func (t *opener) askWriter(rel string, f *rootfs.File, st rootfs.State, unchanged time.Duration) settle.Outcome {
+func (op *opener) askWriter(rel string, f *rootfs.File, st rootfs.State, unchanged time.Duration) settle.Outcome {
 	switch w, err := f.Writer(); w {
 	case rootfs.NoWriter:
-		t.w.health.set("open", "")
+		op.w.health.set("open", "")
 		return settle.Take
 	case rootfs.HasWriter:
 		return settle.Writing
 	default:
-		if settleTime, _ := t.rules.SettleTime(rel, st, true); unchanged < settleTime {
+		if settleTime, _ := op.rules.SettleTime(rel, st, true); unchanged < settleTime {
 			return settle.Blind
 		}
-		t.w.m.writerBlind.Inc()
-		t.w.blindOnce.Do(func() {
-			t.w.log.Warn().Err(err).Msg("cannot detect whether files are open for writing, so files wait longer; " +
+		op.w.m.writerBlind.Inc()
+		op.w.blindOnce.Do(func() {
+			op.w.log.Warn().Err(err).Msg("cannot detect whether files are open for writing, so files wait longer; " +
 				"run as the owner of the files or with CAP_LEASE")
 		})
 		return settle.Take

@@ -7,8 +7,8 @@ import (
 
 // cautiousClock is the wall clock for judging the age of files. A step of the system clock, in
 // either direction, must not make a file look older than it is. So this clock returns the lowest of
-// three times: the system's, and the two that the system would show if its clock had not been set
-// since the last or the second-last call of anchor. Safe for concurrent use.
+// three times: the system's time, and the time on the watcher's own clock plus each of the two
+// offsets that anchor recorded last. Safe for concurrent use.
 type cautiousClock struct {
 	// The wall time at which the watcher's own clock was zero, as measured by the last two calls of
 	// anchor, in nanoseconds since 1970.

@@ -111,7 +111,8 @@ func (f *finder) run(ctx context.Context) error {
 			pause = min(pause, max(min(minScanPause, f.cfg.Scan), 2*took))
 		}
 
-		// Check the time first: new folders may keep appearing.
+		// Check the time before the subtrees: while new folders keep appearing, the full scan must
+		// still run.
 		wait := time.Until(last.Add(pause))
 		if wait <= 0 {
 			last, took, err = f.scanAll(ctx) // includes all subtrees

@@ -110,7 +110,7 @@ func (h *folderHealth) registerFiles(t *troubles, start time.Time) {
 func (h *folderHealth) summary() (state, reason string, since time.Time, mode string) {
 	parts := h.reg.Of(PartPrefix, h.source)
 	unwell := health.NotOK(parts)
-	for _, p := range parts { // ok since the last fault ended
+	for _, p := range parts { // if all are ok, the state began when the last fault ended
 		if p.Since.After(since) {
 			since = p.Since
 		}

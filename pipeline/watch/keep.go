@@ -20,7 +20,7 @@ import (
 )
 
 // keeper leaves files in place and records them in the ledger. It takes files if claim = "keep",
-// and otherwise finishes those taken earlier. Its known files always have a ledger.
+// and otherwise finishes those taken earlier. There is a ledger whenever there is a keeper.
 type keeper struct {
 	*folder
 	known       *knownFiles

@@ -64,8 +64,8 @@ func (k *knownFiles) has(st rootfs.State) bool {
 	return r.Ctime == st.Ctime
 }
 
-// hasName is has for a name found by a scan. Scans use it to skip known files, which then need no
-// place in hints.
+// hasName does the same as has, for a name that a scan found. Scans use it to skip known files,
+// which then need no place in hints.
 func (k *knownFiles) hasName(rel string) bool {
 	if k.ledger == nil {
 		return false

@@ -30,16 +30,16 @@ type maintainer struct {
 	nextSweep       time.Time     // when the janitor runs next
 }
 
-func (t *maintainer) run(ctx context.Context) error {
-	tick := time.NewTicker(t.cfg.Scan)
+func (m *maintainer) run(ctx context.Context) error {
+	tick := time.NewTicker(m.cfg.Scan)
 	defer tick.Stop()
-	anchored := t.w.clock()
+	anchored := m.w.clock()
 	for {
-		if now := t.w.clock(); now-anchored > max(t.cfg.Scan, 2*settle.BlindFactor*t.cfg.Settle) {
-			t.w.cautious.anchor(now)
+		if now := m.w.clock(); now-anchored > max(m.cfg.Scan, 2*settle.BlindFactor*m.cfg.Settle) {
+			m.w.cautious.anchor(now)
 			anchored = now
 		}
-		if err := t.runOnce(ctx); err != nil {
+		if err := m.runOnce(ctx); err != nil {
 			return err
 		}
 
@@ -47,31 +47,31 @@ func (t *maintainer) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		case <-t.recheckRequests:
+		case <-m.recheckRequests:
 		}
 	}
 }
 
-func (t *maintainer) runOnce(ctx context.Context) error {
-	if err := t.checkFolder(); err != nil {
-		t.w.m.rebuilds.Inc()
+func (m *maintainer) runOnce(ctx context.Context) error {
+	if err := m.checkFolder(); err != nil {
+		m.w.m.rebuilds.Inc()
 		return err
 	}
-	t.checkSpace()
-	for _, c := range t.claimers {
+	m.checkSpace()
+	for _, c := range m.claimers {
 		if err := c.recover(ctx, adoptAfter); err != nil {
 			return err
 		}
 	}
-	t.w.troubles.prune(func(rel string) bool {
-		_, err := t.root.Lstat(rel)
+	m.w.troubles.prune(func(rel string) bool {
+		_, err := m.root.Lstat(rel)
 		return rootfs.IsGone(err)
 	})
-	t.updateGauges()
-	if err := t.known.maintain(); err != nil {
+	m.updateGauges()
+	if err := m.known.maintain(); err != nil {
 		return err
 	}
-	t.sweep(ctx)
+	m.sweep(ctx)
 
 	return nil
 }
@@ -81,12 +81,12 @@ var errReplaced = errors.New("the folder was removed, renamed, unmounted or moun
 
 // checkFolder returns an error unless the folder's path leads to the open folder and the kernel
 // still sends its events.
-func (t *maintainer) checkFolder() error {
-	open, err := t.root.Stat()
+func (m *maintainer) checkFolder() error {
+	open, err := m.root.Stat()
 	if err != nil {
 		return err
 	}
-	now, err := rootfs.StatPath(t.root.Name())
+	now, err := rootfs.StatPath(m.root.Name())
 	if err != nil {
 		return err
 	}
@@ -95,15 +95,15 @@ func (t *maintainer) checkFolder() error {
 		return errReplaced
 	}
 
-	claimed, err := t.stateRoot.Lstat(spool.Dir + "/" + spool.Claimed)
-	if err != nil || claimed.Dev != t.claimedDir.Dev || claimed.Ino != t.claimedDir.Ino {
+	claimed, err := m.stateRoot.Lstat(spool.Dir + "/" + spool.Claimed)
+	if err != nil || claimed.Dev != m.claimedDir.Dev || claimed.Ino != m.claimedDir.Ino {
 		return fmt.Errorf("%s/%s was removed or replaced: %w", spool.Dir, spool.Claimed, errReplaced)
 	}
 
-	if t.events != nil && !slices.Contains(t.events.WatchList(), t.root.Name()) && !t.scans.unwatched.Load() {
+	if m.events != nil && !slices.Contains(m.events.WatchList(), m.root.Name()) && !m.scans.unwatched.Load() {
 		return errReplaced
 	}
-	if t.events == nil && t.cfg.Watch != WatchPoll && !t.remote && eventsByDefault {
+	if m.events == nil && m.cfg.Watch != WatchPoll && !m.remote && eventsByDefault {
 		if probe, err := fsnotify.NewWatcher(); err == nil {
 			probe.Close()
 			return errors.New("events are available again")
@@ -114,73 +114,73 @@ func (t *maintainer) checkFolder() error {
 }
 
 // checkSpace stops claiming while the disk is almost full.
-func (t *maintainer) checkSpace() {
-	info, err := t.root.FileSystem()
+func (m *maintainer) checkSpace() {
+	info, err := m.root.FileSystem()
 	if err != nil {
 		return
 	}
 
-	t.w.m.free.Set(float64(info.Free))
+	m.w.m.free.Set(float64(info.Free))
 	reason := ""
-	if info.Full(t.cfg.MinFree) {
+	if info.Full(m.cfg.MinFree) {
 		// Leave out the current free space, which changes all the time: it is in the metrics.
-		reason = fmt.Sprintf("no files are claimed: less than min_free (%d bytes) is free on the disk; free some space", t.cfg.MinFree)
+		reason = fmt.Sprintf("no files are claimed: less than min_free (%d bytes) is free on the disk; free some space", m.cfg.MinFree)
 	}
-	t.w.inFlight.block(reason)
-	t.w.health.set("space", reason)
+	m.w.inFlight.block(reason)
+	m.w.health.set("space", reason)
 }
 
 // updateGauges updates the metrics that no other part updates.
-func (t *maintainer) updateGauges() {
-	n, oldest, blocked := t.w.inFlight.summary()
-	t.w.m.inFlight.Set(float64(n))
-	t.w.m.oldest.Set(0)
+func (m *maintainer) updateGauges() {
+	n, oldest, blocked := m.w.inFlight.summary()
+	m.w.m.inFlight.Set(float64(n))
+	m.w.m.oldest.Set(0)
 	if !oldest.IsZero() {
-		t.w.m.oldest.Set(float64(oldest.UnixMilli()) / 1e3)
+		m.w.m.oldest.Set(float64(oldest.UnixMilli()) / 1e3)
 	}
-	t.w.m.held.Set(0)
+	m.w.m.held.Set(0)
 	if blocked != "" {
-		t.w.m.held.Set(1)
+		m.w.m.held.Set(1)
 	}
 }
 
 // sweep removes leftovers of crashes and other useless data: partly written files, and objects
 // whose file is no longer claimed. The next run retries what failed.
-func (t *maintainer) sweep(ctx context.Context) {
-	if time.Now().Before(t.nextSweep) {
+func (m *maintainer) sweep(ctx context.Context) {
+	if time.Now().Before(m.nextSweep) {
 		return
 	}
 
-	err := t.spool.Sweep(func(dir string) bool {
-		_, err := t.root.Lstat(dir)
+	err := m.spool.Sweep(func(dir string) bool {
+		_, err := m.root.Lstat(dir)
 		return rootfs.IsGone(err)
 	})
-	err = errors.Join(err, sweepCopies(t.cfg.After))
-	if t.cfg.Transfer == TransferObject {
-		err = errors.Join(err, t.sweepObjects(ctx))
+	err = errors.Join(err, sweepCopies(m.cfg.After))
+	if m.cfg.Transfer == TransferObject {
+		err = errors.Join(err, m.sweepObjects(ctx))
 	}
 	if err != nil {
-		t.reportFault(ctx, "janitor", err)
+		m.reportFault(ctx, "janitor", err)
 		return
 	}
-	t.nextSweep = time.Now().Add(janitorEvery)
-	t.w.health.set("janitor", "")
+	m.nextSweep = time.Now().Add(janitorEvery)
+	m.w.health.set("janitor", "")
 }
 
 // sweepObjects removes objects whose file was finished just before a crash.
-func (t *maintainer) sweepObjects(ctx context.Context) error {
-	prefix := t.objectPrefix()
-	objects, err := t.w.objects.List(ctx, prefix)
+func (m *maintainer) sweepObjects(ctx context.Context) error {
+	prefix := m.objectPrefix()
+	objects, err := m.w.objects.List(ctx, prefix)
 	if err != nil {
 		return err
 	}
 
 	for _, o := range objects {
 		id := o.Name[min(len(prefix), len(o.Name)):]
-		if !spool.ValidID(id) || time.Since(o.ModTime) < spool.LeftoverAge || t.w.inFlight.has(id) {
+		if !spool.ValidID(id) || time.Since(o.ModTime) < spool.LeftoverAge || m.w.inFlight.has(id) {
 			continue
 		}
-		if err := t.w.objects.Delete(ctx, o.Name); err != nil {
+		if err := m.w.objects.Delete(ctx, o.Name); err != nil {
 			return err
 		}
 	}

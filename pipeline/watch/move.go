@@ -218,7 +218,7 @@ func (m *mover) forgetIfGone(c *claimedFile, err error) bool {
 	return true
 }
 
-// setAside handles an entry other than a regular file that replaced a file just before its claim.
+// setAside handles an entry that replaced a file just before the claim and is not a regular file.
 // It moves the entry to done/special for inspection, and counts it as skipped.
 func (m *mover) setAside(ctx context.Context, c *claimedFile, err error) bool {
 	if cause := rootfs.CauseOf(err); cause != rootfs.Special && cause != rootfs.Outside {
@@ -320,7 +320,7 @@ func (m *mover) copyAndReplace(ctx context.Context, c *claimedFile, before rootf
 	if err != nil {
 		return rootfs.State{}, err
 	}
-	defer func() { _ = m.spool.Remove(tmp) }() // fails after success, because the file was renamed
+	defer func() { _ = m.spool.Remove(tmp) }() // after a success it no longer exists: it was renamed
 
 	err = copyFile(ctx, out, c.f, before.Size)
 	if err == nil {

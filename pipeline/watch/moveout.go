@@ -121,7 +121,7 @@ func (f *finisher) copyOut(ctx context.Context, file *finishedFile, out *rootfs.
 	if err != nil {
 		return err
 	}
-	defer func() { _ = out.Remove(tmp) }() // fails after success, because the copy was renamed
+	defer func() { _ = out.Remove(tmp) }() // after a success it no longer exists: it was renamed
 
 	file.f.Rewind()
 	err = copyFile(ctx, dst, file.f, file.state.Size)

@@ -123,7 +123,7 @@ func (s *session) wire(hashers *hashers) {
 		}
 	}
 
-	t := &opener{
+	op := &opener{
 		folder:  s.folder,
 		claimer: activeClaimer,
 		rules: settle.Rules{
@@ -136,7 +136,7 @@ func (s *session) wire(hashers *hashers) {
 		},
 	}
 	s.decider = &decider{
-		opener:  t,
+		opener:  op,
 		hints:   hints,
 		scans:   scans,
 		known:   s.known,

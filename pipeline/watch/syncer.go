@@ -54,10 +54,10 @@ func newSyncer(f *folder, flushed func()) *syncer {
 
 // sync returns when the contents of f, if not nil, and the entries of dirs are durable. The
 // goroutine of run does the work. f must stay open until sync returns.
-func (y *syncer) sync(ctx context.Context, f *rootfs.File, dirs ...syncDir) error {
+func (s *syncer) sync(ctx context.Context, f *rootfs.File, dirs ...syncDir) error {
 	req := syncRequest{f: f, dirs: dirs, done: make(chan error, 1)}
 	select {
-	case y.requests <- req:
+	case s.requests <- req:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -67,13 +67,13 @@ func (y *syncer) sync(ctx context.Context, f *rootfs.File, dirs ...syncDir) erro
 }
 
 // run serves requests until stop is closed.
-func (y *syncer) run(stop <-chan struct{}) {
+func (s *syncer) run(stop <-chan struct{}) {
 	var ended time.Time
 	var pause time.Duration
 	for {
 		var group []syncRequest
 		select {
-		case req := <-y.requests:
+		case req := <-s.requests:
 			group = append(group, req)
 		case <-stop:
 			return
@@ -82,7 +82,7 @@ func (y *syncer) run(stop <-chan struct{}) {
 		time.Sleep(pause - time.Since(ended))
 		for more := true; more; {
 			select {
-			case req := <-y.requests:
+			case req := <-s.requests:
 				group = append(group, req)
 			default:
 				more = false
@@ -90,7 +90,7 @@ func (y *syncer) run(stop <-chan struct{}) {
 		}
 
 		began := time.Now()
-		err := y.flush(group)
+		err := s.flush(group)
 		ended = time.Now()
 		pause = 0
 		if len(group) > 1 {
@@ -99,7 +99,7 @@ func (y *syncer) run(stop <-chan struct{}) {
 		if err != nil {
 			err = fmt.Errorf("sync: %w", err)
 		} else {
-			y.onFlushed()
+			s.onFlushed()
 		}
 		for _, req := range group {
 			req.done <- err
@@ -108,7 +108,7 @@ func (y *syncer) run(stop <-chan struct{}) {
 }
 
 // flush makes a group durable.
-func (y *syncer) flush(group []syncRequest) error {
+func (s *syncer) flush(group []syncRequest) error {
 	files := 0
 	for _, req := range group {
 		if req.f != nil {
@@ -116,7 +116,7 @@ func (y *syncer) flush(group []syncRequest) error {
 		}
 	}
 	if files > maxSingleSyncs {
-		if ok, err := y.root.SyncAll(); ok {
+		if ok, err := s.root.SyncAll(); ok {
 			return err
 		}
 	}
@@ -130,12 +130,12 @@ func (y *syncer) flush(group []syncRequest) error {
 		}
 	}
 
-	return y.flushDirs(group)
+	return s.flushDirs(group)
 }
 
 // flushDirs makes directory entries durable, each folder once: first the first folder of every
 // request, then the second.
-func (y *syncer) flushDirs(group []syncRequest) error {
+func (s *syncer) flushDirs(group []syncRequest) error {
 	var done []syncDir
 	for i := 0; ; i++ {
 		found := false
@@ -148,7 +148,7 @@ func (y *syncer) flushDirs(group []syncRequest) error {
 				continue
 			}
 			done = append(done, req.dirs[i])
-			if err := y.flushDir(req.dirs[i]); err != nil {
+			if err := s.flushDir(req.dirs[i]); err != nil {
 				return err
 			}
 		}
@@ -158,10 +158,10 @@ func (y *syncer) flushDirs(group []syncRequest) error {
 	}
 }
 
-func (y *syncer) flushDir(d syncDir) error {
-	r := y.root
+func (s *syncer) flushDir(d syncDir) error {
+	r := s.root
 	if d.spool {
-		r = y.spool.Root
+		r = s.spool.Root
 	}
 	err := r.SyncDir(d.rel)
 	if err == nil {
@@ -170,7 +170,7 @@ func (y *syncer) flushDir(d syncDir) error {
 
 	// The folder may have been removed, renamed or replaced meanwhile. That must not block claimed
 	// files.
-	if ok, syncErr := y.root.SyncAll(); ok {
+	if ok, syncErr := s.root.SyncAll(); ok {
 		return syncErr
 	}
 	if rootfs.IsGone(err) || rootfs.IsBlocked(err) {

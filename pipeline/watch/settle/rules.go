@@ -56,8 +56,8 @@ func (r Rules) SettleTime(rel string, st rootfs.State, blind bool) (d time.Durat
 // emptyRecheck is the minimum interval between two examinations of an empty file.
 const emptyRecheck = time.Second
 
-// RecheckDelay returns the delay before a file that must wait for left is examined again. An empty
-// file is examined sooner: it may be written to without an event.
+// RecheckDelay returns the delay before a file is examined again. left is how long it still has to
+// wait. An empty file is examined sooner: it may be written to without an event.
 func (r Rules) RecheckDelay(left time.Duration, why string) time.Duration {
 	if why == Empty {
 		return min(left, max(BlindFactor*r.Settle, emptyRecheck))

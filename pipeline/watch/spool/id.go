@@ -78,14 +78,15 @@ func IDTime(id string) time.Time {
 // IDTag returns the tag of the folder in which the file was found.
 func IDTag(id string) string { return id[idLen-tagLen:] }
 
-// dirTag returns the tag for a folder. probe is the number of tags that other folders already use.
-func dirTag(dir string, probe int) string {
+// dirTag returns the tag for a folder. attempt is the number of tags that were tried before and
+// belong to other folders.
+func dirTag(dir string, attempt int) string {
 	if dir == "" {
 		return RootTag
 	}
 	sum := sha256.Sum256([]byte(dir))
 	var b [tagLen]byte
-	encode32(b[:], binary.BigEndian.Uint64(sum[:])+uint64(probe))
+	encode32(b[:], binary.BigEndian.Uint64(sum[:])+uint64(attempt))
 
 	return string(b[:])
 }

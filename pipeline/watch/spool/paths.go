@@ -43,8 +43,8 @@ func (p *Paths) Tag(dir string) (string, error) {
 			return tag, nil
 		}
 	}
-	for probe := 0; ; probe++ {
-		tag := dirTag(dir, probe)
+	for attempt := 0; ; attempt++ {
+		tag := dirTag(dir, attempt)
 		if tag == RootTag {
 			continue
 		}
