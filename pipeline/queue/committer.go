@@ -45,8 +45,8 @@ type committer struct {
 }
 
 // group holds the messages of one caller, in order. Sent as single messages, some may be refused
-// and others not. In a batch all are accepted, or the batch is refused and the group is sent again
-// by itself.
+// and others not. In a batch all are accepted, or the batch is refused and each message is sent
+// again by itself.
 type group struct {
 	messages []*message
 	left     int // messages without an outcome
@@ -132,8 +132,8 @@ func (c *committer) commit(ctx context.Context, msgs ...*nats.Msg) ([]*message, 
 	return g.messages, nil
 }
 
-// publish sends messages until each has an answer, and passes those that are durable to durable,
-// if that is not nil.
+// publish sends messages until each has an answer. It calls durable, which may be nil, for each
+// message that is durable.
 func (c *committer) publish(ctx context.Context, durable func(i int, m *message), msgs ...*nats.Msg) error {
 	left := make([]int, len(msgs))
 	for i := range left {

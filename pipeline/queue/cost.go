@@ -55,8 +55,8 @@ func (c *cost) cheap() bool {
 	return c.message < cheapMessageTime || c.ackLatency.cheap()
 }
 
-// maxSingles is up to how many messages are faster one by one: as many as the server processes in
-// the time that a batch takes beyond that of its messages.
+// maxSingles is the largest number of messages that are faster one by one: as many as the server
+// processes in the time that a batch takes beyond that of its messages.
 func (c *cost) maxSingles() int {
 	return min(max(int(c.batchOverhead.value/c.message), 8), maxInFlight)
 }
@@ -69,8 +69,8 @@ func (c *cost) begin(inProgress int) {
 	}
 }
 
-// single records the answer to a single message, and whether it was written. A series of messages
-// that were in progress together shows how long each takes.
+// single records the answer to a single message. durable says whether the message was written. A
+// series of messages that were in progress together shows how long each takes.
 func (c *cost) single(sent time.Time, durable bool) {
 	now := time.Now()
 	if durable { // refused and repeated messages are not written

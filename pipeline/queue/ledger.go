@@ -125,7 +125,7 @@ func (l *Ledger) Sample(ctx context.Context, key string) (SampleEntry, error) {
 	return s, err
 }
 
-// PendingSample returns the record of a sample that this process last wrote, if the sample was
+// PendingSample returns the last record that this process wrote of a sample, if the sample was
 // pending in it. Otherwise it reads the record. A sample that is returned as pending may have
 // changed since, so it may only be used for a change of this sample; see pipeline.ErrConflict.
 func (l *Ledger) PendingSample(ctx context.Context, key string) (SampleEntry, error) {

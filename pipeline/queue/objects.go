@@ -50,8 +50,8 @@ func (o *Objects) chunkSize() uint32 {
 	return uint32(min(max(o.nc.MaxPayload()-chunkHeadroom, chunkHeadroom), largestChunk))
 }
 
-// objectRead bounds the reading of one object: without a deadline of its own the client cuts it
-// off after five seconds.
+// objectRead bounds the reading of one object. Without a deadline in its context, the client would
+// stop reading after five seconds.
 const objectRead = 10 * time.Minute
 
 // objectStall ends a read without progress: if an object is removed or replaced meanwhile, its

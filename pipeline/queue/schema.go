@@ -30,7 +30,7 @@ type Topology struct {
 }
 
 // Durability says when a NATS server syncs what it acknowledges (sync_always in its configuration).
-// It decides whether messages are sent in batches; that of an unknown server is measured.
+// It decides whether messages are sent in batches. If it is unknown, it is measured.
 type Durability int
 
 // The kinds of durability.
@@ -71,8 +71,8 @@ const (
 	// it are real.
 	simulatedKey = "backburn.simulated"
 
-	// oldJobsKey is the stream metadata of the ledger with the last sequence of JOBS that version 1
-	// wrote.
+	// oldJobsKey is the key, in the metadata of the ledger's stream, of the last sequence of JOBS
+	// that version 1 wrote.
 	oldJobsKey = "backburn.version1_jobs"
 )
 
@@ -137,8 +137,8 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 			MaxBytes:          cmp.Or(t.LedgerMaxBytes, DefaultLedgerMaxBytes),
 			Metadata:          map[string]string{formatKey: strconv.Itoa(format)},
 
-			// The other streams have messages of outsiders, whose headers could imitate those that
-			// a server adds to a direct read.
+			// Of these streams, only the ledger allows direct reads: the others have messages of
+			// outsiders, whose headers could imitate those that a server adds to a direct read.
 			AllowDirect: true,
 
 			AllowAtomicPublish: true,
@@ -256,9 +256,9 @@ func (t Topology) buckets() []jetstream.StreamConfig {
 	return buckets
 }
 
-// matchesConfig reports whether a stream has the required limits and access settings, and none that
-// drops, moves or does not acknowledge messages. It allows what an operator may choose, such as
-// compression and placement.
+// matchesConfig reports whether a stream has the required limits and access settings, and no
+// setting by which messages are dropped, moved or not acknowledged. It allows what an operator may
+// choose, such as compression and placement.
 func matchesConfig(is, want jetstream.StreamConfig) bool {
 	return is.MaxBytes == want.MaxBytes &&
 		is.MaxAge == want.MaxAge &&

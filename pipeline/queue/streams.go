@@ -88,8 +88,7 @@ func untilAnswered(ctx context.Context, what string, request func(context.Contex
 }
 
 // Provision creates missing streams and buckets, and corrects limits that differ from the topology.
-// One that cannot be corrected does not stop it from correcting the others. It may be repeated at
-// any time.
+// If it cannot correct one of them, it still corrects the others. It may be repeated at any time.
 func (s *Streams) Provision(ctx context.Context) error {
 	exists, err := s.check(ctx)
 	if err != nil {
@@ -275,11 +274,11 @@ func isSimulated(c jetstream.StreamConfig) bool { return c.Metadata[simulatedKey
 // checkMark refuses a simulated stream in a real fleet, and a real stream in a simulation:
 // otherwise their verdicts would be mixed.
 func (t Topology) checkMark(c jetstream.StreamConfig) error {
-	is := isSimulated(c)
+	simulated := isSimulated(c)
 	switch {
-	case is == t.Simulated:
+	case simulated == t.Simulated:
 		return nil
-	case is:
+	case simulated:
 		return fmt.Errorf("%w: stream %s belongs to a simulation, and here WildFire is real: set another nats.prefix, or remove the simulation's streams",
 			ErrMixed, c.Name)
 	}

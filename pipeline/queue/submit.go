@@ -54,7 +54,7 @@ func (p *Publisher) Traced(t trace.TracerProvider) *Publisher {
 }
 
 // Guarded returns a publisher that scans contents for secrets while reading them. If it finds one,
-// it marks the job so that nothing of it leaves.
+// it marks the job so that nothing of it is sent to WildFire.
 func (p *Publisher) Guarded(g *guard.Guard) *Publisher {
 	guarded := *p
 	guarded.guard = g
@@ -188,7 +188,7 @@ func (p *Publisher) inMessage(ctx context.Context, j pipeline.Job, c Content, bo
 	})
 }
 
-// scanFields scans the fields of a job that leave in addition to its contents.
+// scanFields scans the fields of a job that are sent to WildFire in addition to its contents.
 func (p *Publisher) scanFields(j pipeline.Job) *guard.Scan {
 	s := p.guard.Scan()
 	_, _ = io.WriteString(s, j.Filename+"\n"+j.URL+"\n") // never fails
@@ -196,7 +196,8 @@ func (p *Publisher) scanFields(j pipeline.Job) *guard.Scan {
 	return s
 }
 
-// withholdIfSecret marks a job with a secret in its contents so that nothing of it leaves.
+// withholdIfSecret marks a job in which a secret was found, so that nothing of it is sent to
+// WildFire.
 func (p *Publisher) withholdIfSecret(j *pipeline.Job, s *guard.Scan) {
 	if err := s.Err(); err != nil {
 		p.guard.Withheld()
