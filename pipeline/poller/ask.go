@@ -200,15 +200,15 @@ func (q *querier) linkText(ctx context.Context, c *call) error {
 func (q *querier) afterQueryError(ctx context.Context, err error) bool {
 	q.Metrics.Failed.Inc()
 
-	var written error
+	var writeErr error
 	switch disp := pipeline.Classify(pipeline.OpQuery, err); disp.Action {
 	case pipeline.ParkBudget:
 		var pause fleet.Pause
-		pause, written = q.Pauses.Park(ctx, pipeline.Queries)
+		pause, writeErr = q.Pauses.Park(ctx, pipeline.Queries)
 		q.Log.Warn().Time("until", pause.Until).Msg("query budget is used up; queries stop until the reset")
 	case pipeline.PauseFleet:
 		q.Log.Error().Err(err).Msg("WildFire rejects queries; queries paused")
-		written = q.Pauses.PauseAfterFault(ctx, pipeline.Queries, disp.Message)
+		writeErr = q.Pauses.PauseAfterFault(ctx, pipeline.Queries, disp.Message)
 	case pipeline.Defer:
 		q.Log.Warn().Err(err).Msg("cannot query verdicts without a token; retrying")
 		_ = q.Wait(ctx)
@@ -216,8 +216,8 @@ func (q *querier) afterQueryError(ctx context.Context, err error) bool {
 		q.Log.Warn().Err(err).Msg("cannot query verdicts; retrying")
 		return false
 	}
-	if written != nil {
-		q.Log.Warn().Err(written).Msg("cannot write a pause; it applies only to this process")
+	if writeErr != nil {
+		q.Log.Warn().Err(writeErr).Msg("cannot write a pause; it applies only to this process")
 	}
 
 	return true

@@ -121,7 +121,7 @@ func (rc *rechecker) publishWithheld(ctx context.Context, key string, s pipeline
 type lateVerdict struct {
 	key     string
 	earlier results.Filter // the events of those jobs
-	since   time.Time      // no earlier event is one of them
+	since   time.Time      // those events are no older than this
 	verdict wildfire.Verdict
 	at      time.Time
 }

@@ -86,7 +86,7 @@ func (f *finisher) handleAnswer(ctx context.Context, e *waiting, r wildfire.Verd
 	learned := answered(r, ok)
 	read := f.Queue.Ledger().Sample
 	if learned.Known && learned.Verdict.Final() {
-		read = f.Queue.Ledger().PendingSample // if that is out of date, the write conflicts
+		read = f.Queue.Ledger().PendingSample // if the copy in memory is out of date, the write conflicts
 	}
 	s, err := read(ctx, e.sample.key())
 	if err != nil {
@@ -148,7 +148,7 @@ func (f *finisher) applyRecord(ctx context.Context, e *waiting, s queue.SampleEn
 	return f.applyStep(ctx, e, s, step, next)
 }
 
-// applyStep carries out a step of Decide that does not end the jobs.
+// applyStep carries out a step of Decide for a sample whose record is not final.
 func (f *finisher) applyStep(ctx context.Context, e *waiting, s queue.SampleEntry, step pipeline.Step, next pipeline.Sample) nextCheck {
 	switch step.Kind {
 	case pipeline.StepWait:

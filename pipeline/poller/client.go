@@ -64,7 +64,7 @@ func NewClient(q *queue.Queue, p *fleet.Pauses, lease time.Duration) *Client {
 	}
 }
 
-// ErrNoAnswers says that queries are paused for too long for a worker to hold the job.
+// ErrNoAnswers says that queries are paused for longer than a worker holds a job.
 var ErrNoAnswers = errors.New("queries are paused")
 
 // Ask waits for the answer to a question. It returns ErrNoAnswers if queries are paused for a long

@@ -102,7 +102,7 @@ func (s *shared) async(ctx context.Context, f func()) {
 	})
 }
 
-// awaitSignal waits for a signal, at most for d and for idleTicks.
+// awaitSignal waits for a signal, but no longer than d or idleTicks, whichever is shorter.
 func (s *shared) awaitSignal(ctx context.Context, wake <-chan struct{}, d time.Duration) error {
 	t := time.NewTimer(min(max(d, time.Millisecond), idleTicks*s.Tick))
 	defer t.Stop()

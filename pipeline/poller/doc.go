@@ -3,8 +3,8 @@
 // budget allows. The poller ends jobs whose samples are decided, and requeues jobs that need a
 // worker.
 //
-// One worker of the fleet, the leader, runs it. The next leader can read all its state from the
-// ledger, so nothing is lost with it.
+// One worker of the fleet, the leader, runs it. If the leader dies, the next one reads the state
+// from the ledger, and workers repeat their questions, so nothing is lost.
 //
 // # How its parts work together
 //

@@ -108,7 +108,8 @@ func (f *reportFetcher) checkSpareQueries(ctx context.Context, n int) error {
 	return nil
 }
 
-// fetchDocument spends one query and calls fetch. It returns what fetch writes, or fetch's error.
+// fetchDocument spends one query and calls fetch. It returns fetch's result or, if that is nil,
+// what fetch wrote. It returns errNoSpareQueries if queries have to wait.
 func (f *reportFetcher) fetchDocument(ctx context.Context, fetch func(io.Writer) ([]byte, error)) ([]byte, error) {
 	if err := f.Queries.Take(ctx, reportsAccount, pipeline.Normal); err != nil {
 		if errors.Is(err, fleet.ErrSpent) {

@@ -82,7 +82,7 @@ func (f *finisher) finishJob(ctx context.Context, e *waiting, job waitingJob, s 
 	}
 
 	ctx, sp := f.Spans.Verdict(ctx, m.Job, m.Trace)
-	published := f.published.begin()
+	markPublished := f.published.begin()
 	ev, err = f.Queue.Events().Finish(ctx, m, queue.Ending{
 		Event:  ev,
 		Sample: s.Key,
@@ -92,12 +92,12 @@ func (f *finisher) finishJob(ctx context.Context, e *waiting, job waitingJob, s 
 	})
 	span.EndVerdict(sp, ev, err != nil)
 	if err != nil {
-		// Do not call published: the event may be recorded but not published, so the mark must stay
-		// before it.
+		// Do not call markPublished: the event may be recorded but not published, so the mark must
+		// stay before it.
 		return err
 	}
 
-	published()
+	markPublished()
 	f.Metrics.Finished(ev)
 	f.forget(e, job)
 	if step.Kind == pipeline.StepFinish && f.config().WantsReport(s.Key, s.Sample) {
@@ -108,14 +108,14 @@ func (f *finisher) finishJob(ctx context.Context, e *waiting, job waitingJob, s 
 }
 
 // republish publishes the event of a job that another leader ended but may not have published.
-func (f *finisher) republish(ctx context.Context, name string, published func()) {
+func (f *finisher) republish(ctx context.Context, name string, markPublished func()) {
 	for ctx.Err() == nil {
 		entry, err := f.Queue.Ledger().ReadJob(ctx, name)
 		if err == nil && entry.State == queue.JobDone && !f.published.tooOld(entry.Event, f.Now()) {
 			err = f.Queue.Events().Republish(ctx, nil, entry.Event)
 		}
 		if err == nil {
-			published()
+			markPublished()
 			return
 		}
 

@@ -13,8 +13,8 @@ import (
 func (f *finisher) jobWritten(ctx context.Context, r queue.JobRecord) {
 	if r.State == queue.JobDone && r.By != "" && r.By != f.term && r.Seq > f.published.from {
 		// begin comes before recordSeen, so that the mark cannot move past this record.
-		published := f.published.begin()
-		f.async(ctx, func() { f.republish(ctx, r.Name, published) })
+		markPublished := f.published.begin()
+		f.async(ctx, func() { f.republish(ctx, r.Name, markPublished) })
 	}
 	f.published.recordSeen(r.Seq)
 

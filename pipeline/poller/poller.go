@@ -114,9 +114,9 @@ func (p *Poller) serve(ctx context.Context) error {
 	return g.Wait()
 }
 
-// subscribe subscribes to everything that a leader handles. It calls read once all jobs of the
+// subscribe subscribes to everything that a leader handles. It calls allRead once all jobs of the
 // ledger have been read.
-func (p *Poller) subscribe(ctx context.Context, read func()) (stop func(), err error) {
+func (p *Poller) subscribe(ctx context.Context, allRead func()) (stop func(), err error) {
 	var stops []func()
 	stop = func() {
 		for _, s := range stops {
@@ -136,7 +136,7 @@ func (p *Poller) subscribe(ctx context.Context, read func()) (stop func(), err e
 		stops = append(stops, func() { _ = sub.Unsubscribe() })
 	}
 
-	s, err := p.Queue.Ledger().FollowJobs(ctx, func(r queue.JobRecord) { p.finisher.jobWritten(ctx, r) }, read)
+	s, err := p.Queue.Ledger().FollowJobs(ctx, func(r queue.JobRecord) { p.finisher.jobWritten(ctx, r) }, allRead)
 	if err != nil {
 		return stop, err
 	}
@@ -148,7 +148,7 @@ func (p *Poller) subscribe(ctx context.Context, read func()) (stop func(), err e
 // maxJobReadWait is how long followSamples waits, at most, until the waiting jobs are read.
 const maxJobReadWait = time.Minute
 
-// maxLeaderGap is the longest time without a leader after which no rechecks or late verdicts are
+// maxLeaderGap is how long the fleet can be without a leader before rechecks or late verdicts are
 // lost: a new leader looks back this far.
 const maxLeaderGap = 10 * time.Minute
 
@@ -230,8 +230,8 @@ func (p *Poller) setBack(by time.Duration) {
 	signal(p.fetcher.wakeReport)
 }
 
-// keepLeading returns when our membership is in doubt or another worker leads. Meanwhile it repairs
-// the streams.
+// keepLeading returns when our membership is in doubt, another worker leads, or the ledger may have
+// been replaced. Meanwhile it trims dead letters and repairs the consumers and streams.
 func (p *Poller) keepLeading(ctx context.Context) error {
 	for {
 		if err := fleet.Sleep(ctx, p.config().Lease/3); err != nil {

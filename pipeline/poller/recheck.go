@@ -50,7 +50,7 @@ func (r *rechecks) holds(key string, due time.Time) bool {
 	return false
 }
 
-// shift adds by to all times, after the clock was set.
+// shift moves all times by the given duration, after the clock was set.
 func (r *rechecks) shift(by time.Duration) {
 	for i := range r.queue {
 		r.queue[i].due = r.queue[i].due.Add(by)

@@ -82,7 +82,7 @@ func (l *reportList) status() *queue.ReportsStatus {
 
 // put makes a report due at a time.
 func (l *reportList) put(key string, at time.Time) {
-	if e := l.entries[key]; e != nil && !e.owed { // otherwise it was forgotten meanwhile
+	if e := l.entries[key]; e != nil && !e.owed { // otherwise it was forgotten, or became owed, meanwhile
 		l.fetch.set(e, at)
 	}
 }
@@ -113,7 +113,7 @@ func (l *reportList) owe(key string, at time.Time) {
 }
 
 // next returns a report that is due now, or "" and the time until one is due. A report that is owed
-// to a source is removed from the list; any other stays.
+// to a source is removed from its schedule; any other stays in its own.
 func (l *reportList) next(now time.Time) (key string, owed bool, wait time.Duration) {
 	wait = time.Hour
 	if len(l.owed) > 0 {

@@ -217,8 +217,8 @@ func (f *reportFetcher) loadPublishedReport(ctx context.Context, s queue.SampleE
 	return parseStoredReport(ctx, reports, s.Key, body)
 }
 
-// publishFor publishes a report for one source, which has been owed it since the given time. It
-// returns false if the source's job has not ended yet, which will happen shortly.
+// publishFor publishes a report that a source has been owed since the given time. It returns false
+// if the source's job has not ended yet, which will happen shortly.
 func (f *reportFetcher) publishFor(ctx context.Context, s queue.SampleEntry, report results.Report, source string, at time.Time) (bool, error) {
 	finals, err := f.finals(ctx, s, 2*finalEventWait, []string{source})
 	if err != nil {

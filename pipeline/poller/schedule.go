@@ -76,7 +76,7 @@ func (h *schedule[T]) remove(e T) {
 	}
 }
 
-// shift adds by to all times, after the clock was set.
+// shift moves all times by the given duration, after the clock was set.
 func (h schedule[T]) shift(by time.Duration) {
 	for _, e := range h {
 		e.at().due = e.at().due.add(by)

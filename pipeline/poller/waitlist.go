@@ -326,7 +326,7 @@ func (o *oldest) include(j waitingJob) {
 	}
 }
 
-// shift adds by to all times, after the clock was set.
+// shift moves all times by the given duration, after the clock was set.
 func (l *waitlist) shift(by time.Duration) {
 	for e := range l.all() {
 		e.due = e.due.add(by)

@@ -20,7 +20,8 @@ type claims struct {
 func newClaims() *claims { return &claims{held: map[string][]pipeline.Priority{}} }
 
 // hold records that a job is about to upload a sample, until the returned function is called. It
-// refuses if an equally urgent job is already doing so: the second job may wait for the first.
+// refuses if a job that is at least as urgent is already doing so: the second job may wait for the
+// first.
 func (c *claims) hold(key string, p pipeline.Priority) (release func(), ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

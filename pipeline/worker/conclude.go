@@ -96,7 +96,7 @@ func (w *Worker) writeOutcome(work context.Context, d *delivery, c decision, cha
 	return retryAfter(c.step.Delay), nil
 }
 
-// fail ends a job that was never uploaded with a failure that says nothing about its sample.
+// fail ends a job before any upload. The failure says nothing about the job's sample.
 func (w *Worker) fail(work context.Context, d *delivery, cause results.Error) (result, error) {
 	return w.finish(work, d, pipeline.FailedEvent(d.Job, cause, 0, w.now()), nil)
 }

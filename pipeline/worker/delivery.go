@@ -22,7 +22,7 @@ type delivery struct {
 	head     headBuffer      // of the contents
 	ruling   pipeline.Ruling // the policy's ruling on what may be sent to WildFire
 
-	outcome string // type of its final event, once it has one
+	outcome string // its verdict or reason, once it has ended; "repeat" if endedBefore found an end
 }
 
 // result says what to do with a delivery's message: acknowledge it, because the job is done or

@@ -28,9 +28,9 @@ const (
 	fetchWait = time.Second
 )
 
-// fetchAll fetches jobs from every lane until ctx ends, with one fetcher for each feed. A new lane
-// is found by its first job, at the latest after laneScanInterval. When fetchAll returns, all its
-// fetchers have ended; the jobs that they started may go on.
+// fetchAll fetches jobs from every lane until ctx ends, with one fetcher for each feed. It looks
+// for lanes with jobs every laneScanInterval. When fetchAll returns, all its fetchers have ended;
+// the jobs that they started may go on.
 func (w *Worker) fetchAll(ctx, work context.Context) {
 	windows := map[pipeline.Priority]*window{}
 	for _, p := range pipeline.Priorities() {
@@ -68,17 +68,17 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 	}
 }
 
-// fetcher fetches the jobs of one feed. Only run uses its fields, except those marked as set by
-// fetchAll.
+// fetcher fetches the jobs of one feed. Only run uses its fields, except the last three, which tell
+// how they are shared with fetchAll.
 type fetcher struct {
 	w             *Worker
 	feed          queue.Feed
 	window        *window
-	largestPlaces int // of a job in the last fetch, in window places; 0 before the first
+	largestPlaces int // places of the largest job in the last fetch that got any; 0 before it
 
 	seen  time.Time   // used only by fetchAll: when it last found the feed
 	idle  atomic.Bool // set by fetchAll: the feed has long been empty
-	ended atomic.Bool // set by run
+	ended atomic.Bool // set by run, and read by fetchAll
 }
 
 // After a fetch that returned jobs, the next one requests twice as many, but at least minFetch.
@@ -91,7 +91,7 @@ func (f *fetcher) run(ctx, work context.Context) {
 	defer f.ended.Store(true)
 
 	log := f.w.log.With().Str("feed", f.feed.Name).Logger()
-	most := 0
+	wanted := 0 // jobs to request next; 0: wait for one
 	for ctx.Err() == nil && !f.idle.Load() {
 		if pause := f.w.examiner.sources.pause(f.feed.Source); pause > 0 {
 			_ = fleet.Sleep(ctx, min(pause, time.Second))
@@ -99,8 +99,8 @@ func (f *fetcher) run(ctx, work context.Context) {
 		}
 
 		n := 0
-		if most > 0 {
-			if n = f.window.reserve(ctx, f.feed.Name, most*f.largestPlaces); n == 0 {
+		if wanted > 0 {
+			if n = f.window.reserve(ctx, f.feed.Name, wanted*f.largestPlaces); n == 0 {
 				return
 			}
 		}
@@ -112,9 +112,9 @@ func (f *fetcher) run(ctx, work context.Context) {
 			return
 		}
 
-		most = 0
+		wanted = 0
 		if taken > 0 {
-			most = min(max(2*taken, minFetch), windowSize)
+			wanted = min(max(2*taken, minFetch), windowSize)
 		}
 	}
 }

@@ -171,8 +171,9 @@ func (w *Worker) Reconfigure(ctx context.Context, cfg pipeline.Config) error {
 // Member is the worker's place in the fleet.
 func (w *Worker) Member() *fleet.Membership { return w.member }
 
-// pauseFault returns the state of a budget: available, paused after a fault, or used up, which is
-// not a fault.
+// pauseFault returns nil if a budget is available, and otherwise a health.Fault that says why not.
+// A budget that is used up or was paused by hand is degraded; after a fault of the service it has
+// failed.
 func pauseFault(pauses *fleet.Pauses, b pipeline.Budget) error {
 	p, on, _ := pauses.Active(b)
 	switch {

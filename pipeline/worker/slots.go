@@ -44,12 +44,12 @@ func (s *slots) acquire(ctx context.Context, p pipeline.Priority, source string)
 		s.mu.Unlock()
 		return nil
 	}
-	turn := make(chan struct{})
-	s.lanes[p].join(source, turn)
+	waiter := make(chan struct{})
+	s.lanes[p].join(source, waiter)
 	s.mu.Unlock()
 
 	select {
-	case <-turn:
+	case <-waiter:
 		return nil
 	case <-ctx.Done():
 	}
@@ -57,7 +57,7 @@ func (s *slots) acquire(ctx context.Context, p pipeline.Priority, source string)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if !s.lanes[p].leave(source, turn) { // the slot was already assigned to us
+	if !s.lanes[p].leave(source, waiter) { // the slot was already assigned to us
 		s.taken--
 		s.grant()
 	}
@@ -87,12 +87,12 @@ func (s *slots) resize(n int) {
 // grant gives free slots to the waiters whose turn it is. The caller holds mu.
 func (s *slots) grant() {
 	for s.taken < s.size {
-		turn := s.next()
-		if turn == nil {
+		waiter := s.next()
+		if waiter == nil {
 			return
 		}
 		s.taken++
-		close(turn)
+		close(waiter)
 	}
 }
 
@@ -103,9 +103,9 @@ func (s *slots) next() chan struct{} {
 			if s.credit[p] == 0 {
 				continue
 			}
-			if turn := s.lanes[p].next(); turn != nil {
+			if waiter := s.lanes[p].next(); waiter != nil {
 				s.credit[p]--
-				return turn
+				return waiter
 			}
 		}
 		for p, w := range laneWeight { // a new round
@@ -123,16 +123,16 @@ type laneQueue struct {
 	waiting map[string][]chan struct{} // by source
 }
 
-func (l *laneQueue) join(source string, turn chan struct{}) {
+func (l *laneQueue) join(source string, waiter chan struct{}) {
 	if len(l.waiting[source]) == 0 {
 		l.turns = append(l.turns, source)
 	}
-	l.waiting[source] = append(l.waiting[source], turn)
+	l.waiting[source] = append(l.waiting[source], waiter)
 }
 
 // leave removes a waiter that gives up; false if it already had its turn.
-func (l *laneQueue) leave(source string, turn chan struct{}) bool {
-	at := slices.Index(l.waiting[source], turn)
+func (l *laneQueue) leave(source string, waiter chan struct{}) bool {
+	at := slices.Index(l.waiting[source], waiter)
 	if at < 0 {
 		return false
 	}
@@ -151,7 +151,7 @@ func (l *laneQueue) next() chan struct{} {
 		return nil
 	}
 	source := l.turns[0]
-	turn, rest := l.waiting[source][0], l.waiting[source][1:]
+	waiter, rest := l.waiting[source][0], l.waiting[source][1:]
 	l.turns = l.turns[1:]
 	if l.waiting[source] = rest; len(rest) > 0 {
 		l.turns = append(l.turns, source)
@@ -159,5 +159,5 @@ func (l *laneQueue) next() chan struct{} {
 		delete(l.waiting, source)
 	}
 
-	return turn
+	return waiter
 }

@@ -51,7 +51,7 @@ type uploader struct {
 // releasing the claim and making it again would take two durable writes each time.
 func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.Event, error) {
 	release, ok := u.claims.hold(d.sample.Key, d.Job.Priority)
-	if !ok { // the job waits as if the other job's claim were already in the ledger
+	if !ok { // another job here uploads the sample: wait as if its claim were already in the ledger
 		d.sample.State = pipeline.StateUploading
 		d.sample.Owner = u.member.ID()
 		d.sample.ChangedAt = u.now()
@@ -100,7 +100,7 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.Even
 // budget cannot be read. It releases the claim.
 var notSent = pipeline.Uploaded{Disposition: pipeline.Disposition{Action: pipeline.Defer}}
 
-// errPaused says that uploads are paused for too long for the worker to hold the job.
+// errPaused says that uploads are paused for longer than a worker holds a job.
 var errPaused = errors.New("uploads are paused")
 
 // admit waits for everything that a claim needs: a turn, the end of a pause, one upload of the
@@ -322,5 +322,5 @@ func withFinalWriteTime(work context.Context) (context.Context, context.CancelFu
 	return ctx, func() { stop(); cancel() }
 }
 
-// finalWriteTimeout bounds recording an upload's outcome after the time for work is up.
+// finalWriteTimeout is how long a claim or an outcome may still be written after work has ended.
 const finalWriteTimeout = 2 * time.Second

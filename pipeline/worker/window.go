@@ -12,10 +12,10 @@ import (
 
 // window limits how many jobs of a lane a worker holds, shared fairly between the lane's feeds. A
 // feed has the jobs of one source or, if there are very many sources, of several. Large messages
-// count as several jobs, so that a full window of them needs no more memory. A feed may hold at
-// most windowShare times the places that are still free (the dynamic threshold of shared packet
-// buffers: Choudhury and Hahne, 1998). So one feed alone uses four fifths, many feeds get equal
-// parts, and a new feed always finds free places, without a count of feeds. It is safe for
+// count as several jobs, which bounds the memory of a full window. A feed may hold at most
+// windowShare times the places that are still free (the dynamic threshold of shared packet buffers:
+// Choudhury and Hahne, 1998). So one feed alone uses four fifths, many feeds get equal parts, and a
+// new feed finds free places. The number of feeds need not be known. A window is safe for
 // concurrent use.
 type window struct {
 	mu    sync.Mutex

@@ -78,9 +78,9 @@ func WithProcess(p fleet.Process) Option { return func(o *options) { o.process =
 // WithClock sets the clock on which quotas, the age of verdicts and schedules depend.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
 
-// WithTick sets how often goroutines that wait for a time of day check the clock. The default is
-// one second, because timers do not notice that a clock was set or a machine suspended. A test
-// clock that runs faster needs a shorter tick.
+// WithTick sets how often goroutines that wait for a time of day check the clock. They check it
+// because timers do not notice that a clock was set or a machine suspended. The default is one
+// second. A test clock that runs faster needs a shorter tick.
 func WithTick(d time.Duration) Option { return func(o *options) { o.tick = d } }
 
 const defaultTick = time.Second
