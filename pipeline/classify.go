@@ -68,12 +68,12 @@ type Disposition struct {
 	Delay   time.Duration  // delay that the service asked for; 0: back off as configured
 	Tries   int            // most attempts for this fault; 0: as configured
 	Unsure  bool           // the service may have received the upload: ask before sending again
-	Doubted bool           // only this sample may be refused: the success of another one ends the pause
+	Doubted bool           // the cause may be this sample alone: the success of another one ends the pause
 	Content bool           // of Terminate: applies to every job with these contents
 }
 
-// rule is a row of the table. The first row whose sentinel matches decides.
-type rule struct {
+// outcomeRow is a row of onUpload or onQuery. The first row whose sentinel matches decides.
+type outcomeRow struct {
 	sentinel    error
 	disposition Disposition
 }
@@ -89,7 +89,7 @@ var (
 // onUpload and onQuery map the outcome of a call to its meaning. They follow the service's error
 // codes (WildFire API Reference, "Error Codes"). Nothing else in the pipeline classifies errors.
 var (
-	onUpload = []rule{
+	onUpload = []outcomeRow{
 		{context.Canceled, Disposition{Action: Defer}},
 		{ErrOwn, Disposition{Action: Terminate, Reason: results.Withheld}},
 		{wildfire.ErrToken, noToken},
@@ -127,10 +127,10 @@ var (
 		{wildfire.ErrAnswer, transient},
 		{wildfire.ErrSource, Disposition{Action: Retry, Reason: results.ContentMissing}},
 	}
-	// Terminate means that the request itself is wrong. A link is then processed as if WildFire had
-	// not been asked, so that it does not block other jobs. It ends when the upload is refused or
-	// its deadline passes.
-	onQuery = []rule{
+	// The action Terminate means that WildFire rejects the query itself. If that query was about
+	// one link, its jobs go on as if WildFire had not been asked, so that no other job is blocked.
+	// They end when WildFire refuses the link, or at the deadline.
+	onQuery = []outcomeRow{
 		{wildfire.ErrToken, noToken},
 		{wildfire.ErrUnauthorized, noAccess},
 		{wildfire.ErrForeignAnswer, Disposition{Action: PauseFleet}},
@@ -162,9 +162,9 @@ func Classify(op Op, err error) Disposition {
 	}
 
 	d := transient
-	for _, r := range rulesOf(op) {
-		if errors.Is(err, r.sentinel) {
-			d = r.disposition
+	for _, row := range rowsOf(op) {
+		if errors.Is(err, row.sentinel) {
+			d = row.disposition
 			break
 		}
 	}
@@ -185,7 +185,7 @@ func Classify(op Op, err error) Disposition {
 	return d
 }
 
-func rulesOf(op Op) []rule {
+func rowsOf(op Op) []outcomeRow {
 	if op == OpQuery {
 		return onQuery
 	}

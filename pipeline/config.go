@@ -128,7 +128,7 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 		want(c.Roots[source] != "", "worker.roots", "a folder for each source")
 	}
 
-	want(c.MaxFileSize > 0, "wildfire.max_file_size", "more than 0") // not a key of the configuration file
+	want(c.MaxFileSize > 0, "wildfire.max_file_size", "more than 0") // set by code alone: the configuration file has watch.max_file_size
 	want(c.UploadsPerDay >= 0, "wildfire.uploads_per_day", "0 (no limit) or more")
 	want(c.QueriesPerDay >= 0, "wildfire.queries_per_day", "0 (no limit) or more")
 	want(c.ReservePercent >= 0 && c.ReservePercent < 100, "wildfire.reserve_percent", "0 to 99")
@@ -175,8 +175,8 @@ func (c Config) ReportDocuments() []string {
 // little later than the verdict.
 func (c Config) ReportSchedule() Schedule { return Schedule{First: c.FirstPoll, Max: c.Deadline / 4} }
 
-// ReportDeadline limits how long to wait for a report. If WildFire already knew the sample, its
-// report exists by then or has expired.
+// ReportDeadline limits how long to wait for a report. If WildFire knew the sample before any
+// upload, its report exists already or has expired, so the wait is short.
 func (c Config) ReportDeadline(s Sample) time.Time {
 	if s.SubmittedAt.IsZero() {
 		return s.DecidedAt.Add(c.Deadline / 24)

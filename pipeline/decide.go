@@ -91,7 +91,7 @@ type Step struct {
 	Delay    time.Duration // of StepRetry
 }
 
-// Policy is what Decide needs in addition to the facts.
+// Policy is what Decide needs in addition to the sample, the job and the event.
 type Policy struct {
 	Config
 

@@ -51,9 +51,9 @@ const (
 
 // Job is one file or URL that was submitted.
 //
-// The JSON form is the contract with gateways (results/schema/job.v1.json). ID, Source
-// and Priority are not part of it: the identity is the message's Nats-Msg-Id, the other
-// two are tokens of its subject, so that NATS permissions decide who may speak for whom.
+// The JSON form is the contract with gateways (results/schema/job.v1.json). ID, Source and Priority
+// are not part of it: the ID is the message's Nats-Msg-Id. Source and Priority are tokens of its
+// subject, so that NATS permissions decide who may use a source.
 type Job struct {
 	ID       string   `json:"-"`
 	Source   string   `json:"-"`
@@ -109,7 +109,7 @@ func (j *Job) Withhold(why string) {
 	j.SubmitReason = why[:min(len(why), MaxSubmitReason)]
 }
 
-// Content says where a job's bytes are. Exactly one field is set.
+// Content says where a job's bytes are. Either Object is set, or Path, PathB64 or both.
 type Content struct {
 	Object  string `json:"object,omitempty"`   // name in the object bucket
 	Path    string `json:"path,omitempty"`     // slash-separated name below the source's root

@@ -15,13 +15,13 @@ type Refusals struct {
 }
 
 type refusal struct {
-	passed bool // another sample has succeeded since
-	times  int  // refusals without a success in between
+	othersSucceeded bool // another sample has succeeded since
+	times           int  // refusals without a success in between
 }
 
 const (
-	// maxRefusals bounds the samples that are remembered. Beyond it all are forgotten, which costs
-	// each of them one more attempt.
+	// maxRefusals bounds the samples that are remembered. At this number, all are forgotten, which
+	// costs each of them one more attempt.
 	maxRefusals = 10_000
 
 	// If this many samples are refused without any success, the samples are not at fault.
@@ -44,7 +44,7 @@ func (r *Refusals) Accepted(sample string) {
 	}
 
 	for key, s := range r.refused {
-		s.passed = true
+		s.othersSucceeded = true
 		r.refused[key] = s
 	}
 	r.open = 0
@@ -57,7 +57,7 @@ func (r *Refusals) Judge(sample string, d Disposition) Disposition {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	if r.refused[sample].passed {
+	if r.refused[sample].othersSucceeded {
 		d.Action = Retry
 		d.Message = "refused again, while other files get through: " + d.Message
 		return d

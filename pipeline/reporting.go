@@ -15,7 +15,7 @@ func (s *Sample) RecordWish(source string, w Wish) bool {
 		wishes = *s.Wishes
 	}
 	recorded, known := wishes[source]
-	if known && recorded.asks() >= w.asks() || !known && len(wishes) >= maxReportSources {
+	if known && recorded.rank() >= w.rank() || !known && len(wishes) >= maxReportSources {
 		return false
 	}
 
@@ -31,7 +31,7 @@ func (c Config) hasReportRule() bool {
 	return slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Report != ReportByVerdict })
 }
 
-// Reporting reports whether there are reports to fetch at all.
+// Reporting says whether any report can be wanted: by reports.verdicts or by a rule.
 func (c Config) Reporting() bool {
 	return len(c.ReportVerdicts) > 0 ||
 		slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Report == ReportAlways })

@@ -43,8 +43,8 @@ func FactsOf(j Job, types []string) Facts {
 	}
 
 	f.Name = path.Base(j.Content.Name())
-	if claimed, ok := strings.CutPrefix(j.Content.Name(), ClaimedDir+"/"+j.ID+"-"); ok {
-		f.Name = claimed // the folder in which the file was found is only declared, in Job.Path
+	if original, ok := strings.CutPrefix(j.Content.Name(), ClaimedDir+"/"+j.ID+"-"); ok {
+		f.Name = original // Path stays empty: the file was moved, and its old path is only in Job.Path, a claim
 	} else {
 		f.Path = j.Content.Name()
 	}
@@ -93,8 +93,8 @@ func Unruled() Ruling { return Ruling{Submit: SubmitAlways, Rule: "no rule match
 func (c Config) Rule(f Facts, j Job) Ruling {
 	first, limit := -1, -1
 	for i, r := range c.Rules {
-		known, claimed := r.matches(f)
-		if first < 0 && (known || claimed) {
+		known, declared := r.matches(f)
+		if first < 0 && (known || declared) {
 			first = i
 		}
 		if known {
@@ -129,25 +129,25 @@ func (c Config) combine(first, limit int, j Job) Ruling {
 		return ruling
 	}
 
-	claimed := c.ruling(first)
-	shares := append(claimed.Shares, ruling.Shares...)
+	declared := c.ruling(first)
+	shares := append(declared.Shares, ruling.Shares...)
 	current := j.Priority
 	if ruling.Priority != "" {
 		current = ruling.Priority
 	}
 	switch {
-	case claimed.Submit.rank() > ruling.Submit.rank():
+	case declared.Submit.rank() > ruling.Submit.rank():
 		ruling.Rule += fmt.Sprintf("; policy[%d] would allow more, but matches what the publisher says", first)
 		return ruling
-	case claimed.Priority == "" || claimed.Priority.Before(current):
-		claimed.Priority = ruling.Priority
+	case declared.Priority == "" || declared.Priority.Before(current):
+		declared.Priority = ruling.Priority
 	}
-	if claimed.Report.asks() > ruling.Report.asks() {
-		claimed.Report = ruling.Report
+	if declared.Report.rank() > ruling.Report.rank() {
+		declared.Report = ruling.Report
 	}
-	claimed.Shares = shares
+	declared.Shares = shares
 
-	return claimed
+	return declared
 }
 
 func (c Config) ruling(i int) Ruling {
@@ -210,7 +210,7 @@ func (c Config) refusesType(f Facts) bool {
 }
 
 // matches reports whether the rule matches by known facts, or by the publisher's claims.
-func (r Rule) matches(f Facts) (known, claimed bool) {
+func (r Rule) matches(f Facts) (known, declared bool) {
 	switch {
 	case !match(r.Source, f.Source):
 		return false, false
@@ -225,9 +225,9 @@ func (r Rule) matches(f Facts) (known, claimed bool) {
 	names := r.matchesName(f.Name, f.Path, f.URL)
 	labels := r.matchesMetadata(f.Metadata)
 	known = names && len(r.Metadata) == 0
-	claimed = labels && (names || r.matchesName(f.Declared.Name, f.Declared.Path, ""))
+	declared = labels && (names || r.matchesName(f.Declared.Name, f.Declared.Path, ""))
 
-	return known, claimed
+	return known, declared
 }
 
 // matchesName reports whether the conditions on names match a file's name and path, or a link.

@@ -101,8 +101,9 @@ func (s *Sample) claim(owner string, j Job, now time.Time) {
 	s.Size = j.Size
 }
 
-// release ends a claim after an attempt that did not succeed. It keeps the attempt count and, if
-// WildFire may have the sample anyway, the job that would have uploaded it.
+// release ends a claim and moves the sample to another state. The attempt count stays. The job that
+// claimed the sample stays only if it makes the next attempt, or if WildFire may have received its
+// upload.
 func (s *Sample) release(next State, now time.Time) {
 	s.State = next
 	s.Owner = ""
@@ -137,8 +138,8 @@ func (s *Sample) decide(v wildfire.Verdict, md5 string, now time.Time) {
 	}
 }
 
-// ReportNote records the outcome of a report request. A sample without a note has a report that was
-// not requested yet, or not found so far.
+// ReportNote records the outcome of a report request. If a sample has no note, its report was not
+// requested yet, or WildFire did not have it so far.
 type ReportNote struct {
 	State     results.ReportStatus `json:"state"`
 	At        time.Time            `json:"at"`

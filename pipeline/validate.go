@@ -50,7 +50,7 @@ func (j *Job) Check() error {
 	return Invalid(`kind is %q, expected "file" or "url"`, j.Kind)
 }
 
-// CheckText returns why the names, metadata, time or wish of a job are invalid.
+// CheckText returns why the names, metadata, time or Submit of a job are invalid.
 func (j *Job) CheckText() error {
 	if max(len(j.Filename), len(j.FilenameB64), len(j.Path), len(j.PathB64)) > MaxNameBytes {
 		return Invalid("a name of more than %d bytes", MaxNameBytes)
@@ -157,8 +157,8 @@ func CheckRelative(name string) error {
 	return nil
 }
 
-// Bare reduces an invalid job to what is certain: its source, its time and, if it can be shown, its
-// name. Nothing else that the publisher wrote reaches an event.
+// Bare reduces an invalid job to its ID, source and priority, and to its time and file name if an
+// event can carry them. Nothing else that the publisher wrote reaches an event.
 func (j Job) Bare() Job {
 	bare := Job{ID: j.ID, Source: j.Source, Priority: j.Priority}
 	if Writable(j.ReceivedAt) {

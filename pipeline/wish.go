@@ -15,8 +15,8 @@ const (
 // Wishes lists every wish, the one that asks for most first.
 func Wishes() []Wish { return []Wish{ReportAlways, ReportByVerdict, ReportNever} }
 
-// asks ranks wishes: the more a wish asks for, the greater.
-func (w Wish) asks() int { return -slices.Index(Wishes(), w) }
+// rank ranks wishes: the more a wish asks for, the greater.
+func (w Wish) rank() int { return -slices.Index(Wishes(), w) }
 
 // wants reports whether the report is wanted. listed says that reports.verdicts names the verdict.
 func (w Wish) wants(listed bool) bool { return w == ReportAlways || w == ReportByVerdict && listed }

@@ -85,28 +85,28 @@ func (m Member) Works() bool { return !m.Gone && m.Slots > 0 }
 type Membership struct {
 	store  *Store
 	prefix string
-	ttl    time.Duration // of the key, renewed at a third
+	ttl    time.Duration // of the key, which is renewed after a third of it
 	grace  time.Duration // how long a key must be absent before its worker counts as gone
 
 	cleared bool // the records of processes that this one replaces are removed; only Run uses it
 
-	mu        sync.Mutex
-	self      Member
-	parts     func() []health.Status // nil for none
-	duties    func() Duties          // nil for none
-	live      map[string]Member      // workers
-	absent    map[string]time.Time   // members whose keys were absent, and since when
-	renewedAt time.Time
-	keptAt    time.Time     // when the permanent record was written
-	kept      health.State  // the state in that record
-	changed   chan struct{} // closed and replaced when live changes
+	mu         sync.Mutex
+	self       Member
+	parts      func() []health.Status // nil for none
+	duties     func() Duties          // nil for none
+	live       map[string]Member      // workers
+	absent     map[string]time.Time   // members whose keys were absent, and since when
+	renewedAt  time.Time
+	recordedAt time.Time     // when the last-seen record was written
+	recorded   health.State  // the state in that record
+	changed    chan struct{} // closed and replaced when live changes
 }
 
 const (
-	memberPrefix = workerPrefix + "."
+	workerKeys = workerPrefix + "."
 
-	// In addition to its expiring key, a member has a permanent one, so that a death is visible.
-	// The member removes it when it leaves properly.
+	// In addition to its key, a member has a last-seen record, which expires after a day instead of
+	// after the lease, so that a death is visible. The member removes it when it leaves properly.
 	lastPrefix   = "last."
 	lastTTL      = 24 * time.Hour
 	lastInterval = time.Minute
@@ -189,7 +189,7 @@ func (f *Membership) Run(ctx context.Context) error {
 // follow watches the members and renews our own key, until the watch breaks.
 func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
 	f.renewIfDue(ctx)
-	w, err := f.store.kv.Watch(ctx, memberPrefix+">")
+	w, err := f.store.kv.Watch(ctx, workerKeys+">")
 	if err != nil {
 		return fmt.Errorf("watch the fleet: %w", err)
 	}
@@ -209,7 +209,7 @@ func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
 				f.removeMissing(existing)
 				existing = nil
 			default:
-				id := e.Key()[len(memberPrefix):]
+				id := e.Key()[len(workerKeys):]
 				if existing != nil {
 					existing[id] = true
 				}
@@ -260,11 +260,11 @@ func (f *Membership) handleEntry(id string, e jetstream.KeyValueEntry) {
 }
 
 // renewIfDue renews our key when it is due, or when our state has changed. If that fails, the next
-// tick retries; until then we remain a member for the rest of the lease.
+// tick retries. We remain a member until the key expires.
 func (f *Membership) renewIfDue(ctx context.Context) {
 	state := f.describe().State
 	f.mu.Lock()
-	due := time.Since(f.renewedAt) >= f.ttl/3 || state != f.kept
+	due := time.Since(f.renewedAt) >= f.ttl/3 || state != f.recorded
 	f.mu.Unlock()
 
 	if due && f.Renew(ctx) != nil {
@@ -313,7 +313,7 @@ func (f *Membership) Renew(ctx context.Context) error {
 
 	f.mu.Lock()
 	f.renewedAt = start
-	due := f.kept != self.State || start.Sub(f.keptAt) >= lastInterval
+	due := f.recorded != self.State || start.Sub(f.recordedAt) >= lastInterval
 	f.mu.Unlock()
 	if !due {
 		return nil
@@ -324,8 +324,8 @@ func (f *Membership) Renew(ctx context.Context) error {
 		return err
 	}
 	f.mu.Lock()
-	f.keptAt = start
-	f.kept = self.State
+	f.recordedAt = start
+	f.recorded = self.State
 	f.mu.Unlock()
 
 	return nil
@@ -409,7 +409,7 @@ func (f *Membership) Gone(ctx context.Context, id string) (bool, error) {
 	if id == "" {
 		return true, nil
 	}
-	_, rev, err := Get[Member](ctx, f.store, memberPrefix+id)
+	_, rev, err := Get[Member](ctx, f.store, workerKeys+id)
 	if err != nil {
 		return false, err
 	}
@@ -430,7 +430,8 @@ func (f *Membership) Gone(ctx context.Context, id string) (bool, error) {
 	return time.Since(since) >= f.grace, nil
 }
 
-// Members returns the live workers, including ourselves. It works only in a worker.
+// Members returns the live workers, including ourselves, and a channel that is closed when they
+// change. It works only in a worker.
 func (f *Membership) Members() ([]Member, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -444,14 +445,15 @@ func (f *Membership) Members() ([]Member, <-chan struct{}) {
 	return out, f.changed
 }
 
-// SetLeader publishes in our key whether we lead.
+// SetLeader sets whether we lead, which our key shows from its next renewal on.
 func (f *Membership) SetLeader(v bool) {
 	f.mu.Lock()
 	f.self.Leader = v
 	f.mu.Unlock()
 }
 
-// SetConfig publishes in our key the fingerprint of a new configuration.
+// SetConfig sets the fingerprint of a new configuration, which our key shows from its next renewal
+// on.
 func (f *Membership) SetConfig(fingerprint string) {
 	f.mu.Lock()
 	f.self.Config = fingerprint
@@ -526,7 +528,7 @@ func Members(ctx context.Context, s *Store) ([]Member, error) {
 	return withGone(live, last), nil
 }
 
-// members reads the keys of live members, and the permanent keys by ID.
+// members reads the keys of live members, and the last-seen records by ID.
 func (s *Store) members(ctx context.Context) (live []Member, last map[string]Member, err error) {
 	base := jets.KeySubject + s.kv.Bucket() + "."
 	live = []Member{}

@@ -45,7 +45,7 @@ type Pauses struct {
 	changed   chan struct{} // closed and replaced at every change
 	unwritten map[pipeline.Budget]Pause
 
-	writeQueue chan struct{} // receives a value when unwritten was empty
+	writeDue chan struct{} // has a value while unwritten has pauses to write
 }
 
 const pausePrefix = "pause."
@@ -54,13 +54,13 @@ const pausePrefix = "pause."
 // every tick.
 func NewPauses(store *Store, now func() time.Time, tick time.Duration) *Pauses {
 	return &Pauses{
-		store:      store,
-		now:        now,
-		tick:       tick,
-		current:    map[pipeline.Budget]Pause{},
-		changed:    make(chan struct{}),
-		unwritten:  map[pipeline.Budget]Pause{},
-		writeQueue: make(chan struct{}, 1),
+		store:     store,
+		now:       now,
+		tick:      tick,
+		current:   map[pipeline.Budget]Pause{},
+		changed:   make(chan struct{}),
+		unwritten: map[pipeline.Budget]Pause{},
+		writeDue:  make(chan struct{}, 1),
 	}
 }
 
@@ -195,7 +195,7 @@ func (p *Pauses) queueWrite(b pipeline.Budget, next Pause) {
 
 	p.unwritten[b] = next
 	select {
-	case p.writeQueue <- struct{}{}:
+	case p.writeDue <- struct{}{}:
 	default:
 	}
 }
@@ -206,7 +206,7 @@ func (p *Pauses) writeQueued(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.writeQueue:
+		case <-p.writeDue:
 		}
 
 		p.mu.Lock()

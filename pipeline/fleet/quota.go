@@ -66,7 +66,7 @@ func (s *spent) account(source string) string {
 	return source
 }
 
-// add counts n calls of a source, or returns them if n is negative.
+// add counts n calls of a source. If n is negative, it takes them off the count.
 func (s *spent) add(source string, n int) {
 	s.Used = max(s.Used+n, 0)
 	if source == "" {
@@ -352,7 +352,8 @@ func (q *Quota) Spare(ctx context.Context) (int, error) {
 	return spending.Spare(), nil
 }
 
-// Release returns reserved calls that were not spent, at the end of a process.
+// Release gives the reserved calls that were not spent back to the store, so that other processes
+// can use them.
 func (q *Quota) Release(ctx context.Context) {
 	q.mu.Lock()
 	day := q.day

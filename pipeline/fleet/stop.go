@@ -8,10 +8,10 @@ import (
 	"backburn/pipeline"
 )
 
-// Stop pauses a budget for the whole fleet until a time, for the person by. It replaces a pause
-// after a fault and a pause by another person. A successful call does not end it; only its end or
-// Resume does. It returns ErrSpent, with the existing pause, if the budget is used up for longer
-// than that.
+// Stop pauses a budget for the whole fleet until a time. by is the name of the person who requests
+// it. It replaces a pause after a fault and a pause by another person. It lasts until that time or
+// Resume; a successful call does not end it. Stop returns ErrSpent, with the existing pause, if the
+// budget is used up until that time or longer.
 func Stop(ctx context.Context, s *Store, b pipeline.Budget, by, reason string, now, until time.Time) (Pause, error) {
 	next := Pause{Until: until.UTC().Round(0), Reason: "paused by " + by, By: by}
 	if reason != "" {
