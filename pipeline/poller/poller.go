@@ -256,7 +256,7 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 			p.Log.Warn().Err(err).Msg("cannot trim dead letters")
 		}
 
-		consumers, err := p.Queue.Streams().RepairConsumers(ctx)
+		consumers, err := p.Queue.Lanes().RepairConsumers(ctx)
 		for _, name := range consumers {
 			p.Log.Warn().Str("consumer", name).Msg("a consumer was changed or paused from outside; repaired")
 		}

@@ -40,8 +40,11 @@ const (
 	sharedConsumers = 16
 )
 
+// lanePrefix begins the names of all consumers of lanes.
+const lanePrefix = "lane-"
+
 // LaneConsumerPrefix begins the names of a lane's consumers.
-func LaneConsumerPrefix(p pipeline.Priority) string { return "lane-" + string(p) + "-" }
+func LaneConsumerPrefix(p pipeline.Priority) string { return lanePrefix + string(p) + "-" }
 
 // own returns the feed of one lane.
 func (l Lane) own() Feed {
@@ -232,7 +235,7 @@ func (ls *Lanes) addSubjects(ctx context.Context, name string, subjects []string
 }
 
 func (ls *Lanes) makeConsumer(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
-	c, err := ls.streams.jobs.CreateOrUpdateConsumer(ctx, ls.streams.laneConsumer(name, subjects))
+	c, err := ls.streams.jobs.CreateOrUpdateConsumer(ctx, ls.config(name, subjects))
 	if err != nil {
 		return nil, fmt.Errorf("consumer %s: %w", name, err)
 	}
@@ -240,13 +243,14 @@ func (ls *Lanes) makeConsumer(ctx context.Context, name string, subjects []strin
 	return c, nil
 }
 
-func (s *Streams) laneConsumer(name string, subjects []string) jetstream.ConsumerConfig {
+// config returns the configuration of a consumer that delivers jobs with the subjects.
+func (ls *Lanes) config(name string, subjects []string) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable:           name,
 		Description:       "jobs of a lane",
 		FilterSubjects:    subjects,
 		AckPolicy:         jetstream.AckExplicitPolicy,
-		AckWait:           s.topology.Lease,
+		AckWait:           ls.streams.topology.Lease,
 		MaxDeliver:        -1,
 		MaxAckPending:     laneMaxAckPending,
 		InactiveThreshold: consumerIdleLimit,
@@ -256,33 +260,33 @@ func (s *Streams) laneConsumer(name string, subjects []string) jetstream.Consume
 // RepairConsumers corrects consumers of lanes that were changed from outside, because workers keep
 // using them. A missing consumer is created again by the worker that needs it. RepairConsumers
 // returns the names of those that it corrected.
-func (s *Streams) RepairConsumers(ctx context.Context) ([]string, error) {
-	var wrong []*jetstream.ConsumerInfo
-	wanted := map[string]jetstream.ConsumerConfig{}
-	list := s.jobs.ListConsumers(ctx)
+func (ls *Lanes) RepairConsumers(ctx context.Context) ([]string, error) {
+	var wrong []*jetstream.ConsumerInfo // with the configuration that each should have
+	list := ls.streams.jobs.ListConsumers(ctx)
 	for info := range list.Info() {
-		if !strings.HasPrefix(info.Name, "lane-") {
+		if !strings.HasPrefix(info.Name, lanePrefix) {
 			continue
 		}
-		want := s.laneConsumer(info.Name, info.Config.FilterSubjects)
+
+		want := ls.config(info.Name, info.Config.FilterSubjects)
 		if l, own := laneOf(info.Name); own {
-			want.FilterSubjects = []string{s.JobSubject(l.Priority, l.Source), s.RequeueSubject(l.Priority, l.Source)}
+			want.FilterSubjects = ls.subjects(l)
 		}
 		if info.Paused || !matchesConsumer(info.Config, want) {
+			info.Config = want
 			wrong = append(wrong, info)
-			wanted[info.Name] = want
 		}
 	}
 	if err := list.Err(); err != nil {
-		return nil, fmt.Errorf("consumers of %s: %w", s.JobsStream(), err)
+		return nil, fmt.Errorf("consumers of %s: %w", ls.streams.JobsStream(), err)
 	}
 
 	var repaired []string
 	var faults []error
 	for _, info := range wrong {
-		_, err := s.jobs.CreateOrUpdateConsumer(ctx, wanted[info.Name])
+		_, err := ls.streams.jobs.CreateOrUpdateConsumer(ctx, info.Config)
 		if err == nil && info.Paused { // an update leaves it paused
-			_, err = s.jobs.ResumeConsumer(ctx, info.Name)
+			_, err = ls.streams.jobs.ResumeConsumer(ctx, info.Name)
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("consumer %s: %w", info.Name, err))

@@ -467,7 +467,7 @@ func TestRepairConsumers(t *testing.T) {
 	}
 	right := before.CachedInfo().Config
 
-	if changed, err := q.Streams().RepairConsumers(ctx); err != nil || len(changed) != 0 {
+	if changed, err := q.Lanes().RepairConsumers(ctx); err != nil || len(changed) != 0 {
 		t.Fatalf("nothing was done to %v (%v)", changed, err)
 	}
 	for what, edit := range map[string]func(*jetstream.ConsumerConfig){
@@ -494,7 +494,7 @@ func TestRepairConsumers(t *testing.T) {
 			continue
 		}
 
-		if changed, err := q.Streams().RepairConsumers(ctx); err != nil || !slices.Equal(changed, []string{name}) {
+		if changed, err := q.Lanes().RepairConsumers(ctx); err != nil || !slices.Equal(changed, []string{name}) {
 			t.Errorf("%s: %v was corrected (%v), want %s", what, changed, err, name)
 		}
 		c, err := q.streams.jobs.Consumer(ctx, name)

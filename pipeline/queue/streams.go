@@ -101,61 +101,75 @@ func (s *Streams) Provision(ctx context.Context) error {
 			return err
 		}
 	}
+
 	var failed []error
-	provision := func(what string, request func(context.Context) error) bool {
-		err := untilAnswered(ctx, what, request)
+	for _, r := range s.provisions(oldJobs) {
+		err := untilAnswered(ctx, r.what, r.request)
 		if err != nil {
 			failed = append(failed, err)
 		}
-		return !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrMixed) && ctx.Err() == nil
+		if errors.Is(err, ErrUnavailable) || errors.Is(err, ErrMixed) || ctx.Err() != nil {
+			break
+		}
 	}
+
+	return errors.Join(failed...)
+}
+
+// provision is a request that makes or corrects one stream or bucket.
+type provision struct {
+	what    string
+	request func(ctx context.Context) error
+}
+
+// provisions returns the requests for the whole topology. oldJobs is the last sequence of JOBS that
+// version 1 wrote, for a ledger that does not exist yet.
+func (s *Streams) provisions(oldJobs uint64) []provision {
+	var all []provision
 	for _, c := range s.topology.Streams() {
 		if c.Name == s.LedgerStream() && oldJobs > 0 {
 			c.Metadata[oldJobsKey] = strconv.FormatUint(oldJobs, 10)
 		}
-		proceed := provision("stream "+c.Name, func(ctx context.Context) error {
+		all = append(all, provision{"stream " + c.Name, func(ctx context.Context) error {
 			made, err := s.provisionStream(ctx, c)
-			if h := s.handle(c.Name); err == nil && *h == nil {
+			if err != nil {
+				return err
+			}
+
+			if h := s.handle(c.Name); *h == nil {
 				*h = made
 			}
-			if err == nil && c.Name == s.LedgerStream() {
+			if c.Name == s.LedgerStream() {
 				s.recordLedgerInfo(made.CachedInfo())
 			}
-			return err
-		})
-		if !proceed {
-			return errors.Join(failed...)
-		}
+
+			return nil
+		}})
 	}
 
-	if !provision("bucket "+s.ControlBucket(), func(ctx context.Context) error {
+	all = append(all, provision{"bucket " + s.ControlBucket(), func(ctx context.Context) error {
 		kv, err := s.js.CreateOrUpdateKeyValue(ctx, s.topology.control())
 		if err == nil && s.control == nil {
 			s.control = fleet.NewStore(s.js, kv)
 		}
-		return err
-	}) {
-		return errors.Join(failed...)
-	}
 
-	if !provision("object bucket "+s.FilesBucket(), func(ctx context.Context) error {
+		return err
+	}}, provision{"object bucket " + s.FilesBucket(), func(ctx context.Context) error {
 		files, err := s.js.CreateOrUpdateObjectStore(ctx, s.topology.files())
 		if err == nil && s.files == nil {
 			s.files = files
 		}
-		return err
-	}) {
-		return errors.Join(failed...)
-	}
 
+		return err
+	}})
 	if reports, kept := s.topology.reports(); kept {
-		provision("object bucket "+reports.Bucket, func(ctx context.Context) error {
+		all = append(all, provision{"object bucket " + reports.Bucket, func(ctx context.Context) error {
 			_, err := s.js.CreateOrUpdateObjectStore(ctx, reports)
 			return err
-		})
+		}})
 	}
 
-	return errors.Join(failed...)
+	return all
 }
 
 // Repair checks that the streams and buckets exist and have the right limits, and corrects outside
@@ -213,13 +227,14 @@ func (s *Streams) provisionStream(ctx context.Context, c jetstream.StreamConfig)
 	if err != nil {
 		return found, err
 	}
-	if err := s.topology.checkMark(found.CachedInfo().Config); err != nil {
+
+	is := found.CachedInfo().Config
+	if err := s.topology.checkMark(is); err != nil {
 		return nil, err
 	}
-	if matchesConfig(found.CachedInfo().Config, c) {
+	if matchesConfig(is, c) {
 		return found, nil
 	}
-	is := found.CachedInfo().Config
 	if is.Sealed {
 		return nil, jets.Sealed()
 	}
