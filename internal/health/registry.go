@@ -314,7 +314,7 @@ func (r *Registry) Of(prefix, of string) []Status {
 // Ready reports whether a process with these parts can do its work: none has failed, and no
 // required part is still unknown.
 func Ready(parts []Status) bool {
-	return !slices.ContainsFunc(parts, func(s Status) bool { return s.State == Failed || s.State == Unknown && s.required })
+	return Checked(parts) && !slices.ContainsFunc(parts, func(s Status) bool { return s.State == Failed })
 }
 
 // Checked reports whether every required part was checked once. Until then nobody knows whether the

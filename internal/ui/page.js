@@ -856,11 +856,13 @@
 
   // The browser reports a close some time later. Then another file may be open, or about to be.
   dialog.addEventListener("close", () => {
-    if (!dialog.open && view.job && new URLSearchParams(location.hash.slice(1)).get("job") === view.job) go({ job: "" });
+    if (!dialog.open && view.job && fromAddress().get("job") === view.job) go({ job: "" });
   });
   dialog.addEventListener("click", e => { if (e.target === dialog) dialog.close(); });
 
   // ---- the address ------------------------------------------------------------------
+
+  const fromAddress = () => new URLSearchParams(location.hash.slice(1));
 
   // go changes the URL without adding history entries while the user types.
   function go(change) {
@@ -871,7 +873,7 @@
   // readAddress updates the view from the URL.
   function readAddress() {
     if (location.hash === "#files") return; // the skip link
-    const p = new URLSearchParams(location.hash.slice(1)), before = view;
+    const p = fromAddress(), before = view;
     view = { q: p.get("q") ?? "", outcome: p.get("outcome") ?? "", source: p.get("source") ?? "", since: SINCE[p.get("since")] ? p.get("since") : "", job: p.get("job") ?? "" };
     if (view.source && ![...$("#source").options].some(o => o.value === view.source)) {
       const o = make("option", "", view.source);
