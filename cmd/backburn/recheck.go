@@ -105,7 +105,7 @@ func recheckOne(ctx context.Context, operator app.Operator, a *verdictAnswer) er
 	defer cancel()
 	verdict, err := operator.Recheck(ctx, a.SHA256, a.URL)
 	switch {
-	case errors.Is(err, poller.ErrNoAnswers), errors.Is(err, app.ErrNoAnswer):
+	case errors.Is(err, poller.ErrQueriesPaused), errors.Is(err, app.ErrNoAnswer):
 		return cli.Exit(cli.Partial, err)
 	case err != nil:
 		return err

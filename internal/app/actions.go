@@ -40,7 +40,7 @@ func (a dashboardActions) Retry(ctx context.Context, letter uint64) (string, err
 func (a dashboardActions) AskAgain(ctx context.Context, sha256, url string) (string, error) {
 	verdict, err := a.operator.Recheck(ctx, sha256, url)
 	switch {
-	case errors.Is(err, poller.ErrNoAnswers):
+	case errors.Is(err, poller.ErrQueriesPaused):
 		return "", errors.New("queries are paused; see the budgets")
 	case err != nil:
 		return "", err

@@ -62,8 +62,8 @@ var ErrNoAnswer = errors.New("no answer from WildFire in time; `backburn status`
 // Recheck asks WildFire for the current verdict of contents or, if url is not empty, of a link,
 // even if the fleet already has one. The query is part of the fleet's next call, and may use the
 // reserve of the day's budget. Jobs that wait for the verdict get it, and a changed verdict is
-// published. Recheck returns poller.ErrNoAnswers while queries are paused, and ErrNoAnswer if ctx
-// reaches its deadline first.
+// published. Recheck returns poller.ErrQueriesPaused while queries are paused, and ErrNoAnswer if
+// ctx reaches its deadline first.
 func (o Operator) Recheck(ctx context.Context, sha256, url string) (wildfire.Verdict, error) {
 	a := o.Who
 	a.Action = results.AuditRecheck

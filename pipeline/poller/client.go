@@ -64,11 +64,11 @@ func NewClient(q *queue.Queue, p *fleet.Pauses, lease time.Duration) *Client {
 	}
 }
 
-// ErrNoAnswers says that queries are paused for longer than a worker holds a job.
-var ErrNoAnswers = errors.New("queries are paused")
+// ErrQueriesPaused says that queries are paused for longer than a worker holds a job.
+var ErrQueriesPaused = errors.New("queries are paused")
 
-// Ask waits for the answer to a question. It returns ErrNoAnswers if queries are paused for a long
-// time.
+// Ask waits for the answer to a question. It returns ErrQueriesPaused if queries are paused for a
+// long time.
 func (c *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 	ch := make(chan Answer, 1)
 
@@ -91,7 +91,7 @@ func (c *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 		_, paused, changed := c.pauses.ActiveLong(pipeline.Queries)
 		if paused {
 			c.forget(qn.Key, ch)
-			return Answer{}, fmt.Errorf("ask WildFire about %s: %w", qn.Key, ErrNoAnswers)
+			return Answer{}, fmt.Errorf("ask WildFire about %s: %w", qn.Key, ErrQueriesPaused)
 		}
 		select {
 		case ans := <-ch:

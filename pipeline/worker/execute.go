@@ -116,7 +116,7 @@ func (w *Worker) ask(ctx context.Context, d *delivery) (pipeline.Event, error) {
 	})
 	span.EndAsk(sp, answer.Verdict.String(), err != nil)
 
-	if errors.Is(err, poller.ErrNoAnswers) {
+	if errors.Is(err, poller.ErrQueriesPaused) {
 		return pipeline.Unanswered{}, nil
 	}
 	if err != nil {
