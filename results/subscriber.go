@@ -4,45 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
-
-// Filter selects events. The zero value selects all.
-type Filter struct {
-	Types    []Type   // empty: every type
-	Outcomes []string // verdicts and reasons, such as "malware"; empty: all
-	Sources  []string // empty: every source
-}
-
-// subjects returns the subjects by which the server filters.
-func (f Filter) subjects(prefix string) []string {
-	orWildcard := func(tokens []string) []string {
-		if len(tokens) == 0 {
-			return []string{"*"}
-		}
-		return tokens
-	}
-	var types []string
-	for _, t := range f.Types {
-		types = append(types, t.Name())
-	}
-	var out []string
-	for _, t := range orWildcard(types) {
-		for _, o := range orWildcard(f.Outcomes) {
-			for _, s := range orWildcard(f.Sources) {
-				out = append(out, prefix+".results."+t+"."+o+"."+s)
-			}
-		}
-	}
-	slices.Sort(out)
-
-	return slices.Compact(out)
-}
 
 // SubscriberConfig says which events a Subscriber reads, and where it starts.
 type SubscriberConfig struct {
@@ -154,20 +121,6 @@ func (s *Subscriber) DrainRaw(ctx context.Context, handle RawHandler) error {
 	}
 
 	return err
-}
-
-// errUnknown says that this version does not know the type of an event.
-var errUnknown = errors.New("not an event that this version knows")
-
-// skipUnknown parses events for a handler, and skips unknown ones.
-func skipUnknown(handle Handler) RawHandler {
-	return func(ctx context.Context, d Delivery) error {
-		e, err := d.Event()
-		if err != nil {
-			return errUnknown
-		}
-		return handle(ctx, e)
-	}
 }
 
 const (
@@ -286,6 +239,18 @@ func (s *Subscriber) drain(ctx context.Context, c jetstream.Consumer, handle Raw
 	return ctx.Err()
 }
 
+// wait waits for d. It returns false if ctx ends first.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
 // consumer creates or finds the consumer. A cluster without a leader does not answer requests, so
 // they are repeated a few times.
 func (s *Subscriber) consumer(ctx context.Context, p position) (c jetstream.Consumer, err error) {
@@ -365,10 +330,25 @@ func (s *Subscriber) create(ctx context.Context, p position) (jetstream.Consumer
 	return c, err
 }
 
+// errUnknown says that this version does not know the type of an event.
+var errUnknown = errors.New("not an event that this version knows")
+
+// skipUnknown parses events for a handler, and skips unknown ones.
+func skipUnknown(handle Handler) RawHandler {
+	return func(ctx context.Context, d Delivery) error {
+		e, err := d.Event()
+		if err != nil {
+			return errUnknown
+		}
+		return handle(ctx, e)
+	}
+}
+
 // handlerError is an error of the handler that ends reading, as opposed to an error of the server.
 type handlerError struct{ err error }
 
 func (e *handlerError) Error() string { return e.err.Error() }
+
 func (e *handlerError) Unwrap() error { return e.err }
 
 // handleMessage passes a message to the handler and, for a durable, acknowledges it.
@@ -410,16 +390,4 @@ func (s *Subscriber) handleMessage(ctx context.Context, m jetstream.Msg, handle 
 	}
 
 	return nil
-}
-
-// wait waits for d. It returns false if ctx ends first.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }

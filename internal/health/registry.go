@@ -6,69 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 )
 
-// Status is the state of a part for display. It contains no secrets.
-type Status struct {
-	Part   string    `json:"part"`         // the part, such as "nats" or "folder_claim"
-	Of     string    `json:"of,omitempty"` // what the part belongs to: a source, a profile, a sink
-	State  State     `json:"state"`
-	Since  time.Time `json:"since"` // when the state began
-	Cause  Cause     `json:"cause,omitempty"`
-	Reason string    `json:"reason,omitempty"` // what failed, and why
-	Remedy string    `json:"remedy,omitempty"` // what to do
-	Note   string    `json:"note,omitempty"`   // something to report although the part is ok
-
-	required bool
-}
-
-// Name returns the part and what it belongs to, for people.
-func (s Status) Name() string {
-	if s.Of == "" {
-		return s.Part
-	}
-
-	return s.Part + " " + s.Of
-}
-
-// Text describes the part, for people.
-func (s Status) Text() string {
-	if s.State == OK {
-		return s.Note
-	}
-	if s.State == Unknown {
-		return cmp.Or(s.Reason, "not known yet")
-	}
-
-	return Fault{Reason: s.Reason, Remedy: s.Remedy}.Error()
-}
-
-// Worst returns the worst state of parts; OK for none.
-func Worst(parts []Status) State {
-	worst := OK
-	for _, p := range parts {
-		if p.State == Unknown && !p.required {
-			continue // for example a service that was never called
-		}
-		if p.State.severity() > worst.severity() {
-			worst = p.State
-		}
-	}
-
-	return worst
-}
-
-// How often a registry checks its parts, to log and to expire faults, and how often it logs a
-// lasting fault.
-const (
-	tick         = time.Second
-	logInterval  = 10 * time.Minute
-	flapInterval = time.Minute // a fault that ends and returns within this time is logged once
-)
+// tick is how often a registry checks its parts, to log lasting faults and to end expired ones.
+const tick = time.Second
 
 // Registry has the parts of a process. It is safe for concurrent use.
 type Registry struct {
@@ -81,30 +27,11 @@ type Registry struct {
 	waiters []*waiter
 }
 
-// waiter is a call of Await.
-type waiter struct {
-	done    func(parts []Status) bool
-	reached chan struct{} // closed once done is true
-}
-
 type key struct{ part, of string }
 
 // New makes a registry. It logs changes of parts, and lasting faults every ten minutes.
 func New(log zerolog.Logger) *Registry {
 	return &Registry{log: log, now: time.Now, parts: map[key]*Part{}}
-}
-
-// Part is a part of the process. The code that does its work reports to it.
-type Part struct {
-	r     *Registry
-	check func() error // the function of Func; nil otherwise
-
-	// Guarded by r.mu.
-	status       Status
-	expires      time.Time // expiry of the fault; zero: never
-	logged       State     // the state that was logged last
-	loggedReason string
-	loggedAt     time.Time
 }
 
 // Part returns the part with a name, and creates it if necessary. A new part is OK, because it has
@@ -163,6 +90,76 @@ func (r *Registry) Remove(part, of string) {
 	delete(r.parts, key{part, of})
 }
 
+// Parts returns all parts by name.
+func (r *Registry) Parts() []Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	for _, p := range r.parts {
+		p.refreshLocked()
+	}
+	all := r.statusesLocked()
+	slices.SortFunc(all, func(a, b Status) int {
+		return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Of, b.Of))
+	})
+
+	return all
+}
+
+// Of returns the parts that belong to of and whose names begin with prefix.
+func (r *Registry) Of(prefix, of string) []Status {
+	return slices.DeleteFunc(r.Parts(), func(s Status) bool {
+		return s.Of != of || !strings.HasPrefix(s.Part, prefix)
+	})
+}
+
+func (r *Registry) statusesLocked() []Status {
+	all := make([]Status, 0, len(r.parts))
+	for _, p := range r.parts {
+		all = append(all, p.status)
+	}
+
+	return all
+}
+
+// Run runs the probes and checks the parts until ctx ends.
+func (r *Registry) Run(ctx context.Context) error {
+	r.mu.Lock()
+	probes := slices.Clone(r.probes)
+	r.mu.Unlock()
+
+	var all sync.WaitGroup
+	for _, p := range probes {
+		all.Go(func() { p.run(ctx) })
+	}
+
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for ctx.Err() == nil {
+		r.Parts()
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		}
+	}
+	all.Wait()
+
+	return nil
+}
+
+// Part is a part of the process. The code that does its work reports to it.
+type Part struct {
+	r     *Registry
+	check func() error // the function of Func; nil otherwise
+
+	// Guarded by r.mu.
+	status       Status
+	expires      time.Time // expiry of the fault; zero: never
+	logged       State     // the state that was logged last
+	loggedReason string
+	loggedAt     time.Time
+}
+
 // OK records a success of the part. It reports whether that ends a fault.
 func (p *Part) OK() bool {
 	p.r.mu.Lock()
@@ -191,7 +188,7 @@ func (p *Part) Check(err error) {
 func (p *Part) Status() Status {
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()
-	p.r.refreshLocked(p)
+	p.refreshLocked()
 
 	return p.status
 }
@@ -231,6 +228,23 @@ func (p *Part) setLocked(err error) bool {
 	return before.isBad() != s.State.isBad()
 }
 
+// refreshLocked updates the state of a part of Func, and ends an expired fault.
+func (p *Part) refreshLocked() {
+	switch {
+	case p.check != nil:
+		p.setLocked(p.check())
+	case !p.expires.IsZero() && !p.r.now().Before(p.expires):
+		p.setLocked(nil)
+	default:
+		p.logLocked(p.r.now())
+	}
+}
+
+const (
+	logInterval  = 10 * time.Minute // between two log lines about a lasting fault
+	flapInterval = time.Minute      // a fault that ends and returns within this time is logged once
+)
+
 // logLocked logs a change of the part at once, and a lasting fault at intervals.
 func (p *Part) logLocked(now time.Time) {
 	s := p.status
@@ -253,163 +267,18 @@ func (p *Part) logLocked(now time.Time) {
 	}
 
 	if !bad {
-		p.r.fields(p.r.log.Info(), s).Msg("part works again")
+		s.fields(p.r.log.Info()).Msg("part works again")
 		return
 	}
 	e := p.r.log.Warn()
 	if s.State == Failed {
 		e = p.r.log.Error()
 	}
-	e = p.r.fields(e, s).Str("cause", string(s.Cause)).Str("reason", s.Reason)
+	e = s.fields(e).Str("cause", string(s.Cause)).Str("reason", s.Reason)
 	if s.Remedy != "" {
 		e = e.Str("remedy", s.Remedy)
 	}
 	e.Time("since", s.Since).Msg("part is " + string(s.State))
-}
-
-func (r *Registry) fields(e *zerolog.Event, s Status) *zerolog.Event {
-	e = e.Str("part", s.Part)
-	if s.Of != "" {
-		e = e.Str("of", s.Of)
-	}
-
-	return e
-}
-
-// refreshLocked updates a part of Func, and ends an expired fault.
-func (r *Registry) refreshLocked(p *Part) {
-	switch {
-	case p.check != nil:
-		p.setLocked(p.check())
-	case !p.expires.IsZero() && !r.now().Before(p.expires):
-		p.setLocked(nil)
-	default:
-		p.logLocked(r.now())
-	}
-}
-
-// Parts returns all parts by name.
-func (r *Registry) Parts() []Status {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-
-	for _, p := range r.parts {
-		r.refreshLocked(p)
-	}
-	all := r.statusesLocked()
-	slices.SortFunc(all, func(a, b Status) int {
-		return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Of, b.Of))
-	})
-
-	return all
-}
-
-// Of returns the parts that belong to of and whose names begin with prefix.
-func (r *Registry) Of(prefix, of string) []Status {
-	return slices.DeleteFunc(r.Parts(), func(s Status) bool {
-		return s.Of != of || len(s.Part) < len(prefix) || s.Part[:len(prefix)] != prefix
-	})
-}
-
-// Ready reports whether a process with these parts can do its work: none has failed, and no
-// required part is still unknown.
-func Ready(parts []Status) bool {
-	return Checked(parts) && !slices.ContainsFunc(parts, func(s Status) bool { return s.State == Failed })
-}
-
-// Checked reports whether every required part was checked once. Until then nobody knows whether the
-// process is ready.
-func Checked(parts []Status) bool {
-	return !slices.ContainsFunc(parts, func(s Status) bool { return s.State == Unknown && s.required })
-}
-
-// Await waits until done, such as Ready or Checked, is true of the parts.
-func (r *Registry) Await(ctx context.Context, done func(parts []Status) bool) error {
-	r.mu.Lock()
-	if done(r.statusesLocked()) {
-		r.mu.Unlock()
-		return nil
-	}
-	w := &waiter{done: done, reached: make(chan struct{})}
-	r.waiters = append(r.waiters, w)
-	r.mu.Unlock()
-
-	select {
-	case <-w.reached:
-		return nil
-	case <-ctx.Done():
-		r.mu.Lock()
-		r.waiters = slices.DeleteFunc(r.waiters, func(other *waiter) bool { return other == w })
-		r.mu.Unlock()
-
-		return ctx.Err()
-	}
-}
-
-// wakeLocked ends the waits whose condition is true now.
-func (r *Registry) wakeLocked() {
-	if len(r.waiters) == 0 {
-		return
-	}
-	all := r.statusesLocked()
-	r.waiters = slices.DeleteFunc(r.waiters, func(w *waiter) bool {
-		if !w.done(all) {
-			return false
-		}
-		close(w.reached)
-
-		return true
-	})
-}
-
-func (r *Registry) statusesLocked() []Status {
-	all := make([]Status, 0, len(r.parts))
-	for _, p := range r.parts {
-		all = append(all, p.status)
-	}
-
-	return all
-}
-
-// NotOK returns the parts that are not ok, the worst first. Parts in the same state are sorted by
-// duration, the longest first.
-func NotOK(parts []Status) []Status {
-	var bad []Status
-	for _, s := range parts {
-		if s.State.isBad() {
-			bad = append(bad, s)
-		}
-	}
-	slices.SortStableFunc(bad, func(a, b Status) int {
-		return cmp.Or(cmp.Compare(b.State.severity(), a.State.severity()), a.Since.Compare(b.Since))
-	})
-
-	return bad
-}
-
-// Run runs the probes and checks the parts until ctx ends.
-func (r *Registry) Run(ctx context.Context) error {
-	r.mu.Lock()
-	probes := slices.Clone(r.probes)
-	r.mu.Unlock()
-
-	var all sync.WaitGroup
-	for _, p := range probes {
-		all.Go(func() { p.run(ctx) })
-	}
-
-	t := time.NewTicker(tick)
-	defer t.Stop()
-	for ctx.Err() == nil {
-		r.Parts()
-		select {
-		case <-ctx.Done():
-		case <-t.C:
-		}
-	}
-	all.Wait()
-
-	return nil
 }
 
 // Probe is a check that is too expensive for every read, so it runs at intervals.
@@ -504,4 +373,49 @@ func isFault(err error) bool {
 	_, ok := errors.AsType[Fault](err)
 
 	return ok
+}
+
+// waiter is a call of Await.
+type waiter struct {
+	done    func(parts []Status) bool
+	reached chan struct{} // closed once done is true
+}
+
+// Await waits until done, such as Ready or Checked, is true of the parts.
+func (r *Registry) Await(ctx context.Context, done func(parts []Status) bool) error {
+	r.mu.Lock()
+	if done(r.statusesLocked()) {
+		r.mu.Unlock()
+		return nil
+	}
+	w := &waiter{done: done, reached: make(chan struct{})}
+	r.waiters = append(r.waiters, w)
+	r.mu.Unlock()
+
+	select {
+	case <-w.reached:
+		return nil
+	case <-ctx.Done():
+		r.mu.Lock()
+		r.waiters = slices.DeleteFunc(r.waiters, func(other *waiter) bool { return other == w })
+		r.mu.Unlock()
+
+		return ctx.Err()
+	}
+}
+
+// wakeLocked ends the waits whose condition is true now.
+func (r *Registry) wakeLocked() {
+	if len(r.waiters) == 0 {
+		return
+	}
+	all := r.statusesLocked()
+	r.waiters = slices.DeleteFunc(r.waiters, func(w *waiter) bool {
+		if !w.done(all) {
+			return false
+		}
+		close(w.reached)
+
+		return true
+	})
 }
