@@ -181,7 +181,7 @@ func (q *querier) linkText(ctx context.Context, c *call) error {
 
 	q.mu.Lock()
 	var job waitingJob
-	for job = range e.jobs.all() {
+	for job = range q.list.jobsOf(e) {
 		break
 	}
 	q.mu.Unlock()

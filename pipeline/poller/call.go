@@ -136,7 +136,7 @@ func (q *querier) poll(c *call, e *waiting) {
 	if a := q.asked[key]; c.link == nil && (a == nil || !a.inCall) {
 		c.hashes = append(c.hashes, key)
 	}
-	for j := range e.jobs.all() {
+	for j := range q.list.jobsOf(e) {
 		c.urgent = c.urgent || j.priority() == pipeline.Urgent
 	}
 }
@@ -151,7 +151,7 @@ func (q *querier) putBack(c call) {
 	}
 	for _, e := range c.polled {
 		e.busy = false
-		if e.jobs.len() == 0 {
+		if !q.list.awaited(e) {
 			q.list.drop(e)
 			continue
 		}

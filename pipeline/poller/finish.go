@@ -34,14 +34,14 @@ func (f *finisher) hasWaitingJobs(e *waiting) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	return e.jobs.len() > 0
+	return f.list.awaited(e)
 }
 
 // finishJobs ends every job that waits for a sample as the record says, and requeues jobs for which
 // the record has no result. The changes are written together with the end of the first job.
 func (f *finisher) finishJobs(ctx context.Context, e *waiting, s queue.SampleEntry, changes ...*queue.Change) nextCheck {
 	f.mu.Lock()
-	jobs := slices.Collect(e.jobs.all())
+	jobs := slices.Collect(f.list.jobsOf(e))
 	f.mu.Unlock()
 
 	for _, job := range jobs {

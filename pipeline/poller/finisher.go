@@ -35,7 +35,7 @@ func (f *finisher) reschedule(e *waiting, check nextCheck) {
 		e.checkAgain = false
 		check = nextCheck{due: f.Now()}
 	}
-	if e.jobs.len() == 0 {
+	if !f.list.awaited(e) {
 		f.list.drop(e)
 	} else {
 		e.pending = check.pending

@@ -53,7 +53,7 @@ func (f *finisher) forgetJob(r queue.JobRecord) {
 	defer f.mu.Unlock()
 
 	if e := f.list.find(r.Sample); e != nil {
-		if j, known := e.jobs.get(r.Name); known && j.seq < r.Seq {
+		if j, known := f.list.jobOf(e, r.Name); known && j.seq < r.Seq {
 			f.list.remove(e, j)
 		}
 	}

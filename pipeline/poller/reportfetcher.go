@@ -79,5 +79,5 @@ func (f *reportFetcher) hasUnfinishedJobs(key string) bool {
 
 	e := f.list.find(key)
 
-	return e != nil && e.jobs.len() > 0
+	return e != nil && f.list.awaited(e)
 }

@@ -34,7 +34,7 @@ func requeueRate(perSecond float64) rate.Limit {
 func (f *finisher) requeueOne(ctx context.Context, e *waiting) nextCheck {
 	f.mu.Lock()
 	var job waitingJob
-	for j := range e.jobs.all() {
+	for j := range f.list.jobsOf(e) {
 		if job.name == "" || j.lane < job.lane || j.lane == job.lane && j.seq < job.seq {
 			job = j
 		}

@@ -3,7 +3,6 @@ package poller
 import (
 	"container/heap"
 	"iter"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -17,14 +16,18 @@ import (
 // is due. There may be a million samples, so it does not hold the messages of the jobs, only their
 // names and sequence numbers. It is not safe for concurrent use.
 type waitlist struct {
-	entries map[uint64]*waiting // by sampleID.hash; waiting.next links samples with the same hash
-	samples int
-	due     schedule[*waiting]
-	toAsk   map[*waiting]struct{} // due to be asked about: pending at WildFire, as far as we know
-	jobs    int                   // all of them
-	parked  int                   // jobs that wait for a budget
-	queued  int                   // samples with a job that waits for its turn to be requeued
-	oldest  oldest
+	entries map[uint64]*waiting   // by sampleID.hash
+	clashes map[sampleID]*waiting // samples whose hash another one has in entries
+
+	// more has the jobs of samples for which several wait, except for waiting.job.
+	more map[*waiting]map[string]waitingJob // by name
+
+	due    schedule[*waiting]
+	toAsk  map[*waiting]struct{} // due to be asked about: pending at WildFire, as far as we know
+	jobs   int                   // all of them
+	parked int                   // jobs that wait for a budget
+	queued int                   // samples with a job that waits for its turn to be requeued
+	oldest oldest
 }
 
 // oldest caches when the oldest jobs began to wait. Finding that out requires a scan of all jobs,
@@ -37,18 +40,17 @@ type oldest struct {
 // scanReuse is how long the result of a scan is reused, as a multiple of the scan's duration.
 const scanReuse = 50
 
-// waiting is a sample that jobs wait for.
+// waiting is a sample that jobs wait for. Usually that is just one job.
 type waiting struct {
 	slot // in waitlist.due: next time to check, or to ask
 
 	sample     sampleID
-	pending    bool // WildFire has it, as far as we know: when due, ask
-	busy       bool // being checked, asked about or finished
-	checkAgain bool // something changed while busy
-	queued     bool // a job of it waits for its turn to be requeued
-	jobs       waitingJobs
-	submitted  moment // when its schedule began: when WildFire got it, or its first job began to wait
-	next       *waiting
+	pending    bool       // WildFire has it, as far as we know: when due, ask
+	busy       bool       // being checked, asked about or finished
+	checkAgain bool       // something changed while busy
+	queued     bool       // a job of it waits for its turn to be requeued
+	job        waitingJob // one of the jobs; the others are in waitlist.more
+	submitted  moment     // when its schedule began: when WildFire got it, or its first job began to wait
 }
 
 // waitingJob is a waiting job according to the ledger.
@@ -68,67 +70,11 @@ func (j waitingJob) source() string {
 
 func (j waitingJob) priority() pipeline.Priority { return pipeline.Priorities()[j.lane] }
 
-// waitingJobs are the jobs that wait for one sample. Usually that is just one, which needs no map.
-type waitingJobs struct {
-	one  waitingJob            // if there is just one
-	more map[string]waitingJob // by name, if there are or were several
-}
-
-func (w *waitingJobs) len() int {
-	switch {
-	case w.more != nil:
-		return len(w.more)
-	case w.one.name != "":
-		return 1
-	}
-
-	return 0
-}
-
-func (w *waitingJobs) get(name string) (j waitingJob, ok bool) {
-	if w.more != nil {
-		j, ok = w.more[name]
-		return j, ok
-	}
-
-	return w.one, w.one.name == name
-}
-
-func (w *waitingJobs) put(j waitingJob) {
-	switch {
-	case w.more != nil:
-		w.more[j.name] = j
-	case w.one.name == "" || w.one.name == j.name:
-		w.one = j
-	default:
-		w.more = map[string]waitingJob{w.one.name: w.one, j.name: j}
-		w.one = waitingJob{}
-	}
-}
-
-func (w *waitingJobs) remove(name string) {
-	delete(w.more, name)
-	if w.one.name == name {
-		w.one = waitingJob{}
-	}
-}
-
-// all iterates over the jobs in no particular order.
-func (w *waitingJobs) all() iter.Seq[waitingJob] {
-	if w.more != nil {
-		return maps.Values(w.more)
-	}
-
-	return func(yield func(waitingJob) bool) {
-		if w.one.name != "" {
-			yield(w.one)
-		}
-	}
-}
-
 func newWaitlist() *waitlist {
 	return &waitlist{
 		entries: map[uint64]*waiting{},
+		clashes: map[sampleID]*waiting{},
+		more:    map[*waiting]map[string]waitingJob{},
 		toAsk:   map[*waiting]struct{}{},
 	}
 }
@@ -144,24 +90,78 @@ func (l *waitlist) find(key string) *waiting {
 }
 
 func (l *waitlist) get(id sampleID) *waiting {
-	e := l.entries[id.hash()]
-	for e != nil && e.sample != id {
-		e = e.next
+	if e := l.entries[id.hash()]; e != nil && e.sample == id {
+		return e
 	}
 
-	return e
+	return l.clashes[id]
 }
 
 // all iterates over the samples in no particular order. None may be added or dropped meanwhile.
 func (l *waitlist) all() iter.Seq[*waiting] {
 	return func(yield func(*waiting) bool) {
 		for _, e := range l.entries {
-			for ; e != nil; e = e.next {
-				if !yield(e) {
-					return
-				}
+			if !yield(e) {
+				return
 			}
 		}
+		for _, e := range l.clashes {
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// jobsOf iterates over the jobs that wait for a sample, in no particular order.
+func (l *waitlist) jobsOf(e *waiting) iter.Seq[waitingJob] {
+	return func(yield func(waitingJob) bool) {
+		if e.job.name != "" && !yield(e.job) {
+			return
+		}
+		for _, j := range l.more[e] {
+			if !yield(j) {
+				return
+			}
+		}
+	}
+}
+
+// awaited reports whether jobs wait for a sample.
+func (l *waitlist) awaited(e *waiting) bool { return e.job.name != "" || len(l.more[e]) > 0 }
+
+// jobOf returns the job with the given name that waits for a sample.
+func (l *waitlist) jobOf(e *waiting, name string) (j waitingJob, ok bool) {
+	if e.job.name == name {
+		return e.job, true
+	}
+	j, ok = l.more[e][name]
+
+	return j, ok
+}
+
+// putJob adds a job, or replaces the one with the same name.
+func (l *waitlist) putJob(e *waiting, j waitingJob) {
+	_, inMore := l.more[e][j.name]
+	switch {
+	case !inMore && (e.job.name == "" || e.job.name == j.name):
+		e.job = j
+	case l.more[e] == nil:
+		l.more[e] = map[string]waitingJob{j.name: j}
+	default:
+		l.more[e][j.name] = j
+	}
+}
+
+func (l *waitlist) removeJob(e *waiting, name string) {
+	if e.job.name == name {
+		e.job = waitingJob{}
+		return
+	}
+
+	delete(l.more[e], name)
+	if len(l.more[e]) == 0 {
+		delete(l.more, e)
 	}
 }
 
@@ -173,13 +173,15 @@ func (l *waitlist) add(id sampleID, j waitingJob, at time.Time) *waiting {
 			slot:      unscheduled,
 			sample:    id,
 			submitted: momentOf(at),
-			next:      l.entries[id.hash()],
 		}
-		l.entries[id.hash()] = e
-		l.samples++
+		if l.entries[id.hash()] == nil {
+			l.entries[id.hash()] = e
+		} else {
+			l.clashes[id] = e
+		}
 	}
 
-	old, known := e.jobs.get(j.name)
+	old, known := l.jobOf(e, j.name)
 	if known && j.seq < old.seq {
 		return e
 	}
@@ -187,7 +189,7 @@ func (l *waitlist) add(id sampleID, j waitingJob, at time.Time) *waiting {
 	l.count(old, known, -1)
 	l.count(j, true, 1)
 	l.oldest.include(j)
-	e.jobs.put(j)
+	l.putJob(e, j)
 
 	return e
 }
@@ -205,11 +207,11 @@ func (l *waitlist) count(j waitingJob, known bool, by int) {
 
 // remove forgets a job that no longer waits. When no other job is left, it forgets the sample, too.
 func (l *waitlist) remove(e *waiting, j waitingJob) {
-	if current, known := e.jobs.get(j.name); known && current.seq == j.seq {
-		e.jobs.remove(j.name)
+	if current, known := l.jobOf(e, j.name); known && current.seq == j.seq {
+		l.removeJob(e, j.name)
 		l.count(current, true, -1)
 	}
-	if e.jobs.len() == 0 && !e.busy {
+	if !l.awaited(e) && !e.busy {
 		l.drop(e)
 	}
 }
@@ -220,23 +222,12 @@ func (l *waitlist) drop(e *waiting) {
 	delete(l.toAsk, e)
 	l.setQueued(e, false)
 
-	hash := e.sample.hash()
-	first := l.entries[hash]
-	switch {
-	case first == e && e.next == nil:
+	delete(l.more, e)
+	if hash := e.sample.hash(); l.entries[hash] == e {
 		delete(l.entries, hash)
-	case first == e:
-		l.entries[hash] = e.next
-	default:
-		for first != nil && first.next != e {
-			first = first.next
-		}
-		if first == nil {
-			return // it was already forgotten
-		}
-		first.next = e.next
+	} else if l.clashes[e.sample] == e {
+		delete(l.clashes, e.sample)
 	}
-	l.samples--
 }
 
 // setQueued records whether a job of the sample waits for its turn to be requeued.
@@ -295,7 +286,7 @@ func (l *waitlist) waiters() queue.Waiters {
 	if !began.Before(l.oldest.until) {
 		l.oldest = oldest{pending: math.MaxUint32, parked: math.MaxUint32}
 		for e := range l.all() {
-			for j := range e.jobs.all() {
+			for j := range l.jobsOf(e) {
 				l.oldest.include(j)
 			}
 		}

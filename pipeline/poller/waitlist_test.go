@@ -28,16 +28,16 @@ func TestWaitlist(t *testing.T) {
 	check := func(what string, jobs, samples int) {
 		t.Helper()
 		n := 0
-		for range e.jobs.all() {
+		for range l.jobsOf(e) {
 			n++
 		}
-		if l.jobs != jobs || e.jobs.len() != jobs || n != jobs || l.samples != samples {
-			t.Errorf("%s: %d jobs in the list, %d of the sample, %d visited, %d samples; want %d jobs of %d samples",
-				what, l.jobs, e.jobs.len(), n, l.samples, jobs, samples)
+		if l.jobs != jobs || n != jobs || l.awaited(e) != (jobs > 0) || len(l.entries) != samples {
+			t.Errorf("%s: %d jobs in the list, %d visited, awaited: %t, %d samples; want %d jobs of %d samples",
+				what, l.jobs, n, l.awaited(e), len(l.entries), jobs, samples)
 		}
 	}
 	check("three messages of one job", 1, 1)
-	if j, ok := e.jobs.get("a"); !ok || j.seq != 5 || !e.submitted.time().Equal(first) {
+	if j, ok := l.jobOf(e, "a"); !ok || j.seq != 5 || !e.submitted.time().Equal(first) {
 		t.Errorf("the job is %+v, waiting since %s", j, e.submitted.time())
 	}
 	l.add(sample, job("b", 7), first)
@@ -46,14 +46,19 @@ func TestWaitlist(t *testing.T) {
 	l.remove(e, job("a", 1)) // an old message of it
 	check("an old message of it was removed", 3, 1)
 	l.remove(e, job("a", 5))
+	check("the first removed", 2, 1)
+	l.add(sample, job("c", 9), first)
+	check("a newer message of one of several", 2, 1)
 	l.remove(e, job("c", 8))
+	check("an old message of one of several was removed", 2, 1)
+	l.remove(e, job("c", 9))
 	check("two removed", 1, 1)
 	e.busy = true
 	l.remove(e, job("b", 7))
 	check("the last job was removed while its sample was busy", 0, 1)
 	e.busy = false
-	l.add(sample, job("d", 9), first)
-	l.remove(e, job("d", 9))
+	l.add(sample, job("d", 10), first)
+	l.remove(e, job("d", 10))
 	check("the last job was removed", 0, 0)
 }
 
@@ -103,16 +108,16 @@ func TestWaitlistTellsSamplesApart(t *testing.T) {
 				found++
 			}
 		}
-		if want := len(keys) - round; found != want || l.samples != want || len(l.entries) != 1 {
-			t.Errorf("%d of %d samples are found, under %d beginnings", found, l.samples, len(l.entries))
+		if want := len(keys) - round; found != want || len(l.entries)+len(l.clashes) != want {
+			t.Errorf("%d of %d samples are found; want %d", found, len(l.entries)+len(l.clashes), want)
 		}
 
 		gone := l.find(keys[(round*5+2)%len(keys)]) // the first, the last, and one in between
 		l.drop(gone)
 		l.drop(gone)
 	}
-	if len(l.entries) != 0 || l.samples != 0 || l.find("no key") != nil {
-		t.Errorf("%d entries and %d samples are left", len(l.entries), l.samples)
+	if len(l.entries) != 0 || len(l.clashes) != 0 || l.find("no key") != nil {
+		t.Errorf("%d entries and %d clashes are left", len(l.entries), len(l.clashes))
 	}
 }
 
