@@ -27,15 +27,17 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"backburn/auth"
 	"backburn/bench/internal/resident"
+	"backburn/internal/app"
+	"backburn/internal/config"
 	"backburn/internal/testkit"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
-	"backburn/pipeline/worker"
 	"backburn/results"
-	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
 )
 
@@ -72,38 +74,42 @@ func topology() queue.Topology {
 	}
 }
 
-// runWorker runs a worker until it is killed.
+// runWorker runs a worker, as its binary does, until it is killed.
 func runWorker(url, wildFire string) error {
-	ctx := context.Background()
-	nc, err := nats.Connect(url)
+	cfg := config.Default()
+	cfg.NATS.URL = url
+	cfg.NATS.Embedded.Enabled = false
+	cfg.HTTP.Listen = ""
+	cfg.WildFire.Client.BaseURL = wildFire
+	cfg.Auth["wildfire"] = auth.Profile{
+		Kind:         auth.KindWildFire,
+		ClientID:     clientID,
+		ClientSecret: auth.NewSecret(clientSecret),
+		TSGID:        tsgID,
+		TokenURL:     wildFire + "/am/oauth2/access_token",
+		Share:        auth.ShareOff,
+	}
+
+	ctx, log := context.Background(), zerolog.New(os.Stderr).Level(zerolog.WarnLevel)
+	n, err := app.Start(ctx, cfg, app.Roles{Work: true}, log)
 	if err != nil {
 		return err
 	}
 
-	q, err := queue.Open(ctx, nc, topology())
-	if err != nil {
-		return err
-	}
-
-	of := wildfire.DefaultConfig()
-	of.BaseURL = wildFire
-	client, err := wildfire.New(of, wildfire.StaticToken("token"))
-	if err != nil {
-		return err
-	}
-
-	cfg := pipeline.DefaultConfig()
-	w, err := worker.New(q, cfg, client, client)
-	if err != nil {
-		return err
-	}
-
-	return w.Run(ctx)
+	return n.Run(ctx)
 }
+
+// The account at the simulated WildFire.
+const (
+	clientID     = "bench@1.iam.panserviceaccount.com"
+	clientSecret = "secret"
+	tsgID        = "1"
+)
 
 func run(t testing.TB, n int) error {
 	url := testkit.StartNATS(t, &server.Options{}).ClientURL()
-	web := wildfiretest.New(wildfiretest.WithDelay(24*time.Hour), wildfiretest.WithUnknownFor(0)).Start()
+	web := wildfiretest.New(wildfiretest.WithDelay(24*time.Hour), wildfiretest.WithUnknownFor(0),
+		wildfiretest.WithClient(clientID, clientSecret, tsgID)).Start()
 	t.Cleanup(web.Close)
 	nc, err := nats.Connect(url)
 	if err != nil {

@@ -33,6 +33,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer stopLate()
 	var lateParts errgroup.Group
 	lateParts.Go(func() error { return n.health.Run(lateCtx) })
+	lateParts.Go(func() error { return limitGarbage(lateCtx) })
 	for _, t := range n.services {
 		lateParts.Go(func() error { return t.Run(lateCtx) })
 	}

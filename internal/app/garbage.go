@@ -1,0 +1,52 @@
+package app
+
+import (
+	"context"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+const (
+	maxGarbage      = 128 << 20 // bytes
+	garbageInterval = time.Second
+)
+
+// limitGarbage keeps the memory of the process below its live memory and maxGarbage, until ctx
+// ends. The runtime would let as much garbage accumulate as there is live memory, and so nearly
+// double the memory of a leader with a million waiting jobs. It does nothing if the operator has
+// set GOGC.
+func limitGarbage(ctx context.Context) error {
+	if os.Getenv("GOGC") != "" {
+		return nil
+	}
+
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	percent := 100 // the runtime's default
+	tick := time.NewTicker(garbageInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+
+		metrics.Read(live)
+		if p := gcPercent(live[0].Value.Uint64()); p != percent {
+			percent = p
+			debug.SetGCPercent(p)
+		}
+	}
+}
+
+// gcPercent returns the garbage that may accumulate beside live bytes, in percent of them. It is a
+// multiple of 10, because every change of the setting stops the program for a moment.
+func gcPercent(live uint64) int {
+	const lowest = 20 // less would cost too much time
+
+	p := int(100 * maxGarbage / max(live, maxGarbage))
+
+	return max(p-p%10, lowest)
+}
