@@ -22,6 +22,9 @@ func StartNATS(t testing.TB, opts *server.Options) *server.Server {
 	if opts.StoreDir == "" {
 		opts.StoreDir = t.TempDir()
 	}
+	if opts.JetStreamMaxStore == 0 {
+		opts.JetStreamMaxStore = 1 << 40 // the server's default depends on the free space of the disk
+	}
 
 	ns, err := server.NewServer(opts)
 	if err != nil {
