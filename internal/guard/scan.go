@@ -34,8 +34,8 @@ func (s *Scan) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Looks reports whether there are any secrets to look for.
-func (s *Scan) Looks() bool { return s.m != nil }
+// Needed reports whether there are any secrets to look for.
+func (s *Scan) Needed() bool { return s.m != nil }
 
 // Err returns an error that matches ErrOwn if the contents so far contain a secret.
 func (s *Scan) Err() error {

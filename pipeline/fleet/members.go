@@ -430,9 +430,9 @@ func (f *Membership) Gone(ctx context.Context, id string) (bool, error) {
 	return time.Since(since) >= f.grace, nil
 }
 
-// Members returns the live workers, including ourselves, and a channel that is closed when they
+// LiveWorkers returns the live workers, including ourselves, and a channel that is closed when they
 // change. It works only in a worker.
-func (f *Membership) Members() ([]Member, <-chan struct{}) {
+func (f *Membership) LiveWorkers() ([]Member, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	out := make([]Member, 0, len(f.live)+1)

@@ -17,8 +17,8 @@ import (
 	"backburn/pipeline"
 )
 
-// Lane identifies the jobs of one source that have the same priority.
-type Lane struct {
+// SourceLane identifies the jobs of one source that have the same priority.
+type SourceLane struct {
 	Priority pipeline.Priority
 	Source   string // as in the subject, even if it is not a valid source
 }
@@ -47,7 +47,7 @@ const lanePrefix = "lane-"
 func LaneConsumerPrefix(p pipeline.Priority) string { return lanePrefix + string(p) + "-" }
 
 // own returns the feed of one lane.
-func (l Lane) own() Feed {
+func (l SourceLane) own() Feed {
 	name := l.Source
 	if !pipeline.ValidSource(name) { // a publisher may use any subject token; such jobs will end in DEAD
 		sum := sha256.Sum256([]byte(name))
@@ -58,7 +58,7 @@ func (l Lane) own() Feed {
 }
 
 // shared returns the feed of a lane without a consumer of its own.
-func (l Lane) shared() Feed {
+func (l SourceLane) shared() Feed {
 	sum := sha256.Sum256([]byte(l.Source))
 
 	return Feed{
@@ -86,32 +86,32 @@ type Lanes struct {
 }
 
 // subjects returns the subjects of the lane's jobs.
-func (ls *Lanes) subjects(l Lane) []string {
+func (ls *Lanes) subjects(l SourceLane) []string {
 	return []string{ls.streams.JobSubject(l.Priority, l.Source), ls.streams.RequeueSubject(l.Priority, l.Source)}
 }
 
 // withJobs lists the lanes that have jobs now.
-func (ls *Lanes) withJobs(ctx context.Context) ([]Lane, error) {
+func (ls *Lanes) withJobs(ctx context.Context) ([]SourceLane, error) {
 	info, err := ls.streams.jobs.Info(ctx, jetstream.WithSubjectFilter(ls.streams.prefix+".>"))
 	if err != nil {
 		ls.streams.recreate(ctx, err)
 		return nil, fmt.Errorf("stream %s: %w", ls.streams.JobsStream(), err)
 	}
 
-	var lanes []Lane
-	seen := map[Lane]bool{}
+	var lanes []SourceLane
+	seen := map[SourceLane]bool{}
 	for subject := range info.State.Subjects {
 		t := strings.Split(strings.TrimPrefix(subject, ls.streams.prefix+"."), ".")
 		if len(t) != 3 {
 			continue
 		}
-		l := Lane{pipeline.Priority(t[1]), t[2]}
+		l := SourceLane{pipeline.Priority(t[1]), t[2]}
 		if l.Priority.Valid() && !seen[l] {
 			seen[l] = true
 			lanes = append(lanes, l)
 		}
 	}
-	slices.SortFunc(lanes, func(a, b Lane) int { return strings.Compare(a.Source, b.Source) })
+	slices.SortFunc(lanes, func(a, b SourceLane) int { return strings.Compare(a.Source, b.Source) })
 
 	return lanes, nil
 }
@@ -135,7 +135,7 @@ func (ls *Lanes) Feeds(ctx context.Context) ([]Feed, error) {
 	})
 
 	feeds := map[string]Feed{}
-	var fresh []Lane
+	var fresh []SourceLane
 	for _, l := range lanes {
 		if f, known := ls.feeds[l.own().Name]; known {
 			feeds[f.Name] = f
@@ -154,7 +154,7 @@ func (ls *Lanes) Feeds(ctx context.Context) ([]Feed, error) {
 func (ls *Lanes) Forget(f Feed) { ls.lost.Store(f.Name, true) }
 
 // addFeeds finds or creates the feeds of lanes.
-func (ls *Lanes) addFeeds(ctx context.Context, lanes []Lane, feeds map[string]Feed) error {
+func (ls *Lanes) addFeeds(ctx context.Context, lanes []SourceLane, feeds map[string]Feed) error {
 	names, err := ls.consumers(ctx)
 	if err != nil {
 		return err
@@ -300,15 +300,15 @@ func (ls *Lanes) RepairConsumers(ctx context.Context) ([]string, error) {
 
 // laneOf returns the lane to which a consumer belongs; false if several lanes share the consumer or
 // its lane's source is not valid.
-func laneOf(consumer string) (Lane, bool) {
+func laneOf(consumer string) (SourceLane, bool) {
 	for _, p := range pipeline.Priorities() {
 		source, ok := strings.CutPrefix(consumer, LaneConsumerPrefix(p))
 		if ok && pipeline.ValidSource(source) {
-			return Lane{p, source}, true
+			return SourceLane{p, source}, true
 		}
 	}
 
-	return Lane{}, false
+	return SourceLane{}, false
 }
 
 // matchesConsumer reports whether a consumer delivers whole jobs, to everybody who asks, and as

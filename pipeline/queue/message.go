@@ -86,7 +86,7 @@ func openPublished(n Names, subject string, h nats.Header, body []byte, seq uint
 		unreadable = err
 	}
 
-	m := Message{AcceptedAt: at.UTC(), Trace: span.Of(h)}
+	m := Message{AcceptedAt: at.UTC(), Trace: span.Extract(h)}
 	m.Job.Priority = p
 	m.Job.Source = source
 	m.Job.Repeated = h.Get(headerRepeated) != ""

@@ -279,7 +279,7 @@ func (i *Inspector) waiting(ctx context.Context) (w Waiters, err error) {
 	}
 	err = i.ledger.readJobs(ctx, func(r JobRecord) bool {
 		if r.State == JobWaiting {
-			w.Note(r)
+			w.Add(r)
 		}
 		return true
 	})
@@ -290,8 +290,8 @@ func (i *Inspector) waiting(ctx context.Context) (w Waiters, err error) {
 // leaderTimeout bounds the wait for the leader's answer.
 const leaderTimeout = 500 * time.Millisecond
 
-// Note counts a job that waits.
-func (w *Waiters) Note(r JobRecord) {
+// Add counts a job that waits.
+func (w *Waiters) Add(r JobRecord) {
 	s := &w.Pending
 	if r.Parked != "" {
 		s = &w.Parked

@@ -104,8 +104,8 @@ type Context struct {
 	State  string `json:"tracestate,omitempty"`
 }
 
-// Of reads the trace context of a message.
-func Of(h nats.Header) Context {
+// Extract reads the trace context of a message.
+func Extract(h nats.Header) Context {
 	return Context{Parent: bounded(carrier(h).Get("traceparent")), State: bounded(carrier(h).Get("tracestate"))}
 }
 
@@ -124,7 +124,7 @@ func Current(ctx context.Context) Context {
 	h := nats.Header{}
 	Inject(ctx, h)
 
-	return Of(h)
+	return Extract(h)
 }
 
 // header returns the trace context as headers.

@@ -191,9 +191,9 @@ func (c Config) Validate() error { return pipeline.CheckError(c.Check) }
 
 func oneOf(got string, words ...string) bool { return slices.Contains(words, got) }
 
-type rule = func(ok bool, key, expected string, beside ...string)
+type requirement = func(ok bool, key, expected string, beside ...string)
 
-func (c Config) checkGlobs(key string, globs []string, want rule) {
+func (c Config) checkGlobs(key string, globs []string, want requirement) {
 	for i, g := range globs {
 		_, err := path.Match(g, "")
 		want(err == nil && g != "", fmt.Sprintf("%s[%d]", key, i), `a glob such as "*.tmp"`)
@@ -201,7 +201,7 @@ func (c Config) checkGlobs(key string, globs []string, want rule) {
 }
 
 // checkAfter checks one field of After.
-func (c Config) checkAfter(key, action string, want rule) {
+func (c Config) checkAfter(key, action string, want requirement) {
 	isWord := oneOf(action, AfterKeep, AfterDelete, AfterRestore)
 	switch {
 	case c.Claim == ClaimKeep:

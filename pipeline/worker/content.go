@@ -51,7 +51,7 @@ func (e *examiner) examine(ctx context.Context, d *delivery) error {
 	if opened != nil {
 		defer opened.Close()
 	}
-	e.sources.reached(j.Source)
+	e.sources.recordReached(j.Source)
 	d.contents = guardedContents(e.guard, c)
 
 	switch {
@@ -90,7 +90,7 @@ func (e *examiner) read(ctx context.Context, d *delivery, c queue.Contents, open
 	case !j.Verified:
 		sum = sha256.New()
 		to = io.MultiWriter(&d.head, scan, sum)
-	case c.Size <= preScanLimit && scan.Looks():
+	case c.Size <= preScanLimit && scan.Needed():
 		to = io.MultiWriter(&d.head, scan)
 	default:
 		limit = int64(d.head.left)
@@ -127,7 +127,7 @@ func (e *examiner) findContents(ctx context.Context, d *delivery) (c queue.Conte
 			Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(d.Contents)), nil },
 		}, nil, nil
 	case at.Object == "":
-		return e.file(d.Job.Source, at.Name())
+		return e.findFile(d.Job.Source, at.Name())
 	}
 
 	c, err = e.q.Objects().Find(ctx, at.Object)
@@ -142,8 +142,8 @@ func (e *examiner) findContents(ctx context.Context, d *delivery) (c queue.Conte
 // another the job.
 const clockSlack = 100 * time.Millisecond
 
-// file opens a file below the source's folder, unless it is one of Backburn's own.
-func (e *examiner) file(source, name string) (queue.Contents, io.ReadCloser, error) {
+// findFile opens a findFile below the source's folder, unless it is one of Backburn's own.
+func (e *examiner) findFile(source, name string) (queue.Contents, io.ReadCloser, error) {
 	root, ok := e.config().Roots[source]
 	if !ok {
 		return queue.Contents{}, nil, fmt.Errorf("%w: no folder is configured for source %q (worker.roots, or a [[watch]] of that source)",

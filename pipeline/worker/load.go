@@ -25,7 +25,7 @@ func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, done bo
 
 	switch d.entry.State {
 	case queue.JobDone:
-		r, err = w.repeatEnd(work, d)
+		r, err = w.republishEnd(work, d)
 		return r, true, err
 	case queue.JobWaiting:
 		if !d.Requeued {
@@ -36,9 +36,9 @@ func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, done bo
 	return result{}, false, nil
 }
 
-// repeatEnd publishes the final event of a job that has ended. The worker that ended it may have
+// republishEnd publishes the final event of a job that has ended. The worker that ended it may have
 // died before it published everything.
-func (w *Worker) repeatEnd(work context.Context, d *delivery) (result, error) {
+func (w *Worker) republishEnd(work context.Context, d *delivery) (result, error) {
 	if err := w.q.Events().Republish(work, &d.Message, d.entry.Event); err != nil {
 		return result{}, err
 	}

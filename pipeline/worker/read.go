@@ -22,7 +22,7 @@ func copyContents(ctx context.Context, to io.Writer, c queue.Contents, opened io
 		opened = r
 	}
 
-	buf := copyBuffers.Get().(*[copyBuffer]byte)
+	buf := copyBuffers.Get().(*[copyBufferSize]byte)
 	defer copyBuffers.Put(buf)
 	size, err = io.CopyBuffer(to, io.LimitReader(readerWithContext{ctx, opened}, limit), buf[:])
 	if err != nil {
@@ -32,9 +32,9 @@ func copyContents(ctx context.Context, to io.Writer, c queue.Contents, opened io
 	return size, nil
 }
 
-const copyBuffer = 32 << 10
+const copyBufferSize = 32 << 10
 
-var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+var copyBuffers = sync.Pool{New: func() any { return new([copyBufferSize]byte) }}
 
 type readerWithContext struct {
 	ctx context.Context //nolint:containedctx // io.Reader has no place for it

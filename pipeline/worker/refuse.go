@@ -24,7 +24,7 @@ func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err e
 
 	switch {
 	case disp.Action == pipeline.ReleaseJob:
-		if w.examiner.sources.unreachable(d.Job.Source, err) {
+		if w.examiner.sources.recordUnreachable(d.Job.Source, err) {
 			w.log.Error().Err(err).Str("source", d.Job.Source).
 				Msg("cannot reach this source's contents; its jobs are left to other workers")
 		}

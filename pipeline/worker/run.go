@@ -216,7 +216,7 @@ func (w *Worker) Uploads() []Upload { return w.uploader.progress.list() }
 // slots of the live workers.
 func (w *Worker) shareRate(ctx context.Context) error {
 	for {
-		members, changed := w.member.Members()
+		members, changed := w.member.LiveWorkers()
 		total := 0
 		for _, m := range members {
 			total += m.Slots

@@ -35,8 +35,8 @@ func newSources(r *health.Registry) *sources {
 	return &sources{health: r, faults: map[string]*sourceFault{}}
 }
 
-// reached records that contents of a source were opened.
-func (s *sources) reached(source string) {
+// recordReached records that contents of a source were opened.
+func (s *sources) recordReached(source string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -46,9 +46,9 @@ func (s *sources) reached(source string) {
 	}
 }
 
-// unreachable records that contents of a source could not be reached. first is true when this makes
-// the source unreachable as a whole, which the caller logs.
-func (s *sources) unreachable(source string, err error) (first bool) {
+// recordUnreachable records that contents of a source could not be reached. first is true when this makes
+// the source recordUnreachable as a whole, which the caller logs.
+func (s *sources) recordUnreachable(source string, err error) (first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 

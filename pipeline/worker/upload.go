@@ -85,13 +85,13 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.Even
 
 		sub, disp := u.send(work, d)
 		if disp.Action != pipeline.Defer || disp.Doubted || disp.Unsure || work.Err() != nil {
-			return u.uploaded(work, d, sub, disp), nil
+			return u.afterUpload(work, d, sub, disp), nil
 		}
 
 		// Neither the file nor the service is at fault: for example, there is no token.
 		u.log.Warn().Str("err", disp.Message).Str("job", d.Job.ID).Msg("upload deferred; retrying")
 		if err := u.waitForToken(ctx); err != nil {
-			return u.uploaded(work, d, sub, disp), nil
+			return u.afterUpload(work, d, sub, disp), nil
 		}
 	}
 }
@@ -261,9 +261,9 @@ func (u *uploader) submit(work context.Context, d *delivery) (wildfire.Submissio
 	return sub, err
 }
 
-// uploaded pauses or resumes uploads depending on the outcome of one upload, and returns what was
+// afterUpload pauses or resumes uploads depending on the outcome of one upload, and returns what was
 // learned for the job. A pause applies to this process at once, before it is written for the fleet.
-func (u *uploader) uploaded(work context.Context, d *delivery, sub wildfire.Submission, disp pipeline.Disposition) pipeline.Event {
+func (u *uploader) afterUpload(work context.Context, d *delivery, sub wildfire.Submission, disp pipeline.Disposition) pipeline.Event {
 	ctx, cancel := withFinalWriteTime(work)
 	defer cancel()
 
