@@ -18,7 +18,7 @@ var (
 	ErrUnreadable     = errors.New("the contents cannot be read")
 
 	// ErrOwn means that the contents are Backburn's own, or contain one of its secrets.
-	ErrOwn = errors.New("never uploaded")
+	ErrOwn = errors.New("must not be uploaded")
 
 	// ErrUnreachable means that this worker cannot reach the contents of a source. The job is not
 	// at fault: another worker may reach them.

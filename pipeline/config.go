@@ -26,7 +26,7 @@ type Config struct {
 	RetryMin        time.Duration `toml:"worker.retry_min" doc:"First delay between attempts. It doubles, with full jitter."`
 	RetryMax        time.Duration `toml:"worker.retry_max" doc:"Longest delay between attempts."`
 	Lease           time.Duration `toml:"worker.lease" doc:"How long after a worker dies others take over its jobs; at least \"3s\"."`
-	ShutdownTimeout time.Duration `toml:"worker.shutdown_timeout" doc:"How long a stopping worker may finish its uploads before it requeues them. More than \"0s\"."`
+	ShutdownTimeout time.Duration `toml:"worker.shutdown_timeout" doc:"How long a stopping worker may finish its uploads before it returns them to the queue. More than \"0s\"."`
 
 	// Roots maps a source to the folder below which its path contents lie. The folders that this
 	// process watches are added to it.

@@ -91,7 +91,7 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		takes, timeout time.Duration
-		requeues       bool
+		returns        bool // jobs to the queue
 	}{
 		"finished in time": {2 * time.Second, 30 * time.Second, false},
 		"time is up":       {time.Minute, time.Second, true},
@@ -108,13 +108,13 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 			s.Drop(files...)
 			waitForUploads(t, s, files)
 			p.Stop()
-			if cause := p.Logged("stopping: finishing or requeuing jobs in progress").Text("cause"); cause != "ended by signal: terminated" {
+			if cause := p.Logged("stopping: finishing jobs in progress, or returning them to the queue").Text("cause"); cause != "ended by signal: terminated" {
 				t.Errorf("it stops because of %q", cause)
 			}
 
 			p.Logged("stopped")
-			if _, err := p.WasLogged("shutdown timeout reached; requeuing jobs"); (err == nil) != tc.requeues {
-				t.Errorf("handing back: %v, want %v", err == nil, tc.requeues)
+			if _, err := p.WasLogged("shutdown timeout reached; returning jobs to the queue"); (err == nil) != tc.returns {
+				t.Errorf("returned to the queue: %v, want %v", err == nil, tc.returns)
 			}
 
 			end()

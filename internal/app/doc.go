@@ -2,5 +2,5 @@
 // worker, the token and the HTTP listeners. Each binary selects the parts that it needs.
 //
 // Parts start in the order of their dependencies, and stop in reverse order: first the intake ends,
-// then work in progress is finished or requeued, then the connection is closed.
+// then work in progress is finished or returned to the queue, then the connection is closed.
 package app

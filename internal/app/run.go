@@ -67,7 +67,7 @@ func (n *Node) Run(ctx context.Context) error {
 	jobParts.Go(func() error {
 		<-jobCtx.Done()
 		stopBegan = time.Now()
-		n.log.Info().AnErr("cause", context.Cause(jobCtx)).Msg("stopping: finishing or requeuing jobs in progress")
+		n.log.Info().AnErr("cause", context.Cause(jobCtx)).Msg("stopping: finishing jobs in progress, or returning them to the queue")
 
 		return nil
 	})

@@ -34,7 +34,7 @@ func (j *Jobs) open(subject string, h nats.Header, body []byte, seq uint64, at t
 func (j *Jobs) Receive(msg jetstream.Msg) (Message, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
-		return Message{}, fmt.Errorf("read message: %w", err)
+		return Message{}, fmt.Errorf("read message metadata: %w", err)
 	}
 
 	m, err := j.open(msg.Subject(), msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp)

@@ -2,8 +2,8 @@ package worker
 
 import "sync"
 
-// breaker detects that the service fails for every upload, as opposed to one file that makes it
-// fail: several samples fail without a success in between.
+// breaker detects that the service fails for every upload, and not only for one bad file: several
+// samples fail without a success in between.
 type breaker struct {
 	mu     sync.Mutex
 	failed map[string]struct{} // samples that failed since the last success
@@ -12,7 +12,7 @@ type breaker struct {
 // breakerSamples is how many samples must fail in a row.
 const breakerSamples = 5
 
-// fault records a fault, and reports whether uploads should be paused for it.
+// fault records that the upload of a sample failed, and reports whether uploads should be paused.
 func (b *breaker) fault(sample string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -7,21 +7,23 @@ import (
 	"backburn/pipeline"
 )
 
-// claims are the samples that this process is about to upload, or is uploading. They tell which of
-// the claims in the ledger are still in use. A sample's record may name this worker although no
+// claims holds the samples that this process is about to upload, or is uploading. It shows which
+// claims in the ledger are still in use. A sample's record may name this worker although no
 // goroutine of the worker is uploading the sample, because the answer to the claim was lost or the
 // upload's outcome could not be written. Other workers leave such a claim alone while this worker
-// lives, so this worker has to notice that the claim is unused. It is safe for concurrent use.
+// lives, so this worker has to notice that the claim is unused.
+//
+// claims is safe for concurrent use.
 type claims struct {
 	mu   sync.Mutex
-	held map[string][]pipeline.Priority // by sample key: the jobs that are uploading
+	held map[string][]pipeline.Priority // the priorities of the uploading jobs, by sample key
 }
 
 func newClaims() *claims { return &claims{held: map[string][]pipeline.Priority{}} }
 
-// hold records that a job is about to upload a sample, until the returned function is called. It
-// refuses if a job that is at least as urgent is already doing so: the second job may wait for the
-// first.
+// hold records that a job is about to upload a sample, until release is called. ok is false if a
+// job that is at least as urgent already uploads the sample: the caller's job can wait for that
+// upload.
 func (c *claims) hold(key string, p pipeline.Priority) (release func(), ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,13 +11,14 @@ import (
 	"backburn/results"
 )
 
-// conclude carries out a step that ends the work on a job for now. It also publishes that WildFire
-// accepted the upload, if that is new. It returns pipeline.ErrConflict if a record has changed
-// meanwhile.
+// conclude carries out a step after which this worker stops working on the job: finish, fail, wait,
+// park or retry. If the step is the first to learn that WildFire accepted the upload, conclude also
+// publishes that. It returns pipeline.ErrConflict if a record has changed meanwhile.
 func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result, error) {
 	before := d.sample.Sample
 	if c.step.Kind == pipeline.StepFinish {
-		// If the report is already published, it is now due for this source, too.
+		// The sample's report may have been published before: then it is now due for this source,
+		// too.
 		w.config().OweReport(&c.sample, d.Job.Source, w.now())
 	}
 
@@ -57,7 +58,7 @@ func firstAccepted(before pipeline.Sample, c decision) bool {
 		c.step.Kind == pipeline.StepFinish && before.Unsure
 }
 
-// writeOutcome writes what became of the job, in one commit with the change of its sample.
+// writeOutcome writes the outcome of the step, in one commit with the change of the job's sample.
 func (w *Worker) writeOutcome(work context.Context, d *delivery, c decision, changes []*queue.Change) (result, error) {
 	switch c.step.Kind {
 	case pipeline.StepFinish:
@@ -96,7 +97,7 @@ func (w *Worker) writeOutcome(work context.Context, d *delivery, c decision, cha
 	return retryAfter(c.step.Delay), nil
 }
 
-// fail ends a job before any upload. The failure says nothing about the job's sample.
+// fail ends a job before any upload, with a failure that does not change the job's sample.
 func (w *Worker) fail(work context.Context, d *delivery, cause results.Error) (result, error) {
 	return w.finish(work, d, pipeline.FailedEvent(d.Job, cause, 0, w.now()), nil)
 }
@@ -128,9 +129,9 @@ func (w *Worker) finish(work context.Context, d *delivery, ev results.Event, cha
 	return ack, nil
 }
 
-// endedBefore reports whether a job that is about to fail for want of its contents has a final
-// event already. Its contents are removed when it ends, so a job that was submitted again, because
-// the ledger had lost its record, does not find them.
+// endedBefore reports whether a job that is about to fail, because its contents are missing,
+// already has a final event. Contents are removed when their job ends. If the ledger then loses the
+// job's record and the job is submitted again, its contents are missing.
 func (w *Worker) endedBefore(work context.Context, d *delivery, ev results.Event) (bool, error) {
 	if !d.Job.Repeated || ev.Data.Error == nil || ev.Data.Error.Reason != results.ContentMissing {
 		return false, nil
@@ -138,14 +139,14 @@ func (w *Worker) endedBefore(work context.Context, d *delivery, ev results.Event
 
 	ended, err := w.q.Events().HasEnded(work, d.Job)
 	if err != nil {
-		return false, fmt.Errorf("look for the end of a repeated job: %w", err)
+		return false, fmt.Errorf("find the final event of a job that was submitted again: %w", err)
 	}
 
 	return ended, nil
 }
 
-// oweReport records that the job's source still has to get the report, if the report was published
-// while the job was ending.
+// oweReport records that the sample's report is still to be published for the job's source, in case
+// it was published for other sources while the job was ending.
 func (w *Worker) oweReport(ctx context.Context, d *delivery, s pipeline.Sample) error {
 	if !w.config().WantsReport(d.sample.Key, s) {
 		return nil

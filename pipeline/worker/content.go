@@ -28,9 +28,9 @@ type examiner struct {
 	guard   *guard.Guard // nil: no guard
 }
 
-// examine determines the hash and size of a job's contents. The publisher's statements are only
-// claims, so the contents are hashed here, unless they came in the message or are the file that a
-// watcher claimed.
+// examine determines the hash and size of a job's contents. A publisher may have stated wrong ones,
+// so the contents are hashed here, unless they came in the message or are in a file that a watcher
+// claimed.
 func (e *examiner) examine(ctx context.Context, d *delivery) error {
 	j := &d.Job
 	scan := e.guard.Scan()
@@ -104,20 +104,20 @@ func (e *examiner) read(ctx context.Context, d *delivery, c queue.Contents, open
 		return err
 	}
 
-	claimed := j.SHA256
+	stated := j.SHA256
 	j.Learn(hex.EncodeToString(sum.Sum(nil)), size)
 	switch {
 	case size != c.Size:
-		return fmt.Errorf("%w: %d bytes before they were read, and %d after", pipeline.ErrContentChanged, c.Size, size)
-	case claimed != "" && claimed != j.SHA256:
-		return fmt.Errorf("%w: the SHA-256 was %s when they were submitted", pipeline.ErrContentChanged, claimed)
+		return fmt.Errorf("%w: %d bytes when they were opened, %d when they were read", pipeline.ErrContentChanged, c.Size, size)
+	case stated != "" && stated != j.SHA256:
+		return fmt.Errorf("%w: the SHA-256 was %s when they were submitted", pipeline.ErrContentChanged, stated)
 	}
 
 	return nil
 }
 
-// findContents finds a file job's bytes, wherever they are. If it had to open a file, the caller
-// closes it.
+// findContents finds the contents of a file job: in its message, in an object, or in a file. If it
+// opened a file, it returns the open file as opened, and the caller closes that.
 func (e *examiner) findContents(ctx context.Context, d *delivery) (c queue.Contents, opened io.ReadCloser, err error) {
 	at := d.Job.Content
 	switch {
@@ -142,7 +142,7 @@ func (e *examiner) findContents(ctx context.Context, d *delivery) (c queue.Conte
 // another the job.
 const clockSlack = 100 * time.Millisecond
 
-// findFile opens a findFile below the source's folder, unless it is one of Backburn's own.
+// findFile opens a file below the source's folder, unless the file is one of Backburn's own.
 func (e *examiner) findFile(source, name string) (queue.Contents, io.ReadCloser, error) {
 	root, ok := e.config().Roots[source]
 	if !ok {
@@ -162,7 +162,7 @@ func (e *examiner) findFile(source, name string) (queue.Contents, io.ReadCloser,
 	return queue.Contents{Size: st.Size, Open: open}, f, nil
 }
 
-// open opens a regular file below a folder, and checks the opened file.
+// open opens a regular file below a folder, unless the file is one of Backburn's own.
 func (e *examiner) open(root, name string) (*rootfs.File, rootfs.State, error) {
 	dir, err := rootfs.Open(root)
 	if err != nil {
@@ -196,8 +196,8 @@ func openBeneath(dir *rootfs.Root, name string) (*rootfs.File, error) {
 		return f, nil
 	case rootfs.Missing:
 		if strings.HasPrefix(name, pipeline.SpoolDir+"/") && dir.CheckDir(pipeline.SpoolDir) != nil {
-			// The folder is not mounted: otherwise it would contain the watcher's own folder.
-			return nil, fmt.Errorf("%w: %s has no %s", pipeline.ErrUnreachable, dir.Name(), pipeline.SpoolDir)
+			// The folder is not mounted here, because it does not contain the watcher's spool.
+			return nil, fmt.Errorf("%w: %s has no folder %s", pipeline.ErrUnreachable, dir.Name(), pipeline.SpoolDir)
 		}
 		return nil, fmt.Errorf("%w: %s", pipeline.ErrContentMissing, name)
 	case rootfs.Outside, rootfs.Special:

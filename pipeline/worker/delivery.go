@@ -19,14 +19,14 @@ type delivery struct {
 	sample   queue.SampleEntry // as it was last read or written
 	entry    queue.JobEntry    // the job's record, as it was last read
 	contents queue.Contents
-	head     headBuffer      // of the contents
+	head     headBuffer      // the first bytes of the contents
 	ruling   pipeline.Ruling // the policy's ruling on what may be sent to WildFire
 
-	outcome string // its verdict or reason, once it has ended; "repeat" if endedBefore found an end
+	outcome string // its verdict or reason, once it has ended; "repeat" if finish found an earlier final event
 }
 
-// result says what to do with a delivery's message: acknowledge it, because the job is done or
-// waits in the ledger, or have it redelivered after a delay.
+// result says what to do with a delivery's message: ack it, because the job is done or waits in the
+// ledger, or nak it, so that it is redelivered after a delay.
 type result struct {
 	ack   bool
 	after time.Duration

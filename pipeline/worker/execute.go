@@ -10,9 +10,9 @@ import (
 	"backburn/wildfire"
 )
 
-// execute carries out the next step of a job until it is done, waits, or has to be redelivered. ctx
-// ends with the worker's intake: a job whose upload has not begun by then is requeued. work is the
-// context of uploads that have begun, and of everything that ends a job.
+// execute carries out a job's steps until the job is done, waits, or has to be redelivered. ctx
+// ends when the worker stops fetching: a job whose upload has not begun by then is redelivered.
+// work is the context of uploads that have begun, and of everything that ends a job.
 //
 // Each step either teaches something new about the sample, which leads to the next decision, or
 // concludes the job. If another worker wrote one of the records meanwhile, both are read again.
@@ -68,8 +68,8 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 }
 
 // prepare does what comes before the first decision: it examines the contents, applies the policy
-// to them, and reads the records. done says that the job needs no step, and r what to do with its
-// message.
+// to them, and reads the records. done is true if the job needs no step; r then says what to do
+// with its message.
 func (w *Worker) prepare(ctx, work context.Context, d *delivery) (r result, done bool, err error) {
 	if d.invalid != nil {
 		r, err = w.failInvalid(ctx, work, d)
@@ -93,8 +93,8 @@ func (w *Worker) prepare(ctx, work context.Context, d *delivery) (r result, done
 	return result{}, false, w.recordWish(ctx, d)
 }
 
-// findOwner finds out whether the owner of a claimed sample is still uploading it. If the claim
-// names this worker, its own list of claims decides.
+// findOwner checks whether the owner of a claimed sample is still uploading it. If the claim names
+// this worker, its own list of claims decides.
 func (w *Worker) findOwner(ctx context.Context, d *delivery) (pipeline.Event, error) {
 	owner := d.sample.Owner
 	if owner == w.member.ID() {

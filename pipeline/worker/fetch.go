@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	// How often workers look for new lanes.
+	// How often a worker looks for new feeds.
 	laneScanInterval = 500 * time.Millisecond
 
-	// How long workers fetch from a lane after its last job.
+	// How long a worker fetches from a feed after the feed's last job.
 	laneIdleTimeout = 10 * time.Minute
 
 	// fetchWait is how long one request for jobs stays open. A stop waits at most this long for the
@@ -29,7 +29,7 @@ const (
 )
 
 // fetchAll fetches jobs from every lane until ctx ends, with one fetcher for each feed. It looks
-// for lanes with jobs every laneScanInterval. When fetchAll returns, all its fetchers have ended;
+// for feeds with jobs every laneScanInterval. When fetchAll returns, all its fetchers have ended;
 // the jobs that they started may go on.
 func (w *Worker) fetchAll(ctx, work context.Context) {
 	windows := map[pipeline.Priority]*window{}
@@ -68,17 +68,17 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 	}
 }
 
-// fetcher fetches the jobs of one feed. Only run uses its fields, except the last three, which tell
-// how they are shared with fetchAll.
+// fetcher fetches the jobs of one feed. After fetchAll has created it, only run uses its fields,
+// except the last three.
 type fetcher struct {
 	w             *Worker
 	feed          queue.Feed
 	window        *window
-	largestPlaces int // places of the largest job in the last fetch that got any; 0 before it
+	largestPlaces int // places that the largest job of the last nonempty fetch took; 0 before the first
 
-	seen  time.Time   // used only by fetchAll: when it last found the feed
-	idle  atomic.Bool // set by fetchAll: the feed has long been empty
-	ended atomic.Bool // set by run, and read by fetchAll
+	seen  time.Time   // when fetchAll last found the feed; only fetchAll uses it
+	idle  atomic.Bool // the feed has long been empty; fetchAll sets it and run reads it
+	ended atomic.Bool // run has returned; run sets it and fetchAll reads it
 }
 
 // After a fetch that returned jobs, the next one requests twice as many, but at least minFetch.
@@ -107,7 +107,7 @@ func (f *fetcher) run(ctx, work context.Context) {
 
 		taken, err := f.fetch(ctx, work, n)
 		if err != nil && ctx.Err() == nil {
-			f.w.q.Lanes().Forget(f.feed) // the consumer may have been lost with its server; it is created again
+			f.w.q.Lanes().Forget(f.feed) // the consumer may be lost with its server: Feeds must create it again
 			waitAfterFault(ctx, log, err, 0)
 			return
 		}
@@ -120,7 +120,7 @@ func (f *fetcher) run(ctx, work context.Context) {
 }
 
 // fetch gets the queued jobs that fit into n window places, or waits for one job if n is 0. It
-// starts each job as it arrives, and returns the number of jobs.
+// starts to process each job as it arrives, and returns the number of jobs.
 func (f *fetcher) fetch(ctx, work context.Context, n int) (int, error) {
 	var batch jetstream.MessageBatch
 	var err error
@@ -147,7 +147,7 @@ func (f *fetcher) fetch(ctx, work context.Context, n int) (int, error) {
 			left = 0
 		}
 
-		d := f.w.accept(msg) // before the next message, so that its lease is extended from now on
+		d := f.w.accept(msg) // accepted here and not in the goroutine, so that the lease is extended from now on
 		f.w.jobs.Go(func() {
 			defer f.window.release(f.feed.Name, places)
 			f.w.process(ctx, work, d)

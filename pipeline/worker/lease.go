@@ -15,7 +15,7 @@ type leases struct {
 
 func newLeases() *leases { return &leases{held: map[*delivery]struct{}{}} }
 
-// take extends the lease of a delivery until release.
+// take makes run extend the lease of a delivery until release is called.
 func (l *leases) take(d *delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -29,7 +29,8 @@ func (l *leases) size() int {
 	return len(l.held)
 }
 
-// run notifies the server, three times in each lease, that the deliveries are in progress.
+// run extends the leases until ctx ends: three times in each lease, it notifies the server that the
+// deliveries are in progress.
 func (l *leases) run(ctx context.Context, lease time.Duration) error {
 	t := time.NewTicker(lease / 3)
 	defer t.Stop()
@@ -43,15 +44,15 @@ func (l *leases) run(ctx context.Context, lease time.Duration) error {
 
 		l.mu.Lock()
 		for d := range l.held {
-			_ = d.msg.InProgress() // the next report replaces a lost one
+			_ = d.msg.InProgress() // if this notification is lost, the next one replaces it
 		}
 		l.mu.Unlock()
 	}
 }
 
-// release ends the lease of a delivery, and acks or naks its message. Before an ack everything
-// about the job is in the ledger, so that if the ack is lost, the job is redelivered and found
-// there.
+// release ends the lease of a delivery, and acks or naks its message. Everything about the job is
+// durable before the ack. So if the ack is lost, the redelivered job is recognized as done or
+// waiting.
 func (l *leases) release(d *delivery, r result) error {
 	l.mu.Lock()
 	delete(l.held, d)

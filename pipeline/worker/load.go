@@ -9,8 +9,8 @@ import (
 	"backburn/results"
 )
 
-// load reads the records of the job and its sample. done says that the job needs no step, because
-// it has ended, waits already, or its ID belongs to another job; r is then what to do with its
+// load reads the records of the job and its sample. done is true if the job needs no step: it has
+// ended, it already waits, or its ID belongs to another job. r then says what to do with its
 // message.
 func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, done bool, err error) {
 	d.sample, d.entry, err = w.q.Ledger().Load(ctx, d.sample.Key, d.Job.Ref())
@@ -29,15 +29,15 @@ func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, done bo
 		return r, true, err
 	case queue.JobWaiting:
 		if !d.Requeued {
-			return ack, true, nil // a repeat; the poller has the job
+			return ack, true, nil // a redelivery: the poller already watches the job
 		}
 	}
 
 	return result{}, false, nil
 }
 
-// republishEnd publishes the final event of a job that has ended. The worker that ended it may have
-// died before it published everything.
+// republishEnd publishes the final event of an ended job again, because the worker that ended the
+// job may have died before it published everything.
 func (w *Worker) republishEnd(work context.Context, d *delivery) (result, error) {
 	if err := w.q.Events().Republish(work, &d.Message, d.entry.Event); err != nil {
 		return result{}, err
@@ -52,8 +52,9 @@ func (w *Worker) republishEnd(work context.Context, d *delivery) (result, error)
 	return ack, nil
 }
 
-// refuseUsedID makes a dead letter of a job whose source used the ID before for other contents.
-// That ID already has, or will have, its one final event.
+// refuseUsedID makes a dead letter of a job whose ID its source has already used for other
+// contents. It publishes no final event, because the earlier job with that ID has, or will get, its
+// own.
 func (w *Worker) refuseUsedID(work context.Context, d *delivery) (result, error) {
 	cause := results.Error{
 		Reason:  results.Conflict,

@@ -13,7 +13,7 @@ import (
 // metrics are a worker's counters, all with closed label values and created at zero.
 type metrics struct {
 	outcomes      *prometheus.CounterVec // by event and outcome
-	uploads       *prometheus.CounterVec // by the action that followed
+	uploads       *prometheus.CounterVec // by the action that followed the upload
 	uploadSeconds prometheus.Histogram
 	uploadBytes   prometheus.Counter
 	queries       prometheus.Counter

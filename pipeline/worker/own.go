@@ -38,7 +38,7 @@ type guardedReader struct{ io.ReadCloser }
 
 func (r guardedReader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // readers return it as it is
+	if err != nil && err != io.EOF { //nolint:errorlint // readers return io.EOF without wrapping it
 		err = asPipelineError(err)
 	}
 
@@ -74,7 +74,7 @@ func checkNotOwn(g *guard.Guard, dir *rootfs.Root, name string, st rootfs.State)
 		if sub, _, _ := strings.Cut(inSpool, "/"); sub == "claimed" || sub == "done" {
 			return nil
 		}
-		return fmt.Errorf("%w: %s is a watcher's own", pipeline.ErrOwn, name)
+		return fmt.Errorf("%w: %s belongs to a watcher", pipeline.ErrOwn, name)
 	}
 
 	for at := path.Dir(name); at != "."; at = path.Dir(at) {

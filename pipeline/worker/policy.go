@@ -4,7 +4,7 @@ import (
 	"backburn/pipeline"
 )
 
-// applyPolicy applies the policy to a job whose contents were examined.
+// applyPolicy applies the policy to a job. The job's contents must have been examined.
 func (w *Worker) applyPolicy(d *delivery) {
 	var types []string
 	if d.Job.Kind == pipeline.KindFile && w.config().NeedsTypes() {

@@ -11,7 +11,8 @@ import (
 	"backburn/pipeline/span"
 )
 
-// accept makes a message a delivery, and extends its lease from now on.
+// accept makes a message a delivery, whose lease is extended from now on. An urgent job becomes
+// normal if its source may not have urgent jobs.
 func (w *Worker) accept(msg jetstream.Msg) *delivery {
 	d := &delivery{msg: msg}
 	d.Message, d.invalid = w.q.Jobs().Receive(msg)
@@ -38,7 +39,7 @@ func (w *Worker) process(ctx, work context.Context, d *delivery) {
 	log := w.log.With().Str("job", d.Job.ID).Str("source", d.Job.Source).Logger()
 	switch {
 	case err != nil && ctx.Err() == nil:
-		log.Warn().Err(err).Msg("cannot process job now; requeued")
+		log.Warn().Err(err).Msg("cannot process job now; it will be redelivered")
 		r = retryAfter(w.config().Backoff(0))
 	case err != nil:
 		r = retryAfter(w.config().Lease / 3)

@@ -10,8 +10,8 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// copyContents copies contents to a writer, up to a limit in bytes. It reads opened, or opens the
-// contents if that is nil.
+// copyContents copies contents to a writer, up to a limit in bytes. It reads from opened; if opened
+// is nil, it opens the contents itself.
 func copyContents(ctx context.Context, to io.Writer, c queue.Contents, opened io.Reader, limit int64) (size int64, err error) {
 	if opened == nil {
 		r, err := c.Open()

@@ -18,7 +18,8 @@ func (w *Worker) failInvalid(ctx, work context.Context, d *delivery) (result, er
 	return w.fail(work, d, results.Error{Reason: results.InvalidJob, Message: d.invalid.Error()})
 }
 
-// afterExamineError ends or requeues a job, depending on why its contents could not be examined.
+// afterExamineError ends a job or has it redelivered, depending on why its contents could not be
+// examined.
 func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err error) (result, error) {
 	disp := pipeline.Classify(pipeline.OpUpload, err)
 
@@ -51,12 +52,13 @@ func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err e
 	return result{}, err
 }
 
-// retryReading requeues a job whose contents exist but cannot be read, or ends it if no attempts
-// are left. No attempt has been recorded yet, so JetStream's delivery count is used.
+// retryReading handles a job whose contents exist but cannot be read: it has the job redelivered,
+// or ends it if no attempts are left. Failed reads are not recorded as attempts, so JetStream's
+// delivery count limits them.
 func (w *Worker) retryReading(work context.Context, d *delivery, disp pipeline.Disposition) (result, error) {
 	meta, err := d.msg.Metadata()
 	if err != nil {
-		return result{}, fmt.Errorf("read message: %w", err)
+		return result{}, fmt.Errorf("read message metadata: %w", err)
 	}
 
 	tries := int(min(meta.NumDelivered, 1<<20))

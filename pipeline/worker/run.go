@@ -17,7 +17,7 @@ import (
 	"backburn/pipeline/span"
 )
 
-// New makes a worker for an open queue. It does nothing until Run.
+// New makes a worker for an open queue. The worker starts no work before Run.
 func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poller.VerdictClient, opts ...Option) (*Worker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -99,9 +99,9 @@ func limitOf(perSecond float64) rate.Limit {
 	return rate.Limit(perSecond)
 }
 
-// Run works until ctx ends. It then fetches no more jobs, gives back jobs that have not begun, lets
-// uploads in progress continue for the shutdown timeout, and returns when every goroutine has
-// ended.
+// Run processes jobs until ctx ends. It then fetches no more jobs, returns jobs without an upload
+// in progress to the queue, and lets uploads in progress continue for the shutdown timeout. Run
+// returns when all goroutines of the worker have ended.
 func (w *Worker) Run(ctx context.Context) error {
 	ctx = span.Detached(ctx)
 	services, stopServices := context.WithCancel(context.WithoutCancel(ctx))
@@ -128,7 +128,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	select {
 	case <-idle:
 	case <-time.After(w.config().ShutdownTimeout):
-		w.log.Warn().Int("jobs", w.leases.size()).Msg("shutdown timeout reached; requeuing jobs")
+		w.log.Warn().Int("jobs", w.leases.size()).Msg("shutdown timeout reached; returning jobs to the queue")
 		stopWork()
 		<-idle
 	}
@@ -171,9 +171,9 @@ func (w *Worker) Reconfigure(ctx context.Context, cfg pipeline.Config) error {
 // Member is the worker's place in the fleet.
 func (w *Worker) Member() *fleet.Membership { return w.member }
 
-// pauseFault returns nil if a budget is available, and otherwise a health.Fault that says why not.
-// A budget that is used up or was paused by hand is degraded; after a fault of the service it has
-// failed.
+// pauseFault returns the cause of a budget's pause as a health.Fault, or nil if the budget is not
+// paused. The fault's state is Degraded if the budget is used up or a person paused it, and Failed
+// after a fault of the service.
 func pauseFault(pauses *fleet.Pauses, b pipeline.Budget) error {
 	p, on, _ := pauses.Active(b)
 	switch {

@@ -25,7 +25,7 @@ type shared struct {
 	pauses   *fleet.Pauses
 }
 
-// config returns the present configuration.
+// config returns the current configuration.
 func (s *shared) config() pipeline.Config { return s.settings.Now() }
 
 // decide calls pipeline.Decide with an event, the policy, and the records that d has.
@@ -51,8 +51,8 @@ func (s *shared) changeSample(ctx context.Context, d *delivery, next pipeline.Sa
 	return nil
 }
 
-// writeSample replaces the sample's record. It returns pipeline.ErrConflict if that is no longer
-// the one that d has.
+// writeSample replaces the sample's record. It returns pipeline.ErrConflict if the record has
+// changed since d got it.
 func (s *shared) writeSample(ctx context.Context, d *delivery, next pipeline.Sample) error {
 	entry := d.sample
 	entry.Sample = next

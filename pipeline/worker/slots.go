@@ -10,17 +10,17 @@ import (
 
 // slots gives upload slots to the lanes by weight, and within a lane to the sources in turn. Urgent
 // jobs go first, and no lane starves. However many jobs a source has in a lane, it gets only one
-// upload between two uploads of another source that waits. In each round a lane gets as many turns
-// as its weight; a lane without waiting jobs passes its turns on.
+// upload between two uploads of another source that waits. In each round a lane gets as many slots
+// as its weight; the slots of a lane without waiting jobs go to the other lanes.
 type slots struct {
 	mu     sync.Mutex
 	size   int // total number
 	taken  int
 	lanes  map[pipeline.Priority]*laneQueue
-	credit map[pipeline.Priority]int
+	credit map[pipeline.Priority]int // slots that a lane may still get in this round
 }
 
-// laneWeight is how many of 13 slots a lane gets while all lanes wait.
+// laneWeight is how many of 13 slots a lane gets while jobs of all lanes wait.
 var laneWeight = map[pipeline.Priority]int{pipeline.Urgent: 9, pipeline.Normal: 3, pipeline.Bulk: 1}
 
 func newSlots(n int) *slots {
@@ -65,7 +65,7 @@ func (s *slots) acquire(ctx context.Context, p pipeline.Priority, source string)
 	return ctx.Err()
 }
 
-// release returns a slot.
+// release frees a slot.
 func (s *slots) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,7 +130,7 @@ func (l *laneQueue) join(source string, waiter chan struct{}) {
 	l.waiting[source] = append(l.waiting[source], waiter)
 }
 
-// leave removes a waiter that gives up; false if it already had its turn.
+// leave removes a waiter that gives up. It returns false if the waiter already got its slot.
 func (l *laneQueue) leave(source string, waiter chan struct{}) bool {
 	at := slices.Index(l.waiting[source], waiter)
 	if at < 0 {

@@ -46,8 +46,8 @@ func (s *sources) recordReached(source string) {
 	}
 }
 
-// recordUnreachable records that contents of a source could not be reached. first is true when this makes
-// the source recordUnreachable as a whole, which the caller logs.
+// recordUnreachable records that contents of a source could not be reached. first is true if the
+// whole source is considered unreachable from now on; the caller logs that.
 func (s *sources) recordUnreachable(source string, err error) (first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,7 +69,7 @@ func (s *sources) recordUnreachable(source string, err error) (first bool) {
 	return f.inARow == unreachableAfter
 }
 
-// pause is how long no job of the source should be fetched.
+// pause returns how long no job of the source should be fetched.
 func (s *sources) pause(source string) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

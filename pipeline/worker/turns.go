@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// claimTurns limits how many jobs may claim their samples for an upload. There are as many turns as
-// upload slots. If uploads end faster than claims become durable, there are more, so that the next
-// samples are claimed during other uploads and no slot waits for a claim. If uploads are rare or
-// slow there are no extra turns, so that no claimed sample waits long for its slot. It is safe for
-// concurrent use.
+// claimTurns limits how many jobs at a time may claim their samples and upload them. There is one
+// turn for each upload slot. If uploads end faster than claims become durable, there are extra
+// turns: the next samples are then claimed during other uploads, and no slot waits for a claim. If
+// uploads are rare or slow there are no extra turns, so that no claimed sample waits long for its
+// slot. It is safe for concurrent use.
 type claimTurns struct {
 	*slots
 
-	uploads int // at a time
+	uploads int // upload slots
 
 	mu       sync.Mutex
 	claim    time.Duration // recent duration of a claim

@@ -43,9 +43,9 @@ type uploader struct {
 	refusals  pipeline.Refusals
 }
 
-// upload waits for a turn, claims the sample and sends it, and returns what was learned. The turn
-// comes before the claim, so that a more urgent job never waits for a claim whose owner is itself
-// waiting. It returns pipeline.ErrConflict if another worker was faster.
+// upload waits for a turn, claims the sample and sends it, and returns what was learned. A job gets
+// its turn before it claims the sample. So a more urgent job never waits for a claim whose owner is
+// itself waiting for a turn. upload returns pipeline.ErrConflict if another worker was faster.
 //
 // If the sample cannot be sent now, upload gives back the turn and the budget but keeps the claim:
 // releasing the claim and making it again would take two durable writes each time.
@@ -104,8 +104,8 @@ var notSent = pipeline.Uploaded{Disposition: pipeline.Disposition{Action: pipeli
 var errPaused = errors.New("uploads are paused")
 
 // admit waits for everything that a claim needs: a turn, the end of a pause, one upload of the
-// day's budget, and the rate limit. None of these waits counts as an attempt. After an error the
-// caller holds nothing of this.
+// day's budget, and the rate limit. None of these waits counts as an attempt. If admit returns an
+// error, the caller holds none of them.
 func (u *uploader) admit(ctx context.Context, d *delivery) (err error) {
 	if err := u.turns.acquire(ctx, d.Job.Priority, d.Job.Source); err != nil {
 		return err
@@ -139,8 +139,9 @@ func (u *uploader) admit(ctx context.Context, d *delivery) (err error) {
 }
 
 // claim records that this worker uploads the sample. It returns pipeline.ErrConflict if the sample
-// no longer needs an upload. The end of intake does not interrupt it: a claim without a known
-// outcome could not be released, and other workers would wait for it.
+// no longer needs an upload. A stopping worker does not interrupt this write. Otherwise it might
+// not know whether it holds the claim, so it could not release the claim, and other workers would
+// wait for it.
 func (u *uploader) claim(work context.Context, d *delivery) error {
 	next := u.decide(d, pipeline.Claimed{Owner: u.member.ID()})
 	if next.step.Kind != pipeline.StepSend {
@@ -182,13 +183,13 @@ func (u *uploader) takeUpload(ctx context.Context, d *delivery) error {
 	return nil
 }
 
-// refundUpload returns what takeUpload spent.
+// refundUpload gives back what takeUpload spent.
 func (u *uploader) refundUpload(ctx context.Context, d *delivery) {
 	u.uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
 	u.refundShares(ctx, d.ruling.Shares)
 }
 
-// refundShares returns what was spent from some budgets of rules.
+// refundShares gives back one upload to each of some budgets of rules.
 func (u *uploader) refundShares(ctx context.Context, shares []pipeline.Share) {
 	for _, s := range shares {
 		u.shares.Of(s.Key).Refund(ctx, "", pipeline.Normal)
@@ -196,7 +197,7 @@ func (u *uploader) refundShares(ctx context.Context, shares []pipeline.Share) {
 }
 
 // takeSlot waits for an upload slot. The caller holds the turn and the claim. If uploads were
-// paused meanwhile or ctx ended, takeSlot releases everything except the claim.
+// paused meanwhile or ctx ended, takeSlot returns false and gives up everything except the claim.
 func (u *uploader) takeSlot(ctx context.Context, d *delivery) (bool, error) {
 	err := u.slots.acquire(ctx, d.Job.Priority, d.Job.Source)
 	if err == nil {
@@ -212,8 +213,8 @@ func (u *uploader) takeSlot(ctx context.Context, d *delivery) (bool, error) {
 	return false, err
 }
 
-// send makes one upload attempt and classifies its outcome. The caller holds a slot and a turn. An
-// upload is spent from the budget only if WildFire may have counted it.
+// send makes one upload and classifies its outcome. It releases the slot and the turn of the
+// caller. If WildFire certainly did not count the upload, send gives it back to the budget.
 func (u *uploader) send(work context.Context, d *delivery) (wildfire.Submission, pipeline.Disposition) {
 	uctx, sp := u.spans.Upload(work, d.contents.Size, d.sample.Attempts+1)
 	sub, err := u.submit(uctx, d)
@@ -261,8 +262,9 @@ func (u *uploader) submit(work context.Context, d *delivery) (wildfire.Submissio
 	return sub, err
 }
 
-// afterUpload pauses or resumes uploads depending on the outcome of one upload, and returns what was
-// learned for the job. A pause applies to this process at once, before it is written for the fleet.
+// afterUpload pauses or resumes uploads depending on the outcome of one upload, and returns what
+// was learned about the sample. A pause applies to this process at once, before it is written for
+// the fleet.
 func (u *uploader) afterUpload(work context.Context, d *delivery, sub wildfire.Submission, disp pipeline.Disposition) pipeline.Event {
 	ctx, cancel := withFinalWriteTime(work)
 	defer cancel()
@@ -279,7 +281,7 @@ func (u *uploader) afterUpload(work context.Context, d *delivery, sub wildfire.S
 		u.log.Debug().Str("job", d.Job.ID).Str("sha256", d.Job.SHA256).Bool("uncertain", sub.Uncertain).Msg("submitted")
 	case pipeline.Retry:
 		if disp.Reason == results.AttemptsExhausted && u.breaker.fault(d.sample.Key) {
-			u.log.Error().Str("err", disp.Message).Msg("WildFire rejects every file; uploads paused")
+			u.log.Error().Str("err", disp.Message).Msg("uploads of several files failed in a row; uploads paused")
 			err = u.pauses.PauseAfterFault(ctx, pipeline.Uploads, "WildFire fails: "+disp.Message)
 		}
 	case pipeline.ParkBudget:
@@ -301,7 +303,7 @@ func (u *uploader) afterUpload(work context.Context, d *delivery, sub wildfire.S
 	return pipeline.Uploaded{Disposition: disp, MD5: sub.MD5, Filetype: sub.Filetype}
 }
 
-// waitForToken waits for a moment, and then until there is a token.
+// waitForToken waits for worker.retry_min, and then until there is a token.
 func (u *uploader) waitForToken(ctx context.Context) error {
 	if err := fleet.Sleep(ctx, u.config().RetryMin); err != nil || u.tokens == nil {
 		return err

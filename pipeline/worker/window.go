@@ -10,13 +10,13 @@ import (
 	"backburn/pipeline/fleet"
 )
 
-// window limits how many jobs of a lane a worker holds, shared fairly between the lane's feeds. A
-// feed has the jobs of one source or, if there are very many sources, of several. Large messages
-// count as several jobs, which bounds the memory of a full window. A feed may hold at most
-// windowShare times the places that are still free (the dynamic threshold of shared packet buffers:
-// Choudhury and Hahne, 1998). So one feed alone uses four fifths, many feeds get equal parts, and a
-// new feed finds free places. The number of feeds need not be known. A window is safe for
-// concurrent use.
+// window limits how many jobs of a lane a worker holds, and divides its places fairly between the
+// lane's feeds. A feed has the jobs of one source or, if there are very many sources, of several. A
+// job with a large message takes several places, which bounds the memory of a full window. A feed
+// may hold at most windowShare times as many places as are still free (the dynamic threshold of
+// shared packet buffers: Choudhury and Hahne, 1998). So one feed alone uses four fifths, many feeds
+// get equal parts, and a new feed finds free places. The number of feeds need not be known. A
+// window is safe for concurrent use.
 type window struct {
 	mu    sync.Mutex
 	free  int
@@ -44,14 +44,14 @@ func newWindow(n int) *window {
 	return &window{free: n, held: map[string]int{}, freed: make(chan struct{})}
 }
 
-// reserve waits until a feed may hold more, and takes up to most places. It returns 0 when ctx
-// ends.
-func (w *window) reserve(ctx context.Context, feed string, most int) int {
+// reserve waits until a feed may hold more places, and takes as many as it may, up to limit. It
+// returns their number, or 0 when ctx ends.
+func (w *window) reserve(ctx context.Context, feed string, limit int) int {
 	for waited := false; ; waited = true {
 		if waited && fleet.Sleep(ctx, placeGatherTime) != nil {
 			return 0
 		}
-		n, freed := w.tryReserve(feed, most)
+		n, freed := w.tryReserve(feed, limit)
 		if n > 0 {
 			return n
 		}
@@ -63,14 +63,14 @@ func (w *window) reserve(ctx context.Context, feed string, most int) int {
 	}
 }
 
-// tryReserve takes the places that a feed may have now. If there are none, it returns the channel
-// to wait on.
-func (w *window) tryReserve(feed string, most int) (int, <-chan struct{}) {
+// tryReserve takes as many places as a feed may take now, up to limit. If it may take none,
+// tryReserve returns a channel that is closed when places are released.
+func (w *window) tryReserve(feed string, limit int) (int, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
 	// The largest n with held+n <= windowShare*(free-n).
-	n := min((windowShare*w.free-w.held[feed])/(windowShare+1), most)
+	n := min((windowShare*w.free-w.held[feed])/(windowShare+1), limit)
 	if n <= 0 {
 		return 0, w.freed
 	}
@@ -90,10 +90,10 @@ func (w *window) forceReserve(feed string, n int) {
 	w.held[feed] += n
 }
 
-// placesFor is how many places a job takes.
+// placesFor returns how many places a job takes.
 func placesFor(m jetstream.Msg) int { return 1 + len(m.Data())/bytesPerPlace }
 
-// release returns places.
+// release frees places.
 func (w *window) release(feed string, n int) {
 	if n == 0 {
 		return

@@ -25,7 +25,7 @@ type Worker struct {
 	poller   *poller.Poller
 	leases   *leases
 
-	reconfigured chan struct{} // capacity 1: the configured rate may have changed
+	reconfigured chan struct{} // signals that the configured rate may have changed; capacity 1
 
 	jobs sync.WaitGroup // deliveries in progress
 }
@@ -68,7 +68,7 @@ func WithMetrics(r prometheus.Registerer) Option { return func(o *options) { o.r
 func WithTracing(p trace.TracerProvider) Option { return func(o *options) { o.traces = p } }
 
 // WithHealth sets the registry to which the worker reports: the sources whose contents it cannot
-// reach, and the budgets that are stopped. Without it the worker uses a registry of its own.
+// reach, and the paused budgets. Without it the worker uses a registry of its own.
 func WithHealth(r *health.Registry) Option { return func(o *options) { o.health = r } }
 
 // WithProcess sets how this process appears in the fleet; without it the role is "worker". New
@@ -78,9 +78,9 @@ func WithProcess(p fleet.Process) Option { return func(o *options) { o.process =
 // WithClock sets the clock on which quotas, the age of verdicts and schedules depend.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
 
-// WithTick sets how often goroutines that wait for a time of day check the clock. They check it
-// because timers do not notice that a clock was set or a machine suspended. The default is one
-// second. A test clock that runs faster needs a shorter tick.
+// WithTick sets how often goroutines that wait for a time of day check the clock. A timer alone is
+// not enough: it does not notice that the clock was set or the machine was suspended. The default
+// is one second. A test clock that runs faster needs a shorter tick.
 func WithTick(d time.Duration) Option { return func(o *options) { o.tick = d } }
 
 const defaultTick = time.Second
