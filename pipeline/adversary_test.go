@@ -134,7 +134,7 @@ func TestLargeContentsAreKeptPerSource(t *testing.T) {
 	f := newFixture(t)
 	store := f.q.Control()
 	now := time.Now()
-	if _, err := fleet.Stop(t.Context(), store, pipeline.Uploads, "ann", "", now, now.Add(time.Hour)); err != nil {
+	if _, err := fleet.PauseManually(t.Context(), store, pipeline.Uploads, "ann", "", now, now.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	names := map[string]string{"mail": "malware.exe", "gw": "good.exe"}

@@ -141,11 +141,11 @@ func TestAClockThatIsSetBackInAPause(t *testing.T) {
 			return p.PauseInDoubt(ctx, pipeline.Uploads, "refused")
 		}, false},
 		"a spent budget": {func(ctx context.Context, _ *fixture, p *fleet.Pauses, _ time.Time) error {
-			_, err := p.Park(ctx, pipeline.Uploads)
+			_, err := p.PauseSpent(ctx, pipeline.Uploads)
 			return err
 		}, true},
 		"a person": {func(ctx context.Context, f *fixture, p *fleet.Pauses, now time.Time) error {
-			next, err := fleet.Stop(ctx, f.q.Control(), pipeline.Uploads, "ann", "", now, now.Add(time.Minute))
+			next, err := fleet.PauseManually(ctx, f.q.Control(), pipeline.Uploads, "ann", "", now, now.Add(time.Minute))
 			f.waitPauseReason(p, pipeline.Uploads, next.Reason)
 			return err
 		}, true},

@@ -113,7 +113,7 @@ func DefaultConfig() Config {
 // Check calls bad for each key that has an invalid value. The arguments of bad are the key, the
 // values that are allowed, and any other keys on which these depend. Check never passes on the
 // invalid value itself.
-func (c Config) Check(bad func(key, expected string, beside ...string)) {
+func (c Config) Check(bad func(key, expected string, related ...string)) {
 	want := Wants(bad)
 	want(c.Concurrency >= 1 && c.Concurrency <= 256, "worker.concurrency", "1 to 256")
 	want(c.Rate >= 0 && c.Rate <= 1e6, "worker.rate", "a number from 0 (no limit) to 1000000") // not NaN
@@ -188,7 +188,7 @@ func (c Config) ReportDeadline(s Sample) time.Time {
 // Validate returns everything that Check finds, here and in the rules, as one error. Each line
 // begins with the key.
 func (c Config) Validate() error {
-	return CheckError(func(bad func(key, expected string, beside ...string)) {
+	return CheckError(func(bad func(key, expected string, related ...string)) {
 		c.Check(bad)
 		for i, r := range c.Rules {
 			r.Check(func(key, expected string, _ ...string) { bad(fmt.Sprintf("policy[%d].%s", i, key), expected) })
@@ -197,7 +197,7 @@ func (c Config) Validate() error {
 }
 
 // CheckError joins what Check finds in a configuration into one error, or returns nil.
-func CheckError(check func(bad func(key, expected string, beside ...string))) error {
+func CheckError(check func(bad func(key, expected string, related ...string))) error {
 	var all []error
 	check(func(key, expected string, _ ...string) {
 		all = append(all, fmt.Errorf("%s: expected %s", key, expected))

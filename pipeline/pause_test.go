@@ -26,7 +26,7 @@ func TestAPersonPausesUploads(t *testing.T) {
 	f := newFixture(t, wildfiretest.WithNow(c.now))
 	f.startWorker(worker.WithClock(c.now))
 	store := f.q.Control()
-	p, err := fleet.Stop(t.Context(), store, pipeline.Uploads, "alice", "the proxy is being changed", c.now(), c.now().Add(4*time.Hour))
+	p, err := fleet.PauseManually(t.Context(), store, pipeline.Uploads, "alice", "the proxy is being changed", c.now(), c.now().Add(4*time.Hour))
 	if err != nil || p.Reason != "paused by alice: the proxy is being changed" || p.By != "alice" {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -48,7 +48,7 @@ func TestAPersonPausesUploads(t *testing.T) {
 	}
 
 	// Without a resume, the pause ends by itself.
-	if _, err = fleet.Stop(t.Context(), store, pipeline.Uploads, "bob", "", c.now(), c.now().Add(time.Hour)); err != nil {
+	if _, err = fleet.PauseManually(t.Context(), store, pipeline.Uploads, "bob", "", c.now(), c.now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	f.submitRaw("later", "mail", "b.exe", "MZ b")
@@ -63,7 +63,7 @@ func TestAPersonsPauseNeedsNoProbe(t *testing.T) {
 	c := clockAtNoon()
 	f := newFixture(t)
 	store := f.q.Control()
-	if _, err := fleet.Stop(t.Context(), store, pipeline.Uploads, "bob", "", c.now(), c.now().Add(time.Hour)); err != nil {
+	if _, err := fleet.PauseManually(t.Context(), store, pipeline.Uploads, "bob", "", c.now(), c.now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	pauses := fleet.NewPauses(store, c.now, time.Second)
@@ -100,10 +100,10 @@ func TestASpentBudgetCannotBeResumed(t *testing.T) {
 	if _, err := fleet.Resume(t.Context(), store, pipeline.Uploads, c.now()); !errors.Is(err, fleet.ErrSpent) {
 		t.Errorf("resume: %v", err)
 	}
-	if p, err := fleet.Stop(t.Context(), store, pipeline.Uploads, "alice", "", c.now(), c.now().Add(time.Hour)); !errors.Is(err, fleet.ErrSpent) || !p.Spent {
+	if p, err := fleet.PauseManually(t.Context(), store, pipeline.Uploads, "alice", "", c.now(), c.now().Add(time.Hour)); !errors.Is(err, fleet.ErrSpent) || !p.Spent {
 		t.Errorf("stop for an hour: %+v, %v", p, err)
 	}
-	if p, err := fleet.Stop(t.Context(), store, pipeline.Uploads, "alice", "", c.now(), c.now().Add(48*time.Hour)); err != nil || p.By != "alice" {
+	if p, err := fleet.PauseManually(t.Context(), store, pipeline.Uploads, "alice", "", c.now(), c.now().Add(48*time.Hour)); err != nil || p.By != "alice" {
 		t.Errorf("stop beyond the reset: %+v, %v", p, err)
 	}
 }

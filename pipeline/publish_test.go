@@ -150,8 +150,8 @@ func TestPublishFileRefusesContentsThatDiffer(t *testing.T) {
 		}
 	}
 	st, err := f.q.Inspector().Status(t.Context(), f.cfg)
-	if err != nil || st.Lanes[pipeline.Normal].Waiting != 0 {
-		t.Errorf("%d jobs were accepted (%v)", st.Lanes[pipeline.Normal].Waiting, err)
+	if err != nil || st.Lanes[pipeline.Normal].Queued != 0 {
+		t.Errorf("%d jobs were accepted (%v)", st.Lanes[pipeline.Normal].Queued, err)
 	}
 	if left, err := f.q.Objects().List(t.Context(), ""); err != nil || len(left) != 0 {
 		t.Errorf("objects %v are left (%v)", left, err)

@@ -285,7 +285,7 @@ func TestReturnedBudgetServesParkedJobs(t *testing.T) {
 
 	f.submitRaw("refused", "mail", "refused.exe", "MZ refused")
 	f.waitStatus(func(queue.Status) bool {
-		budget, err := fleet.StatusOf(t.Context(), f.q.Control(), pipeline.Uploads, 1, c.now())
+		budget, err := fleet.BudgetStatusOf(t.Context(), f.q.Control(), pipeline.Uploads, 1, c.now())
 		return err == nil && budget.Used == 1
 	})
 	f.submitRaw("good", "mail", "good.exe", "MZ good")

@@ -33,7 +33,7 @@ type Rule struct {
 func DefaultRule() Rule { return Rule{Metadata: map[string]string{}, Submit: SubmitAlways} }
 
 // Check calls bad for each key with an invalid value, as [Config.Check] does.
-func (r Rule) Check(bad func(key, expected string, beside ...string)) {
+func (r Rule) Check(bad func(key, expected string, related ...string)) {
 	want := Wants(bad)
 	for _, glob := range []struct{ key, text string }{{"source", r.Source}, {"name", r.Name}, {"extension", r.Extension}, {"kind", r.Kind}} {
 		want(doublestar.ValidatePattern(glob.text), glob.key, "a glob such as \"*.pdf\" or \"{a,b}\"")

@@ -136,7 +136,7 @@ func TestAttach(t *testing.T) {
 		t.Fatal(err)
 	}
 	st, err := q.Inspector().Status(t.Context(), pipeline.DefaultConfig())
-	if err != nil || st.Lanes[pipeline.Bulk].Waiting != 1 {
+	if err != nil || st.Lanes[pipeline.Bulk].Queued != 1 {
 		t.Errorf("%+v, %v", st.Lanes, err)
 	}
 }

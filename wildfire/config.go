@@ -104,7 +104,7 @@ func DefaultConfig() Config {
 
 // Check calls bad for each key with an invalid value, with the expected values. It never repeats
 // the value itself, because a URL may contain a password.
-func (c Config) Check(bad func(key, expected string, beside ...string)) {
+func (c Config) Check(bad func(key, expected string, related ...string)) {
 	if _, err := c.endpoint(); err != nil {
 		bad("url", err.Error())
 	}

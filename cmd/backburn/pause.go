@@ -28,7 +28,7 @@ pause ends by itself, or with "backburn resume". Both are recorded as audit even
   backburn resume`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if d < fleet.ShortestStop || d > fleet.LongestStop {
+			if d < fleet.ShortestManualPause || d > fleet.LongestManualPause {
 				return cli.Usagef("--for: expected 1m to 7d, got %s", config.FormatDuration(d))
 			}
 

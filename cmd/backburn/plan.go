@@ -176,7 +176,7 @@ func (p *planRun) budgets(ctx context.Context, cfg pipeline.Config) (map[pipelin
 	for b, limit := range map[pipeline.Budget]int{pipeline.Uploads: cfg.UploadsPerDay, pipeline.Queries: cfg.QueriesPerDay} {
 		used := 0
 		if q := p.service.fleet.queue; q != nil {
-			s, err := fleet.StatusOf(ctx, q.Control(), b, limit, time.Now())
+			s, err := fleet.BudgetStatusOf(ctx, q.Control(), b, limit, time.Now())
 			if err != nil {
 				return nil, err
 			}

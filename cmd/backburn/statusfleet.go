@@ -70,7 +70,7 @@ func printLanes(w textWriter, st app.Status) {
 	lanes := newTable("LANE", ">JOBS", ">HELD", ">OLDEST")
 	for _, p := range pipeline.Priorities() {
 		l := st.Lanes[p]
-		lanes.add(plain, string(p), strconv.FormatUint(l.Waiting, 10), strconv.Itoa(l.Held), formatAge(l.Oldest))
+		lanes.add(plain, string(p), strconv.FormatUint(l.Queued, 10), strconv.Itoa(l.Held), formatAge(l.Oldest))
 	}
 
 	lanes.print(w)

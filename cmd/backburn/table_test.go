@@ -160,7 +160,7 @@ func faultyFleet() app.Status {
 	st.Status = &queue.Status{
 		Paused:  map[pipeline.Budget]fleet.Pause{pipeline.Uploads: {Until: now.Add(time.Minute), Reason: hostileNames[0] + strings.Repeat(" the credential is refused", 6)}},
 		Uploads: fleet.BudgetStatus{Used: 75, Limit: 150, By: map[string]int{"mail": 40, strings.Repeat("p", 32): 20, strings.Repeat("q", 32): 15}},
-		Lanes:   map[pipeline.Priority]queue.LaneStatus{pipeline.Bulk: {Waiting: 9, By: map[string]int{hostileNames[0]: 4, "mail": 5}}},
+		Lanes:   map[pipeline.Priority]queue.LaneStatus{pipeline.Bulk: {Queued: 9, By: map[string]int{hostileNames[0]: 4, "mail": 5}}},
 		Queries: fleet.BudgetStatus{Used: 1050, Limit: 1050, Spent: true, ResetsAt: now.Add(48 * time.Hour)},
 		Parked:  queue.WaitStatus{Jobs: 48_211, Reason: "today's uploads are used up", Until: now.Add(48 * time.Hour), Oldest: now.Add(-50 * time.Hour)},
 		Dead:    map[string]uint64{"attempts_exhausted": 7, "unsupported_type": 2311},

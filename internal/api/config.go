@@ -23,7 +23,7 @@ func DefaultConfig() Config {
 }
 
 // Check calls bad for each key with an invalid value.
-func (c Config) Check(bad func(key, expected string, beside ...string)) {
+func (c Config) Check(bad func(key, expected string, related ...string)) {
 	want := pipeline.Wants(bad)
 	want(c.Listen == "" || len(c.Tokens) > 0, "token", "at least one [[api.token]]", "listen")
 	want(c.Listen == "" || c.Local() || c.WebConfigFile != "", "listen",
@@ -45,7 +45,7 @@ type Token struct {
 func DefaultToken() Token { return Token{Source: "api", Priority: pipeline.Normal, Burst: 10} }
 
 // Check calls bad for each key with an invalid value.
-func (t Token) Check(bad func(key, expected string, beside ...string)) {
+func (t Token) Check(bad func(key, expected string, related ...string)) {
 	want := pipeline.Wants(bad)
 	want(t.File != "", "file", "a file with the token, mode 0600")
 	want(pipeline.ValidSource(t.Source), "source", pipeline.SourceRule)

@@ -100,8 +100,8 @@ func TestSubmitWithoutAWorker(t *testing.T) {
 
 	st, err := s.q.Inspector().Status(t.Context(), pipeline.DefaultConfig())
 	// The repeat is published again, in case the first attempt failed; a worker drops it.
-	if err != nil || st.Lanes[pipeline.Normal].Waiting != 4 {
-		t.Errorf("%d jobs, want 4: %v", st.Lanes[pipeline.Normal].Waiting, err)
+	if err != nil || st.Lanes[pipeline.Normal].Queued != 4 {
+		t.Errorf("%d jobs, want 4: %v", st.Lanes[pipeline.Normal].Queued, err)
 	}
 }
 
@@ -224,7 +224,7 @@ func TestTruncatedBody(t *testing.T) {
 
 	s.stop() // waits for the handler
 	st, err := s.q.Inspector().Status(t.Context(), pipeline.DefaultConfig())
-	if err != nil || st.Lanes[pipeline.Normal].Waiting != 0 {
+	if err != nil || st.Lanes[pipeline.Normal].Queued != 0 {
 		t.Errorf("half a file was submitted: %v", err)
 	}
 }
@@ -374,7 +374,7 @@ func TestGracefulStop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if st.Lanes[pipeline.Normal].Waiting == 1 {
+		if st.Lanes[pipeline.Normal].Queued == 1 {
 			break
 		}
 	}

@@ -102,7 +102,7 @@ func (m *fleetMetrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(m.up, 1)
 	for _, p := range pipeline.Priorities() {
 		lane := st.Lanes[p]
-		gauge(m.laneJobs, float64(lane.Waiting), string(p))
+		gauge(m.laneJobs, float64(lane.Queued), string(p))
 		gauge(m.laneHeld, float64(lane.Held), string(p))
 		gauge(m.laneAge, ageSeconds(lane.Oldest), string(p))
 	}

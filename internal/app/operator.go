@@ -104,7 +104,7 @@ func (o Operator) Pause(ctx context.Context, reason string, d time.Duration) (fl
 
 	var p fleet.Pause
 	_, err := o.Queue.Events().Audited(ctx, a, func(ctx context.Context) (_ string, err error) {
-		p, err = fleet.Stop(ctx, o.Queue.Control(), pipeline.Uploads, a.By, reason, now, a.Until)
+		p, err = fleet.PauseManually(ctx, o.Queue.Control(), pipeline.Uploads, a.By, reason, now, a.Until)
 		return "uploads are paused until " + p.Until.Format(time.RFC3339), err
 	})
 

@@ -48,7 +48,7 @@ func DefaultConfig() Config {
 }
 
 // Check calls bad for each key with an invalid value.
-func (c Config) Check(bad func(key, expected string, beside ...string)) {
+func (c Config) Check(bad func(key, expected string, related ...string)) {
 	want := pipeline.Wants(bad)
 	want(pipeline.ValidSource(c.Source), "source", pipeline.SourceRule)
 	want(c.Priority.Valid(), "priority", pipeline.PriorityRule)

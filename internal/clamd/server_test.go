@@ -352,7 +352,7 @@ func TestHalfOpenClients(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	st, err := p.Queue.Inspector().Status(t.Context(), pipeline.DefaultConfig())
-	if err != nil || st.Lanes[pipeline.Normal].Waiting != 1 {
+	if err != nil || st.Lanes[pipeline.Normal].Queued != 1 {
 		t.Errorf("%+v, want the one job: %v", st.Lanes, err)
 	}
 }
@@ -407,7 +407,7 @@ func TestStop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if st.Lanes[pipeline.Normal].Waiting == 1 {
+		if st.Lanes[pipeline.Normal].Queued == 1 {
 			break
 		}
 	}

@@ -115,13 +115,13 @@ func (p *collector) withValue(text, name, key string) string {
 // expected adds a problem with the value of a key, unless that key or one of the others in the rule
 // already has a problem. Its position is that of the key or, if the file does not set the key, of
 // one of the others.
-func (p *collector) expected(key, expected string, beside ...string) {
+func (p *collector) expected(key, expected string, related ...string) {
 	if p.failed(key) {
 		return
 	}
 
 	shown := key
-	for _, other := range beside {
+	for _, other := range related {
 		if p.failed(other) {
 			return
 		}

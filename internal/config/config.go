@@ -86,7 +86,7 @@ func (c Config) Profile(name string) auth.Profile {
 }
 
 // Check checks the rules that concern more than one owner.
-func (c Config) Check(bad func(key, expected string, beside ...string)) {
+func (c Config) Check(bad func(key, expected string, related ...string)) {
 	want := pipeline.Wants(bad)
 	want(c.Results.MaxAge >= c.Pipeline.Deadline, "results.max_age",
 		"at least verdicts.deadline, because finished jobs are remembered only as long as their events", "verdicts.deadline")

@@ -16,11 +16,11 @@ func (c Config) rules(p *collector) {
 }
 
 // checker is a struct of the configuration that has rules. Check calls bad for each key with an
-// invalid value. The key and the keys in beside, on which the rule depends as well, are relative to
+// invalid value. The key and the keys in related, on which the rule depends as well, are relative to
 // the struct's table. expected describes a valid value. It does not repeat the invalid one, which
 // may come from a variable.
 type checker interface {
-	Check(bad func(key, expected string, beside ...string))
+	Check(bad func(key, expected string, related ...string))
 }
 
 // checkStructs adds the problems of a struct and of the structs within it.
@@ -42,13 +42,13 @@ func (p *collector) checkStructs(path string, v reflect.Value) {
 	}
 
 	if owner, ok := v.Interface().(checker); ok {
-		owner.Check(func(key, expected string, beside ...string) {
-			for i, other := range beside {
-				beside[i] = dotted(path, other)
-				expected = p.withValue(expected, other, beside[i])
+		owner.Check(func(key, expected string, related ...string) {
+			for i, other := range related {
+				related[i] = dotted(path, other)
+				expected = p.withValue(expected, other, related[i])
 			}
 
-			p.expected(dotted(path, key), expected, beside...)
+			p.expected(dotted(path, key), expected, related...)
 		})
 	}
 

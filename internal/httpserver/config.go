@@ -29,7 +29,7 @@ func DefaultConfig() Config {
 }
 
 // Check calls bad for each key with an invalid value.
-func (c Config) Check(bad func(key, expected string, beside ...string)) {
+func (c Config) Check(bad func(key, expected string, related ...string)) {
 	want := func(ok bool, key, expected string) {
 		if !ok {
 			bad(key, expected)

@@ -13,7 +13,7 @@ type Config struct {
 }
 
 // Check calls bad for each key with an invalid value.
-func (c Config) Check(bad func(key, expected string, beside ...string)) {
+func (c Config) Check(bad func(key, expected string, related ...string)) {
 	if !Valid(c.Listen) {
 		bad("listen", Rule)
 	}

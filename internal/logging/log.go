@@ -25,7 +25,7 @@ type Config struct {
 func DefaultConfig() Config { return Config{Level: "info", Format: "auto"} }
 
 // Check calls bad for each key with an invalid value.
-func (c Config) Check(bad func(key, expected string, beside ...string)) {
+func (c Config) Check(bad func(key, expected string, related ...string)) {
 	want := pipeline.Wants(bad)
 	want(slices.Contains([]string{"trace", "debug", "info", "warn", "error"}, c.Level), "level",
 		`"trace", "debug", "info", "warn" or "error"`)

@@ -91,7 +91,7 @@ func (e Embedded) TokenFile() string {
 }
 
 // Check calls bad for each key with an invalid value.
-func (c Config) Check(bad func(key, expected string, beside ...string)) {
+func (c Config) Check(bad func(key, expected string, related ...string)) {
 	want := pipeline.Wants(bad)
 	for _, s := range c.URLs() {
 		u, err := url.Parse(s)
@@ -118,7 +118,7 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 var domainName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // checkCredentials allows one authentication method, which must be complete.
-func (c Config) checkCredentials(want func(ok bool, key, expected string, beside ...string)) {
+func (c Config) checkCredentials(want func(ok bool, key, expected string, related ...string)) {
 	first := ""
 	for _, way := range []struct{ key, value string }{
 		{"credentials_file", c.CredentialsFile},

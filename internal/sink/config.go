@@ -75,7 +75,7 @@ var facilities = []string{
 }
 
 // Check calls bad for each key with an invalid value.
-func (c Config) Check(bad func(key, expected string, beside ...string)) {
+func (c Config) Check(bad func(key, expected string, related ...string)) {
 	want := pipeline.Wants(bad)
 	names := typeNames()
 	want(pipeline.ValidSource(c.Name), "name", pipeline.SourceRule)
@@ -120,7 +120,7 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 var modeRule = regexp.MustCompile(`^0?6[046][04]$`)
 
 // checkReceiver checks the keys that every receiver on the network has.
-func (c Config) checkReceiver(want func(ok bool, key, expected string, beside ...string)) {
+func (c Config) checkReceiver(want func(ok bool, key, expected string, related ...string)) {
 	want(c.DeadFile != "", "dead_file", "a file for events that are refused")
 	want(c.Timeout > 0, "timeout", "more than 0s")
 	want((c.CertFile == "") == (c.KeyFile == ""), "cert_file", "cert_file and key_file together", "key_file")
@@ -148,7 +148,7 @@ func DefaultConfig() Config {
 }
 
 // checkURL requires https, except for receivers on this machine.
-func (c Config) checkURL(want func(ok bool, key, expected string, beside ...string)) {
+func (c Config) checkURL(want func(ok bool, key, expected string, related ...string)) {
 	u, err := url.Parse(c.URL)
 	switch {
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":

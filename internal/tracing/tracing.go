@@ -40,7 +40,7 @@ func DefaultConfig() Config { return Config{Sample: 1} }
 
 // Check calls bad for each key with an invalid value. It allows http to other machines, because
 // spans contain no credentials and many collectors do not use TLS.
-func (c Config) Check(bad func(key, expected string, beside ...string)) {
+func (c Config) Check(bad func(key, expected string, related ...string)) {
 	want := pipeline.Wants(bad)
 	if c.Endpoint != "" {
 		u, err := url.Parse(c.Endpoint)

@@ -204,7 +204,7 @@ func askAgain(ctx context.Context, acts Actions, req request) (string, error) {
 
 func pause(ctx context.Context, acts Actions, req request) (string, error) {
 	d, err := config.ParseDuration(req.For)
-	if err != nil || d < fleet.ShortestStop || d > fleet.LongestStop {
+	if err != nil || d < fleet.ShortestManualPause || d > fleet.LongestManualPause {
 		return "", fmt.Errorf("%w: for: expected 1m to 7d, such as 4h, got %q", errRequest, req.For)
 	}
 	if len([]rune(req.Reason)) > maxReason {

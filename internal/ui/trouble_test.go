@@ -68,7 +68,7 @@ func faultyStatus() app.Status {
 			Time:   now,
 			Paused: map[pipeline.Budget]fleet.Pause{pipeline.Uploads: {Until: now.Add(9 * time.Minute), Reason: "the credential is refused <b>(401)</b>"}},
 			Lanes: map[pipeline.Priority]queue.LaneStatus{
-				pipeline.Urgent: {Waiting: 12, Held: 8, Oldest: now.Add(-95 * time.Minute)}, pipeline.Normal: {Waiting: 48211, Oldest: now.Add(-50 * time.Hour)},
+				pipeline.Urgent: {Queued: 12, Held: 8, Oldest: now.Add(-95 * time.Minute)}, pipeline.Normal: {Queued: 48211, Oldest: now.Add(-50 * time.Hour)},
 			},
 			Uploads: fleet.BudgetStatus{Used: 150, Limit: 150, ResetsAt: now.Add(5 * time.Hour), Spent: true},
 			Queries: fleet.BudgetStatus{Used: 900, Limit: 1050, ResetsAt: now.Add(5 * time.Hour), LastsUntil: now.Add(time.Hour)},

@@ -130,7 +130,7 @@ func Join(store *Store, lease time.Duration, p Process) *Membership {
 		ttl:    ttl,
 		grace:  lease - ttl,
 		self: Member{
-			ID:      newWorkerID(),
+			ID:      newMemberID(),
 			Role:    p.Role,
 			Host:    host,
 			PID:     os.Getpid(),

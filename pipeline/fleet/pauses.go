@@ -107,7 +107,7 @@ func (p *Pauses) Active(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 func (p Pause) isActive(now time.Time) bool {
 	left := p.Until.Sub(now)
 
-	return left > 0 && (p.Spent || p.By != "" || left <= LongestPause+clockSlack)
+	return left > 0 && (p.Spent || p.By != "" || left <= LongestFaultPause+clockSlack)
 }
 
 // ActiveLong is Active for a pause that lasts longer than workers hold jobs.
@@ -250,13 +250,13 @@ func (p *Pauses) write(ctx context.Context, b pipeline.Budget, next Pause) error
 	}
 }
 
-// Park stops a budget that is used up, until it is renewed. If a call is refused just after the
+// PauseSpent stops a budget that is used up, until it is renewed. If a call is refused just after the
 // reset, the service's day has not ended yet, and the budget stops for another ten minutes.
-func (p *Pauses) Park(ctx context.Context, b pipeline.Budget) (Pause, error) {
+func (p *Pauses) PauseSpent(ctx context.Context, b pipeline.Budget) (Pause, error) {
 	now := p.now().UTC()
 	next := Pause{Until: pipeline.ResetAfter(now), Reason: "today's " + string(b) + " are used up", Spent: true}
 	if now.Sub(now.Truncate(24*time.Hour)) < 30*time.Minute {
-		next.Until = now.Add(LongestPause)
+		next.Until = now.Add(LongestFaultPause)
 	}
 	return next, p.pause(ctx, b, next)
 }
@@ -281,7 +281,7 @@ func (p *Pauses) pauseLonger(ctx context.Context, b pipeline.Budget, next Pause)
 	if cur.Reason != "" {
 		next.Streak = min(cur.Streak+1, 10)
 	}
-	next.Until = p.now().Add(min(firstPause<<next.Streak, LongestPause))
+	next.Until = p.now().Add(min(firstPause<<next.Streak, LongestFaultPause))
 	return p.pause(ctx, b, next)
 }
 
@@ -303,8 +303,8 @@ func (p *Pauses) EndAfterSuccess(ctx context.Context, b pipeline.Budget) {
 	}
 }
 
-// LongestPause is the longest pause for a fault; a spent budget is paused until its reset.
-const LongestPause = 10 * time.Minute
+// LongestFaultPause is the longest pause for a fault; a spent budget is paused until its reset.
+const LongestFaultPause = 10 * time.Minute
 
 const (
 	firstPause = 30 * time.Second

@@ -15,11 +15,11 @@ import (
 // the restarted worker knows at once that the previous one is dead, and need not wait for its
 // lease.
 
-// workers counts the workers of this process.
-var workers atomic.Uint64
+// memberships counts the memberships of this process.
+var memberships atomic.Uint64
 
-// newWorkerID returns an id that no other worker has, ever, and that can be part of a key.
-func newWorkerID() string {
+// newMemberID returns an id that no other worker has, ever, and that can be part of a key.
+func newMemberID() string {
 	machine, err := thisMachine()
 	if err != nil {
 		return nuid.Next()
@@ -28,7 +28,7 @@ func newWorkerID() string {
 	if err != nil {
 		return nuid.Next()
 	}
-	return fmt.Sprintf("%s-%d-%s-%d", machine, os.Getpid(), strconv.FormatUint(began, 36), workers.Add(1))
+	return fmt.Sprintf("%s-%d-%s-%d", machine, os.Getpid(), strconv.FormatUint(began, 36), memberships.Add(1))
 }
 
 // processEnded reports whether the process of a worker has definitely ended: it ran on this

@@ -14,8 +14,8 @@ func TestDeadProcess(t *testing.T) {
 	if _, err := thisMachine(); err != nil {
 		t.Fatal(err)
 	}
-	self := newWorkerID()
-	if again := newWorkerID(); again == self {
+	self := newMemberID()
+	if again := newMemberID(); again == self {
 		t.Errorf("two workers are called %s", self)
 	}
 	with := func(part int, value string) string {

@@ -407,9 +407,9 @@ type BudgetStatus struct {
 	By map[string]int `json:"by,omitempty"` // of Used, by source; "*" for those beyond the first 200
 }
 
-// StatusOf reads the count of a budget, and forecasts when it will be used up at the
+// BudgetStatusOf reads the count of a budget, and forecasts when it will be used up at the
 // pace of the day so far.
-func StatusOf(ctx context.Context, store *Store, b pipeline.Budget, limit int, now time.Time) (BudgetStatus, error) {
+func BudgetStatusOf(ctx context.Context, store *Store, b pipeline.Budget, limit int, now time.Time) (BudgetStatus, error) {
 	now = now.UTC()
 	y, m, d := now.Date()
 	start := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)

@@ -204,7 +204,7 @@ func (q *querier) afterQueryError(ctx context.Context, err error) bool {
 	switch disp := pipeline.Classify(pipeline.OpQuery, err); disp.Action {
 	case pipeline.ParkBudget:
 		var pause fleet.Pause
-		pause, writeErr = q.Pauses.Park(ctx, pipeline.Queries)
+		pause, writeErr = q.Pauses.PauseSpent(ctx, pipeline.Queries)
 		q.Log.Warn().Time("until", pause.Until).Msg("query budget is used up; queries stop until the reset")
 	case pipeline.PauseFleet:
 		q.Log.Error().Err(err).Msg("WildFire rejects queries; queries paused")

@@ -19,7 +19,7 @@ func DefaultEventLimits() EventLimits {
 }
 
 // Check calls bad for each key with an invalid value.
-func (l EventLimits) Check(bad func(key, expected string, beside ...string)) {
+func (l EventLimits) Check(bad func(key, expected string, related ...string)) {
 	pipeline.Wants(bad)(l.MaxBytes > 0, "max_bytes", "more than 0")
 }
 
@@ -42,7 +42,7 @@ func DefaultDeadLimits() DeadLimits {
 }
 
 // Check calls bad for each key with an invalid value.
-func (l DeadLimits) Check(bad func(key, expected string, beside ...string)) {
+func (l DeadLimits) Check(bad func(key, expected string, related ...string)) {
 	want := pipeline.Wants(bad)
 	want(l.MaxAge >= time.Minute, "max_age", "at least 1m")
 	want(l.ExpectedMaxAge >= time.Minute, "expected_max_age", "at least 1m")

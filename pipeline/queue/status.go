@@ -20,9 +20,9 @@ import (
 
 // LaneStatus is a lane as an operator sees it.
 type LaneStatus struct {
-	Waiting uint64    `json:"waiting"` // in JOBS, including those that workers hold
-	Held    int       `json:"held"`
-	Oldest  time.Time `json:"oldest,omitzero"` // when the oldest of them was submitted
+	Queued uint64    `json:"waiting"` // in JOBS, including those that workers hold
+	Held   int       `json:"held"`
+	Oldest time.Time `json:"oldest,omitzero"` // when the oldest of them was submitted
 
 	By map[string]int `json:"by,omitempty"` // of Waiting, by source; "*" for all except the 200 with the most jobs
 }
@@ -110,7 +110,7 @@ func (i *Inspector) Status(ctx context.Context, cfg pipeline.Config) (Status, er
 			return st, err
 		}
 		st.Lanes[p] = lane
-		st.Queued.Jobs += int(lane.Waiting)
+		st.Queued.Jobs += int(lane.Queued)
 		if !lane.Oldest.IsZero() && (st.Queued.Oldest.IsZero() || lane.Oldest.Before(st.Queued.Oldest)) {
 			st.Queued.Oldest = lane.Oldest
 		}
@@ -124,10 +124,10 @@ func (i *Inspector) Status(ctx context.Context, cfg pipeline.Config) (Status, er
 			st.Paused[b] = p
 		}
 	}
-	if st.Uploads, err = fleet.StatusOf(ctx, i.streams.control, pipeline.Uploads, cfg.UploadsPerDay, now); err != nil {
+	if st.Uploads, err = fleet.BudgetStatusOf(ctx, i.streams.control, pipeline.Uploads, cfg.UploadsPerDay, now); err != nil {
 		return st, err
 	}
-	if st.Queries, err = fleet.StatusOf(ctx, i.streams.control, pipeline.Queries, cfg.QueriesPerDay, now); err != nil {
+	if st.Queries, err = fleet.BudgetStatusOf(ctx, i.streams.control, pipeline.Queries, cfg.QueriesPerDay, now); err != nil {
 		return st, err
 	}
 	for b, s := range map[pipeline.Budget]*fleet.BudgetStatus{pipeline.Uploads: &st.Uploads, pipeline.Queries: &st.Queries} {
@@ -178,9 +178,9 @@ func (ls *Lanes) status(ctx context.Context, p pipeline.Priority, held int) (Lan
 		return st, fmt.Errorf("stream %s: %w", ls.streams.JobsStream(), err)
 	}
 	for _, n := range info.State.Subjects {
-		st.Waiting += n
+		st.Queued += n
 	}
-	if st.Waiting == 0 {
+	if st.Queued == 0 {
 		return st, nil
 	}
 	st.By = bySource(info.State.Subjects)

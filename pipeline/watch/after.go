@@ -94,7 +94,7 @@ func (f *finisher) finish(ctx context.Context, id, name string, e results.Event)
 func (f *finisher) resubmit(file *finishedFile) error {
 	file.close()
 	c := &claimedFile{id: spool.NewID(time.Now(), spool.IDTag(file.id)), rel: file.rel}
-	name, err := f.spool.Rename(file.name, file.id, c.id, file.rel)
+	name, err := f.spool.ChangeID(file.name, file.id, c.id, file.rel)
 	if rootfs.IsGone(err) {
 		return err
 	}

@@ -156,7 +156,7 @@ func sourceOf(path string) string {
 
 // Check calls bad for each key with an invalid value, with what is expected instead, and with the
 // other keys that the rule depends on. The messages contain no values. Check does not access files.
-func (c Config) Check(bad func(key, expected string, beside ...string)) {
+func (c Config) Check(bad func(key, expected string, related ...string)) {
 	want := pipeline.Wants(bad)
 	want(c.Path != "", "path", "the folder to watch")
 	want(pipeline.ValidSource(c.Source), "source", pipeline.SourceRule, "path")
@@ -191,7 +191,7 @@ func (c Config) Validate() error { return pipeline.CheckError(c.Check) }
 
 func oneOf(got string, words ...string) bool { return slices.Contains(words, got) }
 
-type requirement = func(ok bool, key, expected string, beside ...string)
+type requirement = func(ok bool, key, expected string, related ...string)
 
 func (c Config) checkGlobs(key string, globs []string, want requirement) {
 	for i, g := range globs {

@@ -100,7 +100,7 @@ func (f *folder) addDescription(job *pipeline.Job, root *rootfs.Root, name strin
 		return false
 	}
 
-	var a beside.About
+	var a beside.Description
 	if err == nil {
 		a, err = f.parseDescription(text)
 	}
@@ -114,11 +114,11 @@ func (f *folder) addDescription(job *pipeline.Job, root *rootfs.Root, name strin
 }
 
 // parseDescription parses a description, unless it holds a secret.
-func (f *folder) parseDescription(text []byte) (beside.About, error) {
+func (f *folder) parseDescription(text []byte) (beside.Description, error) {
 	scan := f.w.guard.Scan()
 	_, _ = scan.Write(text) // never fails
 	if err := scan.Err(); err != nil {
-		return beside.About{}, err
+		return beside.Description{}, err
 	}
 
 	return f.kind().Parse(text)

@@ -60,7 +60,7 @@ func (f *finisher) moveTo(ctx context.Context, file *finishedFile) error {
 		to := spool.Numbered(base, n)
 		if file.sidecar != nil {
 			// Write the sidecar first: it reserves the name.
-			ok, err := reserve(out, to+spool.SidecarSuffix, file.id, file.sidecar)
+			ok, err := reserveName(out, to+spool.SidecarSuffix, file.id, file.sidecar)
 			if err != nil {
 				return err
 			}
@@ -89,9 +89,9 @@ func (f *finisher) moveTo(ctx context.Context, file *finishedFile) error {
 	return ctx.Err()
 }
 
-// reserve writes a sidecar durably and atomically. It returns false if the name belongs to another
+// reserveName writes a sidecar durably and atomically. It returns false if the name belongs to another
 // job. A sidecar of this job, left by an interrupted attempt, is kept.
-func reserve(out *rootfs.Root, name, id string, sidecar []byte) (ok bool, err error) {
+func reserveName(out *rootfs.Root, name, id string, sidecar []byte) (ok bool, err error) {
 	err = out.WriteFile(name, sidecar, rootfs.Write{Temp: copyName(), NoReplace: true})
 	if !errors.Is(err, fs.ErrExist) {
 		return err == nil, err

@@ -286,7 +286,7 @@ func (u *uploader) afterUpload(work context.Context, d *delivery, sub wildfire.S
 		}
 	case pipeline.ParkBudget:
 		var p fleet.Pause
-		p, err = u.pauses.Park(ctx, pipeline.Uploads)
+		p, err = u.pauses.PauseSpent(ctx, pipeline.Uploads)
 		u.log.Warn().Time("until", p.Until).Msg("upload budget is used up; uploads stop until the reset")
 	case pipeline.PauseFleet:
 		u.log.Error().Str("job", d.Job.ID).Str("err", disp.Message).Msg("uploads are paused")

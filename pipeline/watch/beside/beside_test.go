@@ -69,14 +69,14 @@ func TestNewest(t *testing.T) {
 // Records in the format of Suricata 7, and the resulting data of the job.
 var records = map[string]struct {
 	text string
-	want beside.About
+	want beside.Description
 }{
 	"HTTP": {
 		`{"timestamp":"2026-03-01T10:00:00.000001+0000","flow_id":1892349871234567,"event_type":"fileinfo","src_ip":"192.0.2.7","src_port":80,` +
 			`"dest_ip":"198.51.100.3","dest_port":49152,"proto":"TCP","app_proto":"http","http":{"hostname":"evil.example","url":"/dl/in%20voice.js?x=1",` +
 			`"http_user_agent":"curl/8","http_content_type":"text/javascript","http_method":"GET","protocol":"HTTP/1.1","status":200,"length":5},` +
 			`"fileinfo":{"filename":"/dl/invoice.js","sid":[1,2],"gaps":false,"state":"CLOSED","stored":true,"file_id":1,"size":5,"tx_id":0}}`,
-		beside.About{Filename: "invoice.js", Metadata: map[string]string{
+		beside.Description{Filename: "invoice.js", Metadata: map[string]string{
 			"time": "2026-03-01T10:00:00.000001+0000", "flow-id": "1892349871234567", "protocol": "http",
 			"src": "192.0.2.7:80", "dest": "198.51.100.3:49152", "url": "http://evil.example/dl/in%20voice.js?x=1", "host": "evil.example",
 			"method": "GET", "status": "200", "user-agent": "curl/8", "content-type": "text/javascript", "state": "closed", "rules": "1,2",
@@ -84,23 +84,23 @@ var records = map[string]struct {
 	},
 	"another port, IPv6": {
 		`{"src_ip":"2001:db8::1","src_port":8080,"http":{"hostname":"h.example","http_port":8080,"url":"/"},"fileinfo":{"filename":"/","gaps":true,"state":"TRUNCATED"}}`,
-		beside.About{Metadata: map[string]string{
+		beside.Description{Metadata: map[string]string{
 			"src": "[2001:db8::1]:8080", "url": "http://h.example:8080/", "host": "h.example", "state": "truncated", "gaps": "true",
 		}},
 	},
 	"by a proxy": {
 		`{"http":{"hostname":"h.example","url":"http://h.example/a.exe"},"fileinfo":{"filename":"a.exe"}}`,
-		beside.About{Filename: "a.exe", Metadata: map[string]string{"url": "http://h.example/a.exe", "host": "h.example"}},
+		beside.Description{Filename: "a.exe", Metadata: map[string]string{"url": "http://h.example/a.exe", "host": "h.example"}},
 	},
 	"mail": {
 		`{"app_proto":"smtp","smtp":{"helo":"x","mail_from":"<bob@example.org>","rcpt_to":["<a@x.test>","<b@x.test>"]},"email":{"from":"Bob <b@e>"},"fileinfo":{"filename":"a.docm"}}`,
-		beside.About{Filename: "a.docm", Metadata: map[string]string{"protocol": "smtp", "sender": "<bob@example.org>", "recipients": "<a@x.test>,<b@x.test>"}},
+		beside.Description{Filename: "a.docm", Metadata: map[string]string{"protocol": "smtp", "sender": "<bob@example.org>", "recipients": "<a@x.test>,<b@x.test>"}},
 	},
 	"a share": {
 		`{"app_proto":"smb","smb":{"share":"\\\\srv\\c$"},"fileinfo":{"filename":"Windows\\temp\\a.exe"}}`,
-		beside.About{Filename: "a.exe", Metadata: map[string]string{"protocol": "smb", "share": `\\srv\c$`}},
+		beside.Description{Filename: "a.exe", Metadata: map[string]string{"protocol": "smb", "share": `\\srv\c$`}},
 	},
-	"nothing": {`{}`, beside.About{Metadata: map[string]string{}}},
+	"nothing": {`{}`, beside.Description{Metadata: map[string]string{}}},
 }
 
 func TestRecords(t *testing.T) {
@@ -126,7 +126,7 @@ func TestJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for text, want := range map[string]beside.About{
+	for text, want := range map[string]beside.Description{
 		`{"filename":"../a b.exe","metadata":{"url":"http://x/","n":-1.5,"t":true,"e":""},"more":[1]}`: {
 			Filename: "a b.exe", Metadata: map[string]string{"url": "http://x/", "n": "-1.5", "t": "true", "e": ""},
 		},
@@ -157,7 +157,7 @@ func TestJSON(t *testing.T) {
 func TestApply(t *testing.T) {
 	t.Parallel()
 	job := pipeline.Job{Filename: "x", FilenameB64: []byte("x"), Path: "d/x"}
-	beside.About{Filename: "a.exe", Metadata: map[string]string{"a": "b"}}.Apply(&job)
+	beside.Description{Filename: "a.exe", Metadata: map[string]string{"a": "b"}}.Apply(&job)
 	if job.Filename != "a.exe" || job.FilenameB64 != nil || job.Path != "d/x" || !maps.Equal(job.Metadata, map[string]string{"a": "b"}) {
 		t.Errorf("%+v", job)
 	}

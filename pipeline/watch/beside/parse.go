@@ -26,14 +26,14 @@ const (
 	maxValue = 320
 )
 
-// About is the content of a description.
-type About struct {
+// Description is the content of a description.
+type Description struct {
 	Filename string            // base name; "" if the description has none
 	Metadata map[string]string // within the limits of a job
 }
 
 // Apply copies the filename and the metadata into a job.
-func (a About) Apply(job *pipeline.Job) {
+func (a Description) Apply(job *pipeline.Job) {
 	if a.Filename != "" {
 		job.Filename, job.FilenameB64 = pipeline.Name(a.Filename)
 	}
@@ -44,20 +44,20 @@ func (a About) Apply(job *pipeline.Job) {
 
 // Unusable returns the About of a description that cannot be used. Policies and consumers see the
 // reason in the metadata.
-func Unusable(why error) About {
-	return About{Metadata: map[string]string{MetadataError: pipeline.Cut(why.Error(), maxValue)}}
+func Unusable(why error) Description {
+	return Description{Metadata: map[string]string{MetadataError: pipeline.Cut(why.Error(), maxValue)}}
 }
 
 // Parse parses a description.
-func (k Kind) Parse(text []byte) (About, error) {
+func (k Kind) Parse(text []byte) (Description, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	if k == Suricata {
 		var r record
 		if err := d.Decode(&r); err != nil {
-			return About{}, fmt.Errorf("not a Suricata record: %w", err)
+			return Description{}, fmt.Errorf("not a Suricata record: %w", err)
 		}
-		return r.about(), nil
+		return r.description(), nil
 	}
 
 	var plain struct {
@@ -65,20 +65,20 @@ func (k Kind) Parse(text []byte) (About, error) {
 		Metadata map[string]json.RawMessage `json:"metadata"`
 	}
 	if err := d.Decode(&plain); err != nil {
-		return About{}, fmt.Errorf("unexpected JSON: %w", err)
+		return Description{}, fmt.Errorf("unexpected JSON: %w", err)
 	}
-	a := About{Filename: fileName(plain.Filename), Metadata: map[string]string{}}
+	a := Description{Filename: fileName(plain.Filename), Metadata: map[string]string{}}
 	total := 0
 	for _, key := range slices.Sorted(maps.Keys(plain.Metadata)) {
 		value, err := scalar(plain.Metadata[key])
 		if err != nil {
-			return About{}, fmt.Errorf("metadata.%.64s: %w", key, err)
+			return Description{}, fmt.Errorf("metadata.%.64s: %w", key, err)
 		}
 		a.Metadata[key] = value
 		total += len(key) + len(value)
 	}
 	if len(a.Metadata) > pipeline.MaxMetadataPairs || total > pipeline.MaxMetadataBytes {
-		return About{}, fmt.Errorf("metadata of %d pairs and %d bytes; at most %d and %d",
+		return Description{}, fmt.Errorf("metadata of %d pairs and %d bytes; at most %d and %d",
 			len(a.Metadata), total, pipeline.MaxMetadataPairs, pipeline.MaxMetadataBytes)
 	}
 
@@ -137,8 +137,8 @@ type record struct {
 	} `json:"fileinfo"`
 }
 
-func (r *record) about() About {
-	a := About{Filename: fileName(r.FileInfo.Filename), Metadata: map[string]string{}}
+func (r *record) description() Description {
+	a := Description{Filename: fileName(r.FileInfo.Filename), Metadata: map[string]string{}}
 	set := func(key, value string, most int) {
 		if value = pipeline.Cut(value, most); value != "" {
 			a.Metadata[key] = value

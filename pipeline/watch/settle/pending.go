@@ -51,14 +51,14 @@ type Entry struct {
 	reportedAgain bool // reported while taking: there may be a new file with this name
 }
 
-// queue is the heap of waiting entries; the one due next is first.
-type queue []*Entry
+// dueHeap is the heap of waiting entries; the one due next is first.
+type dueHeap []*Entry
 
-func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].due < q[j].due }
-func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i]; q[i].index, q[j].index = i, j }
-func (q *queue) Push(x any)        { e := x.(*Entry); e.index = len(*q); *q = append(*q, e) }
-func (q *queue) Pop() any {
+func (q dueHeap) Len() int           { return len(q) }
+func (q dueHeap) Less(i, j int) bool { return q[i].due < q[j].due }
+func (q dueHeap) Swap(i, j int)      { q[i], q[j] = q[j], q[i]; q[i].index, q[j].index = i, j }
+func (q *dueHeap) Push(x any)        { e := x.(*Entry); e.index = len(*q); *q = append(*q, e) }
+func (q *dueHeap) Pop() any {
 	old := *q
 	e := old[len(old)-1]
 	old[len(old)-1] = nil
@@ -71,7 +71,7 @@ func (q *queue) Pop() any {
 type Pending struct {
 	settle  time.Duration
 	entries map[string]*Entry
-	waiting queue
+	waiting dueHeap
 	ready   []*Entry // first in, first out
 }
 

@@ -43,7 +43,7 @@ func TestBeside(t *testing.T) {
 	}
 
 	renewed := newID()
-	_, err = s.Rename(claimed+"-a", claimed, renewed, "a")
+	_, err = s.ChangeID(claimed+"-a", claimed, renewed, "a")
 	must(t, err)
 	if _, err := s.Lstat(spool.Beside + "/" + renewed); err != nil {
 		t.Error(err)

@@ -213,8 +213,8 @@ func (s *Spool) RemoveDescription(id string) error {
 	return err
 }
 
-// Rename gives a claimed file another ID, and returns its new name.
-func (s *Spool) Rename(name, id, newID, rel string) (newName string, err error) {
+// ChangeID gives a claimed file another ID, and returns its new name.
+func (s *Spool) ChangeID(name, id, newID, rel string) (newName string, err error) {
 	newName = newID + name[len(id):]
 	if err := rootfs.Move(s.Root, Beside+"/"+id, s.Root, Beside+"/"+newID); err != nil && !rootfs.IsGone(err) {
 		return "", err

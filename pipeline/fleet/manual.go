@@ -8,11 +8,11 @@ import (
 	"backburn/pipeline"
 )
 
-// Stop pauses a budget for the whole fleet until a time. by is the name of the person who requests
+// PauseManually pauses a budget for the whole fleet until a time. by is the name of the person who requests
 // it. It replaces a pause after a fault and a pause by another person. It lasts until that time or
-// Resume; a successful call does not end it. Stop returns ErrSpent, with the existing pause, if the
+// Resume; a successful call does not end it. PauseManually returns ErrSpent, with the existing pause, if the
 // budget is used up until that time or longer.
-func Stop(ctx context.Context, s *Store, b pipeline.Budget, by, reason string, now, until time.Time) (Pause, error) {
+func PauseManually(ctx context.Context, s *Store, b pipeline.Budget, by, reason string, now, until time.Time) (Pause, error) {
 	next := Pause{Until: until.UTC().Round(0), Reason: "paused by " + by, By: by}
 	if reason != "" {
 		next.Reason += ": " + reason
@@ -58,6 +58,6 @@ func Resume(ctx context.Context, s *Store, b pipeline.Budget, now time.Time) (Pa
 
 // Bounds of a pause by a person. The longest one ensures that a forgotten pause ends by itself.
 const (
-	ShortestStop = time.Minute
-	LongestStop  = 7 * 24 * time.Hour
+	ShortestManualPause = time.Minute
+	LongestManualPause  = 7 * 24 * time.Hour
 )
