@@ -16,9 +16,9 @@ func (c Config) rules(p *collector) {
 }
 
 // checker is a struct of the configuration that has rules. Check calls bad for each key with an
-// invalid value. The key and the keys in related, on which the rule depends as well, are relative to
-// the struct's table. expected describes a valid value. It does not repeat the invalid one, which
-// may come from a variable.
+// invalid value. related has the other keys on which the rule depends. All keys are relative to the
+// struct's table. expected describes a valid value. It does not repeat the invalid one, which may
+// come from a variable.
 type checker interface {
 	Check(bad func(key, expected string, related ...string))
 }

@@ -31,8 +31,8 @@ type Sink struct {
 	Name   string    `json:"name"`
 	Kind   string    `json:"kind"`
 	State  string    `json:"state"`         // ok, retrying or paused
-	Behind uint64    `json:"behind"`        // pending events
-	Last   time.Time `json:"last,omitzero"` // when an event was last finished
+	Behind uint64    `json:"behind"`        // events that are still to be delivered
+	Last   time.Time `json:"last,omitzero"` // when an event was last delivered
 }
 
 // Token is the state of an access token, without the token itself.
@@ -77,7 +77,7 @@ func firstEntries[T any](list []T, n int, isOK func(T) bool) []T {
 	return ordered
 }
 
-// cut shortens a text to limit bytes and an ellipsis.
+// cut shortens a text of more than limit bytes to limit bytes and an ellipsis.
 func cut(s string, limit int) string {
 	if len(s) > limit {
 		s = pipeline.Cut(s, limit) + "…"

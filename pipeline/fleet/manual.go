@@ -8,10 +8,10 @@ import (
 	"backburn/pipeline"
 )
 
-// PauseManually pauses a budget for the whole fleet until a time. by is the name of the person who requests
-// it. It replaces a pause after a fault and a pause by another person. It lasts until that time or
-// Resume; a successful call does not end it. PauseManually returns ErrSpent, with the existing pause, if the
-// budget is used up until that time or longer.
+// PauseManually pauses a budget for the whole fleet, on the request of the person by. The pause
+// lasts until that time or Resume, and no successful call ends it. It replaces a pause after a
+// fault and an earlier manual pause. If the budget is used up and is not renewed before that time,
+// PauseManually changes nothing, and returns the existing pause with ErrSpent.
 func PauseManually(ctx context.Context, s *Store, b pipeline.Budget, by, reason string, now, until time.Time) (Pause, error) {
 	next := Pause{Until: until.UTC().Round(0), Reason: "paused by " + by, By: by}
 	if reason != "" {
@@ -33,8 +33,8 @@ func PauseManually(ctx context.Context, s *Store, b pipeline.Budget, by, reason 
 	return next, errors.Join(err, spent)
 }
 
-// Resume ends the pause of a budget, whatever its cause, and returns it, or the zero Pause if none
-// was active. It returns ErrSpent, with the pause, if the budget is used up.
+// Resume ends the pause of a budget and returns that pause, or the zero Pause if none was active.
+// It does not end the pause of a budget that is used up, and returns that pause with ErrSpent.
 func Resume(ctx context.Context, s *Store, b pipeline.Budget, now time.Time) (Pause, error) {
 	var was Pause
 	var spent error
@@ -56,7 +56,8 @@ func Resume(ctx context.Context, s *Store, b pipeline.Budget, now time.Time) (Pa
 	return was, errors.Join(err, spent)
 }
 
-// Bounds of a pause by a person. The longest one ensures that a forgotten pause ends by itself.
+// Limits of the length of a manual pause. The upper limit ensures that a forgotten pause ends by
+// itself.
 const (
 	ShortestManualPause = time.Minute
 	LongestManualPause  = 7 * 24 * time.Hour

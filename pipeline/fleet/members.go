@@ -67,7 +67,7 @@ type Member struct {
 	State  health.State    `json:"state"`            // the worst state of its parts
 	Unwell []health.Status `json:"unwell,omitempty"` // its parts that are not ok, the worst first
 
-	Duties // at its last renewal, a third of the lease ago at most
+	Duties // when it last wrote its key, at most a third of the lease ago
 
 	// Gone says that the process ended without leaving the fleet, and no other process replaced it;
 	// it was last seen at Seen.
@@ -75,13 +75,14 @@ type Member struct {
 	Seen time.Time `json:"seen,omitzero"`
 }
 
-// Works reports whether a member is alive and uploads.
+// Works reports whether a member is alive and may upload.
 func (m Member) Works() bool { return !m.Gone && m.Slots > 0 }
 
-// Membership is a process's place in the fleet: it renews one key, which the server expires after
-// its time-to-live. In a worker it also knows the other live workers. Everything that must end with
-// its worker (a claimed sample, leadership, a share of the rate) depends on that key, so clocks are
-// never compared, and an upload needs no renewals of its own. It is safe for concurrent use.
+// Membership is a process's place in the fleet. It writes one key again and again, because the
+// server removes the key after its time-to-live. In a worker it also knows the other live workers.
+// Whatever must end with its worker (a claimed sample, leadership, a share of the rate) lasts as
+// long as that key. So clocks are never compared, and an upload needs no key of its own. A
+// Membership is safe for concurrent use.
 type Membership struct {
 	store  *Store
 	prefix string
@@ -95,7 +96,7 @@ type Membership struct {
 	parts      func() []health.Status // nil for none
 	duties     func() Duties          // nil for none
 	live       map[string]Member      // workers
-	absent     map[string]time.Time   // members whose keys were absent, and since when
+	absent     map[string]time.Time   // when the key of a worker was first found absent, by ID
 	renewedAt  time.Time
 	recordedAt time.Time     // when the last-seen record was written
 	recorded   health.State  // the state in that record
@@ -106,7 +107,8 @@ const (
 	workerKeys = workerPrefix + "."
 
 	// In addition to its key, a member has a last-seen record, which expires after a day instead of
-	// after the lease, so that a death is visible. The member removes it when it leaves properly.
+	// after the lease, so that other processes see that the member died. A member that leaves the
+	// fleet removes it.
 	lastPrefix   = "last."
 	lastTTL      = 24 * time.Hour
 	lastInterval = time.Minute
@@ -186,7 +188,7 @@ func (f *Membership) Run(ctx context.Context) error {
 	}
 }
 
-// follow watches the members and renews our own key, until the watch breaks.
+// follow watches the workers and renews our own key, until the watch breaks or ctx ends.
 func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
 	f.renewIfDue(ctx)
 	w, err := f.store.kv.Watch(ctx, workerKeys+">")
@@ -194,7 +196,7 @@ func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
 		return fmt.Errorf("watch the fleet: %w", err)
 	}
 	defer func() { _ = w.Stop() }()
-	existing := map[string]bool{} // keys that were read; nil once all existing ones were
+	existing := map[string]bool{} // IDs of the keys delivered so far; nil once all existing keys were delivered
 	for {
 		select {
 		case <-ctx.Done():
@@ -219,7 +221,8 @@ func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
 	}
 }
 
-// removeMissing drops members that no longer exist: they left while we were disconnected.
+// removeMissing forgets live workers whose keys no longer exist: they left while we were
+// disconnected.
 func (f *Membership) removeMissing(existing map[string]bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -233,6 +236,7 @@ func (f *Membership) removeMissing(existing map[string]bool) {
 	f.changed = make(chan struct{})
 }
 
+// handleEntry updates the live workers after a change of a worker's key.
 func (f *Membership) handleEntry(id string, e jetstream.KeyValueEntry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -301,8 +305,9 @@ func (f *Membership) removeReplaced(ctx context.Context) error {
 	return nil
 }
 
-// Renew writes our key with its time-to-live, which a plain Put or Update would remove. This is a
-// small but real write, so its error shows whether the process can write at all.
+// Renew writes our key with its time-to-live, which a plain Put or Update would remove. Renew also
+// writes the last-seen record if that is due. Its error shows whether the process can write to the
+// store at all.
 func (f *Membership) Renew(ctx context.Context) error {
 	self := f.describe()
 	self.Duties = f.currentDuties()
@@ -345,7 +350,7 @@ func (f *Membership) write(ctx context.Context, key string, self Member, ttl, ti
 	return err
 }
 
-// Bounds of what a member publishes about its parts, so that its key stays small.
+// Limits of what a member publishes about its parts, so that its key stays small.
 const (
 	maxUnwell = 5
 	maxReason = 300 // bytes
@@ -399,9 +404,9 @@ func (f *Membership) StillMember() bool {
 	return !f.renewedAt.IsZero() && time.Since(f.renewedAt) < f.ttl*2/3
 }
 
-// Gone reports whether a member is gone for good: its key has expired, and either its process is
+// Gone reports whether a worker is gone for good: its key has expired, and either its process is
 // known to be dead or the key has been absent for a while. The delay is needed because after an
-// outage of the server every member is absent for a moment.
+// outage of the server every worker's key is absent for a moment.
 func (f *Membership) Gone(ctx context.Context, id string) (bool, error) {
 	if id == f.self.ID {
 		return false, nil
@@ -431,7 +436,7 @@ func (f *Membership) Gone(ctx context.Context, id string) (bool, error) {
 }
 
 // LiveWorkers returns the live workers, including ourselves, and a channel that is closed when they
-// change. It works only in a worker.
+// change. Only a worker may call it.
 func (f *Membership) LiveWorkers() ([]Member, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -508,7 +513,8 @@ func (f *Membership) Leads(ctx context.Context) (bool, error) {
 // ID returns this member's ID.
 func (f *Membership) ID() string { return f.self.ID }
 
-// Live reports whether a member's key existed at the last update. It makes no request.
+// Live reports whether a worker's key existed at the last update from the server. It makes no
+// request, and works only in a worker.
 func (f *Membership) Live(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -517,8 +523,8 @@ func (f *Membership) Live(id string) bool {
 	return live || id == f.self.ID
 }
 
-// Members returns the processes of a fleet, ordered by start: live processes, and dead ones that
-// were not replaced.
+// Members returns the processes of a fleet, ordered by their start: live processes, and dead ones
+// that no other process has replaced.
 func Members(ctx context.Context, s *Store) ([]Member, error) {
 	live, last, err := s.members(ctx)
 	if err != nil {
@@ -563,11 +569,11 @@ func (s *Store) members(ctx context.Context) (live []Member, last map[string]Mem
 
 // replaces reports whether a process replaces a dead one: it has the same role on the same host,
 // and started after the other was last seen.
-func replaces(l, dead Member) bool {
-	return l.Role == dead.Role && l.Host == dead.Host && l.Started.After(dead.Seen)
+func replaces(live, dead Member) bool {
+	return live.Role == dead.Role && live.Host == dead.Host && live.Started.After(dead.Seen)
 }
 
-// withGone adds dead processes, unless another process replaced them.
+// withGone adds to the live members the dead ones that no other process has replaced.
 func withGone(live []Member, last map[string]Member) []Member {
 	for _, m := range live {
 		delete(last, m.ID)

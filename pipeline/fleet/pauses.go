@@ -16,17 +16,17 @@ import (
 type Pause struct {
 	Until  time.Time `json:"until"`
 	Reason string    `json:"reason"`
-	Streak int       `json:"streak,omitempty"` // pauses for the same cause without a success between them
+	Streak int       `json:"streak,omitempty"` // earlier pauses without a success since then; at most 10
 
-	// Probing means that the pause has ended, and one worker makes a single call to find out
-	// whether the fault is gone. The others wait for the result.
+	// Probing means that the time of the pause is over, and one worker makes a single call to find
+	// out whether the fault is gone. The others wait for the result.
 	Probing bool `json:"probing,omitempty"`
 
 	// Doubted means that single samples may be the cause: any success ends the pause.
 	Doubted bool `json:"doubted,omitempty"`
 
 	// By is the person who requested the pause; "" for a pause after a fault or for a spent budget.
-	// A person's pause ends without a probe.
+	// A manual pause ends without a probe.
 	By string `json:"by,omitempty"`
 
 	// Spent means that the budget is used up. This is no fault.
@@ -42,8 +42,8 @@ type Pauses struct {
 
 	mu        sync.Mutex
 	current   map[pipeline.Budget]Pause
-	changed   chan struct{} // closed and replaced at every change
-	unwritten map[pipeline.Budget]Pause
+	changed   chan struct{}             // closed and replaced at every change
+	unwritten map[pipeline.Budget]Pause // not in the store yet
 
 	writeDue chan struct{} // has a value while unwritten has pauses to write
 }
@@ -82,6 +82,7 @@ func (p *Pauses) Run(ctx context.Context) error {
 	return nil
 }
 
+// set applies a pause in this process.
 func (p *Pauses) set(b pipeline.Budget, next Pause) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,7 +94,8 @@ func (p *Pauses) set(b pipeline.Budget, next Pause) {
 	p.changed = make(chan struct{})
 }
 
-// Active returns the active pause of a budget, and a channel that is closed at the next change.
+// Active returns the newest pause of a budget, whether that is active, and a channel that is closed
+// when a pause changes.
 func (p *Pauses) Active(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,23 +103,25 @@ func (p *Pauses) Active(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 	return c, c.isActive(p.now()), p.changed
 }
 
-// isActive reports whether the pause is active. A pause after a fault is ignored if its end is
-// further away than LongestPause: it was written before the clock was set back, or by a process
-// whose clock is ahead.
+// isActive reports whether the pause is active. A pause after a fault counts as ended if its end is
+// further away than any such pause lasts: it was written before the clock was set back, or by a
+// process whose clock is ahead.
 func (p Pause) isActive(now time.Time) bool {
 	left := p.Until.Sub(now)
 
 	return left > 0 && (p.Spent || p.By != "" || left <= LongestFaultPause+clockSlack)
 }
 
-// ActiveLong is Active for a pause that lasts longer than workers hold jobs.
+// ActiveLong is like Active, but a pause counts as active only if it lasts so long that workers
+// should not hold jobs until its end.
 func (p *Pauses) ActiveLong(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 	c, on, changed := p.Active(b)
 	return c, on && c.Until.Sub(p.now()) > shortPause, changed
 }
 
-// Wait blocks while the budget is paused. After a pause for a fault, one caller in the whole fleet
-// continues first, as the probe. Its success (EndAfterSuccess) releases the others at once.
+// Wait blocks while the budget is paused. After a pause for a fault, Wait first returns to only one
+// caller in the whole fleet: that caller's call is the probe. If it succeeds (EndAfterSuccess), the
+// other callers continue at once.
 func (p *Pauses) Wait(ctx context.Context, b pipeline.Budget) error {
 	for {
 		c, on, changed := p.Active(b)
@@ -143,8 +147,8 @@ func (p *Pauses) Wait(ctx context.Context, b pipeline.Budget) error {
 	}
 }
 
-// probe makes the caller the probe, unless another was faster. If the probe never reports a result,
-// another caller takes over after a while.
+// probe makes the caller the probe, unless another caller was faster. If the probe does not report
+// a result within firstPause, another caller becomes the probe.
 func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, ended Pause) (bool, error) {
 	stored, rev, err := Get[Pause](ctx, p.store, pausePrefix+string(b))
 	if err != nil {
@@ -250,8 +254,8 @@ func (p *Pauses) write(ctx context.Context, b pipeline.Budget, next Pause) error
 	}
 }
 
-// PauseSpent stops a budget that is used up, until it is renewed. If a call is refused just after the
-// reset, the service's day has not ended yet, and the budget stops for another ten minutes.
+// PauseSpent pauses a budget that is used up, until it is renewed. If WildFire refuses a call just
+// after the reset, its day has not ended yet, so the pause lasts for only ten minutes.
 func (p *Pauses) PauseSpent(ctx context.Context, b pipeline.Budget) (Pause, error) {
 	now := p.now().UTC()
 	next := Pause{Until: pipeline.ResetAfter(now), Reason: "today's " + string(b) + " are used up", Spent: true}
@@ -268,7 +272,7 @@ func (p *Pauses) PauseAfterFault(ctx context.Context, b pipeline.Budget, reason 
 	return p.pauseLonger(ctx, b, Pause{Reason: reason})
 }
 
-// PauseInDoubt is PauseAfterFault for a cause that may lie in single samples.
+// PauseInDoubt is like PauseAfterFault, for a fault that may be caused by single samples.
 func (p *Pauses) PauseInDoubt(ctx context.Context, b pipeline.Budget, reason string) error {
 	return p.pauseLonger(ctx, b, Pause{Reason: reason, Doubted: true})
 }
@@ -285,7 +289,8 @@ func (p *Pauses) pauseLonger(ctx context.Context, b pipeline.Budget, next Pause)
 	return p.pause(ctx, b, next)
 }
 
-// EndAfterSuccess ends a pause after a success, if it has run out, is being probed, or is doubted.
+// EndAfterSuccess ends the pause of a budget after a successful call, unless the pause is active
+// and neither probed nor doubted.
 func (p *Pauses) EndAfterSuccess(ctx context.Context, b pipeline.Budget) {
 	cur, on, _ := p.Active(b)
 	if cur.Reason == "" || (on && !cur.Probing && !cur.Doubted) {
@@ -303,10 +308,12 @@ func (p *Pauses) EndAfterSuccess(ctx context.Context, b pipeline.Budget) {
 	}
 }
 
-// LongestFaultPause is the longest pause for a fault; a spent budget is paused until its reset.
+// LongestFaultPause is the longest pause after a fault. A pause of a spent budget, or a manual one,
+// may last longer.
 const LongestFaultPause = 10 * time.Minute
 
 const (
+	// The length of the first pause after a fault, and the time for a probe.
 	firstPause = 30 * time.Second
 
 	// How far the clocks of a fleet may be apart.

@@ -10,15 +10,15 @@ import (
 	"github.com/nats-io/nuid"
 )
 
-// A worker's ID identifies its process if the system allows it: the boot of the machine, the
-// process ID and its start time, so that a reused process ID is not mistaken for it. After a crash,
-// the restarted worker knows at once that the previous one is dead, and need not wait for its
-// lease.
+// On Linux, the ID of a member identifies its process: it contains the boot of the machine, the
+// process ID and the start time of the process. The start time distinguishes the process from a
+// later one with the same process ID. After a crash, a restarted worker therefore knows at once
+// that its predecessor is dead, and need not wait for the lease to end.
 
-// memberships counts the memberships of this process.
+// memberships counts the memberships of this process, because each needs another ID.
 var memberships atomic.Uint64
 
-// newMemberID returns an id that no other worker has, ever, and that can be part of a key.
+// newMemberID returns an ID that no other member ever has, and that can be part of a key.
 func newMemberID() string {
 	machine, err := thisMachine()
 	if err != nil {
@@ -31,10 +31,11 @@ func newMemberID() string {
 	return fmt.Sprintf("%s-%d-%s-%d", machine, os.Getpid(), strconv.FormatUint(began, 36), memberships.Add(1))
 }
 
-// processEnded reports whether the process of a worker has definitely ended: it ran on this
-// machine, and its process ID is unused or reused. It returns false for other machines.
-func processEnded(worker string) bool {
-	parts := strings.Split(worker, "-")
+// processEnded reports whether the process of a member has definitely ended: it ran on this
+// machine, and its process ID is unused or reused. It returns false for processes on other
+// machines.
+func processEnded(memberID string) bool {
+	parts := strings.Split(memberID, "-")
 	if len(parts) != 4 {
 		return false
 	}

@@ -10,7 +10,8 @@ import (
 	"syscall"
 )
 
-// thisMachine identifies the boot and the PID namespace (random(4), pid_namespaces(7)).
+// thisMachine returns the machineID of this boot and this PID namespace (random(4),
+// pid_namespaces(7)).
 var thisMachine = sync.OnceValues(func() (string, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -23,7 +24,8 @@ var thisMachine = sync.OnceValues(func() (string, error) {
 	return machineID(string(boot), pidNamespace), nil
 })
 
-// processExists uses kill(2), which also works for processes of other users.
+// processExists reports whether a process ID is in use. It asks kill(2), which also answers for
+// processes of other users.
 func processExists(pid int) bool {
 	return pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }
@@ -37,7 +39,7 @@ func processStartTime(pid int) (uint64, error) {
 	}
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 20 {
-		return 0, fmt.Errorf("process %d: short stat", pid)
+		return 0, fmt.Errorf("/proc/%d/stat has too few fields", pid)
 	}
 	return strconv.ParseUint(string(fields[19]), 10, 64)
 }

@@ -14,9 +14,10 @@ import (
 	"backburn/pipeline"
 )
 
-// Quota keeps the fleet's count of one day's budget in the store. A process reserves a small block
-// by compare-and-set and spends it without another write, so the count is never too low, and too
-// high by no more than the reserved blocks. The day ends at 00:00 UTC.
+// Quota keeps the fleet's count of one day's budget in the store. A process first counts a small
+// block of calls by compare-and-set, and then makes those calls without another write. So the count
+// is never too low, and too high by no more than the calls that were counted and not made. The day
+// ends at 00:00 UTC.
 type Quota struct {
 	store  *Store
 	budget pipeline.Budget
@@ -28,10 +29,10 @@ type Quota struct {
 	day          string
 	reservations map[string]*reservation // by source
 	yesterday    map[string]int          // use by each source on the day before
-	seen         int                     // the fleet's count when we last read it
+	seen         int                     // the fleet's count when this process last read it
 }
 
-// reservation is what a process has reserved for a source and not spent yet.
+// reservation is what this process has counted in the store for a source, and not spent yet.
 type reservation struct {
 	common int // for any job
 	urgent int // may come from the reserve: only for urgent jobs
@@ -40,7 +41,7 @@ type reservation struct {
 // ErrSpent says that today's budget, or the unreserved part of it, is used up.
 var ErrSpent = errors.New("today's budget is used up")
 
-// spent is the value of a day's key.
+// spent is the count of one day, as stored.
 type spent struct {
 	Used  int              `json:"used"`
 	By    map[string]int   `json:"by,omitempty"`    // of Used, by source
@@ -53,7 +54,7 @@ const (
 
 	// The number of sources that are counted separately. All others together count as one source.
 	maxSpenders = 200
-	others      = "*"
+	others      = "*" // their account
 )
 
 // account is the name under which a source's calls are counted.
@@ -116,8 +117,8 @@ func quotaKey(b pipeline.Budget, t time.Time) string {
 func (q *Quota) key(day string) string { return "quota." + string(q.budget) + "." + day }
 
 // Take spends one call of the budget for a job of a source; "" is for a call that serves all
-// sources. It returns ErrSpent if none is left for the job's priority, or if the source used its
-// share while others want theirs (see pipeline.Spending).
+// sources. It returns ErrSpent if no call is left for jobs of that priority, or if the source has
+// used its share while other sources want theirs (see pipeline.Spending).
 func (q *Quota) Take(ctx context.Context, source string, p pipeline.Priority) error {
 	for {
 		if q.Limit() == 0 {
@@ -134,7 +135,8 @@ func (q *Quota) Take(ctx context.Context, source string, p pipeline.Priority) er
 	}
 }
 
-// spendBlock takes from the reserved block.
+// spendBlock takes one call from this process's reservation for the source. It returns false if
+// none is left there.
 func (q *Quota) spendBlock(source string, p pipeline.Priority) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -164,9 +166,9 @@ func (q *Quota) reservation(source string) *reservation {
 	return r
 }
 
-// Refund returns a call that Take spent and the service did not count. Once the day's budget is
-// used up, jobs elsewhere in the fleet may be parked for lack of it, so the call is then returned
-// to the store.
+// Refund gives back a call that Take spent and the service did not count. The call normally stays
+// in this process's reservation. Once the day's budget is used up, other workers may have parked
+// jobs for lack of it, so Refund then returns the reservations to the store.
 func (q *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) {
 	q.mu.Lock()
 	if q.limit == 0 {
@@ -187,8 +189,9 @@ func (q *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) 
 	}
 }
 
-// WatchReturns calls returned whenever a part of today's budget was returned, until ctx ends. It
-// may call too often. While the budget has no limit, nothing is counted and returned is not called.
+// WatchReturns calls returned whenever a process has returned calls to the store, until ctx ends.
+// It may call returned more often than necessary. While the budget has no limit, nothing is counted
+// and returned is not called.
 func (q *Quota) WatchReturns(ctx context.Context, returned func()) error {
 	used := map[string]int{} // by day
 
@@ -204,7 +207,7 @@ func (q *Quota) WatchReturns(ctx context.Context, returned func()) error {
 	})
 }
 
-// startDay forgets reservations of another day. The caller holds mu.
+// startDay forgets what belongs to another day. The caller holds mu.
 func (q *Quota) startDay(day string) {
 	if q.day != day {
 		q.day = day
@@ -214,7 +217,8 @@ func (q *Quota) startDay(day string) {
 	}
 }
 
-// spending reads the use of the budget.
+// spending reads today's count from the store, and returns it also as the pipeline.Spending that
+// decides who may spend more.
 func (q *Quota) spending(ctx context.Context) (s spent, rev uint64, spending pipeline.Spending, err error) {
 	now := q.now().UTC()
 	day := pipeline.Day(now)
@@ -260,6 +264,8 @@ func (q *Quota) spending(ctx context.Context) (s spent, rev uint64, spending pip
 	}, nil
 }
 
+// reserveBlock adds calls to this process's reservation for a source, and counts them in the store.
+// After pipeline.ErrConflict the caller has to try again.
 func (q *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Priority) error {
 	s, rev, spending, err := q.spending(ctx)
 	if err != nil {
@@ -284,7 +290,7 @@ func (q *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Prio
 		return err
 	}
 	if n == 0 {
-		return pipeline.ErrConflict // the store now knows that the source asks: check once more
+		return pipeline.ErrConflict // the store now says that the source wants more: try again
 	}
 
 	q.mu.Lock()
@@ -302,8 +308,8 @@ func (q *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Prio
 	return nil
 }
 
-// recordDemand records that a source wants more. It reports whether this is new and should be
-// stored for the others.
+// recordDemand records that a source wants more. It reports whether this is news that should be
+// stored for the other processes.
 func (s *spent) recordDemand(source string, now time.Time) bool {
 	if source == "" || now.Unix()-s.Asked[source] < int64(demandPeriod/time.Second)/2 {
 		return false
@@ -352,8 +358,7 @@ func (q *Quota) Spare(ctx context.Context) (int, error) {
 	return spending.Spare(), nil
 }
 
-// Release gives the reserved calls that were not spent back to the store, so that other processes
-// can use them.
+// Release returns this process's reservations to the store, so that other processes can use them.
 func (q *Quota) Release(ctx context.Context) {
 	q.mu.Lock()
 	day := q.day
@@ -398,17 +403,17 @@ func (q *Quota) Used() int {
 
 // BudgetStatus is one budget as an operator sees it.
 type BudgetStatus struct {
-	Used       int       `json:"used"`  // including what workers have reserved
+	Used       int       `json:"used"`  // including the reservations of workers
 	Limit      int       `json:"limit"` // 0: unlimited, and not counted
 	ResetsAt   time.Time `json:"resets_at"`
 	Spent      bool      `json:"spent"`                // nothing is left until the reset
-	LastsUntil time.Time `json:"lasts_until,omitzero"` // forecast at today's pace; absent if the budget outlasts the day, or is spent
+	LastsUntil time.Time `json:"lasts_until,omitzero"` // when the budget will be used up at today's pace; absent if it outlasts the day or is spent
 
 	By map[string]int `json:"by,omitempty"` // of Used, by source; "*" for those beyond the first 200
 }
 
-// BudgetStatusOf reads the count of a budget, and forecasts when it will be used up at the
-// pace of the day so far.
+// BudgetStatusOf reads today's count of a budget, and forecasts when the budget will be used up at
+// today's pace.
 func BudgetStatusOf(ctx context.Context, store *Store, b pipeline.Budget, limit int, now time.Time) (BudgetStatus, error) {
 	now = now.UTC()
 	y, m, d := now.Date()

@@ -7,7 +7,7 @@ import (
 	"backburn/pipeline"
 )
 
-// Shares are the budgets of rules, by pipeline.Share.Key. They are safe for concurrent use.
+// Shares holds the budgets of rules, by pipeline.Share.Key. It is safe for concurrent use.
 type Shares struct {
 	store *Store
 	now   func() time.Time
@@ -24,8 +24,8 @@ func NewShares(store *Store, rules []pipeline.Share, now func() time.Time) *Shar
 	return s
 }
 
-// Set replaces the rules. The budget of a removed rule stays, without a limit, for jobs that were
-// ruled on before.
+// Set replaces the rules. The budget of a removed rule stays, without a limit, for jobs to which
+// the policy has already applied the rule.
 func (s *Shares) Set(rules []pipeline.Share) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

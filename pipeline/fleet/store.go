@@ -24,9 +24,10 @@ func NewStore(js jetstream.JetStream, kv jetstream.KeyValue) *Store { return &St
 // Bucket returns the bucket itself, for listing and watching keys.
 func (s *Store) Bucket() jetstream.KeyValue { return s.kv }
 
-// Get reads a key, and the revision that a change must name: 0 if the key does not exist. An
-// unreadable value counts as missing and is overwritten, so that it cannot stop the fleet. Get
-// repeats the request until the server answers or ctx ends.
+// Get returns the value of a key and the revision to pass to Save, which is 0 if the key does not
+// exist. For an unreadable value, Get returns the zero value and the revision. So the next Save
+// overwrites it, and it cannot stop the fleet. Get repeats the request until the server answers or
+// ctx ends.
 func Get[T any](ctx context.Context, s *Store, key string) (v T, revision uint64, err error) {
 	e, err := jets.NewKV[T](s.js, s.kv).Get(ctx, key)
 	if err != nil && !errors.Is(err, jets.ErrUnreadable) {
@@ -36,9 +37,9 @@ func Get[T any](ctx context.Context, s *Store, key string) (v T, revision uint64
 	return e.Value, e.Revision, nil
 }
 
-// Save writes a value if the key still has the revision; 0 creates the key. If another writer was
-// faster, Save returns pipeline.ErrConflict. It also does so if its first attempt succeeded but the
-// answer was lost; the caller reads again and finds its own value.
+// Save writes a value if the key still has the revision; revision 0 creates the key. If another
+// writer was faster, Save returns pipeline.ErrConflict. It also returns that if its first attempt
+// succeeded but the answer was lost: the caller then reads the key again and finds its own value.
 func (s *Store) Save(ctx context.Context, key string, v any, revision uint64) (uint64, error) {
 	next, err := jets.NewKV[any](s.js, s.kv).Set(ctx, key, v, revision)
 	if jets.Is(err, jets.Conflict) {
@@ -67,7 +68,7 @@ func (s *Store) follow(ctx context.Context, keys string, changed func(jetstream.
 	}
 }
 
-// watch is one watch, until it breaks or ctx ends.
+// watch runs one watch for follow, until the watch breaks or ctx ends.
 func (s *Store) watch(ctx context.Context, keys string, changed func(jetstream.KeyValueEntry)) {
 	w, err := s.kv.Watch(ctx, keys)
 	if err != nil {
