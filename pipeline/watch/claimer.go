@@ -42,7 +42,7 @@ type opener struct {
 // take needs an in-flight reservation, and releases it. want is the file's last known state, and
 // unchanged how long the file has been in it. report may be nil.
 func (op *opener) take(ctx context.Context, rel string, want rootfs.State, unchanged time.Duration, report func(settle.Outcome)) {
-	defer op.w.inFlight.releaseSlot()
+	defer op.w.inFlight.endPublishing()
 	if report == nil {
 		report = func(settle.Outcome) {}
 	}

@@ -76,7 +76,7 @@ func (d *decider) run(ctx context.Context) {
 func (d *decider) addReports(p *settle.Pending, names map[string]bool, results []result) {
 	now := d.w.clock()
 	for _, r := range results {
-		d.count(r.rel, r.outcome)
+		d.recordOutcome(r.rel, r.outcome)
 		p.SetOutcomeByName(r.rel, r.outcome, now)
 	}
 	for rel, event := range names {
@@ -84,9 +84,9 @@ func (d *decider) addReports(p *settle.Pending, names map[string]bool, results [
 	}
 }
 
-// count counts files that still have a writer, and clears the trouble of a file that needs nothing
+// recordOutcome counts files that still have a writer, and clears the trouble of a file that needs nothing
 // more.
-func (d *decider) count(rel string, o settle.Outcome) {
+func (d *decider) recordOutcome(rel string, o settle.Outcome) {
 	switch o {
 	case settle.Writing:
 		d.w.m.deferred["writer"].Inc()
@@ -115,7 +115,7 @@ func (d *decider) examineDue(ctx context.Context, p *settle.Pending) time.Durati
 			p.Wait(e, now+wait)
 			continue
 		}
-		d.count(e.Rel, o)
+		d.recordOutcome(e.Rel, o)
 		p.SetOutcome(e, o, now)
 	}
 

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// maxSlots is the maximum number of files between claim and publication. It limits open files and
+// maxPublishing is the maximum number of files between claim and publication. It limits open files and
 // memory, and is the largest group that shares one sync of the disk.
-const maxSlots = 256
+const maxPublishing = 256
 
 // inFlight counts the claimed, unfinished files, and limits how many more may be claimed. Safe for
 // concurrent use.
 type inFlight struct {
-	mu        sync.Mutex
-	max       int                     // Config.MaxInFlight
-	files     map[string]inFlightFile // claimed and unfinished, by ID
-	reserved  int                     // admitted and not yet claimed
-	usedSlots int                     // slots in use
-	blocked   string                  // why no more files are admitted, or ""
-	changed   chan struct{}           // closed when there may be room; nil if nobody waits
+	mu         sync.Mutex
+	max        int                     // Config.MaxInFlight
+	files      map[string]inFlightFile // claimed and unfinished, by ID
+	reserved   int                     // admitted and not yet claimed
+	publishing int                     // slots in use
+	blocked    string                  // why no more files are admitted, or ""
+	changed    chan struct{}           // closed when there may be room; nil if nobody waits
 }
 
 // inFlightFile is a claimed, unfinished file.
@@ -39,9 +39,9 @@ func (f *inFlight) tryReserve() (ok bool, retry <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	if f.blocked == "" && len(f.files)+f.reserved < f.max && f.usedSlots < maxSlots {
+	if f.blocked == "" && len(f.files)+f.reserved < f.max && f.publishing < maxPublishing {
 		f.reserved++
-		f.usedSlots++
+		f.publishing++
 		return true, nil
 	}
 
@@ -63,12 +63,12 @@ func (f *inFlight) reserve(ctx context.Context) error {
 	}
 }
 
-// acquireSlot waits for a slot for a file that is already claimed.
-func (f *inFlight) acquireSlot(ctx context.Context) error {
+// beginPublishing waits for a slot for a file that is already claimed.
+func (f *inFlight) beginPublishing(ctx context.Context) error {
 	for {
 		f.mu.Lock()
-		if f.usedSlots < maxSlots {
-			f.usedSlots++
+		if f.publishing < maxPublishing {
+			f.publishing++
 			f.mu.Unlock()
 			return nil
 		}
@@ -83,10 +83,10 @@ func (f *inFlight) acquireSlot(ctx context.Context) error {
 	}
 }
 
-// releaseSlot releases the slot taken by tryReserve, reserve or acquireSlot.
-func (f *inFlight) releaseSlot() {
+// endPublishing releases the slot taken by tryReserve, reserve or acquireSlot.
+func (f *inFlight) endPublishing() {
 	f.mu.Lock()
-	f.usedSlots--
+	f.publishing--
 	f.notifyLocked()
 	f.mu.Unlock()
 }
@@ -215,7 +215,7 @@ func (f *inFlight) reset() {
 	f.mu.Lock()
 	clear(f.files)
 	f.reserved = 0
-	f.usedSlots = 0
+	f.publishing = 0
 	f.blocked = ""
 	f.notifyLocked()
 	f.mu.Unlock()

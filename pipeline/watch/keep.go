@@ -172,7 +172,7 @@ func (k *keeper) handleFinal(_ context.Context, id string, e results.Event) erro
 		return nil
 	}
 	if k.cfg.Sidecar && k.w.inFlight.has(id) && k.w.inFlight.name(id) == "" {
-		if err := k.sidecar(id, e); err != nil {
+		if err := k.writeSidecar(id, e); err != nil {
 			return err
 		}
 	}
@@ -189,8 +189,8 @@ func (k *keeper) handleFinal(_ context.Context, id string, e results.Event) erro
 	return nil
 }
 
-// sidecar writes the final event of a file that stays in place.
-func (k *keeper) sidecar(id string, e results.Event) error {
+// writeSidecar writes the final event of a file that stays in place.
+func (k *keeper) writeSidecar(id string, e results.Event) error {
 	_, verdict := k.cfg.After.actionFor(e)
 	done := spool.Done + "/" + verdict
 	if err := k.spool.MkdirAll(done, 0o700); err != nil {

@@ -194,9 +194,9 @@ func (m *mover) publishClaimed(ctx context.Context, c *claimedFile) {
 			wait = min(settle.RetryMin<<min(try, 16), settle.RetryMax)
 		}
 
-		m.w.inFlight.releaseSlot()
+		m.w.inFlight.endPublishing()
 		sleepErr := pipeline.Sleep(ctx, wait)
-		if err := m.w.inFlight.acquireSlot(context.WithoutCancel(ctx)); err != nil || sleepErr != nil {
+		if err := m.w.inFlight.beginPublishing(context.WithoutCancel(ctx)); err != nil || sleepErr != nil {
 			return
 		}
 	}

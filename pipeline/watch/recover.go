@@ -79,11 +79,11 @@ func (m *mover) resume(ctx context.Context, found []*claimedFile) {
 
 // start publishes a claimed file as soon as there is a slot.
 func (m *mover) start(ctx context.Context, c *claimedFile) error {
-	if err := m.w.inFlight.acquireSlot(ctx); err != nil {
+	if err := m.w.inFlight.beginPublishing(ctx); err != nil {
 		return err
 	}
 	m.workers.Go(func() {
-		defer m.w.inFlight.releaseSlot()
+		defer m.w.inFlight.endPublishing()
 		m.publishClaimed(ctx, c)
 	})
 

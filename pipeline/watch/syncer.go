@@ -47,7 +47,7 @@ func newSyncer(f *folder, flushed func()) *syncer {
 	return &syncer{
 		root:      f.root,
 		spool:     f.spool,
-		requests:  make(chan syncRequest, maxSlots),
+		requests:  make(chan syncRequest, maxPublishing),
 		onFlushed: flushed,
 	}
 }

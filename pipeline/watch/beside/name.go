@@ -24,16 +24,16 @@ const hashDigits = 64
 
 // DescribedFile returns the name of the file that a description is about, derived from the
 // description's name. ok is false if rel is not the name of a description.
-func (k Kind) DescribedFile(rel string) (of string, ok bool) {
-	of, ok = strings.CutSuffix(rel, suffix)
+func (k Kind) DescribedFile(rel string) (file string, ok bool) {
+	file, ok = strings.CutSuffix(rel, suffix)
 	switch k {
 	case JSON:
-		return of, ok && of != "" && !strings.HasSuffix(of, "/")
+		return file, ok && file != "" && !strings.HasSuffix(file, "/")
 	case Suricata:
 		var number, seconds string
-		of, number = cutLast(of)
-		of, seconds = cutLast(of)
-		return of, ok && isNumber(number) && isNumber(seconds) && isHash(path.Base(of))
+		file, number = cutLast(file)
+		file, seconds = cutLast(file)
+		return file, ok && isNumber(number) && isNumber(seconds) && isHash(path.Base(file))
 	default:
 		return "", false
 	}

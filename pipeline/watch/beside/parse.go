@@ -139,8 +139,8 @@ type record struct {
 
 func (r *record) description() Description {
 	a := Description{Filename: fileName(r.FileInfo.Filename), Metadata: map[string]string{}}
-	set := func(key, value string, most int) {
-		if value = pipeline.Cut(value, most); value != "" {
+	set := func(key, value string, limit int) {
+		if value = pipeline.Cut(value, limit); value != "" {
 			a.Metadata[key] = value
 		}
 	}

@@ -15,8 +15,8 @@ import (
 // maxTags limits the tags in memory.
 const maxTags = 4096
 
-// maxPath is the maximum size of a record in bytes.
-const maxPath = 1 << 20
+// maxRecord is the maximum size of a record in bytes.
+const maxRecord = 1 << 20
 
 // Paths records where claimed files were found. pathsDir has one small file for each folder, with
 // the folder's tag as its name and the folder's path as its contents. It also has one file for each
@@ -110,7 +110,7 @@ func (p *Paths) drop(tag, dir string) error {
 
 // read returns the contents of a record.
 func (p *Paths) read(name string) (string, error) {
-	b, err := p.root.ReadFile(pathsDir+"/"+name, maxPath)
+	b, err := p.root.ReadFile(pathsDir+"/"+name, maxRecord)
 	if err != nil {
 		return "", err
 	}
