@@ -116,7 +116,7 @@ func (f *finisher) resubmit(file *finishedFile) error {
 	return nil
 }
 
-// takeResubmitted returns the files that were claimed again since the last call.
+// takeResubmitted returns the files that got a new ID since the last call.
 func (f *finisher) takeResubmitted() []*claimedFile {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -39,8 +39,9 @@ type opener struct {
 	claimer claimer
 }
 
-// take needs an in-flight reservation, and releases it. want is the file's last known state, and
-// unchanged how long the file has been in it. report may be nil.
+// take checks a file and passes it to the claimer. The caller has an in-flight reservation, which
+// take releases. want is the file's last known state, and unchanged is how long the file has been
+// in it. report may be nil.
 func (op *opener) take(ctx context.Context, rel string, want rootfs.State, unchanged time.Duration, report func(settle.Outcome)) {
 	defer op.w.inFlight.endPublishing()
 	if report == nil {
@@ -114,7 +115,8 @@ func (op *opener) openErrorOutcome(ctx context.Context, rel string, err error) s
 	return settle.Failed
 }
 
-// askWriter returns the outcome that depends on whether any process has the file open for writing.
+// askWriter returns the outcome for a complete file, which depends on whether a process has it open
+// for writing.
 func (op *opener) askWriter(rel string, f *rootfs.File, st rootfs.State, unchanged time.Duration) settle.Outcome {
 	switch w, err := f.Writer(); w {
 	case rootfs.NoWriter:

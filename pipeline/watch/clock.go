@@ -15,8 +15,8 @@ type cautiousClock struct {
 	latest, previous atomic.Int64
 }
 
-// anchor records the offset between the two clocks. A step of the system clock is forgotten at the
-// second call after it.
+// anchor records the offset between the two clocks. After a step of the system clock, the second
+// call forgets the offset from before the step.
 func (c *cautiousClock) anchor(now time.Duration) {
 	zero := time.Now().UnixNano() - int64(now)
 	if c.previous.Swap(c.latest.Load()) == 0 {

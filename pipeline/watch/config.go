@@ -57,7 +57,7 @@ const (
 // Path. The tags hold the keys of the configuration file and their documentation.
 //
 // Claim = "keep" leaves files in place and records their device, inode, birth time, size, times and
-// contents in a ledger. That has three costs: every scan must look at every file, the producer may
+// SHA-256 in a ledger. That has three costs: every scan must look at every file, the producer may
 // change a file before a worker has read it, and only one watcher at a time can work on a folder;
 // others stand by.
 type Config struct {
@@ -73,7 +73,7 @@ type Config struct {
 	Defer       []string          `toml:"defer" doc:"Globs of temporary names, taken only after stale_after. Case does not matter."`
 	StaleAfter  time.Duration     `toml:"stale_after" doc:"Files with temporary names and empty files are taken once they have not changed for this long. Files that cannot be processed are reported after this time. At least settle."`
 	DoneFile    string            `toml:"done_file" doc:"\"{name}.done\", \"{name.noext}.ready\" or a fixed name: a file is taken only when this second file exists, which is then removed. Empty: not needed."`
-	Metadata    string            `toml:"metadata" doc:"Where the metadata and the true name of a file come from. \"suricata\": the JSON files beside it that Suricata's file-store writes. \"json\": <name>.json beside it, written before it. Empty: from nowhere. With claim = \"move\" the JSON file is removed with its file."`
+	Metadata    string            `toml:"metadata" doc:"Where the metadata and the true name of a file come from. \"suricata\": the JSON files beside it that Suricata's file-store writes. \"json\": <name>.json beside it, written before it. Empty: files have no metadata and keep their names. With claim = \"move\" the JSON file is removed with its file."`
 	Sidecar     bool              `toml:"sidecar" doc:"Write the final event as JSON beside the file."`
 	Hardlinks   string            `toml:"hardlinks" doc:"What to do with a file that has a second name (hard link), through which it can change: \"copy\" (at most a tenth of the disk), \"take\" or \"reject\"."`
 	MaxFileSize int64             `toml:"max_file_size" unit:"bytes" doc:"Largest file. Larger ones fail with the reason too_large."`

@@ -26,7 +26,7 @@ var errUnsettled = errors.New("still being written")
 // readBuffer is the size of one read in bytes.
 const readBuffer = 256 << 10
 
-// hashers limits how many files are hashed at once; more than one for each processor gains nothing.
+// hashers hashes files, at most one for each processor at a time: more would gain nothing.
 type hashers struct {
 	slots    chan struct{}
 	guard    *guard.Guard
@@ -45,9 +45,9 @@ func newHashers(g *guard.Guard, log zerolog.Logger, hashed func()) *hashers {
 	}
 }
 
-// setHash sets the hash in job, reading f from its start. It skips files over the size limit, whose
-// contents nobody needs. If the contents hold a secret, the job is marked as not to be uploaded. It
-// returns errUnsettled if the file changed meanwhile.
+// setHash reads f from its start, and sets its hash in job. It skips files over the size limit,
+// whose contents nobody needs. If the contents hold a secret, the job is marked as not to be
+// uploaded. It returns errUnsettled if the file changed meanwhile.
 func (h *hashers) setHash(ctx context.Context, f *rootfs.File, before rootfs.State, maxSize int64, job *pipeline.Job) error {
 	if before.Size > maxSize {
 		return nil
@@ -66,7 +66,7 @@ func (h *hashers) setHash(ctx context.Context, f *rootfs.File, before rootfs.Sta
 	job.SHA256 = hex.EncodeToString(sum[:])
 	if err := scan.Err(); err != nil {
 		h.guard.Withheld()
-		h.log.Error().Err(err).Str("path", job.Path).Msg("one of Backburn's own files is in the watched folder; it is not uploaded")
+		h.log.Error().Err(err).Str("path", job.Path).Msg("a file in the watched folder contains one of Backburn's own secrets; it is not uploaded")
 		job.Withhold(err.Error())
 	}
 

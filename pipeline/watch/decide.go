@@ -84,8 +84,8 @@ func (d *decider) addReports(p *settle.Pending, names map[string]bool, results [
 	}
 }
 
-// recordOutcome counts files that still have a writer, and clears the trouble of a file that needs nothing
-// more.
+// recordOutcome counts a file that still has a writer, and clears the trouble of a file that needs
+// nothing more.
 func (d *decider) recordOutcome(rel string, o settle.Outcome) {
 	switch o {
 	case settle.Writing:

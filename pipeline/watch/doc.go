@@ -44,7 +44,7 @@
 //	claimed/<id>-<name>         claimed and unfinished; jobs refer to these files
 //	done/<verdict>/<id>-<name>  finished, with After = "keep"; done/failed for failures;
 //	                            may be removed at any time
-//	beside/<id>                 the metadata of a claimed file, with Config.Metadata
+//	beside/<id>                 the description of a claimed file, with Config.Metadata
 //	paths/<tag>                 the folders in which claimed files were found
 //	tmp/                        partly written files
 //	folder                      the folder's own ID
@@ -56,10 +56,11 @@
 //
 // # What it does not do
 //
-// It cannot tell that an uploader has died and will continue an hour later; use Config.DoneFile for
-// that. It cannot detect writers on other machines (network file systems), and waits longer there.
-// It does not judge contents: an empty file, which waits for Config.StaleAfter, and one over the
-// size limit become jobs like any other, and the worker ends them with a reason.
+// A watcher cannot know that a program which stopped in the middle of a file will continue an hour
+// later; use Config.DoneFile for that. It cannot detect writers on other machines (network file
+// systems), and waits longer there. It does not judge contents: an empty file (after
+// Config.StaleAfter) and a file over the size limit become jobs like any other, and the worker ends
+// them with a reason.
 //
 // With Claim = "keep" nothing in the folder is moved, and a ledger records what was submitted.
 // Config documents the costs.

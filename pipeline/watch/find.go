@@ -35,7 +35,7 @@ type finder struct {
 	known    *knownFiles
 	decider  *decider // takes files directly when there is no room in memory
 	prefix   string   // prefix of event names: the folder's path with a separator
-	recheck  func()   // requests a check of the folder
+	recheck  func()   // makes the maintainer check the folder
 }
 
 // follow turns file system events into hints. It does nothing else, because slow handling would

@@ -72,10 +72,10 @@ type finisher struct {
 	syncer  *syncer
 	copies  *copies
 	hints   *hints
-	recheck func() // requests a check of the folder
+	recheck func() // makes the maintainer check the folder
 
 	mu          sync.Mutex
-	resubmitted []*claimedFile // claimed again and not started yet
+	resubmitted []*claimedFile // with a new ID, and not yet published under it
 }
 
 // matchesEvent opens a claimed file and reports whether it is the file that its event is about.

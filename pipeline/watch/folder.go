@@ -26,7 +26,7 @@ type folder struct {
 	dev           uint64          // device number
 	remote        bool            // it is on a network file system
 	claimedDir    rootfs.Identity // the folder of claimed files
-	sawOtherMount atomic.Bool     // this scan met another mount
+	sawOtherMount atomic.Bool     // the current scan found another mount in the folder
 }
 
 // eventsByDefault reports whether Watch = "auto" uses file system events. It does not on macOS:
@@ -90,7 +90,7 @@ func openRoots(name string, cfg Config) (root, state *rootfs.Root, err error) {
 	return root, state, nil
 }
 
-// readProperties reads the properties that do not change while the folder is open.
+// readProperties reads the fields of folder that do not change while it is open.
 func (f *folder) readProperties() error {
 	info, err := f.root.FileSystem()
 	if err != nil {

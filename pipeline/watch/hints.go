@@ -46,7 +46,7 @@ func (h *hints) add(rel string, event bool) bool {
 	return ok
 }
 
-// addResult reports the outcome of taking a file.
+// addResult reports the outcome of taking a file to the decider.
 func (h *hints) addResult(r result) {
 	h.mu.Lock()
 	h.results = append(h.results, r)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// maxPublishing is the maximum number of files between claim and publication. It limits open files and
-// memory, and is the largest group that shares one sync of the disk.
+// maxPublishing is the maximum number of files that are being claimed and published at a time. It
+// limits open files and memory, and is the largest group that shares one sync of the disk.
 const maxPublishing = 256
 
 // inFlight counts the claimed, unfinished files, and limits how many more may be claimed. Safe for
@@ -17,9 +17,9 @@ type inFlight struct {
 	mu         sync.Mutex
 	max        int                     // Config.MaxInFlight
 	files      map[string]inFlightFile // claimed and unfinished, by ID
-	reserved   int                     // admitted and not yet claimed
-	publishing int                     // slots in use
-	blocked    string                  // why no more files are admitted, or ""
+	reserved   int                     // reserved and not yet claimed
+	publishing int                     // files that are being claimed and published
+	blocked    string                  // why no more files may be claimed, or ""
 	changed    chan struct{}           // closed when there may be room; nil if nobody waits
 }
 
@@ -33,8 +33,8 @@ type inFlightFile struct {
 
 func newInFlight(limit int) *inFlight { return &inFlight{max: limit, files: map[string]inFlightFile{}} }
 
-// tryReserve reserves room for one more file. If there is none, it returns a channel that is closed
-// when it is worth trying again.
+// tryReserve reserves room for one more file, which then counts as being published. If there is no
+// room, tryReserve returns a channel that is closed when it is worth trying again.
 func (f *inFlight) tryReserve() (ok bool, retry <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -63,7 +63,7 @@ func (f *inFlight) reserve(ctx context.Context) error {
 	}
 }
 
-// beginPublishing waits for a slot for a file that is already claimed.
+// beginPublishing waits until a file that is already claimed may be published.
 func (f *inFlight) beginPublishing(ctx context.Context) error {
 	for {
 		f.mu.Lock()
@@ -83,7 +83,7 @@ func (f *inFlight) beginPublishing(ctx context.Context) error {
 	}
 }
 
-// endPublishing releases the slot taken by tryReserve, reserve or acquireSlot.
+// endPublishing ends what tryReserve, reserve or beginPublishing began for a file.
 func (f *inFlight) endPublishing() {
 	f.mu.Lock()
 	f.publishing--
@@ -173,7 +173,7 @@ func (f *inFlight) markUnpublished(id string) bool {
 	return true
 }
 
-// publishedBefore returns the files whose jobs were published before t.
+// publishedBefore returns the IDs of the files whose jobs were published before t.
 func (f *inFlight) publishedBefore(t time.Time) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -201,7 +201,7 @@ func (f *inFlight) ids() []string {
 	return ids
 }
 
-// block stops admission for the given reason; "" allows it again.
+// block prevents further reservations for the given reason; "" allows them again.
 func (f *inFlight) block(reason string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -238,7 +238,7 @@ func (f *inFlight) notifyLocked() {
 	}
 }
 
-// summary returns the number of files, when the oldest was claimed, and why no more are admitted,
+// summary returns the number of files, when the oldest was claimed, and why no more may be claimed,
 // or "".
 func (f *inFlight) summary() (n int, oldest time.Time, blocked string) {
 	f.mu.Lock()

@@ -25,10 +25,10 @@ type keeper struct {
 	*folder
 	known       *knownFiles
 	claimSyncer *syncer
-	lost        sync.Map // IDs of files whose jobs the queue has lost, until they are taken again
+	lost        sync.Map // IDs of jobs that the queue has lost, until their files are taken again
 }
 
-// keepID derives a job's ID from everything that distinguishes this file from others. The name is
+// keepID derives a job's ID from everything that distinguishes its file from others. The name is
 // not included: a file renamed in place is the same file, and a different file with the same name
 // has another inode or birth time. Without a birth time, the ctime is used.
 func (k *keeper) keepID(st rootfs.State, sum [sha256.Size]byte) string {

@@ -76,8 +76,8 @@ func (k *knownFiles) hasName(rel string) bool {
 }
 
 // checkContents checks a submitted file whose ctime has changed. If its contents are the same it
-// returns settle.Forget. Without a birth time a different file may have the same inode, so the file
-// is taken. When it returns settle.Take, f is at its start.
+// returns settle.Forget. A file without a birth time is taken in any case, because it may be a
+// different file with the same inode. When it returns settle.Take, f is at its start.
 func (k *knownFiles) checkContents(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) settle.Outcome {
 	r, ok := k.get(st.Identity)
 	if !ok || st.Birth == 0 || r.Size != st.Size || r.Mtime != st.Mtime || st.Size > k.cfg.MaxFileSize {

@@ -26,7 +26,7 @@ type maintainer struct {
 	scans           *scans
 	known           *knownFiles
 	claimers        []claimer
-	recheckRequests chan struct{} // requests a check before the next is due
+	recheckRequests chan struct{} // a value requests a check before the next is due
 	nextSweep       time.Time     // when the janitor runs next
 }
 

@@ -64,7 +64,7 @@ func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	}
 	m.w.notifyStep("claimed")
 
-	// Look it up by path, as a worker will: the spool may have been replaced.
+	// Look the claimed file up by its path, as a worker will: the spool may have been replaced.
 	now, err := m.root.Lstat(spool.JobPath(c.name))
 	if (rootfs.IsGone(err) || err == nil && !now.Regular) && m.undoClaim(c) {
 		return nil, settle.Failed
@@ -125,8 +125,8 @@ func (m *mover) moveErrorOutcome(ctx context.Context, rel string, err error) set
 	return settle.Failed
 }
 
-// undoClaim undoes a failed claim, for example if the spool was moved or a folder replaced the file
-// at that moment. The entry returns to its old path, to be judged again.
+// undoClaim undoes a claim that went wrong, for example because the spool was moved or a folder
+// replaced the file at that moment. It moves the entry back to its old path, to be judged again.
 func (m *mover) undoClaim(c *claimedFile) bool {
 	if rootfs.Move(m.spool.Root, c.path(), m.root, c.rel) != nil {
 		return false
@@ -152,8 +152,8 @@ func (m *mover) removeDoneFile(ctx context.Context, rel string) {
 	}
 }
 
-// publishClaimed publishes a claimed file, however long that takes. While it waits it releases its
-// slot.
+// publishClaimed publishes a claimed file, however long that takes. While it waits, the file does
+// not count as being published, so that other files can be.
 func (m *mover) publishClaimed(ctx context.Context, c *claimedFile) {
 	unprepared := false
 	defer func() {
@@ -235,7 +235,7 @@ func (m *mover) setAside(ctx context.Context, c *claimedFile, err error) bool {
 		return false
 	}
 	m.w.m.skipped["special"].Inc()
-	m.w.log.Warn().Str("job", c.id).Str("path", c.rel).Msg("a file was replaced while it was claimed; set aside")
+	m.w.log.Warn().Str("job", c.id).Str("path", c.rel).Msg("a file was replaced by something else while it was claimed; moved to done/special")
 	m.w.inFlight.remove(c.id)
 
 	return true

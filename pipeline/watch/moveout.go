@@ -89,8 +89,8 @@ func (f *finisher) moveTo(ctx context.Context, file *finishedFile) error {
 	return ctx.Err()
 }
 
-// reserveName writes a sidecar durably and atomically. It returns false if the name belongs to another
-// job. A sidecar of this job, left by an interrupted attempt, is kept.
+// reserveName reserves a name by writing the sidecar, durably and atomically. It returns false if
+// the name belongs to another job. A sidecar of this job, left by an interrupted attempt, is kept.
 func reserveName(out *rootfs.Root, name, id string, sidecar []byte) (ok bool, err error) {
 	err = out.WriteFile(name, sidecar, rootfs.Write{Temp: copyName(), NoReplace: true})
 	if !errors.Is(err, fs.ErrExist) {

@@ -77,7 +77,7 @@ func (m *mover) resume(ctx context.Context, found []*claimedFile) {
 	}
 }
 
-// start publishes a claimed file as soon as there is a slot.
+// start starts to publish a claimed file, as soon as inFlight allows it.
 func (m *mover) start(ctx context.Context, c *claimedFile) error {
 	if err := m.w.inFlight.beginPublishing(ctx); err != nil {
 		return err

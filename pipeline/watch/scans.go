@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// maxSubtrees limits the folders that are remembered for scanning; beyond it, everything is
-// scanned.
+// maxSubtrees limits the number of single folders to scan. Beyond it, everything is scanned.
 const maxSubtrees = 4096
 
 // scans holds the requested scans. Safe for concurrent use.
@@ -17,8 +16,8 @@ type scans struct {
 	subtrees   map[string]struct{} // new folders
 	everything bool
 	wake       chan struct{}
-	unwatched  atomic.Bool // a folder could not be watched during this scan
-	failed     atomic.Bool // a folder could not be scanned during this scan
+	unwatched  atomic.Bool // a folder could not be watched during the current scan
+	failed     atomic.Bool // a folder could not be read during the current scan
 }
 
 func newScans() *scans {

@@ -19,8 +19,8 @@ import (
 // relative to the folder. left is the number of files that remain in the spool. While a watcher has
 // the folder's ledger open, Unclaim returns ledger.ErrLocked.
 //
-// The jobs of claimed files stay in the queue. They end as content_missing, unless WildFire already
-// has the contents.
+// The jobs of claimed files stay in the queue. They end with the reason content_missing, unless
+// WildFire already has the contents.
 func Unclaim(ctx context.Context, name string, kept bool, report func(from, to string)) (left int, err error) {
 	folder, err := rootfs.Open(name)
 	if err != nil {

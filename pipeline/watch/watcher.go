@@ -16,14 +16,14 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// The errors of Run match ErrUnusable: the folder or its configuration is unusable, and waiting
-// does not help.
+// ErrUnusable is matched by the errors of Run: the folder or its configuration is unusable, and
+// waiting does not help.
 var ErrUnusable = spool.ErrUnusable
 
 // Defaults that tests override.
 const (
 	reconcileEvery = time.Minute // interval between comparisons with the queue's jobs
-	reconcileAge   = time.Minute // minimum age of a published job before it is compared; a younger one may not have arrived yet
+	reconcileAge   = time.Minute // minimum age of a published job before it is compared; a younger one may not have reached the queue yet
 
 	// publishWait limits one attempt to publish, so that the watcher reports a fault even if the
 	// intake keeps retrying internally.
@@ -42,7 +42,7 @@ type Watcher struct {
 	guard    *guard.Guard
 	m        *metrics
 
-	start     time.Time // zero of the clock that decisions use
+	start     time.Time // when the clock that decisions use was 0
 	cautious  cautiousClock
 	inFlight  *inFlight
 	health    *folderHealth
@@ -85,8 +85,8 @@ func WithCatalog(c Catalog) Option { return func(s *settings) { s.catalog = c } 
 // WithHealth sets the registry for the folder's health. The default is a new registry.
 func WithHealth(r *health.Registry) Option { return func(s *settings) { s.health = r } }
 
-// WithGuard makes the watcher ignore Backburn's own files, and mark contents that hold a secret as
-// not to be uploaded. Without a guard, it does neither.
+// WithGuard makes the watcher ignore Backburn's own files, and mark a job as not to be uploaded if
+// its contents hold a secret. Without a guard, it does neither.
 func WithGuard(g *guard.Guard) Option { return func(s *settings) { s.guard = g } }
 
 // New creates a watcher of one folder. It accesses no files. objects may be nil unless cfg.Transfer

@@ -22,8 +22,8 @@ const suffix = ".json"
 // hashDigits is the number of hexadecimal digits in a SHA-256.
 const hashDigits = 64
 
-// DescribedFile returns the name of the file that a description is about, derived from the
-// description's name. ok is false if rel is not the name of a description.
+// DescribedFile returns the path of the file that a description is about, derived from the
+// description's path rel. ok is false if rel is not the name of a description.
 func (k Kind) DescribedFile(rel string) (file string, ok bool) {
 	file, ok = strings.CutSuffix(rel, suffix)
 	switch k {

@@ -26,7 +26,7 @@ const (
 	maxValue = 320
 )
 
-// Description is the content of a description.
+// Description is the filename and the metadata from one description.
 type Description struct {
 	Filename string            // base name; "" if the description has none
 	Metadata map[string]string // within the limits of a job
@@ -42,8 +42,8 @@ func (a Description) Apply(job *pipeline.Job) {
 	}
 }
 
-// Unusable returns the About of a description that cannot be used. Policies and consumers see the
-// reason in the metadata.
+// Unusable returns a Description in place of one that cannot be used. Its metadata has the reason,
+// for policies and for the readers of events.
 func Unusable(why error) Description {
 	return Description{Metadata: map[string]string{MetadataError: pipeline.Cut(why.Error(), maxValue)}}
 }

@@ -32,7 +32,7 @@ type Ledger struct {
 
 	// Used only by Maintain.
 	cursor  []byte               // where the last call stopped
-	missing map[string]time.Time // records whose file was not found, and since when
+	missing map[string]time.Time // since when the file of a record has been missing, by the record's key
 }
 
 // Buckets.
@@ -44,8 +44,8 @@ var (
 
 const (
 	fileName      = "ledger.db"        // in the spool
-	lockWait      = time.Second        // for another watcher to release the lock
-	dropAfter     = time.Hour          // a record is dropped when its file has been missing for this long
+	lockWait      = time.Second        // how long Open waits for another watcher to release the lock
+	dropAfter     = time.Hour          // how long a file must be missing before its record is dropped
 	finalExpiry   = 7 * 24 * time.Hour // how long a final event waits for its record
 	recordBatch   = 4096               // records checked by one call of Maintain
 	shrinkAt      = 1 << 20            // bytes; smaller ledgers are not rewritten
@@ -172,6 +172,7 @@ func (l *Ledger) open() error {
 	return nil
 }
 
+// Close closes the ledger, and releases its lock.
 func (l *Ledger) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -217,7 +218,7 @@ func (l *Ledger) MarkPublished(i rootfs.Identity, r Record, now time.Time) error
 	})
 }
 
-// Update records that a known file has a new path or ctime.
+// Update writes the record of a file, for example because its path or ctime has changed.
 func (l *Ledger) Update(i rootfs.Identity, r Record) error {
 	return l.batch(func(tx *bolt.Tx) error { return tx.Bucket(filesBucket).Put(Key(i), r.Encode()) })
 }

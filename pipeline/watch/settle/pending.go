@@ -67,7 +67,7 @@ func (q *dueHeap) Pop() any {
 	return e
 }
 
-// Pending is the set of names that wait. It is not safe for concurrent use.
+// Pending is the set of reported names that are not decided yet. It is not safe for concurrent use.
 type Pending struct {
 	settle  time.Duration
 	entries map[string]*Entry
@@ -153,8 +153,8 @@ func (p *Pending) Wait(e *Entry, due time.Duration) {
 	heap.Push(&p.waiting, e)
 }
 
-// Next returns the next entry that is due. If there is none, it returns nil and the time when one
-// will be; ok says whether an entry waits at all.
+// Next returns the next entry that is due. If none is due yet, it returns nil and the time when one
+// will be. ok is false if no entry waits at all.
 func (p *Pending) Next(now time.Duration) (e *Entry, due time.Duration, ok bool) {
 	if len(p.waiting) == 0 {
 		return nil, 0, false

@@ -68,7 +68,7 @@ func (r Rules) RecheckDelay(left time.Duration, why string) time.Duration {
 
 // temporary reports whether a file looks as if it will be renamed or written to.
 func (r Rules) temporary(rel string, st rootfs.State) bool {
-	if st.Mtime == 0 { // rsync -a --partial leaves 1970
+	if st.Mtime == 0 { // rsync -a --partial leaves the time 0, in 1970
 		return true
 	}
 	if r.Temporary.Match(rel) || r.IsDescription != nil && r.IsDescription(rel) {
@@ -82,7 +82,7 @@ func (r Rules) temporary(rel string, st rootfs.State) bool {
 	return done
 }
 
-// History is what is known about one file.
+// History is what is known about one file from earlier examinations.
 type History struct {
 	State    rootfs.State  // at the last examination
 	Since    time.Duration // when that state began, on the watcher's clock

@@ -21,7 +21,7 @@ const (
 	timeLen   = 10
 	tagLen    = 6
 	crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-	RootTag   = "000000" // the watched folder itself
+	RootTag   = "000000" // the tag of the watched folder itself
 )
 
 // NewID returns a new ID for a file in the folder with the given tag.
@@ -69,7 +69,7 @@ func ValidID(s string) bool {
 	return ok1 && ok2
 }
 
-// IDTime returns the time at which the ID was made, when the file was claimed.
+// IDTime returns when the ID was made, which is when the file was claimed.
 func IDTime(id string) time.Time {
 	ms, _ := decode32(id[:timeLen])
 	return time.UnixMilli(int64(ms)).UTC()

@@ -99,7 +99,8 @@ func (p *Paths) Original(id, base string, whole bool) (string, error) {
 	return path.Join(dir, base), nil
 }
 
-// drop removes the record of a folder that is gone and from which no file is claimed.
+// drop removes the record of a folder. The folder must be gone, and no claimed file may come from
+// it.
 func (p *Paths) drop(tag, dir string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -135,7 +135,7 @@ func (s *Spool) probeRename(folder *rootfs.Root) error {
 }
 
 // FolderID returns the folder's own ID and creates it if necessary. The names of objects contain
-// it, so that two folders of one source do not remove each other's objects.
+// it, so that the watchers of two folders with the same source do not remove each other's objects.
 func (s *Spool) FolderID() (string, error) {
 	for {
 		b, err := s.ReadFile(folderFile, idLen)
@@ -165,7 +165,8 @@ func (s *Spool) Write(rel string, content []byte, replace bool) error {
 }
 
 // Claim moves a file from the watched folder into Claimed, under a name that begins with id, and
-// returns the new name. The original path is recorded durably before the move.
+// returns the new name. If the original name is too long to be part of the new one, Claim first
+// records the original path durably.
 func (s *Spool) Claim(folder *rootfs.Root, rel, id string) (name string, err error) {
 	base := baseOf(rel)
 	name, whole := ClaimedName(id, base)
@@ -189,7 +190,7 @@ func (s *Spool) Claim(folder *rootfs.Root, rel, id string) (name string, err err
 }
 
 // TakeDescription moves the description of a claimed file into the spool. It returns fs.ErrExist if
-// that has already been done.
+// the spool already has one.
 func (s *Spool) TakeDescription(folder *rootfs.Root, rel, id string) error {
 	to := Beside + "/" + id
 	err := rootfs.Move(folder, rel, s.Root, to)
@@ -213,7 +214,8 @@ func (s *Spool) RemoveDescription(id string) error {
 	return err
 }
 
-// ChangeID gives a claimed file another ID, and returns its new name.
+// ChangeID renames a claimed file, so that it has another ID, and returns its new name. rel is the
+// file's original path.
 func (s *Spool) ChangeID(name, id, newID, rel string) (newName string, err error) {
 	newName = newID + name[len(id):]
 	if err := rootfs.Move(s.Root, Beside+"/"+id, s.Root, Beside+"/"+newID); err != nil && !rootfs.IsGone(err) {

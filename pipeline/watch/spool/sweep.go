@@ -70,9 +70,9 @@ func (s *Spool) sweepTmp() (err error) {
 	return err
 }
 
-// sweepPaths removes the records of folders that are gone; some producers create a folder for every
-// file. It first finds the folders that are gone, and then lists the claimed files: no file can be
-// claimed from such a folder in between.
+// sweepPaths removes the records of folders that are gone. There may be many, because some
+// producers create a folder for every file. It first finds the folders that are gone, and then
+// lists the claimed files: no file can be claimed from such a folder in between.
 func (s *Spool) sweepPaths(gone func(dir string) bool) error {
 	unused := map[string]string{} // tag to folder
 	err := s.Each(pathsDir, func(tag string) bool {
