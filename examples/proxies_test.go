@@ -96,7 +96,7 @@ func newBehind(t *testing.T) *behind {
 	b.http = b.run(page)
 	handler, err := api.New(cfg.API, api.Deps{
 		Ready:  natsconn.Ready(nc),
-		Intake: b.q.Once(),
+		Intake: b.q.CheckingPublisher(),
 		Queue:  b.q,
 		Log:    zerolog.Nop(),
 	})

@@ -122,7 +122,7 @@ func (g *Gateway) SubmitLink(ctx context.Context, j Job, url string) (Receipt, e
 	job := g.newJob(j)
 	job.URL = url
 
-	return g.submit(ctx, job, queue.Content{})
+	return g.submit(ctx, job, queue.Input{})
 }
 
 // newJob returns the job in the form of the queue, with the gateway's source and the defaults.
@@ -144,7 +144,7 @@ func (g *Gateway) newJob(j Job) pipeline.Job {
 }
 
 // submit publishes a job and its contents.
-func (g *Gateway) submit(ctx context.Context, j pipeline.Job, c queue.Content) (Receipt, error) {
+func (g *Gateway) submit(ctx context.Context, j pipeline.Job, c queue.Input) (Receipt, error) {
 	r, err := g.publisher.Submit(ctx, j, c)
 	if err != nil {
 		return Receipt{}, markUnavailable(err)

@@ -441,7 +441,7 @@ var submitMethods = map[string]func(f *fixture, id, name, body string){
 		}
 	},
 	"once": func(f *fixture, id, name, body string) {
-		_, err := f.q.Once().Submit(f.t.Context(), pipeline.Job{ID: id, Source: "mail", Priority: pipeline.Normal, Filename: name},
+		_, err := f.q.CheckingPublisher().Submit(f.t.Context(), pipeline.Job{ID: id, Source: "mail", Priority: pipeline.Normal, Filename: name},
 			queue.FromReader(strings.NewReader(body), 1<<20))
 		if err != nil {
 			f.t.Fatal(err)

@@ -99,7 +99,7 @@ func TestAClusterSurvivesItsLeader(t *testing.T) {
 			URL: fmt.Sprintf("https://example.com/%d", i),
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-		if _, err := pub.Submit(ctx, job, queue.Content{}); err != nil {
+		if _, err := pub.Submit(ctx, job, queue.Input{}); err != nil {
 			t.Fatalf("job %d: %v", i, err)
 		}
 		cancel()

@@ -329,7 +329,7 @@ func (f *fixture) waitStatus(wanted func(queue.Status) bool) queue.Status {
 
 // submit submits a link, or a job that refers to its contents.
 func submit(ctx context.Context, q *queue.Queue, j pipeline.Job) error {
-	_, err := q.Publisher().Submit(ctx, j, queue.Content{})
+	_, err := q.Publisher().Submit(ctx, j, queue.Input{})
 
 	return err
 }

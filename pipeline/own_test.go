@@ -129,13 +129,13 @@ func TestPublisherWithholdsItsSecrets(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	p := f.q.Publisher().Guarded(newGuard(t, t.TempDir()))
-	submit := func(id string, c queue.Content) {
+	submit := func(id string, c queue.Input) {
 		t.Helper()
 		if _, err := p.Submit(t.Context(), pipeline.Job{ID: id, Source: "gw", Priority: pipeline.Normal, Filename: "a.exe"}, c); err != nil {
 			t.Fatal(err)
 		}
 	}
-	known := func(s string) queue.Content {
+	known := func(s string) queue.Input {
 		return queue.FromFile(int64(len(s)), func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s)), nil })
 	}
 

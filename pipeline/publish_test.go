@@ -166,7 +166,7 @@ func TestAwait(t *testing.T) {
 	// No worker runs: the job is accepted, and nothing more happens.
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	once := f.q.Once()
+	once := f.q.CheckingPublisher()
 	submitted := func() queue.Receipt {
 		t.Helper()
 		r, err := once.Submit(t.Context(), j, queue.FromFile(2, openString("MZ")))
@@ -179,8 +179,8 @@ func TestAwait(t *testing.T) {
 		t.Error("the first submission is a duplicate")
 	}
 	_, err := f.q.Ledger().Await(ctx, j.Ref())
-	if !errors.Is(err, queue.ErrPending) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("%v, want %v", err, queue.ErrPending)
+	if !errors.Is(err, queue.ErrNoFinalEvent) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want %v", err, queue.ErrNoFinalEvent)
 	}
 	f.startWorker()
 	for range 2 { // during the work, and after its end

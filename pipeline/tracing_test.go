@@ -121,7 +121,7 @@ func TestPublisherTraces(t *testing.T) {
 	}
 	publish(ctx, "small", "a")
 	publish(t.Context(), "large", strings.Repeat("x", 2_000_000))
-	if _, err := in.Submit(t.Context(), pipeline.Job{ID: "link", Source: "mail", Priority: pipeline.Normal, URL: "https://example.com/"}, queue.Content{}); err != nil {
+	if _, err := in.Submit(t.Context(), pipeline.Job{ID: "link", Source: "mail", Priority: pipeline.Normal, URL: "https://example.com/"}, queue.Input{}); err != nil {
 		t.Fatal(err)
 	}
 	published := s.named("backburn.publish")

@@ -31,7 +31,7 @@ func TestUnknownJobs(t *testing.T) {
 		t.Errorf("while a job is queued: %q", got)
 	}
 
-	f.publish(f.q.LedgerSubject(pipeline.Ref{Source: "mail", ID: "accepted"}), nats.Header{"Backburn-State": {"accepted"}}, "")
+	f.publish(f.q.JobRecordSubject(pipeline.Ref{Source: "mail", ID: "accepted"}), nats.Header{"Backburn-State": {"accepted"}}, "")
 	if got := unknown("queued", "accepted"); !slices.Equal(got, []string{"accepted"}) {
 		t.Errorf("while a job was accepted and never queued: %q", got)
 	}

@@ -100,5 +100,5 @@ func attachTo(ctx context.Context, nc *nats.Conn, cfg config.Config) (*queue.Que
 		return nil, err
 	}
 
-	return q, q.Streams().CheckMark(cfg.Simulated())
+	return q, q.Streams().CheckSimulated(cfg.Simulated())
 }

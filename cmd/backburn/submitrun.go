@@ -157,7 +157,7 @@ func (s *submission) publish(ctx context.Context, e *entry) error {
 	for isReported := false; ; isReported = true {
 		var err error
 		if e.url != "" {
-			_, err = s.queue.Publisher().Guarded(s.guard).Submit(ctx, j, queue.Content{})
+			_, err = s.queue.Publisher().Guarded(s.guard).Submit(ctx, j, queue.Input{})
 		} else {
 			err = s.publishFile(ctx, e, j)
 		}

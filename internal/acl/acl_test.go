@@ -600,7 +600,7 @@ func (c *client) serves(ctx context.Context) {
 	c.t.Helper()
 	q := c.attach()
 	size, open := contents("MZ over HTTP")
-	if _, err := q.Once().Submit(ctx, job("api", "proxy", "d.exe"), queue.FromFile(size, open)); err != nil {
+	if _, err := q.CheckingPublisher().Submit(ctx, job("api", "proxy", "d.exe"), queue.FromFile(size, open)); err != nil {
 		c.t.Errorf("api: %v", err)
 	}
 	if _, err := q.Ledger().Await(ctx, job("api", "proxy", "").Ref()); err != nil {
@@ -608,7 +608,7 @@ func (c *client) serves(ctx context.Context) {
 	}
 
 	for range 2 { // the second time the ID is looked up
-		if _, err := q.Once().Submit(ctx, job("keyed", "proxy", "k.exe"), queue.FromReader(strings.NewReader("MZ keyed"), 100)); err != nil {
+		if _, err := q.CheckingPublisher().Submit(ctx, job("keyed", "proxy", "k.exe"), queue.FromReader(strings.NewReader("MZ keyed"), 100)); err != nil {
 			c.t.Fatal(err)
 		}
 	}

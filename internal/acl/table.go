@@ -75,8 +75,8 @@ func streams(n queue.Names) []stream {
 				Watcher:  info,
 			},
 			publish: map[Role][]string{
-				Worker:   {n.SampleSubject("*"), n.AnyLedgerJob()},
-				Operator: {n.SampleSubject("*"), n.AnyLedgerJob()},         // a replay removes a recorded refusal
+				Worker:   {n.SampleSubject("*"), n.AnyJobRecord()},
+				Operator: {n.SampleSubject("*"), n.AnyJobRecord()},         // a replay removes a recorded refusal
 				API:      {n.Prefix() + ".ledger.job." + anySource + ".*"}, // to recognize repeated Idempotency-Keys
 			},
 		},

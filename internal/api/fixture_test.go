@@ -98,7 +98,7 @@ func newSite(t testing.TB, change ...func(*site)) *site {
 	s.cfg.MaxFileSize = limit
 	s.deps = api.Deps{
 		Ready:    natsconn.Ready(nc),
-		Intake:   s.q.Once(),
+		Intake:   s.q.CheckingPublisher(),
 		Queue:    s.q,
 		Registry: prometheus.NewRegistry(),
 		Log:      zerolog.Nop(),

@@ -194,7 +194,7 @@ func TestForbiddenByNATS(t *testing.T) {
 		}
 
 		s.deps.Ready = natsconn.Ready(nc)
-		s.deps.Intake = q.Once()
+		s.deps.Intake = q.CheckingPublisher()
 		s.deps.Queue = q
 	})
 	var all sync.WaitGroup

@@ -24,7 +24,7 @@ type Queue interface {
 
 // Intake accepts submissions.
 type Intake interface {
-	Submit(ctx context.Context, j pipeline.Job, c queue.Content) (queue.Receipt, error)
+	Submit(ctx context.Context, j pipeline.Job, c queue.Input) (queue.Receipt, error)
 }
 
 // Deps has the API's dependencies. All fields are required unless stated otherwise.

@@ -90,7 +90,7 @@ func (s *service) await(w http.ResponseWriter, r *http.Request, req request) boo
 		return true
 	}
 
-	if !errors.Is(err, queue.ErrPending) { // the job is accepted anyway
+	if !errors.Is(err, queue.ErrNoFinalEvent) { // the job is accepted anyway
 		s.deps.Log.Warn().Err(err).Str("job", req.job.ID).Msg("cannot wait for a job")
 	}
 
@@ -111,7 +111,7 @@ func (s *service) accept(w http.ResponseWriter, r *http.Request, c *client, req 
 
 	ctx := newNATSContext(propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header)))
 	defer ctx.release()
-	var content queue.Content
+	var content queue.Input
 	if req.job.URL == "" {
 		body, err := s.body(w, r, ctx, req)
 		if err != nil {

@@ -14,7 +14,7 @@ const apiGrace = 10 * time.Second
 func (n *Node) startAPI() error {
 	s, err := api.New(n.cfg.API, api.Deps{
 		Ready:    natsconn.Ready(n.nc),
-		Intake:   n.guarded(n.queue.Once()),
+		Intake:   n.guarded(n.queue.CheckingPublisher()),
 		Queue:    n.queue,
 		Registry: n.reg,
 		Log:      n.log.With().Str("component", "api").Logger(),

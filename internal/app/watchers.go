@@ -30,7 +30,7 @@ func (n *Node) startWatchers() error {
 type folderIntake struct{ publisher *queue.Publisher }
 
 func (i folderIntake) Publish(ctx context.Context, j pipeline.Job) error {
-	_, err := i.publisher.Submit(ctx, j, queue.Content{})
+	_, err := i.publisher.Submit(ctx, j, queue.Input{})
 
 	return err
 }

@@ -33,7 +33,7 @@ func (emptyQueue) Await(context.Context, pipeline.Ref) (results.Event, error) {
 	return results.Event{}, errNotAccepted
 }
 
-func (emptyQueue) Submit(context.Context, pipeline.Job, queue.Content) (queue.Receipt, error) {
+func (emptyQueue) Submit(context.Context, pipeline.Job, queue.Input) (queue.Receipt, error) {
 	return queue.Receipt{}, errNotAccepted
 }
 

@@ -30,7 +30,7 @@ type Ledger interface {
 
 // Intake accepts submitted jobs.
 type Intake interface {
-	Submit(ctx context.Context, j pipeline.Job, c queue.Content) (queue.Receipt, error)
+	Submit(ctx context.Context, j pipeline.Job, c queue.Input) (queue.Receipt, error)
 }
 
 // Config has the dependencies of a Judge. Every field is required.
@@ -142,7 +142,7 @@ func (j *Judge) Wait(ctx context.Context, ref pipeline.Ref) Outcome {
 
 	ev, err := j.cfg.Ledger.Await(ctx, ref)
 	switch {
-	case err != nil: // always ErrPending
+	case err != nil: // always ErrNoFinalEvent
 		return Outcome{Reason: Pending}
 	case ev.Data.VerdictCode != nil:
 		return Outcome{Decided: true, Verdict: wildfire.Verdict(*ev.Data.VerdictCode)}

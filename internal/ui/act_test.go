@@ -272,7 +272,7 @@ func TestUsersAct(t *testing.T) {
 		Version:  1,
 		Kind:     pipeline.KindURL,
 		URL:      link,
-	}, queue.Content{})
+	}, queue.Input{})
 	check(t, err)
 	runActions(t, ctx, chromedp.Navigate("about:blank"), chromedp.Navigate(url+"#source=proxy"))
 	waitUntil(t, ctx, `document.querySelectorAll("#events li").length === 1 && document.querySelector("#who").innerText !== ""`)

@@ -195,7 +195,7 @@ func (c *committer) subscribe() {
 
 // send sends the messages that may be sent now. The caller holds mu.
 func (c *committer) send() {
-	defer c.watch()
+	defer c.scheduleCheck()
 
 	for len(c.queue) > 0 && c.batch == nil && len(c.singles) < maxInFlight {
 		switch limit := c.cost.maxSingles(); {
@@ -209,8 +209,8 @@ func (c *committer) send() {
 	}
 }
 
-// watch checks for overdue answers while anything is in progress. The caller holds mu.
-func (c *committer) watch() {
+// scheduleCheck checks for overdue answers while anything is in progress. The caller holds mu.
+func (c *committer) scheduleCheck() {
 	if c.check == nil && (c.batch != nil || len(c.singles) > 0) {
 		c.check = time.AfterFunc(commitTimeout/8, c.failOverdue)
 	}

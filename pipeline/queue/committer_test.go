@@ -75,7 +75,7 @@ func TestCommitterGivesEachCallerItsOutcome(t *testing.T) {
 					wrong = 1 << 40 // a revision that no record has
 				}
 				a := change(q.SampleSubject(key), []byte("a"+key), 0, nil)
-				b := change(q.LedgerSubject(pipeline.Ref{Source: "mail", ID: key}), []byte("b"+key), wrong, nil)
+				b := change(q.JobRecordSubject(pipeline.Ref{Source: "mail", ID: key}), []byte("b"+key), wrong, nil)
 
 				err := q.ledger.Commit(t.Context(), a, b)
 				switch {

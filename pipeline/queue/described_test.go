@@ -16,7 +16,7 @@ func TestServerObjectsAreDescribed(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
 	link := pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Normal, URL: "https://example.test/"}
-	if _, err := q.Publisher().Submit(t.Context(), link, Content{}); err != nil {
+	if _, err := q.Publisher().Submit(t.Context(), link, Input{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := q.lanes.Feeds(t.Context()); err != nil {

@@ -103,7 +103,7 @@ func (e *Events) record(ctx context.Context, ref pipeline.Ref, end Ending, body 
 		if entry, err = e.ledger.Job(ctx, ref); err != nil {
 			return end.Event, false, err
 		}
-		if end.By == "" && end.Sample != "" && entry.IsOfOther(end.Sample) {
+		if end.By == "" && end.Sample != "" && entry.HasOtherSample(end.Sample) {
 			return end.Event, false, pipeline.ErrConflict
 		}
 		if entry.Revision == before { // the replica lags behind, or another change was refused

@@ -20,7 +20,7 @@ import (
 
 // JobRecord is a job's record in the ledger, without the job itself.
 type JobRecord struct {
-	Name     string // name of the record, below Names.LedgerSubject: <source>.<job key>
+	Name     string // name of the record, below Names.JobRecordSubject: <source>.<job key>
 	Source   string
 	Seq      uint64
 	Time     time.Time
@@ -35,7 +35,7 @@ type JobRecord struct {
 // readJobRecord reads the headers of a record.
 func readJobRecord(n Names, subject string, h nats.Header, seq uint64, at time.Time) JobRecord {
 	r := JobRecord{
-		Name:     strings.TrimPrefix(subject, n.ledgerJob("")),
+		Name:     strings.TrimPrefix(subject, n.jobRecord("")),
 		Seq:      seq,
 		Time:     at.UTC(),
 		State:    JobState(h.Get(headerState)),
@@ -58,7 +58,7 @@ func readJobRecord(n Names, subject string, h nats.Header, seq uint64, at time.T
 // returns.
 func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobRecord), caughtUp func()) (stop func(), err error) {
 	c, err := l.streams.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{l.streams.AnyLedgerJob()},
+		FilterSubjects: []string{l.streams.AnyJobRecord()},
 		HeadersOnly:    true,
 	})
 	if err != nil {
@@ -118,7 +118,7 @@ func (g *callbackGate) end() {
 // readJobs visits the jobs that are in the ledger now, until visit returns false.
 func (l *Ledger) readJobs(ctx context.Context, visit func(JobRecord) bool) error {
 	return readAll(ctx, l.streams.ledger, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{l.streams.AnyLedgerJob()},
+		FilterSubjects: []string{l.streams.AnyJobRecord()},
 		HeadersOnly:    true,
 	}, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		return visit(readJobRecord(l.streams.Names, m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
@@ -127,7 +127,7 @@ func (l *Ledger) readJobs(ctx context.Context, visit func(JobRecord) bool) error
 
 // ReadJob reads a job's record by its name.
 func (l *Ledger) ReadJob(ctx context.Context, name string) (JobEntry, error) {
-	msgs, err := l.reads.last(ctx, l.streams.ledgerJob(name))
+	msgs, err := l.reads.last(ctx, l.streams.jobRecord(name))
 	if err != nil || msgs[0] == nil {
 		return JobEntry{}, err
 	}
@@ -146,7 +146,7 @@ func (l *Ledger) ReadWaiting(ctx context.Context, name string) (*Message, uint64
 // WaitingAt is ReadWaiting without a request if this process itself wrote the revision. The caller
 // must not change the message.
 func (l *Ledger) WaitingAt(ctx context.Context, name string, revision uint64) (*Message, uint64, error) {
-	if r, ok := l.waitingJobs.get(l.streams.ledgerJob(name)); ok && r.revision == revision {
+	if r, ok := l.waitingJobs.get(l.streams.jobRecord(name)); ok && r.revision == revision {
 		return r.value, r.revision, nil
 	}
 
@@ -223,10 +223,10 @@ func (l *Ledger) Final(ctx context.Context, ref pipeline.Ref) (results.Event, bo
 	return j.Event, j.State == JobDone, nil
 }
 
-// ErrPending says that a job was accepted, and had no final event when the wait ended.
-var ErrPending = errors.New("accepted, but without a final event yet")
+// ErrNoFinalEvent says that a job was accepted, and had no final event when the wait ended.
+var ErrNoFinalEvent = errors.New("accepted, but without a final event yet")
 
-// Await waits for a job's final event, and returns ErrPending if ctx ends first. It does not check
+// Await waits for a job's final event, and returns ErrNoFinalEvent if ctx ends first. It does not check
 // that the job was ever submitted.
 func (l *Ledger) Await(ctx context.Context, ref pipeline.Ref) (results.Event, error) {
 	for attempt := 0; ; attempt++ {
@@ -235,14 +235,14 @@ func (l *Ledger) Await(ctx context.Context, ref pipeline.Ref) (results.Event, er
 			return ev, nil
 		}
 		if serr := fleet.Sleep(ctx, backoff.Delay(attempt, 100*time.Millisecond, 2*time.Second)); serr != nil {
-			return results.Event{}, fmt.Errorf("job %s: %w (%w)", ref, ErrPending, err)
+			return results.Event{}, fmt.Errorf("job %s: %w (%w)", ref, ErrNoFinalEvent, err)
 		}
 	}
 }
 
 func (l *Ledger) await(ctx context.Context, ref pipeline.Ref) (results.Event, error) {
 	c, err := l.streams.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{l.streams.LedgerSubject(ref)},
+		FilterSubjects: []string{l.streams.JobRecordSubject(ref)},
 		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
 	})
 	if err != nil {

@@ -52,9 +52,9 @@ type JobEntry struct {
 	Message  *Message      // of JobWaiting
 }
 
-// IsOfOther reports whether the record belongs to a job with other contents than the sample: its
+// HasOtherSample reports whether the record belongs to a job with other contents than the sample: its
 // source has used the ID twice.
-func (j JobEntry) IsOfOther(sample string) bool {
+func (j JobEntry) HasOtherSample(sample string) bool {
 	switch {
 	case j.State == "", j.Sample == sample, j.Sample == "":
 		return false
@@ -89,7 +89,7 @@ type Ledger struct {
 func (l *Ledger) Load(ctx context.Context, sampleKey string, ref pipeline.Ref) (SampleEntry, JobEntry, error) {
 	subjects := make([]string, 0, 2)
 	if ref.ID != "" {
-		subjects = append(subjects, l.streams.LedgerSubject(ref))
+		subjects = append(subjects, l.streams.JobRecordSubject(ref))
 	}
 	if sampleKey != "" {
 		subjects = append(subjects, l.streams.SampleSubject(sampleKey))
@@ -208,7 +208,7 @@ type Waiting struct {
 // PutWaiting replaces a job's record by the whole waiting job.
 func (l *Ledger) PutWaiting(m *Message, why Waiting, replaces uint64) *Change {
 	m.Basis = why.Basis
-	c := change(l.streams.LedgerSubject(m.Job.Ref()), nil, replaces, nil)
+	c := change(l.streams.JobRecordSubject(m.Job.Ref()), nil, replaces, nil)
 	c.err = m.encode(c.msg)
 	if !m.Raw {
 		kept := *m
@@ -231,7 +231,7 @@ func (l *Ledger) PutWaiting(m *Message, why Waiting, replaces uint64) *Change {
 
 // putAccepted replaces a job's record by the note that the job is about to be submitted.
 func (l *Ledger) putAccepted(ref pipeline.Ref, sampleKey string, replaces uint64) *Change {
-	c := change(l.streams.LedgerSubject(ref), nil, replaces, nil)
+	c := change(l.streams.JobRecordSubject(ref), nil, replaces, nil)
 	c.msg.Header[headerState] = []string{string(JobAccepted)}
 	c.msg.Header[headerSample] = []string{sampleKey}
 	c.expires(l.streams.topology.Results.MaxAge)
@@ -242,7 +242,7 @@ func (l *Ledger) putAccepted(ref pipeline.Ref, sampleKey string, replaces uint64
 // putDone replaces a job's record by its final event. by names the leader if a leader ends the job:
 // then the event is only in the ledger until it is published.
 func (l *Ledger) putDone(ref pipeline.Ref, sampleKey string, event []byte, by string, replaces uint64) *Change {
-	c := change(l.streams.LedgerSubject(ref), event, replaces, nil)
+	c := change(l.streams.JobRecordSubject(ref), event, replaces, nil)
 	c.msg.Header[headerState] = []string{string(JobDone)}
 	c.msg.Header[headerSample] = []string{sampleKey}
 	if by != "" {
@@ -325,7 +325,7 @@ func (l *Ledger) ChangeSample(ctx context.Context, key string, change func(*pipe
 		err = l.Commit(ctx, c)
 		if err == nil {
 			s.Revision = c.Revision
-			l.SampleChanged(key)
+			l.NotifySampleChanged(key)
 		}
 		if !errors.Is(err, pipeline.ErrConflict) {
 			return s, err
@@ -339,9 +339,9 @@ func (l *Ledger) ChangeSample(ctx context.Context, key string, change func(*pipe
 // conflictWait is how long to wait for a replica to catch up with its leader.
 const conflictWait = 20 * time.Millisecond
 
-// SampleChanged notifies the poller that a sample changed for which jobs may wait. A lost
+// NotifySampleChanged notifies the poller that a sample changed for which jobs may wait. A lost
 // notification does no harm, because the jobs are due anyway.
-func (l *Ledger) SampleChanged(key string) {
+func (l *Ledger) NotifySampleChanged(key string) {
 	_ = l.streams.js.Conn().Publish(l.streams.ChangedSubject(), []byte(key))
 }
 

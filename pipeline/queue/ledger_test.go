@@ -124,20 +124,20 @@ func TestLedgerExpiresFinishedRecords(t *testing.T) {
 	if err := q.ledger.Commit(t.Context(), waiting); err != nil {
 		t.Fatal(err)
 	}
-	expires(t, q, q.LedgerSubject(m.Job.Ref()), false)
+	expires(t, q, q.JobRecordSubject(m.Job.Ref()), false)
 
 	ev := pipeline.FailedEvent(m.Job, results.Error{Reason: results.Rejected, Message: "no"}, 1, time.Now())
 	entry := JobEntry{Revision: waiting.Revision, State: JobWaiting}
 	if _, err := q.Events().Finish(t.Context(), m, Ending{Event: ev, Sample: m.Job.SHA256, Entry: entry}); err != nil {
 		t.Fatal(err)
 	}
-	expires(t, q, q.LedgerSubject(m.Job.Ref()), true)
+	expires(t, q, q.JobRecordSubject(m.Job.Ref()), true)
 
 	accepted := pipeline.Job{ID: "b", Source: "mail", Priority: pipeline.Normal, URL: "https://example.test/"}
-	if _, err := q.Once().Submit(t.Context(), accepted, Content{}); err != nil {
+	if _, err := q.CheckingPublisher().Submit(t.Context(), accepted, Input{}); err != nil {
 		t.Fatal(err)
 	}
-	expires(t, q, q.LedgerSubject(accepted.Ref()), true)
+	expires(t, q, q.JobRecordSubject(accepted.Ref()), true)
 }
 
 func expires(t *testing.T, q *Queue, subject string, want bool) {
@@ -533,7 +533,7 @@ func TestWritersRecreateADeletedStream(t *testing.T) {
 
 		m := aJob("mail", "after-"+stream)
 		link := pipeline.Job{ID: m.Job.ID, Source: "mail", Priority: pipeline.Normal, URL: "https://example.test/"}
-		if _, err := q.Publisher().Submit(ctx, link, Content{}); err != nil {
+		if _, err := q.Publisher().Submit(ctx, link, Input{}); err != nil {
 			t.Errorf("%s: %v", stream, err)
 		}
 		ev := pipeline.FailedEvent(m.Job, results.Error{Reason: results.Rejected, Message: "no"}, 1, time.Now())
@@ -554,7 +554,7 @@ func TestOnceAcceptsOneOfTwoContents(t *testing.T) {
 		var accepted [2]atomic.Int32
 		submit := func(i int) {
 			j := pipeline.Job{ID: "one", Source: "mail", Priority: pipeline.Normal, URL: links[i]}
-			switch _, err := q.Once().Submit(t.Context(), j, Content{}); {
+			switch _, err := q.CheckingPublisher().Submit(t.Context(), j, Input{}); {
 			case err == nil:
 				accepted[i].Add(1)
 			case !errors.Is(err, ErrOtherContents):
@@ -599,7 +599,7 @@ func TestOnceDistinguishesSources(t *testing.T) {
 
 	for _, source := range []string{"mail", "web"} {
 		j := pipeline.Job{ID: "one", Source: source, Priority: pipeline.Normal, URL: "https://example.test/" + source}
-		if r, err := q.Once().Submit(t.Context(), j, Content{}); err != nil || r.Duplicate {
+		if r, err := q.CheckingPublisher().Submit(t.Context(), j, Input{}); err != nil || r.Duplicate {
 			t.Errorf("%s: %+v, %v", source, r, err)
 		}
 	}

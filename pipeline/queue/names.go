@@ -70,16 +70,16 @@ func (n Names) SampleSubject(sampleKey string) string {
 	return n.prefix + ".ledger.sample." + sampleKey
 }
 
-// LedgerSubject is the subject of a job in the ledger. Its identity is its source and its ID.
-func (n Names) LedgerSubject(r pipeline.Ref) string {
-	return n.ledgerJob(r.Source + "." + pipeline.JobKey(r.ID))
+// JobRecordSubject is the subject of a job in the ledger. Its identity is its source and its ID.
+func (n Names) JobRecordSubject(r pipeline.Ref) string {
+	return n.jobRecord(r.Source + "." + pipeline.JobKey(r.ID))
 }
 
-// ledgerJob returns the subject of a job's record by the record's name.
-func (n Names) ledgerJob(name string) string { return n.prefix + ".ledger.job." + name }
+// jobRecord returns the subject of a job's record by the record's name.
+func (n Names) jobRecord(name string) string { return n.prefix + ".ledger.job." + name }
 
-// AnyLedgerJob matches every job of the ledger.
-func (n Names) AnyLedgerJob() string { return n.prefix + ".ledger.job.*.*" }
+// AnyJobRecord matches every job of the ledger.
+func (n Names) AnyJobRecord() string { return n.prefix + ".ledger.job.*.*" }
 
 // AskSubject is the subject for the workers' questions to the poller.
 func (n Names) AskSubject() string { return n.prefix + ".ask" }

@@ -145,7 +145,7 @@ func attachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error
 	if err != nil {
 		return nil, err
 	}
-	if err := q.streams.CheckMark(t.Simulated); err != nil {
+	if err := q.streams.CheckSimulated(t.Simulated); err != nil {
 		return nil, err
 	}
 	q.streams.topology = t

@@ -130,7 +130,7 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 		{
 			Name:              n.LedgerStream(),
 			Description:       "what is known of samples and jobs",
-			Subjects:          []string{n.SampleSubject("*"), n.AnyLedgerJob()},
+			Subjects:          []string{n.SampleSubject("*"), n.AnyJobRecord()},
 			Retention:         jetstream.LimitsPolicy,
 			Discard:           jetstream.DiscardNew,
 			MaxMsgsPerSubject: 1, // a record replaces the one before

@@ -336,7 +336,7 @@ func (i *Inspector) Unknown(ctx context.Context, source string, ids []string) ([
 func (i *Inspector) withoutRecord(ctx context.Context, source string, ids []string) ([]string, error) {
 	var missing []string
 	for _, id := range ids {
-		m, err := i.streams.ledger.GetLastMsgForSubject(ctx, i.streams.LedgerSubject(pipeline.Ref{Source: source, ID: id}))
+		m, err := i.streams.ledger.GetLastMsgForSubject(ctx, i.streams.JobRecordSubject(pipeline.Ref{Source: source, ID: id}))
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			missing = append(missing, id)

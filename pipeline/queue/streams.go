@@ -90,7 +90,7 @@ func untilAnswered(ctx context.Context, what string, request func(context.Contex
 // Provision creates missing streams and buckets, and corrects limits that differ from the topology.
 // If it cannot correct one of them, it still corrects the others. It may be repeated at any time.
 func (s *Streams) Provision(ctx context.Context) error {
-	exists, err := s.check(ctx)
+	exists, err := s.checkExisting(ctx)
 	if err != nil {
 		return err
 	}
@@ -229,7 +229,7 @@ func (s *Streams) provisionStream(ctx context.Context, c jetstream.StreamConfig)
 	}
 
 	is := found.CachedInfo().Config
-	if err := s.topology.checkMark(is); err != nil {
+	if err := s.topology.checkSimulated(is); err != nil {
 		return nil, err
 	}
 	if matchesConfig(is, c) {
@@ -245,9 +245,9 @@ func (s *Streams) provisionStream(ctx context.Context, c jetstream.StreamConfig)
 	return s.js.UpdateStream(ctx, keepChoices(c, is))
 }
 
-// check refuses a ledger of a later version, streams of a simulation in a real fleet, and real
+// checkExisting refuses a ledger of a later version, streams of a simulation in a real fleet, and real
 // streams in a simulation, before anything is created. exists says whether there is a ledger.
-func (s *Streams) check(ctx context.Context) (exists bool, err error) {
+func (s *Streams) checkExisting(ctx context.Context) (exists bool, err error) {
 	for _, c := range s.topology.Streams() {
 		found, err := s.findStream(ctx, c.Name)
 		if err != nil {
@@ -258,7 +258,7 @@ func (s *Streams) check(ctx context.Context) (exists bool, err error) {
 		}
 
 		is := found.CachedInfo().Config
-		if err := s.topology.checkMark(is); err != nil {
+		if err := s.topology.checkSimulated(is); err != nil {
 			return false, err
 		}
 		if c.Name != s.LedgerStream() {
@@ -286,9 +286,9 @@ func checkFormat(ledger jetstream.StreamConfig) error {
 // existed is real.
 func isSimulated(c jetstream.StreamConfig) bool { return c.Metadata[simulatedKey] == "true" }
 
-// checkMark refuses a simulated stream in a real fleet, and a real stream in a simulation:
+// checkSimulated refuses a simulated stream in a real fleet, and a real stream in a simulation:
 // otherwise their verdicts would be mixed.
-func (t Topology) checkMark(c jetstream.StreamConfig) error {
+func (t Topology) checkSimulated(c jetstream.StreamConfig) error {
 	simulated := isSimulated(c)
 	switch {
 	case simulated == t.Simulated:
@@ -352,7 +352,7 @@ func (s *Streams) recreate(ctx context.Context, err error) {
 // Simulated reports whether WildFire is simulated.
 func (s *Streams) Simulated() bool { return s.topology.Simulated }
 
-// CheckMark returns ErrMixed if either the caller or the fleet is simulated and the other is real.
-func (s *Streams) CheckMark(simulated bool) error {
-	return Topology{Simulated: simulated}.checkMark(s.ledger.CachedInfo().Config)
+// CheckSimulated returns ErrMixed if either the caller or the fleet is simulated and the other is real.
+func (s *Streams) CheckSimulated(simulated bool) error {
+	return Topology{Simulated: simulated}.checkSimulated(s.ledger.CachedInfo().Config)
 }

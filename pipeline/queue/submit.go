@@ -38,10 +38,10 @@ type Publisher struct {
 // repeats another one.
 func (q *Queue) Publisher() *Publisher { return &Publisher{jobs: q.jobs, objects: q.objects} }
 
-// Once returns a publisher that reports repeats: a repeat with other contents is ErrOtherContents,
+// CheckingPublisher returns a publisher that reports repeats: a repeat with other contents is ErrOtherContents,
 // and one with the same contents is marked in the receipt. It needs permission to read and write
 // the ledger.
-func (q *Queue) Once() *Publisher {
+func (q *Queue) CheckingPublisher() *Publisher {
 	return &Publisher{jobs: q.jobs, objects: q.objects, ledger: q.ledger}
 }
 
@@ -62,23 +62,23 @@ func (p *Publisher) Guarded(g *guard.Guard) *Publisher {
 	return &guarded
 }
 
-// Content is the source of a job's bytes at submission. The zero value is for links, and for jobs
+// Input is the source of a job's bytes at submission. The zero value is for links, and for jobs
 // that refer to their contents.
-type Content struct {
+type Input struct {
 	size  int64 // -1: unknown until the contents are read
 	limit int64
 	open  func() (io.ReadCloser, error)
 }
 
 // FromFile returns contents of a known size, in bytes; open is called once.
-func FromFile(size int64, open func() (io.ReadCloser, error)) Content {
-	return Content{size: size, limit: size, open: open}
+func FromFile(size int64, open func() (io.ReadCloser, error)) Input {
+	return Input{size: size, limit: size, open: open}
 }
 
 // FromReader returns contents that can be read only once and whose size is unknown, such as the
 // body of a request. More than limit bytes are ErrTooLarge.
-func FromReader(r io.Reader, limit int64) Content {
-	return Content{size: -1, limit: limit, open: func() (io.ReadCloser, error) { return io.NopCloser(r), nil }}
+func FromReader(r io.Reader, limit int64) Input {
+	return Input{size: -1, limit: limit, open: func() (io.ReadCloser, error) { return io.NopCloser(r), nil }}
 }
 
 // Receipt describes a job that was submitted.
@@ -106,7 +106,7 @@ const rawHeadroom = recordHeadroom
 // and the Filename of a file or the URL of a link; the rest is optional. A repeat with the same ID
 // is harmless, unless it runs at the same time. Submit returns pipeline.ErrFull if the queue has no
 // room; then nothing was accepted.
-func (p *Publisher) Submit(ctx context.Context, j pipeline.Job, c Content) (Receipt, error) {
+func (p *Publisher) Submit(ctx context.Context, j pipeline.Job, c Input) (Receipt, error) {
 	j.Version = 1
 	receipt, err := p.submit(ctx, j, c)
 	if err != nil {
@@ -116,7 +116,7 @@ func (p *Publisher) Submit(ctx context.Context, j pipeline.Job, c Content) (Rece
 	return receipt, nil
 }
 
-func (p *Publisher) submit(ctx context.Context, j pipeline.Job, c Content) (Receipt, error) {
+func (p *Publisher) submit(ctx context.Context, j pipeline.Job, c Input) (Receipt, error) {
 	if j.ID == "" || !pipeline.ValidSource(j.Source) || !j.Priority.Valid() {
 		return Receipt{}, pipeline.Invalid("id %q, source %q and priority %q are required", j.ID, j.Source, j.Priority)
 	}
@@ -170,7 +170,7 @@ func (p *Publisher) inPlace(ctx context.Context, j pipeline.Job) (Receipt, error
 }
 
 // inMessage submits a job whose contents are in its message.
-func (p *Publisher) inMessage(ctx context.Context, j pipeline.Job, c Content, body []byte) (Receipt, error) {
+func (p *Publisher) inMessage(ctx context.Context, j pipeline.Job, c Input, body []byte) (Receipt, error) {
 	sum := sha256.Sum256(body)
 	if err := c.verify(j, hex.EncodeToString(sum[:]), int64(len(body))); err != nil {
 		return Receipt{}, err
@@ -206,7 +206,7 @@ func (p *Publisher) withholdIfSecret(j *pipeline.Job, s *guard.Scan) {
 }
 
 // verify compares the contents that were read with the job's size and hash.
-func (c Content) verify(j pipeline.Job, sum string, n int64) error {
+func (c Input) verify(j pipeline.Job, sum string, n int64) error {
 	switch {
 	case c.size >= 0 && n != c.size:
 		return fmt.Errorf("%w: expected %d bytes", pipeline.ErrContentChanged, c.size)
@@ -223,7 +223,7 @@ func (c Content) verify(j pipeline.Job, sum string, n int64) error {
 // already are not rewritten, because a worker may be reading them. If the job was not accepted, its
 // object is removed. If that is not known, the object stays, and the bucket's age limit removes it
 // if it is never used. Only one chunk is held in memory.
-func (p *Publisher) stream(ctx context.Context, j pipeline.Job, c Content, r io.Reader) (Receipt, error) {
+func (p *Publisher) stream(ctx context.Context, j pipeline.Job, c Input, r io.Reader) (Receipt, error) {
 	name := objectName(j.Ref())
 	scan := p.scanFields(j)
 	counted := newHashingReader(io.TeeReader(io.LimitReader(r, c.limit+1), scan))

@@ -40,8 +40,8 @@ const (
 	TraceFailed  = "failed"  // it has its failed event
 )
 
-// Step is something that happened, or the place where a job is.
-type Step struct {
+// TraceStep is something that happened, or the place where a job is.
+type TraceStep struct {
 	Time   time.Time `json:"time"`
 	What   string    `json:"what"` // queued, submitted, waiting, verdict, failed, changed, report, dead, audit, sample
 	Job    string    `json:"job_id,omitempty"`
@@ -76,7 +76,7 @@ type Trace struct {
 	Since    time.Time    `json:"since,omitzero"`      // since when it has this state
 	WaitsFor string       `json:"waits_for,omitempty"` // for people
 	Sample   *SampleTrace `json:"sample,omitempty"`
-	Steps    []Step       `json:"steps"`           // the oldest first
+	Steps    []TraceStep  `json:"steps"`           // the oldest first
 	Notes    []string     `json:"notes,omitempty"` // streams that were not read to their end
 
 	Metadata map[string]string `json:"metadata,omitempty"` // of the requested job
@@ -96,7 +96,7 @@ func (i *Inspector) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
 		actions: map[string]int{},
 	}
 	t.out.Simulated = i.streams.Simulated()
-	t.out.Steps = []Step{}
+	t.out.Steps = []TraceStep{}
 	for _, look := range []func(context.Context) error{
 		t.identify, t.ledger, t.waiting, t.searchJobs, t.events, t.dead, t.setState,
 	} {
@@ -170,7 +170,7 @@ func (t *tracer) sources(ctx context.Context, id string) ([]string, error) {
 	return sources, nil
 }
 
-func (t *tracer) step(s Step) {
+func (t *tracer) step(s TraceStep) {
 	s.Time = s.Time.UTC()
 	t.out.Steps = append(t.out.Steps, s)
 }
@@ -210,7 +210,7 @@ func (t *tracer) ledger(ctx context.Context) error {
 		case JobDone:
 			t.addFinal(entry.Event)
 		case JobWaiting:
-			if err := t.addWaiting(ctx, t.from.streams.LedgerSubject(ref)); err != nil {
+			if err := t.addWaiting(ctx, t.from.streams.JobRecordSubject(ref)); err != nil {
 				return err
 			}
 		}
@@ -247,7 +247,7 @@ func keyOf(d results.Data) string {
 // addEvent turns an event into a step.
 func (t *tracer) addEvent(ev results.Event) {
 	d := ev.Data
-	s := Step{
+	s := TraceStep{
 		Time:   ev.Time,
 		What:   ev.Type.Name(),
 		Job:    d.JobID,
@@ -357,7 +357,7 @@ func (t *tracer) waiting(ctx context.Context) error {
 	var subjects []string
 	err := t.from.ledger.readJobs(ctx, func(r JobRecord) bool {
 		if r.State == JobWaiting && r.Sample == t.key && (t.query.Source == "" || r.Source == t.query.Source) {
-			subjects = append(subjects, t.from.streams.ledgerJob(r.Name))
+			subjects = append(subjects, t.from.streams.jobRecord(r.Name))
 		}
 		return len(subjects) < t.limit
 	})
@@ -421,8 +421,8 @@ func (t *tracer) searchJobs(ctx context.Context) error {
 	return err
 }
 
-func jobStep(what string, j pipeline.Job, seq uint64, at time.Time, detail string) Step {
-	return Step{
+func jobStep(what string, j pipeline.Job, seq uint64, at time.Time, detail string) TraceStep {
+	return TraceStep{
 		Time:   at,
 		What:   what,
 		Job:    j.ID,
@@ -494,7 +494,7 @@ func (t *tracer) addAction(at time.Time, a results.Audit) {
 		return
 	}
 
-	s := Step{Time: at, What: "audit", Detail: fmt.Sprintf("%s by %s (%s): %s", a.Action, a.By, a.Via, cmp.Or(a.Result, string(a.Status)))}
+	s := TraceStep{Time: at, What: "audit", Detail: fmt.Sprintf("%s by %s (%s): %s", a.Action, a.By, a.Via, cmp.Or(a.Result, string(a.Status)))}
 	if a.Letter > 0 {
 		s.Detail = fmt.Sprintf("%s of dead letter %d by %s (%s): %s", a.Action, a.Letter, a.By, a.Via, cmp.Or(a.Result, string(a.Status)))
 	}
@@ -559,7 +559,7 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 			break
 		}
 		if l.Job.ID == job {
-			s := Step{
+			s := TraceStep{
 				Time:   l.Time,
 				What:   "dead",
 				Job:    job,
@@ -580,7 +580,7 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 // setState sorts the steps, and sets the state of the job and what it waits for.
 func (t *tracer) setState(ctx context.Context) error {
 	o := &t.out
-	slices.SortStableFunc(o.Steps, func(a, b Step) int { return a.Time.Compare(b.Time) })
+	slices.SortStableFunc(o.Steps, func(a, b TraceStep) int { return a.Time.Compare(b.Time) })
 	o.State = TraceUnknown
 	if t.query.Job != "" && t.job != nil {
 		o.Metadata = t.job.Metadata

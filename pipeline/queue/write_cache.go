@@ -8,9 +8,9 @@ import "sync"
 // names its revision: the server refuses that change, and the record is forgotten. It is safe for
 // concurrent use.
 type writeCache[T any] struct {
-	mu     sync.Mutex
-	now    map[string]cachedRecord[T]
-	before map[string]cachedRecord[T] // the previous generation
+	mu       sync.Mutex
+	current  map[string]cachedRecord[T]
+	previous map[string]cachedRecord[T] // the previous generation
 }
 
 type cachedRecord[T any] struct {
@@ -28,23 +28,23 @@ func (w *writeCache[T]) put(subject string, value T, revision uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
-	if w.now[subject].revision > revision || w.before[subject].revision > revision {
+	if w.current[subject].revision > revision || w.previous[subject].revision > revision {
 		return
 	}
-	if w.now == nil || len(w.now) >= maxCachedWrites {
-		w.before = w.now
-		w.now = map[string]cachedRecord[T]{}
+	if w.current == nil || len(w.current) >= maxCachedWrites {
+		w.previous = w.current
+		w.current = map[string]cachedRecord[T]{}
 	}
-	w.now[subject] = cachedRecord[T]{value: value, revision: revision}
+	w.current[subject] = cachedRecord[T]{value: value, revision: revision}
 }
 
 func (w *writeCache[T]) get(subject string) (cachedRecord[T], bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
-	r, ok := w.now[subject]
+	r, ok := w.current[subject]
 	if !ok {
-		r, ok = w.before[subject]
+		r, ok = w.previous[subject]
 	}
 
 	return r, ok
@@ -54,6 +54,6 @@ func (w *writeCache[T]) forget(subject string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
-	delete(w.now, subject)
-	delete(w.before, subject)
+	delete(w.current, subject)
+	delete(w.previous, subject)
 }

@@ -173,7 +173,7 @@ func TestKeptRecordsAreBounded(t *testing.T) {
 	for i := range 10 * maxCachedWrites {
 		w.put(fmt.Sprint(i), i, 1)
 	}
-	if n := len(w.now) + len(w.before); n > 2*maxCachedWrites {
+	if n := len(w.current) + len(w.previous); n > 2*maxCachedWrites {
 		t.Errorf("%d records are kept", n)
 	}
 	if _, ok := w.get("0"); ok {
@@ -191,7 +191,7 @@ func TestKeptRecordsAreBounded(t *testing.T) {
 	if err := q.ledger.Commit(t.Context(), q.ledger.PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := q.ledger.waitingJobs.get(q.LedgerSubject(m.Job.Ref())); ok {
+	if _, ok := q.ledger.waitingJobs.get(q.JobRecordSubject(m.Job.Ref())); ok {
 		t.Error("a large record is kept")
 	}
 }

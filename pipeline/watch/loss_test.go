@@ -23,7 +23,7 @@ import (
 type queueIntake struct{ publisher *queue.Publisher }
 
 func (i queueIntake) Publish(ctx context.Context, j pipeline.Job) error {
-	_, err := i.publisher.Submit(ctx, j, queue.Content{})
+	_, err := i.publisher.Submit(ctx, j, queue.Input{})
 
 	return err
 }

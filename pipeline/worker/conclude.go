@@ -29,7 +29,7 @@ func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result
 		changes = append(changes, w.q.Ledger().PutSample(after))
 		// If the job waits for WildFire, the poller learns of the change from the job's record.
 		if c.step.Kind != pipeline.StepWait || !c.step.Asking {
-			defer w.q.Ledger().SampleChanged(after.Key)
+			defer w.q.Ledger().NotifySampleChanged(after.Key)
 		}
 	}
 

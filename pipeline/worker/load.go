@@ -18,7 +18,7 @@ func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, done bo
 		return result{}, false, err
 	}
 
-	if d.entry.IsOfOther(d.sample.Key) {
+	if d.entry.HasOtherSample(d.sample.Key) {
 		r, err = w.refuseUsedID(work, d)
 		return r, true, err
 	}
@@ -78,7 +78,7 @@ func (w *Worker) refuseUsedID(work context.Context, d *delivery) (result, error)
 func (w *Worker) reload(work context.Context, d *delivery, u pipeline.Uploaded) (r result, done bool, err error) {
 	for {
 		d.sample, d.entry, err = w.q.Ledger().Load(work, d.sample.Key, d.Job.Ref())
-		if err != nil || d.entry.State != queue.JobDone && !d.entry.IsOfOther(d.sample.Key) {
+		if err != nil || d.entry.State != queue.JobDone && !d.entry.HasOtherSample(d.sample.Key) {
 			return result{}, false, err
 		}
 

@@ -46,7 +46,7 @@ func (s *shared) changeSample(ctx context.Context, d *delivery, next pipeline.Sa
 	if err := s.writeSample(ctx, d, next); err != nil {
 		return err
 	}
-	s.q.Ledger().SampleChanged(d.sample.Key)
+	s.q.Ledger().NotifySampleChanged(d.sample.Key)
 
 	return nil
 }
