@@ -32,10 +32,10 @@ type committer struct {
 	recreate func(context.Context, error) // creates the stream again if the error says that it is missing
 	inbox    string                       // prefix of the reply subjects
 	once     sync.Once
-	fault    error // of the subscription to answers
+	fault    error // why there is no subscription to answers; nil if there is one
 
 	mu      sync.Mutex
-	queue   []*group            // not sent yet
+	queue   []*group            // groups that are not sent yet
 	queued  int                 // messages in queue
 	singles map[uint64]*message // single messages in progress, by token
 	batch   *batch              // the atomic batch in progress
@@ -209,7 +209,7 @@ func (c *committer) send() {
 	}
 }
 
-// scheduleCheck checks for overdue answers while anything is in progress. The caller holds mu.
+// scheduleCheck makes failOverdue run soon if anything is in progress. The caller holds mu.
 func (c *committer) scheduleCheck() {
 	if c.check == nil && (c.batch != nil || len(c.singles) > 0) {
 		c.check = time.AfterFunc(commitTimeout/8, c.failOverdue)

@@ -12,8 +12,8 @@ type cost struct {
 	ackLatency    *ackLatency    // of the connection
 	batchOverhead slidingMinimum // time of a batch beyond that of its messages
 
-	since time.Time // when the current series of single messages began
-	acks  int       // messages in that series
+	since time.Time // when the current series of answers to single messages began
+	acks  int       // messages of that series that were answered
 }
 
 const (
@@ -27,7 +27,7 @@ const (
 
 	batchMessageTime = 12 * time.Microsecond
 	minBatchTime     = 200 * time.Microsecond
-	seriesLength     = 16 // messages in a measurement
+	seriesLength     = 16 // answers in a series
 
 	ackPeriod   = 5 * time.Minute
 	batchPeriod = 2 * time.Second
@@ -69,8 +69,8 @@ func (c *cost) begin(inProgress int) {
 	}
 }
 
-// single records the answer to a single message. durable says whether the message was written. A
-// series of messages that were in progress together shows how long each takes.
+// single records the answer to a single message. durable says whether the message was written. The
+// time of a series of answers shows how long one message takes while several are in progress.
 func (c *cost) single(sent time.Time, durable bool) {
 	now := time.Now()
 	if durable { // refused and repeated messages are not written

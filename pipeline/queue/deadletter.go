@@ -71,13 +71,13 @@ type DeadLetters struct {
 	ledger   *Ledger
 	objects  *Objects
 	onPut    func(results.Reason) // nil for none
-	bytes    atomic.Int64         // written since the letters were last trimmed
+	bytes    atomic.Int64         // written by this process since it last called Trim
 	trimming sync.Mutex
 }
 
 // All reads the dead letters that match a filter, the oldest first, without their bodies, because a
 // body may be as large as a file. The fields of a JSON job are therefore missing; Get returns them.
-// Letters that arrive meanwhile are left out.
+// All leaves out letters that arrive while it reads.
 func (d *DeadLetters) All(ctx context.Context, f DeadFilter) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
 		cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{d.filter(f)}, HeadersOnly: true}
@@ -118,8 +118,8 @@ func (d *DeadLetters) Get(ctx context.Context, seq uint64) (Letter, error) {
 	return d.decode(m.Subject, m.Header, m.Data, m.Sequence, m.Time), nil
 }
 
-// decode decodes a message of DEAD. If only headers were read, the job has only the fields in
-// them.
+// decode decodes a message of DEAD. body is nil if only headers were read; the job then has only
+// the fields in them.
 func (d *DeadLetters) decode(subject string, h nats.Header, body []byte, seq uint64, at time.Time) Letter {
 	l := Letter{
 		Seq:    seq,
@@ -208,11 +208,11 @@ type Replayed struct {
 	Found bool   `json:"found,omitempty"` // its contents had been moved away, and were found
 }
 
-// Replay submits the job of a letter again. It removes a recorded refusal of the contents, so that
-// WildFire is really asked, and then the letter. Replay may be repeated after an interruption at
-// any point, because the new job's ID is derived from the old one (see NextID); the old ID already
-// has its final event. It returns ErrNoLetter, ErrContentsGone or pipeline.ErrFull, and then keeps
-// an existing letter.
+// Replay submits the job of a letter again. It first removes a recorded refusal of the contents, so
+// that WildFire is asked again, and last of all it removes the letter. Replay may be repeated after
+// an interruption at any point, because the new job's ID is derived from the old one (see NextID);
+// the old ID already has its final event. After an error, which may match ErrNoLetter,
+// ErrContentsGone or pipeline.ErrFull, an existing letter stays.
 func (d *DeadLetters) Replay(ctx context.Context, seq uint64, r Replay) (Replayed, error) {
 	l, err := d.Get(ctx, seq)
 	if err != nil {
@@ -272,7 +272,7 @@ func FirstID(id string) string {
 	return next[:strings.LastIndexByte(next, '~')]
 }
 
-// checkContents reports whether the contents of a letter are where the letter says.
+// checkContents returns ErrContentsGone if the contents of a letter are not where the letter says.
 func (d *DeadLetters) checkContents(ctx context.Context, l Letter, r Replay) error {
 	c := l.Job.Content
 	switch {
@@ -314,7 +314,8 @@ func (d *DeadLetters) storeFound(ctx context.Context, m *Message, size int64, op
 	return nil
 }
 
-// clearRefusal removes WildFire's recorded refusal of a job's contents, so that it is asked again.
+// clearRefusal removes WildFire's recorded refusal of a job's contents, so that WildFire is asked
+// again.
 func (d *DeadLetters) clearRefusal(ctx context.Context, j pipeline.Job) error {
 	key := pipeline.SampleKey(j)
 	if key == "" {

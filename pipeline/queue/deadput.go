@@ -66,8 +66,8 @@ func (d *DeadLetters) Put(ctx context.Context, m *Message, reason results.Error,
 	return nil
 }
 
-// OnPut registers f, which is called for every new dead letter that this process writes. Call it
-// before the queue is used.
+// OnPut registers f, which is called each time this process has written a dead letter, repeats
+// included. Call OnPut before the queue is used.
 func (d *DeadLetters) OnPut(f func(results.Reason)) { d.onPut = f }
 
 // maxInvalidContents limits what a dead letter keeps of an invalid message, in bytes.

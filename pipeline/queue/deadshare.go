@@ -16,8 +16,8 @@ import (
 // share are removed.
 const (
 	deadTrimAbove = 0.75 // part of the stream's bytes beyond which letters are removed
-	deadTrimTo    = 0.5  // part of the stream's bytes that is kept then
-	deadCheckPart = 16   // a process checks each time it has written this part of the stream
+	deadTrimTo    = 0.5  // part of the stream's bytes that remains after that
+	deadCheckPart = 16   // a process checks each time it has written a 16th of the stream's bytes
 )
 
 // msgSizeHeader is the header with the size, in bytes, of a message that the server delivers

@@ -1,10 +1,10 @@
-// Package queue keeps everything on NATS JetStream: the streams JOBS, LEDGER, RESULTS and DEAD, the
-// control bucket with the shared state of a fleet, and the object bucket for contents.
-// Topology.Streams is the only definition of the streams, with their subjects and limits.
+// Package queue keeps all data of the pipeline on NATS JetStream: the streams JOBS, LEDGER, RESULTS
+// and DEAD, the control bucket with the shared state of a fleet, and the object bucket for
+// contents. Topology.Streams is the only definition of the streams, with their subjects and limits.
 //
-// It guarantees that everything it reported as written is as durable as the server's disk. Messages
-// of many callers are sent together if that costs the server fewer syncs (committer.go), and each
-// caller gets the outcome of its own messages. Records of the ledger change by compare-and-set
+// Whatever the package reports as written is as durable as the server's disk. Messages of many
+// callers are sent together if that costs the server fewer syncs (committer.go), and each caller
+// gets the outcome of its own messages. Records of the ledger change by compare-and-set
 // (ledger.go), so of many writers one succeeds. A job gets one final event, however often Finish is
 // repeated (events.go).
 //
@@ -14,5 +14,5 @@
 // [Outcomes] delivers final events, [DeadLetters] has the failed jobs, [Objects] the contents,
 // [Reports] WildFire's documents, and [Inspector] reads the state and changes nothing.
 //
-// It decides nothing about jobs: that is the task of package pipeline.
+// The package decides nothing about jobs: that is the task of package pipeline.
 package queue

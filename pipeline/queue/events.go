@@ -31,7 +31,7 @@ type Ending struct {
 	Event  results.Event
 	Sample string    // the key of the job's sample, or ""
 	Entry  JobEntry  // the job's record, as it was read
-	With   []*Change // changes that are written together with it
+	With   []*Change // changes that are written together with the job's record
 	By     string    // the term of the leader that ends a waiting job; "" if a worker ends the job
 }
 
@@ -48,7 +48,8 @@ func (e *Events) Finish(ctx context.Context, m *Message, end Ending) (results.Ev
 		return end.Event, err
 	}
 
-	// A waiting job exists only in its ledger record.
+	// A waiting job exists only in its ledger record, so write its dead letter before that is
+	// replaced.
 	if end.By != "" && end.Event.Type == results.Failed {
 		if err := e.dead.putFailed(ctx, m, end.Event); err != nil {
 			return end.Event, err
@@ -155,8 +156,8 @@ func (e *Events) dropContents(ctx context.Context, m *Message, ev results.Event)
 // MaxAge returns how long events are kept.
 func (e *Events) MaxAge() time.Duration { return e.streams.topology.Results.MaxAge }
 
-// Publish publishes on RESULTS, with ctx's trace, and returns once the event is durable.
-// A repeat is harmless.
+// Publish publishes an event on RESULTS, with the trace of ctx, and returns once the event is
+// durable. A repeat is harmless.
 func (e *Events) Publish(ctx context.Context, ev results.Event) error {
 	ev.Simulated = e.streams.Simulated()
 	body, err := ev.MarshalJSON()

@@ -89,8 +89,8 @@ func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobRecord), caughtU
 	}, nil
 }
 
-// callbackGate lets a consumer's callbacks run until its end. The client's own Stop does not wait
-// for a running callback.
+// callbackGate lets a consumer's callbacks run until end is called. It is needed because the
+// client's own Stop does not wait for a running callback.
 type callbackGate struct {
 	mu    sync.Mutex
 	ended bool
@@ -143,8 +143,8 @@ func (l *Ledger) ReadWaiting(ctx context.Context, name string) (*Message, uint64
 	return entry.Message, entry.Revision, err
 }
 
-// WaitingAt is ReadWaiting without a request if this process itself wrote the revision. The caller
-// must not change the message.
+// WaitingAt is like ReadWaiting, but needs no request if this process itself wrote that revision of
+// the record. The caller must not change the message.
 func (l *Ledger) WaitingAt(ctx context.Context, name string, revision uint64) (*Message, uint64, error) {
 	if r, ok := l.waitingJobs.get(l.streams.jobRecord(name)); ok && r.revision == revision {
 		return r.value, r.revision, nil
@@ -223,7 +223,7 @@ func (l *Ledger) Final(ctx context.Context, ref pipeline.Ref) (results.Event, bo
 	return j.Event, j.State == JobDone, nil
 }
 
-// ErrNoFinalEvent says that a job was accepted, and had no final event when the wait ended.
+// ErrNoFinalEvent says that a job had no final event when the wait for it ended.
 var ErrNoFinalEvent = errors.New("accepted, but without a final event yet")
 
 // Await waits for a job's final event, and returns ErrNoFinalEvent if ctx ends first. It does not check

@@ -18,9 +18,9 @@ type Jobs struct {
 }
 
 // open decodes a job's message from JOBS. seq and at are the message's sequence and time in the
-// stream; if the publisher gave no ID, the ID is made of them. An error that matches
-// pipeline.ErrInvalidJob says why the message is not a valid job. The returned Message is then
-// suitable for a dead letter, and its job has only the facts that are certain.
+// stream; if the publisher gave no ID, open makes one of them. An error that matches
+// pipeline.ErrInvalidJob says why the message is not a valid job. The returned Message then has
+// what a dead letter needs, and its Job has only the facts that are certain.
 func (j *Jobs) open(subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
 	if seq <= j.streams.oldJobsUntil.Load() {
 		return openOld(j.streams.Names, subject, h, body, seq, at)
@@ -43,8 +43,8 @@ func (j *Jobs) Receive(msg jetstream.Msg) (Message, error) {
 	return m, err
 }
 
-// Requeue sends a job back to the workers. Its record keeps waiting in the ledger until a worker
-// ends the job or lets it wait again.
+// Requeue puts a job back into the queue. If the ledger says that the job waits, its record stays
+// as it is until a worker ends the job or lets it wait again.
 func (j *Jobs) Requeue(ctx context.Context, m *Message) error {
 	back := nats.NewMsg(j.streams.RequeueSubject(m.Job.Priority, m.Job.Source))
 	if err := m.encode(back); err != nil {
@@ -55,8 +55,8 @@ func (j *Jobs) Requeue(ctx context.Context, m *Message) error {
 }
 
 // search visits the jobs of a source in JOBS, or of all sources if it is "", until visit returns
-// false. A work queue allows no second consumer, so it gets the messages one by one. all is false
-// if there are more than the limit.
+// false. A work queue allows no second consumer, so search gets the messages one by one. all is
+// false if there are more than limit.
 func (j *Jobs) search(ctx context.Context, source string, limit int, visit func(*jetstream.RawStreamMsg, Message, error) bool) (all bool, err error) {
 	filter := j.streams.prefix + ".*.*." + cmp.Or(source, "*") // submitted, or requeued
 	for seq, n := uint64(1), 0; ; n++ {

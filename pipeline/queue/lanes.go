@@ -23,9 +23,9 @@ type SourceLane struct {
 	Source   string // as in the subject, even if it is not a valid source
 }
 
-// Feed is the consumer from which a worker fetches jobs. Each lane of a source has its own, so that
-// a source that floods its lane delays only itself. With very many sources, some of them share a
-// feed.
+// Feed is a consumer from which workers fetch jobs of one lane. Each source has its own feed in a
+// lane, so that a source that floods the lane delays only itself. If a lane has very many sources,
+// some of them share a feed.
 type Feed struct {
 	Name     string
 	Priority pipeline.Priority
@@ -34,19 +34,19 @@ type Feed struct {
 }
 
 // The number of sources in a lane that have a consumer of their own, and the number of consumers
-// that the others share. All lanes together stay well below the limit of a stream.
+// that the others share. The consumers of all lanes together stay well below a stream's limit.
 const (
 	ownConsumers    = 200
 	sharedConsumers = 16
 )
 
-// lanePrefix begins the names of all consumers of lanes.
+// lanePrefix begins the names of the consumers of all lanes.
 const lanePrefix = "lane-"
 
 // LaneConsumerPrefix begins the names of a lane's consumers.
 func LaneConsumerPrefix(p pipeline.Priority) string { return lanePrefix + string(p) + "-" }
 
-// own returns the feed of one lane.
+// own returns the feed of this source alone, without its consumer.
 func (l SourceLane) own() Feed {
 	name := l.Source
 	if !pipeline.ValidSource(name) { // a publisher may use any subject token; such jobs will end in DEAD
@@ -57,7 +57,7 @@ func (l SourceLane) own() Feed {
 	return Feed{Name: LaneConsumerPrefix(l.Priority) + name, Priority: l.Priority, Source: l.Source}
 }
 
-// shared returns the feed of a lane without a consumer of its own.
+// shared returns the feed that this source shares with others, without its consumer.
 func (l SourceLane) shared() Feed {
 	sum := sha256.Sum256([]byte(l.Source))
 
@@ -75,22 +75,22 @@ const (
 	consumerIdleLimit = time.Hour
 )
 
-// Lanes finds the lanes that have jobs, and makes the consumers that feed workers. It is safe for
-// concurrent use.
+// Lanes finds the sources that have jobs in each lane, and creates the consumers from which workers
+// fetch them. It is safe for concurrent use.
 type Lanes struct {
 	streams *Streams
 
 	mu    sync.Mutex
-	feeds map[string]Feed // of lanes with a feed of their own; guarded by mu
+	feeds map[string]Feed // feeds that belong to one source, by name; guarded by mu
 	lost  sync.Map        // names of feeds whose consumers do not answer
 }
 
-// subjects returns the subjects of the lane's jobs.
+// subjects returns the subjects of the jobs of l.
 func (ls *Lanes) subjects(l SourceLane) []string {
 	return []string{ls.streams.JobSubject(l.Priority, l.Source), ls.streams.RequeueSubject(l.Priority, l.Source)}
 }
 
-// withJobs lists the lanes that have jobs now.
+// withJobs lists the sources that have jobs now, for each lane.
 func (ls *Lanes) withJobs(ctx context.Context) ([]SourceLane, error) {
 	info, err := ls.streams.jobs.Info(ctx, jetstream.WithSubjectFilter(ls.streams.prefix+".>"))
 	if err != nil {
@@ -116,9 +116,9 @@ func (ls *Lanes) withJobs(ctx context.Context) ([]SourceLane, error) {
 	return lanes, nil
 }
 
-// Feeds returns the feeds of the lanes that have jobs now, and creates missing ones. A consumer has
-// no delivery limit and no back-off list: attempts are counted in the sample's record. If some
-// lanes have no feed, Feeds returns the others with an error.
+// Feeds returns the feeds that have jobs now, and creates missing consumers. A consumer has no
+// delivery limit and no back-off list: attempts are counted in the sample's record. If it cannot
+// create some consumers, Feeds returns the other feeds with an error.
 func (ls *Lanes) Feeds(ctx context.Context) ([]Feed, error) {
 	lanes, err := ls.withJobs(ctx)
 	if err != nil {
@@ -153,7 +153,7 @@ func (ls *Lanes) Feeds(ctx context.Context) ([]Feed, error) {
 // Forget forgets a feed whose consumer does not answer, so that it is created again.
 func (ls *Lanes) Forget(f Feed) { ls.lost.Store(f.Name, true) }
 
-// addFeeds finds or creates the feeds of lanes.
+// addFeeds finds or creates the feeds of lanes, and adds them to feeds.
 func (ls *Lanes) addFeeds(ctx context.Context, lanes []SourceLane, feeds map[string]Feed) error {
 	names, err := ls.consumers(ctx)
 	if err != nil {
@@ -219,7 +219,7 @@ func (ls *Lanes) consumers(ctx context.Context) (map[string]bool, error) {
 }
 
 // addSubjects adds subjects to those of a shared consumer. If two workers do that at the same
-// moment, one change is lost, and that worker repeats it when it next looks for lanes.
+// moment, one change is lost, and that worker repeats it at its next call of Feeds.
 func (ls *Lanes) addSubjects(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
 	c, err := ls.streams.jobs.Consumer(ctx, name)
 	if err == nil {
@@ -257,8 +257,8 @@ func (ls *Lanes) config(name string, subjects []string) jetstream.ConsumerConfig
 	}
 }
 
-// RepairConsumers corrects consumers of lanes that were changed from outside, because workers keep
-// using them. A missing consumer is created again by the worker that needs it. RepairConsumers
+// RepairConsumers corrects those consumers of lanes that were changed by others, because workers
+// keep using them. A missing consumer is created again by the worker that needs it. RepairConsumers
 // returns the names of those that it corrected.
 func (ls *Lanes) RepairConsumers(ctx context.Context) ([]string, error) {
 	var wrong []*jetstream.ConsumerInfo // with the configuration that each should have
@@ -298,8 +298,8 @@ func (ls *Lanes) RepairConsumers(ctx context.Context) ([]string, error) {
 	return repaired, errors.Join(faults...)
 }
 
-// laneOf returns the lane to which a consumer belongs; false if several lanes share the consumer or
-// its lane's source is not valid.
+// laneOf returns the source and priority to which a consumer belongs. It returns false if several
+// sources share the consumer, or its source is not valid.
 func laneOf(consumer string) (SourceLane, bool) {
 	for _, p := range pipeline.Priorities() {
 		source, ok := strings.CutPrefix(consumer, LaneConsumerPrefix(p))

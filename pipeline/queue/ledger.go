@@ -52,8 +52,8 @@ type JobEntry struct {
 	Message  *Message      // of JobWaiting
 }
 
-// HasOtherSample reports whether the record belongs to a job with other contents than the sample: its
-// source has used the ID twice.
+// HasOtherSample reports whether the record belongs to a job with another sample: then the source
+// has used the job ID twice.
 func (j JobEntry) HasOtherSample(sample string) bool {
 	switch {
 	case j.State == "", j.Sample == sample, j.Sample == "":
@@ -85,7 +85,8 @@ type Ledger struct {
 	NoRead bool
 }
 
-// Load reads a sample and a job in one request. An empty key or ref is not read.
+// Load reads a sample and a job in one request. It skips a sample with an empty key, and a job with
+// an empty ref.
 func (l *Ledger) Load(ctx context.Context, sampleKey string, ref pipeline.Ref) (SampleEntry, JobEntry, error) {
 	subjects := make([]string, 0, 2)
 	if ref.ID != "" {
@@ -229,7 +230,7 @@ func (l *Ledger) PutWaiting(m *Message, why Waiting, replaces uint64) *Change {
 	return c
 }
 
-// putAccepted replaces a job's record by the note that the job is about to be submitted.
+// putAccepted replaces a job's record by one that says that the job is about to be submitted.
 func (l *Ledger) putAccepted(ref pipeline.Ref, sampleKey string, replaces uint64) *Change {
 	c := change(l.streams.JobRecordSubject(ref), nil, replaces, nil)
 	c.msg.Header[headerState] = []string{string(JobAccepted)}
@@ -239,8 +240,8 @@ func (l *Ledger) putAccepted(ref pipeline.Ref, sampleKey string, replaces uint64
 	return c
 }
 
-// putDone replaces a job's record by its final event. by names the leader if a leader ends the job:
-// then the event is only in the ledger until it is published.
+// putDone replaces a job's record by its final event. by is the term of the leader that ends the
+// job, or "" if a worker ends it.
 func (l *Ledger) putDone(ref pipeline.Ref, sampleKey string, event []byte, by string, replaces uint64) *Change {
 	c := change(l.streams.JobRecordSubject(ref), event, replaces, nil)
 	c.msg.Header[headerState] = []string{string(JobDone)}
@@ -261,9 +262,9 @@ func (c *Change) expires(after time.Duration) {
 
 // Commit makes changes durable, in one batch if the server syncs its disk for each message. Each
 // change has its own condition and is valid by itself: if one is refused, the others may still have
-// been made. pipeline.ErrConflict says that a record had another revision; a writer also gets it if
-// its first attempt succeeded but the answer was lost. Commit repeats changes until they are
-// answered or ctx ends.
+// been made. It returns pipeline.ErrConflict if a record had another revision, or if its own first
+// attempt succeeded but the answer was lost. Commit repeats changes until the server answers or ctx
+// ends.
 func (l *Ledger) Commit(ctx context.Context, changes ...*Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -290,7 +291,7 @@ func (l *Ledger) Commit(ctx context.Context, changes ...*Change) error {
 	return err
 }
 
-// committed caches what a change wrote.
+// committed caches what a change wrote, for PendingSample and WaitingAt.
 func (l *Ledger) committed(c *Change) {
 	subject := c.msg.Subject
 	switch {
@@ -340,12 +341,12 @@ func (l *Ledger) ChangeSample(ctx context.Context, key string, change func(*pipe
 const conflictWait = 20 * time.Millisecond
 
 // NotifySampleChanged notifies the poller that a sample changed for which jobs may wait. A lost
-// notification does no harm, because the jobs are due anyway.
+// notification does no harm, because the poller also checks the jobs at intervals.
 func (l *Ledger) NotifySampleChanged(key string) {
 	_ = l.streams.js.Conn().Publish(l.streams.ChangedSubject(), []byte(key))
 }
 
-// OweReport records that a source still has to get the report about a sample, if the report was
+// OweReport records that the report about a sample is still to be published for a source, if it was
 // published before the source had a job with that sample.
 func (l *Ledger) OweReport(ctx context.Context, key, source string, cfg pipeline.Config, now time.Time) error {
 	_, err := l.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return cfg.OweReport(s, source, now) })

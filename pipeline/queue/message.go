@@ -58,7 +58,7 @@ type Message struct {
 	Trace      span.Context
 	Contents   []byte // of a raw job; nil for a link, or if Job refers to them
 	Raw        bool   // Contents has the job's contents
-	Requeued   bool   // it was read from the ledger, not from its publisher's message
+	Requeued   bool   // it comes from RequeueSubject, where only workers publish
 
 	// Original is the publisher's message if that is not a valid job, for its dead letter.
 	Original *Original
@@ -70,7 +70,7 @@ type Original struct {
 	Header  nats.Header `json:"header,omitempty"`
 }
 
-// openPublished decodes a message that is not of version 1.
+// openPublished decodes a message of JOBS in the current format.
 func openPublished(n Names, subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
 	p, source, requeued, ok := n.parseJobSubject(subject)
 	var unreadable error
@@ -135,7 +135,8 @@ func openOld(n Names, subject string, h nats.Header, body []byte, seq uint64, at
 	return openPublished(n, subject, h, body, seq, at)
 }
 
-// isWhole reports whether a record names a job and where its contents are.
+// isWhole reports whether a record has the identity of a job and either its contents or where they
+// are.
 func (m *Message) isWhole() bool {
 	j := m.Job
 	if j.ID == "" || !pipeline.ValidSource(j.Source) || !j.Priority.Valid() {
@@ -154,7 +155,8 @@ func isJSON(h nats.Header) bool {
 	return strings.EqualFold(strings.TrimSpace(mediaType), "application/json")
 }
 
-// bounded cuts a header so that there is room for our own.
+// bounded returns those fields of a publisher's header for which there is room beside our own, and
+// none of the server's.
 func bounded(h nats.Header) nats.Header {
 	room := maxHeaderBytes - recordHeadroom
 	kept := nats.Header{}
@@ -171,8 +173,8 @@ func bounded(h nats.Header) nats.Header {
 const (
 	maxHeaderBytes = 64<<10 - 1 // JetStream's limit for all headers of a message
 
-	// The size of a record without the contents: the job as JSON, with an original's headers, and
-	// its own headers.
+	// The most bytes of a record without its contents: the job as JSON, the headers of Original,
+	// and the record's own headers.
 	recordHeadroom = 40 << 10
 )
 

@@ -24,9 +24,9 @@ import (
 //	<prefix>_samples  per sample: what is known
 //	<prefix>_jobs     per job: its one final event
 //
-// They are migrated at the next start, and then removed. Each step may be repeated: a record that
-// is already in the ledger stays. The jobs in JOBS stay where they are: [Jobs.open] recognizes
-// jobs of version 1 by their sequence.
+// The next start migrates their data to the ledger, and then removes them. Each step may be
+// repeated: a record that is already in the ledger stays. The jobs in JOBS stay where they are:
+// [Jobs.open] recognizes jobs of version 1 by their sequence.
 
 const (
 	// headerOldBasis is a header of version 1, on a waiting job.
@@ -100,8 +100,8 @@ func migrate(ctx context.Context, q *Queue) error {
 	return nil
 }
 
-// awaitOldWorkers waits until no worker of version 1 leads a fleet. A worker that died counts as
-// running until its lease ends.
+// awaitOldWorkers waits until no worker of version 1 leads the fleet. A worker that died counts as
+// the leader until its lease ends.
 func awaitOldWorkers(ctx context.Context, control *fleet.Store) error {
 	for {
 		leads, err := oldLeader(ctx, control)
@@ -155,7 +155,8 @@ type oldMessage struct {
 // key is the last token of the subject.
 func (m oldMessage) key() string { return m.subject[strings.LastIndexByte(m.subject, '.')+1:] }
 
-// all calls each for the newest message of every subject of a stream, for many concurrently.
+// all calls each for the newest message of every subject of a stream, with many calls at the same
+// time.
 func (m *migration) all(ctx context.Context, s jetstream.Stream, each func(context.Context, oldMessage) error) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(migrateBatch)
@@ -177,7 +178,8 @@ func (m *migration) all(ctx context.Context, s jetstream.Stream, each func(conte
 	return err
 }
 
-// put writes a record unless the ledger already has it. written says whether it wrote.
+// put writes a record unless the ledger already has it. written says whether put has written the
+// record.
 func (m *migration) put(ctx context.Context, c *Change) (written bool, err error) {
 	err = m.ledger.Commit(ctx, c)
 	if errors.Is(err, pipeline.ErrConflict) {

@@ -60,25 +60,25 @@ func (n Names) DeadSubject(reason, source string) string {
 	return n.prefix + ".dead." + reason + "." + source
 }
 
-// ResultsSubject matches the events of an outcome: any argument may be "*".
+// ResultsSubject is the subject of events of one type, outcome and source. Any of them may be "*".
 func (n Names) ResultsSubject(event, outcome, source string) string {
 	return n.prefix + ".results." + event + "." + outcome + "." + source
 }
 
-// SampleSubject is the subject of a sample in the ledger.
+// SampleSubject is the subject of a sample's record in the ledger.
 func (n Names) SampleSubject(sampleKey string) string {
 	return n.prefix + ".ledger.sample." + sampleKey
 }
 
-// JobRecordSubject is the subject of a job in the ledger. Its identity is its source and its ID.
+// JobRecordSubject is the subject of a job's record in the ledger.
 func (n Names) JobRecordSubject(r pipeline.Ref) string {
 	return n.jobRecord(r.Source + "." + pipeline.JobKey(r.ID))
 }
 
-// jobRecord returns the subject of a job's record by the record's name.
+// jobRecord returns the subject of the job's record with a name: <source>.<job key>.
 func (n Names) jobRecord(name string) string { return n.prefix + ".ledger.job." + name }
 
-// AnyJobRecord matches every job of the ledger.
+// AnyJobRecord matches the subjects of all jobs' records.
 func (n Names) AnyJobRecord() string { return n.prefix + ".ledger.job.*.*" }
 
 // AskSubject is the subject for the workers' questions to the poller.
@@ -91,7 +91,8 @@ func (n Names) ChangedSubject() string { return n.prefix + ".sample.changed" }
 // WaitingSubject is the subject on which the poller answers how many jobs wait, and for what.
 func (n Names) WaitingSubject() string { return n.prefix + ".waiting" }
 
-// parseJobSubject splits the subject of a job. requeued says that a worker published it.
+// parseJobSubject splits the subject of a job. requeued is true for the subject of RequeueSubject.
+// ok is false if the subject is not that of a valid job.
 func (n Names) parseJobSubject(subject string) (p pipeline.Priority, source string, requeued, ok bool) {
 	rest, ok := strings.CutPrefix(subject, n.prefix+".")
 	if !ok {

@@ -45,7 +45,7 @@ const (
 	chunkHeadroom = 1 << 10
 )
 
-// chunkSize stays below the server's message limit.
+// chunkSize returns a size at which a chunk's message stays below the server's limit.
 func (o *Objects) chunkSize() uint32 {
 	return uint32(min(max(o.nc.MaxPayload()-chunkHeadroom, chunkHeadroom), largestChunk))
 }
@@ -231,8 +231,8 @@ func (r *hashingReader) Read(b []byte) (int, error) {
 
 func (r *hashingReader) sum() string { return hex.EncodeToString(r.h.Sum(nil)) }
 
-// MoveContents moves a job's contents into an object if they leave too little room in a message for
-// the record, and makes the job point there.
+// MoveContents moves contents out of a job's message into an object, if the message would otherwise
+// have too little room for the job's record. The job then refers to the object.
 func (o *Objects) MoveContents(ctx context.Context, m *Message) error {
 	if !m.Raw || m.Original != nil || int64(len(m.Contents)) <= o.nc.MaxPayload()-recordHeadroom {
 		return nil

@@ -113,7 +113,7 @@ func AttachPublisher(ctx context.Context, js jetstream.JetStream, prefix string)
 
 // AttachOrOpen attaches to an existing queue, and creates one only if there is none. It is for
 // processes such as watchers, which need a queue but do not configure it. A process without
-// permission to create the queue waits until a worker does, or ctx ends.
+// permission to create the queue waits until a worker has created it, or ctx ends.
 func AttachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 	for {
 		q, err := attachOrOpen(ctx, nc, t)

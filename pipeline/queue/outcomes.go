@@ -14,8 +14,8 @@ import (
 	"backburn/results"
 )
 
-// Outcomes delivers final events to the process that submitted the files. The server remembers the
-// delivered events under the reader's name.
+// Outcomes delivers final events to the process that submitted the files. The server remembers
+// under the reader's name which events were delivered.
 type Outcomes struct {
 	streams *Streams
 	reader  string

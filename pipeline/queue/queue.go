@@ -66,7 +66,7 @@ func (q *Queue) Control() *fleet.Store { return q.streams.control }
 // Jobs returns the messages of JOBS.
 func (q *Queue) Jobs() *Jobs { return q.jobs }
 
-// Lanes returns the lanes of JOBS.
+// Lanes returns the part that finds jobs and their consumers in JOBS.
 func (q *Queue) Lanes() *Lanes { return q.lanes }
 
 // Ledger returns the queue's ledger.

@@ -26,10 +26,10 @@ type reader struct {
 	api    string // the subject of requests: a direct get, which any replica answers
 	prefix string // of the reply subjects
 	once   sync.Once
-	fault  error // of the subscription to answers
+	fault  error // why there is no subscription to answers; nil if there is one
 
 	mu      sync.Mutex
-	queue   map[string][]chan *nats.Msg // not requested yet
+	queue   map[string][]chan *nats.Msg // who waits for subjects that are not requested yet
 	rounds  map[uint64]*round
 	token   uint64
 	overdue *time.Timer // runs while a round is in progress
@@ -43,13 +43,13 @@ type readRequest struct {
 
 // round is one request.
 type round struct {
-	wanted map[string][]chan *nats.Msg // subjects without an answer
+	wanted map[string][]chan *nats.Msg // who waits for subjects without an answer
 	single bool                        // the request is for one subject, so one message answers it
 	sent   time.Time
 }
 
 const (
-	maxReadSubjects = 512     // subjects; the server allows 1,024 at most
+	maxReadSubjects = 512     // subjects of one request; the server allows 1,024 at most
 	readBytes       = 8 << 20 // limit of the server's answer, so that it does not overflow the connection
 	maxReadRounds   = 8       // rounds in progress at a time
 	maxCombined     = 2       // of these, rounds with several subjects; meanwhile more subjects gather
@@ -126,17 +126,17 @@ func (r *reader) subscribe() {
 // send requests the gathered subjects. The caller holds mu.
 func (r *reader) send() {
 	for len(r.queue) > 0 && len(r.rounds) < maxReadRounds {
-		most := maxReadSubjects
+		limit := maxReadSubjects
 		if len(r.queue) <= maxReadRounds-len(r.rounds) {
-			most = 1
+			limit = 1
 		} else if r.combined() >= maxCombined {
 			break
 		}
 
-		wanted := make(map[string][]chan *nats.Msg, min(len(r.queue), most))
+		wanted := make(map[string][]chan *nats.Msg, min(len(r.queue), limit))
 		for s, answers := range r.queue {
 			delete(r.queue, s)
-			if wanted[s] = answers; len(wanted) == most {
+			if wanted[s] = answers; len(wanted) == limit {
 				break
 			}
 		}

@@ -42,8 +42,8 @@ func (s *Streams) Reports(ctx context.Context) (*Reports, error) {
 // reportName is the name of a document about a sample, such as "<sha256>.xml".
 func reportName(sha256, document string) string { return sha256 + "." + document }
 
-// Find returns a document about a sample. Errors match pipeline.ErrContentMissing if it is not
-// kept.
+// Find returns a document about a sample. Its error matches pipeline.ErrContentMissing if there is
+// no such document.
 func (r *Reports) Find(ctx context.Context, sha256, document string) (Contents, error) {
 	return r.objects.Find(ctx, reportName(sha256, document))
 }

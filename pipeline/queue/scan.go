@@ -17,7 +17,8 @@ const (
 var errCutOff = errors.New("the server stopped in the middle of its answer")
 
 // readAll visits the messages that are in a stream now, until visit returns false. It requests
-// batchSize messages at a time; each request creates a new consumer.
+// batchSize messages at a time. Batches should be large, because each request creates a new
+// consumer.
 func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, batchSize int, visit func(jetstream.Msg, *jetstream.MsgMetadata) bool) error {
 	cfg.MaxResetAttempts = 2 // otherwise it would retry forever, even after ctx ends
 	c, err := s.OrderedConsumer(ctx, cfg)

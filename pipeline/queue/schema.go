@@ -40,7 +40,7 @@ const (
 	SyncLater              // after it, at intervals
 )
 
-// The defaults of Topology's bounds.
+// The defaults of Topology's limits.
 const (
 	DefaultJobsMaxBytes   int64 = 2 << 30
 	DefaultLedgerMaxBytes int64 = 2 << 30
@@ -76,7 +76,8 @@ const (
 	oldJobsKey = "backburn.version1_jobs"
 )
 
-// dedupe is how long the server remembers the IDs of events: no longer than it keeps the events.
+// dedupe returns how long the server remembers the IDs of events: no longer than it keeps the
+// events.
 func (t Topology) dedupe() time.Duration {
 	if t.Results.MaxAge > 0 {
 		return min(dedupeWindow, t.Results.MaxAge)
@@ -182,7 +183,7 @@ func (n Names) jobSubjects() []string {
 	return subjects
 }
 
-// control returns the bucket with the shared state of the fleet.
+// control returns the configuration of the bucket with the shared state of the fleet.
 func (t Topology) control() jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{
 		Bucket:         NamesFor(t.Prefix).ControlBucket(),
@@ -194,7 +195,7 @@ func (t Topology) control() jetstream.KeyValueConfig {
 	}
 }
 
-// files returns the object bucket for contents.
+// files returns the configuration of the object bucket for contents.
 func (t Topology) files() jetstream.ObjectStoreConfig {
 	return jetstream.ObjectStoreConfig{
 		Bucket:      NamesFor(t.Prefix).FilesBucket(),
@@ -206,7 +207,8 @@ func (t Topology) files() jetstream.ObjectStoreConfig {
 	}
 }
 
-// reports returns the bucket of documents about samples, if any are kept.
+// reports returns the configuration of the bucket for documents about samples, and whether any are
+// kept.
 func (t Topology) reports() (jetstream.ObjectStoreConfig, bool) {
 	return jetstream.ObjectStoreConfig{
 		Bucket:      NamesFor(t.Prefix).ReportsBucket(),

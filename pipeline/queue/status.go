@@ -20,11 +20,11 @@ import (
 
 // LaneStatus is a lane as an operator sees it.
 type LaneStatus struct {
-	Queued uint64    `json:"waiting"` // in JOBS, including those that workers hold
-	Held   int       `json:"held"`
+	Queued uint64    `json:"waiting"`         // jobs in JOBS, including those that workers hold
+	Held   int       `json:"held"`            // jobs that workers hold, or that will be redelivered after a delay
 	Oldest time.Time `json:"oldest,omitzero"` // when the oldest of them was submitted
 
-	By map[string]int `json:"by,omitempty"` // of Waiting, by source; "*" for all except the 200 with the most jobs
+	By map[string]int `json:"by,omitempty"` // of Queued, by source; "*" for all except the 200 with the most jobs
 }
 
 // Status is the state of the fleet.
@@ -239,7 +239,7 @@ func (d *DeadLetters) byReason(ctx context.Context) (map[string]uint64, error) {
 func parkedFor(st Status) (reason string, until time.Time) {
 	for _, b := range pipeline.Budgets() {
 		if p, on := st.Paused[b]; on {
-			return string(b) + " are stopped: " + p.Reason, p.Until
+			return string(b) + " are paused: " + p.Reason, p.Until
 		}
 	}
 	for _, b := range pipeline.Budgets() {
@@ -302,13 +302,14 @@ func (w *Waiters) Add(r JobRecord) {
 	}
 }
 
-// unknownLimit is the most jobs of a source that are read from JOBS in a search.
+// unknownLimit is the most jobs of a source that Unknown reads from JOBS.
 const unknownLimit = 20_000
 
 // Unknown returns those of the given jobs of a source that the queue does not know: they are
 // neither queued nor waiting, and have no final event. A job that was accepted over HTTP and never
 // reached the queue counts as unknown. If too many messages would have to be read, Unknown returns
-// none. It searches in the order in which jobs move, so that it misses none.
+// none. It searches JOBS before the ledger, because jobs move in that order, so that it misses
+// none.
 func (i *Inspector) Unknown(ctx context.Context, source string, ids []string) ([]string, error) {
 	if len(ids) == 0 {
 		return nil, nil

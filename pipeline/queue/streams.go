@@ -245,8 +245,9 @@ func (s *Streams) provisionStream(ctx context.Context, c jetstream.StreamConfig)
 	return s.js.UpdateStream(ctx, keepChoices(c, is))
 }
 
-// checkExisting refuses a ledger of a later version, streams of a simulation in a real fleet, and real
-// streams in a simulation, before anything is created. exists says whether there is a ledger.
+// checkExisting checks the existing streams before anything is created. It refuses a ledger of a
+// later version, streams of a simulation in a real fleet, and real streams in a simulation. exists
+// says whether there is a ledger.
 func (s *Streams) checkExisting(ctx context.Context) (exists bool, err error) {
 	for _, c := range s.topology.Streams() {
 		found, err := s.findStream(ctx, c.Name)
@@ -338,7 +339,8 @@ func (s *Streams) findStream(ctx context.Context, name string) (jetstream.Stream
 	return found, err
 }
 
-// recreate creates missing streams again, if this process has the permission.
+// recreate creates missing streams again if err says that one is missing and this process has the
+// permission.
 func (s *Streams) recreate(ctx context.Context, err error) {
 	if !isGone(err) {
 		return
@@ -352,7 +354,7 @@ func (s *Streams) recreate(ctx context.Context, err error) {
 // Simulated reports whether WildFire is simulated.
 func (s *Streams) Simulated() bool { return s.topology.Simulated }
 
-// CheckSimulated returns ErrMixed if either the caller or the fleet is simulated and the other is real.
+// CheckSimulated returns ErrMixed unless the caller and the fleet are both simulated or both real.
 func (s *Streams) CheckSimulated(simulated bool) error {
 	return Topology{Simulated: simulated}.checkSimulated(s.ledger.CachedInfo().Config)
 }

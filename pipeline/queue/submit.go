@@ -38,9 +38,9 @@ type Publisher struct {
 // repeats another one.
 func (q *Queue) Publisher() *Publisher { return &Publisher{jobs: q.jobs, objects: q.objects} }
 
-// CheckingPublisher returns a publisher that reports repeats: a repeat with other contents is ErrOtherContents,
-// and one with the same contents is marked in the receipt. It needs permission to read and write
-// the ledger.
+// CheckingPublisher returns a publisher that checks in the ledger whether a job repeats another
+// one. For a repeat with other contents it returns ErrOtherContents, and one with the same contents
+// is marked in the receipt. It needs permission to read and write the ledger.
 func (q *Queue) CheckingPublisher() *Publisher {
 	return &Publisher{jobs: q.jobs, objects: q.objects, ledger: q.ledger}
 }
@@ -62,8 +62,8 @@ func (p *Publisher) Guarded(g *guard.Guard) *Publisher {
 	return &guarded
 }
 
-// Input is the source of a job's bytes at submission. The zero value is for links, and for jobs
-// that refer to their contents.
+// Input is where Submit reads a job's contents. The zero value is for links, and for jobs that
+// refer to their contents.
 type Input struct {
 	size  int64 // -1: unknown until the contents are read
 	limit int64
@@ -103,9 +103,9 @@ const rawHeadroom = recordHeadroom
 
 // Submit submits a job, and returns once it and its contents are durable: in the job's message if
 // the server's max_payload allows, otherwise as an object. The caller sets ID, Source and Priority,
-// and the Filename of a file or the URL of a link; the rest is optional. A repeat with the same ID
-// is harmless, unless it runs at the same time. Submit returns pipeline.ErrFull if the queue has no
-// room; then nothing was accepted.
+// and the Filename of a file or the URL of a link; the rest is optional. Submitting the job again
+// with the same ID is harmless, unless both calls run at the same time. Submit returns
+// pipeline.ErrFull if the queue has no room; then nothing was accepted.
 func (p *Publisher) Submit(ctx context.Context, j pipeline.Job, c Input) (Receipt, error) {
 	j.Version = 1
 	receipt, err := p.submit(ctx, j, c)
@@ -220,9 +220,9 @@ func (c Input) verify(j pipeline.Job, sum string, n int64) error {
 }
 
 // stream stores the contents as an object, and then submits the job. Identical contents that exist
-// already are not rewritten, because a worker may be reading them. If the job was not accepted, its
-// object is removed. If that is not known, the object stays, and the bucket's age limit removes it
-// if it is never used. Only one chunk is held in memory.
+// already are not rewritten, because a worker may be reading them. If the job was not accepted,
+// stream removes its object. If that is not known, the object stays, and the bucket's age limit
+// removes it if it is never used. Only one chunk is held in memory.
 func (p *Publisher) stream(ctx context.Context, j pipeline.Job, c Input, r io.Reader) (Receipt, error) {
 	name := objectName(j.Ref())
 	scan := p.scanFields(j)

@@ -33,7 +33,7 @@ const defaultTraceLimit = 10_000
 
 // Where a job or a sample is.
 const (
-	TraceUnknown = "unknown" // unknown job or sample
+	TraceUnknown = "unknown" // no trace of the job or sample was found
 	TraceQueued  = "queued"  // in JOBS
 	TraceWaiting = "waiting" // in the ledger, waiting for a verdict, a budget or the end of a pause
 	TraceDone    = "done"    // it has its verdict
@@ -85,8 +85,8 @@ type Trace struct {
 }
 
 // Trace looks for a job, or for everything about a sample, in the ledger, JOBS, DEAD and RESULTS.
-// Keyed records are found directly. If a stream has to be searched, Trace reads at most Limit
-// messages of it, and adds a note if there are more. It consumes no messages.
+// It reads records of the ledger by their subjects. If a stream has to be searched, Trace reads at
+// most Limit messages of it, and adds a note if there are more. It consumes no messages.
 func (i *Inspector) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
 	t := &tracer{
 		from:    i,
@@ -348,7 +348,7 @@ func (l *Ledger) Known(ctx context.Context, key string) (SampleTrace, bool, erro
 	return st, true, nil
 }
 
-// waiting looks for jobs that wait for the sample, which the ledger's records name.
+// waiting looks for jobs that wait for the sample. Their records in the ledger name it.
 func (t *tracer) waiting(ctx context.Context) error {
 	if t.query.Job != "" || t.key == "" {
 		return nil
@@ -530,7 +530,7 @@ func (t *tracer) earliestTime() time.Time {
 }
 
 // dead finds the letters of failed jobs, by the reason and source in their events. A letter may
-// outlive the job's event; then dead searches for the letter by its job.
+// outlive the job's event; then dead searches for the letter by the job's ID.
 func (t *tracer) dead(ctx context.Context) error {
 	if t.query.Job != "" && len(t.out.Steps) == len(t.actions) { // all steps are audited actions
 		return t.letter(ctx, t.query.Job, DeadFilter{Source: t.query.Source})

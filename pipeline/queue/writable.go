@@ -13,7 +13,7 @@ import (
 	"backburn/pipeline/fleet"
 )
 
-// probeTTL is how long a probe of the ledger stays if its process dies.
+// probeTTL is how long the probe record of a process stays in the ledger after it was last written.
 const probeTTL = time.Minute
 
 // A stream counts as full if no more than fullBytes or fullMessages are left, or a tenth of its
@@ -25,9 +25,9 @@ const (
 )
 
 // Writable checks that this process can write by doing so: its own key in the control bucket and,
-// for a worker, a record of the ledger. It then checks that no stream is sealed, and that those
-// that refuse messages when full have room. It returns nil, or a health.Fault that says what to do.
-// It makes a few small requests, and is bounded by ctx.
+// for a worker, a record of the ledger. It then checks that no stream is sealed, and that there is
+// room in the streams that refuse messages when full. It returns nil, or a health.Fault that says
+// what to do. It makes a few small requests, and is bounded by ctx.
 func (s *Streams) Writable(ctx context.Context, member *fleet.Membership, ledger bool) error {
 	if err := member.Renew(ctx); err != nil {
 		return writeFault(s.ControlBucket(), err)

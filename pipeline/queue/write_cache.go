@@ -4,9 +4,9 @@ import "sync"
 
 // writeCache keeps the newest records that this process wrote, by subject, so that its poller need
 // not read again what its worker has just written. Another process may have replaced such a record
-// since. So it may only be used if its revision is known to be the newest, or for a change that
-// names its revision: the server refuses that change, and the record is forgotten. It is safe for
-// concurrent use.
+// since. So a cached record may only be used if its revision is known to be the newest, or for a
+// change that names its revision. If the record was replaced, the server refuses that change, and
+// the record is forgotten. A writeCache is safe for concurrent use.
 type writeCache[T any] struct {
 	mu       sync.Mutex
 	current  map[string]cachedRecord[T]
