@@ -209,10 +209,10 @@ type Replayed struct {
 }
 
 // Replay submits the job of a letter again. It first removes a recorded refusal of the contents, so
-// that WildFire is asked again, and last of all it removes the letter. Replay may be repeated after
-// an interruption at any point, because the new job's ID is derived from the old one (see NextID);
-// the old ID already has its final event. After an error, which may match ErrNoLetter,
-// ErrContentsGone or pipeline.ErrFull, an existing letter stays.
+// that WildFire is asked again, and finally removes the letter. Replay may be repeated after an
+// interruption at any point, because the new job's ID is derived from the old one (see NextID); the
+// old ID already has its final event. After an error, which may match ErrNoLetter, ErrContentsGone
+// or pipeline.ErrFull, an existing letter stays.
 func (d *DeadLetters) Replay(ctx context.Context, seq uint64, r Replay) (Replayed, error) {
 	l, err := d.Get(ctx, seq)
 	if err != nil {

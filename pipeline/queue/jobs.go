@@ -18,7 +18,7 @@ type Jobs struct {
 }
 
 // open decodes a job's message from JOBS. seq and at are the message's sequence and time in the
-// stream; if the publisher gave no ID, open makes one of them. An error that matches
+// stream; if the publisher gave no ID, open makes one from these two. An error that matches
 // pipeline.ErrInvalidJob says why the message is not a valid job. The returned Message then has
 // what a dead letter needs, and its Job has only the facts that are certain.
 func (j *Jobs) open(subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {

@@ -117,8 +117,8 @@ func (ls *Lanes) withJobs(ctx context.Context) ([]SourceLane, error) {
 }
 
 // Feeds returns the feeds that have jobs now, and creates missing consumers. A consumer has no
-// delivery limit and no back-off list: attempts are counted in the sample's record. If it cannot
-// create some consumers, Feeds returns the other feeds with an error.
+// delivery limit and no back-off list: attempts are counted in the sample's record. If Feeds cannot
+// create some consumers, it returns the other feeds with an error.
 func (ls *Lanes) Feeds(ctx context.Context) ([]Feed, error) {
 	lanes, err := ls.withJobs(ctx)
 	if err != nil {

@@ -155,8 +155,8 @@ func isJSON(h nats.Header) bool {
 	return strings.EqualFold(strings.TrimSpace(mediaType), "application/json")
 }
 
-// bounded returns those fields of a publisher's header for which there is room beside our own, and
-// none of the server's.
+// bounded returns the fields of a publisher's header for a dead letter. It drops the server's
+// fields, and those that would leave no room for our own.
 func bounded(h nats.Header) nats.Header {
 	room := maxHeaderBytes - recordHeadroom
 	kept := nats.Header{}

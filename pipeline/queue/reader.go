@@ -29,7 +29,7 @@ type reader struct {
 	fault  error // why there is no subscription to answers; nil if there is one
 
 	mu      sync.Mutex
-	queue   map[string][]chan *nats.Msg // who waits for subjects that are not requested yet
+	queue   map[string][]chan *nats.Msg // waiting callers, by the subject that is not requested yet
 	rounds  map[uint64]*round
 	token   uint64
 	overdue *time.Timer // runs while a round is in progress
@@ -43,7 +43,7 @@ type readRequest struct {
 
 // round is one request.
 type round struct {
-	wanted map[string][]chan *nats.Msg // who waits for subjects without an answer
+	wanted map[string][]chan *nats.Msg // waiting callers, by the subject without an answer
 	single bool                        // the request is for one subject, so one message answers it
 	sent   time.Time
 }

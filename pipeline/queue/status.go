@@ -308,8 +308,7 @@ const unknownLimit = 20_000
 // Unknown returns those of the given jobs of a source that the queue does not know: they are
 // neither queued nor waiting, and have no final event. A job that was accepted over HTTP and never
 // reached the queue counts as unknown. If too many messages would have to be read, Unknown returns
-// none. It searches JOBS before the ledger, because jobs move in that order, so that it misses
-// none.
+// none. It searches JOBS before the ledger: jobs move in that order, so the search misses no job.
 func (i *Inspector) Unknown(ctx context.Context, source string, ids []string) ([]string, error) {
 	if len(ids) == 0 {
 		return nil, nil
