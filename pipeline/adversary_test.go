@@ -524,7 +524,7 @@ func TestFinalEventsHaveHashAndSize(t *testing.T) {
 	// A replay has the same facts.
 	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Name: "never"})
 	for _, l := range f.letters(queue.DeadFilter{Reason: results.UnsupportedType}) {
-		if _, err := f.q.Dead().Replay(t.Context(), l.Seq, queue.Replay{}); err != nil {
+		if _, err := f.q.Dead().Replay(t.Context(), l.Seq, queue.ReplayOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -118,11 +118,11 @@ func TestAReplayedLetterIsReallyTriedAgain(t *testing.T) {
 	}
 
 	for _, l := range f.letters(queue.DeadFilter{}) {
-		r, err := f.q.Dead().Replay(t.Context(), l.Seq, queue.Replay{})
+		r, err := f.q.Dead().Replay(t.Context(), l.Seq, queue.ReplayOptions{})
 		if err != nil || r.Job != l.Job.ID+"~1" {
 			t.Fatalf("replay of %s: %+v, %v", l.Job.ID, r, err)
 		}
-		if _, err := f.q.Dead().Replay(t.Context(), l.Seq, queue.Replay{}); !errors.Is(err, queue.ErrNoLetter) {
+		if _, err := f.q.Dead().Replay(t.Context(), l.Seq, queue.ReplayOptions{}); !errors.Is(err, queue.ErrNoLetter) {
 			t.Errorf("replayed twice: %v", err)
 		}
 	}
@@ -158,12 +158,12 @@ func TestAReplayMayBeRepeated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.q.Dead().Replay(t.Context(), l.Seq, queue.Replay{}); err != nil {
+	if _, err := f.q.Dead().Replay(t.Context(), l.Seq, queue.ReplayOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	copied.Header.Set(nats.MsgIdHdr, "the same letter")
 	f.publish("backburn.dead.unprocessable.mail", copied.Header, string(copied.Data))
-	if _, err := f.q.Dead().Replay(t.Context(), f.letter().Seq, queue.Replay{}); err != nil {
+	if _, err := f.q.Dead().Replay(t.Context(), f.letter().Seq, queue.ReplayOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	f.startWorker()
@@ -200,7 +200,7 @@ func TestReplayOfMissingContents(t *testing.T) {
 	if err := os.Remove(filepath.Join(root, "x.exe")); err != nil {
 		t.Fatal(err)
 	}
-	how := queue.Replay{Roots: f.cfg.Roots}
+	how := queue.ReplayOptions{Roots: f.cfg.Roots}
 	if _, err := f.q.Dead().Replay(t.Context(), l.Seq, how); !errors.Is(err, queue.ErrContentsGone) {
 		t.Fatalf("%v, want %v", err, queue.ErrContentsGone)
 	}
@@ -230,7 +230,7 @@ func TestReplayOfMissingContents(t *testing.T) {
 	if err := f.q.Objects().Delete(t.Context(), l.Job.Content.Object); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.q.Dead().Replay(t.Context(), l.Seq, queue.Replay{}); !errors.Is(err, queue.ErrContentsGone) {
+	if _, err := f.q.Dead().Replay(t.Context(), l.Seq, queue.ReplayOptions{}); !errors.Is(err, queue.ErrContentsGone) {
 		t.Errorf("%v, want %v", err, queue.ErrContentsGone)
 	}
 }
@@ -247,7 +247,7 @@ func TestReplayOfALink(t *testing.T) {
 	}
 	f.waitEvents(1)
 	heal()
-	if _, err := f.q.Dead().Replay(t.Context(), f.letter().Seq, queue.Replay{}); err != nil {
+	if _, err := f.q.Dead().Replay(t.Context(), f.letter().Seq, queue.ReplayOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if ev := f.waitEvents(2).onlyOf(t, "a~1"); ev.Data.Verdict != "malware" || ev.Data.URL != "https://example.com/malware" {

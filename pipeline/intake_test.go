@@ -148,7 +148,7 @@ func TestJobsThatFillAMessageEnd(t *testing.T) {
 	}
 	for _, l := range f.letters(queue.DeadFilter{Source: "mail"}) {
 		if l.Job.ID == "refused" {
-			if r, err := f.q.Dead().Replay(t.Context(), l.Seq, queue.Replay{DryRun: true}); err != nil {
+			if r, err := f.q.Dead().Replay(t.Context(), l.Seq, queue.ReplayOptions{DryRun: true}); err != nil {
 				t.Errorf("the letter cannot be replayed: %+v, %v", r, err)
 			}
 		}

@@ -284,7 +284,7 @@ func TestMigrationFromVersion1(t *testing.T) {
 	f.checkVersion1()
 
 	// A dead letter of version 1 can be replayed.
-	if _, err := f.q.Dead().Replay(t.Context(), 1, queue.Replay{}); err != nil {
+	if _, err := f.q.Dead().Replay(t.Context(), 1, queue.ReplayOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if ev := f.waitEvents(finalsOfVersion1+2).onlyOf(t, "dead~1"); ev.Data.Verdict != "benign" || ev.Data.Source != "mail" {

@@ -19,7 +19,7 @@ import (
 
 // actionsFor returns the actions of the dashboard user named by, whose address is from. Only a
 // worker has the permissions for them.
-func (n *Node) actionsFor(by, from string, replay queue.Replay) ui.Actions {
+func (n *Node) actionsFor(by, from string, replay queue.ReplayOptions) ui.Actions {
 	return dashboardActions{Operator{
 		Queue:  n.queue,
 		Who:    results.Audit{By: by, Via: results.AuditDashboard, From: from},
@@ -60,10 +60,10 @@ func (a dashboardActions) Resume(ctx context.Context) (fleet.Pause, error) {
 }
 
 // ReplayOptions returns where to find the contents of dead letters on this machine.
-func ReplayOptions(cfg config.Config) (queue.Replay, error) {
+func ReplayOptions(cfg config.Config) (queue.ReplayOptions, error) {
 	workerConfig, err := WorkerConfig(cfg)
 
-	return queue.Replay{Roots: workerConfig.Roots, Find: findFailed(cfg)}, err
+	return queue.ReplayOptions{Roots: workerConfig.Roots, Find: findFailed(cfg)}, err
 }
 
 // findFailed returns a function that finds the file of a dead letter in the spool of its folder, by

@@ -19,8 +19,8 @@ import (
 // queue.Events.Audited).
 type Operator struct {
 	Queue  *queue.Queue
-	Who    results.Audit // who acts: its fields By, Via and From are set
-	Replay queue.Replay  // where Retry finds the contents
+	Who    results.Audit       // who acts: its fields By, Via and From are set
+	Replay queue.ReplayOptions // where Retry finds the contents
 
 	// Ask sends a question to the fleet's poller. Recheck needs it.
 	Ask func(context.Context, poller.Question) (poller.Answer, error)

@@ -161,7 +161,7 @@ func (n *Node) connect(ctx context.Context) error {
 // "queue" reports whether the member's key can be written, and so whether the queue is writable.
 func (n *Node) joinFleet() error {
 	if n.worker != nil {
-		n.member = n.worker.Member()
+		n.member = n.worker.Membership()
 	} else {
 		n.member = fleet.Join(n.queue.Control(), n.cfg.Pipeline.Lease, n.fleetProcess())
 	}

@@ -91,16 +91,16 @@ type Membership struct {
 
 	cleared bool // the records of processes that this one replaces are removed; only Run uses it
 
-	mu         sync.Mutex
-	self       Member
-	parts      func() []health.Status // nil for none
-	duties     func() Duties          // nil for none
-	live       map[string]Member      // workers
-	absent     map[string]time.Time   // when the key of a worker was first found absent, by ID
-	renewedAt  time.Time
-	recordedAt time.Time     // when the last-seen record was written
-	recorded   health.State  // the state in that record
-	changed    chan struct{} // closed and replaced when live changes
+	mu            sync.Mutex
+	self          Member
+	parts         func() []health.Status // nil for none
+	duties        func() Duties          // nil for none
+	live          map[string]Member      // workers
+	absent        map[string]time.Time   // when the key of a worker was first found absent, by ID
+	renewedAt     time.Time
+	recordedAt    time.Time     // when the last-seen record was written
+	recordedState health.State  // the state in that record
+	changed       chan struct{} // closed and replaced when live changes
 }
 
 const (
@@ -268,7 +268,7 @@ func (f *Membership) handleEntry(id string, e jetstream.KeyValueEntry) {
 func (f *Membership) renewIfDue(ctx context.Context) {
 	state := f.describe().State
 	f.mu.Lock()
-	due := time.Since(f.renewedAt) >= f.ttl/3 || state != f.recorded
+	due := time.Since(f.renewedAt) >= f.ttl/3 || state != f.recordedState
 	f.mu.Unlock()
 
 	if due && f.Renew(ctx) != nil {
@@ -318,7 +318,7 @@ func (f *Membership) Renew(ctx context.Context) error {
 
 	f.mu.Lock()
 	f.renewedAt = start
-	due := f.recorded != self.State || start.Sub(f.recordedAt) >= lastInterval
+	due := f.recordedState != self.State || start.Sub(f.recordedAt) >= lastInterval
 	f.mu.Unlock()
 	if !due {
 		return nil
@@ -330,7 +330,7 @@ func (f *Membership) Renew(ctx context.Context) error {
 	}
 	f.mu.Lock()
 	f.recordedAt = start
-	f.recorded = self.State
+	f.recordedState = self.State
 	f.mu.Unlock()
 
 	return nil
@@ -472,10 +472,10 @@ type leadership struct {
 
 const leaderKey = "leader"
 
-// Lead tries to become the leader. It succeeds if there is no leader, we already lead, or the
+// TryLead tries to become the leader. It succeeds if there is no leader, we already lead, or the
 // leader is gone. If the leader's process is dead, its key need not have expired: unlike an upload,
 // a leader's questions leave nothing unfinished.
-func (f *Membership) Lead(ctx context.Context) (bool, error) {
+func (f *Membership) TryLead(ctx context.Context) (bool, error) {
 	s, rev, err := Get[leadership](ctx, f.store, leaderKey)
 	if err != nil {
 		return false, err

@@ -29,7 +29,7 @@ type Quota struct {
 	day          string
 	reservations map[string]*reservation // by source
 	yesterday    map[string]int          // use by each source on the day before
-	seen         int                     // the fleet's count when this process last read it
+	lastCount    int                     // the fleet's count when this process last read it
 }
 
 // reservation is what this process has counted in the store for a source, and not spent yet.
@@ -41,8 +41,8 @@ type reservation struct {
 // ErrSpent says that today's budget, or the unreserved part of it, is used up.
 var ErrSpent = errors.New("today's budget is used up")
 
-// spent is the count of one day, as stored.
-type spent struct {
+// dayCount is the count of one day, as stored.
+type dayCount struct {
 	Used  int              `json:"used"`
 	By    map[string]int   `json:"by,omitempty"`    // of Used, by source
 	Asked map[string]int64 `json:"asked,omitempty"` // when a source last wanted more, in seconds since 1970
@@ -58,7 +58,7 @@ const (
 )
 
 // account is the name under which a source's calls are counted.
-func (s *spent) account(source string) string {
+func (s *dayCount) account(source string) string {
 	_, known := s.By[source]
 	if _, asked := s.Asked[source]; !known && !asked && max(len(s.By), len(s.Asked)) >= maxSpenders {
 		return others
@@ -68,7 +68,7 @@ func (s *spent) account(source string) string {
 }
 
 // add counts n calls of a source. If n is negative, it takes them off the count.
-func (s *spent) add(source string, n int) {
+func (s *dayCount) add(source string, n int) {
 	s.Used = max(s.Used+n, 0)
 	if source == "" {
 		return
@@ -181,7 +181,7 @@ func (q *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) 
 	} else {
 		r.common++
 	}
-	ranOut := q.limit-q.reserve-q.seen <= 0
+	ranOut := q.limit-q.reserve-q.lastCount <= 0
 	q.mu.Unlock()
 
 	if ranOut {
@@ -196,7 +196,7 @@ func (q *Quota) WatchReturns(ctx context.Context, returned func()) error {
 	used := map[string]int{} // by day
 
 	return q.store.follow(ctx, "quota."+string(q.budget)+".>", func(e jetstream.KeyValueEntry) {
-		var s spent
+		var s dayCount
 		if json.Unmarshal(e.Value(), &s) != nil {
 			return
 		}
@@ -213,16 +213,16 @@ func (q *Quota) startDay(day string) {
 		q.day = day
 		q.reservations = map[string]*reservation{}
 		q.yesterday = nil
-		q.seen = 0
+		q.lastCount = 0
 	}
 }
 
 // spending reads today's count from the store, and returns it also as the pipeline.Spending that
 // decides who may spend more.
-func (q *Quota) spending(ctx context.Context) (s spent, rev uint64, spending pipeline.Spending, err error) {
+func (q *Quota) spending(ctx context.Context) (s dayCount, rev uint64, spending pipeline.Spending, err error) {
 	now := q.now().UTC()
 	day := pipeline.Day(now)
-	if s, rev, err = Get[spent](ctx, q.store, q.key(day)); err != nil {
+	if s, rev, err = Get[dayCount](ctx, q.store, q.key(day)); err != nil {
 		return s, rev, spending, err
 	}
 
@@ -230,10 +230,10 @@ func (q *Quota) spending(ctx context.Context) (s spent, rev uint64, spending pip
 	q.startDay(day)
 	yesterday := q.yesterday
 	limit, reserve := q.limit, q.reserve
-	q.seen = s.Used
+	q.lastCount = s.Used
 	q.mu.Unlock()
 	if yesterday == nil {
-		before, _, err := Get[spent](ctx, q.store, quotaKey(q.budget, now.AddDate(0, 0, -1)))
+		before, _, err := Get[dayCount](ctx, q.store, quotaKey(q.budget, now.AddDate(0, 0, -1)))
 		if err != nil {
 			return s, rev, spending, err
 		}
@@ -303,14 +303,14 @@ func (q *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Prio
 	} else {
 		r.common += n
 	}
-	q.seen = s.Used
+	q.lastCount = s.Used
 
 	return nil
 }
 
 // recordDemand records that a source wants more. It reports whether this is news that should be
 // stored for the other processes.
-func (s *spent) recordDemand(source string, now time.Time) bool {
+func (s *dayCount) recordDemand(source string, now time.Time) bool {
 	if source == "" || now.Unix()-s.Asked[source] < int64(demandPeriod/time.Second)/2 {
 		return false
 	}
@@ -374,7 +374,7 @@ func (q *Quota) Release(ctx context.Context) {
 	q.mu.Unlock()
 
 	for total > 0 {
-		s, rev, err := Get[spent](ctx, q.store, q.key(day))
+		s, rev, err := Get[dayCount](ctx, q.store, q.key(day))
 		if err != nil || rev == 0 {
 			return
 		}
@@ -393,7 +393,7 @@ func (q *Quota) Used() int {
 	defer q.mu.Unlock()
 
 	q.startDay(pipeline.Day(q.now()))
-	n := q.seen
+	n := q.lastCount
 	for _, r := range q.reservations {
 		n -= r.common + r.urgent
 	}
@@ -419,7 +419,7 @@ func BudgetStatusOf(ctx context.Context, store *Store, b pipeline.Budget, limit 
 	y, m, d := now.Date()
 	start := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 	st := BudgetStatus{Limit: limit, ResetsAt: start.AddDate(0, 0, 1)}
-	s, _, err := Get[spent](ctx, store, quotaKey(b, now))
+	s, _, err := Get[dayCount](ctx, store, quotaKey(b, now))
 	if err != nil {
 		return st, err
 	}
@@ -445,7 +445,7 @@ func BudgetStatusOf(ctx context.Context, store *Store, b pipeline.Budget, limit 
 func Charge(ctx context.Context, store *Store, b pipeline.Budget, calls int, now time.Time) error {
 	key := quotaKey(b, now)
 	for {
-		s, rev, err := Get[spent](ctx, store, key)
+		s, rev, err := Get[dayCount](ctx, store, key)
 		if err != nil {
 			return err
 		}

@@ -42,8 +42,8 @@ func (s *Shares) Set(rules []pipeline.Share) {
 	}
 }
 
-// Of returns the budget of a rule, or nil if the rule never existed.
-func (s *Shares) Of(key string) *Quota {
+// ByKey returns the budget of a rule, or nil if the rule never existed.
+func (s *Shares) ByKey(key string) *Quota {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 

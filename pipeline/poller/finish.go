@@ -84,11 +84,11 @@ func (f *finisher) finishJob(ctx context.Context, e *waiting, job waitingJob, s 
 	ctx, sp := f.Spans.Verdict(ctx, m.Job, m.Trace)
 	markPublished := f.published.begin()
 	ev, err = f.Queue.Events().Finish(ctx, m, queue.Ending{
-		Event:  ev,
-		Sample: s.Key,
-		Entry:  queue.JobEntry{Revision: revision, State: queue.JobWaiting, Sample: s.Key},
-		With:   changes,
-		By:     f.term,
+		Event:   ev,
+		Sample:  s.Key,
+		Entry:   queue.JobEntry{Revision: revision, State: queue.JobWaiting, Sample: s.Key},
+		Changes: changes,
+		By:      f.term,
 	})
 	span.EndVerdict(sp, ev, err != nil)
 	if err != nil {

@@ -52,7 +52,7 @@ func New(d Deps) *Poller {
 // Run competes for leadership until ctx ends, and runs the poller while it leads.
 func (p *Poller) Run(ctx context.Context) error {
 	for {
-		leads, err := p.Member.Lead(ctx)
+		leads, err := p.Member.TryLead(ctx)
 		if leads {
 			if err = p.serve(ctx); err != nil && ctx.Err() == nil {
 				p.Log.Warn().Err(err).Msg("poller stopped unexpectedly; restarting")

@@ -63,7 +63,7 @@ func (f *finisher) requeueOne(ctx context.Context, e *waiting) nextCheck {
 		f.forget(e, job)
 		return nextCheck{due: now}
 	}
-	if share := f.Shares.Of(m.Share); share != nil {
+	if share := f.Shares.ByKey(m.Share); share != nil {
 		if ok, err := share.Available(ctx, "", pipeline.Normal); err != nil || !ok {
 			return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}
 		}

@@ -350,9 +350,9 @@ func TestFinishIsRepeatedAfterALostAnswer(t *testing.T) {
 		sample := SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{State: pipeline.StateVerdict}}
 		ending := func(at time.Time) Ending {
 			return Ending{
-				Event:  pipeline.VerdictEvent(m.Job, sample.Sample, results.BasisLookup, at),
-				Sample: sample.Key,
-				With:   []*Change{q.ledger.PutSample(sample)},
+				Event:   pipeline.VerdictEvent(m.Job, sample.Sample, results.BasisLookup, at),
+				Sample:  sample.Key,
+				Changes: []*Change{q.ledger.PutSample(sample)},
 			}
 		}
 

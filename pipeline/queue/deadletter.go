@@ -65,14 +65,14 @@ var ErrNoLetter = errors.New("no such dead letter")
 // DeadLetters reads, writes and removes dead letters, and submits their jobs again. It is safe for
 // concurrent use.
 type DeadLetters struct {
-	streams  *Streams
-	commits  *committer
-	jobs     *Jobs
-	ledger   *Ledger
-	objects  *Objects
-	onPut    func(results.Reason) // nil for none
-	bytes    atomic.Int64         // written by this process since it last called Trim
-	trimming sync.Mutex
+	streams        *Streams
+	commits        *committer
+	jobs           *Jobs
+	ledger         *Ledger
+	objects        *Objects
+	onPut          func(results.Reason) // nil for none
+	bytesSinceTrim atomic.Int64         // written by this process since it last called Trim
+	trimming       sync.Mutex
 }
 
 // All reads the dead letters that match a filter, the oldest first, without their bodies, because a
@@ -185,8 +185,8 @@ func (d *DeadLetters) Drop(ctx context.Context, seq uint64) error {
 	return nil
 }
 
-// Replay has the options for replaying dead letters.
-type Replay struct {
+// ReplayOptions has the options for replaying dead letters.
+type ReplayOptions struct {
 	// Roots maps sources to the folders of their path contents, as in Config, if this machine has
 	// them. Contents of other sources cannot be checked from here.
 	Roots map[string]string
@@ -213,7 +213,7 @@ type Replayed struct {
 // interruption at any point, because the new job's ID is derived from the old one (see NextID); the
 // old ID already has its final event. After an error, which may match ErrNoLetter, ErrContentsGone
 // or pipeline.ErrFull, an existing letter stays.
-func (d *DeadLetters) Replay(ctx context.Context, seq uint64, r Replay) (Replayed, error) {
+func (d *DeadLetters) Replay(ctx context.Context, seq uint64, r ReplayOptions) (Replayed, error) {
 	l, err := d.Get(ctx, seq)
 	if err != nil {
 		return Replayed{}, err
@@ -273,7 +273,7 @@ func FirstID(id string) string {
 }
 
 // checkContents returns ErrContentsGone if the contents of a letter are not where the letter says.
-func (d *DeadLetters) checkContents(ctx context.Context, l Letter, r Replay) error {
+func (d *DeadLetters) checkContents(ctx context.Context, l Letter, r ReplayOptions) error {
 	c := l.Job.Content
 	switch {
 	case l.Raw || l.Job.Kind == pipeline.KindURL || c == nil:

@@ -61,7 +61,7 @@ func (d *DeadLetters) Put(ctx context.Context, m *Message, reason results.Error,
 		d.onPut(reason.Reason)
 	}
 
-	d.written(ctx, letter.Size())
+	d.recordWritten(ctx, letter.Size())
 
 	return nil
 }

@@ -24,17 +24,17 @@ const (
 // without its body.
 const msgSizeHeader = "Nats-Msg-Size"
 
-// written records that a dead letter was written. After a certain number of bytes it calls Trim.
-func (d *DeadLetters) written(ctx context.Context, size int) {
+// recordWritten records that a dead letter was recordWritten. After a certain number of bytes it calls Trim.
+func (d *DeadLetters) recordWritten(ctx context.Context, size int) {
 	limit := d.streams.topology.Dead.orDefaults().MaxBytes
-	if d.bytes.Add(int64(size)) < limit/deadCheckPart {
+	if d.bytesSinceTrim.Add(int64(size)) < limit/deadCheckPart {
 		return
 	}
 	if !d.trimming.TryLock() {
 		return // another goroutine is doing it
 	}
 	defer d.trimming.Unlock()
-	d.bytes.Store(0)
+	d.bytesSinceTrim.Store(0)
 	_, _ = d.Trim(ctx) // the letter is kept; the leader tries again and logs the error
 }
 

@@ -28,11 +28,11 @@ type Events struct {
 
 // Ending is the end of a job.
 type Ending struct {
-	Event  results.Event
-	Sample string    // the key of the job's sample, or ""
-	Entry  JobEntry  // the job's record, as it was read
-	With   []*Change // changes that are written together with the job's record
-	By     string    // the term of the leader that ends a waiting job; "" if a worker ends the job
+	Event   results.Event
+	Sample  string    // the key of the job's sample, or ""
+	Entry   JobEntry  // the job's record, as it was read
+	Changes []*Change // changes that are written together with the job's record
+	By      string    // the term of the leader that ends a waiting job; "" if a worker ends the job
 }
 
 // Finish ends a job: it writes the final event to the ledger, a dead letter if the job failed, and
@@ -56,7 +56,7 @@ func (e *Events) Finish(ctx context.Context, m *Message, end Ending) (results.Ev
 		}
 	}
 
-	ev, adopted, err := e.record(ctx, m.Job.Ref(), end, body)
+	ev, adopted, err := e.recordFinal(ctx, m.Job.Ref(), end, body)
 	if err != nil {
 		return ev, fmt.Errorf("finish job %s: %w", m.Job.Ref(), err)
 	}
@@ -77,11 +77,11 @@ func (e *Events) Finish(ctx context.Context, m *Message, end Ending) (results.Ev
 	return ev, nil
 }
 
-// record writes the final event of a job. If the job already has one, record returns that one, with
+// recordFinal writes the final event of a job. If the job already has one, recordFinal returns that one, with
 // adopted set.
-func (e *Events) record(ctx context.Context, ref pipeline.Ref, end Ending, body []byte) (results.Event, bool, error) {
+func (e *Events) recordFinal(ctx context.Context, ref pipeline.Ref, end Ending, body []byte) (results.Event, bool, error) {
 	entry := end.Entry
-	with := end.With
+	with := end.Changes
 	for {
 		if entry.State == JobDone {
 			return entry.Event, true, nil
@@ -121,7 +121,7 @@ func (e *Events) record(ctx context.Context, ref pipeline.Ref, end Ending, body 
 // caller does not have the job.
 func (e *Events) Republish(ctx context.Context, m *Message, ev results.Event) error {
 	if time.Since(ev.Time) > e.streams.topology.dedupe()/2 || ev.Time.UnixNano() < e.streams.ledgerCreated.Load() {
-		published, err := e.published(ctx, ev)
+		published, err := e.isPublished(ctx, ev)
 		if err != nil {
 			return fmt.Errorf("finish job %s/%s: %w", ev.Data.Source, ev.Data.JobID, err)
 		}
@@ -179,8 +179,8 @@ func (e *Events) publishEncoded(ctx context.Context, ev results.Event, body []by
 	return e.commits.publish(ctx, nil, m)
 }
 
-// published looks for an event in RESULTS.
-func (e *Events) published(ctx context.Context, ev results.Event) (bool, error) {
+// isPublished looks for an event in RESULTS.
+func (e *Events) isPublished(ctx context.Context, ev results.Event) (bool, error) {
 	return e.hasEvent(ctx, ev.Time, []string{ev.Subject(e.streams.prefix)}, messageID(ev), ev.ID()) // the second ID is that of version 1
 }
 
@@ -222,7 +222,7 @@ func (e *Events) hasEvent(ctx context.Context, from time.Time, subjects []string
 func (e *Events) PublishReport(ctx context.Context, final results.Event, r results.Report, at time.Time) error {
 	ev := pipeline.ReportEvent(final, r, at, int(e.streams.js.Conn().MaxPayload())/2) // the other half is for the fields of final
 	if time.Since(ev.Time) > e.streams.topology.dedupe()/2 {
-		published, err := e.published(ctx, ev)
+		published, err := e.isPublished(ctx, ev)
 		if published || err != nil {
 			return err
 		}

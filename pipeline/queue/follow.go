@@ -226,8 +226,8 @@ func (l *Ledger) Final(ctx context.Context, ref pipeline.Ref) (results.Event, bo
 // ErrNoFinalEvent says that a job had no final event when the wait for it ended.
 var ErrNoFinalEvent = errors.New("accepted, but without a final event yet")
 
-// Await waits for a job's final event, and returns ErrNoFinalEvent if ctx ends first. It does not check
-// that the job was ever submitted.
+// Await waits for a job's final event. It returns ErrNoFinalEvent if ctx ends first. It does not
+// check that the job was ever submitted.
 func (l *Ledger) Await(ctx context.Context, ref pipeline.Ref) (results.Event, error) {
 	for attempt := 0; ; attempt++ {
 		ev, err := l.await(ctx, ref)

@@ -50,20 +50,20 @@ func (o *Objects) chunkSize() uint32 {
 	return uint32(min(max(o.nc.MaxPayload()-chunkHeadroom, chunkHeadroom), largestChunk))
 }
 
-// objectRead bounds the reading of one object. Without a deadline in its context, the client would
+// objectReadTimeout bounds the reading of one object. Without a deadline in its context, the client would
 // stop reading after five seconds.
-const objectRead = 10 * time.Minute
+const objectReadTimeout = 10 * time.Minute
 
-// objectStall ends a read without progress: if an object is removed or replaced meanwhile, its
+// objectStallTimeout ends a read without progress: if an object is removed or replaced meanwhile, its
 // chunks never arrive. It is below the upload's own limit (wildfire.stall_timeout), because the
 // client cannot be interrupted while it waits for a chunk.
-const objectStall = 10 * time.Second
+const objectStallTimeout = 10 * time.Second
 
 // stallContext has a deadline that is always the same time ahead. The client asks its context for
 // the deadline again for every read.
 type stallContext struct{ context.Context } //nolint:containedctx // it is one
 
-func (stallContext) Deadline() (time.Time, bool) { return time.Now().Add(objectStall), true }
+func (stallContext) Deadline() (time.Time, bool) { return time.Now().Add(objectStallTimeout), true }
 
 // Find returns an object's contents. Errors match pipeline.ErrContentMissing if there is no object,
 // pipeline.ErrOutside for a link to another object, and pipeline.ErrUnreadable for a damaged one.
@@ -90,7 +90,7 @@ func (o *Objects) Find(ctx context.Context, name string) (Contents, error) {
 }
 
 func (o *Objects) open(ctx context.Context, name string) (io.ReadCloser, error) {
-	rctx, cancel := context.WithTimeout(ctx, objectRead)
+	rctx, cancel := context.WithTimeout(ctx, objectReadTimeout)
 
 	r, err := o.store.Get(stallContext{rctx}, name)
 	if err != nil {

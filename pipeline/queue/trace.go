@@ -92,7 +92,7 @@ func (i *Inspector) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
 		from:    i,
 		query:   tq,
 		limit:   cmp.Or(tq.Limit, defaultTraceLimit),
-		jobs:    map[pipeline.Ref]results.Event{},
+		finals:  map[pipeline.Ref]results.Event{},
 		actions: map[string]int{},
 	}
 	t.out.Simulated = i.streams.Simulated()
@@ -118,7 +118,7 @@ type tracer struct {
 	key     string                         // key of the sample, once it is known
 	record  pipeline.Sample                // its record
 	job     *pipeline.Job                  // a job in progress, if there is one
-	jobs    map[pipeline.Ref]results.Event // final events
+	finals  map[pipeline.Ref]results.Event // final events
 	actions map[string]int                 // index of the step for an audited action, by the action's ID
 }
 
@@ -222,11 +222,11 @@ func (t *tracer) ledger(ctx context.Context) error {
 // addFinal records a final event.
 func (t *tracer) addFinal(ev results.Event) {
 	ref := pipeline.Ref{Source: ev.Data.Source, ID: ev.Data.JobID}
-	if _, known := t.jobs[ref]; known {
+	if _, known := t.finals[ref]; known {
 		return
 	}
 
-	t.jobs[ref] = ev
+	t.finals[ref] = ev
 	t.addEvent(ev)
 	if t.query.Job != "" {
 		t.out.Metadata = ev.Data.Metadata
@@ -397,7 +397,7 @@ func (t *tracer) addWaiting(ctx context.Context, subject string) error {
 
 // searchJobs searches JOBS.
 func (t *tracer) searchJobs(ctx context.Context) error {
-	if len(t.jobs) > 0 && t.query.Job != "" {
+	if len(t.finals) > 0 && t.query.Job != "" {
 		return nil // the job has already ended
 	}
 
@@ -521,7 +521,7 @@ func (t *tracer) earliestTime() time.Time {
 	for _, at := range []time.Time{t.record.SubmittedAt, t.record.ChangedAt, t.record.DecidedAt} {
 		earlier(at)
 	}
-	for _, ev := range t.jobs {
+	for _, ev := range t.finals {
 		earlier(ev.Time)
 		earlier(ev.Data.ReceivedAt)
 		earlier(ev.Data.SubmittedAt)
@@ -535,7 +535,7 @@ func (t *tracer) dead(ctx context.Context) error {
 	if t.query.Job != "" && len(t.out.Steps) == len(t.actions) { // all steps are audited actions
 		return t.letter(ctx, t.query.Job, DeadFilter{Source: t.query.Source})
 	}
-	for ref, ev := range t.jobs {
+	for ref, ev := range t.finals {
 		if ev.Type != results.Failed || ev.Data.Error == nil {
 			continue
 		}
@@ -567,7 +567,7 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 				Seq:    l.Seq,
 				Detail: fmt.Sprintf("kept as dead letter %d", l.Seq),
 			}
-			if len(t.jobs) == 0 { // no event has the reason
+			if len(t.finals) == 0 { // no event has the reason
 				s.Detail += ", " + string(l.Reason) + ": " + l.Error
 			}
 			t.step(s)
@@ -596,7 +596,7 @@ func (t *tracer) setState(ctx context.Context) error {
 		}
 	}
 	if o.State == TraceUnknown {
-		for _, ev := range t.jobs {
+		for _, ev := range t.finals {
 			if ev.Time.After(o.Since) {
 				o.Since, o.State = ev.Time, TraceDone
 				if ev.Type == results.Failed {
@@ -604,7 +604,7 @@ func (t *tracer) setState(ctx context.Context) error {
 				}
 			}
 		}
-		if len(t.jobs) == 0 && len(o.Steps) > 0 && o.Steps[0].What == "dead" {
+		if len(t.finals) == 0 && len(o.Steps) > 0 && o.Steps[0].What == "dead" {
 			o.State, o.Since = TraceFailed, o.Steps[0].Time
 		}
 		return nil

@@ -139,7 +139,7 @@ func (f *finisher) dispose(ctx context.Context, file *finishedFile) (err error) 
 	dirs := []syncDir{{spool: true, rel: spool.Claimed}}
 	switch file.action {
 	case AfterKeep:
-		err = f.keepDone(ctx, file)
+		err = f.moveToDone(ctx, file)
 		dirs = slices.Insert(dirs, 0, syncDir{spool: true, rel: file.doneDir})
 	case AfterDelete:
 		err = f.spool.Remove(file.path())
@@ -182,8 +182,8 @@ func (f *finisher) writeSidecar(file *finishedFile) error {
 	return f.spool.Write(file.doneDir+"/"+file.name+spool.SidecarSuffix, file.sidecar, true)
 }
 
-// keepDone moves a file to its verdict's folder in the spool, creating the folder if necessary.
-func (f *finisher) keepDone(ctx context.Context, file *finishedFile) error {
+// moveToDone moves a file to its verdict's folder in the spool, creating the folder if necessary.
+func (f *finisher) moveToDone(ctx context.Context, file *finishedFile) error {
 	to, err := renameNumbered(ctx, f.spool.Root, file.path(), f.spool.Root, file.doneDir, file.name)
 	if rootfs.IsGone(err) {
 		if err := f.spool.MkdirAll(file.doneDir, 0o700); err != nil {

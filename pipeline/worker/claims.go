@@ -15,11 +15,11 @@ import (
 //
 // claims is safe for concurrent use.
 type claims struct {
-	mu   sync.Mutex
-	held map[string][]pipeline.Priority // the priorities of the uploading jobs, by sample key
+	mu        sync.Mutex
+	uploading map[string][]pipeline.Priority // the priorities of the uploading jobs, by sample key
 }
 
-func newClaims() *claims { return &claims{held: map[string][]pipeline.Priority{}} }
+func newClaims() *claims { return &claims{uploading: map[string][]pipeline.Priority{}} }
 
 // hold records that a job is about to upload a sample, until release is called. ok is false if a
 // job that is at least as urgent already uploads the sample: the caller's job can wait for that
@@ -28,20 +28,20 @@ func (c *claims) hold(key string, p pipeline.Priority) (release func(), ok bool)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	for _, other := range c.held[key] {
+	for _, other := range c.uploading[key] {
 		if !p.Before(other) {
 			return nil, false
 		}
 	}
-	c.held[key] = append(c.held[key], p)
+	c.uploading[key] = append(c.uploading[key], p)
 
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 
-		c.held[key] = slices.DeleteFunc(c.held[key], func(o pipeline.Priority) bool { return o == p })
-		if len(c.held[key]) == 0 {
-			delete(c.held, key)
+		c.uploading[key] = slices.DeleteFunc(c.uploading[key], func(o pipeline.Priority) bool { return o == p })
+		if len(c.uploading[key]) == 0 {
+			delete(c.uploading, key)
 		}
 	}, true
 }
@@ -51,5 +51,5 @@ func (c *claims) has(key string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	return len(c.held[key]) > 0
+	return len(c.uploading[key]) > 0
 }

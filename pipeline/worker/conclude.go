@@ -114,10 +114,10 @@ func (w *Worker) finish(work context.Context, d *delivery, ev results.Event, cha
 	}
 
 	ev, err = w.q.Events().Finish(work, &d.Message, queue.Ending{
-		Event:  ev,
-		Sample: d.sample.Key,
-		Entry:  d.entry,
-		With:   changes,
+		Event:   ev,
+		Sample:  d.sample.Key,
+		Entry:   d.entry,
+		Changes: changes,
 	})
 	if err != nil {
 		return result{}, err

@@ -18,10 +18,10 @@ import (
 
 const (
 	// How often a worker looks for new feeds.
-	laneScanInterval = 500 * time.Millisecond
+	feedScanInterval = 500 * time.Millisecond
 
 	// How long a worker fetches from a feed after the feed's last job.
-	laneIdleTimeout = 10 * time.Minute
+	feedIdleTimeout = 10 * time.Minute
 
 	// fetchWait is how long one request for jobs stays open. A stop waits at most this long for the
 	// fetchers.
@@ -29,7 +29,7 @@ const (
 )
 
 // fetchAll fetches jobs from every lane until ctx ends, with one fetcher for each feed. It looks
-// for feeds with jobs every laneScanInterval. When fetchAll returns, all its fetchers have ended;
+// for feeds with jobs every feedScanInterval. When fetchAll returns, all its fetchers have ended;
 // the jobs that they started may go on.
 func (w *Worker) fetchAll(ctx, work context.Context) {
 	windows := map[pipeline.Priority]*window{}
@@ -53,7 +53,7 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 			f.seen = time.Now()
 		}
 		for name, f := range fetchers {
-			f.idle.Store(time.Since(f.seen) > laneIdleTimeout)
+			f.idle.Store(time.Since(f.seen) > feedIdleTimeout)
 			if f.ended.Load() {
 				delete(fetchers, name)
 			}
@@ -64,7 +64,7 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 			continue
 		}
 		faults = 0
-		_ = fleet.Sleep(ctx, laneScanInterval)
+		_ = fleet.Sleep(ctx, feedScanInterval)
 	}
 }
 

@@ -168,8 +168,8 @@ func (w *Worker) Reconfigure(ctx context.Context, cfg pipeline.Config) error {
 	return nil
 }
 
-// Member is the worker's place in the fleet.
-func (w *Worker) Member() *fleet.Membership { return w.member }
+// Membership is the worker's place in the fleet.
+func (w *Worker) Membership() *fleet.Membership { return w.member }
 
 // pauseFault returns the cause of a budget's pause as a health.Fault, or nil if the budget is not
 // paused. The fault's state is Degraded if the budget is used up or a person paused it, and Failed

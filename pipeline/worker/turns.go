@@ -15,10 +15,10 @@ type claimTurns struct {
 
 	uploads int // upload slots
 
-	mu       sync.Mutex
-	claim    time.Duration // recent duration of a claim
-	interval time.Duration // recent time between the ends of two uploads
-	ended    time.Time     // end of the last upload
+	mu        sync.Mutex
+	claimTime time.Duration // recent duration of a claim
+	interval  time.Duration // recent time between the ends of two uploads
+	ended     time.Time     // end of the last upload
 }
 
 // maxExtraTurns is the most extra turns for each upload slot.
@@ -37,7 +37,7 @@ func (t *claimTurns) claimed(took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
-	t.claim += (took - t.claim) / 8
+	t.claimTime += (took - t.claimTime) / 8
 	t.adapt()
 }
 
@@ -55,6 +55,6 @@ func (t *claimTurns) uploaded(now time.Time) {
 // durable. The caller holds mu.
 func (t *claimTurns) adapt() {
 	interval := max(t.interval, time.Microsecond)
-	extra := int((t.claim + interval/2) / interval)
+	extra := int((t.claimTime + interval/2) / interval)
 	t.resize(t.uploads + min(extra, maxExtraTurns*t.uploads))
 }

@@ -167,7 +167,7 @@ func (u *uploader) takeUpload(ctx context.Context, d *delivery) error {
 	}
 
 	for i, s := range d.ruling.Shares {
-		err := u.shares.Of(s.Key).Take(ctx, "", pipeline.Normal)
+		err := u.shares.ByKey(s.Key).Take(ctx, "", pipeline.Normal)
 		if err == nil {
 			continue
 		}
@@ -192,7 +192,7 @@ func (u *uploader) refundUpload(ctx context.Context, d *delivery) {
 // refundShares gives back one upload to each of some budgets of rules.
 func (u *uploader) refundShares(ctx context.Context, shares []pipeline.Share) {
 	for _, s := range shares {
-		u.shares.Of(s.Key).Refund(ctx, "", pipeline.Normal)
+		u.shares.ByKey(s.Key).Refund(ctx, "", pipeline.Normal)
 	}
 }
 
