@@ -69,7 +69,7 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 }
 
 // fetcher fetches the jobs of one feed. After fetchAll has created it, only run uses its fields,
-// except the last three.
+// except the last three, whose comments say who uses them.
 type fetcher struct {
 	w             *Worker
 	feed          queue.Feed

@@ -72,7 +72,7 @@ func WithTracing(p trace.TracerProvider) Option { return func(o *options) { o.tr
 func WithHealth(r *health.Registry) Option { return func(o *options) { o.health = r } }
 
 // WithProcess sets how this process appears in the fleet; without it the role is "worker". New
-// replaces its Slots by the configured concurrency.
+// replaces its Slots with the configured concurrency.
 func WithProcess(p fleet.Process) Option { return func(o *options) { o.process = p } }
 
 // WithClock sets the clock on which quotas, the age of verdicts and schedules depend.
