@@ -16,7 +16,7 @@ import (
 type Pause struct {
 	Until  time.Time `json:"until"`
 	Reason string    `json:"reason"`
-	Streak int       `json:"streak,omitempty"` // earlier pauses without a success since then; at most 10
+	Streak int       `json:"streak,omitempty"` // how many pauses came directly before this one, without a success in between; at most 10
 
 	// Probing means that the time of the pause is over, and one worker makes a single call to find
 	// out whether the fault is gone. The others wait for the result.

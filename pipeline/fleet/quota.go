@@ -189,9 +189,9 @@ func (q *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) 
 	}
 }
 
-// WatchReturns calls returned whenever a process has returned calls to the store, until ctx ends.
-// It may call returned more often than necessary. While the budget has no limit, nothing is counted
-// and returned is not called.
+// WatchReturns calls the function returned whenever a process has returned calls to the store,
+// until ctx ends. It may call returned more often than necessary. While the budget has no limit,
+// nothing is counted and returned is not called.
 func (q *Quota) WatchReturns(ctx context.Context, returned func()) error {
 	used := map[string]int{} // by day
 

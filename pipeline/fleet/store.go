@@ -26,8 +26,8 @@ func (s *Store) Bucket() jetstream.KeyValue { return s.kv }
 
 // Get returns the value of a key and the revision to pass to Save, which is 0 if the key does not
 // exist. For an unreadable value, Get returns the zero value and the revision. So the next Save
-// overwrites it, and it cannot stop the fleet. Get repeats the request until the server answers or
-// ctx ends.
+// overwrites the value, which therefore cannot stop the fleet. Get repeats the request until the
+// server answers or ctx ends.
 func Get[T any](ctx context.Context, s *Store, key string) (v T, revision uint64, err error) {
 	e, err := jets.NewKV[T](s.js, s.kv).Get(ctx, key)
 	if err != nil && !errors.Is(err, jets.ErrUnreadable) {

@@ -204,7 +204,8 @@ func (d *decider) examine(ctx context.Context, e *settle.Entry) (o settle.Outcom
 	return settle.Take, 0
 }
 
-// eligible reports whether a name can ever be taken. It passes folders on to be scanned.
+// eligible reports whether a name can ever be taken. For a folder below the watched one, it
+// requests a scan.
 func (d *decider) eligible(rel string, st rootfs.State) bool {
 	switch {
 	case spool.Within(rel), spool.IsProbe(rel) && st.Size == 0:

@@ -151,8 +151,8 @@ func (k *keeper) recover(_ context.Context, minAge time.Duration) error {
 	return err
 }
 
-// republish removes the files' records, so that the next scan takes them again. They keep their
-// IDs.
+// republish removes the records of these jobs' files, so that the next scan takes the files again.
+// The jobs keep their IDs.
 func (k *keeper) republish(_ context.Context, ids []string) (n int, err error) {
 	forgotten, err := k.known.ledger.ForgetJobs(ids)
 	if err != nil {
