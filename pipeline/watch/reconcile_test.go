@@ -44,12 +44,17 @@ func TestQueueLosesItsStore(t *testing.T) {
 	}
 }
 
-// slowCatalog knows no jobs, like a queue that has just been created.
-type slowCatalog struct{ asked chan []string }
+// emptyCatalog knows no jobs, like a queue that has just been created. Each query waits until the
+// test has received its IDs.
+type emptyCatalog struct{ asked chan []string }
 
-func (c slowCatalog) Unknown(_ context.Context, _ string, ids []string) ([]string, error) {
-	c.asked <- ids
-	return ids, nil
+func (c emptyCatalog) Unknown(ctx context.Context, _ string, ids []string) ([]string, error) {
+	select {
+	case c.asked <- ids:
+		return ids, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // TestFileThatIsNotYetPublishedIsNotPublishedTwice makes the queue refuse a job for a while. The
@@ -57,7 +62,7 @@ func (c slowCatalog) Unknown(_ context.Context, _ string, ids []string) ([]strin
 func TestFileThatIsNotYetPublishedIsNotPublishedTwice(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	c := slowCatalog{make(chan []string)}
+	c := emptyCatalog{make(chan []string)}
 	r.options = []watch.Option{watch.WithCatalog(c)}
 	r.intake.setRefuse(func(pipeline.Job) error { return pipeline.ErrFull })
 	r.write("a", "x")
