@@ -100,7 +100,7 @@ func TestWorkerWithholdsItsSecrets(t *testing.T) {
 
 	for job, key := range map[string]string{
 		"raw": "the.secret", "name": "the.secret", "object": "the.secret", "path": "the.secret", "spool": "the.secret",
-		"large": "the.secret", "link": "the.secret", "configuration": "--config", "store": "nats.embedded.store_dir", "ledger": "a watcher's own",
+		"large": "the.secret", "link": "the.secret", "configuration": "--config", "store": "nats.embedded.store_dir", "ledger": "belongs to a watcher",
 	} {
 		ev := all.onlyOf(t, job)
 		if ev.Outcome() != "withheld" || !strings.Contains(ev.Data.Error.Message, key) {
