@@ -24,7 +24,8 @@ const (
 // without its body.
 const msgSizeHeader = "Nats-Msg-Size"
 
-// recordWritten records that a dead letter was recordWritten. After a certain number of bytes it calls Trim.
+// recordWritten records that this process has written a dead letter of size bytes. After a certain
+// number of bytes it calls Trim.
 func (d *DeadLetters) recordWritten(ctx context.Context, size int) {
 	limit := d.streams.topology.Dead.orDefaults().MaxBytes
 	if d.bytesSinceTrim.Add(int64(size)) < limit/deadCheckPart {

@@ -77,8 +77,8 @@ func (e *Events) Finish(ctx context.Context, m *Message, end Ending) (results.Ev
 	return ev, nil
 }
 
-// recordFinal writes the final event of a job. If the job already has one, recordFinal returns that one, with
-// adopted set.
+// recordFinal writes the final event of a job. If the job already has one, recordFinal returns that
+// one, with adopted set.
 func (e *Events) recordFinal(ctx context.Context, ref pipeline.Ref, end Ending, body []byte) (results.Event, bool, error) {
 	entry := end.Entry
 	with := end.Changes
@@ -179,7 +179,7 @@ func (e *Events) publishEncoded(ctx context.Context, ev results.Event, body []by
 	return e.commits.publish(ctx, nil, m)
 }
 
-// isPublished looks for an event in RESULTS.
+// isPublished reports whether an event is in RESULTS.
 func (e *Events) isPublished(ctx context.Context, ev results.Event) (bool, error) {
 	return e.hasEvent(ctx, ev.Time, []string{ev.Subject(e.streams.prefix)}, messageID(ev), ev.ID()) // the second ID is that of version 1
 }

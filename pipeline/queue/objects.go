@@ -50,12 +50,12 @@ func (o *Objects) chunkSize() uint32 {
 	return uint32(min(max(o.nc.MaxPayload()-chunkHeadroom, chunkHeadroom), largestChunk))
 }
 
-// objectReadTimeout bounds the reading of one object. Without a deadline in its context, the client would
-// stop reading after five seconds.
+// objectReadTimeout bounds the reading of one object. Without a deadline in its context, the client
+// would stop reading after five seconds.
 const objectReadTimeout = 10 * time.Minute
 
-// objectStallTimeout ends a read without progress: if an object is removed or replaced meanwhile, its
-// chunks never arrive. It is below the upload's own limit (wildfire.stall_timeout), because the
+// objectStallTimeout ends a read without progress: if an object is removed or replaced meanwhile,
+// its chunks never arrive. It is below the upload's own limit (wildfire.stall_timeout), because the
 // client cannot be interrupted while it waits for a chunk.
 const objectStallTimeout = 10 * time.Second
 
