@@ -134,8 +134,8 @@ func (g *Gateway) newJob(j Job) pipeline.Job {
 		Metadata:   j.Metadata,
 		ReceivedAt: j.ReceivedAt,
 	}
-	job.Filename, job.FilenameB64 = pipeline.Name(j.Filename)
-	job.Path, job.PathB64 = pipeline.Name(j.Path)
+	job.Filename, job.FilenameB64 = pipeline.EncodeName(j.Filename)
+	job.Path, job.PathB64 = pipeline.EncodeName(j.Path)
 	if job.ReceivedAt.IsZero() {
 		job.ReceivedAt = time.Now().UTC()
 	}

@@ -9,18 +9,18 @@ import (
 	"backburn/wildfire"
 )
 
-// Event is what was learned about a sample since its record was read.
-type Event interface{ event() }
+// News is what was learned about a sample since its record was read.
+type News interface{ news() }
 
 // The events.
 type (
-	// Look carries no news: a job arrived, or its sample is due for a check.
-	Look struct{}
+	// NoNews carries no news: a job arrived, or its sample is due for a check.
+	NoNews struct{}
 
-	// Owned means that the owner of the claim was looked up.
-	Owned struct {
-		By   string // the sample's owner when it was looked up
-		Gone bool   // it has left the fleet
+	// OwnerFound means that the owner of the claim was looked up.
+	OwnerFound struct {
+		Owner string // the sample's owner when it was looked up
+		Gone  bool   // it has left the fleet
 	}
 
 	// Answered is WildFire's answer to a question about the sample.
@@ -36,24 +36,24 @@ type (
 	// NotAdmitted means that uploads are paused, or their budget is used up, for a long time.
 	NotAdmitted struct{}
 
-	// Claimed means that it is the job's turn to upload.
-	Claimed struct{ Owner string }
+	// UploadTurn means that it is the job's turn to upload.
+	UploadTurn struct{ Owner string }
 
-	// Uploaded is the outcome of an upload attempt that the sample's owner made.
-	Uploaded struct {
+	// UploadEnded is the outcome of an upload attempt that the sample's owner made.
+	UploadEnded struct {
 		Disposition Disposition // Complete, or the action after an error
 		MD5         string      // of Complete
 		Filetype    string
 	}
 )
 
-func (Look) event()        {}
-func (Owned) event()       {}
-func (Answered) event()    {}
-func (Unanswered) event()  {}
-func (NotAdmitted) event() {}
-func (Claimed) event()     {}
-func (Uploaded) event()    {}
+func (NoNews) news()      {}
+func (OwnerFound) news()  {}
+func (Answered) news()    {}
+func (Unanswered) news()  {}
+func (NotAdmitted) news() {}
+func (UploadTurn) news()  {}
+func (UploadEnded) news() {}
 
 // StepKind is the kind of the next step of a job.
 type StepKind int
@@ -91,8 +91,8 @@ type Step struct {
 	Delay    time.Duration // of StepRetry
 }
 
-// Policy is what Decide needs in addition to the sample, the job and the event.
-type Policy struct {
+// Circumstances is what Decide needs in addition to the sample, the job and the event.
+type Circumstances struct {
 	Config
 
 	Ruling Ruling  // what may leave for this job; Unruled for the poller, which sends no contents
@@ -101,43 +101,43 @@ type Policy struct {
 }
 
 // backoff is the delay after this many counted attempts.
-func (p Policy) backoff(attempts int) time.Duration {
+func (p Circumstances) backoff(attempts int) time.Duration {
 	return backoff.UpperHalf(backoff.Doubled(attempts, p.RetryMin, p.RetryMax), p.Random)
 }
 
 // refusalMemory is how long a refusal holds for the same contents.
 const refusalMemory = 24 * time.Hour
 
-// unknownGrace is how long after our own submission the answer "unknown" may just mean "not yet".
+// usualGrace is how long after our own submission the answer "unknown" may just mean "not yet".
 // simulatedGrace is the same for a simulated WildFire.
 const (
-	unknownGrace   = 5 * time.Minute
+	usualGrace     = 5 * time.Minute
 	simulatedGrace = 3 * time.Second
 )
 
 // unknownGrace returns the grace period that applies here.
-func (p Policy) unknownGrace() time.Duration {
+func (p Circumstances) unknownGrace() time.Duration {
 	if p.Simulated {
 		return simulatedGrace
 	}
 
-	return unknownGrace
+	return usualGrace
 }
 
 // Decide returns the next step of a job and the new record of its sample, given what is known about
 // the sample and what was just learned. It is the only function that changes a sample's state. It
 // has no side effects, and the same arguments give the same result. The caller writes a changed
 // record before the step's effect, or together with it.
-func Decide(s Sample, j Job, e Event, p Policy, now time.Time) (Step, Sample) {
+func Decide(s Sample, j Job, e News, p Circumstances, now time.Time) (Step, Sample) {
 	now = now.Round(0) // no monotonic reading: records hold the time of day alone
 	d := decision{s: s, j: j, p: p, now: now}
 
 	var step Step
 	switch e := e.(type) {
-	case Look:
-		step = d.look()
-	case Owned:
-		step = d.owned(e)
+	case NoNews:
+		step = d.fromRecord()
+	case OwnerFound:
+		step = d.ownerFound(e)
 	case Answered:
 		step = d.answered(e)
 	case Unanswered:
@@ -147,10 +147,10 @@ func Decide(s Sample, j Job, e Event, p Policy, now time.Time) (Step, Sample) {
 			d.s.release(StateNone, now)
 		}
 		step = Step{Kind: StepPark, Budget: Uploads, Basis: results.BasisShared}
-	case Claimed:
-		step = d.claimed(e)
-	case Uploaded:
-		step = d.uploaded(e)
+	case UploadTurn:
+		step = d.uploadTurn(e)
+	case UploadEnded:
+		step = d.uploadEnded(e)
 	}
 
 	return step, d.s
@@ -160,7 +160,7 @@ func Decide(s Sample, j Job, e Event, p Policy, now time.Time) (Step, Sample) {
 type decision struct {
 	s   Sample
 	j   Job
-	p   Policy
+	p   Circumstances
 	now time.Time
 }
 
@@ -186,8 +186,8 @@ func (d *decision) withhold(why string) Step {
 	}, 0)
 }
 
-// look decides from the record alone.
-func (d *decision) look() Step {
+// fromRecord decides from the record alone.
+func (d *decision) fromRecord() Step {
 	switch d.s.State {
 	case StateVerdict:
 		if d.now.Sub(d.s.CheckedAt) <= d.p.ReuseDuration(wildfire.Verdict(d.s.Verdict)) {
@@ -269,11 +269,11 @@ func (d *decision) unknown() Step {
 	return Step{Kind: StepUpload}
 }
 
-// owned decides about a claimed sample whose owner was looked up.
-func (d *decision) owned(e Owned) Step {
+// ownerFound decides about a claimed sample whose owner was looked up.
+func (d *decision) ownerFound(e OwnerFound) Step {
 	switch {
-	case d.s.State != StateUploading || d.s.Owner != e.By:
-		return d.look()
+	case d.s.State != StateUploading || d.s.Owner != e.Owner:
+		return d.fromRecord()
 	case e.Gone: // WildFire may have received it at any moment until now, or not at all
 		d.s.Unsure = true
 		d.s.release(StateNone, d.now)
@@ -292,7 +292,7 @@ func (d *decision) answered(e Answered) Step {
 		return d.polled(e)
 	}
 
-	step := d.look()
+	step := d.fromRecord()
 	switch {
 	case step.Kind == StepFindOwner, step.Kind == StepFinish, step.Kind == StepFail:
 		return step
@@ -311,10 +311,10 @@ func (d *decision) answered(e Answered) Step {
 	return Step{Kind: StepUpload}
 }
 
-// claimed decides when it is the job's turn to upload. It claims a sample only if that still has to
+// uploadTurn decides when it is the job's turn to upload. It claims a sample only if that still has to
 // be uploaded.
-func (d *decision) claimed(e Claimed) Step {
-	step := d.look()
+func (d *decision) uploadTurn(e UploadTurn) Step {
+	step := d.fromRecord()
 	switch {
 	case step.Kind != StepAsk && step.Kind != StepUpload:
 		return step
@@ -372,14 +372,14 @@ func (d *decision) polled(e Answered) Step {
 	case v == wildfire.Unknown && d.now.Sub(d.s.SubmittedAt) < d.p.unknownGrace():
 	case v == wildfire.Unknown && d.p.Simulated: // the simulator was restarted and forgot the sample: upload it again, any number of times
 		d.s.release(StateNone, d.now)
-		return d.look()
+		return d.fromRecord()
 	case v == wildfire.Unknown && d.s.Resubmitted:
 	case v == wildfire.Unknown, v == wildfire.AnalysisError, v == wildfire.Flawed:
 		d.s.resubmitOrRefuse(v, d.now)
-		return d.look()
+		return d.fromRecord()
 	case v == wildfire.InvalidHash:
 		d.s.refuse("", rejection("WildFire calls the hash invalid (-103)"), d.now)
-		return d.look()
+		return d.fromRecord()
 	}
 
 	return d.pending()
@@ -388,11 +388,11 @@ func (d *decision) polled(e Answered) Step {
 // claimedByUs reports whether the deciding worker has claimed the sample.
 func (d *decision) claimedByUs() bool { return d.s.State == StateUploading && d.s.Owner == d.p.Self }
 
-// uploaded decides after an upload attempt. If another worker has taken over the claim, the sample
+// uploadEnded decides after an upload attempt. If another worker has taken over the claim, the sample
 // is left to that worker.
-func (d *decision) uploaded(e Uploaded) Step {
+func (d *decision) uploadEnded(e UploadEnded) Step {
 	if !d.claimedByUs() {
-		return d.look()
+		return d.fromRecord()
 	}
 	disp := e.Disposition
 

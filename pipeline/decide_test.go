@@ -37,8 +37,8 @@ var (
 	}
 )
 
-func decidePolicy() pipeline.Policy {
-	return pipeline.Policy{Config: pipeline.DefaultConfig(), Ruling: pipeline.Unruled(), Self: thisWorker, Random: 0.5}
+func decideCircumstances() pipeline.Circumstances {
+	return pipeline.Circumstances{Config: pipeline.DefaultConfig(), Ruling: pipeline.Unruled(), Self: thisWorker, Random: 0.5}
 }
 
 func before(d time.Duration) time.Time { return decideNow.Add(-d) }
@@ -100,10 +100,10 @@ var noType = results.Error{Reason: results.UnsupportedType, Message: "not this t
 type decision struct {
 	name  string
 	state pipeline.State
-	event pipeline.Event
-	given func(*pipeline.Sample) // changes to the typical sample
-	job   func(*pipeline.Job)    // changes to the usual job
-	cfg   func(*pipeline.Policy) // changes to the defaults
+	news  pipeline.News
+	given func(*pipeline.Sample)        // changes to the typical sample
+	job   func(*pipeline.Job)           // changes to the usual job
+	cfg   func(*pipeline.Circumstances) // changes to the defaults
 	step  pipeline.Step
 	then  func(*pipeline.Sample) // expected change of the sample; nil: none
 }
@@ -168,18 +168,18 @@ func waitForVerdict(submitted time.Duration, b results.Basis) pipeline.Step {
 
 // Events of many rows.
 var (
-	look       = pipeline.Look{}
-	ownerAlive = pipeline.Owned{By: otherWorker}
-	ownerGone  = pipeline.Owned{By: otherWorker, Gone: true}
+	look       = pipeline.NoNews{}
+	ownerAlive = pipeline.OwnerFound{Owner: otherWorker}
+	ownerGone  = pipeline.OwnerFound{Owner: otherWorker, Gone: true}
 	unknown    = pipeline.Answered{Verdict: wildfire.Unknown}
 	malware    = pipeline.Answered{Known: true, Verdict: wildfire.Malware, MD5: "m"}
 	analyzing  = pipeline.Answered{Known: true, Verdict: wildfire.Pending}
-	claimed    = pipeline.Claimed{Owner: thisWorker}
-	uploadDone = pipeline.Uploaded{MD5: "m", Filetype: "PE"}
+	claimed    = pipeline.UploadTurn{Owner: thisWorker}
+	uploadDone = pipeline.UploadEnded{MD5: "m", Filetype: "PE"}
 )
 
-func uploadOutcome(d pipeline.Disposition) pipeline.Uploaded {
-	return pipeline.Uploaded{Disposition: d}
+func uploadOutcome(d pipeline.Disposition) pipeline.UploadEnded {
+	return pipeline.UploadEnded{Disposition: d}
 }
 
 func answered(v wildfire.Verdict) pipeline.Answered {
@@ -216,7 +216,7 @@ func combine(changes ...func(*pipeline.Sample)) func(*pipeline.Sample) {
 	}
 }
 
-// isClaimed is the change that Claimed makes.
+// isClaimed is the change that UploadTurn makes.
 func isClaimed(s *pipeline.Sample) {
 	s.State = pipeline.StateUploading
 	s.Owner = thisWorker
@@ -293,8 +293,8 @@ func retrying(s *pipeline.Sample) {
 	s.ChangedAt = decideNow
 }
 
-// decisions covers Decide completely: every state and every event. Rows that say "never" cannot
-// occur, because the caller has read the record before such an event. They are defined anyway.
+// decisions covers Decide completely: every state and all news. Rows that say "never" cannot
+// occur, because the caller has read the record before such news. They are defined anyway.
 func decisions() []decision {
 	const (
 		none      = pipeline.StateNone
@@ -305,12 +305,16 @@ func decisions() []decision {
 		refusal   = pipeline.StateRefused
 	)
 
-	noAsk := func(p *pipeline.Policy) { p.AskFirst = false }
-	lookupOnly := func(p *pipeline.Policy) { p.Ruling = pipeline.Ruling{Submit: pipeline.SubmitLookup, Rule: "policy[0]"} }
-	simulated := func(p *pipeline.Policy) { p.Simulated = true }
-	neverSubmit := func(p *pipeline.Policy) { p.Ruling = pipeline.Ruling{Submit: pipeline.SubmitNever, Rule: "policy[0]"} }
+	noAsk := func(p *pipeline.Circumstances) { p.AskFirst = false }
+	lookupOnly := func(p *pipeline.Circumstances) {
+		p.Ruling = pipeline.Ruling{Submit: pipeline.SubmitLookup, Rule: "policy[0]"}
+	}
+	simulated := func(p *pipeline.Circumstances) { p.Simulated = true }
+	neverSubmit := func(p *pipeline.Circumstances) {
+		p.Ruling = pipeline.Ruling{Submit: pipeline.SubmitNever, Rule: "policy[0]"}
+	}
 	link := func(j *pipeline.Job) { j.Kind = pipeline.KindURL }
-	oneAttempt := func(p *pipeline.Policy) { p.MaxAttempts = 1 }
+	oneAttempt := func(p *pipeline.Circumstances) { p.MaxAttempts = 1 }
 	urgent := func(j *pipeline.Job) { j.Priority = pipeline.Urgent }
 	script := func(j *pipeline.Job) { j.Filename = "a.js" }
 	serverFault := pipeline.Disposition{Action: pipeline.Retry, Reason: results.AttemptsExhausted, Message: "503", Status: 503}
@@ -330,13 +334,13 @@ func decisions() []decision {
 
 	return []decision{
 		// Unknown samples.
-		{name: "first", state: none, event: look, step: ask},
-		{name: "first, and nobody is asked", state: none, event: look, cfg: noAsk, step: upload},
-		{name: "it may have got through", state: none, event: look, given: mayHaveArrived, cfg: noAsk, step: ask},
-		{name: "never: there is no owner", state: none, event: ownerAlive, step: ask},
-		{name: "WildFire knows it", state: none, event: malware, step: finish(results.BasisLookup), then: combine(decided, sizeKnown)},
+		{name: "first", state: none, news: look, step: ask},
+		{name: "first, and nobody is asked", state: none, news: look, cfg: noAsk, step: upload},
+		{name: "it may have got through", state: none, news: look, given: mayHaveArrived, cfg: noAsk, step: ask},
+		{name: "never: there is no owner", state: none, news: ownerAlive, step: ask},
+		{name: "WildFire knows it", state: none, news: malware, step: finish(results.BasisLookup), then: combine(decided, sizeKnown)},
 		{
-			name: "WildFire got it from this job after all", state: none, event: malware,
+			name: "WildFire got it from this job after all", state: none, news: malware,
 			given: combine(mayHaveArrived, byThisJob, func(s *pipeline.Sample) { s.ChangedAt = before(time.Minute) }),
 			step:  finish(results.BasisUpload),
 			then: combine(decided, sizeKnown, func(s *pipeline.Sample) {
@@ -344,110 +348,110 @@ func decisions() []decision {
 			}),
 		},
 		{
-			name: "WildFire got it from another job after all", state: none, event: malware,
+			name: "WildFire got it from another job after all", state: none, news: malware,
 			given: combine(mayHaveArrived, func(s *pipeline.Sample) { s.Job = otherJob }),
 			step:  finish(results.BasisLookup),
 			then:  combine(decided, sizeKnown),
 		},
-		{name: "WildFire analyzes it", state: none, event: analyzing, step: waitForVerdict(0, results.BasisLookup), then: combine(isPending, sizeKnown)},
+		{name: "WildFire analyzes it", state: none, news: analyzing, step: waitForVerdict(0, results.BasisLookup), then: combine(isPending, sizeKnown)},
 		{
-			name: "WildFire analyzes what this job sent", state: none, event: analyzing,
+			name: "WildFire analyzes what this job sent", state: none, news: analyzing,
 			given: combine(mayHaveArrived, byThisJob),
 			step:  waitForVerdict(0, results.BasisUpload),
 			then:  combine(isPending, sizeKnown),
 		},
-		{name: "WildFire does not know it", state: none, event: unknown, step: upload},
-		{name: "WildFire has no verdict on it", state: none, event: answered(wildfire.AnalysisError), step: upload},
+		{name: "WildFire does not know it", state: none, news: unknown, step: upload},
+		{name: "WildFire has no verdict on it", state: none, news: answered(wildfire.AnalysisError), step: upload},
 		{
-			name: "it was sent too recently for that", state: none, event: unknown,
+			name: "it was sent too recently for that", state: none, news: unknown,
 			given: combine(mayHaveArrived, func(s *pipeline.Sample) { s.ChangedAt = before(10 * time.Second) }), step: retry(20 * time.Second),
 		},
 		{
-			name: "it was sent long ago", state: none, event: unknown,
+			name: "it was sent long ago", state: none, news: unknown,
 			given: combine(mayHaveArrived, func(s *pipeline.Sample) { s.ChangedAt = before(30 * time.Second) }), step: upload,
 		},
 		{
-			name: "it was sent before the clock was set back", state: none, event: unknown,
+			name: "it was sent before the clock was set back", state: none, news: unknown,
 			given: combine(mayHaveArrived, func(s *pipeline.Sample) { s.ChangedAt = before(-time.Hour) }), step: upload,
 		},
-		{name: "no answer in time", state: none, event: pipeline.Unanswered{}, step: parkForQuery},
-		{name: "not admitted in time", state: none, event: pipeline.NotAdmitted{}, step: parkForUpload},
-		{name: "claimed", state: none, event: claimed, step: send, then: isClaimed},
+		{name: "no answer in time", state: none, news: pipeline.Unanswered{}, step: parkForQuery},
+		{name: "not admitted in time", state: none, news: pipeline.NotAdmitted{}, step: parkForUpload},
+		{name: "claimed", state: none, news: claimed, step: send, then: isClaimed},
 		{
-			name: "claimed, after a try", state: none, event: claimed,
+			name: "claimed, after a try", state: none, news: claimed,
 			given: func(s *pipeline.Sample) { s.Attempts = 3 }, step: send, then: isClaimed,
 		},
-		{name: "the claim was released by others", state: none, event: uploadDone, given: mayHaveArrived, step: ask},
+		{name: "the claim was released by others", state: none, news: uploadDone, given: mayHaveArrived, step: ask},
 
 		// Claimed samples.
-		{name: "claimed by another", state: uploading, event: look, step: findOwner},
-		{name: "its owner lives", state: uploading, event: ownerAlive, step: waitForOther(time.Minute)},
-		{name: "its owner lives, and has this job", state: uploading, event: ownerAlive, given: byThisJob, step: retry(5 * time.Second)},
-		{name: "its owner is gone", state: uploading, event: ownerGone, step: reconsider, then: func(s *pipeline.Sample) {
+		{name: "claimed by another", state: uploading, news: look, step: findOwner},
+		{name: "its owner lives", state: uploading, news: ownerAlive, step: waitForOther(time.Minute)},
+		{name: "its owner lives, and has this job", state: uploading, news: ownerAlive, given: byThisJob, step: retry(5 * time.Second)},
+		{name: "its owner is gone", state: uploading, news: ownerGone, step: reconsider, then: func(s *pipeline.Sample) {
 			s.State = pipeline.StateNone
 			s.Owner = ""
 			s.Unsure = true
 			s.ChangedAt = decideNow // the upload may just have ended
 		}},
-		{name: "its owner changed", state: uploading, event: pipeline.Owned{By: "third", Gone: true}, step: findOwner},
-		{name: "an answer, while another sends it", state: uploading, event: malware, step: findOwner},
-		{name: "never: no answer", state: uploading, event: pipeline.Unanswered{}, step: parkForQuery},
-		{name: "not admitted again", state: uploading, event: pipeline.NotAdmitted{}, given: claimedByThisWorker, step: parkForUpload, then: isReleased},
+		{name: "its owner changed", state: uploading, news: pipeline.OwnerFound{Owner: "third", Gone: true}, step: findOwner},
+		{name: "an answer, while another sends it", state: uploading, news: malware, step: findOwner},
+		{name: "never: no answer", state: uploading, news: pipeline.Unanswered{}, step: parkForQuery},
+		{name: "not admitted again", state: uploading, news: pipeline.NotAdmitted{}, given: claimedByThisWorker, step: parkForUpload, then: isReleased},
 		{
-			name: "not admitted again, and it may have got through", state: uploading, event: pipeline.NotAdmitted{},
+			name: "not admitted again, and it may have got through", state: uploading, news: pipeline.NotAdmitted{},
 			given: combine(claimedByThisWorker, mayHaveArrived), step: parkForUpload, then: func(s *pipeline.Sample) {
 				s.State = pipeline.StateNone
 				s.Owner = ""
 				s.ChangedAt = decideNow
 			},
 		},
-		{name: "never: not admitted, and another's claim", state: uploading, event: pipeline.NotAdmitted{}, step: parkForUpload},
-		{name: "never: claimed, and another's claim", state: uploading, event: claimed, step: findOwner},
+		{name: "never: not admitted, and another's claim", state: uploading, news: pipeline.NotAdmitted{}, step: parkForUpload},
+		{name: "never: claimed, and another's claim", state: uploading, news: claimed, step: findOwner},
 		{
-			name: "sent", state: uploading, event: uploadDone, given: combine(claimedByThisWorker, mayHaveArrived), step: waitForVerdict(0, results.BasisUpload),
+			name: "sent", state: uploading, news: uploadDone, given: combine(claimedByThisWorker, mayHaveArrived), step: waitForVerdict(0, results.BasisUpload),
 			then: combine(isPending, func(s *pipeline.Sample) {
 				s.MD5 = "m"
 				s.Filetype = "PE"
 			}),
 		},
-		{name: "sent, and taken over meanwhile", state: uploading, event: uploadDone, step: findOwner},
-		{name: "a fault", state: uploading, event: uploadOutcome(serverFault), given: claimedByThisWorker, step: retry(750 * time.Millisecond), then: retrying},
+		{name: "sent, and taken over meanwhile", state: uploading, news: uploadDone, step: findOwner},
+		{name: "a fault", state: uploading, news: uploadOutcome(serverFault), given: claimedByThisWorker, step: retry(750 * time.Millisecond), then: retrying},
 		{
-			name: "the third fault", state: uploading, event: uploadOutcome(serverFault),
+			name: "the third fault", state: uploading, news: uploadOutcome(serverFault),
 			given: combine(claimedByThisWorker, func(s *pipeline.Sample) { s.Attempts = 2 }), step: retry(3 * time.Second), then: retrying,
 		},
 		{
 			name: "a fault, and it may have got through", state: uploading,
-			event: uploadOutcome(pipeline.Disposition{Action: pipeline.Retry, Unsure: true}), given: claimedByThisWorker,
+			news: uploadOutcome(pipeline.Disposition{Action: pipeline.Retry, Unsure: true}), given: claimedByThisWorker,
 			step: retry(750 * time.Millisecond), then: combine(retrying, mayHaveArrived),
 		},
 		{
 			name: "a fault, and the service says when", state: uploading,
-			event: uploadOutcome(pipeline.Disposition{Action: pipeline.Retry, Delay: time.Minute}), given: claimedByThisWorker,
+			news: uploadOutcome(pipeline.Disposition{Action: pipeline.Retry, Delay: time.Minute}), given: claimedByThisWorker,
 			step: retry(time.Minute), then: retrying,
 		},
 		{
 			name: "a fault, and the service wants too much", state: uploading,
-			event: uploadOutcome(pipeline.Disposition{Action: pipeline.Retry, Delay: time.Hour}), given: claimedByThisWorker,
+			news: uploadOutcome(pipeline.Disposition{Action: pipeline.Retry, Delay: time.Hour}), given: claimedByThisWorker,
 			step: retry(5 * time.Minute), then: retrying,
 		},
 		{
-			name: "the last fault", state: uploading, event: uploadOutcome(serverFault), given: claimedByThisWorker, cfg: oneAttempt,
+			name: "the last fault", state: uploading, news: uploadOutcome(serverFault), given: claimedByThisWorker, cfg: oneAttempt,
 			step: failed(exhausted, 1), then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
 		{
 			name: "the last fault of its kind", state: uploading,
-			event: uploadOutcome(pipeline.Disposition{Action: pipeline.Retry, Reason: results.Rejected, Message: "409", Tries: 3}),
+			news:  uploadOutcome(pipeline.Disposition{Action: pipeline.Retry, Reason: results.Rejected, Message: "409", Tries: 3}),
 			given: combine(claimedByThisWorker, func(s *pipeline.Sample) { s.Attempts = 2 }),
 			step:  failed(results.Error{Reason: results.Rejected, Message: "given up after 3 attempts: 409"}, 3),
 			then:  becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
 		{
-			name: "refused", state: uploading, event: uploadOutcome(unsupported), given: claimedByThisWorker, step: failed(noType, 1),
+			name: "refused", state: uploading, news: uploadOutcome(unsupported), given: claimedByThisWorker, step: failed(noType, 1),
 			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
 		{
-			name: "refused because of its type", state: uploading, event: uploadOutcome(unsupportedContent), given: claimedByThisWorker, step: failed(noType, 1),
+			name: "refused because of its type", state: uploading, news: uploadOutcome(unsupportedContent), given: claimedByThisWorker, step: failed(noType, 1),
 			then: becomes(pipeline.Sample{
 				State:     pipeline.StateRefused,
 				Attempts:  1,
@@ -456,23 +460,23 @@ func decisions() []decision {
 			}),
 		},
 		{
-			name: "no budget left", state: uploading, event: uploadOutcome(pipeline.Disposition{Action: pipeline.ParkBudget}),
+			name: "no budget left", state: uploading, news: uploadOutcome(pipeline.Disposition{Action: pipeline.ParkBudget}),
 			given: claimedByThisWorker, step: parkForUpload, then: isReleased,
 		},
 		{
-			name: "a pause", state: uploading, event: uploadOutcome(pipeline.Disposition{Action: pipeline.PauseFleet}),
+			name: "a pause", state: uploading, news: uploadOutcome(pipeline.Disposition{Action: pipeline.PauseFleet}),
 			given: claimedByThisWorker, step: retry(time.Second), then: isReleased,
 		},
 		{
-			name: "put off", state: uploading, event: uploadOutcome(pipeline.Disposition{Action: pipeline.Defer, Delay: 5 * time.Second}),
+			name: "put off", state: uploading, news: uploadOutcome(pipeline.Disposition{Action: pipeline.Defer, Delay: 5 * time.Second}),
 			given: claimedByThisWorker, step: retry(5 * time.Second), then: isReleased,
 		},
 		{
-			name: "left to another worker", state: uploading, event: uploadOutcome(pipeline.Disposition{Action: pipeline.ReleaseJob, Delay: 10 * time.Second}),
+			name: "left to another worker", state: uploading, news: uploadOutcome(pipeline.Disposition{Action: pipeline.ReleaseJob, Delay: 10 * time.Second}),
 			given: claimedByThisWorker, step: retry(10 * time.Second), then: isReleased,
 		},
 		{
-			name: "interrupted", state: uploading, event: uploadOutcome(pipeline.Disposition{Action: pipeline.Defer, Unsure: true}),
+			name: "interrupted", state: uploading, news: uploadOutcome(pipeline.Disposition{Action: pipeline.Defer, Unsure: true}),
 			given: claimedByThisWorker, step: retry(time.Second), then: func(s *pipeline.Sample) {
 				s.State = pipeline.StateNone
 				s.Owner = ""
@@ -482,86 +486,86 @@ func decisions() []decision {
 		},
 
 		// Between two attempts.
-		{name: "another's next try", state: isRetry, event: look, step: waitForOther(time.Minute)},
-		{name: "this job's next try", state: isRetry, event: look, given: byThisJob, step: ask},
-		{name: "this job's next try, and nobody is asked", state: isRetry, event: look, given: byThisJob, cfg: noAsk, step: upload},
-		{name: "a more urgent job", state: isRetry, event: look, job: urgent, step: ask},
+		{name: "another's next try", state: isRetry, news: look, step: waitForOther(time.Minute)},
+		{name: "this job's next try", state: isRetry, news: look, given: byThisJob, step: ask},
+		{name: "this job's next try, and nobody is asked", state: isRetry, news: look, given: byThisJob, cfg: noAsk, step: upload},
+		{name: "a more urgent job", state: isRetry, news: look, job: urgent, step: ask},
 		{
-			name: "the other does not return", state: isRetry, event: look,
+			name: "the other does not return", state: isRetry, news: look,
 			given: func(s *pipeline.Sample) { s.ChangedAt = before(11 * time.Minute) }, step: ask,
 		},
 		{
-			name: "the other tried before the clock was set back", state: isRetry, event: look,
+			name: "the other tried before the clock was set back", state: isRetry, news: look,
 			given: func(s *pipeline.Sample) { s.ChangedAt = before(-time.Hour) }, step: ask,
 		},
-		{name: "never: there is no owner, between tries", state: isRetry, event: ownerAlive, step: waitForOther(time.Minute)},
-		{name: "it was known meanwhile", state: isRetry, event: malware, given: byThisJob, step: finish(results.BasisLookup), then: decided},
+		{name: "never: there is no owner, between tries", state: isRetry, news: ownerAlive, step: waitForOther(time.Minute)},
+		{name: "it was known meanwhile", state: isRetry, news: malware, given: byThisJob, step: finish(results.BasisLookup), then: decided},
 		{
-			name: "it got through after all", state: isRetry, event: malware, given: combine(byThisJob, mayHaveArrived), step: finish(results.BasisUpload),
+			name: "it got through after all", state: isRetry, news: malware, given: combine(byThisJob, mayHaveArrived), step: finish(results.BasisUpload),
 			then: combine(decided, func(s *pipeline.Sample) { s.SubmittedAt = before(time.Minute) }),
 		},
 		{
-			name: "it is analyzed after all", state: isRetry, event: analyzing, given: combine(byThisJob, mayHaveArrived),
+			name: "it is analyzed after all", state: isRetry, news: analyzing, given: combine(byThisJob, mayHaveArrived),
 			step: waitForVerdict(0, results.BasisUpload), then: isPending,
 		},
-		{name: "it is still unknown", state: isRetry, event: unknown, given: byThisJob, step: upload},
-		{name: "never: the next try is another's", state: isRetry, event: unknown, step: waitForOther(time.Minute)},
-		{name: "no answer in time, between tries", state: isRetry, event: pipeline.Unanswered{}, given: byThisJob, step: parkForQuery},
-		{name: "not admitted in time, between tries", state: isRetry, event: pipeline.NotAdmitted{}, given: byThisJob, step: parkForUpload},
-		{name: "claimed to try again", state: isRetry, event: claimed, given: byThisJob, step: send, then: isClaimed},
-		{name: "never: another's turn to try again", state: isRetry, event: claimed, step: waitForOther(time.Minute)},
-		{name: "sent, and given up by others meanwhile", state: isRetry, event: uploadDone, step: waitForOther(time.Minute)},
+		{name: "it is still unknown", state: isRetry, news: unknown, given: byThisJob, step: upload},
+		{name: "never: the next try is another's", state: isRetry, news: unknown, step: waitForOther(time.Minute)},
+		{name: "no answer in time, between tries", state: isRetry, news: pipeline.Unanswered{}, given: byThisJob, step: parkForQuery},
+		{name: "not admitted in time, between tries", state: isRetry, news: pipeline.NotAdmitted{}, given: byThisJob, step: parkForUpload},
+		{name: "claimed to try again", state: isRetry, news: claimed, given: byThisJob, step: send, then: isClaimed},
+		{name: "never: another's turn to try again", state: isRetry, news: claimed, step: waitForOther(time.Minute)},
+		{name: "sent, and given up by others meanwhile", state: isRetry, news: uploadDone, step: waitForOther(time.Minute)},
 
 		// With WildFire.
-		{name: "the verdict is pending", state: pending, event: look, step: waitForVerdict(10*time.Minute, results.BasisShared)},
+		{name: "the verdict is pending", state: pending, news: look, step: waitForVerdict(10*time.Minute, results.BasisShared)},
 		{
-			name: "the verdict is pending for this job", state: pending, event: look, given: byThisJob,
+			name: "the verdict is pending for this job", state: pending, news: look, given: byThisJob,
 			step: waitForVerdict(10*time.Minute, results.BasisUpload),
 		},
 		{
-			name: "the verdict is pending for no job", state: pending, event: look, given: withoutJob,
+			name: "the verdict is pending for no job", state: pending, news: look, given: withoutJob,
 			step: waitForVerdict(10*time.Minute, results.BasisLookup),
 		},
 		{
-			name: "its deadline comes first", state: pending, event: look,
+			name: "its deadline comes first", state: pending, news: look,
 			given: func(s *pipeline.Sample) { s.SubmittedAt = before(24*time.Hour - time.Second) },
 			step:  pipeline.Step{Kind: pipeline.StepWait, Asking: true, Due: decideNow.Add(time.Second), Basis: results.BasisShared},
 		},
 		{
-			name: "its deadline has passed", state: pending, event: look, given: pastDeadline, step: failTimeout,
+			name: "its deadline has passed", state: pending, news: look, given: pastDeadline, step: failTimeout,
 			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
 		{
-			name: "its owner was gone, and it was decided otherwise", state: pending, event: ownerGone,
+			name: "its owner was gone, and it was decided otherwise", state: pending, news: ownerGone,
 			step: waitForVerdict(10*time.Minute, results.BasisShared),
 		},
-		{name: "the verdict", state: pending, event: malware, step: finish(results.BasisShared), then: decided},
-		{name: "the verdict for this job", state: pending, event: malware, given: byThisJob, step: finish(results.BasisUpload), then: decided},
-		{name: "the verdict, at the last moment", state: pending, event: malware, given: pastDeadline, step: finish(results.BasisShared), then: decided},
-		{name: "no verdict yet", state: pending, event: analyzing, step: waitForVerdict(10*time.Minute, results.BasisShared)},
+		{name: "the verdict", state: pending, news: malware, step: finish(results.BasisShared), then: decided},
+		{name: "the verdict for this job", state: pending, news: malware, given: byThisJob, step: finish(results.BasisUpload), then: decided},
+		{name: "the verdict, at the last moment", state: pending, news: malware, given: pastDeadline, step: finish(results.BasisShared), then: decided},
+		{name: "no verdict yet", state: pending, news: analyzing, step: waitForVerdict(10*time.Minute, results.BasisShared)},
 		{
-			name: "no verdict in time", state: pending, event: analyzing, given: pastDeadline, step: failTimeout,
+			name: "no verdict in time", state: pending, news: analyzing, given: pastDeadline, step: failTimeout,
 			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
 		{
-			name: "no verdict yet, since before the clock was set back", state: pending, event: analyzing,
+			name: "no verdict yet, since before the clock was set back", state: pending, news: analyzing,
 			given: func(s *pipeline.Sample) { s.SubmittedAt = before(-time.Hour) }, step: waitForVerdict(0, results.BasisShared),
 		},
-		{name: "no record", state: pending, event: unknown, step: waitForVerdict(10*time.Minute, results.BasisShared)},
+		{name: "no record", state: pending, news: unknown, step: waitForVerdict(10*time.Minute, results.BasisShared)},
 		{
-			name: "not known yet", state: pending, event: answered(wildfire.Unknown), given: justSubmitted,
+			name: "not known yet", state: pending, news: answered(wildfire.Unknown), given: justSubmitted,
 			step: waitForVerdict(time.Minute, results.BasisShared),
 		},
 		{
-			name: "not known any more", state: pending, event: answered(wildfire.Unknown), step: ask,
+			name: "not known any more", state: pending, news: answered(wildfire.Unknown), step: ask,
 			then: combine(isReleased, func(s *pipeline.Sample) { s.Resubmitted = true }),
 		},
 		{
-			name: "not known a second time", state: pending, event: answered(wildfire.Unknown),
+			name: "not known a second time", state: pending, news: answered(wildfire.Unknown),
 			given: func(s *pipeline.Sample) { s.Resubmitted = true }, step: waitForVerdict(10*time.Minute, results.BasisShared),
 		},
 		{
-			name: "not known any more, simulated", state: pending, event: answered(wildfire.Unknown), cfg: simulated, step: ask,
+			name: "not known any more, simulated", state: pending, news: answered(wildfire.Unknown), cfg: simulated, step: ask,
 			given: combine(byThisJob, func(s *pipeline.Sample) {
 				s.SubmittedAt = before(4 * time.Second)
 				s.Resubmitted = true // this may happen any number of times
@@ -569,206 +573,206 @@ func decisions() []decision {
 			then: isReleased,
 		},
 		{
-			name: "not known yet, simulated", state: pending, event: answered(wildfire.Unknown), cfg: simulated,
+			name: "not known yet, simulated", state: pending, news: answered(wildfire.Unknown), cfg: simulated,
 			given: func(s *pipeline.Sample) { s.SubmittedAt = before(2 * time.Second) },
 			step:  pipeline.Step{Kind: pipeline.StepWait, Asking: true, Due: decideNow.Add(28 * time.Second), Basis: results.BasisShared},
 		},
 		{
-			name: "not analyzed", state: pending, event: answered(wildfire.AnalysisError), cfg: noAsk, step: upload,
+			name: "not analyzed", state: pending, news: answered(wildfire.AnalysisError), cfg: noAsk, step: upload,
 			then: combine(isReleased, func(s *pipeline.Sample) { s.Resubmitted = true }),
 		},
 		{
-			name: "not analyzed, twice", state: pending, event: answered(wildfire.AnalysisError),
+			name: "not analyzed, twice", state: pending, news: answered(wildfire.AnalysisError),
 			given: func(s *pipeline.Sample) { s.Resubmitted = true }, step: failed(analysisError, 0), then: isRefused(analysisError, ""),
 		},
 		{
-			name: "called invalid", state: pending, event: answered(wildfire.InvalidHash), step: failed(invalidHash, 0),
+			name: "called invalid", state: pending, news: answered(wildfire.InvalidHash), step: failed(invalidHash, 0),
 			then: isRefused(invalidHash, ""),
 		},
-		{name: "never: no answer, with WildFire", state: pending, event: pipeline.Unanswered{}, step: parkForQuery},
-		{name: "never: not admitted, with WildFire", state: pending, event: pipeline.NotAdmitted{}, step: parkForUpload},
-		{name: "never: claimed, with WildFire", state: pending, event: claimed, step: waitForVerdict(10*time.Minute, results.BasisShared)},
-		{name: "sent, and found by others meanwhile", state: pending, event: uploadDone, step: waitForVerdict(10*time.Minute, results.BasisShared)},
+		{name: "never: no answer, with WildFire", state: pending, news: pipeline.Unanswered{}, step: parkForQuery},
+		{name: "never: not admitted, with WildFire", state: pending, news: pipeline.NotAdmitted{}, step: parkForUpload},
+		{name: "never: claimed, with WildFire", state: pending, news: claimed, step: waitForVerdict(10*time.Minute, results.BasisShared)},
+		{name: "sent, and found by others meanwhile", state: pending, news: uploadDone, step: waitForVerdict(10*time.Minute, results.BasisShared)},
 
 		// Decided.
-		{name: "known here", state: verdict, event: look, step: fromCache},
-		{name: "known here, long ago", state: verdict, event: look, given: verdictExpired, step: ask},
-		{name: "harmless, long ago", state: verdict, event: look, given: func(s *pipeline.Sample) {
+		{name: "known here", state: verdict, news: look, step: fromCache},
+		{name: "known here, long ago", state: verdict, news: look, given: verdictExpired, step: ask},
+		{name: "harmless, long ago", state: verdict, news: look, given: func(s *pipeline.Sample) {
 			s.Verdict = int(wildfire.Benign)
 			s.CheckedAt = before(169 * time.Hour)
 		}, step: ask},
-		{name: "its owner was gone, and it was decided", state: verdict, event: ownerGone, step: fromCache},
-		{name: "never: an answer, and a valid verdict", state: verdict, event: analyzing, step: fromCache},
-		{name: "asked about again", state: verdict, event: malware, given: verdictExpired, step: finish(results.BasisLookup), then: func(s *pipeline.Sample) {
+		{name: "its owner was gone, and it was decided", state: verdict, news: ownerGone, step: fromCache},
+		{name: "never: an answer, and a valid verdict", state: verdict, news: analyzing, step: fromCache},
+		{name: "asked about again", state: verdict, news: malware, given: verdictExpired, step: finish(results.BasisLookup), then: func(s *pipeline.Sample) {
 			*s = pipeline.Sample{Size: 7}
 			decided(s)
 		}},
 		{
-			name: "asked about again, and analyzed", state: verdict, event: analyzing, given: verdictExpired, step: waitForVerdict(0, results.BasisLookup),
+			name: "asked about again, and analyzed", state: verdict, news: analyzing, given: verdictExpired, step: waitForVerdict(0, results.BasisLookup),
 			then: func(s *pipeline.Sample) {
 				*s = pipeline.Sample{Size: 7}
 				isPending(s)
 			},
 		},
-		{name: "asked about again, and unknown", state: verdict, event: unknown, given: verdictExpired, step: upload},
-		{name: "no answer about an old verdict", state: verdict, event: pipeline.Unanswered{}, given: verdictExpired, step: parkForQuery},
-		{name: "not admitted, after an old verdict", state: verdict, event: pipeline.NotAdmitted{}, given: verdictExpired, step: parkForUpload},
-		{name: "claimed, after an old verdict", state: verdict, event: claimed, given: verdictExpired, step: send, then: func(s *pipeline.Sample) {
+		{name: "asked about again, and unknown", state: verdict, news: unknown, given: verdictExpired, step: upload},
+		{name: "no answer about an old verdict", state: verdict, news: pipeline.Unanswered{}, given: verdictExpired, step: parkForQuery},
+		{name: "not admitted, after an old verdict", state: verdict, news: pipeline.NotAdmitted{}, given: verdictExpired, step: parkForUpload},
+		{name: "claimed, after an old verdict", state: verdict, news: claimed, given: verdictExpired, step: send, then: func(s *pipeline.Sample) {
 			*s = pipeline.Sample{}
 			isClaimed(s)
 		}},
-		{name: "never: claimed, and a valid verdict", state: verdict, event: claimed, step: fromCache},
-		{name: "sent, and decided by others meanwhile", state: verdict, event: uploadDone, step: fromCache},
+		{name: "never: claimed, and a valid verdict", state: verdict, news: claimed, step: fromCache},
+		{name: "sent, and decided by others meanwhile", state: verdict, news: uploadDone, step: fromCache},
 
 		// Refused.
-		{name: "refused before", state: refusal, event: look, step: failRefused},
-		{name: "refused before, under another kind of name", state: refusal, event: look, job: script, step: ask},
+		{name: "refused before", state: refusal, news: look, step: failRefused},
+		{name: "refused before, under another kind of name", state: refusal, news: look, job: script, step: ask},
 		{
-			name: "refused before, under any name", state: refusal, event: look, job: script,
+			name: "refused before, under any name", state: refusal, news: look, job: script,
 			given: func(s *pipeline.Sample) { s.Refusal = &pipeline.Refusal{Error: noType, At: before(time.Hour)} }, step: failRefused,
 		},
 		{
-			name: "refused long ago", state: refusal, event: look,
+			name: "refused long ago", state: refusal, news: look,
 			given: func(s *pipeline.Sample) {
 				s.Refusal = &pipeline.Refusal{Error: noType, Ext: ".exe", At: before(25 * time.Hour)}
 			}, step: ask,
 		},
-		{name: "its owner was gone, and it was refused", state: refusal, event: ownerGone, step: failRefused},
-		{name: "never: an answer, and a valid refusal", state: refusal, event: malware, step: failRefused},
+		{name: "its owner was gone, and it was refused", state: refusal, news: ownerGone, step: failRefused},
+		{name: "never: an answer, and a valid refusal", state: refusal, news: malware, step: failRefused},
 		{
-			name: "known under another kind of name", state: refusal, event: malware, job: script, step: finish(results.BasisLookup),
+			name: "known under another kind of name", state: refusal, news: malware, job: script, step: finish(results.BasisLookup),
 			then: func(s *pipeline.Sample) {
 				*s = pipeline.Sample{Size: 7}
 				decided(s)
 			},
 		},
-		{name: "unknown under another kind of name", state: refusal, event: unknown, job: script, step: upload},
-		{name: "no answer, under another kind of name", state: refusal, event: pipeline.Unanswered{}, job: script, step: parkForQuery},
-		{name: "not admitted, under another kind of name", state: refusal, event: pipeline.NotAdmitted{}, job: script, step: parkForUpload},
-		{name: "claimed, under another kind of name", state: refusal, event: claimed, job: script, step: send, then: func(s *pipeline.Sample) {
+		{name: "unknown under another kind of name", state: refusal, news: unknown, job: script, step: upload},
+		{name: "no answer, under another kind of name", state: refusal, news: pipeline.Unanswered{}, job: script, step: parkForQuery},
+		{name: "not admitted, under another kind of name", state: refusal, news: pipeline.NotAdmitted{}, job: script, step: parkForUpload},
+		{name: "claimed, under another kind of name", state: refusal, news: claimed, job: script, step: send, then: func(s *pipeline.Sample) {
 			*s = pipeline.Sample{}
 			isClaimed(s)
 		}},
-		{name: "never: claimed, and a valid refusal", state: refusal, event: claimed, step: failRefused},
-		{name: "sent, and refused to others meanwhile", state: refusal, event: uploadDone, step: failRefused},
+		{name: "never: claimed, and a valid refusal", state: refusal, news: claimed, step: failRefused},
+		{name: "sent, and refused to others meanwhile", state: refusal, news: uploadDone, step: failRefused},
 
-		// The owner or the upload is no longer in the record: the same as Look.
-		{name: "outdated owner: nobody is asked", state: none, event: ownerAlive, cfg: noAsk, step: upload},
-		{name: "outdated owner: next try", state: isRetry, event: ownerAlive, given: byThisJob, step: ask},
-		{name: "outdated owner: next try, nobody is asked", state: isRetry, event: ownerAlive, given: byThisJob, cfg: noAsk, step: upload},
+		// The owner or the upload is no longer in the record: the same as NoNews.
+		{name: "outdated owner: nobody is asked", state: none, news: ownerAlive, cfg: noAsk, step: upload},
+		{name: "outdated owner: next try", state: isRetry, news: ownerAlive, given: byThisJob, step: ask},
+		{name: "outdated owner: next try, nobody is asked", state: isRetry, news: ownerAlive, given: byThisJob, cfg: noAsk, step: upload},
 		{
-			name: "outdated owner: deadline", state: pending, event: ownerAlive, given: pastDeadline, step: failTimeout,
+			name: "outdated owner: deadline", state: pending, news: ownerAlive, given: pastDeadline, step: failTimeout,
 			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
-		{name: "outdated owner: old verdict", state: verdict, event: ownerAlive, given: verdictExpired, step: ask},
-		{name: "outdated owner: old verdict, nobody is asked", state: verdict, event: ownerAlive, given: verdictExpired, cfg: noAsk, step: upload},
-		{name: "outdated owner: another name", state: refusal, event: ownerAlive, job: script, step: ask},
-		{name: "outdated owner: another name, nobody is asked", state: refusal, event: ownerAlive, job: script, cfg: noAsk, step: upload},
-		{name: "outdated upload: nobody is asked", state: none, event: uploadDone, cfg: noAsk, step: upload},
-		{name: "outdated upload: next try", state: isRetry, event: uploadDone, given: byThisJob, step: ask},
-		{name: "outdated upload: next try, nobody is asked", state: isRetry, event: uploadDone, given: byThisJob, cfg: noAsk, step: upload},
+		{name: "outdated owner: old verdict", state: verdict, news: ownerAlive, given: verdictExpired, step: ask},
+		{name: "outdated owner: old verdict, nobody is asked", state: verdict, news: ownerAlive, given: verdictExpired, cfg: noAsk, step: upload},
+		{name: "outdated owner: another name", state: refusal, news: ownerAlive, job: script, step: ask},
+		{name: "outdated owner: another name, nobody is asked", state: refusal, news: ownerAlive, job: script, cfg: noAsk, step: upload},
+		{name: "outdated upload: nobody is asked", state: none, news: uploadDone, cfg: noAsk, step: upload},
+		{name: "outdated upload: next try", state: isRetry, news: uploadDone, given: byThisJob, step: ask},
+		{name: "outdated upload: next try, nobody is asked", state: isRetry, news: uploadDone, given: byThisJob, cfg: noAsk, step: upload},
 		{
-			name: "outdated upload: deadline", state: pending, event: uploadDone, given: pastDeadline, step: failTimeout,
+			name: "outdated upload: deadline", state: pending, news: uploadDone, given: pastDeadline, step: failTimeout,
 			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
-		{name: "outdated upload: old verdict", state: verdict, event: uploadDone, given: verdictExpired, step: ask},
-		{name: "outdated upload: old verdict, nobody is asked", state: verdict, event: uploadDone, given: verdictExpired, cfg: noAsk, step: upload},
-		{name: "outdated upload: another name", state: refusal, event: uploadDone, job: script, step: ask},
-		{name: "outdated upload: another name, nobody is asked", state: refusal, event: uploadDone, job: script, cfg: noAsk, step: upload},
+		{name: "outdated upload: old verdict", state: verdict, news: uploadDone, given: verdictExpired, step: ask},
+		{name: "outdated upload: old verdict, nobody is asked", state: verdict, news: uploadDone, given: verdictExpired, cfg: noAsk, step: upload},
+		{name: "outdated upload: another name", state: refusal, news: uploadDone, job: script, step: ask},
+		{name: "outdated upload: another name, nobody is asked", state: refusal, news: uploadDone, job: script, cfg: noAsk, step: upload},
 
 		// The policy: contents stay here.
-		{name: "lookup: first", state: none, event: look, cfg: lookupOnly, step: ask},
-		{name: "lookup: known", state: none, event: malware, cfg: lookupOnly, step: finish(results.BasisLookup), then: combine(decided, sizeKnown)},
-		{name: "lookup: unknown", state: none, event: unknown, cfg: lookupOnly, step: unknownWithheld, then: isWithheld},
+		{name: "lookup: first", state: none, news: look, cfg: lookupOnly, step: ask},
+		{name: "lookup: known", state: none, news: malware, cfg: lookupOnly, step: finish(results.BasisLookup), then: combine(decided, sizeKnown)},
+		{name: "lookup: unknown", state: none, news: unknown, cfg: lookupOnly, step: unknownWithheld, then: isWithheld},
 		{
-			name: "lookup: unknown again", state: none, event: unknown, given: withheldFor(25 * time.Hour), cfg: lookupOnly, step: unknownWithheld,
+			name: "lookup: unknown again", state: none, news: unknown, given: withheldFor(25 * time.Hour), cfg: lookupOnly, step: unknownWithheld,
 			then: func(s *pipeline.Sample) { s.CheckedAt = decideNow },
 		},
-		{name: "lookup: unknown a while ago", state: none, event: look, given: withheldFor(time.Hour), cfg: lookupOnly, step: stillWithheld},
-		{name: "lookup: unknown a day ago", state: none, event: look, given: withheldFor(25 * time.Hour), cfg: lookupOnly, step: ask},
-		{name: "lookup: a link, unknown a while ago", state: none, event: look, given: withheldFor(time.Hour), job: link, cfg: lookupOnly, step: ask},
-		{name: "lookup: another rule allows it", state: none, event: look, given: withheldFor(time.Hour), step: ask},
-		{name: "lookup: another rule sends it", state: none, event: claimed, given: withheldFor(time.Hour), step: send, then: isClaimed},
-		{name: "lookup: its owner was another", state: none, event: ownerAlive, given: withheldFor(time.Hour), cfg: lookupOnly, step: stillWithheld},
-		{name: "lookup: sent by others meanwhile", state: none, event: uploadDone, given: withheldFor(time.Hour), cfg: lookupOnly, step: stillWithheld},
-		{name: "never: lookup, and claimed", state: none, event: claimed, cfg: lookupOnly, step: contentsWithheld},
-		{name: "never: lookup, withheld recently, and claimed", state: none, event: claimed, given: withheldFor(time.Hour), cfg: lookupOnly, step: stillWithheld},
-		{name: "lookup: no answer in time", state: none, event: pipeline.Unanswered{}, cfg: lookupOnly, step: parkForQuery},
-		{name: "lookup: another uploads it", state: uploading, event: look, cfg: lookupOnly, step: findOwner},
-		{name: "lookup: the other is still uploading", state: uploading, event: ownerAlive, cfg: lookupOnly, step: waitForOther(time.Minute)},
-		{name: "lookup: another tries again", state: isRetry, event: look, cfg: lookupOnly, step: waitForOther(time.Minute)},
-		{name: "lookup: the other gave up", state: isRetry, event: look, given: byThisJob, cfg: lookupOnly, step: ask},
+		{name: "lookup: unknown a while ago", state: none, news: look, given: withheldFor(time.Hour), cfg: lookupOnly, step: stillWithheld},
+		{name: "lookup: unknown a day ago", state: none, news: look, given: withheldFor(25 * time.Hour), cfg: lookupOnly, step: ask},
+		{name: "lookup: a link, unknown a while ago", state: none, news: look, given: withheldFor(time.Hour), job: link, cfg: lookupOnly, step: ask},
+		{name: "lookup: another rule allows it", state: none, news: look, given: withheldFor(time.Hour), step: ask},
+		{name: "lookup: another rule sends it", state: none, news: claimed, given: withheldFor(time.Hour), step: send, then: isClaimed},
+		{name: "lookup: its owner was another", state: none, news: ownerAlive, given: withheldFor(time.Hour), cfg: lookupOnly, step: stillWithheld},
+		{name: "lookup: sent by others meanwhile", state: none, news: uploadDone, given: withheldFor(time.Hour), cfg: lookupOnly, step: stillWithheld},
+		{name: "never: lookup, and claimed", state: none, news: claimed, cfg: lookupOnly, step: contentsWithheld},
+		{name: "never: lookup, withheld recently, and claimed", state: none, news: claimed, given: withheldFor(time.Hour), cfg: lookupOnly, step: stillWithheld},
+		{name: "lookup: no answer in time", state: none, news: pipeline.Unanswered{}, cfg: lookupOnly, step: parkForQuery},
+		{name: "lookup: another uploads it", state: uploading, news: look, cfg: lookupOnly, step: findOwner},
+		{name: "lookup: the other is still uploading", state: uploading, news: ownerAlive, cfg: lookupOnly, step: waitForOther(time.Minute)},
+		{name: "lookup: another tries again", state: isRetry, news: look, cfg: lookupOnly, step: waitForOther(time.Minute)},
+		{name: "lookup: the other gave up", state: isRetry, news: look, given: byThisJob, cfg: lookupOnly, step: ask},
 		{
-			name: "lookup: unknown, and the other gave up", state: isRetry, event: unknown, given: byThisJob, cfg: lookupOnly, step: unknownWithheld,
+			name: "lookup: unknown, and the other gave up", state: isRetry, news: unknown, given: byThisJob, cfg: lookupOnly, step: unknownWithheld,
 			then: isWithheld,
 		},
-		{name: "never: lookup, claimed after the other's", state: isRetry, event: claimed, given: byThisJob, cfg: lookupOnly, step: contentsWithheld},
-		{name: "lookup: another's is pending", state: pending, event: look, cfg: lookupOnly, step: waitForVerdict(10*time.Minute, results.BasisShared)},
-		{name: "lookup: known here", state: verdict, event: look, cfg: lookupOnly, step: fromCache},
-		{name: "lookup: known here, long ago", state: verdict, event: look, given: verdictExpired, cfg: lookupOnly, step: ask},
+		{name: "never: lookup, claimed after the other's", state: isRetry, news: claimed, given: byThisJob, cfg: lookupOnly, step: contentsWithheld},
+		{name: "lookup: another's is pending", state: pending, news: look, cfg: lookupOnly, step: waitForVerdict(10*time.Minute, results.BasisShared)},
+		{name: "lookup: known here", state: verdict, news: look, cfg: lookupOnly, step: fromCache},
+		{name: "lookup: known here, long ago", state: verdict, news: look, given: verdictExpired, cfg: lookupOnly, step: ask},
 		{
-			name: "lookup: WildFire does not know it any more", state: verdict, event: unknown, given: verdictExpired, cfg: lookupOnly, step: unknownWithheld,
+			name: "lookup: WildFire does not know it any more", state: verdict, news: unknown, given: verdictExpired, cfg: lookupOnly, step: unknownWithheld,
 			then: combine(becomes(pipeline.Sample{ChangedAt: decideNow}), isWithheld),
 		},
-		{name: "never: lookup, claimed, known long ago", state: verdict, event: claimed, given: verdictExpired, cfg: lookupOnly, step: contentsWithheld},
+		{name: "never: lookup, claimed, known long ago", state: verdict, news: claimed, given: verdictExpired, cfg: lookupOnly, step: contentsWithheld},
 		{
-			name: "lookup: unknown under another kind of name", state: refusal, event: unknown, job: script, cfg: lookupOnly, step: unknownWithheld,
+			name: "lookup: unknown under another kind of name", state: refusal, news: unknown, job: script, cfg: lookupOnly, step: unknownWithheld,
 			then: combine(becomes(pipeline.Sample{ChangedAt: decideNow}), isWithheld),
 		},
-		{name: "never: lookup, claimed, under another kind of name", state: refusal, event: claimed, job: script, cfg: lookupOnly, step: contentsWithheld},
+		{name: "never: lookup, claimed, under another kind of name", state: refusal, news: claimed, job: script, cfg: lookupOnly, step: contentsWithheld},
 
 		// The policy: not even the hash leaves.
-		{name: "kept: first", state: none, event: look, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: its owner was another", state: none, event: ownerAlive, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: an answer to another", state: none, event: unknown, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: claimed", state: none, event: claimed, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: sent by others", state: none, event: uploadDone, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: another uploads it", state: uploading, event: look, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: its owner changed", state: uploading, event: pipeline.Owned{By: "third"}, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: an answer while another uploads it", state: uploading, event: unknown, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: claimed while another uploads it", state: uploading, event: claimed, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: sent by another", state: uploading, event: uploadDone, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: another tries again", state: isRetry, event: look, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: its owner gave up", state: isRetry, event: ownerAlive, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: an answer between tries", state: isRetry, event: unknown, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: claimed between tries", state: isRetry, event: claimed, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: sent between tries", state: isRetry, event: uploadDone, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: another's is pending", state: pending, event: look, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: another's became pending", state: pending, event: ownerAlive, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: claimed while pending", state: pending, event: claimed, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: sent while pending", state: pending, event: uploadDone, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: known here", state: verdict, event: look, cfg: neverSubmit, step: fromCache},
-		{name: "kept: known here, long ago", state: verdict, event: look, given: verdictExpired, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: its owner decided long ago", state: verdict, event: ownerAlive, given: verdictExpired, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: an answer on what was known long ago", state: verdict, event: unknown, given: verdictExpired, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: claimed, known long ago", state: verdict, event: claimed, given: verdictExpired, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: sent, known long ago", state: verdict, event: uploadDone, given: verdictExpired, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: refused before", state: refusal, event: look, cfg: neverSubmit, step: failRefused},
-		{name: "kept: refused under another kind of name", state: refusal, event: look, job: script, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: first", state: none, news: look, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: its owner was another", state: none, news: ownerAlive, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: an answer to another", state: none, news: unknown, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: claimed", state: none, news: claimed, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: sent by others", state: none, news: uploadDone, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: another uploads it", state: uploading, news: look, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: its owner changed", state: uploading, news: pipeline.OwnerFound{Owner: "third"}, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: an answer while another uploads it", state: uploading, news: unknown, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: claimed while another uploads it", state: uploading, news: claimed, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: sent by another", state: uploading, news: uploadDone, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: another tries again", state: isRetry, news: look, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: its owner gave up", state: isRetry, news: ownerAlive, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: an answer between tries", state: isRetry, news: unknown, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: claimed between tries", state: isRetry, news: claimed, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: sent between tries", state: isRetry, news: uploadDone, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: another's is pending", state: pending, news: look, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: another's became pending", state: pending, news: ownerAlive, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: claimed while pending", state: pending, news: claimed, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: sent while pending", state: pending, news: uploadDone, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: known here", state: verdict, news: look, cfg: neverSubmit, step: fromCache},
+		{name: "kept: known here, long ago", state: verdict, news: look, given: verdictExpired, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: its owner decided long ago", state: verdict, news: ownerAlive, given: verdictExpired, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: an answer on what was known long ago", state: verdict, news: unknown, given: verdictExpired, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: claimed, known long ago", state: verdict, news: claimed, given: verdictExpired, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: sent, known long ago", state: verdict, news: uploadDone, given: verdictExpired, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: refused before", state: refusal, news: look, cfg: neverSubmit, step: failRefused},
+		{name: "kept: refused under another kind of name", state: refusal, news: look, job: script, cfg: neverSubmit, step: hashWithheld},
 
 		// The rest.
 		{
-			name: "never: claimed, past the deadline", state: pending, event: claimed, given: pastDeadline, step: failTimeout,
+			name: "never: claimed, past the deadline", state: pending, news: claimed, given: pastDeadline, step: failTimeout,
 			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
-		{name: "known here, long ago, and nobody is asked", state: verdict, event: look, given: verdictExpired, cfg: noAsk, step: upload},
-		{name: "refused before, under another kind of name, and nobody is asked", state: refusal, event: look, job: script, cfg: noAsk, step: upload},
+		{name: "known here, long ago, and nobody is asked", state: verdict, news: look, given: verdictExpired, cfg: noAsk, step: upload},
+		{name: "refused before, under another kind of name, and nobody is asked", state: refusal, news: look, job: script, cfg: noAsk, step: upload},
 		{
-			name: "analyzed under another kind of name", state: refusal, event: analyzing, job: script, step: waitForVerdict(0, results.BasisLookup),
+			name: "analyzed under another kind of name", state: refusal, news: analyzing, job: script, step: waitForVerdict(0, results.BasisLookup),
 			then: func(s *pipeline.Sample) {
 				*s = pipeline.Sample{Size: 7}
 				isPending(s)
 			},
 		},
 		{
-			name: "tried too recently for that", state: isRetry, event: unknown,
+			name: "tried too recently for that", state: isRetry, news: unknown,
 			given: combine(byThisJob, mayHaveArrived, func(s *pipeline.Sample) { s.ChangedAt = before(10 * time.Second) }), step: retry(20 * time.Second),
 		},
 	}
 }
 
 // arguments returns the arguments of Decide for the row.
-func (d decision) arguments() (pipeline.Sample, pipeline.Job, pipeline.Policy) {
+func (d decision) arguments() (pipeline.Sample, pipeline.Job, pipeline.Circumstances) {
 	s := typicalSample(d.state)
 	if d.given != nil {
 		d.given(&s)
@@ -779,7 +783,7 @@ func (d decision) arguments() (pipeline.Sample, pipeline.Job, pipeline.Policy) {
 		d.job(&j)
 	}
 
-	p := decidePolicy()
+	p := decideCircumstances()
 	if d.cfg != nil {
 		d.cfg(&p)
 	}
@@ -799,7 +803,7 @@ func TestDecide(t *testing.T) {
 				d.then(&want)
 			}
 
-			step, next := pipeline.Decide(s, j, d.event, p, decideNow)
+			step, next := pipeline.Decide(s, j, d.news, p, decideNow)
 			if diff := cmp.Diff(d.step, step); diff != "" {
 				t.Errorf("step (-want +got)\n%s", diff)
 			}
@@ -810,8 +814,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// The table has a row for each state and event. The events are read from the source code, so that a
-// new one cannot be forgotten.
+// The table has a row for each state and news. The types of news are read from the source code, so
+// that a new one cannot be forgotten.
 func TestDecideTableIsComplete(t *testing.T) {
 	t.Parallel()
 
@@ -822,30 +826,30 @@ func TestDecideTableIsComplete(t *testing.T) {
 	has := map[pair]bool{}
 	names := map[string]bool{}
 	for _, d := range decisions() {
-		has[pair{d.state, eventName(d.event)}] = true
+		has[pair{d.state, newsName(d.news)}] = true
 		if names[d.name] {
 			t.Errorf("two rows are called %q", d.name)
 		}
 		names[d.name] = true
 	}
 
-	events := eventNames(t)
+	events := newsNames(t)
 	if len(events) < 7 {
-		t.Fatalf("events %v: the source was not understood", events)
+		t.Fatalf("news %v: the source was not understood", events)
 	}
 	for _, s := range pipeline.States() {
 		for _, e := range events {
 			if !has[pair{s, e}] {
-				t.Errorf("no row for state %q and event %s", s, e)
+				t.Errorf("no row for state %q and the news %s", s, e)
 			}
 		}
 	}
 }
 
-func eventName(e pipeline.Event) string { return reflect.TypeOf(e).Name() }
+func newsName(e pipeline.News) string { return reflect.TypeOf(e).Name() }
 
-// eventNames lists the types that implement Event.
-func eventNames(t *testing.T) []string {
+// newsNames lists the types that implement News.
+func newsNames(t *testing.T) []string {
 	t.Helper()
 	f, err := parser.ParseFile(token.NewFileSet(), "decide.go", nil, 0)
 	if err != nil {
@@ -855,7 +859,7 @@ func eventNames(t *testing.T) []string {
 	var names []string
 	for _, d := range f.Decls {
 		fn, ok := d.(*ast.FuncDecl)
-		if ok && fn.Recv != nil && fn.Name.Name == "event" {
+		if ok && fn.Recv != nil && fn.Name.Name == "news" {
 			names = append(names, fn.Recv.List[0].Type.(*ast.Ident).Name)
 		}
 	}
@@ -863,7 +867,7 @@ func eventNames(t *testing.T) []string {
 	return names
 }
 
-// From any sample, and with any sequence of events, the steps lead to an end or a wait. So a worker
+// From any sample, and with any sequence of news, the steps lead to an end or a wait. So a worker
 // never holds a job forever.
 func TestDecideTerminates(t *testing.T) {
 	t.Parallel()
@@ -872,21 +876,21 @@ func TestDecideTerminates(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		s := randomSample(r)
 		j := randomJob(r)
-		p := randomPolicy(r)
+		p := randomCircumstances(r)
 
-		var e pipeline.Event = look
+		var e pipeline.News = look
 		var seen []string
 		for i := 0; ; i++ {
 			step, next := pipeline.Decide(s, j, e, p, decideNow)
-			seen = append(seen, fmt.Sprintf("%s: %s", eventName(e), step.Kind))
+			seen = append(seen, fmt.Sprintf("%s: %s", newsName(e), step.Kind))
 			e = nil
 			switch step.Kind {
 			case pipeline.StepFindOwner:
-				e = pipeline.Owned{By: s.Owner, Gone: r.IntN(2) == 0}
+				e = pipeline.OwnerFound{Owner: s.Owner, Gone: r.IntN(2) == 0}
 			case pipeline.StepAsk:
-				e = randomOf[pipeline.Event](r, randomAnswer(r), pipeline.Unanswered{})
+				e = randomOf[pipeline.News](r, randomAnswer(r), pipeline.Unanswered{})
 			case pipeline.StepUpload:
-				e = randomOf[pipeline.Event](r, pipeline.Claimed{Owner: p.Self}, pipeline.NotAdmitted{})
+				e = randomOf[pipeline.News](r, pipeline.UploadTurn{Owner: p.Self}, pipeline.NotAdmitted{})
 			case pipeline.StepSend:
 				e = randomOutcome(r)
 			case pipeline.StepReconsider:
@@ -903,7 +907,7 @@ func TestDecideTerminates(t *testing.T) {
 	}
 }
 
-// Invariants of every sample, for any event.
+// Invariants of every sample, for any news.
 func TestDecideInvariants(t *testing.T) {
 	t.Parallel()
 
@@ -911,16 +915,16 @@ func TestDecideInvariants(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		s := randomSample(r)
 		j := randomJob(r)
-		p := randomPolicy(r)
-		e := randomEvent(r, s, p)
+		p := randomCircumstances(r)
+		e := randomNews(r, s, p)
 		before := fmt.Sprintf("%+v %+v", s, s.Refusal)
 
 		step, next := pipeline.Decide(s, j, e, p, decideNow)
 		again, nextAgain := pipeline.Decide(s, j, e, p, decideNow)
 
-		uploaded, wasUploaded := e.(pipeline.Uploaded)
+		uploaded, wasUploaded := e.(pipeline.UploadEnded)
 		answered, wasAnswered := e.(pipeline.Answered)
-		owned, wasOwned := e.(pipeline.Owned)
+		owned, wasOwned := e.(pipeline.OwnerFound)
 		oursNow := s.State == pipeline.StateUploading && s.Owner == p.Self
 		counts := s.State == pipeline.StateVerdict && decideNow.Sub(s.CheckedAt) <= p.ReuseDuration(wildfire.Verdict(s.Verdict))
 		changed := !cmp.Equal(s, next)
@@ -931,7 +935,7 @@ func TestDecideInvariants(t *testing.T) {
 			"a valid verdict stays":                            counts && changed,
 			"attempts decrease only when the sample ends":      next.Attempts < s.Attempts && step.Kind != pipeline.StepFail && !s.Final(),
 			"only a job's own upload counts as an attempt":     next.Attempts > s.Attempts && !(wasUploaded && oursNow),
-			"the claim of a live owner stays":                  s.State == pipeline.StateUploading && !oursNow && changed && !(wasOwned && owned.Gone && owned.By == s.Owner),
+			"the claim of a live owner stays":                  s.State == pipeline.StateUploading && !oursNow && changed && !(wasOwned && owned.Gone && owned.Owner == s.Owner),
 			"a pending sample stays pending without an answer": s.State == pipeline.StatePending && changed && !wasAnswered && step.Kind != pipeline.StepFail,
 			"only an answer or an upload ends a doubt":         s.Unsure && !next.Unsure && !wasAnswered && !(wasUploaded && oursNow) && !s.Final(),
 			"in doubt, a query precedes the upload":            s.Unsure && step.Kind == pipeline.StepUpload && !wasAnswered,
@@ -954,7 +958,7 @@ func TestDecideInvariants(t *testing.T) {
 			"a reconsideration follows a change":               step.Kind == pipeline.StepReconsider && !changed,
 		} {
 			if broken {
-				t.Fatalf("seed %d: %s\n%s %+v on %+v\ngives %+v and %+v", seed, rule, eventName(e), e, s, step, next)
+				t.Fatalf("seed %d: %s\n%s %+v on %+v\ngives %+v and %+v", seed, rule, newsName(e), e, s, step, next)
 			}
 		}
 	}
@@ -967,8 +971,8 @@ func randomAgo(r *rand.Rand) time.Time {
 	return before(time.Duration(r.Int64N(int64(time.Second) << r.IntN(24))))
 }
 
-func randomPolicy(r *rand.Rand) pipeline.Policy {
-	p := decidePolicy()
+func randomCircumstances(r *rand.Rand) pipeline.Circumstances {
+	p := decideCircumstances()
 	p.AskFirst = r.IntN(2) == 0
 	p.MaxAttempts = 1 + r.IntN(8)
 	p.Random = r.Float64()
@@ -1030,14 +1034,14 @@ func randomSample(r *rand.Rand) pipeline.Sample {
 	return s
 }
 
-func randomAnswer(r *rand.Rand) pipeline.Event {
+func randomAnswer(r *rand.Rand) pipeline.News {
 	v := randomOf(r, wildfire.Benign, wildfire.Malware, wildfire.Pending, wildfire.AnalysisError, wildfire.Unknown, wildfire.InvalidHash, wildfire.Flawed)
 
 	return pipeline.Answered{Known: v != wildfire.Unknown || r.IntN(2) == 0, Verdict: v}
 }
 
-func randomOutcome(r *rand.Rand) pipeline.Event {
-	return pipeline.Uploaded{Disposition: pipeline.Disposition{
+func randomOutcome(r *rand.Rand) pipeline.News {
+	return pipeline.UploadEnded{Disposition: pipeline.Disposition{
 		Action:  randomOf(r, pipeline.Actions()...),
 		Reason:  results.Rejected,
 		Message: "said so",
@@ -1048,14 +1052,14 @@ func randomOutcome(r *rand.Rand) pipeline.Event {
 	}}
 }
 
-func randomEvent(r *rand.Rand, s pipeline.Sample, p pipeline.Policy) pipeline.Event {
-	return randomOf[pipeline.Event](r,
+func randomNews(r *rand.Rand, s pipeline.Sample, p pipeline.Circumstances) pipeline.News {
+	return randomOf[pipeline.News](r,
 		look,
-		pipeline.Owned{By: randomOf(r, s.Owner, thisWorker, otherWorker), Gone: r.IntN(2) == 0},
+		pipeline.OwnerFound{Owner: randomOf(r, s.Owner, thisWorker, otherWorker), Gone: r.IntN(2) == 0},
 		randomAnswer(r),
 		pipeline.Unanswered{},
 		pipeline.NotAdmitted{},
-		pipeline.Claimed{Owner: p.Self},
+		pipeline.UploadTurn{Owner: p.Self},
 		randomOutcome(r),
 	)
 }

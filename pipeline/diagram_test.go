@@ -21,7 +21,7 @@ const (
 )
 
 // The diagram and the table of the page match what Decide does with the rows of its test table,
-// which covers every state and every event.
+// which covers every state and all news.
 func TestStateDiagram(t *testing.T) {
 	t.Parallel()
 
@@ -55,14 +55,14 @@ func stateName(s pipeline.State) string {
 	return string(s)
 }
 
-// stateDiagram draws the transitions between states, with their events.
+// stateDiagram draws the transitions between states, with the news that causes them.
 func stateDiagram() string {
 	events := map[[2]pipeline.State][]string{}
 	for _, d := range decisions() {
 		s, j, p := d.arguments()
-		_, next := pipeline.Decide(s, j, d.event, p, decideNow)
+		_, next := pipeline.Decide(s, j, d.news, p, decideNow)
 		edge := [2]pipeline.State{s.State, next.State}
-		if name := eventName(d.event); s.State != next.State && !slices.Contains(events[edge], name) {
+		if name := newsName(d.news); s.State != next.State && !slices.Contains(events[edge], name) {
 			events[edge] = append(events[edge], name)
 		}
 	}
@@ -82,7 +82,7 @@ func stateDiagram() string {
 	return b.String()
 }
 
-// stepTable lists the possible steps for each state and event.
+// stepTable lists the possible steps for each state and news.
 func stepTable(t *testing.T) string {
 	t.Helper()
 	type cell struct {
@@ -92,20 +92,20 @@ func stepTable(t *testing.T) string {
 	steps := map[cell][]string{}
 	for _, d := range decisions() {
 		s, j, p := d.arguments()
-		step, _ := pipeline.Decide(s, j, d.event, p, decideNow)
-		c := cell{s.State, eventName(d.event)}
+		step, _ := pipeline.Decide(s, j, d.news, p, decideNow)
+		c := cell{s.State, newsName(d.news)}
 		if name := step.Kind.String(); !slices.Contains(steps[c], name) {
 			steps[c] = append(steps[c], name)
 		}
 	}
 
 	var b strings.Builder
-	b.WriteString("| event |")
+	b.WriteString("| news |")
 	for _, s := range pipeline.States() {
 		fmt.Fprintf(&b, " %s |", stateName(s))
 	}
 	b.WriteString("\n|---|" + strings.Repeat("---|", len(pipeline.States())) + "\n")
-	for _, e := range eventNames(t) {
+	for _, e := range newsNames(t) {
 		fmt.Fprintf(&b, "| `%s` |", e)
 		for _, s := range pipeline.States() {
 			slices.Sort(steps[cell{s, e}])
@@ -129,20 +129,20 @@ func TestDecideTableShowsEveryTransition(t *testing.T) {
 	shown := map[transition]bool{}
 	for _, d := range decisions() {
 		s, j, p := d.arguments()
-		step, next := pipeline.Decide(s, j, d.event, p, decideNow)
-		shown[transition{s.State, next.State, eventName(d.event), step.Kind}] = true
+		step, next := pipeline.Decide(s, j, d.news, p, decideNow)
+		shown[transition{s.State, next.State, newsName(d.news), step.Kind}] = true
 	}
 
 	for seed := range uint64(50_000) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		s := randomSample(r)
 		j := randomJob(r)
-		p := randomPolicy(r)
-		e := randomEvent(r, s, p)
+		p := randomCircumstances(r)
+		e := randomNews(r, s, p)
 		step, next := pipeline.Decide(s, j, e, p, decideNow)
-		if found := (transition{s.State, next.State, eventName(e), step.Kind}); !shown[found] {
+		if found := (transition{s.State, next.State, newsName(e), step.Kind}); !shown[found] {
 			shown[found] = true
-			t.Errorf("no row for event %s in state %s with the step %s and the new state %s", found.event, stateName(found.from), found.step, stateName(found.to))
+			t.Errorf("no row for the news %s in state %s with the step %s and the new state %s", found.event, stateName(found.from), found.step, stateName(found.to))
 		}
 	}
 }

@@ -93,8 +93,8 @@ type Job struct {
 	Repeated bool `json:"-"`
 }
 
-// Learn sets the SHA-256 and the size that were computed from the contents.
-func (j *Job) Learn(sha256 string, size int64) {
+// SetVerified sets the SHA-256 and the size that were computed from the contents.
+func (j *Job) SetVerified(sha256 string, size int64) {
 	j.SHA256 = sha256
 	j.Size = size
 	j.Verified = true

@@ -12,9 +12,9 @@ const (
 	maxExtensionBytes = 32
 )
 
-// Name returns a file name as text that JSON can carry and, if the name is not UTF-8, its bytes as
+// EncodeName returns a file name as text that JSON can carry and, if the name is not UTF-8, its bytes as
 // well (nil otherwise).
-func Name(raw string) (text string, b64 []byte) {
+func EncodeName(raw string) (text string, b64 []byte) {
 	if utf8.ValidString(raw) {
 		return raw, nil
 	}

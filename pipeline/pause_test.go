@@ -125,7 +125,7 @@ func TestRecheck(t *testing.T) {
 	g.Go(func() error { return client.Run(ctx) })
 	g.Go(func() error {
 		for fleet.Sleep(ctx, 50*time.Millisecond) == nil {
-			_, err := client.Ask(ctx, poller.Question{Key: sha256Hex("MZ changed"), Again: true})
+			_, err := client.Ask(ctx, poller.Question{Key: sha256Hex("MZ changed"), Recheck: true})
 			if err != nil && ctx.Err() == nil {
 				return err
 			}
@@ -182,7 +182,7 @@ func TestRecheckOfALink(t *testing.T) {
 	client := poller.NewClient(f.q, fleet.NewPauses(f.q.Control(), time.Now, time.Second), f.cfg.Lease)
 	var g errgroup.Group
 	g.Go(func() error { return client.Run(ctx) })
-	answer, err := client.Ask(ctx, poller.Question{Key: pipeline.LinkKey(link), URL: link, Again: true})
+	answer, err := client.Ask(ctx, poller.Question{Key: pipeline.LinkKey(link), URL: link, Recheck: true})
 	if err != nil || answer.Verdict != wildfire.Phishing {
 		t.Errorf("WildFire says %s, %v", answer.Verdict, err)
 	}
@@ -196,7 +196,7 @@ func TestRecheckOfALink(t *testing.T) {
 	// An answer about one link is never recorded for another.
 	asked := f.wildfire.Count(wildfire.OpVerdict)
 	wrong, stop := context.WithTimeout(ctx, 2*time.Second)
-	_, err = client.Ask(wrong, poller.Question{Key: pipeline.LinkKey(other), URL: link, Again: true})
+	_, err = client.Ask(wrong, poller.Question{Key: pipeline.LinkKey(other), URL: link, Recheck: true})
 	stop()
 	if n := f.wildfire.Count(wildfire.OpVerdict); !errors.Is(err, context.DeadlineExceeded) || n != asked {
 		t.Errorf("a question with another link's key: %v, %d calls", err, n-asked)

@@ -26,7 +26,7 @@ func TestPublishFile(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	large := strings.Repeat("0123456789abcdef", 128<<10) // 2 MiB: more than a message holds
-	notUTF8, notUTF8B64 := pipeline.Name("r\xe9sum\xe9.doc")
+	notUTF8, notUTF8B64 := pipeline.EncodeName("r\xe9sum\xe9.doc")
 	cases := map[string]struct {
 		job  pipeline.Job
 		body string

@@ -88,9 +88,9 @@ type Ruling struct {
 // Unruled is the ruling without a policy.
 func Unruled() Ruling { return Ruling{Submit: SubmitAlways, Rule: "no rule matches"} }
 
-// Rule finds the ruling for a job. A publisher's claims can only restrict it: if the first matching
+// RulingFor finds the ruling for a job. A publisher's claims can only restrict it: if the first matching
 // rule relies on a claim, the first matching rule that does not is the limit.
-func (c Config) Rule(f Facts, j Job) Ruling {
+func (c Config) RulingFor(f Facts, j Job) Ruling {
 	first, limit := -1, -1
 	for i, r := range c.Rules {
 		known, declared := r.matches(f)
@@ -123,13 +123,13 @@ func (c Config) Rule(f Facts, j Job) Ruling {
 func (c Config) combine(first, limit int, j Job) Ruling {
 	ruling := Unruled()
 	if limit >= 0 {
-		ruling = c.ruling(limit)
+		ruling = c.rulingOf(limit)
 	}
 	if first < 0 || first == limit {
 		return ruling
 	}
 
-	declared := c.ruling(first)
+	declared := c.rulingOf(first)
 	shares := append(declared.Shares, ruling.Shares...)
 	current := j.Priority
 	if ruling.Priority != "" {
@@ -150,7 +150,7 @@ func (c Config) combine(first, limit int, j Job) Ruling {
 	return declared
 }
 
-func (c Config) ruling(i int) Ruling {
+func (c Config) rulingOf(i int) Ruling {
 	r := c.Rules[i]
 	ruling := Ruling{
 		Submit:   r.Submit,

@@ -118,7 +118,7 @@ func TestRuleConditions(t *testing.T) {
 				types = nil
 			}
 			cfg := pipeline.Config{Rules: []pipeline.Rule{never(tc.rule)}}
-			got := cfg.Rule(pipeline.FactsOf(tc.job, types), tc.job)
+			got := cfg.RulingFor(pipeline.FactsOf(tc.job, types), tc.job)
 			if matched := got.Submit == pipeline.SubmitNever; matched != tc.want {
 				t.Errorf("%s matches: %v, want %v (%+v)", tc.rule, matched, tc.want, got)
 			}
@@ -190,7 +190,7 @@ func TestRuleOrder(t *testing.T) {
 			t.Parallel()
 			cfg := pipeline.DefaultConfig()
 			cfg.Rules = tc.rules
-			got := cfg.Rule(pipeline.FactsOf(tc.job, tc.types), tc.job)
+			got := cfg.RulingFor(pipeline.FactsOf(tc.job, tc.types), tc.job)
 			if got.Submit != tc.want || !strings.HasPrefix(got.Rule, tc.by) || got.Priority != tc.priority {
 				t.Errorf("got %+v, want submit %s by %s, priority %q", got, tc.want, tc.by, tc.priority)
 			}
@@ -223,7 +223,7 @@ func FuzzPublishersCannotGainByWhatTheySay(f *testing.F) {
 		j.Path = path
 		j.Metadata = map[string]string{"tlp": label}
 
-		got := cfg.Rule(pipeline.FactsOf(j, []string{"text/plain"}), j)
+		got := cfg.RulingFor(pipeline.FactsOf(j, []string{"text/plain"}), j)
 		if limit := cfg.Rules[3].Submit; slices.Index(submits, got.Submit) < slices.Index(submits, limit) {
 			t.Errorf("%q, %q and %q get %s where %s is the limit", name, path, label, got.Submit, limit)
 		}

@@ -64,7 +64,7 @@ func (j *Job) CheckText() error {
 		return Invalid("metadata of %d pairs and %d bytes; at most %d and %d",
 			len(j.Metadata), total, MaxMetadataPairs, MaxMetadataBytes)
 	}
-	if !Writable(j.ReceivedAt) {
+	if !ValidTime(j.ReceivedAt) {
 		return Invalid("received_at is in the year %d, expected 0 to 9999", j.ReceivedAt.Year())
 	}
 	if j.Submit != "" && !slices.Contains(Submits(), j.Submit) {
@@ -77,9 +77,9 @@ func (j *Job) CheckText() error {
 	return nil
 }
 
-// Writable reports whether a time can be written in an event: RFC 3339 has four digits for the
+// ValidTime reports whether a time can be written in an event: RFC 3339 has four digits for the
 // year.
-func Writable(t time.Time) bool { return t.UTC().Year() >= 0 && t.UTC().Year() <= 9999 }
+func ValidTime(t time.Time) bool { return t.UTC().Year() >= 0 && t.UTC().Year() <= 9999 }
 
 func (j *Job) checkLink() error {
 	if j.Content != nil {
@@ -161,7 +161,7 @@ func CheckRelative(name string) error {
 // event can carry them. Nothing else that the publisher wrote reaches an event.
 func (j Job) Bare() Job {
 	bare := Job{ID: j.ID, Source: j.Source, Priority: j.Priority}
-	if Writable(j.ReceivedAt) {
+	if ValidTime(j.ReceivedAt) {
 		bare.ReceivedAt = j.ReceivedAt
 	}
 	if max(len(j.Filename), len(j.FilenameB64)) <= MaxNameBytes {

@@ -45,7 +45,7 @@ func TestWishes(t *testing.T) {
 		s := tc.sample
 		for _, source := range tc.from {
 			j := pipeline.Job{ID: "j", Source: source, Kind: pipeline.KindFile}
-			cfg.RecordWish(&s, j, cfg.Rule(pipeline.FactsOf(j, nil), j))
+			cfg.RecordWish(&s, j, cfg.RulingFor(pipeline.FactsOf(j, nil), j))
 		}
 		if got := cfg.WantsReport(sha256Hex("x"), s); got != tc.fetch {
 			t.Errorf("%s: wanted: %v, want %v", name, got, tc.fetch)
@@ -95,10 +95,10 @@ func TestWishesOutliveVerdicts(t *testing.T) {
 	now := time.Now()
 	s := pipeline.Sample{State: pipeline.StateVerdict, CheckedAt: now.Add(-365 * 24 * time.Hour)}
 	s.RecordWish("mail", pipeline.ReportAlways)
-	p := pipeline.Policy{Config: pipeline.DefaultConfig(), Ruling: pipeline.Unruled(), Self: "w"}
+	p := pipeline.Circumstances{Config: pipeline.DefaultConfig(), Ruling: pipeline.Unruled(), Self: "w"}
 	j := pipeline.Job{ID: "j", Source: "mail", Kind: pipeline.KindFile}
-	for name, e := range map[string]pipeline.Event{
-		"claimed":   pipeline.Claimed{Owner: "w"},
+	for name, e := range map[string]pipeline.News{
+		"claimed":   pipeline.UploadTurn{Owner: "w"},
 		"looked up": pipeline.Answered{Known: true, Verdict: wildfire.Malware},
 	} {
 		if _, next := pipeline.Decide(s, j, e, p, now); next.Wishes == nil || next == s {
@@ -121,7 +121,7 @@ func TestPublishersCannotWishForMore(t *testing.T) {
 			{Submit: pipeline.SubmitAlways, Report: tc.limit},
 		}
 		j := pipeline.Job{ID: "j", Source: "mail", Kind: pipeline.KindFile, Metadata: map[string]string{"tlp": "red"}}
-		if got := cfg.Rule(pipeline.FactsOf(j, nil), j).Report; got != tc.want {
+		if got := cfg.RulingFor(pipeline.FactsOf(j, nil), j).Report; got != tc.want {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
 		}
 	}

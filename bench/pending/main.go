@@ -165,7 +165,7 @@ func addWaitingJob(ctx context.Context, q *queue.Queue, i int) error {
 		Filename:   fmt.Sprintf("invoice-%d.exe", i),
 		ReceivedAt: now,
 	}
-	m.Job.Learn(key, 10_240)
+	m.Job.SetVerified(key, 10_240)
 
 	return q.Ledger().Commit(ctx,
 		q.Ledger().PutSample(queue.SampleEntry{Key: key, Sample: pipeline.Sample{

@@ -161,7 +161,7 @@ func (t *policyTest) applyPolicy(arg string) (policyAnswer, error) {
 	}
 
 	j.Kind = pipeline.KindFile
-	j.Filename, j.FilenameB64 = pipeline.Name(filepath.Base(arg))
+	j.Filename, j.FilenameB64 = pipeline.EncodeName(filepath.Base(arg))
 	if !t.gateway {
 		j.Content = &pipeline.Content{Path: j.Path}
 	}
@@ -193,7 +193,7 @@ func (t *policyTest) applyPolicy(arg string) (policyAnswer, error) {
 }
 
 func newPolicyAnswer(cfg pipeline.Config, j pipeline.Job, types []string) policyAnswer {
-	r := cfg.Rule(pipeline.FactsOf(j, types), j)
+	r := cfg.RulingFor(pipeline.FactsOf(j, types), j)
 
 	return policyAnswer{
 		URL:      j.URL,

@@ -37,7 +37,7 @@ func (s *submission) printEntry(e *entry) error {
 		State: e.state,
 		Event: e.event,
 	}
-	l.Path, l.PathB64 = pipeline.Name(e.path)
+	l.Path, l.PathB64 = pipeline.EncodeName(e.path)
 	if e.err != nil {
 		l.Error, l.Job = e.err.Error(), ""
 	}

@@ -127,8 +127,8 @@ func (s *submission) submitEntry(ctx context.Context, e *entry) error {
 
 // publish submits an entry. While the queue is full, it retries.
 func (s *submission) publish(ctx context.Context, e *entry) error {
-	name, nameB64 := pipeline.Name(filepath.Base(e.path))
-	path, pathB64 := pipeline.Name(filepath.ToSlash(e.path))
+	name, nameB64 := pipeline.EncodeName(filepath.Base(e.path))
+	path, pathB64 := pipeline.EncodeName(filepath.ToSlash(e.path))
 	j := pipeline.Job{
 		ID:          e.job,
 		Source:      s.source,

@@ -192,7 +192,7 @@ func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io
 
 	f.file = part
 	if j.Filename == "" {
-		j.Filename, j.FilenameB64 = pipeline.Name(pipeline.BaseName(part.FileName()))
+		j.Filename, j.FilenameB64 = pipeline.EncodeName(pipeline.BaseName(part.FileName()))
 	}
 
 	e.setLimit(limit+maxFraming, queue.ErrTooLarge)

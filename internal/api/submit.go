@@ -217,8 +217,8 @@ func (s *service) parse(r *http.Request, c *client) (request, error) {
 		}
 	}
 
-	req.job.Filename, req.job.FilenameB64 = pipeline.Name(pipeline.BaseName(q.Get("filename")))
-	req.job.Path, req.job.PathB64 = pipeline.Name(q.Get("path"))
+	req.job.Filename, req.job.FilenameB64 = pipeline.EncodeName(pipeline.BaseName(q.Get("filename")))
+	req.job.Path, req.job.PathB64 = pipeline.EncodeName(q.Get("path"))
 	if err := s.metadata(r, &req.job); err != nil {
 		return req, err
 	}

@@ -69,7 +69,7 @@ func (o Operator) Recheck(ctx context.Context, sha256, url string) (wildfire.Ver
 	a.Action = results.AuditRecheck
 	a.SHA256 = sha256
 	a.URL = url
-	question := poller.Question{Key: sha256, URL: url, Urgent: true, Again: true}
+	question := poller.Question{Key: sha256, URL: url, Urgent: true, Recheck: true}
 	if url != "" {
 		question.Key = pipeline.LinkKey(url)
 	}

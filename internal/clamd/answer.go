@@ -107,8 +107,8 @@ func (s *Server) submitAndWait(c judge.Contents, target scanTarget) (judge.Outco
 		Metadata:   map[string]string{"clamd-command": strings.ToLower(target.command)},
 		ReceivedAt: time.Now().UTC(),
 	}
-	job.Filename, job.FilenameB64 = pipeline.Name(target.filename)
-	job.Path, job.PathB64 = pipeline.Name(target.path)
+	job.Filename, job.FilenameB64 = pipeline.EncodeName(target.filename)
+	job.Path, job.PathB64 = pipeline.EncodeName(target.path)
 	if err := s.deps.Judge.Submit(s.Life, job, c); err != nil {
 		return judge.Outcome{}, err
 	}

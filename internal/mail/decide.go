@@ -119,7 +119,7 @@ func (s *Server) job(m *message, client string, a attachment, n int) pipeline.Jo
 		Metadata:   map[string]string{},
 		ReceivedAt: time.Now().UTC(),
 	}
-	j.Filename, j.FilenameB64 = pipeline.Name(a.name)
+	j.Filename, j.FilenameB64 = pipeline.EncodeName(a.name)
 	remaining := pipeline.MaxMetadataBytes / 2
 	for _, pair := range [][2]string{
 		{"mail", m.id},

@@ -58,8 +58,8 @@ func (v *Inventory) Job(f File) pipeline.Job {
 		Size:     f.Size,
 		SHA256:   f.SHA256,
 	}
-	j.Filename, j.FilenameB64 = pipeline.Name(filepath.Base(f.Path))
-	j.Path, j.PathB64 = pipeline.Name(filepath.ToSlash(f.Path))
+	j.Filename, j.FilenameB64 = pipeline.EncodeName(filepath.Base(f.Path))
+	j.Path, j.PathB64 = pipeline.EncodeName(filepath.ToSlash(f.Path))
 
 	return j
 }
@@ -78,7 +78,7 @@ func (v *Inventory) Add(f File) {
 	}
 
 	j := v.Job(f)
-	ruling := v.Config.Rule(pipeline.FactsOf(j, f.Types), j)
+	ruling := v.Config.RulingFor(pipeline.FactsOf(j, f.Types), j)
 	c := v.all[f.SHA256]
 	if c == nil {
 		if v.all == nil {

@@ -211,7 +211,7 @@ func (q *querier) afterQueryError(ctx context.Context, err error) bool {
 		writeErr = q.Pauses.PauseAfterFault(ctx, pipeline.Queries, disp.Message)
 	case pipeline.Defer:
 		q.Log.Warn().Err(err).Msg("cannot query verdicts without a token; retrying")
-		_ = q.Wait(ctx)
+		_ = q.AwaitToken(ctx)
 	default:
 		q.Log.Warn().Err(err).Msg("cannot query verdicts; retrying")
 		return false

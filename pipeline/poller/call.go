@@ -7,10 +7,10 @@ import (
 
 // call holds the questions of one request.
 type call struct {
-	hashes   []string            // for get/verdicts
-	link     *Question           // or one link, for get/verdict
-	polled   map[string]*waiting // by key: the samples that jobs wait for
-	rechecks []string            // earlier verdicts to recheck
+	hashes   []string                  // for get/verdicts
+	link     *Question                 // or one link, for get/verdict
+	polled   map[string]*waitingSample // by key: the samples that jobs wait for
+	rechecks []string                  // earlier verdicts to recheck
 	urgent   bool
 }
 
@@ -48,8 +48,8 @@ func (q *querier) nextLinkCall() (call, bool) {
 
 		qn := a.Question
 		a.inCall = true
-		c := call{link: &qn, urgent: a.Urgent, polled: map[string]*waiting{}}
-		if a.Again {
+		c := call{link: &qn, urgent: a.Urgent, polled: map[string]*waitingSample{}}
+		if a.Recheck {
 			c.rechecks = []string{a.Key}
 		}
 		if e := q.list.find(a.Key); e != nil { // jobs wait for the same answer
@@ -62,7 +62,7 @@ func (q *querier) nextLinkCall() (call, bool) {
 
 	for e := range q.list.toAsk {
 		if e.sample.link {
-			c := call{link: &Question{Key: e.sample.key()}, polled: map[string]*waiting{}} // the link's text is read from the job
+			c := call{link: &Question{Key: e.sample.key()}, polled: map[string]*waitingSample{}} // the link's text is read from the job
 			q.poll(&c, e)
 			return c, true
 		}
@@ -73,7 +73,7 @@ func (q *querier) nextLinkCall() (call, bool) {
 
 // nextHashCall collects the workers' questions and the samples that are due. The caller holds mu.
 func (q *querier) nextHashCall() call {
-	c := call{polled: map[string]*waiting{}}
+	c := call{polled: map[string]*waitingSample{}}
 	for _, a := range q.asked {
 		if a.URL != "" || len(c.hashes) >= wildfire.MaxHashes {
 			continue
@@ -81,7 +81,7 @@ func (q *querier) nextHashCall() call {
 		a.inCall = true
 		c.hashes = append(c.hashes, a.Key)
 		c.urgent = c.urgent || a.Urgent
-		if a.Again {
+		if a.Recheck {
 			c.rechecks = append(c.rechecks, a.Key)
 		}
 	}
@@ -106,7 +106,7 @@ func (q *querier) fill(c *call) {
 
 	// The front of the heap approximates the soonest well enough; sorting a large heap would take
 	// too long. Polling a sample changes the heap, so the samples are selected first.
-	var more []*waiting
+	var more []*waitingSample
 	for _, e := range q.list.due[:min(len(q.list.due), 2*wildfire.MaxHashes)] {
 		if len(c.hashes)+len(more) >= wildfire.MaxHashes {
 			break
@@ -126,7 +126,7 @@ func (q *querier) fill(c *call) {
 
 // poll adds a sample that jobs wait for to a call. Its hash may already be in the call, because a
 // worker asked about it. The caller holds mu.
-func (q *querier) poll(c *call, e *waiting) {
+func (q *querier) poll(c *call, e *waitingSample) {
 	delete(q.list.toAsk, e)
 	q.list.due.remove(e)
 	e.busy = true

@@ -42,7 +42,7 @@ func (f *finisher) checkLoop(ctx context.Context, setBack func(time.Duration)) e
 }
 
 // takeDue takes due samples out of the schedule, and returns when to look again.
-func (f *finisher) takeDue() (toCheck []*waiting, next time.Duration) {
+func (f *finisher) takeDue() (toCheck []*waitingSample, next time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
@@ -72,7 +72,7 @@ func (f *finisher) takeDue() (toCheck []*waiting, next time.Duration) {
 }
 
 // check reads a sample's record and acts on it.
-func (f *finisher) check(ctx context.Context, e *waiting) nextCheck {
+func (f *finisher) check(ctx context.Context, e *waitingSample) nextCheck {
 	s, err := f.Queue.Ledger().Sample(ctx, e.sample.key())
 	if err != nil {
 		return f.retryLater(ctx, e, err, "sample cannot be read")
@@ -82,7 +82,7 @@ func (f *finisher) check(ctx context.Context, e *waiting) nextCheck {
 }
 
 // handleAnswer handles WildFire's answer about a sample that jobs wait for.
-func (f *finisher) handleAnswer(ctx context.Context, e *waiting, r wildfire.VerdictRecord, ok bool) nextCheck {
+func (f *finisher) handleAnswer(ctx context.Context, e *waitingSample, r wildfire.VerdictRecord, ok bool) nextCheck {
 	learned := answered(r, ok)
 	read := f.Queue.Ledger().Sample
 	if learned.Known && learned.Verdict.Final() {
@@ -131,25 +131,25 @@ func answered(r wildfire.VerdictRecord, ok bool) pipeline.Answered {
 }
 
 // applyRecord carries out what a sample's record means for the jobs that wait for it.
-func (f *finisher) applyRecord(ctx context.Context, e *waiting, s queue.SampleEntry) nextCheck {
+func (f *finisher) applyRecord(ctx context.Context, e *waitingSample, s queue.SampleEntry) nextCheck {
 	if s.Final() {
 		return f.finishJobs(ctx, e, s)
 	}
 
-	step, next := f.decide(s.Sample, pipeline.Job{}, pipeline.Look{})
+	step, next := f.decide(s.Sample, pipeline.Job{}, pipeline.NoNews{})
 	if step.Kind == pipeline.StepFindOwner {
 		gone, err := f.Member.Gone(ctx, s.Owner)
 		if err != nil {
 			return f.retryLater(ctx, e, err, "owner of an upload cannot be looked up")
 		}
-		step, next = f.decide(s.Sample, pipeline.Job{}, pipeline.Owned{By: s.Owner, Gone: gone})
+		step, next = f.decide(s.Sample, pipeline.Job{}, pipeline.OwnerFound{Owner: s.Owner, Gone: gone})
 	}
 
 	return f.applyStep(ctx, e, s, step, next)
 }
 
 // applyStep carries out a step of Decide for a sample whose record is not final.
-func (f *finisher) applyStep(ctx context.Context, e *waiting, s queue.SampleEntry, step pipeline.Step, next pipeline.Sample) nextCheck {
+func (f *finisher) applyStep(ctx context.Context, e *waitingSample, s queue.SampleEntry, step pipeline.Step, next pipeline.Sample) nextCheck {
 	switch step.Kind {
 	case pipeline.StepWait:
 		if step.Asking {
@@ -184,7 +184,7 @@ func (f *finisher) applyStep(ctx context.Context, e *waiting, s queue.SampleEntr
 }
 
 // nextQuestion returns when to ask about a sample that WildFire has had since the given time.
-func (f *finisher) nextQuestion(e *waiting, submitted, due time.Time) nextCheck {
+func (f *finisher) nextQuestion(e *waitingSample, submitted, due time.Time) nextCheck {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 

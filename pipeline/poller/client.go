@@ -19,10 +19,10 @@ import (
 
 // Question asks what WildFire knows about a sample.
 type Question struct {
-	Key    string `json:"key"`              // the sample's key
-	URL    string `json:"url,omitempty"`    // the link's text, if it is a link: links are asked about one by one
-	Urgent bool   `json:"urgent,omitempty"` // may use the reserve
-	Again  bool   `json:"again,omitempty"`  // a recheck by hand: the answer also updates the records
+	Key     string `json:"key"`              // the sample's key
+	URL     string `json:"url,omitempty"`    // the link's text, if it is a link: links are asked about one by one
+	Urgent  bool   `json:"urgent,omitempty"` // may use the reserve
+	Recheck bool   `json:"again,omitempty"`  // a recheck by hand: the answer also updates the records
 }
 
 // Answer is what WildFire said.
@@ -78,9 +78,9 @@ func (c *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 		question = &openQuestion{Question: qn}
 		c.open[qn.Key] = question
 	}
-	if qn.Urgent && !question.Urgent || qn.Again && !question.Again { // it is sent again in its new form
+	if qn.Urgent && !question.Urgent || qn.Recheck && !question.Recheck { // it is sent again in its new form
 		question.Urgent = question.Urgent || qn.Urgent
-		question.Again = question.Again || qn.Again
+		question.Recheck = question.Recheck || qn.Recheck
 		question.sent = time.Time{}
 	}
 	question.waiters = append(question.waiters, ch)

@@ -25,8 +25,8 @@ type VerdictClient interface {
 	URLVerdict(ctx context.Context, url string) (wildfire.VerdictRecord, error)
 }
 
-// Reporter fetches documents about samples; wildfire.Client implements it.
-type Reporter interface {
+// ReportClient fetches documents about samples; wildfire.Client implements it.
+type ReportClient interface {
 	ReportXML(ctx context.Context, sha256 string) ([]byte, error)
 	ReportPDF(ctx context.Context, sha256 string, w io.Writer) (wildfire.Download, error)
 	PCAP(ctx context.Context, sha256 string, platform int, w io.Writer) (wildfire.Download, error)
@@ -38,7 +38,7 @@ type Deps struct {
 	Member   *fleet.Membership
 	Pauses   *fleet.Pauses
 	Verdicts VerdictClient
-	Reports  Reporter // nil: no reports are fetched
+	Reports  ReportClient // nil: no reports are fetched
 	Queries  *fleet.Quota
 	Uploads  *fleet.Quota
 	Shares   *fleet.Shares // of rules
@@ -49,7 +49,7 @@ type Deps struct {
 	Now      func() time.Time
 	Tick     time.Duration // how often goroutines that wait for a time of day check the clock
 
-	Wait func(ctx context.Context) error // returns once a call would not fail for lack of a token
+	AwaitToken func(ctx context.Context) error // returns once a call would not fail for lack of a token
 }
 
 // Metrics are the poller's metrics.
@@ -70,7 +70,7 @@ type Metrics struct {
 type shared struct {
 	Deps
 
-	taskSlots chan struct{} // bounds the tasks of async that run at a time
+	taskLimit chan struct{} // bounds the tasks of async that run at a time
 	tasks     sync.WaitGroup
 	wakeCheck chan struct{} // capacity 1: something became due
 	wakeAsk   chan struct{} // capacity 1: there is something to ask
@@ -94,8 +94,8 @@ func (s *shared) config() pipeline.Config { return s.Settings.Now() }
 func (s *shared) async(ctx context.Context, f func()) {
 	s.tasks.Go(func() {
 		select {
-		case s.taskSlots <- struct{}{}:
-			defer func() { <-s.taskSlots }()
+		case s.taskLimit <- struct{}{}:
+			defer func() { <-s.taskLimit }()
 			f()
 		case <-ctx.Done():
 		}

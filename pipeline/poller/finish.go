@@ -15,7 +15,7 @@ import (
 
 // timeOut ends the jobs of a sample that has no verdict at its deadline. It then frees the sample,
 // so that a later job can upload it again.
-func (f *finisher) timeOut(ctx context.Context, e *waiting, s queue.SampleEntry, freed pipeline.Sample) nextCheck {
+func (f *finisher) timeOut(ctx context.Context, e *waitingSample, s queue.SampleEntry, freed pipeline.Sample) nextCheck {
 	check := f.finishJobs(ctx, e, s)
 	if f.hasWaitingJobs(e) {
 		return check // some could not be ended: a freed sample would be uploaded again for them
@@ -30,7 +30,7 @@ func (f *finisher) timeOut(ctx context.Context, e *waiting, s queue.SampleEntry,
 }
 
 // hasWaitingJobs reports whether jobs wait for a sample.
-func (f *finisher) hasWaitingJobs(e *waiting) bool {
+func (f *finisher) hasWaitingJobs(e *waitingSample) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
@@ -39,7 +39,7 @@ func (f *finisher) hasWaitingJobs(e *waiting) bool {
 
 // finishJobs ends every job that waits for a sample as the record says, and requeues jobs for which
 // the record has no result. The changes are written together with the end of the first job.
-func (f *finisher) finishJobs(ctx context.Context, e *waiting, s queue.SampleEntry, changes ...*queue.Change) nextCheck {
+func (f *finisher) finishJobs(ctx context.Context, e *waitingSample, s queue.SampleEntry, changes ...*queue.Change) nextCheck {
 	f.mu.Lock()
 	jobs := slices.Collect(f.list.jobsOf(e))
 	f.mu.Unlock()
@@ -55,7 +55,7 @@ func (f *finisher) finishJobs(ctx context.Context, e *waiting, s queue.SampleEnt
 }
 
 // finishJob ends one waiting job.
-func (f *finisher) finishJob(ctx context.Context, e *waiting, job waitingJob, s queue.SampleEntry, changes []*queue.Change) error {
+func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJob, s queue.SampleEntry, changes []*queue.Change) error {
 	m, revision, err := f.Queue.Ledger().WaitingAt(ctx, job.name, job.seq)
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func (f *finisher) finishJob(ctx context.Context, e *waiting, job waitingJob, s 
 		return f.Queue.Ledger().Commit(ctx, changes...)
 	}
 
-	step, _ := f.decide(s.Sample, m.Job, pipeline.Look{})
+	step, _ := f.decide(s.Sample, m.Job, pipeline.NoNews{})
 	now := f.Now()
 
 	var ev results.Event

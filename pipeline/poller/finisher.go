@@ -28,7 +28,7 @@ type finisher struct {
 }
 
 // reschedule puts a sample back into the schedule, unless no job waits for it.
-func (f *finisher) reschedule(e *waiting, check nextCheck) {
+func (f *finisher) reschedule(e *waitingSample, check nextCheck) {
 	f.mu.Lock()
 	e.busy = false
 	if e.checkAgain {
@@ -48,7 +48,7 @@ func (f *finisher) reschedule(e *waiting, check nextCheck) {
 }
 
 // retryLater logs an error about a sample, and checks it again after a while.
-func (f *finisher) retryLater(ctx context.Context, e *waiting, err error, message string) nextCheck {
+func (f *finisher) retryLater(ctx context.Context, e *waitingSample, err error, message string) nextCheck {
 	if ctx.Err() == nil && !errors.Is(err, pipeline.ErrConflict) {
 		f.Log.Warn().Err(err).Str("sha256", e.sample.key()).Msg(message + "; retrying")
 	}
@@ -74,7 +74,7 @@ func (f *finisher) scheduleChecks() {
 }
 
 // forget removes a job that no longer waits.
-func (f *finisher) forget(e *waiting, job waitingJob) {
+func (f *finisher) forget(e *waitingSample, job waitingJob) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.list.remove(e, job)
@@ -82,8 +82,8 @@ func (f *finisher) forget(e *waiting, job waitingJob) {
 
 // decide calls pipeline.Decide with an event. It needs no ruling of the policy, because the poller
 // uploads nothing.
-func (f *finisher) decide(s pipeline.Sample, j pipeline.Job, learned pipeline.Event) (pipeline.Step, pipeline.Sample) {
-	return pipeline.Decide(s, j, learned, pipeline.Policy{Config: f.config(), Ruling: pipeline.Unruled()}, f.Now())
+func (f *finisher) decide(s pipeline.Sample, j pipeline.Job, learned pipeline.News) (pipeline.Step, pipeline.Sample) {
+	return pipeline.Decide(s, j, learned, pipeline.Circumstances{Config: f.config(), Ruling: pipeline.Unruled()}, f.Now())
 }
 
 // nextPoll returns when to ask about a pending sample next, so that its deadline is not missed.

@@ -38,7 +38,7 @@ func (f *finisher) jobWritten(ctx context.Context, r queue.JobRecord) {
 		submitted := earlierOf(r.Pending, now)
 		e.submitted = momentOf(submitted)
 		f.list.schedule(e, f.nextPoll(submitted, now))
-		if e.pos != 0 {
+		if e.index != 0 {
 			return // it is not the next sample that is due
 		}
 	case !e.pending:

@@ -33,7 +33,7 @@ func New(d Deps) *Poller {
 
 	s := &shared{
 		Deps:      d,
-		taskSlots: make(chan struct{}, maxTasks),
+		taskLimit: make(chan struct{}, maxTasks),
 		wakeCheck: make(chan struct{}, 1),
 		wakeAsk:   make(chan struct{}, 1),
 	}
@@ -162,7 +162,7 @@ const sampleReadTicks = 2
 // wait a little longer.
 func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) error {
 	lookBack := p.rechecker.rechecks.after
-	if p.fetcher.reporting() {
+	if p.fetcher.enabled() {
 		lookBack = max(lookBack, reportMaxAge)
 	}
 	if lookBack == 0 {
@@ -208,7 +208,7 @@ func (p *Poller) sampleWritten(ctx context.Context, r queue.SampleRecord) {
 func (p *Poller) replyWaiting(m *nats.Msg) {
 	p.mu.Lock()
 	w := p.list.waiters()
-	if p.fetcher.reporting() {
+	if p.fetcher.enabled() {
 		w.Reports = p.fetcher.reports.status()
 	}
 	p.mu.Unlock()

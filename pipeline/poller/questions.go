@@ -44,9 +44,9 @@ func (q *querier) receive(m *nats.Msg) {
 			q.asked[qn.Key] = a
 		}
 		a.Urgent = a.Urgent || qn.Urgent
-		a.Again = a.Again || qn.Again
+		a.Recheck = a.Recheck || qn.Recheck
 		a.inboxes[m.Reply] = true
-		if e := q.list.find(qn.Key); a.Again && e != nil && e.pending && !e.busy {
+		if e := q.list.find(qn.Key); a.Recheck && e != nil && e.pending && !e.busy {
 			q.list.toAsk[e] = struct{}{} // jobs already wait for the same answer
 		}
 	}

@@ -15,12 +15,12 @@ type reportFetcher struct {
 	wakeReport chan struct{} // capacity 1: there is a report to fetch or to publish
 }
 
-// reporting reports whether reports are enabled.
-func (f *reportFetcher) reporting() bool { return f.Reports != nil && f.config().Reporting() }
+// enabled reports whether reports are enabled.
+func (f *reportFetcher) enabled() bool { return f.Reports != nil && f.config().Reporting() }
 
 // updateReport adds a sample's record to the list.
 func (f *reportFetcher) updateReport(r queue.SampleRecord, s pipeline.Sample) {
-	if !f.reporting() {
+	if !f.enabled() {
 		return
 	}
 

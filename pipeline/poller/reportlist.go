@@ -11,16 +11,16 @@ import (
 // according to the ledger. It is not safe for concurrent use.
 type reportList struct {
 	wants      func(key string, s pipeline.Sample) bool
-	first      time.Duration         // from the verdict to the first attempt
-	entries    map[string]*reportDue // by sample key
-	fetch      schedule[*reportDue]  // not requested yet, or not found so far
-	owed       schedule[*reportDue]  // available, but still to be published for a source
-	haltReason string                // why due reports are not fetched; "" if they are
+	first      time.Duration           // from the verdict to the first attempt
+	entries    map[string]*reportEntry // by sample key
+	fetch      schedule[*reportEntry]  // not requested yet, or not found so far
+	owed       schedule[*reportEntry]  // available, but still to be published for a source
+	haltReason string                  // why due reports are not fetched; "" if they are
 }
 
-// reportDue is one report.
-type reportDue struct {
-	slot // time of the next attempt, in the schedule owed or fetch of reportList
+// reportEntry is one report.
+type reportEntry struct {
+	scheduleEntry // time of the next attempt, in the schedule owed or fetch of reportList
 
 	key   string
 	since time.Time // by the server's clock: no job ended with the verdict before this time
@@ -34,7 +34,7 @@ func newReportList(settings *pipeline.Settings) *reportList {
 	return &reportList{
 		wants:   func(key string, s pipeline.Sample) bool { return settings.Now().WantsReport(key, s) },
 		first:   settings.Now().ReportSchedule().First,
-		entries: map[string]*reportDue{},
+		entries: map[string]*reportEntry{},
 	}
 }
 
@@ -45,7 +45,7 @@ func (l *reportList) update(key string, s pipeline.Sample, since time.Time) bool
 	switch {
 	case s.Report != nil && len(s.Report.Owed) > 0:
 		if e == nil {
-			e = &reportDue{slot: unscheduled, key: key, since: since}
+			e = &reportEntry{scheduleEntry: unscheduled, key: key, since: since}
 			l.entries[key] = e
 		}
 		l.owe(key, time.Time{})
@@ -59,7 +59,7 @@ func (l *reportList) update(key string, s pipeline.Sample, since time.Time) bool
 		return false
 	}
 
-	l.entries[key] = &reportDue{slot: unscheduled, key: key, since: since}
+	l.entries[key] = &reportEntry{scheduleEntry: unscheduled, key: key, since: since}
 	l.put(key, s.DecidedAt.Add(l.first)) // in the past if there was no leader for a while
 
 	return true

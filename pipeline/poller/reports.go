@@ -27,7 +27,7 @@ const (
 // report yet. Each document is stored before the event is published, and the outcome is recorded
 // last, so that if the leader dies the next one does the rest.
 func (f *reportFetcher) reportLoop(ctx context.Context) error {
-	if !f.reporting() {
+	if !f.enabled() {
 		<-ctx.Done()
 		return ctx.Err()
 	}

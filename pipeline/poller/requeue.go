@@ -31,7 +31,7 @@ func requeueRate(perSecond float64) rate.Limit {
 
 // requeueOne requeues the most urgent job of a sample that no worker is processing. The other jobs
 // keep waiting for its outcome.
-func (f *finisher) requeueOne(ctx context.Context, e *waiting) nextCheck {
+func (f *finisher) requeueOne(ctx context.Context, e *waitingSample) nextCheck {
 	f.mu.Lock()
 	var job waitingJob
 	for j := range f.list.jobsOf(e) {

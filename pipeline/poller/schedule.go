@@ -11,18 +11,18 @@ import (
 type schedule[T scheduled] []T
 
 // scheduled is an entry of a schedule: anything with a slot.
-type scheduled interface{ at() *slot }
+type scheduled interface{ entry() *scheduleEntry }
 
-// slot is the position of an entry in its schedule. There may be a million entries.
-type slot struct {
-	due moment
-	pos int32 // -1: not in it
+// scheduleEntry is the position of an entry in its schedule. There may be a million entries.
+type scheduleEntry struct {
+	due   moment
+	index int32 // -1: not in it
 }
 
 // unscheduled is the slot of an entry that is in no schedule.
-var unscheduled = slot{pos: -1}
+var unscheduled = scheduleEntry{index: -1}
 
-func (s *slot) at() *slot { return s }
+func (s *scheduleEntry) entry() *scheduleEntry { return s }
 
 // moment is a time in nanoseconds since 1970, in a third of the memory of a time.Time.
 type moment int64
@@ -60,10 +60,10 @@ func (m moment) add(d time.Duration) moment {
 
 // set makes an entry due at the given time, whether or not it was in the schedule.
 func (h *schedule[T]) set(e T, due time.Time) {
-	s := e.at()
+	s := e.entry()
 	s.due = momentOf(due)
-	if s.pos >= 0 {
-		heap.Fix(h, int(s.pos))
+	if s.index >= 0 {
+		heap.Fix(h, int(s.index))
 		return
 	}
 	heap.Push(h, e)
@@ -71,7 +71,7 @@ func (h *schedule[T]) set(e T, due time.Time) {
 
 // remove removes an entry if the schedule has it.
 func (h *schedule[T]) remove(e T) {
-	if pos := e.at().pos; pos >= 0 {
+	if pos := e.entry().index; pos >= 0 {
 		heap.Remove(h, int(pos))
 	}
 }
@@ -79,24 +79,24 @@ func (h *schedule[T]) remove(e T) {
 // shift moves all times by the given duration, after the clock was set.
 func (h schedule[T]) shift(by time.Duration) {
 	for _, e := range h {
-		e.at().due = e.at().due.add(by)
+		e.entry().due = e.entry().due.add(by)
 	}
 }
 
 // Len implements heap.Interface, as do the methods that follow.
 func (h schedule[T]) Len() int { return len(h) }
 
-func (h schedule[T]) Less(i, j int) bool { return h[i].at().due < h[j].at().due }
+func (h schedule[T]) Less(i, j int) bool { return h[i].entry().due < h[j].entry().due }
 
 func (h schedule[T]) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].at().pos = int32(i)
-	h[j].at().pos = int32(j)
+	h[i].entry().index = int32(i)
+	h[j].entry().index = int32(j)
 }
 
 func (h *schedule[T]) Push(x any) {
 	e := x.(T)
-	e.at().pos = int32(len(*h))
+	e.entry().index = int32(len(*h))
 	*h = append(*h, e)
 }
 
@@ -107,7 +107,7 @@ func (h *schedule[T]) Pop() any {
 	var none T
 	old[last] = none
 	*h = old[:last]
-	e.at().pos = -1
+	e.entry().index = -1
 
 	return e
 }

@@ -16,17 +16,17 @@ import (
 // is due. There may be a million samples, so it does not hold the messages of the jobs, only their
 // names and sequence numbers. It is not safe for concurrent use.
 type waitlist struct {
-	entries map[uint64]*waiting   // by sampleID.hash
-	clashes map[sampleID]*waiting // samples whose hash another one has in entries
+	entries map[uint64]*waitingSample   // by sampleID.hash
+	clashes map[sampleID]*waitingSample // samples whose hash another one has in entries
 
-	// more has the jobs of samples for which several wait, except for waiting.job.
-	more map[*waiting]map[string]waitingJob // by name
+	// more has the jobs of samples for which several wait, except for waitingSample.job.
+	more map[*waitingSample]map[string]waitingJob // by name
 
-	due    schedule[*waiting]
-	toAsk  map[*waiting]struct{} // due to be asked about: pending at WildFire, as far as we know
-	jobs   int                   // all of them
-	parked int                   // jobs that wait for a budget
-	queued int                   // samples with a job that waits for its turn to be requeued
+	due    schedule[*waitingSample]
+	toAsk  map[*waitingSample]struct{} // due to be asked about: pending at WildFire, as far as we know
+	jobs   int                         // all of them
+	parked int                         // jobs that wait for a budget
+	queued int                         // samples with a job that waits for its turn to be requeued
 	oldest oldest
 }
 
@@ -40,9 +40,9 @@ type oldest struct {
 // scanReuse is how long the result of a scan is reused, as a multiple of the scan's duration.
 const scanReuse = 50
 
-// waiting is a sample that jobs wait for. Usually that is just one job.
-type waiting struct {
-	slot // in waitlist.due: next time to check, or to ask
+// waitingSample is a sample that jobs wait for. Usually that is just one job.
+type waitingSample struct {
+	scheduleEntry // in waitlist.due: next time to check, or to ask
 
 	sample     sampleID
 	pending    bool       // WildFire has it, as far as we know: when due, ask
@@ -72,15 +72,15 @@ func (j waitingJob) priority() pipeline.Priority { return pipeline.Priorities()[
 
 func newWaitlist() *waitlist {
 	return &waitlist{
-		entries: map[uint64]*waiting{},
-		clashes: map[sampleID]*waiting{},
-		more:    map[*waiting]map[string]waitingJob{},
-		toAsk:   map[*waiting]struct{}{},
+		entries: map[uint64]*waitingSample{},
+		clashes: map[sampleID]*waitingSample{},
+		more:    map[*waitingSample]map[string]waitingJob{},
+		toAsk:   map[*waitingSample]struct{}{},
 	}
 }
 
 // find returns a sample, or nil if no job waits for it.
-func (l *waitlist) find(key string) *waiting {
+func (l *waitlist) find(key string) *waitingSample {
 	id, ok := parseSampleID(key)
 	if !ok {
 		return nil
@@ -89,7 +89,7 @@ func (l *waitlist) find(key string) *waiting {
 	return l.get(id)
 }
 
-func (l *waitlist) get(id sampleID) *waiting {
+func (l *waitlist) get(id sampleID) *waitingSample {
 	if e := l.entries[id.hash()]; e != nil && e.sample == id {
 		return e
 	}
@@ -98,8 +98,8 @@ func (l *waitlist) get(id sampleID) *waiting {
 }
 
 // all iterates over the samples in no particular order. None may be added or dropped meanwhile.
-func (l *waitlist) all() iter.Seq[*waiting] {
-	return func(yield func(*waiting) bool) {
+func (l *waitlist) all() iter.Seq[*waitingSample] {
+	return func(yield func(*waitingSample) bool) {
 		for _, e := range l.entries {
 			if !yield(e) {
 				return
@@ -114,7 +114,7 @@ func (l *waitlist) all() iter.Seq[*waiting] {
 }
 
 // jobsOf iterates over the jobs that wait for a sample, in no particular order.
-func (l *waitlist) jobsOf(e *waiting) iter.Seq[waitingJob] {
+func (l *waitlist) jobsOf(e *waitingSample) iter.Seq[waitingJob] {
 	return func(yield func(waitingJob) bool) {
 		if e.job.name != "" && !yield(e.job) {
 			return
@@ -128,10 +128,10 @@ func (l *waitlist) jobsOf(e *waiting) iter.Seq[waitingJob] {
 }
 
 // awaited reports whether jobs wait for a sample.
-func (l *waitlist) awaited(e *waiting) bool { return e.job.name != "" || len(l.more[e]) > 0 }
+func (l *waitlist) awaited(e *waitingSample) bool { return e.job.name != "" || len(l.more[e]) > 0 }
 
 // jobOf returns the job with the given name that waits for a sample.
-func (l *waitlist) jobOf(e *waiting, name string) (j waitingJob, ok bool) {
+func (l *waitlist) jobOf(e *waitingSample, name string) (j waitingJob, ok bool) {
 	if e.job.name == name {
 		return e.job, true
 	}
@@ -141,7 +141,7 @@ func (l *waitlist) jobOf(e *waiting, name string) (j waitingJob, ok bool) {
 }
 
 // putJob adds a job, or replaces the one with the same name.
-func (l *waitlist) putJob(e *waiting, j waitingJob) {
+func (l *waitlist) putJob(e *waitingSample, j waitingJob) {
 	_, inMore := l.more[e][j.name]
 	switch {
 	case !inMore && (e.job.name == "" || e.job.name == j.name):
@@ -153,7 +153,7 @@ func (l *waitlist) putJob(e *waiting, j waitingJob) {
 	}
 }
 
-func (l *waitlist) removeJob(e *waiting, name string) {
+func (l *waitlist) removeJob(e *waitingSample, name string) {
 	if e.job.name == name {
 		e.job = waitingJob{}
 		return
@@ -166,13 +166,13 @@ func (l *waitlist) removeJob(e *waiting, name string) {
 }
 
 // add adds a job that has been waiting since the given time; the newest record of a job counts.
-func (l *waitlist) add(id sampleID, j waitingJob, at time.Time) *waiting {
+func (l *waitlist) add(id sampleID, j waitingJob, at time.Time) *waitingSample {
 	e := l.get(id)
 	if e == nil {
-		e = &waiting{
-			slot:      unscheduled,
-			sample:    id,
-			submitted: momentOf(at),
+		e = &waitingSample{
+			scheduleEntry: unscheduled,
+			sample:        id,
+			submitted:     momentOf(at),
 		}
 		if l.entries[id.hash()] == nil {
 			l.entries[id.hash()] = e
@@ -206,7 +206,7 @@ func (l *waitlist) count(j waitingJob, known bool, by int) {
 }
 
 // remove forgets a job that no longer waits. When no other job is left, it forgets the sample, too.
-func (l *waitlist) remove(e *waiting, j waitingJob) {
+func (l *waitlist) remove(e *waitingSample, j waitingJob) {
 	if current, known := l.jobOf(e, j.name); known && current.seq == j.seq {
 		l.removeJob(e, j.name)
 		l.count(current, true, -1)
@@ -217,7 +217,7 @@ func (l *waitlist) remove(e *waiting, j waitingJob) {
 }
 
 // drop forgets a sample. Dropping it again does nothing.
-func (l *waitlist) drop(e *waiting) {
+func (l *waitlist) drop(e *waitingSample) {
 	l.due.remove(e)
 	delete(l.toAsk, e)
 	l.setQueued(e, false)
@@ -231,7 +231,7 @@ func (l *waitlist) drop(e *waiting) {
 }
 
 // setQueued records whether a job of the sample waits for its turn to be requeued.
-func (l *waitlist) setQueued(e *waiting, queued bool) {
+func (l *waitlist) setQueued(e *waitingSample, queued bool) {
 	switch {
 	case queued && !e.queued:
 		l.queued++
@@ -242,7 +242,7 @@ func (l *waitlist) setQueued(e *waiting, queued bool) {
 }
 
 // schedule sets when the sample is due. A busy sample is scheduled when it is done.
-func (l *waitlist) schedule(e *waiting, at time.Time) {
+func (l *waitlist) schedule(e *waitingSample, at time.Time) {
 	if e.busy {
 		e.due = momentOf(at)
 		return
@@ -260,12 +260,12 @@ func (l *waitlist) next() time.Time {
 }
 
 // pop removes and returns the first sample that is due by now, or nil.
-func (l *waitlist) pop(now time.Time) *waiting {
+func (l *waitlist) pop(now time.Time) *waitingSample {
 	if len(l.due) == 0 || l.due[0].due > momentOf(now) {
 		return nil
 	}
 
-	return heap.Pop(&l.due).(*waiting)
+	return heap.Pop(&l.due).(*waitingSample)
 }
 
 // newWaitingJob keeps the necessary part of a record. It copies the name, because the strings of a

@@ -28,7 +28,7 @@ func aJob(source, id string) *Message {
 		Kind:     pipeline.KindFile,
 		Filename: "a.exe",
 	}
-	m.Job.Learn("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", int64(len(m.Contents)))
+	m.Job.SetVerified("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", int64(len(m.Contents)))
 
 	return m
 }

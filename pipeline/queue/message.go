@@ -196,12 +196,12 @@ func (m *Message) readRaw(h nats.Header, body []byte) error {
 	m.Raw = true
 	m.Contents = body
 
-	if t, err := time.Parse(time.RFC3339Nano, headerFold(h, HeaderReceived)); err == nil && pipeline.Writable(t) {
+	if t, err := time.Parse(time.RFC3339Nano, headerFold(h, HeaderReceived)); err == nil && pipeline.ValidTime(t) {
 		j.ReceivedAt = t.UTC()
 	}
 
 	sum := sha256.Sum256(body)
-	j.Learn(hex.EncodeToString(sum[:]), int64(len(body)))
+	j.SetVerified(hex.EncodeToString(sum[:]), int64(len(body)))
 
 	for k, v := range h {
 		if name, ok := cutPrefixFold(k, HeaderMeta); ok && len(v) > 0 {
@@ -216,9 +216,9 @@ func (m *Message) readRaw(h nats.Header, body []byte) error {
 	if name == "" {
 		return pipeline.Invalid("a raw job needs the header %s", HeaderFilename)
 	}
-	j.Filename, j.FilenameB64 = pipeline.Name(name)
+	j.Filename, j.FilenameB64 = pipeline.EncodeName(name)
 	if name = headerFold(h, HeaderPath); name != "" {
-		j.Path, j.PathB64 = pipeline.Name(name)
+		j.Path, j.PathB64 = pipeline.EncodeName(name)
 	}
 	j.Submit = pipeline.Submit(headerFold(h, HeaderSubmit))
 	j.SubmitReason = strings.ToValidUTF8(headerFold(h, HeaderSubmitReason), "\uFFFD")

@@ -219,7 +219,7 @@ func (m *migration) waiting(ctx context.Context, old oldMessage) error {
 		return nil //nolint:nilerr // in version 1 only valid jobs waited
 	}
 	if msg.Job.Kind == pipeline.KindFile && msg.Job.SHA256 == "" {
-		msg.Job.Learn(sample, msg.Job.Size) // its worker hashed it
+		msg.Job.SetVerified(sample, msg.Job.Size) // its worker hashed it
 	}
 	m.mu.Lock()
 	m.refs[sample] = append(m.refs[sample], msg.Job.Ref())

@@ -175,7 +175,7 @@ func (p *Publisher) inMessage(ctx context.Context, j pipeline.Job, c Input, body
 	if err := c.verify(j, hex.EncodeToString(sum[:]), int64(len(body))); err != nil {
 		return Receipt{}, err
 	}
-	j.Learn(hex.EncodeToString(sum[:]), int64(len(body)))
+	j.SetVerified(hex.EncodeToString(sum[:]), int64(len(body)))
 
 	scan := p.scanFields(j)
 	_, _ = scan.Write(body) // never fails
@@ -245,7 +245,7 @@ func (p *Publisher) stream(ctx context.Context, j pipeline.Job, c Input, r io.Re
 
 	var receipt Receipt
 	if err == nil {
-		j.Learn(counted.sum(), counted.n)
+		j.SetVerified(counted.sum(), counted.n)
 		p.withholdIfSecret(&j, scan)
 		j.Content = &pipeline.Content{Object: name}
 		if j.ReceivedAt.IsZero() {

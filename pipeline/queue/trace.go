@@ -655,8 +655,8 @@ func (t *tracer) nextStep() pipeline.Step {
 	if t.job != nil {
 		j = *t.job
 	}
-	p := pipeline.Policy{Config: pipeline.DefaultConfig(), Ruling: pipeline.Unruled()}
-	step, _ := pipeline.Decide(t.record, j, pipeline.Look{}, p, time.Now())
+	p := pipeline.Circumstances{Config: pipeline.DefaultConfig(), Ruling: pipeline.Unruled()}
+	step, _ := pipeline.Decide(t.record, j, pipeline.NoNews{}, p, time.Now())
 
 	return step
 }

@@ -176,8 +176,8 @@ func (f *folder) newJob(id, rel string, st rootfs.State) pipeline.Job {
 		Size:     st.Size,
 		Content:  &pipeline.Content{},
 	}
-	job.Filename, job.FilenameB64 = pipeline.Name(filepath.Base(rel))
-	job.Path, job.PathB64 = pipeline.Name(rel)
+	job.Filename, job.FilenameB64 = pipeline.EncodeName(filepath.Base(rel))
+	job.Path, job.PathB64 = pipeline.EncodeName(rel)
 
 	return job
 }

@@ -264,7 +264,7 @@ func (m *mover) prepareJob(ctx context.Context, c *claimedFile) (pipeline.Job, e
 	job := m.newJob(c.id, c.rel, before)
 	job.ReceivedAt = spool.IDTime(c.id)
 	job.Repeated = c.maybePublished
-	job.Content.Path, job.Content.PathB64 = pipeline.Name(spool.JobPath(c.name))
+	job.Content.Path, job.Content.PathB64 = pipeline.EncodeName(spool.JobPath(c.name))
 	described := m.addDescription(&job, m.spool.Root, spool.Beside+"/"+c.id)
 	if err := m.hashers.setHash(ctx, c.f, before, m.cfg.MaxFileSize, &job); err != nil {
 		return pipeline.Job{}, err

@@ -88,7 +88,7 @@ func (w *Worker) writeOutcome(work context.Context, d *delivery, c decision, cha
 			return result{}, err
 		}
 	}
-	if u, ok := c.learned.(pipeline.Uploaded); ok && u.Disposition.Action == pipeline.Retry {
+	if u, ok := c.learned.(pipeline.UploadEnded); ok && u.Disposition.Action == pipeline.Retry {
 		w.log.Warn().Str("job", d.Job.ID).Str("sha256", d.Job.SHA256).Int("attempt", c.sample.Attempts).
 			Int("status", u.Disposition.Status).Stringer("delay", c.step.Delay).Str("err", u.Disposition.Message).
 			Msg("upload failed; retrying")

@@ -76,7 +76,7 @@ func (e *examiner) examine(ctx context.Context, d *delivery) error {
 func (e *examiner) read(ctx context.Context, d *delivery, c queue.Contents, opened io.ReadCloser, scan *guard.Scan) error {
 	j := &d.Job
 	if j.FromSpool() && !j.Verified {
-		j.Learn(j.SHA256, c.Size)
+		j.SetVerified(j.SHA256, c.Size)
 	}
 
 	d.head.left = 0
@@ -105,7 +105,7 @@ func (e *examiner) read(ctx context.Context, d *delivery, c queue.Contents, open
 	}
 
 	stated := j.SHA256
-	j.Learn(hex.EncodeToString(sum.Sum(nil)), size)
+	j.SetVerified(hex.EncodeToString(sum.Sum(nil)), size)
 	switch {
 	case size != c.Size:
 		return fmt.Errorf("%w: %d bytes when they were opened, %d when they were read", pipeline.ErrContentChanged, c.Size, size)

@@ -38,7 +38,7 @@ func retryAfter(d time.Duration) result { return result{after: d} }
 
 // decision is the next step of a job, and what led to it.
 type decision struct {
-	learned pipeline.Event
+	learned pipeline.News
 	step    pipeline.Step
 	sample  pipeline.Sample // as it is once the step is done
 }

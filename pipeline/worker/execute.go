@@ -21,7 +21,7 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 		return r, err
 	}
 
-	var learned pipeline.Event = pipeline.Look{}
+	var learned pipeline.News = pipeline.NoNews{}
 	for {
 		next := w.decide(d, learned)
 
@@ -34,13 +34,13 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 			learned, err = w.ask(ctx, d)
 		case pipeline.StepUpload:
 			learned, err = w.uploader.upload(ctx, work, d)
-			if _, uploaded := learned.(pipeline.Uploaded); uploaded {
+			if _, uploaded := learned.(pipeline.UploadEnded); uploaded {
 				var cancel context.CancelFunc
 				work, cancel = withFinalWriteTime(work)
 				defer cancel()
 			}
 		case pipeline.StepReconsider:
-			learned = pipeline.Look{}
+			learned = pipeline.NoNews{}
 			err = w.changeSample(ctx, d, next.sample)
 		default:
 			if r, err = w.conclude(work, d, next); !errors.Is(err, pipeline.ErrConflict) {
@@ -55,10 +55,10 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 		}
 
 		var done bool
-		if u, uploaded := learned.(pipeline.Uploaded); uploaded {
+		if u, uploaded := learned.(pipeline.UploadEnded); uploaded {
 			r, done, err = w.reload(work, d, u) // the upload's outcome still has to be written
 		} else {
-			learned = pipeline.Look{}
+			learned = pipeline.NoNews{}
 			r, done, err = w.load(ctx, work, d)
 		}
 		if done || err != nil {
@@ -95,19 +95,19 @@ func (w *Worker) prepare(ctx, work context.Context, d *delivery) (r result, done
 
 // findOwner checks whether the owner of a claimed sample is still uploading it. If the claim names
 // this worker, its own list of claims decides.
-func (w *Worker) findOwner(ctx context.Context, d *delivery) (pipeline.Event, error) {
+func (w *Worker) findOwner(ctx context.Context, d *delivery) (pipeline.News, error) {
 	owner := d.sample.Owner
 	if owner == w.member.ID() {
-		return pipeline.Owned{By: owner, Gone: !w.uploader.claims.has(d.sample.Key)}, nil
+		return pipeline.OwnerFound{Owner: owner, Gone: !w.uploader.claims.has(d.sample.Key)}, nil
 	}
 
 	gone, err := w.member.Gone(ctx, owner)
 
-	return pipeline.Owned{By: owner, Gone: gone}, err
+	return pipeline.OwnerFound{Owner: owner, Gone: gone}, err
 }
 
 // ask asks WildFire about the sample, in the fleet's next call.
-func (w *Worker) ask(ctx context.Context, d *delivery) (pipeline.Event, error) {
+func (w *Worker) ask(ctx context.Context, d *delivery) (pipeline.News, error) {
 	actx, sp := w.spans.Ask(ctx)
 	answer, err := w.client.Ask(actx, poller.Question{
 		Key:    d.sample.Key,

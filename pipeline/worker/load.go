@@ -75,7 +75,7 @@ func (w *Worker) refuseUsedID(work context.Context, d *delivery) (result, error)
 
 // reload reads the records again after an upload whose outcome could not be written. If the job has
 // ended meanwhile, or another job now has its ID, the outcome is written only to the sample.
-func (w *Worker) reload(work context.Context, d *delivery, u pipeline.Uploaded) (r result, done bool, err error) {
+func (w *Worker) reload(work context.Context, d *delivery, u pipeline.UploadEnded) (r result, done bool, err error) {
 	for {
 		d.sample, d.entry, err = w.q.Ledger().Load(work, d.sample.Key, d.Job.Ref())
 		if err != nil || d.entry.State != queue.JobDone && !d.entry.HasOtherSample(d.sample.Key) {

@@ -11,7 +11,7 @@ func (w *Worker) applyPolicy(d *delivery) {
 		types = pipeline.TypesOf(d.head.bytes)
 	}
 
-	d.ruling = w.config().Rule(pipeline.FactsOf(d.Job, types), d.Job)
+	d.ruling = w.config().RulingFor(pipeline.FactsOf(d.Job, types), d.Job)
 	if d.ruling.Priority != "" {
 		d.Job.Priority = d.ruling.Priority
 	}

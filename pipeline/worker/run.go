@@ -71,21 +71,21 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poll
 	}
 	q.Dead().OnPut(w.metrics.deadLettered)
 	w.poller = poller.New(poller.Deps{
-		Queue:    q,
-		Member:   w.member,
-		Pauses:   pauses,
-		Verdicts: verdicts,
-		Reports:  o.reports,
-		Queries:  w.queries,
-		Uploads:  w.uploader.uploads,
-		Shares:   w.uploader.shares,
-		Settings: w.settings,
-		Log:      o.log,
-		Metrics:  w.metrics.poller(),
-		Spans:    w.spans,
-		Now:      o.now,
-		Tick:     o.tick,
-		Wait:     w.uploader.waitForToken,
+		Queue:      q,
+		Member:     w.member,
+		Pauses:     pauses,
+		Verdicts:   verdicts,
+		Reports:    o.reports,
+		Queries:    w.queries,
+		Uploads:    w.uploader.uploads,
+		Shares:     w.uploader.shares,
+		Settings:   w.settings,
+		Log:        o.log,
+		Metrics:    w.metrics.poller(),
+		Spans:      w.spans,
+		Now:        o.now,
+		Tick:       o.tick,
+		AwaitToken: w.uploader.waitForToken,
 	})
 
 	return w, nil

@@ -29,8 +29,8 @@ type shared struct {
 func (s *shared) config() pipeline.Config { return s.settings.Now() }
 
 // decide calls pipeline.Decide with an event, the policy, and the records that d has.
-func (s *shared) decide(d *delivery, learned pipeline.Event) decision {
-	step, sample := pipeline.Decide(d.sample.Sample, d.Job, learned, pipeline.Policy{
+func (s *shared) decide(d *delivery, learned pipeline.News) decision {
+	step, sample := pipeline.Decide(d.sample.Sample, d.Job, learned, pipeline.Circumstances{
 		Config: s.config(),
 		Ruling: d.ruling,
 		Self:   s.member.ID(),

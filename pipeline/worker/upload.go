@@ -49,13 +49,13 @@ type uploader struct {
 //
 // If the sample cannot be sent now, upload gives back the turn and the budget but keeps the claim:
 // releasing the claim and making it again would take two durable writes each time.
-func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.Event, error) {
+func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.News, error) {
 	release, ok := u.claims.hold(d.sample.Key, d.Job.Priority)
 	if !ok { // another job here uploads the sample: wait as if its claim were already in the ledger
 		d.sample.State = pipeline.StateUploading
 		d.sample.Owner = u.member.ID()
 		d.sample.ChangedAt = u.now()
-		return pipeline.Owned{By: d.sample.Owner}, nil
+		return pipeline.OwnerFound{Owner: d.sample.Owner}, nil
 	}
 	defer release()
 
@@ -98,7 +98,7 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.Even
 
 // notSent is the event of a claimed sample that was not sent, because the worker is stopping or the
 // budget cannot be read. It releases the claim.
-var notSent = pipeline.Uploaded{Disposition: pipeline.Disposition{Action: pipeline.Defer}}
+var notSent = pipeline.UploadEnded{Disposition: pipeline.Disposition{Action: pipeline.Defer}}
 
 // errPaused says that uploads are paused for longer than a worker holds a job.
 var errPaused = errors.New("uploads are paused")
@@ -143,7 +143,7 @@ func (u *uploader) admit(ctx context.Context, d *delivery) (err error) {
 // not know whether it holds the claim, so it could not release the claim, and other workers would
 // wait for it.
 func (u *uploader) claim(work context.Context, d *delivery) error {
-	next := u.decide(d, pipeline.Claimed{Owner: u.member.ID()})
+	next := u.decide(d, pipeline.UploadTurn{Owner: u.member.ID()})
 	if next.step.Kind != pipeline.StepSend {
 		return pipeline.ErrConflict
 	}
@@ -265,7 +265,7 @@ func (u *uploader) submit(work context.Context, d *delivery) (wildfire.Submissio
 // afterUpload pauses or resumes uploads depending on the outcome of one upload, and returns what
 // was learned about the sample. A pause applies to this process at once, before it is written for
 // the fleet.
-func (u *uploader) afterUpload(work context.Context, d *delivery, sub wildfire.Submission, disp pipeline.Disposition) pipeline.Event {
+func (u *uploader) afterUpload(work context.Context, d *delivery, sub wildfire.Submission, disp pipeline.Disposition) pipeline.News {
 	ctx, cancel := withFinalWriteTime(work)
 	defer cancel()
 
@@ -300,7 +300,7 @@ func (u *uploader) afterUpload(work context.Context, d *delivery, sub wildfire.S
 		u.log.Warn().Err(err).Msg("cannot write a pause; it applies only to this process")
 	}
 
-	return pipeline.Uploaded{Disposition: disp, MD5: sub.MD5, Filetype: sub.Filetype}
+	return pipeline.UploadEnded{Disposition: disp, MD5: sub.MD5, Filetype: sub.Filetype}
 }
 
 // waitForToken waits for worker.retry_min, and then until there is a token.

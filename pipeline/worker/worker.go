@@ -49,13 +49,13 @@ type options struct {
 	now    func() time.Time
 	tick   time.Duration
 
-	reports poller.Reporter
+	reports poller.ReportClient
 	health  *health.Registry
 	process fleet.Process
 }
 
 // WithReports sets the client that fetches reports; without it none are fetched.
-func WithReports(r poller.Reporter) Option { return func(o *options) { o.reports = r } }
+func WithReports(r poller.ReportClient) Option { return func(o *options) { o.reports = r } }
 
 // WithLogger sets the logger; without it the worker logs nothing.
 func WithLogger(l zerolog.Logger) Option { return func(o *options) { o.log = l } }

@@ -35,7 +35,7 @@ type Description struct {
 // Apply copies the filename and the metadata into a job.
 func (a Description) Apply(job *pipeline.Job) {
 	if a.Filename != "" {
-		job.Filename, job.FilenameB64 = pipeline.Name(a.Filename)
+		job.Filename, job.FilenameB64 = pipeline.EncodeName(a.Filename)
 	}
 	if len(a.Metadata) > 0 {
 		job.Metadata = a.Metadata

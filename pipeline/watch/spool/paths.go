@@ -117,7 +117,7 @@ func (p *Paths) read(name string) (string, error) {
 	}
 
 	rel := string(b)
-	if text, _ := pipeline.Name(rel); !fs.ValidPath(text) || rel == "." {
+	if text, _ := pipeline.EncodeName(rel); !fs.ValidPath(text) || rel == "." {
 		return "", fmt.Errorf("%s/%s does not contain a path", pathsDir, name)
 	}
 
