@@ -12,15 +12,15 @@ import (
 // News is what was learned about a sample since its record was read.
 type News interface{ news() }
 
-// The events.
+// The types of news.
 type (
-	// NoNews carries no news: a job arrived, or its sample is due for a check.
+	// NoNews means that nothing was learned: a job arrived, or its sample is due for a check.
 	NoNews struct{}
 
-	// OwnerFound means that the owner of the claim was looked up.
+	// OwnerFound says whether the owner of the claim is still a member of the fleet.
 	OwnerFound struct {
 		Owner string // the sample's owner when it was looked up
-		Gone  bool   // it has left the fleet
+		Gone  bool   // the owner has left the fleet
 	}
 
 	// Answered is WildFire's answer to a question about the sample.
@@ -36,13 +36,13 @@ type (
 	// NotAdmitted means that uploads are paused, or their budget is used up, for a long time.
 	NotAdmitted struct{}
 
-	// UploadTurn means that it is the job's turn to upload.
+	// UploadTurn means that it is the job's turn to upload, in the worker Owner.
 	UploadTurn struct{ Owner string }
 
-	// UploadEnded is the outcome of an upload attempt that the sample's owner made.
+	// UploadEnded is the outcome of an upload attempt by the worker that calls Decide.
 	UploadEnded struct {
 		Disposition Disposition // Complete, or the action after an error
-		MD5         string      // of Complete
+		MD5         string      // if the upload is complete; Filetype likewise
 		Filetype    string
 	}
 )
@@ -59,18 +59,18 @@ func (UploadEnded) news() {}
 type StepKind int
 
 // The steps. Finish, Fail, Wait, Park and Retry end the work on a job for now. The caller carries
-// out the others, and each leads to the next event.
+// out each of the others, and calls Decide again with the news from it.
 const (
 	StepFinish     StepKind = iota // the job ends with its sample's verdict
 	StepFail                       // the job ends with a reason
 	StepWait                       // the job waits for its sample, until Due at the latest
-	StepPark                       // the job waits for Budget
+	StepPark                       // the job waits until Budget is renewed or its pause ends
 	StepRetry                      // the job is redelivered after Delay
 	StepFindOwner                  // find out whether the claim's owner is a live member
 	StepAsk                        // ask WildFire
-	StepUpload                     // wait for a turn, claim the sample, and upload it
-	StepSend                       // write the claim, then send
-	StepReconsider                 // the sample changed: write it, then decide again
+	StepUpload                     // wait for the job's turn to upload
+	StepSend                       // write the claim, then upload: it is the job's turn
+	StepReconsider                 // write the sample, whose claim was released, and decide again
 )
 
 var stepNames = [...]string{
@@ -91,7 +91,7 @@ type Step struct {
 	Delay    time.Duration // of StepRetry
 }
 
-// Circumstances is what Decide needs in addition to the sample, the job and the event.
+// Circumstances are what Decide takes into account besides the sample, the job and the news.
 type Circumstances struct {
 	Config
 
@@ -108,8 +108,8 @@ func (p Circumstances) backoff(attempts int) time.Duration {
 // refusalMemory is how long a refusal holds for the same contents.
 const refusalMemory = 24 * time.Hour
 
-// usualGrace is how long after our own submission the answer "unknown" may just mean "not yet".
-// simulatedGrace is the same for a simulated WildFire.
+// For this long after our own submission, the answer "unknown" may mean "not yet". simulatedGrace
+// is for a simulated WildFire, usualGrace for the real one.
 const (
 	usualGrace     = 5 * time.Minute
 	simulatedGrace = 3 * time.Second
@@ -124,10 +124,9 @@ func (p Circumstances) unknownGrace() time.Duration {
 	return usualGrace
 }
 
-// Decide returns the next step of a job and the new record of its sample, given what is known about
-// the sample and what was just learned. It is the only function that changes a sample's state. It
-// has no side effects, and the same arguments give the same result. The caller writes a changed
-// record before the step's effect, or together with it.
+// Decide returns the next step of a job and the new record of its sample. No other function chooses
+// a step. Decide has no side effects, and the same arguments give the same result. If the record
+// has changed, the caller writes it before the step's effect, or together with it.
 func Decide(s Sample, j Job, e News, p Circumstances, now time.Time) (Step, Sample) {
 	now = now.Round(0) // no monotonic reading: records hold the time of day alone
 	d := decision{s: s, j: j, p: p, now: now}
@@ -171,8 +170,8 @@ func (d *decision) mayAsk() bool { return d.p.Ruling.Submit.rank() >= SubmitLook
 func (d *decision) maySend() bool { return d.p.Ruling.Submit.rank() >= SubmitAlways.rank() }
 
 // recentlyWithheld reports whether WildFire was asked recently about contents that the policy
-// withholds. The poller repeats the question, and publishes the answer for each job that was
-// withheld.
+// withholds. WildFire need not be asked now: the poller asks again, and publishes a later verdict
+// for each job that was withheld.
 func (d *decision) recentlyWithheld() bool {
 	return d.s.State == StateNone && !d.s.WithheldAt.IsZero() && d.j.Kind != KindURL &&
 		d.now.Sub(d.s.CheckedAt) < d.p.Recheck
@@ -186,7 +185,7 @@ func (d *decision) withhold(why string) Step {
 	}, 0)
 }
 
-// fromRecord decides from the record alone.
+// fromRecord decides without news, from the record alone.
 func (d *decision) fromRecord() Step {
 	switch d.s.State {
 	case StateVerdict:
@@ -248,15 +247,15 @@ func (d *decision) mayRetry() bool {
 		d.now.Sub(d.s.ChangedAt).Abs() >= d.p.DuplicateWait() // a time in the future was written before the clock was set back
 }
 
-// waitForOther waits for the job that is uploading the sample. That job is redelivered even if its
-// worker dies, unless somebody removed it.
+// waitForOther makes the job wait for another one that uploads the sample. The other job is
+// redelivered even if its worker dies. It may have been removed by hand, so the wait is limited.
 func (d *decision) waitForOther() Step {
 	return Step{Kind: StepWait, Due: d.s.ChangedAt.Add(d.p.DuplicateWait()), Basis: results.BasisShared}
 }
 
 // unknown decides about a sample that nobody is uploading. WildFire is asked about it if the
-// configuration says so, or if an earlier upload may have succeeded without an answer. Otherwise it
-// is uploaded.
+// configuration says so, if an earlier upload may have reached WildFire, or if the policy does not
+// allow an upload. Otherwise the sample is uploaded.
 func (d *decision) unknown() Step {
 	if !d.maySend() && d.recentlyWithheld() {
 		return d.withhold("WildFire did not know it at " + d.s.CheckedAt.UTC().Format(time.RFC3339) +
@@ -274,7 +273,7 @@ func (d *decision) ownerFound(e OwnerFound) Step {
 	switch {
 	case d.s.State != StateUploading || d.s.Owner != e.Owner:
 		return d.fromRecord()
-	case e.Gone: // WildFire may have received it at any moment until now, or not at all
+	case e.Gone: // the upload may have reached WildFire at any time until now
 		d.s.Unsure = true
 		d.s.release(StateNone, d.now)
 		return Step{Kind: StepReconsider}
@@ -285,8 +284,8 @@ func (d *decision) ownerFound(e OwnerFound) Step {
 	return d.waitForOther()
 }
 
-// answered decides after WildFire's answer. A live claim or a result that is still valid takes
-// precedence.
+// answered decides after WildFire's answer. A claim, or a verdict or refusal that has not expired,
+// takes precedence over the answer.
 func (d *decision) answered(e Answered) Step {
 	if d.s.State == StatePending {
 		return d.polled(e)
@@ -311,8 +310,8 @@ func (d *decision) answered(e Answered) Step {
 	return Step{Kind: StepUpload}
 }
 
-// uploadTurn decides when it is the job's turn to upload. It claims a sample only if that still has to
-// be uploaded.
+// uploadTurn decides when it is the job's turn to upload. It claims the sample only if the sample
+// still has to be uploaded.
 func (d *decision) uploadTurn(e UploadTurn) Step {
 	step := d.fromRecord()
 	switch {
@@ -328,7 +327,7 @@ func (d *decision) uploadTurn(e UploadTurn) Step {
 	return Step{Kind: StepSend}
 }
 
-// lookedUp decides about a sample that WildFire knows and the ledger does not.
+// lookedUp decides about a sample for which WildFire has a record and the ledger has no result.
 func (d *decision) lookedUp(e Answered) Step {
 	ours := d.s.Unsure && d.s.Job == d.j.Ref().String()
 	if d.s.Final() {
@@ -370,7 +369,7 @@ func (d *decision) polled(e Answered) Step {
 		d.s.decide(v, e.MD5, d.now)
 		return Step{Kind: StepFinish, Basis: basis}
 	case v == wildfire.Unknown && d.now.Sub(d.s.SubmittedAt) < d.p.unknownGrace():
-	case v == wildfire.Unknown && d.p.Simulated: // the simulator was restarted and forgot the sample: upload it again, any number of times
+	case v == wildfire.Unknown && d.p.Simulated: // the simulator was restarted and forgot the sample: always upload again
 		d.s.release(StateNone, d.now)
 		return d.fromRecord()
 	case v == wildfire.Unknown && d.s.Resubmitted:
@@ -385,11 +384,11 @@ func (d *decision) polled(e Answered) Step {
 	return d.pending()
 }
 
-// claimedByUs reports whether the deciding worker has claimed the sample.
+// claimedByUs reports whether the worker that calls Decide has claimed the sample.
 func (d *decision) claimedByUs() bool { return d.s.State == StateUploading && d.s.Owner == d.p.Self }
 
-// uploadEnded decides after an upload attempt. If another worker has taken over the claim, the sample
-// is left to that worker.
+// uploadEnded decides after an upload attempt. If another worker has taken over the claim, the
+// outcome is ignored.
 func (d *decision) uploadEnded(e UploadEnded) Step {
 	if !d.claimedByUs() {
 		return d.fromRecord()
@@ -425,7 +424,7 @@ func (d *decision) uploadEnded(e UploadEnded) Step {
 		return Step{Kind: StepRetry, Delay: delay}
 	}
 
-	// Not counted: the file is not at fault.
+	// The file is not at fault, so the attempt is not counted.
 	d.s.Unsure = d.s.Unsure || disp.Unsure
 	d.s.release(StateNone, d.now)
 	if disp.Action == ParkBudget {
@@ -435,8 +434,8 @@ func (d *decision) uploadEnded(e UploadEnded) Step {
 	return Step{Kind: StepRetry, Delay: max(disp.Delay, d.p.RetryMin)}
 }
 
-// terminate ends a job that WildFire rejects. If the rejection holds for the contents, it is
-// recorded for other jobs with the same contents.
+// terminate ends a job that cannot succeed. If the reason applies to every job with these contents,
+// it is recorded in the sample.
 func (d *decision) terminate(disp Disposition) Step {
 	cause := results.Error{Reason: disp.Reason, Message: disp.Message, HTTPStatus: disp.Status}
 	attempts := d.s.Attempts + 1
@@ -454,7 +453,7 @@ func (d *decision) fail(cause results.Error, attempts int) Step {
 	return Step{Kind: StepFail, Cause: cause, Attempts: attempts}
 }
 
-// basis returns the basis of the verdict that the job will get for a pending sample.
+// basis returns where the verdict on a pending sample will come from, as the job's event will say.
 func (d *decision) basis() results.Basis {
 	switch d.s.Job {
 	case d.j.Ref().String():

@@ -329,7 +329,7 @@ func decisions() []decision {
 	unsupportedContent.Content = true
 	analysisError := results.Error{
 		Reason:  results.AnalysisError,
-		Message: "WildFire could not analyze it, twice: " + wildfire.AnalysisError.String(),
+		Message: "WildFire could not analyze it in two submissions: " + wildfire.AnalysisError.String(),
 	}
 
 	return []decision{

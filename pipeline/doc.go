@@ -1,5 +1,5 @@
-// Package pipeline says what happens to a job: every file or link that is submitted ends in exactly
-// one final event, a verdict or a failure with a reason.
+// Package pipeline decides what happens to a job. Every submitted file or link ends in exactly one
+// final event: a verdict, or a failure with a reason.
 //
 // This package has the values and the decisions, without NATS, HTTP or files. The packages below it
 // carry them out:
@@ -13,12 +13,12 @@
 //
 // # The path of a file
 //
-//	watch, gateway ─► JOBS ─► worker ─ Decide ─┬─ known here ───────► LEDGER: job done ─► RESULTS
+//	watch, gateway ─► JOBS ─► worker ─ Decide ─┬─ verdict in ledger ► LEDGER: job done ─► RESULTS
 //	                   ▲                       ├─ known to WildFire ► LEDGER: job done ─► RESULTS
 //	                   │                       ├─ same contents ────► LEDGER: job waiting
 //	                   │                       └─ unknown ─► upload ► LEDGER: sample pending,
 //	                   │                                                      job waiting
-//	                   └─ requeued ◄─ poller: asks, ends decided jobs ────────────────► RESULTS
+//	                   └─ requeued ◄─ poller: asks, ends jobs with a verdict ─────────► RESULTS
 //
 // Step by step:
 //
@@ -28,22 +28,22 @@
 //  3. The worker reads two records of the ledger: the [Sample], which is what is known about these
 //     contents, and the job's own.
 //  4. [Decide] returns the next step, given the sample, the job and what was just learned. The
-//     worker carries it out, learns something, and calls Decide again, until the job is done,
-//     waits, or is to be retried later.
-//  5. A job that waits for a verdict is a record of the ledger, with its contents if they came in
-//     the message. The poller asks about up to 500 samples at once, when the [Schedule] and the
-//     budget allow, and ends every job whose sample is decided.
+//     worker carries the step out, and calls Decide again with what it learned, until the job is
+//     done, waits, is parked, or has to be retried later.
+//  5. A job that waits for a verdict is kept in its record of the ledger, with its contents if they
+//     came in the message. The poller asks about up to 500 samples at once, when the [Schedule] and
+//     the budget allow. When a sample has a verdict, the poller ends its jobs.
 //  6. The final event is written to the ledger first, then published on RESULTS.
 //
 // Only [Classify] decides what the outcome of a call to WildFire means. [Refusals] finds out
-// whether an answer such as 403 is about one file or about all of them.
+// whether WildFire refuses one file or all of them, after an answer such as 403.
 //
 // # What it guarantees
 //
 // A job that was acknowledged to its publisher ends in one final event, even if any process is
 // killed at any time. Every step writes its effect, waits for the acknowledgment, and only then
-// acknowledges the message that caused it. Every step may be repeated: IDs are derived, and records
-// change by compare-and-set.
+// acknowledges the message that caused it. Every step may be repeated: a repeated event has the
+// same ID, and records change by compare-and-set.
 //
 // A job's identity is its source and its ID ([Ref]). No source can suppress or end another's job.
 //

@@ -18,8 +18,8 @@ type Ref struct {
 // String returns "source/id", the form for people.
 func (r Ref) String() string { return r.Source + "/" + r.ID }
 
-// ParseRef reads "source/id". If the text has no valid source before a slash, it is an ID alone,
-// and ok is false.
+// ParseRef reads "source/id". If there is no valid source before a slash, it takes the whole text
+// as an ID, and ok is false.
 func ParseRef(s string) (r Ref, ok bool) {
 	source, id, found := strings.Cut(s, "/")
 	if !found || !ValidSource(source) || id == "" {
@@ -75,17 +75,18 @@ func SampleKey(j Job) string {
 	return j.SHA256
 }
 
-// LinkKey is the SampleKey of a link.
+// LinkKey returns the SampleKey of a link.
 func LinkKey(url string) string {
 	sum := sha256.Sum256([]byte(url))
 
 	return LinkKeyOf(hex.EncodeToString(sum[:]))
 }
 
-// LinkKeyOf is the SampleKey of a link whose text has this SHA-256.
+// LinkKeyOf returns the SampleKey of a link whose text has this SHA-256.
 func LinkKeyOf(sha256 string) string { return linkPrefix + sha256 }
 
-// CutLink returns the SHA-256 in a sample's key: of a file's contents or of a link's text.
+// CutLink returns the SHA-256 in a sample's key. If link is true, it is the SHA-256 of a link's
+// text, otherwise that of a file's contents.
 func CutLink(sampleKey string) (sha256 string, link bool) {
 	return strings.CutPrefix(sampleKey, linkPrefix)
 }

@@ -7,29 +7,29 @@ import (
 	"time"
 )
 
-// Priority is the lane of a job, the second token of its subject.
+// Priority says how urgent a job is. The jobs of one priority form a lane of the queue.
 type Priority string
 
-// The lanes, the most urgent first.
+// The priorities, the most urgent first.
 const (
 	Urgent Priority = "urgent"
 	Normal Priority = "normal"
 	Bulk   Priority = "bulk"
 )
 
-// Priorities lists the lanes, the most urgent first.
+// Priorities lists the priorities, the most urgent first.
 func Priorities() []Priority { return []Priority{Urgent, Normal, Bulk} }
 
 // PriorityRule describes what Valid accepts.
 const PriorityRule = `"urgent", "normal" or "bulk"`
 
-// Valid reports whether p is one of the three lanes.
+// Valid reports whether p is one of the three priorities.
 func (p Priority) Valid() bool { return p == Urgent || p == Normal || p == Bulk }
 
 // Before reports whether p is more urgent than o.
 func (p Priority) Before(o Priority) bool { return p.rank() < o.rank() }
 
-// rank orders the lanes, the most urgent first. An empty priority ranks last.
+// rank returns 0 for the most urgent priority. An empty priority ranks last.
 func (p Priority) rank() int {
 	for i, l := range Priorities() {
 		if l == p {
@@ -45,15 +45,15 @@ type Kind string
 
 // The kinds of job.
 const (
-	KindFile Kind = "file" // contents travel by reference or in the message
+	KindFile Kind = "file" // a file, with its contents in the message, in an object, or by a path
 	KindURL  Kind = "url"  // a link for WildFire to visit
 )
 
 // Job is one file or URL that was submitted.
 //
 // The JSON form is the contract with gateways (results/schema/job.v1.json). ID, Source and Priority
-// are not part of it: the ID is the message's Nats-Msg-Id. Source and Priority are tokens of its
-// subject, so that NATS permissions decide who may use a source.
+// are not part of it: the ID is the message's Nats-Msg-Id. Source and Priority are tokens of the
+// message's subject, so that NATS permissions decide who may use a source.
 type Job struct {
 	ID       string   `json:"-"`
 	Source   string   `json:"-"`
@@ -62,9 +62,9 @@ type Job struct {
 	Version int  `json:"version"` // always 1
 	Kind    Kind `json:"kind"`
 
-	// Filename is the base name of the file where it was found; Path is its name relative to the
-	// watched folder. If a name is not UTF-8, these fields have replacement characters and the _b64
-	// fields have its bytes.
+	// Filename is the base name of the file as it was found, and Path its name relative to the
+	// watched folder. If one of them is not UTF-8, it has replacement characters here, and the
+	// field with the ending B64 has the bytes of the name.
 	Filename    string `json:"filename,omitempty"`
 	FilenameB64 []byte `json:"filename_b64,omitempty"`
 	Path        string `json:"path,omitempty"`
@@ -78,22 +78,22 @@ type Job struct {
 	Metadata   map[string]string `json:"metadata,omitempty"` // at most 32 pairs and 8 KiB
 	ReceivedAt time.Time         `json:"received_at,omitzero"`
 
-	// Submit asks for less than the policy allows; "": as the policy says.
+	// Submit can only restrict what the policy allows. "" leaves the decision to the policy.
 	Submit Submit `json:"submit,omitempty"`
 
-	// SubmitReason is a text for people: why Submit asks for less. At most MaxSubmitReason bytes.
+	// SubmitReason tells people why Submit restricts the policy. At most MaxSubmitReason bytes.
 	SubmitReason string `json:"submit_reason,omitempty"`
 
 	// Verified says that a worker or Backburn's own watcher computed SHA256 and Size from the
 	// contents, so they are not a publisher's claim. It is never read from a publisher's message.
 	Verified bool `json:"-"`
 
-	// Repeated says that the job was submitted before, so it may have ended already even if the
-	// ledger does not know it.
+	// Repeated says that the job may have been submitted or delivered before. It may have ended
+	// already, even if the ledger has no record of that any more.
 	Repeated bool `json:"-"`
 }
 
-// SetVerified sets the SHA-256 and the size that were computed from the contents.
+// SetVerified sets the SHA-256 and the size, which the caller has computed from the contents.
 func (j *Job) SetVerified(sha256 string, size int64) {
 	j.SHA256 = sha256
 	j.Size = size
@@ -103,20 +103,20 @@ func (j *Job) SetVerified(sha256 string, size int64) {
 // MaxSubmitReason bounds Job.SubmitReason, in bytes.
 const MaxSubmitReason = 512
 
-// Withhold asks that nothing of the job leaves, not even its hash.
+// Withhold sets Submit so that nothing about the job is sent to WildFire, not even its hash.
 func (j *Job) Withhold(why string) {
 	j.Submit = SubmitNever
 	j.SubmitReason = why[:min(len(why), MaxSubmitReason)]
 }
 
-// Content says where a job's bytes are. Either Object is set, or Path, PathB64 or both.
+// Content says where the contents of a job are. Either Object is set, or Path, PathB64 or both.
 type Content struct {
 	Object  string `json:"object,omitempty"`   // name in the object bucket
 	Path    string `json:"path,omitempty"`     // slash-separated name below the source's root
 	PathB64 []byte `json:"path_b64,omitempty"` // the bytes of a Path that is not UTF-8; takes precedence
 }
 
-// Name returns the path as bytes.
+// Name returns the path with its exact bytes.
 func (c *Content) Name() string {
 	if c.PathB64 != nil {
 		return string(c.PathB64)
@@ -125,6 +125,6 @@ func (c *Content) Name() string {
 	return c.Path
 }
 
-// extension is the part of the name by which WildFire recognizes scripts; "." for a name without
-// one.
+// extension returns the extension of a job's file name in lower case, with the dot; "." for a name
+// without one. WildFire recognizes scripts by it.
 func extension(j Job) string { return cmp.Or(strings.ToLower(path.Ext(j.Filename)), ".") }

@@ -12,8 +12,8 @@ const (
 	maxExtensionBytes = 32
 )
 
-// EncodeName returns a file name as text that JSON can carry and, if the name is not UTF-8, its bytes as
-// well (nil otherwise).
+// EncodeName returns a file name as text for JSON. If the name is not UTF-8, b64 has its bytes;
+// otherwise b64 is nil.
 func EncodeName(raw string) (text string, b64 []byte) {
 	if utf8.ValidString(raw) {
 		return raw, nil
@@ -21,10 +21,10 @@ func EncodeName(raw string) (text string, b64 []byte) {
 	return strings.ToValidUTF8(raw, "\uFFFD"), []byte(raw)
 }
 
-// BaseName is the last element of a path of any system.
+// BaseName returns the last element of a path of Windows or of another system.
 func BaseName(s string) string { return s[strings.LastIndexAny(s, `/\`)+1:] }
 
-// CleanName turns a base name from outside, in UTF-8, into a file name of at most 255 bytes. It
+// CleanName turns an untrusted base name, in UTF-8, into a file name of at most 255 bytes. It
 // removes control characters and surrounding white space. It cuts a longer name before the
 // extension, which is kept if it has at most 32 bytes. It returns "" if nothing is left, and for
 // the folder names "." and "..".

@@ -7,7 +7,7 @@ import (
 	"backburn/wildfire"
 )
 
-// newEvent starts an event about a job.
+// newEvent returns an event with the fields that come from the job.
 func newEvent(t results.Type, j Job, at time.Time) results.Event {
 	return results.Event{Type: t, Time: at.UTC(), Data: results.Data{
 		JobID:       j.ID,
@@ -24,7 +24,7 @@ func newEvent(t results.Type, j Job, at time.Time) results.Event {
 	}}
 }
 
-// SubmittedEvent says that WildFire accepted an upload.
+// SubmittedEvent returns the event that says that WildFire accepted an upload.
 func SubmittedEvent(j Job, s Sample) results.Event {
 	ev := newEvent(results.Submitted, j, s.SubmittedAt)
 	ev.Data.MD5 = s.MD5
@@ -37,7 +37,7 @@ func SubmittedEvent(j Job, s Sample) results.Event {
 	return ev
 }
 
-// VerdictEvent is the final event of a job whose sample has its verdict.
+// VerdictEvent returns the final event of a job whose sample has a verdict.
 func VerdictEvent(j Job, s Sample, basis results.Basis, at time.Time) results.Event {
 	code := s.Verdict
 	ev := newEvent(results.Verdict, j, at)
@@ -61,7 +61,7 @@ func VerdictEvent(j Job, s Sample, basis results.Basis, at time.Time) results.Ev
 	return ev
 }
 
-// FailedEvent is the final event of a job that failed.
+// FailedEvent returns the final event of a job that failed.
 func FailedEvent(j Job, cause results.Error, attempts int, at time.Time) results.Event {
 	ev := newEvent(results.Failed, j, at)
 	ev.Data.Error = &cause
@@ -71,7 +71,7 @@ func FailedEvent(j Job, cause results.Error, attempts int, at time.Time) results
 	return ev
 }
 
-// rejection is the failure of a job that WildFire rejected.
+// rejection returns the error of a job that WildFire rejected.
 func rejection(message string) results.Error {
 	return results.Error{Reason: results.Rejected, Message: message}
 }

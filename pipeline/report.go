@@ -9,7 +9,8 @@ import (
 )
 
 // ReportEvent returns the event with the report about a job's contents. final is the job's final
-// event. The JSON has at most limit bytes beyond the fields taken from final.
+// event. ReportEvent shortens the report's lists until its JSON has at most limit bytes, and at
+// most results.MaxReportBytes.
 func ReportEvent(final results.Event, r results.Report, at time.Time, limit int) results.Event {
 	ev := final
 	ev.Type = results.Reported
@@ -25,10 +26,11 @@ func ReportEvent(final results.Event, r results.Report, at time.Time, limit int)
 	}
 }
 
-// MissingReport is the data of the event if WildFire has no report.
+// MissingReport returns the report for the event if WildFire has none.
 func MissingReport() results.Report { return results.Report{Status: results.ReportMissing} }
 
-// AvailableReport is a report in the form of an event, before it is shortened.
+// AvailableReport converts WildFire's report to the form that events have. It shortens nothing.
+// kept are the documents about the sample that are stored.
 func AvailableReport(r wildfire.Report, kept []string) results.Report {
 	return results.Report{
 		Status:       results.ReportAvailable,

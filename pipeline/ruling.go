@@ -88,8 +88,8 @@ type Ruling struct {
 // Unruled is the ruling without a policy.
 func Unruled() Ruling { return Ruling{Submit: SubmitAlways, Rule: "no rule matches"} }
 
-// RulingFor finds the ruling for a job. A publisher's claims can only restrict it: if the first matching
-// rule relies on a claim, the first matching rule that does not is the limit.
+// RulingFor finds the ruling for a job. A publisher's claims can only restrict it: if the first
+// matching rule relies on a claim, the first matching rule that does not is the limit.
 func (c Config) RulingFor(f Facts, j Job) Ruling {
 	first, limit := -1, -1
 	for i, r := range c.Rules {

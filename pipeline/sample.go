@@ -12,14 +12,28 @@ import (
 // State says what has happened to a sample, never what will happen.
 type State string
 
-// The states of a sample. Each comment says who changes the state next; Decide says to which.
+// The states of a sample.
 const (
-	StateNone      State = ""          // nothing yet, or released after an attempt: any worker
-	StateUploading State = "uploading" // claimed by Owner, who may be uploading it: Owner, or the first to find that Owner has died
-	StateRetrying  State = "retrying"  // an attempt failed: Job, a more urgent one, or after a while any job
-	StatePending   State = "pending"   // WildFire has it, and no verdict yet: the poller
-	StateVerdict   State = "verdict"   // final, until the verdict expires
-	StateRefused   State = "refused"   // WildFire refused these contents: final, until the refusal expires
+	// StateNone means that nothing has happened yet, or that a claim was released. Any worker may
+	// claim the sample.
+	StateNone State = ""
+
+	// StateUploading means that the worker Owner has claimed the sample, and may be uploading it.
+	// Only Owner changes the record. If Owner has died, any process may release the claim.
+	StateUploading State = "uploading"
+
+	// StateRetrying means that an upload attempt failed. The sample's Job makes the next attempt,
+	// or a more urgent job, or after a while any job.
+	StateRetrying State = "retrying"
+
+	// StatePending means that WildFire has the sample, and has given no verdict yet.
+	StatePending State = "pending"
+
+	// StateVerdict means that the sample has a verdict. It is reused until it expires.
+	StateVerdict State = "verdict"
+
+	// StateRefused means that WildFire refused the contents. The refusal applies until it expires.
+	StateRefused State = "refused"
 )
 
 // States lists every state, in the order of a sample's life.
@@ -27,49 +41,51 @@ func States() []State {
 	return []State{StateNone, StateUploading, StateRetrying, StatePending, StateVerdict, StateRefused}
 }
 
-// Sample is what is known about one SHA-256, or one link: a record of the ledger. Every change is a
-// compare-and-set on the record's revision, so of many workers with the same contents one uploads.
+// Sample is the ledger's record of what is known about one SHA-256 or one link. Every change is a
+// compare-and-set on the record's revision, so that only one of several workers with the same
+// contents uploads them.
 type Sample struct {
 	State     State     `json:"state"`
-	Owner     string    `json:"owner,omitempty"`     // worker that claimed it
-	Job       string    `json:"job,omitempty"`       // Ref of the job that claimed it, or makes the next attempt
+	Owner     string    `json:"owner,omitempty"`     // worker that holds the claim
+	Job       string    `json:"job,omitempty"`       // Ref of the job that uploads it, has uploaded it, or makes the next attempt
 	Priority  Priority  `json:"priority,omitempty"`  // of that job
-	Unsure    bool      `json:"unsure,omitempty"`    // WildFire may have received it: ask before sending
-	ChangedAt time.Time `json:"changed_at,omitzero"` // of State
+	Unsure    bool      `json:"unsure,omitempty"`    // an upload may have reached WildFire: ask before the next one
+	ChangedAt time.Time `json:"changed_at,omitzero"` // when State was last set
 
 	Attempts    int  `json:"attempts,omitempty"`    // upload attempts that failed
-	Resubmitted bool `json:"resubmitted,omitempty"` // it was uploaded a second time; there is no third
+	Resubmitted bool `json:"resubmitted,omitempty"` // the second upload is allowed or was made; there is no third
 
 	MD5         string    `json:"md5,omitempty"`
 	Size        int64     `json:"size,omitempty"` // in bytes
 	Filetype    string    `json:"filetype,omitempty"`
-	SubmittedAt time.Time `json:"submitted_at,omitzero"` // by us, or first seen as pending
+	SubmittedAt time.Time `json:"submitted_at,omitzero"` // when we uploaded it, or first saw that it was pending
 
-	Verdict   int       `json:"verdict"` // where State is StateVerdict
+	Verdict   int       `json:"verdict"` // valid if State is StateVerdict
 	DecidedAt time.Time `json:"decided_at,omitzero"`
 	CheckedAt time.Time `json:"checked_at,omitzero"` // when WildFire last gave this verdict, or said that it does not know the sample
 
 	// Rule is the rule that let the contents leave. It is written before the first byte is sent.
 	Rule string `json:"rule,omitempty"`
 
-	// WithheldAt is the end of the first job that was withheld without a verdict. If there is a
-	// verdict later, the jobs that were withheld since then get an event.
+	// WithheldAt is when the first job ended as withheld because WildFire had no verdict. If
+	// WildFire gives one later, an event is published for every job that ended like this since
+	// then.
 	WithheldAt time.Time `json:"withheld_at,omitzero"`
 
-	Refusal *Refusal `json:"refusal,omitempty"` // where State is StateRefused
+	Refusal *Refusal `json:"refusal,omitempty"` // set if State is StateRefused
 
 	Report *ReportNote `json:"report,omitempty"` // set once the report was fetched or given up
 
-	// Wishes are the policy's wishes about the report, by source. It is nil if no rule mentions
-	// reports.
+	// Wishes says, for each source, whether the policy wants the report. It is nil if no rule
+	// mentions reports.
 	Wishes *ReportWishes `json:"report_wishes,omitempty"`
 }
 
-// Refusal is a terminal answer to these contents under that kind of name. WildFire recognizes
-// scripts by their extension, so it may accept the same bytes under another one.
+// Refusal says why WildFire refused the contents, and for which file names. WildFire recognizes
+// scripts by their extension, so it may accept the same contents under a name with another one.
 type Refusal struct {
 	Error results.Error `json:"error"`
-	Ext   string        `json:"ext,omitempty"` // "" for every name
+	Ext   string        `json:"ext,omitempty"` // the extension of the names, as extension returns it; "": every name
 	At    time.Time     `json:"at"`
 }
 
@@ -86,7 +102,8 @@ func (s *Sample) reset(now time.Time) Sample {
 	return Sample{ChangedAt: now, Wishes: s.Wishes}
 }
 
-// claim marks the sample as being uploaded. Claiming an expired result resets the attempts.
+// claim records that a worker uploads the sample for a job. An expired verdict or refusal is
+// forgotten first, together with the attempts.
 func (s *Sample) claim(owner string, j Job, now time.Time) {
 	if s.Final() {
 		*s = s.reset(now)
@@ -101,9 +118,8 @@ func (s *Sample) claim(owner string, j Job, now time.Time) {
 	s.Size = j.Size
 }
 
-// release ends a claim and moves the sample to another state. The attempt count stays. The job that
-// claimed the sample stays only if it makes the next attempt, or if WildFire may have received its
-// upload.
+// release ends a claim and moves the sample to another state. Attempts remains. Job remains only if
+// that job makes the next attempt, or if its upload may have reached WildFire.
 func (s *Sample) release(next State, now time.Time) {
 	s.State = next
 	s.Owner = ""
@@ -115,7 +131,7 @@ func (s *Sample) release(next State, now time.Time) {
 	}
 }
 
-// submitted marks the sample as pending at WildFire. Job stays the job that uploaded it.
+// submitted marks the sample as pending at WildFire. Job remains the job that uploaded it.
 func (s *Sample) submitted(now time.Time) {
 	s.State = StatePending
 	s.Owner = ""
@@ -146,15 +162,17 @@ type ReportNote struct {
 	Published []string             `json:"told,omitempty"` // sources for which the event was published
 
 	// Owed are the sources whose first job with these contents ended after the report was
-	// published. The event has yet to be published for them.
+	// published, with the time of that end. The report is still to be published for them.
 	Owed map[string]time.Time `json:"owed,omitempty"`
 }
 
-// maxReportSources bounds the sources of a note. Further sources get no event.
+// maxReportSources bounds the sources in a ReportNote, and those in ReportWishes. Further sources
+// get no report.
 const maxReportSources = 100
 
-// OweReport records that a job of a source ends with the sample's verdict. It reports whether the
-// report must now be published for that source as well.
+// OweReport adds a source to Report.Owed when one of its jobs ends with the sample's verdict. It
+// returns false if it adds nothing: the report's outcome is not known yet, the report was published
+// for the source, the source is in the list already, or there are too many sources.
 func (s *Sample) OweReport(source string, now time.Time) bool {
 	r := s.Report
 	if r == nil || slices.Contains(r.Published, source) || len(r.Published)+len(r.Owed) >= maxReportSources {
@@ -175,7 +193,8 @@ func (s *Sample) OweReport(source string, now time.Time) bool {
 	return true
 }
 
-// Reported records the outcome of the report request, and the sources for which it was published.
+// Reported records that the report was published for these sources. If this is the first time, it
+// also records the outcome of the request.
 func (s *Sample) Reported(state results.ReportStatus, published []string, now time.Time) {
 	note := ReportNote{State: state, At: now.UTC()}
 	if s.Report != nil {
@@ -196,8 +215,8 @@ func (s *Sample) Reported(state results.ReportStatus, published []string, now ti
 // Redecide replaces a verdict after WildFire changed it.
 func (s *Sample) Redecide(v wildfire.Verdict, md5 string, now time.Time) { s.decide(v, md5, now) }
 
-// resubmitOrRefuse frees a sample if this submission will never lead to a verdict, so that it is
-// uploaded again, once. The second time the sample is refused.
+// resubmitOrRefuse gives up a submission that will never get a verdict. The first time, it frees
+// the sample, so that it is uploaded again. The second time, it refuses the sample.
 func (s *Sample) resubmitOrRefuse(v wildfire.Verdict, now time.Time) {
 	if !s.Resubmitted {
 		s.Resubmitted = true
@@ -207,7 +226,7 @@ func (s *Sample) resubmitOrRefuse(v wildfire.Verdict, now time.Time) {
 
 	s.refuse("", results.Error{
 		Reason:  results.AnalysisError,
-		Message: "WildFire could not analyze it, twice: " + v.String(),
+		Message: "WildFire could not analyze it in two submissions: " + v.String(),
 	}, now)
 }
 
@@ -222,8 +241,8 @@ func (s *Sample) withhold(now time.Time) {
 	s.CheckedAt = now
 }
 
-// Recheck records WildFire's answer to another question about a withheld sample. It reports whether
-// there is a verdict now.
+// Recheck records WildFire's answer when it was asked again about a withheld sample. It reports
+// whether there is a verdict now.
 func (s *Sample) Recheck(v wildfire.Verdict, md5 string, now time.Time) (decided bool) {
 	s.CheckedAt = now
 	if v.Final() {
