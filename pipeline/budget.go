@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Budget is one of WildFire's two daily allowances. Each is spent and paused independently.
+// Budget is one of WildFire's two daily budgets. Each is used up and paused independently.
 type Budget string
 
 // The budgets.
@@ -17,11 +17,12 @@ const (
 // Budgets lists both budgets.
 func Budgets() []Budget { return []Budget{Uploads, Queries} }
 
-// Day names the day of the budgets to which t belongs. It begins at 00:00 UTC.
+// Day returns the date of the day, from 00:00 UTC, to whose budgets t belongs.
 func Day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// ResetAfter returns when the budgets of t's day are renewed, plus a margin. The service's clock
-// may differ from ours, and clients all over the world call at midnight.
+// ResetAfter returns the time after t at which the budgets are surely renewed: 00:00 UTC, plus a
+// minute because WildFire's clock may differ from ours, plus a random time because clients all over
+// the world call at midnight.
 func ResetAfter(t time.Time) time.Time {
 	y, m, d := t.UTC().Date()
 

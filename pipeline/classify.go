@@ -39,14 +39,14 @@ type Action int
 
 // The actions.
 const (
-	Complete   Action = iota // done: go on
-	Retry                    // fault: retry after a delay, and count the attempt
-	Defer                    // fault of neither the job nor the service: retry, uncounted
-	ParkBudget               // the day's budget is used up: pause it fleet-wide until the reset, uncounted
-	PauseFleet               // every call would fail like this: pause the budget fleet-wide, uncounted
-	Doubt                    // either this sample is refused or every sample is: other outcomes decide (see Refusals)
-	ReleaseJob               // this worker cannot do it, another may: release the job, uncounted
-	Terminate                // the service will never take it
+	Complete   Action = iota // the call succeeded
+	Retry                    // retry after a delay, and count the attempt
+	Defer                    // neither the job nor WildFire is at fault: retry without counting
+	ParkBudget               // the day's budget is used up: nobody uses it until the reset; not counted
+	PauseFleet               // every call would fail like this: pause the calls of the whole fleet; not counted
+	Doubt                    // WildFire refuses this sample, or every sample: Refusals finds out which
+	ReleaseJob               // this worker cannot do the job, but another may: release it; not counted
+	Terminate                // the job or the query cannot succeed
 )
 
 // Actions lists every action.
@@ -54,7 +54,7 @@ func Actions() []Action {
 	return []Action{Complete, Retry, Defer, ParkBudget, PauseFleet, Doubt, ReleaseJob, Terminate}
 }
 
-// Label is the action as a metric's label.
+// Label returns the action's value for the label of a metric.
 func (a Action) Label() string {
 	return [...]string{"taken", "retried", "deferred", "quota", "paused", "doubted", "handed_back", "refused"}[a]
 }
@@ -62,14 +62,14 @@ func (a Action) Label() string {
 // Disposition is what an outcome means for a job.
 type Disposition struct {
 	Action  Action
-	Reason  results.Reason // of Terminate, and of Retry when no attempts are left
+	Reason  results.Reason // why the job fails: at once after Terminate, or after the last attempt of Retry
 	Message string         // for operators
 	Status  int            // HTTP status; 0 without an answer
-	Delay   time.Duration  // delay that the service asked for; 0: back off as configured
-	Tries   int            // most attempts for this fault; 0: as configured
-	Unsure  bool           // the service may have received the upload: ask before sending again
-	Doubted bool           // the cause may be this sample alone: the success of another one ends the pause
-	Content bool           // of Terminate: applies to every job with these contents
+	Delay   time.Duration  // delay before a retry; 0: back off as configured
+	Tries   int            // most attempts after this error; 0: as configured
+	Unsure  bool           // WildFire may have received the upload: ask before the next one
+	Doubted bool           // perhaps only this sample is refused: the success of another one ends the pause
+	Content bool           // the failure applies to every job with these contents
 }
 
 // outcomeRow is a row of onUpload or onQuery. The first row whose sentinel matches decides.
@@ -86,8 +86,8 @@ var (
 	noAccess  = Disposition{Action: PauseFleet, Message: "WildFire refuses the credential (401): check the API key's status and the service account"}
 )
 
-// onUpload and onQuery map the outcome of a call to its meaning. They follow the service's error
-// codes (WildFire API Reference, "Error Codes"). Nothing else in the pipeline classifies errors.
+// onUpload and onQuery map the error of a call to its meaning. They follow WildFire's error codes
+// (WildFire API Reference, "Error Codes").
 var (
 	onUpload = []outcomeRow{
 		{context.Canceled, Disposition{Action: Defer}},
@@ -127,9 +127,9 @@ var (
 		{wildfire.ErrAnswer, transient},
 		{wildfire.ErrSource, Disposition{Action: Retry, Reason: results.ContentMissing}},
 	}
-	// The action Terminate means that WildFire rejects the query itself. If that query was about
-	// one link, its jobs go on as if WildFire had not been asked, so that no other job is blocked.
-	// They end when WildFire refuses the link, or at the deadline.
+	// Terminate means that WildFire rejects the query. A rejected query about one link counts as an
+	// answer without a verdict, so that it is not repeated and blocks no other query. The link's
+	// jobs end when WildFire refuses the link, or at the deadline.
 	onQuery = []outcomeRow{
 		{wildfire.ErrToken, noToken},
 		{wildfire.ErrUnauthorized, noAccess},
@@ -154,8 +154,8 @@ var (
 	}
 )
 
-// Classify decides what the outcome of a call means. No other function does. An error that matches
-// no row is a fault: the call is retried until the attempts are used up.
+// Classify decides what the outcome of a call means. No other function does. After an error that
+// matches no row, the call is retried until the attempts are used up.
 func Classify(op Op, err error) Disposition {
 	if err == nil {
 		return Disposition{Action: Complete}
@@ -193,14 +193,14 @@ func rowsOf(op Op) []outcomeRow {
 	return onUpload
 }
 
-// Answered reports whether the service processed the request, whatever the result. It is then up,
+// Answered reports whether WildFire processed the request, whatever the result. It is then running,
 // and accepts our credential.
 func (d Disposition) Answered() bool {
 	return d.Action == Complete || d.Action == Terminate && d.Status != 0
 }
 
-// HTTPStatus is the status of the call's answer, or 0 without one. The client does not return the
-// status of a success; the API has only one (WildFire API Reference, error codes).
+// HTTPStatus returns the status of the call's answer, or 0 without an answer. The client does not
+// report the status of a success, which is always 200 (WildFire API Reference, "Error Codes").
 func (d Disposition) HTTPStatus() int {
 	if d.Action == Complete {
 		return http.StatusOK

@@ -15,7 +15,7 @@
 //
 //	watch, gateway ─► JOBS ─► worker ─ Decide ─┬─ verdict in ledger ► LEDGER: job done ─► RESULTS
 //	                   ▲                       ├─ known to WildFire ► LEDGER: job done ─► RESULTS
-//	                   │                       ├─ same contents ────► LEDGER: job waiting
+//	                   │                       ├─ being uploaded ──► LEDGER: job waiting
 //	                   │                       └─ unknown ─► upload ► LEDGER: sample pending,
 //	                   │                                                      job waiting
 //	                   └─ requeued ◄─ poller: asks, ends jobs with a verdict ─────────► RESULTS

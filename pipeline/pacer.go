@@ -6,7 +6,7 @@ import "time"
 // quiet period. With plenty of budget each question is asked at once; with little, questions gather
 // into larger batches. It is not safe for concurrent use.
 type Pacer struct {
-	Limit int // a day; 0: no pacing
+	Limit int // calls a day; 0: no pacing
 
 	tokens float64
 	last   time.Time
@@ -15,8 +15,8 @@ type Pacer struct {
 // burst is how many calls may be made without a delay: one hour's share of the daily limit.
 func (p *Pacer) burst() float64 { return max(float64(p.Limit)/24, 1) }
 
-// Delay returns how long the next call has to wait, given the calls that are left until the reset.
-// Zero means that the call may be made now, and counts it.
+// Delay returns how long the next call has to wait, given the number of calls that are left until
+// the reset. If it returns 0, the call may be made now, and Delay has counted it.
 func (p *Pacer) Delay(now time.Time, left int, reset time.Time) time.Duration {
 	if p.Limit == 0 {
 		return 0
@@ -37,5 +37,6 @@ func (p *Pacer) Delay(now time.Time, left int, reset time.Time) time.Duration {
 	return time.Duration((1 - p.tokens) / perSecond * float64(time.Second))
 }
 
-// Plenty reports whether recent use was so low that a call may be spent on work that can wait.
+// Plenty reports whether so few calls were made recently that one may be used for work that can
+// wait.
 func (p *Pacer) Plenty() bool { return p.Limit == 0 || p.last.IsZero() || p.tokens > p.burst()/2 }

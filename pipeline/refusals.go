@@ -11,12 +11,12 @@ import (
 type Refusals struct {
 	mu      sync.Mutex
 	refused map[string]refusal // by sample
-	open    int                // samples refused since the last success
+	open    int                // samples refused since one was last accepted
 }
 
 type refusal struct {
-	othersSucceeded bool // another sample has succeeded since
-	times           int  // refusals without a success in between
+	othersSucceeded bool // another sample was accepted after the refusal
+	times           int  // how often it was refused before that
 }
 
 const (
@@ -24,11 +24,11 @@ const (
 	// costs each of them one more attempt.
 	maxRefusals = 10_000
 
-	// If this many samples are refused without any success, the samples are not at fault.
+	// If this many samples are refused and none is accepted, the samples are not at fault.
 	refusalsBeforePause = 5
 
-	// Delay before a refused sample is tried again; it grows each time. Other samples do not wait
-	// for it.
+	// The delay before a refused sample is tried again. It doubles each time. Other samples go on
+	// meanwhile.
 	minRefusalDelay = time.Second
 	maxRefusalDelay = 5 * time.Minute
 )
@@ -50,16 +50,16 @@ func (r *Refusals) Accepted(sample string) {
 	r.open = 0
 }
 
-// Judge decides what to do about a refused sample. If others have succeeded since, the attempt is
-// counted. If several samples were refused and none has succeeded since, the budget is paused.
-// Until then the sample is postponed, uncounted, and others continue.
+// Judge decides what to do about a refused sample. If another sample was accepted after an earlier
+// refusal of this one, the attempt is counted. Otherwise the sample is tried again later, without
+// counting; if several samples were refused and none was accepted, uploads are paused, too.
 func (r *Refusals) Judge(sample string, d Disposition) Disposition {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
 	if r.refused[sample].othersSucceeded {
 		d.Action = Retry
-		d.Message = "refused again, while other files get through: " + d.Message
+		d.Message = "refused again, while other files are accepted: " + d.Message
 		return d
 	}
 
@@ -74,7 +74,7 @@ func (r *Refusals) Judge(sample string, d Disposition) Disposition {
 	return d
 }
 
-// count counts a refusal of a sample, and returns its number of refusals.
+// count records a refusal of a sample, and returns how often the sample was refused.
 func (r *Refusals) count(sample string) int {
 	if len(r.refused) >= maxRefusals {
 		r.refused = nil

@@ -8,7 +8,7 @@ import (
 	"backburn/wildfire"
 )
 
-// RecordWish records a job's wish. It reports whether the sample changed.
+// RecordWish records the wish of one of a source's jobs. It reports whether the sample changed.
 func (s *Sample) RecordWish(source string, w Wish) bool {
 	wishes := ReportWishes{}
 	if s.Wishes != nil {
@@ -31,15 +31,15 @@ func (c Config) hasReportRule() bool {
 	return slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Report != ReportByVerdict })
 }
 
-// Reporting says whether any report can be wanted: by reports.verdicts or by a rule.
+// Reporting is true if reports.verdicts or a rule asks for reports.
 func (c Config) Reporting() bool {
 	return len(c.ReportVerdicts) > 0 ||
 		slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Report == ReportAlways })
 }
 
 // RecordWish records in a sample whether a job's ruling asks for the report. A job whose hash must
-// not leave never causes a fetch: it gets a report that was fetched for others, unless its rule
-// refuses that as well. RecordWish reports whether the sample changed.
+// not leave never causes a fetch. If the report is fetched for others, it is published for this
+// job, too, unless its rule says ReportNever. RecordWish reports whether the sample changed.
 func (c Config) RecordWish(s *Sample, j Job, r Ruling) bool {
 	if !c.hasReportRule() || j.Kind == KindURL || r.Submit == SubmitNever && r.Report != ReportNever {
 		return false
@@ -71,7 +71,7 @@ func (c Config) WantsReport(key string, s Sample) bool {
 	return false
 }
 
-// WantsReportFor reports whether a source gets the report about a sample, once it is there.
+// WantsReportFor reports whether the report about a sample is published for a source.
 func (c Config) WantsReportFor(source string, s Sample) bool {
 	var w Wish
 	if s.Wishes != nil {
@@ -81,7 +81,8 @@ func (c Config) WantsReportFor(source string, s Sample) bool {
 	return w.wants(c.reportsVerdict(s))
 }
 
-// OweReport calls Sample.OweReport if the source gets the report, and otherwise returns false.
+// OweReport calls Sample.OweReport if the report is published for the source. Otherwise it returns
+// false.
 func (c Config) OweReport(s *Sample, source string, now time.Time) bool {
 	return c.WantsReportFor(source, *s) && s.OweReport(source, now)
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 )
 
-// Rule is one [[policy]]: its conditions, and what may leave. A condition that is not set matches
-// everything. Texts are case-insensitive globs with **, [a-z] and {a,b}. The tags hold the keys of
-// the configuration file and their text in its reference.
+// Rule is one entry [[policy]] of the configuration: its conditions, and what may leave. A
+// condition that is not set matches everything. Texts are case-insensitive globs with **, [a-z] and
+// {a,b}. The tags hold the keys of the configuration file and their text in its reference.
 type Rule struct {
 	Source    string            `toml:"source" example:"{hr,legal}" doc:"Glob of sources."`
-	Name      string            `toml:"name" example:"contracts/**" doc:"Glob of file names or, with a slash, of relative paths, or of links. If contents come in a message or an object, the publisher chose the name."`
+	Name      string            `toml:"name" example:"contracts/**" doc:"Glob of the file's name or, if it contains a slash, of the relative path or the link. If contents come in a message or an object, the publisher chose the name."`
 	Extension string            `toml:"extension" example:".{docx,xlsx}" doc:"Glob of the name's extension. Like the name, it may be the publisher's choice."`
 	Kind      string            `toml:"kind" example:"application/pdf" doc:"Glob of the MIME type that is detected from the contents, or of a more general one: a DOCX is application/zip as well. The author of a file can make it look like another type."`
 	MinSize   int64             `toml:"min_size" unit:"bytes" example:"\"1MB\"" doc:"Smallest size."`
-	MaxSize   int64             `toml:"max_size" unit:"bytes" example:"\"50MB\"" doc:"Largest size. \"0\": none."`
+	MaxSize   int64             `toml:"max_size" unit:"bytes" example:"\"50MB\"" doc:"Largest size. \"0\": no limit."`
 	Metadata  map[string]string `toml:"metadata" example:"{ classification = \"{confidential,secret}\" }" doc:"Globs of the job's metadata. All of them must match. The publisher chooses the metadata."`
 
 	Submit        Submit   `toml:"submit" doc:"\"always\": contents may be uploaded. \"lookup\": WildFire is asked about the hash, and contents are never uploaded. \"never\": nothing is sent, not even the hash. If no verdict is known, the job fails with the reason withheld."`
@@ -79,14 +79,14 @@ func (r Rule) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// Share is the part of the day's uploads that a rule may use.
+// Share is the number of uploads a day that one rule may use.
 type Share struct {
 	Key    string // identifies the rule by its conditions: one token of [a-z0-9-]
 	PerDay int
 }
 
-// share names the rule's budget after its conditions, so that the name stays the same when rules
-// are reordered.
+// share returns the rule's own budget. Its key depends only on the rule's conditions, so it stays
+// the same when rules are reordered.
 func (r Rule) share() Share {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(r.String()))

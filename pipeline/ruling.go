@@ -10,8 +10,8 @@ import (
 	"github.com/gabriel-vasile/mimetype"
 )
 
-// Facts are what rules match on. The name of a file in a folder is known; the names and metadata of
-// a publisher's message are only claims.
+// Facts are what rules match. The name of a file in a folder is known; the names and the metadata
+// in a publisher's message are only claims.
 type Facts struct {
 	Source   string
 	Kind     Kind
@@ -19,7 +19,7 @@ type Facts struct {
 	Types    []string // MIME types, the most specific first; see TypesOf
 	URL      string   // of a link
 	Name     string   // of the file, if it is known
-	Path     string   // likewise, relative to the source's folder
+	Path     string   // of the file, relative to the source's folder, if it is known
 	Declared Declared
 	Metadata map[string]string
 }
@@ -27,7 +27,8 @@ type Facts struct {
 // Declared is the name that a publisher gave a file. It is not trusted.
 type Declared struct{ Name, Path string }
 
-// FactsOf collects the facts about a job whose contents were read. types are those of the contents.
+// FactsOf collects the facts about a job whose contents were read. types are the MIME types of the
+// contents.
 func FactsOf(j Job, types []string) Facts {
 	f := Facts{
 		Source:   j.Source,
@@ -44,7 +45,7 @@ func FactsOf(j Job, types []string) Facts {
 
 	f.Name = path.Base(j.Content.Name())
 	if original, ok := strings.CutPrefix(j.Content.Name(), ClaimedDir+"/"+j.ID+"-"); ok {
-		f.Name = original // Path stays empty: the file was moved, and its old path is only in Job.Path, a claim
+		f.Name = original // Path stays empty: the file was moved, and its old path is only in Job.Path, which is a claim
 	} else {
 		f.Path = j.Content.Name()
 	}
@@ -60,7 +61,7 @@ func rawName(text string, b64 []byte) string {
 	return text
 }
 
-// TypesBytes is how many bytes at the beginning of the contents TypesOf reads.
+// TypesBytes is how many bytes TypesOf needs from the beginning of the contents.
 const TypesBytes = 3072
 
 // TypesOf detects the MIME types of contents from their beginning, the most specific first.
@@ -68,7 +69,7 @@ func TypesOf(head []byte) []string {
 	var types []string
 	for m := mimetype.Detect(head); m != nil; m = m.Parent() {
 		name, _, _ := strings.Cut(m.String(), ";")
-		if len(types) == 0 || m.Parent() != nil { // everything is an octet stream
+		if len(types) == 0 || m.Parent() != nil { // leave out the most general type, application/octet-stream
 			types = append(types, name)
 		}
 	}
@@ -80,16 +81,16 @@ func TypesOf(head []byte) []string {
 type Ruling struct {
 	Submit   Submit
 	Priority Priority // priority of the job from now on; "": unchanged
-	Rule     string   // the rule, for people
+	Rule     string   // what decided, for people: the rule, or another setting
 	Report   Wish     // whether the report about the contents is wanted
-	Shares   []Share  // daily budgets of rules
+	Shares   []Share  // daily budgets of the rules that matched
 }
 
-// Unruled is the ruling without a policy.
+// Unruled is the ruling if no rule matches: contents may be uploaded.
 func Unruled() Ruling { return Ruling{Submit: SubmitAlways, Rule: "no rule matches"} }
 
-// RulingFor finds the ruling for a job. A publisher's claims can only restrict it: if the first
-// matching rule relies on a claim, the first matching rule that does not is the limit.
+// RulingFor finds the ruling for a job. A publisher's claims can only restrict it: a rule that
+// matches because of a claim cannot allow more than the first rule that matches without one.
 func (c Config) RulingFor(f Facts, j Job) Ruling {
 	first, limit := -1, -1
 	for i, r := range c.Rules {
@@ -109,7 +110,7 @@ func (c Config) RulingFor(f Facts, j Job) Ruling {
 		ruling.Rule = fmt.Sprintf("wildfire.refused_kinds (%s)", types[0])
 	}
 	if j.Submit != "" && j.Submit.rank() < ruling.Submit.rank() {
-		ruling.Submit = Submits()[SubmitAlways.rank()-j.Submit.rank()]
+		ruling.Submit = Submits()[SubmitAlways.rank()-j.Submit.rank()] // SubmitNever if the value is unknown
 		ruling.Rule = fmt.Sprintf("the job (submit = %q)", j.Submit)
 		if j.SubmitReason != "" {
 			ruling.Rule = fmt.Sprintf("the job (submit = %q: %s)", j.Submit, j.SubmitReason)
@@ -119,7 +120,8 @@ func (c Config) RulingFor(f Facts, j Job) Ruling {
 	return ruling
 }
 
-// combine makes a ruling from the rule that matched first and the rule that limits it; -1: none.
+// combine makes a ruling from two rules: the one that matched first, and the one that limits it. -1
+// means that there is none.
 func (c Config) combine(first, limit int, j Job) Ruling {
 	ruling := Unruled()
 	if limit >= 0 {
@@ -137,7 +139,7 @@ func (c Config) combine(first, limit int, j Job) Ruling {
 	}
 	switch {
 	case declared.Submit.rank() > ruling.Submit.rank():
-		ruling.Rule += fmt.Sprintf("; policy[%d] would allow more, but matches what the publisher says", first)
+		ruling.Rule += fmt.Sprintf("; policy[%d] would allow more, but relies on the publisher's statements", first)
 		return ruling
 	case declared.Priority == "" || declared.Priority.Before(current):
 		declared.Priority = ruling.Priority
@@ -165,7 +167,7 @@ func (c Config) rulingOf(i int) Ruling {
 	return ruling
 }
 
-// Shares lists the budgets of all rules.
+// Shares lists the budgets of all rules that have one.
 func (c Config) Shares() []Share {
 	var shares []Share
 	for _, r := range c.Rules {
@@ -182,9 +184,9 @@ func (c Config) NeedsTypes() bool {
 	return len(c.RefusedKinds) > 0 || slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Kind != "" })
 }
 
-// acceptedExtensions are the extensions that WildFire accepts whatever the contents look like. It
-// recognizes scripts by them, and programs open files by their extension even if the beginning
-// looks like another type.
+// acceptedExtensions are extensions of files that WildFire accepts, whatever their contents look
+// like. WildFire recognizes scripts by their extension. Programs, too, open a file by its
+// extension, even if its beginning looks like another type.
 var acceptedExtensions = extensions("7z apk app asp aspx bat class cmd csv dll dmg doc docm docx dot elf exe fon hta htm html iqy jar jnlp js " +
 	"jse lnk macho msi ocx pdf pkg pl ppt pptm pptx ps1 py rar rtf scr sh slk swf sys vbe vbs wsf xls xlsb xlsm xlsx xml zip")
 

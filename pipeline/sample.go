@@ -19,7 +19,7 @@ const (
 	StateNone State = ""
 
 	// StateUploading means that the worker Owner has claimed the sample, and may be uploading it.
-	// Only Owner changes the record. If Owner has died, any process may release the claim.
+	// Only Owner changes the state. If Owner has died, any process may release the claim.
 	StateUploading State = "uploading"
 
 	// StateRetrying means that an upload attempt failed. The sample's Job makes the next attempt,

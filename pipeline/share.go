@@ -9,11 +9,11 @@ import (
 
 // Spending says how much of a day's budget each source used, and which sources want more.
 type Spending struct {
-	Limit     int            // a day
+	Limit     int            // budget of the day
 	Reserve   int            // of Limit, kept for urgent jobs
 	Used      int            // by all sources
 	By        map[string]int // of Used, by source
-	Asking    map[string]int // sources that want more, or did so recently
+	Asking    map[string]int // sources that want more now or did recently, as keys
 	Yesterday map[string]int // what each source used the day before
 	Left      float64        // fraction of the day that is left, from 1 to 0
 }
@@ -22,7 +22,7 @@ type Spending struct {
 // Sources that ask have equal shares, and what one source does not need is available to others. For
 // a source that has not asked today, as much as it used yesterday is reserved, up to its share; the
 // reservation shrinks as the day goes on. So no source can use up the budget before the others ask,
-// and nothing is left over at the end of the day.
+// and at the end of the day nothing stays reserved.
 func (s Spending) Allowance(source string, p Priority) int {
 	left := s.Limit - s.Used
 	total := s.Limit
@@ -53,16 +53,16 @@ func (s Spending) Allowance(source string, p Priority) int {
 	return max(left, 0)
 }
 
-// Spare returns how much of a day's budget is not expected to be needed: the remainder, less the
-// reserve and three quarters of what the rest of the day would use at an even pace.
+// Spare returns how much of a day's budget will probably not be needed: what is left, less the
+// reserve, and less three quarters of what the rest of the day would use at an even pace.
 func (s Spending) Spare() int {
 	needed := int(math.Ceil(float64(s.Limit) * s.Left * 3 / 4))
 
 	return max(s.Limit-s.Reserve-s.Used-needed, 0)
 }
 
-// share returns the part of total that each source may count on. A source counts while it asks, and
-// also if it may still ask today.
+// share divides total equally among the given source, the sources that ask now, and those that used
+// the budget today or yesterday and so may ask again.
 func (s Spending) share(total int, source string) int {
 	n := 0
 	known := s.known()
@@ -96,8 +96,8 @@ func LeftOfDay(t time.Time) float64 {
 	return 1 - float64(t.Sub(t.Truncate(24*time.Hour)))/float64(24*time.Hour)
 }
 
-// EqualShare returns the most that each source may have, so that together they have at most total:
-// a source that has less keeps it, and all others have the same amount.
+// EqualShare returns the most that each source may keep, so that all of them together keep at most
+// total. A source that has less keeps all of it.
 func EqualShare(has map[string]int64, total int64) int64 {
 	sizes := slices.Sorted(maps.Values(has))
 	for i, size := range sizes {

@@ -23,7 +23,7 @@ const (
 	MaxIDBytes       = 1 << 10
 )
 
-// ErrInvalidJob is matched by every error that says why a message is not a valid job.
+// ErrInvalidJob matches every error that says why a message is not a valid job.
 var ErrInvalidJob = errors.New("invalid job")
 
 // Invalid returns an error that matches ErrInvalidJob.
@@ -31,7 +31,7 @@ func Invalid(format string, a ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalidJob, fmt.Sprintf(format, a...))
 }
 
-// Check returns why a job is invalid. It may normalize fields: the SHA-256 becomes lower-case.
+// Check returns an error if the job is invalid. It converts the SHA-256 to lower case.
 func (j *Job) Check() error {
 	if j.Version != 1 {
 		return Invalid("version %d, expected version 1", j.Version)
@@ -50,7 +50,7 @@ func (j *Job) Check() error {
 	return Invalid(`kind is %q, expected "file" or "url"`, j.Kind)
 }
 
-// CheckText returns why the names, metadata, time or Submit of a job are invalid.
+// CheckText returns an error if a name, the metadata, the time or Submit of a job is invalid.
 func (j *Job) CheckText() error {
 	if max(len(j.Filename), len(j.FilenameB64), len(j.Path), len(j.PathB64)) > MaxNameBytes {
 		return Invalid("a name of more than %d bytes", MaxNameBytes)
@@ -77,8 +77,7 @@ func (j *Job) CheckText() error {
 	return nil
 }
 
-// ValidTime reports whether a time can be written in an event: RFC 3339 has four digits for the
-// year.
+// ValidTime reports whether an event can contain the time: RFC 3339 has four digits for the year.
 func ValidTime(t time.Time) bool { return t.UTC().Year() >= 0 && t.UTC().Year() <= 9999 }
 
 func (j *Job) checkLink() error {
@@ -138,8 +137,8 @@ func (c *Content) check() error {
 	return CheckRelative(c.Name())
 }
 
-// drive matches the beginning of absolute names on Windows. On other systems a colon is an ordinary
-// character.
+// drive matches the beginning of an absolute name on Windows, such as C:\ or C:/. A colon that no
+// slash follows is allowed, because it is an ordinary character on other systems.
 var drive = regexp.MustCompile(`^[A-Za-z]:[/\\]`)
 
 // CheckRelative refuses a name whose spelling could lead out of the root. Symbolic links are
@@ -157,8 +156,8 @@ func CheckRelative(name string) error {
 	return nil
 }
 
-// Bare reduces an invalid job to its ID, source and priority, and to its time and file name if an
-// event can carry them. Nothing else that the publisher wrote reaches an event.
+// Bare reduces an invalid job to what its failure event may contain: the ID, the source and the
+// priority, and the time and the file name if they are valid.
 func (j Job) Bare() Job {
 	bare := Job{ID: j.ID, Source: j.Source, Priority: j.Priority}
 	if ValidTime(j.ReceivedAt) {
@@ -172,7 +171,7 @@ func (j Job) Bare() Job {
 	return bare
 }
 
-// SpoolDir is the watcher's own folder, inside the folder that it watches.
+// SpoolDir is the folder for the watcher's own files, inside the watched folder.
 const SpoolDir = ".backburn"
 
 // ClaimedDir is the folder for claimed files, inside the watched folder. A claimed file is named

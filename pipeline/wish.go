@@ -21,6 +21,5 @@ func (w Wish) rank() int { return -slices.Index(Wishes(), w) }
 // wants reports whether the report is wanted. listed says that reports.verdicts names the verdict.
 func (w Wish) wants(listed bool) bool { return w == ReportAlways || w == ReportByVerdict && listed }
 
-// ReportWishes are the wishes of the jobs with the same contents: for each source, the wish that
-// asks for most.
+// ReportWishes has, for each source with jobs for the same contents, the wish that asks for most.
 type ReportWishes map[string]Wish

@@ -25,8 +25,8 @@ const scope = "backburn/pipeline"
 const (
 	spanPublish = "backburn.publish" // a job is submitted
 	spanJob     = "backburn.job"     // one delivery of a job
-	spanAsk     = "backburn.ask"     // a query to WildFire about the contents
-	spanUpload  = "backburn.upload"  // one attempt
+	spanAsk     = "backburn.ask"     // a worker's question to WildFire about the contents
+	spanUpload  = "backburn.upload"  // one upload attempt
 	spanVerdict = "backburn.verdict" // the end of a job that waited for a verdict
 )
 
@@ -46,8 +46,8 @@ const (
 	attrStatus   = attribute.Key("http.response.status_code") // OpenTelemetry semantic conventions, HTTP spans
 )
 
-// Spans creates spans. The zero value creates none: it returns contexts unchanged and nil spans,
-// which the End functions accept, and does not allocate.
+// Spans creates spans. The zero value creates none and allocates nothing: its methods return the
+// context unchanged and a nil span, which the End functions accept.
 type Spans struct{ tracer trace.Tracer }
 
 // New returns a Spans for a provider; with nil it creates no spans.
@@ -59,14 +59,14 @@ func New(p trace.TracerProvider) Spans {
 	return Spans{p.Tracer(scope)}
 }
 
-// Detached removes the span from a worker's context: jobs belong to the traces of their publishers,
-// not to that of the worker's caller.
+// Detached returns a worker's context without its span: jobs belong to the traces of their
+// publishers, not to the trace of the worker's caller.
 func Detached(ctx context.Context) context.Context {
 	return trace.ContextWithSpanContext(ctx, trace.SpanContext{})
 }
 
-// carrier reads and writes the headers of W3C Trace Context, traceparent and tracestate. Gateways
-// may send their names in any case, and NATS preserves it.
+// carrier reads and writes the headers of W3C Trace Context, traceparent and tracestate. It ignores
+// the case of their names, because gateways may use any, and NATS does not change it.
 type carrier nats.Header
 
 func (c carrier) Get(key string) string {
@@ -97,7 +97,7 @@ func Inject(ctx context.Context, h nats.Header) {
 	}
 }
 
-// Context is a job's trace context, which connects its spans to one trace: the values of the
+// Context is a job's trace context, which puts its spans into one trace. It has the values of the
 // headers traceparent and tracestate.
 type Context struct {
 	Parent string `json:"traceparent,omitempty"`
@@ -127,20 +127,20 @@ func Current(ctx context.Context) Context {
 	return Extract(h)
 }
 
-// header returns the trace context as headers.
+// header returns the trace context in the form of headers.
 func (c Context) header() carrier {
 	return carrier{"traceparent": {c.Parent}, "tracestate": {c.State}}
 }
 
-// start starts a span about a job, as a child of the span in its message. If that context is
-// invalid, a new trace starts.
+// start starts a span about a job, as a child of the span in the job's trace context. If that
+// context is empty or invalid, a new trace starts.
 func (s Spans) start(ctx context.Context, name string, j pipeline.Job, c Context) (context.Context, trace.Span) {
 	ctx = propagation.TraceContext{}.Extract(ctx, c.header())
 
 	return s.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindConsumer), about(j))
 }
 
-// about returns the attributes of a job's span.
+// about returns the attributes that say which job a span is about.
 func about(j pipeline.Job) trace.SpanStartOption {
 	return trace.WithAttributes(
 		attrJob.String(strings.ToValidUTF8(j.ID, "\uFFFD")),
@@ -149,7 +149,7 @@ func about(j pipeline.Job) trace.SpanStartOption {
 	)
 }
 
-// Publish starts the span of a submission, which lasts until the acknowledgment.
+// Publish starts the span of a submission. The caller ends it after the acknowledgment.
 func (s Spans) Publish(ctx context.Context, j pipeline.Job) (context.Context, trace.Span) {
 	if s.tracer == nil {
 		return ctx, nil
@@ -182,7 +182,8 @@ func EndJob(sp trace.Span, outcome, sha256 string, failed bool) {
 	End(sp, failed)
 }
 
-// Ask starts the span of a query to WildFire. It includes the wait until the poller makes the call.
+// Ask starts the span of a worker's question to WildFire. It includes the wait until the poller
+// makes the call.
 func (s Spans) Ask(ctx context.Context) (context.Context, trace.Span) {
 	if s.tracer == nil {
 		return ctx, nil
@@ -191,7 +192,7 @@ func (s Spans) Ask(ctx context.Context) (context.Context, trace.Span) {
 	return s.tracer.Start(ctx, spanAsk)
 }
 
-// EndAsk ends the span of a query with its answer.
+// EndAsk ends the span of a question with its answer.
 func EndAsk(sp trace.Span, answer string, failed bool) {
 	if sp == nil {
 		return
@@ -203,7 +204,8 @@ func EndAsk(sp trace.Span, answer string, failed bool) {
 	End(sp, failed)
 }
 
-// Upload starts the span of one attempt, after its admission. size is in bytes.
+// Upload starts the span of one upload attempt, which begins when the upload may start. size is in
+// bytes.
 func (s Spans) Upload(ctx context.Context, size int64, attempt int) (context.Context, trace.Span) {
 	if s.tracer == nil {
 		return ctx, nil
@@ -213,7 +215,7 @@ func (s Spans) Upload(ctx context.Context, size int64, attempt int) (context.Con
 		trace.WithAttributes(attrSize.Int64(size), attrAttempts.Int(attempt)))
 }
 
-// EndUpload ends the span of an attempt with its disposition.
+// EndUpload ends the span of an upload attempt with its disposition.
 func EndUpload(sp trace.Span, d pipeline.Disposition) {
 	if sp == nil {
 		return
@@ -235,7 +237,7 @@ func (s Spans) Verdict(ctx context.Context, j pipeline.Job, c Context) (context.
 	return s.start(ctx, spanVerdict, j, c)
 }
 
-// EndVerdict ends the span of Verdict with the verdict, or the reason of a failure.
+// EndVerdict ends the span of Verdict. ev is the job's final event.
 func EndVerdict(sp trace.Span, ev results.Event, failed bool) {
 	if sp == nil {
 		return
