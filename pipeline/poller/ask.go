@@ -10,8 +10,8 @@ import (
 	"backburn/wildfire"
 )
 
-// gatherQuestions is how long a question waits for others to share its call. This is negligible
-// compared with WildFire's response time, and each call uses one of the day's queries.
+// gatherQuestions is how long a question waits, so that others can share its call. Each call uses
+// one of the day's queries, and the wait is short compared with WildFire's response time.
 const gatherQuestions = 20 * time.Millisecond
 
 // askLoop asks WildFire whenever there are questions and the budget allows a call.
@@ -30,12 +30,12 @@ func (q *querier) askLoop(ctx context.Context) error {
 			failures = 0
 			continue
 		case errors.Is(err, fleet.ErrSpent):
-			// The rest is reserved for urgent jobs, which may arrive at any time.
+			// What is left of the budget is reserved for urgent jobs, which may arrive at any time.
 			if err := q.awaitSignal(ctx, q.wakeAsk, idleTicks*q.Tick); err != nil {
 				return err
 			}
 			continue
-		case q.afterQueryError(ctx, err): // it has waited or paused, so no back-off is needed
+		case q.afterQueryError(ctx, err): // queries are stopped, or it has waited: do not back off as well
 			failures = 0
 			continue
 		}
@@ -47,8 +47,8 @@ func (q *querier) askLoop(ctx context.Context) error {
 	}
 }
 
-// awaitCall returns when there is something to ask, queries are not paused, and the pace at which
-// the day's budget is used allows a call.
+// awaitCall waits until there is something to ask, queries are not paused, and the pace at which
+// the day's budget may be used allows a call.
 func (q *querier) awaitCall(ctx context.Context, pace *pipeline.Pacer) error {
 	for {
 		pace.Limit = q.config().QueriesPerDay
@@ -76,8 +76,8 @@ func (q *querier) awaitCall(ctx context.Context, pace *pipeline.Pacer) error {
 	}
 }
 
-// untilRecheck returns the time until a verdict may be rechecked. If one is due now but there is no
-// spare budget, it returns a minute.
+// untilRecheck returns the time until a recheck may have a call of its own. If that time has come
+// but there is no spare budget, it returns a minute.
 func (q *querier) untilRecheck() time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -89,8 +89,8 @@ func (q *querier) untilRecheck() time.Duration {
 	return time.Minute
 }
 
-// askOnce makes one call and handles its answers. After an error, all its questions are asked
-// again.
+// askOnce makes one call and handles the answers. After an error, it puts the questions back, so
+// that they are asked again.
 func (q *querier) askOnce(ctx context.Context) error {
 	c := q.nextCall()
 	records, err := q.query(ctx, &c)
@@ -122,14 +122,14 @@ func (q *querier) askOnce(ctx context.Context) error {
 	return nil
 }
 
-// query spends one call of the budget. Records come back by sample key.
+// query makes one call, which uses one of the day's queries. It returns the records by sample key.
 func (q *querier) query(ctx context.Context, c *call) (map[string]wildfire.VerdictRecord, error) {
 	if c.link != nil {
 		if err := q.linkText(ctx, c); err != nil {
 			return nil, err
 		}
 		if c.link.URL == "" {
-			return nil, nil // its jobs are gone
+			return nil, nil // no job waits for the link any more
 		}
 	}
 
@@ -172,7 +172,7 @@ func (q *querier) queryLink(ctx context.Context, link Question) (map[string]wild
 	return map[string]wildfire.VerdictRecord{link.Key: r}, nil
 }
 
-// linkText finds the URL of a polled link in one of its jobs.
+// linkText sets the URL of a link that only jobs wait for. It reads the URL from one of the jobs.
 func (q *querier) linkText(ctx context.Context, c *call) error {
 	e := c.polled[c.link.Key]
 	if c.link.URL != "" || e == nil {
@@ -195,8 +195,9 @@ func (q *querier) linkText(ctx context.Context, c *call) error {
 	return nil
 }
 
-// afterQueryError pauses or parks queries or waits for a token, depending on why a call failed. It
-// returns false if it did none of these, so that the caller has to back off.
+// afterQueryError acts on the failure of a call: it stops the fleet's queries until the reset,
+// pauses them, or waits for a token. It returns false if none of these applies; the caller then has
+// to back off.
 func (q *querier) afterQueryError(ctx context.Context, err error) bool {
 	q.Metrics.Failed.Inc()
 

@@ -5,19 +5,19 @@ import (
 	"backburn/wildfire"
 )
 
-// call holds the questions of one request.
+// call is one request to WildFire: what it asks about, and why.
 type call struct {
 	hashes   []string                  // for get/verdicts
-	link     *Question                 // or one link, for get/verdict
-	polled   map[string]*waitingSample // by key: the samples that jobs wait for
-	rechecks []string                  // earlier verdicts to recheck
+	link     *Question                 // for get/verdict, instead of hashes
+	polled   map[string]*waitingSample // the samples in the call that jobs wait for, by key
+	rechecks []string                  // keys of the samples in the call whose verdicts are rechecked
 	urgent   bool
 }
 
-// nextCall collects the next call: first the workers' questions, because workers hold jobs for
-// them, then samples that are due, and then samples that will be due soon, because they cost
-// nothing extra. Each link needs a call of its own; while there are hashes and links, every other
-// call is for a link.
+// nextCall returns the next call. It takes the workers' questions first, because workers hold jobs
+// until they are answered. Then it takes samples that are due, and then samples that will be due
+// soon, because they cost nothing extra. Each link needs a call of its own. While both hashes and
+// links wait, every other call is for a link.
 func (q *querier) nextCall() call {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -39,7 +39,8 @@ func (q *querier) nextCall() call {
 	return c
 }
 
-// nextLinkCall collects a call for one link, if there is one to ask about. The caller holds mu.
+// nextLinkCall returns a call for one link, or false if there is no link to ask about. The caller
+// holds mu.
 func (q *querier) nextLinkCall() (call, bool) {
 	for _, a := range q.asked {
 		if a.URL == "" {
@@ -52,7 +53,7 @@ func (q *querier) nextLinkCall() (call, bool) {
 		if a.Recheck {
 			c.rechecks = []string{a.Key}
 		}
-		if e := q.list.find(a.Key); e != nil { // jobs wait for the same answer
+		if e := q.list.find(a.Key); e != nil { // jobs wait for the link, too
 			if _, due := q.list.toAsk[e]; due {
 				q.poll(&c, e)
 			}
@@ -62,7 +63,7 @@ func (q *querier) nextLinkCall() (call, bool) {
 
 	for e := range q.list.toAsk {
 		if e.sample.link {
-			c := call{link: &Question{Key: e.sample.key()}, polled: map[string]*waitingSample{}} // the link's text is read from the job
+			c := call{link: &Question{Key: e.sample.key()}, polled: map[string]*waitingSample{}} // linkText adds the URL
 			q.poll(&c, e)
 			return c, true
 		}
@@ -71,7 +72,8 @@ func (q *querier) nextLinkCall() (call, bool) {
 	return call{}, false
 }
 
-// nextHashCall collects the workers' questions and the samples that are due. The caller holds mu.
+// nextHashCall returns a call with the workers' questions and the samples that are due. The caller
+// holds mu.
 func (q *querier) nextHashCall() call {
 	c := call{polled: map[string]*waitingSample{}}
 	for _, a := range q.asked {
@@ -98,14 +100,15 @@ func (q *querier) nextHashCall() call {
 	return c
 }
 
-// fill uses the room that is left in a call for samples that will be due soon, and then for
+// fill uses the room that is left in a call, first for samples that will be due soon, then for
 // rechecks. The caller holds mu.
 func (q *querier) fill(c *call) {
 	now := q.Now()
 	soon := q.config().FirstPoll
 
-	// The front of the heap approximates the soonest well enough; sorting a large heap would take
-	// too long. Polling a sample changes the heap, so the samples are selected first.
+	// The front of the heap has nearly all samples that will be due first; sorting a large heap
+	// would take too long. Select the samples before polling any of them, because poll changes the
+	// heap.
 	var more []*waitingSample
 	for _, e := range q.list.due[:min(len(q.list.due), 2*wildfire.MaxHashes)] {
 		if len(c.hashes)+len(more) >= wildfire.MaxHashes {
@@ -124,8 +127,8 @@ func (q *querier) fill(c *call) {
 	c.hashes = append(c.hashes, rechecks...)
 }
 
-// poll adds a sample that jobs wait for to a call. Its hash may already be in the call, because a
-// worker asked about it. The caller holds mu.
+// poll adds a sample to a call because jobs wait for it. If a worker asked about the sample, its
+// hash is in the call already. The caller holds mu.
 func (q *querier) poll(c *call, e *waitingSample) {
 	delete(q.list.toAsk, e)
 	q.list.due.remove(e)
@@ -141,7 +144,7 @@ func (q *querier) poll(c *call, e *waitingSample) {
 	}
 }
 
-// putBack returns the questions of an unsuccessful call to the lists.
+// putBack returns the questions and the samples of a failed call to the lists.
 func (q *querier) putBack(c call) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

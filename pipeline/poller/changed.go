@@ -11,23 +11,24 @@ import (
 	"backburn/wildfire"
 )
 
-// rechecker asks about verdicts again some time later, and publishes those that WildFire changed.
+// rechecker keeps the list of verdicts to ask about again, and publishes those that WildFire
+// changed.
 type rechecker struct {
 	*shared
 	rechecks rechecks // guarded by mu
 }
 
-// update schedules the recheck of a verdict that was given.
+// update adds a sample to the list of rechecks, if its record calls for one.
 func (rc *rechecker) update(key string, s pipeline.Sample) {
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
 
 	if rc.rechecks.update(key, s); len(rc.rechecks.queue) == 1 {
-		signal(rc.wakeAsk) // the first entry decides when the next call is
+		signal(rc.wakeAsk) // askLoop sleeps until the first entry is due
 	}
 }
 
-// handle acts on the answer to a recheck of a verdict or of a sample that the policy withholds.
+// handle acts on the answer to a recheck. The sample has a verdict, or the policy withholds it.
 func (rc *rechecker) handle(ctx context.Context, key string, r wildfire.VerdictRecord) error {
 	s, err := rc.Queue.Ledger().Sample(ctx, key)
 	switch {
@@ -42,8 +43,8 @@ func (rc *rechecker) handle(ctx context.Context, key string, r wildfire.VerdictR
 	return rc.publishChangedVerdict(ctx, s, r)
 }
 
-// publishChangedVerdict publishes that WildFire changed a verdict. It publishes before it records
-// the change, so that if this process dies in between, the change is found again.
+// publishChangedVerdict publishes and then records that WildFire changed a verdict. If this process
+// dies in between, the next recheck finds the change again.
 func (rc *rechecker) publishChangedVerdict(ctx context.Context, s queue.SampleEntry, r wildfire.VerdictRecord) error {
 	now := rc.Now().UTC().Truncate(time.Second)
 	before := wildfire.Verdict(s.Verdict)
@@ -73,8 +74,8 @@ func (rc *rechecker) publishChangedVerdict(ctx context.Context, s queue.SampleEn
 }
 
 // handleWithheld records WildFire's answer about a withheld sample. If there is no verdict,
-// WildFire is asked again later, for as long as RESULTS still has the events of the jobs that ended
-// as withheld.
+// WildFire is asked again later, as long as RESULTS still has the events of the jobs that ended as
+// withheld.
 func (rc *rechecker) handleWithheld(ctx context.Context, key string, r wildfire.VerdictRecord) error {
 	_, err := rc.Queue.Ledger().ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
 		if s.State != pipeline.StateNone || s.WithheldAt.IsZero() {
@@ -120,13 +121,13 @@ func (rc *rechecker) publishWithheld(ctx context.Context, key string, s pipeline
 // lateVerdict is a verdict that arrives after jobs have ended.
 type lateVerdict struct {
 	key     string
-	earlier results.Filter // the events of those jobs
-	since   time.Time      // those events are no older than this
+	earlier results.Filter // matches the final events of those jobs
+	since   time.Time      // no such event is older than this
 	verdict wildfire.Verdict
 	at      time.Time
 }
 
-// keyOf is the key of the sample that an event is about.
+// keyOf returns the key of the sample that an event is about.
 func keyOf(d results.Data) string {
 	if d.URL != "" {
 		return pipeline.LinkKey(d.URL)
@@ -135,9 +136,9 @@ func keyOf(d results.Data) string {
 	return d.SHA256
 }
 
-// publishChange publishes an event of type results.Changed for every job that ended with another
-// result for the sample. It finds these jobs in RESULTS. Changes are rare, so no index is kept for
-// them.
+// publishChange publishes an event of type results.Changed for every job that ended with an earlier
+// result for the sample, and returns their number. It searches RESULTS for these jobs; changes are
+// too rare to keep an index of jobs.
 func (rc *rechecker) publishChange(ctx context.Context, c lateVerdict) (int, error) {
 	sub := results.NewSubscriber(rc.Queue.JetStream(), results.SubscriberConfig{
 		Prefix: rc.Queue.Prefix(),

@@ -9,8 +9,8 @@ import (
 	"backburn/wildfire"
 )
 
-// checkLoop handles samples as they become due: samples that are pending at WildFire go on the list
-// of questions, the others are checked. It calls setBack when the clock was set back.
+// checkLoop handles samples when they are due. Those that are pending at WildFire join the samples
+// to ask about; the others are checked. checkLoop calls setBack after the clock was set back.
 func (f *finisher) checkLoop(ctx context.Context, setBack func(time.Duration)) error {
 	_, _, pauseChanged := f.Pauses.Active(pipeline.Uploads)
 	clock := newClock(f.Now)
@@ -41,13 +41,14 @@ func (f *finisher) checkLoop(ctx context.Context, setBack func(time.Duration)) e
 	}
 }
 
-// takeDue takes due samples out of the schedule, and returns when to look again.
+// takeDue removes due samples from the schedule. It returns those to check, and the time until the
+// schedule has to be looked at again.
 func (f *finisher) takeDue() (toCheck []*waitingSample, next time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
 	now := f.Now()
-	for len(toCheck) < maxTasks { // bounded, because for a new leader all samples are due
+	for len(toCheck) < maxTasks { // limited, because for a new leader all samples are due
 		e := f.list.pop(now)
 		if e == nil {
 			break
@@ -71,7 +72,7 @@ func (f *finisher) takeDue() (toCheck []*waitingSample, next time.Duration) {
 	return toCheck, f.Tick
 }
 
-// check reads a sample's record and acts on it.
+// check reads a sample's record and carries out what it means.
 func (f *finisher) check(ctx context.Context, e *waitingSample) nextCheck {
 	s, err := f.Queue.Ledger().Sample(ctx, e.sample.key())
 	if err != nil {
@@ -86,7 +87,7 @@ func (f *finisher) handleAnswer(ctx context.Context, e *waitingSample, r wildfir
 	learned := answered(r, ok)
 	read := f.Queue.Ledger().Sample
 	if learned.Known && learned.Verdict.Final() {
-		read = f.Queue.Ledger().PendingSample // if the copy in memory is out of date, the write conflicts
+		read = f.Queue.Ledger().PendingSample // this may be an old copy, but then the write below fails
 	}
 	s, err := read(ctx, e.sample.key())
 	if err != nil {
@@ -100,7 +101,7 @@ func (f *finisher) handleAnswer(ctx context.Context, e *waitingSample, r wildfir
 	if next == s.Sample {
 		return f.applyStep(ctx, e, s, step, next)
 	}
-	if step.Kind == pipeline.StepFail && !next.Final() { // its deadline has passed
+	if step.Kind == pipeline.StepFail && !next.Final() { // the sample's deadline has passed
 		return f.timeOut(ctx, e, s, next)
 	}
 
@@ -119,8 +120,8 @@ func (f *finisher) handleAnswer(ctx context.Context, e *waitingSample, r wildfir
 	return f.applyRecord(ctx, e, s)
 }
 
-// answered converts an answer to an event for Decide. A record without a readable verdict means
-// that the sample is being analyzed.
+// answered converts an answer to news for Decide. A record without a readable verdict means that
+// the sample is being analyzed.
 func answered(r wildfire.VerdictRecord, ok bool) pipeline.Answered {
 	a := pipeline.Answered{Known: ok, Verdict: r.Verdict, MD5: r.MD5}
 	if ok && !r.HasVerdict {
@@ -156,12 +157,12 @@ func (f *finisher) applyStep(ctx context.Context, e *waitingSample, s queue.Samp
 			return f.nextQuestion(e, next.SubmittedAt, step.Due)
 		}
 		if now := f.Now(); now.Before(step.Due) {
-			// Look again before step.Due: if the owner dies, its claim ends much earlier.
+			// Check again long before step.Due, because the uploading worker may die.
 			return nextCheck{due: earlierOf(step.Due, now.Add(f.config().Lease))}
 		}
-		return f.requeueOne(ctx, e) // the job that should continue may have been removed by hand
+		return f.requeueOne(ctx, e) // the job that was to upload may have been removed by hand
 
-	case pipeline.StepFail: // its deadline has passed
+	case pipeline.StepFail: // the sample's deadline has passed
 		return f.timeOut(ctx, e, s, next)
 
 	case pipeline.StepReconsider:
@@ -176,20 +177,21 @@ func (f *finisher) applyStep(ctx context.Context, e *waitingSample, s queue.Samp
 
 	if step.Kind == pipeline.StepAsk {
 		if pause, paused, _ := f.Pauses.ActiveLong(pipeline.Queries); paused {
-			return nextCheck{due: pause.Until} // a worker would have to ask WildFire first
+			return nextCheck{due: pause.Until} // a worker could not ask WildFire now
 		}
 	}
 
 	return f.requeueOne(ctx, e)
 }
 
-// nextQuestion returns when to ask about a sample that WildFire has had since the given time.
+// nextQuestion returns when to ask about a pending sample: at due, which Decide computed from the
+// time of the submission.
 func (f *finisher) nextQuestion(e *waitingSample, submitted, due time.Time) nextCheck {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
 	now := f.Now()
-	if submitted.After(now) { // the clock was set back since then: use the time in the list
+	if submitted.After(now) { // the clock was set back: compute both from the adjusted time in the list
 		submitted = earlierOf(e.submitted.time(), now)
 		due = f.nextPoll(submitted, now)
 	}

@@ -20,36 +20,36 @@ import (
 // Question asks what WildFire knows about a sample.
 type Question struct {
 	Key     string `json:"key"`              // the sample's key
-	URL     string `json:"url,omitempty"`    // the link's text, if it is a link: links are asked about one by one
-	Urgent  bool   `json:"urgent,omitempty"` // may use the reserve
-	Recheck bool   `json:"again,omitempty"`  // a recheck by hand: the answer also updates the records
+	URL     string `json:"url,omitempty"`    // of a link; each link is asked about in a call of its own
+	Urgent  bool   `json:"urgent,omitempty"` // the call may use the reserve of the budget
+	Recheck bool   `json:"again,omitempty"`  // somebody asked by hand: if the verdict has changed, publish and record the change
 }
 
-// Answer is what WildFire said.
+// Answer is WildFire's answer to a Question.
 type Answer struct {
-	Key     string           `json:"key"`
+	Key     string           `json:"key"` // of the Question
 	Verdict wildfire.Verdict `json:"verdict"`
 	MD5     string           `json:"md5,omitempty"`
 }
 
 // Client sends a worker's questions to the fleet's poller and returns the answers. It repeats a
-// question until it is answered, so the death of a poller or the loss of a message does no harm.
-// Questions are not stored anywhere. It is safe for concurrent use.
+// question until there is an answer, so the death of a poller or the loss of a message does no
+// harm. Questions are only in memory. A Client is safe for concurrent use.
 type Client struct {
 	q      *queue.Queue
 	pauses *fleet.Pauses
 	lease  time.Duration
 
 	mu   sync.Mutex
-	open map[string]*openQuestion // by key
-	wake chan struct{}            // capacity 1: there are questions that have never been sent
+	open map[string]*openQuestion // by key; guarded by mu
+	wake chan struct{}            // wakes Run: there is a question to send; capacity 1
 }
 
 // openQuestion is a question without an answer yet.
 type openQuestion struct {
 	Question
-	sent    time.Time // when it was last sent; zero: never
-	sends   int
+	sent    time.Time     // when it was last sent; zero: send it now
+	sends   int           // how often it was sent
 	waiters []chan Answer // each of capacity 1
 }
 
@@ -78,7 +78,7 @@ func (c *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 		question = &openQuestion{Question: qn}
 		c.open[qn.Key] = question
 	}
-	if qn.Urgent && !question.Urgent || qn.Recheck && !question.Recheck { // it is sent again in its new form
+	if qn.Urgent && !question.Urgent || qn.Recheck && !question.Recheck { // send it now, with the new flags
 		question.Urgent = question.Urgent || qn.Urgent
 		question.Recheck = question.Recheck || qn.Recheck
 		question.sent = time.Time{}
@@ -104,8 +104,8 @@ func (c *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 	}
 }
 
-// forget removes a waiter that gives up. When no other waiter is left, it removes the question,
-// too.
+// forget removes a caller of Ask that gives up. When nobody else waits for the answer, it removes
+// the question, too.
 func (c *Client) forget(key string, ch chan Answer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,11 +143,12 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 }
 
-// askRetryMin is the first delay before an unanswered question is repeated; it doubles up to a
-// third of the lease.
+// askRetryMin is the delay before an unanswered question is sent for the second time. The delay
+// then doubles each time, up to a third of the lease.
 const askRetryMin = 250 * time.Millisecond
 
-// send sends every question that is new, or due to be repeated, in messages of up to 500.
+// send sends every question that is new or has waited long enough to be repeated, in messages of up
+// to 500 questions.
 func (c *Client) send(inbox string) {
 	now := time.Now()
 	var due []Question
@@ -166,7 +167,7 @@ func (c *Client) send(inbox string) {
 	for len(due) > 0 {
 		n := min(len(due), wildfire.MaxHashes)
 		if b, err := json.Marshal(due[:n]); err == nil {
-			_ = c.q.Conn().PublishRequest(c.q.AskSubject(), inbox, b) // the next tick repeats lost messages
+			_ = c.q.Conn().PublishRequest(c.q.AskSubject(), inbox, b) // a lost message is repeated later
 		}
 		due = due[n:]
 	}

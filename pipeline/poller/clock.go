@@ -4,15 +4,15 @@ import (
 	"time"
 )
 
-// clock detects that the time of day was set.
+// clock detects that the system's clock was set back.
 type clock struct {
 	now  func() time.Time
-	wall time.Time // Round(0): without the monotonic reading
-	mono time.Time
+	wall time.Time // time of day at the last call, without a monotonic reading
+	mono time.Time // the same time with a monotonic reading
 }
 
-// smallJump is the largest difference that does not count as a jump. Slewing, rounding and a busy
-// machine cause small ones.
+// smallJump is the largest difference that is ignored. Clock adjustment, rounding and a busy
+// machine cause small differences.
 const smallJump = 5 * time.Second
 
 func newClock(now func() time.Time) *clock {

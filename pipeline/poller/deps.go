@@ -19,7 +19,8 @@ import (
 
 // VerdictClient asks WildFire for verdicts. wildfire.Client implements it.
 type VerdictClient interface {
-	// Verdicts asks about any number of hashes. Records come in any order, and may be missing.
+	// Verdicts asks about any number of hashes. The records may be in any order, and some may be
+	// missing.
 	Verdicts(ctx context.Context, hashes []string) ([]wildfire.VerdictRecord, error)
 	// URLVerdict asks about one link.
 	URLVerdict(ctx context.Context, url string) (wildfire.VerdictRecord, error)
@@ -41,25 +42,26 @@ type Deps struct {
 	Reports  ReportClient // nil: no reports are fetched
 	Queries  *fleet.Quota
 	Uploads  *fleet.Quota
-	Shares   *fleet.Shares // of rules
+	Shares   *fleet.Shares // budgets of the policy's rules
 	Settings *pipeline.Settings
 	Log      zerolog.Logger
 	Metrics  Metrics
 	Spans    span.Spans
 	Now      func() time.Time
-	Tick     time.Duration // how often goroutines that wait for a time of day check the clock
+	Tick     time.Duration // how often a goroutine checks the clock while it waits for a time of day
 
-	AwaitToken func(ctx context.Context) error // returns once a call would not fail for lack of a token
+	// AwaitToken returns once there is an access token for calls.
+	AwaitToken func(ctx context.Context) error
 }
 
 // Metrics are the poller's metrics.
 type Metrics struct {
-	Pending  prometheus.Gauge   // jobs that wait for a verdict
-	Parked   prometheus.Gauge   // jobs that wait for a budget
-	Queries  prometheus.Counter // calls that were answered
-	Failed   prometheus.Counter // calls that failed
-	Hashes   prometheus.Observer
-	Finished func(results.Event)
+	Pending  prometheus.Gauge    // jobs that wait for a verdict
+	Parked   prometheus.Gauge    // jobs that wait for a budget
+	Queries  prometheus.Counter  // calls that were answered
+	Failed   prometheus.Counter  // calls that failed
+	Hashes   prometheus.Observer // hashes in a call that was answered
+	Finished func(results.Event) // is called with every final event
 
 	ReportsWaiting prometheus.Gauge   // samples whose report is to be fetched
 	ReportsFetched prometheus.Counter // reports that were published
@@ -67,30 +69,33 @@ type Metrics struct {
 }
 
 // shared is what the parts of a poller have in common. It is safe for concurrent use.
+//
+// Its mutex guards all lists of the poller, because one call to WildFire takes entries from several
+// of them at once: list, querier.asked, rechecker.rechecks and reportFetcher.reports.
 type shared struct {
 	Deps
 
-	taskLimit chan struct{} // bounds the tasks of async that run at a time
+	taskLimit chan struct{} // has one element for each task of async that runs; its capacity limits them
 	tasks     sync.WaitGroup
-	wakeCheck chan struct{} // capacity 1: something became due
-	wakeAsk   chan struct{} // capacity 1: there is something to ask
+	wakeCheck chan struct{} // wakes checkLoop: something became due; capacity 1
+	wakeAsk   chan struct{} // wakes askLoop: there is something to ask; capacity 1
 
 	mu   sync.Mutex
 	list *waitlist // guarded by mu
 }
 
 const (
-	maxTasks = 1024
+	maxTasks = 1024 // of async at a time
 
-	// How many ticks may pass before the poller looks again for something to do: one minute.
+	// A loop that nobody wakes looks for work after this many ticks, which is one minute.
 	idleTicks = 60
 )
 
-// config returns the present configuration.
+// config returns the current configuration.
 func (s *shared) config() pipeline.Config { return s.Settings.Now() }
 
-// async runs f in a goroutine, of which a bounded number run at a time, without blocking the
-// caller. serve waits for all of them.
+// async runs f in a goroutine and returns at once. At most maxTasks such functions run at a time.
+// If ctx ends before f can start, f is not called. serve waits for all of them.
 func (s *shared) async(ctx context.Context, f func()) {
 	s.tasks.Go(func() {
 		select {
@@ -102,7 +107,7 @@ func (s *shared) async(ctx context.Context, f func()) {
 	})
 }
 
-// awaitSignal waits for a signal, but no longer than d or idleTicks, whichever is shorter.
+// awaitSignal waits for a signal, but no longer than d, and no longer than idleTicks.
 func (s *shared) awaitSignal(ctx context.Context, wake <-chan struct{}, d time.Duration) error {
 	t := time.NewTimer(min(max(d, time.Millisecond), idleTicks*s.Tick))
 	defer t.Stop()

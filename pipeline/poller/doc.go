@@ -8,19 +8,20 @@
 //
 // # How its parts work together
 //
-// A Poller leads and receives messages (poller.go, listen.go). Messages only change two lists: the
-// questions of workers, and the samples that jobs wait for, with the times at which these are due
-// (questions.go, waitlist.go, schedule.go). Three loops take work from the lists; a channel wakes
-// each of them:
+// A Poller receives messages while it leads (poller.go, listen.go). Messages change two lists: the
+// questions of workers, and the samples that jobs wait for, each with the time at which it is due
+// (questions.go, waitlist.go, schedule.go). Three loops take work from the lists. Each is woken
+// through a channel:
 //
 //	check.go    takes due samples: pending ones become questions, the others are checked
 //	ask.go      makes the calls; call.go collects what they ask about
 //	reports.go  fetches and publishes reports (reportfetcher.go, documents.go)
 //
 // pipeline.Decide decides what follows from a sample's record; finish.go and requeue.go carry it
-// out. Many samples are handled concurrently, but each by only one goroutine at a time: meanwhile
-// the sample's entry is marked busy, and afterwards a nextCheck says when the sample is due again
-// (finisher.go). changed.go handles verdicts that WildFire changes later.
+// out. Many samples are handled concurrently, but each by only one goroutine at a time. While a
+// goroutine handles a sample, its entry in the list is marked busy. The goroutine returns a
+// nextCheck, which says when the sample is due again (finisher.go). changed.go handles verdicts
+// that WildFire changes later.
 //
-// Client is the workers' side (client.go).
+// A worker asks the poller through a Client (client.go).
 package poller

@@ -16,23 +16,24 @@ import (
 )
 
 const (
-	// How soon to check again for spare budget, in ticks.
+	// The time until the next check for spare queries, in ticks.
 	spareTicks = 15
 
-	// The maximum size of a document other than the report, in bytes. Larger ones are not stored.
+	// The largest document that is stored besides the report, in bytes.
 	maxDocument = 32 << 20
 
-	// The account, in the query budget, that documents are charged to.
+	// Queries for documents are counted in the budget under this name.
 	reportsAccount = "reports"
 )
 
-// Why a report waits.
+// The reasons why a report has to wait.
 var (
 	errVerdictsFirst  = errors.New("queries for verdicts come first")
 	errNoSpareQueries = errors.New("no spare queries for reports")
 )
 
-// loadOrFetchReport returns the report about a sample, and when it was stored.
+// loadOrFetchReport returns the stored report about a sample, and when it was stored. If there is
+// none, it fetches the report and the other documents, and stores them.
 func (f *reportFetcher) loadOrFetchReport(ctx context.Context, reports *queue.Reports, key string) ([]byte, time.Time, error) {
 	body, at, err := reports.Read(ctx, key, pipeline.ReportXML)
 	if !isNotStored(err) {
@@ -56,13 +57,13 @@ func (f *reportFetcher) loadOrFetchReport(ctx context.Context, reports *queue.Re
 	return body, f.Now(), nil
 }
 
-// isNotStored reports whether an error says that a document is missing or incomplete.
+// isNotStored reports whether an error says that a stored document is missing or incomplete.
 func isNotStored(err error) bool {
 	return errors.Is(err, pipeline.ErrContentMissing) || errors.Is(err, pipeline.ErrUnreadable)
 }
 
-// storeOtherDocuments fetches and stores the other wanted documents. They may not exist, and a
-// report without them is better than none.
+// storeOtherDocuments fetches and stores the other documents of the configuration. It only logs
+// errors: a document may not exist, and the report alone is better than nothing.
 func (f *reportFetcher) storeOtherDocuments(ctx context.Context, reports *queue.Reports, key string) {
 	for _, document := range f.config().ReportDocuments()[1:] {
 		if _, err := reports.Find(ctx, key, document); err == nil {
@@ -87,8 +88,8 @@ func (f *reportFetcher) storeOtherDocuments(ctx context.Context, reports *queue.
 	}
 }
 
-// checkSpareQueries returns an error unless verdicts leave at least n spare queries and no question
-// is waiting.
+// checkSpareQueries returns errVerdictsFirst or errNoSpareQueries unless no question waits and the
+// budget has at least n queries that verdicts will not need.
 func (f *reportFetcher) checkSpareQueries(ctx context.Context, n int) error {
 	if f.querier.hasQuestions(false) || !f.Member.StillMember() {
 		return errVerdictsFirst
@@ -108,8 +109,8 @@ func (f *reportFetcher) checkSpareQueries(ctx context.Context, n int) error {
 	return nil
 }
 
-// fetchDocument spends one query and calls fetch. It returns fetch's result or, if that is nil,
-// what fetch wrote. It returns errNoSpareQueries if queries have to wait.
+// fetchDocument uses one query of the budget and calls fetch. It returns fetch's result or, if that
+// is nil, what fetch wrote. If no query may be made now, it returns errNoSpareQueries.
 func (f *reportFetcher) fetchDocument(ctx context.Context, fetch func(io.Writer) ([]byte, error)) ([]byte, error) {
 	if err := f.Queries.Take(ctx, reportsAccount, pipeline.Normal); err != nil {
 		if errors.Is(err, fleet.ErrSpent) {
@@ -141,7 +142,8 @@ func (f *reportFetcher) fetchDocument(ctx context.Context, fetch func(io.Writer)
 	return nil, err
 }
 
-// noReport reports whether an error says that there is no report and never will be.
+// noReport reports whether an error of WildFire means that there is no report. For ErrNotReady,
+// this is final only after the report's deadline.
 func noReport(err error) bool {
 	return errors.Is(err, wildfire.ErrNotReady) ||
 		errors.Is(err, wildfire.ErrGone) ||
@@ -149,7 +151,7 @@ func noReport(err error) bool {
 		errors.Is(err, wildfire.ErrInvalidArgument)
 }
 
-// limitedBuffer holds at most the size limit of a document.
+// limitedBuffer is a buffer that refuses more than maxDocument bytes.
 type limitedBuffer struct{ bytes.Buffer }
 
 var errDocumentTooLarge = fmt.Errorf("larger than %d bytes", maxDocument)
@@ -166,7 +168,7 @@ func (b *limitedBuffer) Write(data []byte) (int, error) {
 func parseStoredReport(ctx context.Context, reports *queue.Reports, key string, body []byte) (results.Report, error) {
 	report, err := wildfire.ParseReport(bytes.NewReader(body))
 	if err != nil {
-		return results.Report{}, err // not expected: the client parsed it, too
+		return results.Report{}, err // unlikely, because the client parsed it before
 	}
 
 	kept := []string{pipeline.ReportXML}

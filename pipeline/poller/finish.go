@@ -13,12 +13,12 @@ import (
 	"backburn/results"
 )
 
-// timeOut ends the jobs of a sample that has no verdict at its deadline. It then frees the sample,
-// so that a later job can upload it again.
+// timeOut ends the jobs of a sample that has no verdict at its deadline. Then it writes the record
+// freed, so that a later job can upload the sample again.
 func (f *finisher) timeOut(ctx context.Context, e *waitingSample, s queue.SampleEntry, freed pipeline.Sample) nextCheck {
 	check := f.finishJobs(ctx, e, s)
 	if f.hasWaitingJobs(e) {
-		return check // some could not be ended: a freed sample would be uploaded again for them
+		return check // do not free the sample yet: it would be uploaded again for these jobs
 	}
 
 	s.Sample = freed
@@ -37,8 +37,9 @@ func (f *finisher) hasWaitingJobs(e *waitingSample) bool {
 	return f.list.awaited(e)
 }
 
-// finishJobs ends every job that waits for a sample as the record says, and requeues jobs for which
-// the record has no result. The changes are written together with the end of the first job.
+// finishJobs ends every job that waits for a sample with the result in its record, and requeues
+// jobs for which the record has no result. It writes the changes together with the end of the first
+// job.
 func (f *finisher) finishJobs(ctx context.Context, e *waitingSample, s queue.SampleEntry, changes ...*queue.Change) nextCheck {
 	f.mu.Lock()
 	jobs := slices.Collect(f.list.jobsOf(e))
@@ -51,10 +52,10 @@ func (f *finisher) finishJobs(ctx context.Context, e *waitingSample, s queue.Sam
 		changes = nil
 	}
 
-	return nextCheck{due: f.Now().Add(f.config().Lease)} // for jobs that arrived meanwhile
+	return nextCheck{due: f.Now().Add(f.config().Lease)} // check again for jobs that arrived meanwhile
 }
 
-// finishJob ends one waiting job.
+// finishJob ends or requeues one waiting job.
 func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJob, s queue.SampleEntry, changes []*queue.Change) error {
 	m, revision, err := f.Queue.Ledger().WaitingAt(ctx, job.name, job.seq)
 	if err != nil {
@@ -92,8 +93,8 @@ func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJ
 	})
 	span.EndVerdict(sp, ev, err != nil)
 	if err != nil {
-		// Do not call markPublished: the event may be recorded but not published, so the mark must
-		// stay before it.
+		// Do not call markPublished: the event may be in the ledger but not published, so the mark
+		// must stay before it.
 		return err
 	}
 
@@ -107,7 +108,8 @@ func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJ
 	return nil
 }
 
-// republish publishes the event of a job that another leader ended but may not have published.
+// republish publishes the final event of a job that an earlier leader ended, in case that leader
+// did not publish it.
 func (f *finisher) republish(ctx context.Context, name string, markPublished func()) {
 	for ctx.Err() == nil {
 		entry, err := f.Queue.Ledger().ReadJob(ctx, name)
@@ -119,7 +121,7 @@ func (f *finisher) republish(ctx context.Context, name string, markPublished fun
 			return
 		}
 
-		f.Log.Warn().Err(err).Str("job", entry.Event.Data.Source+"/"+entry.Event.Data.JobID).Msg("event of another leader cannot be published yet; retrying")
+		f.Log.Warn().Err(err).Str("job", entry.Event.Data.Source+"/"+entry.Event.Data.JobID).Msg("cannot publish the event of an earlier leader; retrying")
 		_ = fleet.Sleep(ctx, time.Second)
 	}
 }

@@ -13,8 +13,8 @@ import (
 // nextCheck says when a sample is due again, and what for.
 type nextCheck struct {
 	due     time.Time
-	pending bool // due to be asked about; otherwise due to be checked
-	queued  bool // a job of it waits for its turn to be requeued
+	pending bool // WildFire has the sample: ask about it when it is due; otherwise check it
+	queued  bool // a job of the sample waits for its turn to be requeued
 }
 
 // finisher checks the samples that jobs wait for, ends their jobs, and requeues jobs that need a
@@ -22,12 +22,13 @@ type nextCheck struct {
 type finisher struct {
 	*shared
 	rechecker *rechecker
-	requeues  *rate.Limiter // jobs to requeue
+	requeues  *rate.Limiter // limits how many jobs are requeued per second
 	published mark
-	term      string // of our leadership; each leadership has a new one
+	term      string // identifies the current term of leadership in the records of ended jobs
 }
 
-// reschedule puts a sample back into the schedule, unless no job waits for it.
+// reschedule puts a sample that is no longer busy back into the schedule. If no job waits for the
+// sample, it is dropped.
 func (f *finisher) reschedule(e *waitingSample, check nextCheck) {
 	f.mu.Lock()
 	e.busy = false
@@ -47,7 +48,7 @@ func (f *finisher) reschedule(e *waitingSample, check nextCheck) {
 	signal(f.wakeCheck)
 }
 
-// retryLater logs an error about a sample, and checks it again after a while.
+// retryLater logs an error about a sample, and returns when to check the sample again.
 func (f *finisher) retryLater(ctx context.Context, e *waitingSample, err error, message string) nextCheck {
 	if ctx.Err() == nil && !errors.Is(err, pipeline.ErrConflict) {
 		f.Log.Warn().Err(err).Str("sha256", e.sample.key()).Msg(message + "; retrying")
@@ -56,8 +57,8 @@ func (f *finisher) retryLater(ctx context.Context, e *waitingSample, err error, 
 	return nextCheck{due: f.Now().Add(f.config().Lease / 3)}
 }
 
-// scheduleChecks makes every sample due that is not pending, because uploads were paused or
-// resumed, or some budget was returned.
+// scheduleChecks makes all samples that are not pending due now. Uploads were paused or resumed,
+// unused uploads were returned to the budget, or settings have changed.
 func (f *finisher) scheduleChecks() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -73,20 +74,20 @@ func (f *finisher) scheduleChecks() {
 	signal(f.wakeCheck)
 }
 
-// forget removes a job that no longer waits.
+// forget removes a job that no longer waits from the list.
 func (f *finisher) forget(e *waitingSample, job waitingJob) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.list.remove(e, job)
 }
 
-// decide calls pipeline.Decide with an event. It needs no ruling of the policy, because the poller
-// uploads nothing.
+// decide calls pipeline.Decide. It needs no ruling of the policy, because the poller uploads
+// nothing.
 func (f *finisher) decide(s pipeline.Sample, j pipeline.Job, learned pipeline.News) (pipeline.Step, pipeline.Sample) {
 	return pipeline.Decide(s, j, learned, pipeline.Circumstances{Config: f.config(), Ruling: pipeline.Unruled()}, f.Now())
 }
 
-// nextPoll returns when to ask about a pending sample next, so that its deadline is not missed.
+// nextPoll returns when to ask about a pending sample next, at its deadline at the latest.
 func (f *finisher) nextPoll(submitted, now time.Time) time.Time {
 	cfg := f.config()
 

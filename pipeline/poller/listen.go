@@ -8,11 +8,12 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// jobWritten handles a job's record in the ledger. Unless the record says that WildFire has the
-// sample, the sample is checked at once, because it may have been decided meanwhile.
+// jobWritten handles a new record of a job in the ledger. If the job waits, it joins the waitlist.
+// Unless its sample is pending, the sample is then checked at once, because a worker may have
+// decided it meanwhile.
 func (f *finisher) jobWritten(ctx context.Context, r queue.JobRecord) {
 	if r.State == queue.JobDone && r.By != "" && r.By != f.term && r.Seq > f.published.from {
-		// begin comes before recordSeen, so that the mark cannot move past this record.
+		// Call begin before recordSeen, so that the mark cannot move past this record.
 		markPublished := f.published.begin()
 		f.async(ctx, func() { f.republish(ctx, r.Name, markPublished) })
 	}
@@ -39,7 +40,7 @@ func (f *finisher) jobWritten(ctx context.Context, r queue.JobRecord) {
 		e.submitted = momentOf(submitted)
 		f.list.schedule(e, f.nextPoll(submitted, now))
 		if e.index != 0 {
-			return // it is not the next sample that is due
+			return // another sample is due first, so checkLoop need not wake
 		}
 	case !e.pending:
 		f.list.schedule(e, f.Now())
@@ -59,7 +60,7 @@ func (f *finisher) forgetJob(r queue.JobRecord) {
 	}
 }
 
-// sampleChanged makes a sample due that a worker has changed.
+// sampleChanged makes a sample due now, after a message that a worker has changed its record.
 func (f *finisher) sampleChanged(m *nats.Msg) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

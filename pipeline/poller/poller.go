@@ -18,7 +18,7 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// Poller is the part of a worker that the leader runs.
+// Poller asks WildFire for the whole fleet. Every worker has one, but only the leader's is active.
 type Poller struct {
 	*shared
 	finisher  *finisher
@@ -74,7 +74,7 @@ func (p *Poller) Run(ctx context.Context) error {
 	}
 }
 
-// serve does the leader's work until ctx ends or leadership is no longer certain.
+// serve does the leader's work until ctx ends, an error occurs, or leadership is no longer certain.
 func (p *Poller) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -114,8 +114,8 @@ func (p *Poller) serve(ctx context.Context) error {
 	return g.Wait()
 }
 
-// subscribe subscribes to everything that a leader handles. It calls allRead once all jobs of the
-// ledger have been read.
+// subscribe subscribes to the messages for the leader and to the ledger's records of jobs. It calls
+// allRead once the existing records of jobs have been read.
 func (p *Poller) subscribe(ctx context.Context, allRead func()) (stop func(), err error) {
 	var stops []func()
 	stop = func() {
@@ -145,21 +145,21 @@ func (p *Poller) subscribe(ctx context.Context, allRead func()) (stop func(), er
 	return stop, nil
 }
 
-// maxJobReadWait is how long followSamples waits, at most, until the waiting jobs are read.
+// maxJobReadWait is the longest time that followSamples waits until the jobs are read.
 const maxJobReadWait = time.Minute
 
-// maxLeaderGap is how long the fleet can be without a leader before rechecks or late verdicts are
-// lost: a new leader looks back this far.
+// maxLeaderGap is how long the fleet can be without a leader before rechecks, reports or late
+// verdicts are lost. A new leader looks back for this long.
 const maxLeaderGap = 10 * time.Minute
 
 // sampleReadTicks is the time between two reads of the changed samples, in ticks. Rechecks and
-// reports can wait that long, and if a sample changes several times in between, only its newest
-// record is read.
+// reports can wait that long. If a sample changes several times in between, only its newest record
+// is read.
 const sampleReadTicks = 2
 
-// followSamples reads the sample records, and later the changed ones, until ctx ends. It starts
-// after the waiting jobs are read: there may be a million of both, and rechecks and reports can
-// wait a little longer.
+// followSamples reads the records of samples, and then again and again those that have changed,
+// until ctx ends. It starts after the jobs are read. There may be a million of both, and rechecks
+// and reports are less urgent than jobs.
 func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) error {
 	lookBack := p.rechecker.rechecks.after
 	if p.fetcher.enabled() {
@@ -189,8 +189,8 @@ func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) er
 	}
 }
 
-// sampleWritten handles a sample's record in the ledger: it schedules the recheck of a verdict,
-// lists a report that is due, and publishes the verdict on contents that were withheld.
+// sampleWritten handles a new record of a sample in the ledger. It updates the lists of rechecks
+// and reports, and publishes a verdict on contents that were withheld.
 func (p *Poller) sampleWritten(ctx context.Context, r queue.SampleRecord) {
 	var s pipeline.Sample
 	if json.Unmarshal(r.Body, &s) != nil {
@@ -204,7 +204,7 @@ func (p *Poller) sampleWritten(ctx context.Context, r queue.SampleRecord) {
 	}
 }
 
-// replyWaiting answers a request for the numbers of waiting jobs.
+// replyWaiting answers a request for the numbers of waiting jobs and reports.
 func (p *Poller) replyWaiting(m *nats.Msg) {
 	p.mu.Lock()
 	w := p.list.waiters()
@@ -218,7 +218,7 @@ func (p *Poller) replyWaiting(m *nats.Msg) {
 	}
 }
 
-// setBack adjusts the times of everything that waits, after the clock was set back.
+// setBack adjusts the times in all lists after the clock was set back.
 func (p *Poller) setBack(by time.Duration) {
 	p.mu.Lock()
 	p.list.shift(by)
@@ -230,8 +230,9 @@ func (p *Poller) setBack(by time.Duration) {
 	signal(p.fetcher.wakeReport)
 }
 
-// keepLeading returns when our membership is in doubt, another worker leads, or the ledger may have
-// been replaced. Meanwhile it trims dead letters and repairs the consumers and streams.
+// keepLeading returns when this worker may no longer be a member, another worker leads, or the
+// ledger may have been replaced. Until then it trims dead letters and repairs consumers and
+// streams.
 func (p *Poller) keepLeading(ctx context.Context) error {
 	for {
 		if err := fleet.Sleep(ctx, p.config().Lease/3); err != nil {
@@ -281,12 +282,13 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 	}
 }
 
-// Reconfigured applies changed settings: samples whose jobs wait for a budget are checked again.
+// Reconfigured applies changed settings: it checks all samples that are not pending, because their
+// jobs may wait for a budget that has grown.
 func (p *Poller) Reconfigured() {
 	p.finisher.requeues.SetLimit(requeueRate(p.config().Rate))
 
 	p.mu.Lock()
-	started := p.list != nil // this stays true after leadership has ended
+	started := p.list != nil // this worker leads, or has led before
 	p.mu.Unlock()
 	if started {
 		p.finisher.scheduleChecks()

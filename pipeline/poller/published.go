@@ -10,34 +10,35 @@ import (
 	"backburn/results"
 )
 
-// mark is the position in the ledger up to which the final events of jobs that a leader ended are
-// published. A leader first records the end of a job in the ledger and then publishes its event. If
-// it dies in between, only the next leader can publish the event: it looks for such records after
-// the mark.
+// mark is a position in the ledger: the final events of all jobs that leaders ended before it are
+// published. A leader first records the end of a job in the ledger and then publishes the event. If
+// it dies in between, the next leader publishes the event. It only needs to look at the records
+// after the mark.
 type mark struct {
 	created time.Time // when the ledger was created
-	from    uint64    // the stored mark when we began to lead
-	lost    bool      // there was no mark: check only recent events
+	from    uint64    // the stored mark when this worker began to lead
+	lost    bool      // no mark was stored: check only recent events
 
-	mu     sync.Mutex
-	seen   uint64         // the last ledger sequence that we have seen
-	open   map[uint64]int // events in progress, by the value of seen at their start
-	stored uint64
+	mu   sync.Mutex     // guards seen and open
+	seen uint64         // the highest sequence number of a record that we have seen
+	open map[uint64]int // number of jobs that are being ended, by the value of seen when that began
+
+	stored uint64 // the mark in the control bucket
 }
 
-// publishedMark is the mark as stored for the next leader.
+// publishedMark is the mark in the control bucket, for the next leader.
 type publishedMark struct {
 	Sequence uint64 `json:"sequence"`
 }
 
 const (
 	publishedKey = "published"
-	markEvery    = time.Second // how often the mark is stored
-	markLostFor  = time.Hour   // without a mark, only events younger than this are checked
+	markEvery    = time.Second // time between two writes of the mark
+	markLostFor  = time.Hour   // if no mark was stored, only events younger than this are checked
 )
 
-// load reads the mark of the previous leader. If there is none, either no leader has ended a job
-// yet or the mark was lost.
+// load reads the mark of the previous leader. If there is none, either this is the first leader or
+// the mark was lost.
 func (m *mark) load(ctx context.Context, q *queue.Queue) error {
 	ledger, err := q.Ledger().State(ctx)
 	if err != nil {
@@ -64,26 +65,25 @@ func (m *mark) load(ctx context.Context, q *queue.Queue) error {
 	return nil
 }
 
-// tooOld reports whether an event need not be checked, because the mark was lost and the event is
-// old.
+// tooOld reports whether the mark was lost and the event is so old that it was surely published.
 func (m *mark) tooOld(ev results.Event, now time.Time) bool {
 	return m.lost && now.Sub(ev.Time) > markLostFor
 }
 
-// recordSeen records that the ledger's consumer delivered a record.
+// recordSeen stores the sequence number of a record that was read from the ledger.
 func (m *mark) recordSeen(seq uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.seen = max(m.seen, seq)
 }
 
-// ledgerReplaced reports whether the ledger was created again, or an older state of it restored,
-// since load. Then readers that continue at a sequence number miss records, and have to start
-// again.
+// ledgerReplaced reports whether, since load, the ledger was created again or an older state of it
+// was restored. Sequence numbers then start again, so readers that continue where they were miss
+// records.
 func (m *mark) ledgerReplaced(ctx context.Context, q *queue.Queue) (bool, error) {
 	m.mu.Lock()
 	created := m.created
-	seen := m.seen // before the request, because it grows
+	seen := m.seen // read before the request, because it grows meanwhile
 	m.mu.Unlock()
 
 	ledger, err := q.Ledger().State(ctx)
@@ -94,8 +94,8 @@ func (m *mark) ledgerReplaced(ctx context.Context, q *queue.Queue) (bool, error)
 	return !ledger.Created.Equal(created) || ledger.LastSeq < seen, nil
 }
 
-// begin records that a job is about to be ended. The caller calls the returned function once its
-// event is published.
+// begin keeps the mark from moving past a job that is about to be ended. The caller calls the
+// returned function once the job's event is published.
 func (m *mark) begin() (published func()) {
 	m.mu.Lock()
 	floor := m.seen
@@ -111,7 +111,7 @@ func (m *mark) begin() (published func()) {
 	}
 }
 
-// sequence returns the position up to which every event is published.
+// sequence returns the current mark.
 func (m *mark) sequence() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -124,7 +124,7 @@ func (m *mark) sequence() uint64 {
 	return s
 }
 
-// storeRegularly stores the mark regularly until ctx ends.
+// storeRegularly stores the mark every markEvery, if it has moved, until ctx ends.
 func (m *mark) storeRegularly(ctx context.Context, q *queue.Queue) error {
 	for {
 		if err := fleet.Sleep(ctx, markEvery); err != nil {

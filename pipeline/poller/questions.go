@@ -9,14 +9,14 @@ import (
 	"backburn/wildfire"
 )
 
-// querier asks WildFire about what workers want to know, about samples that jobs wait for, and
-// about verdicts to recheck.
+// querier asks WildFire for workers, about samples that jobs wait for, and about verdicts to
+// recheck.
 type querier struct {
 	*shared
 	finisher  *finisher
 	rechecker *rechecker
 	asked     map[string]*workerQuestion // by key; guarded by mu
-	linksTurn bool                       // links come first in the present call; guarded by mu
+	linksTurn bool                       // the current call is for a link, if there is one; guarded by mu
 }
 
 // workerQuestion is a question, and the inboxes of the workers that want the answer.
@@ -36,7 +36,7 @@ func (q *querier) receive(m *nats.Msg) {
 	q.mu.Lock()
 	for _, qn := range questions {
 		if qn.URL != "" && qn.Key != pipeline.LinkKey(qn.URL) {
-			continue // the answer would be recorded for another link
+			continue // the answer would be stored under the key of another link
 		}
 		a := q.asked[qn.Key]
 		if a == nil {
@@ -47,7 +47,7 @@ func (q *querier) receive(m *nats.Msg) {
 		a.Recheck = a.Recheck || qn.Recheck
 		a.inboxes[m.Reply] = true
 		if e := q.list.find(qn.Key); a.Recheck && e != nil && e.pending && !e.busy {
-			q.list.toAsk[e] = struct{}{} // jobs already wait for the same answer
+			q.list.toAsk[e] = struct{}{} // jobs wait for the sample, too: ask for them in the same call
 		}
 	}
 	q.mu.Unlock()
@@ -55,8 +55,8 @@ func (q *querier) receive(m *nats.Msg) {
 	signal(q.wakeAsk)
 }
 
-// hasQuestions reports whether there is something to ask. With spare budget, this includes rechecks
-// of earlier verdicts.
+// hasQuestions reports whether there is something to ask. If the budget is plentiful, this includes
+// rechecks.
 func (q *querier) hasQuestions(plenty bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -64,7 +64,8 @@ func (q *querier) hasQuestions(plenty bool) bool {
 	return len(q.asked)+len(q.list.toAsk) > 0 || plenty && q.rechecker.rechecks.next(q.Now()) <= 0
 }
 
-// reply answers the workers' questions. A hash without a record is unknown.
+// reply answers the workers' questions in the last call. A sample without a record is unknown to
+// WildFire.
 func (q *querier) reply(records map[string]wildfire.VerdictRecord) {
 	byInbox := map[string][]Answer{}
 	q.mu.Lock()

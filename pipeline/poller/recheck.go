@@ -7,13 +7,13 @@ import (
 	"backburn/wildfire"
 )
 
-// rechecks holds benign verdicts that WildFire may change some time later, and samples that it did
-// not know and the policy withholds. They fill free room in calls, and get calls of their own only
-// while the budget is plentiful. They are ordered by the time at which they are due.
+// rechecks is the list of samples to ask about again: those with a harmless verdict, which WildFire
+// may change later, and those that the policy withholds and WildFire did not know. They use the
+// room that is left in other calls. They get calls of their own only while the budget is plentiful.
 type rechecks struct {
-	after time.Duration // from the verdict to the recheck; 0: never
-	since time.Time     // verdicts last checked before this time are not rechecked
-	queue []recheck
+	after time.Duration // from WildFire's last answer to the recheck; 0: no rechecks
+	since time.Time     // samples that were last asked about before this time are not rechecked
+	queue []recheck     // in the order in which they are due
 }
 
 type recheck struct {
@@ -21,10 +21,10 @@ type recheck struct {
 	due time.Time
 }
 
-// maxRechecks bounds the list. Verdicts beyond it are not rechecked.
+// maxRechecks bounds the list. Further samples are not rechecked.
 const maxRechecks = 200_000
 
-// update adds a verdict, or a withheld sample, that was just recorded or was read from the ledger.
+// update adds a sample, if its record calls for a recheck.
 func (r *rechecks) update(key string, s pipeline.Sample) {
 	withheld := s.State == pipeline.StateNone && !s.WithheldAt.IsZero()
 	harmless := s.State == pipeline.StateVerdict && !wildfire.Verdict(s.Verdict).Malicious()
@@ -38,8 +38,8 @@ func (r *rechecks) update(key string, s pipeline.Sample) {
 	}
 }
 
-// holds reports whether the list already has a verdict: a leader adds it when writing it, and then
-// reads it back from the ledger.
+// holds reports whether the list has an entry already. A leader adds a sample when it writes the
+// verdict, and finds it again when it reads the ledger.
 func (r *rechecks) holds(key string, due time.Time) bool {
 	for i := len(r.queue) - 1; i >= 0 && !r.queue[i].due.Before(due); i-- {
 		if r.queue[i].key == key {
@@ -68,8 +68,8 @@ func (r *rechecks) take(now time.Time, n int) []string {
 	return keys
 }
 
-// next returns the time until rechecks may have a call of their own, at most an hour. Once due, an
-// entry first waits for free room in another call, for a twenty-fourth of the recheck interval.
+// next returns the time until the first entry may have a call of its own, at most an hour. An entry
+// that is due first waits for room in another call, for a twenty-fourth of the recheck interval.
 func (r *rechecks) next(now time.Time) time.Duration {
 	if len(r.queue) == 0 {
 		return time.Hour

@@ -7,18 +7,18 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// reportFetcher fetches WildFire's reports while verdicts leave spare queries, and publishes them.
+// reportFetcher fetches and publishes WildFire's reports, with queries that verdicts do not need.
 type reportFetcher struct {
 	*shared
 	querier    *querier
 	reports    *reportList   // guarded by mu
-	wakeReport chan struct{} // capacity 1: there is a report to fetch or to publish
+	wakeReport chan struct{} // wakes reportLoop: a report is due; capacity 1
 }
 
-// enabled reports whether reports are enabled.
+// enabled reports whether reports are fetched at all.
 func (f *reportFetcher) enabled() bool { return f.Reports != nil && f.config().Reporting() }
 
-// updateReport adds a sample's record to the list.
+// updateReport updates the list after a new record of a sample.
 func (f *reportFetcher) updateReport(r queue.SampleRecord, s pipeline.Sample) {
 	if !f.enabled() {
 		return
@@ -32,7 +32,7 @@ func (f *reportFetcher) updateReport(r queue.SampleRecord, s pipeline.Sample) {
 	}
 }
 
-// nextReport returns the next report in the list.
+// nextReport returns a report that is due, as reportList.next does.
 func (f *reportFetcher) nextReport() (key string, owed bool, wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -42,7 +42,7 @@ func (f *reportFetcher) nextReport() (key string, owed bool, wait time.Duration)
 	return f.reports.next(f.Now())
 }
 
-// reportLater makes a report due again: to be published if it is owed, or to be fetched.
+// reportLater schedules another attempt to publish an owed report, or to fetch any other.
 func (f *reportFetcher) reportLater(key string, owed bool, at time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -54,14 +54,15 @@ func (f *reportFetcher) reportLater(key string, owed bool, at time.Time) {
 	}
 }
 
-// forgetReport removes a report that needs nothing more.
+// forgetReport removes a report from the list, because nothing more is to be done.
 func (f *reportFetcher) forgetReport(key string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reports.drop(key)
 }
 
-// setHaltReason records why no report is fetched now, for operators.
+// setHaltReason stores for operators why no report is fetched now, or removes the reason if err is
+// nil.
 func (f *reportFetcher) setHaltReason(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -72,7 +73,8 @@ func (f *reportFetcher) setHaltReason(err error) {
 	}
 }
 
-// hasUnfinishedJobs reports whether jobs still wait for a decided sample. They will end shortly.
+// hasUnfinishedJobs reports whether jobs still wait for a sample that has a verdict. They will end
+// shortly.
 func (f *reportFetcher) hasUnfinishedJobs(key string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -7,27 +7,27 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// reportList is the poller's in-memory index of the reports that have to be fetched or published
+// reportList is the poller's index, in memory, of the reports that have to be fetched or published
 // according to the ledger. It is not safe for concurrent use.
 type reportList struct {
 	wants      func(key string, s pipeline.Sample) bool
 	first      time.Duration           // from the verdict to the first attempt
 	entries    map[string]*reportEntry // by sample key
-	fetch      schedule[*reportEntry]  // not requested yet, or not found so far
-	owed       schedule[*reportEntry]  // available, but still to be published for a source
-	haltReason string                  // why due reports are not fetched; "" if they are
+	fetch      schedule[*reportEntry]  // reports to fetch: not requested yet, or not found so far
+	owed       schedule[*reportEntry]  // reports that exist, and are still to be published for a source
+	haltReason string                  // why reports that are due are not fetched; "": they are
 }
 
-// reportEntry is one report.
+// reportEntry is a report in the list.
 type reportEntry struct {
-	scheduleEntry // time of the next attempt, in the schedule owed or fetch of reportList
+	scheduleEntry // in reportList.owed or reportList.fetch: time of the next attempt
 
 	key   string
-	since time.Time // by the server's clock: no job ended with the verdict before this time
-	owed  bool      // it is in reportList.owed
+	since time.Time // no job ended with the verdict before this time, by the server's clock
+	owed  bool      // the entry is in reportList.owed, not in reportList.fetch
 }
 
-// maxReports bounds the list. Reports beyond it are not fetched.
+// maxReports bounds the list. Further reports are not fetched.
 const maxReports = 200_000
 
 func newReportList(settings *pipeline.Settings) *reportList {
@@ -38,8 +38,8 @@ func newReportList(settings *pipeline.Settings) *reportList {
 	}
 }
 
-// update adds the report of a sample's record, written at the given time. It reports whether there
-// is something new to do.
+// update updates the list after a new record of a sample, which was written at the time since. It
+// reports whether there is something new to do.
 func (l *reportList) update(key string, s pipeline.Sample, since time.Time) bool {
 	e := l.entries[key]
 	switch {
@@ -60,12 +60,12 @@ func (l *reportList) update(key string, s pipeline.Sample, since time.Time) bool
 	}
 
 	l.entries[key] = &reportEntry{scheduleEntry: unscheduled, key: key, since: since}
-	l.put(key, s.DecidedAt.Add(l.first)) // in the past if there was no leader for a while
+	l.put(key, s.DecidedAt.Add(l.first)) // this may be in the past, if there was no leader for a while
 
 	return true
 }
 
-// status returns the list's state for operators.
+// status returns the state of the list for operators.
 func (l *reportList) status() *queue.ReportsStatus {
 	s := &queue.ReportsStatus{Waiting: len(l.fetch)}
 	for _, e := range l.fetch {
@@ -80,14 +80,14 @@ func (l *reportList) status() *queue.ReportsStatus {
 	return s
 }
 
-// put makes a report due at a time.
+// put schedules the next attempt to fetch a report.
 func (l *reportList) put(key string, at time.Time) {
-	if e := l.entries[key]; e != nil && !e.owed { // otherwise it was forgotten, or became owed, meanwhile
+	if e := l.entries[key]; e != nil && !e.owed { // otherwise it was dropped or became owed meanwhile
 		l.fetch.set(e, at)
 	}
 }
 
-// drop forgets a report.
+// drop removes a report from the list.
 func (l *reportList) drop(key string) {
 	e := l.entries[key]
 	switch {
@@ -101,7 +101,7 @@ func (l *reportList) drop(key string) {
 	delete(l.entries, key)
 }
 
-// owe makes an available report due to be published for a source at the given time.
+// owe schedules the next attempt to publish a report for a further source.
 func (l *reportList) owe(key string, at time.Time) {
 	e := l.entries[key]
 	if e == nil || e.owed {
@@ -112,8 +112,8 @@ func (l *reportList) owe(key string, at time.Time) {
 	l.owed.set(e, at)
 }
 
-// next returns a report that is due now, or "" and the time until one is due. A report that is owed
-// to a source is removed from its schedule; any other stays in its own.
+// next returns a report that is due now, or "" and the time until one is due. An owed report is
+// removed from its schedule; a report to fetch stays in its own.
 func (l *reportList) next(now time.Time) (key string, owed bool, wait time.Duration) {
 	wait = time.Hour
 	if len(l.owed) > 0 {

@@ -15,17 +15,17 @@ import (
 )
 
 const (
-	// A new leader ignores reports of samples that were decided longer ago than this.
+	// A new leader looks for reports that are missing on verdicts not older than this.
 	reportMaxAge = 7 * 24 * time.Hour
 
-	// How long a report event waits for the final event of the source's job.
+	// How long an owed report waits for the final event of the source's job.
 	finalEventWait = 10 * time.Minute
 )
 
 // reportLoop fetches due reports, one at a time, whenever verdicts leave spare queries. A report is
-// due if it is wanted, its sample has a verdict, and the sample's record has no outcome of the
-// report yet. Each document is stored before the event is published, and the outcome is recorded
-// last, so that if the leader dies the next one does the rest.
+// due if it is wanted, its sample has a verdict, and the sample's record does not say yet what
+// became of the report. The documents are stored before the event is published, and the outcome is
+// recorded last. If the leader dies, the next one continues.
 func (f *reportFetcher) reportLoop(ctx context.Context) error {
 	if !f.enabled() {
 		<-ctx.Done()
@@ -71,7 +71,7 @@ func (f *reportFetcher) reportLoop(ctx context.Context) error {
 	}
 }
 
-// handleDue handles one due report, and then schedules it again or forgets it.
+// handleDue fetches and publishes one report, or schedules another attempt.
 func (f *reportFetcher) handleDue(ctx context.Context, key string) error {
 	s, err := f.Queue.Ledger().Sample(ctx, key)
 	if err != nil {
@@ -108,8 +108,8 @@ func (f *reportFetcher) handleDue(ctx context.Context, key string) error {
 	return err
 }
 
-// publishReport publishes the report event, once for each source with a job that ended with the
-// sample's verdict, and records that in the ledger.
+// publishReport publishes the report's event once for each source that wants it and has a job that
+// ended with the sample's verdict. Then it records that in the ledger.
 func (f *reportFetcher) publishReport(ctx context.Context, s queue.SampleEntry, report results.Report, at time.Time) error {
 	finals, err := f.finals(ctx, s, time.Minute, nil)
 	if err != nil {
@@ -145,8 +145,8 @@ func (f *reportFetcher) publishReport(ctx context.Context, s queue.SampleEntry, 
 	return nil
 }
 
-// publishOwed publishes a report for the sources whose first job with the contents ended after the
-// report was published.
+// publishOwed publishes a report for further sources: those whose first job with the contents ended
+// after the report was published.
 func (f *reportFetcher) publishOwed(ctx context.Context, key string) error {
 	s, err := f.Queue.Ledger().Sample(ctx, key)
 	if err != nil {
@@ -195,8 +195,8 @@ func (f *reportFetcher) publishOwed(ctx context.Context, key string) error {
 	return nil
 }
 
-// loadPublishedReport returns a report that was published before, or the zero value if its document
-// was removed.
+// loadPublishedReport returns a report that was published before. If its document was removed, it
+// returns the zero Report.
 func (f *reportFetcher) loadPublishedReport(ctx context.Context, s queue.SampleEntry) (results.Report, error) {
 	if s.Report.State == results.ReportMissing {
 		return pipeline.MissingReport(), nil
@@ -217,8 +217,8 @@ func (f *reportFetcher) loadPublishedReport(ctx context.Context, s queue.SampleE
 	return parseStoredReport(ctx, reports, s.Key, body)
 }
 
-// publishFor publishes a report that a source has been owed since the given time. It returns false
-// if the source's job has not ended yet, which will happen shortly.
+// publishFor publishes a report for a source to which it has been owed since the time at. It
+// returns false if the source's job has not ended yet; the caller then tries again.
 func (f *reportFetcher) publishFor(ctx context.Context, s queue.SampleEntry, report results.Report, source string, at time.Time) (bool, error) {
 	finals, err := f.finals(ctx, s, 2*finalEventWait, []string{source})
 	if err != nil {
@@ -229,15 +229,15 @@ func (f *reportFetcher) publishFor(ctx context.Context, s queue.SampleEntry, rep
 	switch {
 	case !ended:
 		return f.Now().Sub(at) >= finalEventWait, nil
-	case report.Status == "": // its document was removed
+	case report.Status == "": // the document was removed, so nothing can be published
 		return true, nil
 	}
 
 	return true, f.Queue.Events().PublishReport(ctx, final, report, at)
 }
 
-// finals returns, for each source, the first final event with the sample's verdict. It searches
-// from shortly before the time of the sample's record.
+// finals returns, for each source, the first event with the sample's verdict that ended a job or
+// changed an earlier verdict. It searches RESULTS from the time of the sample's record less before.
 func (f *reportFetcher) finals(ctx context.Context, s queue.SampleEntry, before time.Duration, sources []string) (map[string]results.Event, error) {
 	f.mu.Lock()
 	e := f.reports.entries[s.Key]

@@ -11,16 +11,17 @@ import (
 )
 
 const (
-	requeuePace = 64 // per second, at most
+	requeuePace = 64 // most jobs to requeue per second
 
-	// How soon a sample that waits for budget is checked again on the same day. Only workers that
-	// stop return budget, and new jobs may use that first, so little is to be gained by a short
-	// interval.
+	// The time until a sample that waits for the budget is checked again on the same day. A short
+	// time would gain little: only workers that stop return a part of the budget, and new jobs may
+	// use that first.
 	spentRetry = 15 * time.Minute
 )
 
-// requeueRate is how many jobs per second are requeued: enough to keep the fleet busy at its rate,
-// but not so many that most of them find the budget spent and are parked again.
+// requeueRate returns how many jobs to requeue per second, given the fleet's upload rate: enough to
+// keep the fleet busy, but not so many that most of them find the budget used up and are parked
+// again.
 func requeueRate(perSecond float64) rate.Limit {
 	if perSecond == 0 {
 		return requeuePace
@@ -30,7 +31,7 @@ func requeueRate(perSecond float64) rate.Limit {
 }
 
 // requeueOne requeues the most urgent job of a sample that no worker is processing. The other jobs
-// keep waiting for its outcome.
+// wait for the outcome of that job.
 func (f *finisher) requeueOne(ctx context.Context, e *waitingSample) nextCheck {
 	f.mu.Lock()
 	var job waitingJob
@@ -75,9 +76,8 @@ func (f *finisher) requeueOne(ctx context.Context, e *waitingSample) nextCheck {
 	return nextCheck{due: now.Add(4 * f.config().Lease)}
 }
 
-// requeueDelay returns the time until the next attempt to requeue a job. It is random, within the
-// time that it takes to requeue all jobs that wait for their turn, so that few attempts come too
-// early.
+// requeueDelay returns the time until the next attempt to requeue a job. It is a random part of the
+// time that it takes to requeue all jobs that wait for their turn, so that most attempts succeed.
 func (f *finisher) requeueDelay() time.Duration {
 	f.mu.Lock()
 	n := f.list.queued + 1

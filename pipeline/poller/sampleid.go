@@ -8,7 +8,7 @@ import (
 	"backburn/pipeline"
 )
 
-// sampleID is the key of a sample in half the memory.
+// sampleID is the key of a sample in binary form, which needs half the memory of the text.
 type sampleID struct {
 	sum  [sha256.Size]byte
 	link bool
@@ -36,5 +36,5 @@ func (id sampleID) key() string {
 	return digits
 }
 
-// hash is the beginning of the SHA-256. Two samples may have the same.
+// hash returns the beginning of the SHA-256. Two samples may have the same hash.
 func (id sampleID) hash() uint64 { return binary.LittleEndian.Uint64(id.sum[:]) }

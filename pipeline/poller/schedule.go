@@ -10,16 +10,17 @@ import (
 // for concurrent use.
 type schedule[T scheduled] []T
 
-// scheduled is an entry of a schedule: anything with a slot.
+// scheduled is implemented by types that embed a scheduleEntry.
 type scheduled interface{ entry() *scheduleEntry }
 
-// scheduleEntry is the position of an entry in its schedule. There may be a million entries.
+// scheduleEntry says when an entry is due, and where it is in its schedule. It is small, because
+// there may be a million entries.
 type scheduleEntry struct {
 	due   moment
-	index int32 // -1: not in it
+	index int32 // in the schedule; -1: not in it
 }
 
-// unscheduled is the slot of an entry that is in no schedule.
+// unscheduled is the scheduleEntry of an entry that is in no schedule.
 var unscheduled = scheduleEntry{index: -1}
 
 func (s *scheduleEntry) entry() *scheduleEntry { return s }
@@ -58,7 +59,7 @@ func (m moment) add(d time.Duration) moment {
 	return m + moment(d)
 }
 
-// set makes an entry due at the given time, whether or not it was in the schedule.
+// set makes an entry due at the given time. It adds the entry if the schedule does not have it.
 func (h *schedule[T]) set(e T, due time.Time) {
 	s := e.entry()
 	s.due = momentOf(due)
