@@ -70,8 +70,8 @@ type Metrics struct {
 
 // shared is what the parts of a poller have in common. It is safe for concurrent use.
 //
-// Its mutex guards all lists of the poller, because one call to WildFire takes entries from several
-// of them at once: list, querier.asked, rechecker.rechecks and reportFetcher.reports.
+// Its mutex guards the three lists from which a call to WildFire takes what it asks about: list,
+// querier.asked and rechecker.rechecks.
 type shared struct {
 	Deps
 
@@ -87,7 +87,7 @@ type shared struct {
 const (
 	maxTasks = 1024 // of async at a time
 
-	// A loop that nobody wakes looks for work after this many ticks, which is one minute.
+	// A loop that nobody wakes looks for work after this many ticks. A tick is normally one second.
 	idleTicks = 60
 )
 

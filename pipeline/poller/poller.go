@@ -85,9 +85,12 @@ func (p *Poller) serve(ctx context.Context) error {
 	p.list = newWaitlist()
 	p.querier.asked = map[string]*workerQuestion{}
 	p.rechecker.rechecks = rechecks{after: p.config().Recheck, since: p.Now().Add(-p.config().Recheck - maxLeaderGap)}
-	p.fetcher.reports = newReportList(p.Settings)
 	p.finisher.term = nuid.Next()
 	p.mu.Unlock()
+
+	p.fetcher.reportsMu.Lock()
+	p.fetcher.reports = newReportList(p.Settings)
+	p.fetcher.reportsMu.Unlock()
 
 	if err := p.finisher.published.load(ctx, p.Queue); err != nil {
 		return err
@@ -208,10 +211,11 @@ func (p *Poller) sampleWritten(ctx context.Context, r queue.SampleRecord) {
 func (p *Poller) replyWaiting(m *nats.Msg) {
 	p.mu.Lock()
 	w := p.list.waiters()
-	if p.fetcher.enabled() {
-		w.Reports = p.fetcher.reports.status()
-	}
 	p.mu.Unlock()
+
+	if p.fetcher.enabled() {
+		w.Reports = p.fetcher.status()
+	}
 
 	if body, err := json.Marshal(w); err == nil && m.Reply != "" {
 		_ = m.Respond(body)
@@ -223,8 +227,9 @@ func (p *Poller) setBack(by time.Duration) {
 	p.mu.Lock()
 	p.list.shift(by)
 	p.rechecker.rechecks.shift(by)
-	p.fetcher.reports.fetch.shift(by)
 	p.mu.Unlock()
+
+	p.fetcher.shift(by)
 
 	signal(p.wakeAsk)
 	signal(p.fetcher.wakeReport)

@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"sync"
 	"time"
 
 	"backburn/pipeline"
@@ -11,8 +12,10 @@ import (
 type reportFetcher struct {
 	*shared
 	querier    *querier
-	reports    *reportList   // guarded by mu
 	wakeReport chan struct{} // wakes reportLoop: a report is due; capacity 1
+
+	reportsMu sync.Mutex
+	reports   *reportList // guarded by reportsMu
 }
 
 // enabled reports whether reports are fetched at all.
@@ -24,8 +27,8 @@ func (f *reportFetcher) updateReport(r queue.SampleRecord, s pipeline.Sample) {
 		return
 	}
 
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.reportsMu.Lock()
+	defer f.reportsMu.Unlock()
 
 	if f.reports.update(r.Key, s, r.Time) {
 		signal(f.wakeReport)
@@ -34,8 +37,8 @@ func (f *reportFetcher) updateReport(r queue.SampleRecord, s pipeline.Sample) {
 
 // nextReport returns a report that is due, as reportList.next does.
 func (f *reportFetcher) nextReport() (key string, owed bool, wait time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.reportsMu.Lock()
+	defer f.reportsMu.Unlock()
 
 	f.Metrics.ReportsWaiting.Set(float64(len(f.reports.fetch)))
 
@@ -44,8 +47,8 @@ func (f *reportFetcher) nextReport() (key string, owed bool, wait time.Duration)
 
 // reportLater schedules another attempt to publish an owed report, or to fetch any other.
 func (f *reportFetcher) reportLater(key string, owed bool, at time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.reportsMu.Lock()
+	defer f.reportsMu.Unlock()
 
 	if owed {
 		f.reports.owe(key, at)
@@ -56,16 +59,32 @@ func (f *reportFetcher) reportLater(key string, owed bool, at time.Time) {
 
 // forgetReport removes a report from the list, because nothing more is to be done.
 func (f *reportFetcher) forgetReport(key string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.reportsMu.Lock()
+	defer f.reportsMu.Unlock()
 	f.reports.drop(key)
+}
+
+// status returns the state of the list for operators.
+func (f *reportFetcher) status() *queue.ReportsStatus {
+	f.reportsMu.Lock()
+	defer f.reportsMu.Unlock()
+
+	return f.reports.status()
+}
+
+// shift moves all times by the given duration, after the clock was set back.
+func (f *reportFetcher) shift(by time.Duration) {
+	f.reportsMu.Lock()
+	defer f.reportsMu.Unlock()
+
+	f.reports.shift(by)
 }
 
 // setHaltReason stores for operators why no report is fetched now, or removes the reason if err is
 // nil.
 func (f *reportFetcher) setHaltReason(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.reportsMu.Lock()
+	defer f.reportsMu.Unlock()
 
 	f.reports.haltReason = ""
 	if err != nil {

@@ -65,6 +65,12 @@ func (l *reportList) update(key string, s pipeline.Sample, since time.Time) bool
 	return true
 }
 
+// shift moves all times by the given duration, after the clock was set.
+func (l *reportList) shift(by time.Duration) {
+	l.fetch.shift(by)
+	l.owed.shift(by)
+}
+
 // status returns the state of the list for operators.
 func (l *reportList) status() *queue.ReportsStatus {
 	s := &queue.ReportsStatus{Waiting: len(l.fetch)}

@@ -239,9 +239,9 @@ func (f *reportFetcher) publishFor(ctx context.Context, s queue.SampleEntry, rep
 // finals returns, for each source, the first event with the sample's verdict that ended a job or
 // changed an earlier verdict. It searches RESULTS from the time of the sample's record less before.
 func (f *reportFetcher) finals(ctx context.Context, s queue.SampleEntry, before time.Duration, sources []string) (map[string]results.Event, error) {
-	f.mu.Lock()
+	f.reportsMu.Lock()
 	e := f.reports.entries[s.Key]
-	f.mu.Unlock()
+	f.reportsMu.Unlock()
 	if e == nil {
 		return nil, nil
 	}
