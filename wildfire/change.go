@@ -13,8 +13,9 @@ import (
 // maxComment is the documented length of a comment, in bytes.
 const maxComment = 2048
 
-// RequestVerdictChange asks the vendor to review the verdict of a sample; the answer goes to the
-// e-mail address. If the sample already has that verdict, the error is ErrSameVerdict. Cloud only.
+// RequestVerdictChange asks the vendor to review the verdict of a sample. The vendor replies to the
+// e-mail address. If the sample already has the requested verdict, the error matches
+// ErrSameVerdict. The WF-500 does not support this call.
 func (c *Client) RequestVerdictChange(ctx context.Context, sha256 string, verdict Verdict, email, comment string) error {
 	if email == "" {
 		return invalidArgument(OpChangeRequest, errors.New("e-mail address is empty"))
@@ -23,8 +24,8 @@ func (c *Client) RequestVerdictChange(ctx context.Context, sha256 string, verdic
 	return err
 }
 
-// ChangeLocalVerdict sets the verdict of a sample on a WF-500 and returns the verdict that the
-// appliance reports afterwards, or false if its answer has none.
+// ChangeLocalVerdict sets the verdict of a sample on a WF-500. It returns the new verdict in the
+// appliance's answer, or false if the answer has none.
 func (c *Client) ChangeLocalVerdict(ctx context.Context, sha256 string, verdict Verdict, comment string) (Verdict, bool, error) {
 	text, err := c.postVerdictChange(ctx, OpLocalVerdictChange, sha256, verdict, comment)
 	if err != nil {
@@ -35,8 +36,9 @@ func (c *Client) ChangeLocalVerdict(ctx context.Context, sha256 string, verdict 
 	return verdict, ok, nil
 }
 
-// postVerdictChange returns the text of the answer's body element, if it has one: the cloud's
-// answer is not documented, so any WildFire document except an error counts as success.
+// postVerdictChange sends a new verdict, and returns the text of the answer's body element, if
+// there is one. The cloud's answer is not documented, so any WildFire document except an error is a
+// success.
 func (c *Client) postVerdictChange(ctx context.Context, op Op, sha256 string, verdict Verdict, comment string, more ...field) (string, error) {
 	hash, err := normalHash(sha256)
 	switch {

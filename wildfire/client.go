@@ -19,8 +19,8 @@ type Client struct {
 	endpoint string // scheme, host and path, without a trailing slash
 	tokens   TokenSource
 
-	// transport is used without an http.Client, so that a redirect is an ordinary answer: following
-	// it would send the credentials and the sample elsewhere.
+	// transport is used without an http.Client, so that redirects are not followed: a redirect
+	// would send the credentials and the sample elsewhere.
 	transport http.RoundTripper
 }
 
@@ -60,7 +60,7 @@ func (c *Client) Close() {
 	}
 }
 
-// field is one form field. A slice of fields keeps their order, with the credential first.
+// field is one form field. A slice of fields has them in the order in which they are sent.
 type field struct{ name, value string }
 
 // payload is a request body that can be opened any number of times.
@@ -73,14 +73,15 @@ type payload struct {
 	// mayRetry says whether an attempt that failed with this error may be repeated.
 	mayRetry func(error) bool
 
-	// failed returns the error from reading the body's source, which explains a broken request
-	// better than the transport's error. It is nil if there was none.
+	// failed returns the error from reading the body's source, or nil. The error explains a broken
+	// request better than the transport's error does.
 	failed func() error
 
 	// sent reports whether the transport has read the whole body.
 	sent func() bool
 
-	// watch is called with the watchdog of every attempt, and reports progress to it.
+	// watch is called before each attempt. It gives the body the attempt's watchdog, to which the
+	// body then reports progress.
 	watch func(*watchdog)
 
 	// abort closes the source of the body, which unblocks most stuck readers. It is set if reading
@@ -91,17 +92,17 @@ type payload struct {
 // apiCall is one operation, ready to be attempted.
 type apiCall struct {
 	op       Op
-	path     string                             // below the endpoint; "" for the operation's own
-	build    func([]field) (payload, error)     // the body around the credential's fields
-	sendTime time.Duration                      // how long sending the request may take on a slow line; the token must last that long
+	path     string                             // below the endpoint; "": the operation is the path
+	build    func([]field) (payload, error)     // returns the body; its argument has the credential's form fields
+	sendTime time.Duration                      // time that sending may take on a slow line, for which the token must last
 	stream   bool                               // the answer is read in pieces, each of which resets the watchdog
 	public   bool                               // the call needs no credential
 	handle   func(*http.Response, string) error // reads a successful answer; its second argument is the token
 }
 
-// do makes the call. It repeats it after a 401 with the source's next token, after the connection
-// broke in the middle of a large body, and without "Expect: 100-continue" if a proxy does not
-// support that.
+// do makes the call. It makes the call again in three cases: after a 401, with the next token; if
+// the connection broke in the middle of a large body; and without "Expect: 100-continue", if the
+// header was refused with 417.
 func (c *Client) do(ctx context.Context, call apiCall) error {
 	var refused, retried, withoutExpect bool
 	for {
@@ -148,13 +149,13 @@ func (c *Client) token(ctx context.Context, call apiCall) (string, error) {
 	}
 	token, err := c.tokens.TokenFor(ctx, call.sendTime)
 	if err == nil && token == "" {
-		err = errors.New("token source gave an empty token")
+		err = errors.New("the token source returned an empty token")
 	}
 
 	return token, err
 }
 
-// credential returns the form fields with the credential, which must come first.
+// credential returns the form fields that belong to the credential. They must come first.
 func (c *Client) credential(token string, call apiCall) []field {
 	var fields []field
 	if c.cfg.APIKey && !call.public {
@@ -168,7 +169,8 @@ func (c *Client) credential(token string, call apiCall) []field {
 }
 
 // attempt makes one request and passes a successful answer to call.handle. It returns the status,
-// or 0 without an answer. It drains and closes the answer, so that the connection can be reused.
+// or 0 without an answer. It reads and closes the rest of the answer, so that the connection can be
+// reused.
 func (c *Client) attempt(parent context.Context, call apiCall, body payload, token string) (int, error) {
 	dog := newWatchdog(parent, c.cfg.StallTimeout, c.cfg.AnswerTimeout)
 	defer dog.stop()
@@ -202,20 +204,22 @@ func (c *Client) attempt(parent context.Context, call apiCall, body payload, tok
 	return response.StatusCode, err
 }
 
-// credentialAccepted reports whether WildFire itself sent a success answer that led to this error,
-// and so accepted the credential.
+// credentialAccepted reports whether WildFire accepted the credential of a call that was answered
+// with a success status. err is the call's error. The credential counts as accepted unless the
+// answer was not WildFire's, or broke off.
 func credentialAccepted(err error) bool {
 	failure, failed := errors.AsType[*APIError](err)
 
 	return !failed || failure.Foreign == nil && !errors.Is(err, ErrTransport)
 }
 
-// abandonAfter is how long a canceled upload may take to end.
+// abandonAfter is how long a canceled upload may take to end before it is abandoned.
 const abandonAfter = time.Second
 
 // roundTrip sends a request. net/http does not return from a canceled request before the body's
-// reader returns. A reader that hangs, for example on a lost network file system, is closed. If
-// that does not help, it is abandoned with its goroutine until the file system answers.
+// reader returns. If the reader hangs, for example on a lost network file system, roundTrip closes
+// it. If that does not help, roundTrip returns anyway, and the reader and its goroutine remain
+// until the file system answers.
 func (c *Client) roundTrip(dog *watchdog, request *http.Request, body payload) (*http.Response, error) {
 	if body.abort == nil {
 		return c.transport.RoundTrip(request)
@@ -292,10 +296,11 @@ func (c *Client) newRequest(ctx context.Context, call apiCall, body payload, tok
 	return request, nil
 }
 
-// transportError returns the error of a request without an answer. Its cause is the error of the
+// transportError returns the error of a request that got no answer. The cause is the error of the
 // body's source, of the watchdog or of the transport.
 func (c *Client) transportError(ctx context.Context, call apiCall, body payload, err error) error {
-	// If the reader was closed because the attempt ended, its error is not the cause.
+	// If the attempt has ended, the reader was closed for that reason, and its error is not the
+	// cause.
 	if body.failed != nil && ctx.Err() == nil {
 		if failure := body.failed(); failure != nil {
 			kind := ErrSource
@@ -316,8 +321,8 @@ func (c *Client) transportError(ctx context.Context, call apiCall, body payload,
 	return failure
 }
 
-// statusError returns the error for a status that is not a success. It has the message of the error
-// document, if there is one.
+// statusError returns the error for a status that is not a success, with the message of WildFire's
+// error document, if there is one.
 func (c *Client) statusError(op Op, response *http.Response, token string) error {
 	answer, _ := readLimited(response.Body, maxErrorAnswer)
 	var message string
@@ -335,9 +340,9 @@ func (c *Client) statusError(op Op, response *http.Response, token string) error
 	}
 }
 
-// receiptError returns the error for an answer to a submission without a readable receipt. It
-// returns nil if the answer is WildFire's but truncated or without some fields, because the
-// submission was then accepted and counted.
+// receiptError returns the error of a submission whose answer has a success status but no readable
+// receipt. It returns nil if the answer is a WildFire document that is truncated or lacks fields,
+// because WildFire has then accepted and counted the submission.
 func receiptError(op Op, response *http.Response, token string, body []byte, err error) error {
 	if _, refused := errors.AsType[errorDocument](err); !refused && isWildFireXML(body) {
 		return nil
@@ -346,8 +351,8 @@ func receiptError(op Op, response *http.Response, token string, body []byte, err
 	return answerError(op, response, token, body, err)
 }
 
-// answerError returns the error for an answer with a success status that is not the expected
-// document. body is the part that was read.
+// answerError returns the error of a call whose answer has a success status but is not the expected
+// document. body is the part of the answer that was read, and err says what was wrong with it.
 func answerError(op Op, response *http.Response, token string, body []byte, err error) error {
 	failure := &APIError{Op: op, Status: response.StatusCode, kind: ErrAnswer}
 	if document, ok := errors.AsType[errorDocument](err); ok {
@@ -381,8 +386,8 @@ func drain(body io.ReadCloser) {
 	_ = body.Close()
 }
 
-// form returns a function that builds a small body: urlencoded, or multipart for the operations
-// that require it.
+// form returns a function that builds a small body of form fields: urlencoded, or multipart for the
+// operations that require it.
 func form(op Op, fields ...field) func([]field) (payload, error) {
 	if op.multipart() {
 		return multipartForm(fields, "", "")
@@ -398,8 +403,8 @@ func form(op Op, fields ...field) func([]field) (payload, error) {
 	}
 }
 
-// multipartForm returns a function that builds a multipart body of fields and, if filename is set,
-// a file part named "file" with a text.
+// multipartForm returns a function that builds a multipart body of fields. If filename is set, the
+// body also has a file with this name and text, in the part "file".
 func multipartForm(fields []field, filename, text string) func([]field) (payload, error) {
 	return func(credential []field) (payload, error) {
 		var buffer bytes.Buffer
@@ -442,7 +447,7 @@ func bufferedPayload(contentType string, content []byte) payload {
 	}
 }
 
-// bufferedBody records when it was read completely.
+// bufferedBody sets allRead when it was read completely.
 type bufferedBody struct {
 	content []byte
 	allRead *atomic.Bool

@@ -16,21 +16,21 @@ const (
 	// DefaultBaseURL is the global cloud, located in the USA.
 	DefaultBaseURL = "https://wildfire.paloaltonetworks.com"
 
-	// DefaultMaxFileSize is the documented limit of the public cloud, "100 MB", in bytes. It takes
-	// MB as 1,000,000 bytes, the smaller interpretation.
+	// DefaultMaxFileSize is the documented limit of the public cloud, "100 MB", in bytes. A MB is
+	// taken as 1,000,000 bytes, not 1,048,576.
 	DefaultMaxFileSize = 100_000_000
 
 	// DefaultStallTimeout is how long a transfer may make no progress.
 	DefaultStallTimeout = 30 * time.Second
 
-	// DefaultAnswerTimeout is how long an answer may take after the request was sent.
+	// DefaultAnswerTimeout limits the time from the end of the request to the end of the answer.
 	DefaultAnswerTimeout = 2 * time.Minute
 
 	// DefaultExpectContinue is the size, in bytes, from which an upload waits for the service's
 	// "100 Continue" before sending the contents.
 	DefaultExpectContinue = 1 << 20
 
-	// DefaultMaxDownload bounds a sample, capture or report, in bytes.
+	// DefaultMaxDownload is the most that one download writes, in bytes.
 	DefaultMaxDownload = 1 << 30
 
 	// DefaultUserAgent identifies this package.
@@ -43,20 +43,22 @@ const apiPath = "/publicapi"
 // timeout disables it; start from DefaultConfig. The tags hold the keys of Backburn's configuration
 // file and their text in its reference.
 type Config struct {
-	// BaseURL is the host's root, such as https://eu.wildfire.paloaltonetworks.com; /publicapi is
-	// added unless it is there. A verdict exists only in the region to which the sample was
-	// submitted. Plain http is refused, except to a loopback address or with AllowHTTP.
+	// BaseURL is the address of the service, such as https://eu.wildfire.paloaltonetworks.com.
+	// /publicapi is appended unless the URL ends with it. A verdict exists only in the region to
+	// which the sample was submitted. Plain http is refused, except to a loopback address or with
+	// AllowHTTP.
 	BaseURL string `toml:"url" doc:"Base URL of the service. A verdict exists only in the region to which the sample was submitted."`
 
 	// APIKey sends the TokenSource's token in the legacy form field "apikey" instead of an
 	// Authorization header. The WF-500 appliance supports nothing else.
 	APIKey bool
 
-	// Agent is the form field "agent": which product a legacy key belongs to ("pcc" for Prisma
-	// Cloud Compute, "prismaaccessapi" for Prisma Access). Empty sends none.
+	// Agent is the form field "agent". It says which product a legacy key belongs to: "pcc" for
+	// Prisma Cloud Compute, "prismaaccessapi" for Prisma Access. If it is empty, the field is not
+	// sent.
 	Agent string `toml:"agent" doc:"Legacy keys only: \"pcc\" (Prisma Cloud Compute) or \"prismaaccessapi\" (Prisma Access)."`
 
-	// UserAgent is the request header; empty sends DefaultUserAgent.
+	// UserAgent is the header User-Agent. The default is DefaultUserAgent.
 	UserAgent string
 
 	// MaxFileSize is the size of the largest file that is sent, in bytes.
@@ -65,13 +67,13 @@ type Config struct {
 	// StallTimeout ends an upload or a download that makes no progress for this long.
 	StallTimeout time.Duration `toml:"stall_timeout" doc:"An upload is aborted if no byte is sent for this long. \"0s\": never."`
 
-	// AnswerTimeout bounds the time from the end of the request to the end of its answer; for a
-	// download, to the start of its answer.
+	// AnswerTimeout limits the time from the end of the request to the end of the answer. For a
+	// download it limits the time to the start of the answer, and StallTimeout applies after that.
 	AnswerTimeout time.Duration
 
-	// ExpectContinue is the upload size, in bytes, from which "Expect: 100-continue" is sent, so
-	// that a refusal costs no transfer. An upload of at least this size is also repeated once if
-	// its connection breaks before all contents are sent.
+	// ExpectContinue is the file size, in bytes, from which an upload has the header "Expect:
+	// 100-continue", so that WildFire can refuse the file before it is sent. An upload of at least
+	// this size is also repeated once if the connection breaks before all contents are sent.
 	ExpectContinue int64
 
 	// MaxDownload is the most that one download writes, in bytes.
@@ -80,11 +82,11 @@ type Config struct {
 	// AllowHTTP permits an unencrypted BaseURL that is not a loopback address.
 	AllowHTTP bool
 
-	// Network is used to build the transport when Transport is nil.
+	// Network describes the transport that New builds if Transport is nil.
 	Network TransportConfig `toml:",inline"`
 
-	// Transport replaces the transport built from Network. To share one between this client and a
-	// token source, give both the result of NewTransport. Redirects are never followed.
+	// Transport replaces the transport that New builds. To share a transport between this client
+	// and a token source, give both the result of NewTransport. Redirects are never followed.
 	Transport http.RoundTripper
 }
 
@@ -102,8 +104,8 @@ func DefaultConfig() Config {
 	}
 }
 
-// Check calls bad for each key with an invalid value, with the expected values. It never repeats
-// the value itself, because a URL may contain a password.
+// Check calls bad for each key that has an invalid value. The arguments are the key and the values
+// that are allowed, but never the value itself, because a URL may contain a password.
 func (c Config) Check(bad func(key, expected string, related ...string)) {
 	if _, err := c.endpoint(); err != nil {
 		bad("url", err.Error())
@@ -142,8 +144,8 @@ func (c Config) Validate() error {
 	return errors.Join(problems...)
 }
 
-// endpoint returns BaseURL with /publicapi and without a trailing slash. Its error says what was
-// expected, without the URL, which may contain a password.
+// endpoint returns BaseURL with /publicapi and without a trailing slash. Its error says only what
+// is allowed, because the URL may contain a password.
 func (c Config) endpoint() (string, error) {
 	u, err := url.Parse(c.BaseURL)
 	if err != nil {

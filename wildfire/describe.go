@@ -11,13 +11,13 @@ import (
 const (
 	maxMessage = 200 // bytes of APIError.Message
 
-	// MaxRetryAfter is the longest wait that APIError.RetryAfter asks for; longer waits are reduced
-	// to it.
+	// MaxRetryAfter is the largest value of APIError.RetryAfter. If the service asks for more, the
+	// value is reduced to this.
 	MaxRetryAfter = 24 * time.Hour
 )
 
-// describe returns the text of a transport's error. It leaves out what net/http quotes of an answer
-// that is not HTTP.
+// describe returns the text of an error of the transport. If the answer was not HTTP, net/http's
+// error contains a part of it in quotes; describe removes that part.
 func describe(err error) string {
 	if opError, ok := errors.AsType[*net.OpError](err); ok {
 		return printable(opError.Error())
@@ -32,9 +32,9 @@ func describe(err error) string {
 
 var urlPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s'"<>]+`)
 
-// sanitizeMessage prepares a message of the service for an error: one line of printable ASCII,
-// without surrounding quotes, without URLs, which may contain credentials, and without the
-// credential itself.
+// sanitizeMessage makes a message of the service safe for an error: one line of printable ASCII,
+// without surrounding quotes and without the credential. It also removes URLs, which may contain
+// credentials.
 func sanitizeMessage(message, credential string) string {
 	message = oneLine(message)
 	if credential != "" {

@@ -13,12 +13,12 @@
 //     memory.
 //   - A missing verdict is an error, or a record without HasVerdict. It is never 0, because 0 means
 //     benign.
-//   - If WildFire accepts a file, and its answer is cut short or lacks fields, the call does not
-//     fail: the upload was counted. It returns a [Submission] with Uncertain set.
+//   - If WildFire accepts a file, but its answer is cut short or lacks fields, the call does not
+//     fail, because the upload was counted. The call returns a [Submission] with Uncertain set.
 //   - An answer that is not WildFire's, such as a captive portal's login page with status 200, is
 //     an error that matches [ErrForeignAnswer]. APIError.Foreign describes the answer.
-//   - Every failure is an [*APIError] that names the operation and matches exactly one specific
-//     sentinel of this package, so a 413 for a file differs from a 413 for a list of hashes.
+//   - Every failed call returns an [*APIError] that names the operation and matches exactly one
+//     specific sentinel of this package. So a 413 for a file differs from a 413 for a list of hashes.
 //   - Credentials are sent only to the configured host, in the Authorization header or a form
 //     field. They are never in a URL or an error, and never follow a redirect.
 //   - Answers are read with limits on size, depth and number of elements. Documents with a DTD are
@@ -33,7 +33,7 @@
 //   - A call answered 401 is repeated once, with a new token of the [TokenSource].
 //   - An upload is repeated once if the connection breaks while the body is sent: a service that
 //     refuses a large body may close the connection before its status is read.
-//   - An upload with "Expect: 100-continue" that is answered 417 is sent without that header.
+//   - An upload with "Expect: 100-continue" that is answered 417 is repeated without that header.
 //
 // It does not fall back to another region, because moving samples between regions is a legal
 // decision.

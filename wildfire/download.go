@@ -14,9 +14,9 @@ import (
 	"sync"
 )
 
-// Download describes the bytes that were written to the caller's writer.
+// Download describes a file that was written to the caller's writer.
 type Download struct {
-	// Filename is the attachment's name after SafeFilename, or "" if the answer had none.
+	// Filename is the name in the answer, as SafeFilename returns it, or "" if there was none.
 	Filename string
 
 	// ContentType is the answer's media type, or "".
@@ -29,10 +29,10 @@ type Download struct {
 	SHA256 string
 }
 
-// Sample writes the contents of a sample to w and compares them with the given hash, an MD5 or a
-// SHA-256. If they differ, the error matches ErrAnswer, but the bytes are already written. The
-// service returns only samples of one's own organization, and not all of them (ErrSampleForbidden,
-// ErrNotFound, ErrGone).
+// Sample writes the contents of a sample to w. If they do not have the given hash, an MD5 or a
+// SHA-256, the error matches ErrAnswer, but the bytes are already written. The service returns only
+// samples of the caller's organization, and not all of these: see ErrSampleForbidden, ErrNotFound
+// and ErrGone.
 func (c *Client) Sample(ctx context.Context, hash string, w io.Writer) (Download, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
@@ -41,8 +41,8 @@ func (c *Client) Sample(ctx context.Context, hash string, w io.Writer) (Download
 	return c.download(ctx, downloadRequest{op: OpSample, hash: hash}, w, field{"hash", hash})
 }
 
-// PCAP writes the network capture of a sample's analysis to w: that of the platform with the given
-// id (WildFire API Reference, "Get a Packet Capture"), or of any platform if platform is 0.
+// PCAP writes the network capture of a sample's analysis to w. platform is the number of the
+// environment (WildFire API Reference, "Get a Packet Capture"). If it is 0, WildFire chooses one.
 func (c *Client) PCAP(ctx context.Context, hash string, platform int, w io.Writer) (Download, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
@@ -69,8 +69,8 @@ const (
 	DownloadFiles Artifact = "download_files"
 )
 
-// WebArtifacts writes the artifacts of a web page's analysis to w, as a tar.gz that may be empty.
-// Without kinds it requests all.
+// WebArtifacts writes the artifacts of a web page's analysis to w, as a tar.gz file, which may be
+// empty. Without kinds, it requests all of them.
 func (c *Client) WebArtifacts(ctx context.Context, url string, w io.Writer, kinds ...Artifact) (Download, error) {
 	if err := checkLink(url); err != nil {
 		return Download{}, invalidArgument(OpWebArtifacts, err)
@@ -122,7 +122,7 @@ func (c *Client) TestFile(ctx context.Context, kind TestKind, w io.Writer) (Down
 // downloadRequest describes a download.
 type downloadRequest struct {
 	op     Op
-	path   string // below the endpoint; "" for the operation's own
+	path   string // below the endpoint; "": the operation is the path
 	hash   string // the hash that the contents must have; "" checks nothing
 	public bool   // the call needs no credential
 }
@@ -143,7 +143,7 @@ func (c *Client) download(ctx context.Context, request downloadRequest, w io.Wri
 		public: request.public,
 		handle: func(response *http.Response, token string) error {
 			if response.StatusCode != http.StatusOK {
-				return c.unexpectedStatus(request.op, response, token) // 206 and similar answers are not the requested file
+				return c.unexpectedStatus(request.op, response, token) // an answer such as 206 does not have the whole file
 			}
 
 			var err error
@@ -166,8 +166,8 @@ func (*Client) unexpectedStatus(op Op, response *http.Response, token string) er
 	return failure
 }
 
-// receive copies an answer to w, unless it is a document of the service or a proxy in place of the
-// file.
+// receive writes the requested file to w. If the answer is something else, such as a document of
+// WildFire's or a page of a proxy, it writes nothing and returns an error.
 func (c *Client) receive(request downloadRequest, response *http.Response, token string, w io.Writer) (Download, error) {
 	reader := bufio.NewReader(response.Body)
 	if isNotFile(request.op, response, reader) {
@@ -209,13 +209,14 @@ func (c *Client) receive(request downloadRequest, response *http.Response, token
 	return got, failure
 }
 
-// maxHead is how many bytes at the beginning of a download are used to recognize it.
+// maxHead is how many bytes at the beginning of an answer show whether it is the requested file.
 const maxHead = 512
 
-// isNotFile reports whether the beginning of an answer shows that it is not the requested file. A
-// sample may itself be a text or an XML document. So an answer to a request for a sample is not the
-// file only if it is an error document or an empty one of WildFire's, and was not sent as a file.
-// The artifacts of a web page may be empty.
+// isNotFile reports whether the beginning of an answer shows that it is not the requested file.
+// Reports in PDF, captures, archives and test files are binary, so an answer that is text is not
+// the file. A sample may be text itself: the answer is not the sample if it begins like WildFire's
+// error document or empty document, and its type is not application/octet-stream. Artifacts
+// may be empty if the answer is sent as a file.
 func isNotFile(op Op, response *http.Response, reader *bufio.Reader) bool {
 	head, _ := reader.Peek(maxHead)
 	switch {
@@ -242,12 +243,12 @@ func isNotFile(op Op, response *http.Response, reader *bufio.Reader) bool {
 	return false
 }
 
-// sentAsFile reports whether an answer announces itself as a file.
+// sentAsFile reports whether the headers of an answer say that it is a file.
 func sentAsFile(response *http.Response) bool {
 	return mediaType(response) == "application/octet-stream" || attachment(response) != ""
 }
 
-// attachment returns the file name of the answer. The header has it with or without quotes.
+// attachment returns the file name in the header Content-Disposition, or "".
 func attachment(response *http.Response) string {
 	_, params, err := mime.ParseMediaType(response.Header.Get("Content-Disposition"))
 	if err != nil || params["filename"] == "" {
@@ -256,7 +257,8 @@ func attachment(response *http.Response) string {
 	return SafeFilename(params["filename"])
 }
 
-// copyLimited copies at most limit bytes, and fails if there are more; 0 is no limit.
+// copyLimited copies at most limit bytes, and returns errTooLong if there are more. 0 means no
+// limit.
 func copyLimited(w io.Writer, r io.Reader, limit int64) (int64, error) {
 	buffer := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buffer)
@@ -281,14 +283,13 @@ func copyLimited(w io.Writer, r io.Reader, limit int64) (int64, error) {
 
 var copyBuffers = sync.Pool{New: func() any { buffer := make([]byte, 32<<10); return &buffer }}
 
-// onlyReader hides bufio's WriteTo, which would copy in small pieces.
+// onlyReader hides the method WriteTo of a bufio.Reader, which would copy in small pieces.
 type onlyReader struct{ io.Reader }
 
-// ErrSink matches a failure of the caller's writer during a download; the writer's error is
-// wrapped.
+// ErrSink matches the error of a download whose writer failed. The writer's error is wrapped.
 var ErrSink = errors.New("writing download")
 
-// callerWriter marks the errors of the caller's writer with ErrSink.
+// callerWriter adds ErrSink to the errors of the caller's writer.
 type callerWriter struct{ io.Writer }
 
 func (w *callerWriter) Write(p []byte) (int, error) {

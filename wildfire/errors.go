@@ -9,18 +9,19 @@ import (
 	"time"
 )
 
-// Sentinels for errors.Is. A failed call matches exactly one specific sentinel, and possibly one of
-// the families at the end. The numbers are HTTP statuses (WildFire API Reference, "Error Codes").
+// Sentinels for errors.Is. The error of a failed call matches exactly one specific sentinel, and in
+// some cases a more general one as well. The numbers are HTTP statuses (WildFire API Reference,
+// "Error Codes").
 var (
 	ErrRedirect         = errors.New("redirected")                    // 3xx: plain http, or a captive portal; not followed
 	ErrInvalidRequest   = errors.New("invalid request")               // 400, 456
-	ErrUnauthorized     = errors.New("credentials refused")           // 401, twice
+	ErrUnauthorized     = errors.New("credentials refused")           // 401, also with the next token
 	ErrForbidden        = errors.New("no permission")                 // 403: the credential may not do this
 	ErrSampleForbidden  = errors.New("sample not available to you")   // 403 on get/sample, get/pcap and the like
 	ErrInvalidDate      = errors.New("invalid date")                  // 403 on get/verdicts/changed: not an authentication fault
 	ErrNotReady         = errors.New("not ready or unknown")          // 404, or an empty answer, on reports, captures and artifacts; also matches ErrNotFound
-	ErrNotFound         = errors.New("not found")                     // 404 on any other request for a verdict, a sample or a file
-	ErrNoSuchOperation  = errors.New("no such operation")             // 404 elsewhere: the base URL is wrong
+	ErrNotFound         = errors.New("not found")                     // 404 on a request for a verdict, a sample or a test file
+	ErrNoSuchOperation  = errors.New("no such operation")             // 404 on any other operation: the base URL is wrong
 	ErrMethod           = errors.New("method not allowed")            // 405
 	ErrConflict         = errors.New("conflict")                      // 409
 	ErrGone             = errors.New("sample gone")                   // 410
@@ -43,8 +44,8 @@ var (
 	ErrUnexpectedStatus = errors.New("unexpected status")             // every other status
 	ErrRejected         = errors.New("rejected")                      // 200 with an <error> document
 
-	ErrAnswer        = errors.New("unusable answer")          // success, but not the expected document
-	ErrForeignAnswer = errors.New("answer is not WildFire's") // success in a form that WildFire does not use: see APIError.Foreign; also matches ErrAnswer
+	ErrAnswer        = errors.New("unusable answer")          // success status, but not the expected document
+	ErrForeignAnswer = errors.New("answer is not WildFire's") // success status, but not sent by WildFire: see APIError.Foreign; also matches ErrAnswer
 	ErrNoVerdict     = errors.New("answer without verdict")   // a record without a readable verdict; also matches ErrAnswer
 	ErrAmbiguous     = errors.New("several samples")          // an MD5 that belongs to more than one sample
 	ErrTransport     = errors.New("no answer")                // connection, TLS, proxy or time-out: no status
@@ -57,7 +58,7 @@ var (
 	ErrAnswerMismatch = errors.New("service saw other contents") // see ContentError; also matches ErrContentChanged
 	ErrDownloadLimit  = errors.New("download too large")         // over Config.MaxDownload
 
-	ErrQuota = errors.New("quota exceeded") // family of ErrUploadQuota and ErrQueryQuota
+	ErrQuota = errors.New("quota exceeded") // ErrUploadQuota or ErrQueryQuota
 )
 
 // APIError is the error of every failed call.
@@ -71,29 +72,30 @@ type APIError struct {
 	// Status is the HTTP status, or 0 without an answer or if the call was refused locally.
 	Status int
 
-	// Message is the service's error message: at most 200 bytes of printable ASCII, without the
-	// service's surrounding quotes, URLs and the credential. Empty if there was none. It is for
-	// people: branch on the sentinels.
+	// Message is the service's error message, or empty. It has at most 200 bytes of printable
+	// ASCII; surrounding quotes, URLs and the credential are removed. It is for people: programs
+	// should use the sentinels.
 	Message string
 
 	// RetryAfter is the wait that the service asked for, from 0 (none) to MaxRetryAfter.
 	RetryAfter time.Duration
 
-	// MaybeDone is set if the whole request was sent and no answer of WildFire's came back: there
-	// was no answer, it broke off before its sender could be recognized, or a proxy answered with a
-	// success or a gateway error (502, 504). The service may still have acted on the request: after
-	// a submission, ask for the verdict before sending the file again.
+	// MaybeDone is set if the whole request was sent, but it is unknown whether WildFire acted on
+	// it: there was no answer, the answer broke off, or a proxy answered with a success or a
+	// gateway error (502, 504). After a submission, ask for the verdict before sending the file
+	// again.
 	MaybeDone bool
 
-	// Foreign describes an answer that is not in WildFire's form, and so came from something
-	// between the client and WildFire: a captive portal, a proxy, a web filter or a virus scanner.
-	// It is nil for WildFire's own answers and without an answer. With a success status the error
-	// matches ErrForeignAnswer. With any other status it matches the sentinel of that status, whose
-	// meaning may then differ from WildFire's. Pages of WildFire's own front end look like those of
-	// a proxy, and count as foreign.
+	// Foreign describes an answer that is not in WildFire's form. It came from something between
+	// the client and WildFire: a captive portal, a proxy, a web filter or a virus scanner. Foreign
+	// is nil for WildFire's own answers, and if there was no answer. With a success status the
+	// error matches ErrForeignAnswer. With any other status it matches the sentinel of that status,
+	// but the sender may not mean what WildFire means by it. Pages of WildFire's own front end
+	// look like those of a proxy, so they are foreign, too.
 	Foreign *ForeignAnswer
 
-	// Err is the cause of a failure without a status, nil otherwise.
+	// Err is the underlying error, for example of the connection, the file or the token source. It
+	// is nil if the status and Message say it all.
 	Err error
 
 	kind error
@@ -126,8 +128,8 @@ func (e *APIError) Error() string {
 	return text.String()
 }
 
-// ambiguous reports whether the answer does not show if WildFire got the request: the answer broke
-// off, or a proxy answered with a success or with a gateway error.
+// ambiguous reports whether the answer leaves open whether WildFire acted on the request: it broke
+// off, or a proxy answered with a success or a gateway error.
 func (e *APIError) ambiguous() bool {
 	if errors.Is(e.kind, ErrTransport) || errors.Is(e.kind, ErrStalled) {
 		return true
@@ -136,8 +138,8 @@ func (e *APIError) ambiguous() bool {
 	return e.Foreign != nil && (succeeded(e.Status) || e.Status == 502 || e.Status == 504)
 }
 
-// causeText returns the text of Err, reduced if it came from the network, because it may contain
-// data of the other side.
+// causeText returns the text of Err. If Err came from the network, the text is shortened, because
+// it may contain data of the other side.
 func (e *APIError) causeText() string {
 	switch e.kind {
 	case ErrTransport, ErrStalled, ErrAnswer: //nolint:errorlint // a sentinel, never wrapped
@@ -174,27 +176,26 @@ var families = map[error]error{
 	ErrAnswerMismatch: ErrContentChanged,
 }
 
-// ContentError says which of two faults happened to the contents of an upload.
+// ContentError says what was wrong with the contents of an upload. There are two cases.
 //
-// If the file's bytes or size differ from File's fields, Answered is empty and the error matches
-// ErrContentChanged: the source changed, the end of the body was not sent, and nothing was
-// submitted.
+// If the contents that were read do not have the size and hash in File, Answered is empty and the
+// error matches ErrContentChanged. The end of the body was not sent, so nothing was submitted.
 //
-// If the service reports a SHA-256 that differs from that of the bytes sent, the error also matches
-// ErrAnswerMismatch: the upload was altered on the way, and it was counted. The Submission is
+// If the service's answer has another digest than the bytes sent, the error also matches
+// ErrAnswerMismatch. The upload was altered on the way, and it was counted. The Submission is
 // returned with the error.
 type ContentError struct {
-	Expected string // SHA-256 in File, if any; or that of the bytes sent
+	Expected string // SHA-256 in File, if any; in the second case that of the bytes sent
 	Sent     string // SHA-256 of the bytes sent; empty if the size differed
 	Answered string // SHA-256 or MD5 in the service's answer
 	Detail   string // what differed
 }
 
-// Error describes the difference. Digests are not secret.
+// Error describes the difference.
 func (e *ContentError) Error() string { return e.Detail }
 
-// classify returns the sentinel for a status that is not a success. Several statuses depend on the
-// operation. The message, in lower case, decides only if the operation does not.
+// classify returns the sentinel for a status that is not a success. The meaning of some statuses
+// depends on the operation, and that of 403 also on the message, which must be in lower case.
 func classify(op Op, status int, message string) error {
 	switch status {
 	case 400, 456:
@@ -273,16 +274,16 @@ func classify(op Op, status int, message string) error {
 	return ErrUnexpectedStatus
 }
 
-// succeeded reports whether the status is a success, so that the body decides about the result.
+// succeeded reports whether the status is a success. The answer's body then has the result.
 func succeeded(status int) bool { return status >= 200 && status < 300 }
 
-// cause returns why an attempt failed. If the watchdog ended it, that is the watchdog's error, and
-// not the cancellation that followed from it.
+// cause returns why an attempt failed. If the watchdog ended the attempt, that is the watchdog's
+// error, not the transport's error about the cancellation.
 func cause(ctx context.Context, err error) error {
 	if reason := context.Cause(ctx); reason != nil && errors.Is(reason, ErrStalled) {
 		return reason
 	}
-	// The caller's own transport may be a client, whose errors contain the URL.
+	// A transport of the caller may wrap an http.Client, whose errors contain the URL.
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
 	}

@@ -6,18 +6,18 @@ import (
 )
 
 const (
-	maxFilename  = 128 // bytes; the service's own limit is not documented
-	maxExtension = 16
+	maxFilename  = 128 // bytes; the service's limit is not documented
+	maxExtension = 16  // bytes
 	defaultStem  = "sample"
 )
 
-// SafeFilename returns a name that is safe to send: printable ASCII without separators or
-// characters with a meaning in XML or headers, at most 128 bytes long, never empty. The service
-// copies the name into an XML answer without escaping it. It recognizes scripts by their extension,
-// which is therefore kept.
+// SafeFilename returns a file name that is safe to send: printable ASCII, at most 128 bytes, never
+// empty, without separators and without characters that have a meaning in XML or headers. The
+// service copies the name into an XML answer without escaping it. The extension is kept, because
+// the service recognizes scripts by it.
 //
 // Only the part after the last slash or backslash is used. A safe name is returned unchanged.
-// Different names may become equal; they are labels, not keys.
+// Different names may become equal, so do not use the result as a key.
 func SafeFilename(name string) string {
 	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
 		name = name[i+1:]

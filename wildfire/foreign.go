@@ -11,20 +11,20 @@ import (
 	"strings"
 )
 
-// ForeignAnswer describes an answer that is not in WildFire's form: that of a captive portal, a
-// proxy, a web filter or a virus scanner in between. Of the answer's body it has only the title of
-// a page.
+// ForeignAnswer describes an answer that is not in WildFire's form. It came from a captive portal,
+// a proxy, a web filter or a virus scanner. Only the title of a page is taken from the answer's
+// body.
 type ForeignAnswer struct {
-	// ContentType is the answer's media type: from its header, or else detected from its first
-	// bytes. Empty if the answer had no body.
+	// ContentType is the answer's media type, from its header or, without one, detected from its
+	// first bytes. It is empty if the answer had no body.
 	ContentType string
 
-	// Title is the title of an HTML page, reduced like APIError.Message to at most 80 bytes of
-	// printable ASCII. Empty if there is none.
+	// Title is the title of an HTML page, or empty. Like APIError.Message, it is made safe: at most
+	// 80 bytes of printable ASCII.
 	Title string
 }
 
-// maxTitle is the length of ForeignAnswer.Title, in bytes.
+// maxTitle is the greatest length of ForeignAnswer.Title, in bytes.
 const maxTitle = 80
 
 // String describes the answer in a few words.
@@ -38,7 +38,7 @@ func (f *ForeignAnswer) String() string {
 	return fmt.Sprintf("%s %q", f.ContentType, f.Title)
 }
 
-// describeForeign describes an answer; body is the part that was read.
+// describeForeign describes an answer. body is the part of it that was read.
 func describeForeign(response *http.Response, body []byte, credential string) *ForeignAnswer {
 	if isBlank(body) {
 		return &ForeignAnswer{}
@@ -68,9 +68,9 @@ func pageTitle(body []byte, credential string) string {
 	return strings.TrimRight(text[:min(len(text), maxTitle)], " ")
 }
 
-// foreignStatus describes the answer to a failed call if something other than WildFire seems to
-// have sent it, and otherwise returns nil. The service sometimes answers without a body, so an
-// empty answer counts as its own if the status is documented.
+// foreignStatus describes an answer with an error status if something other than WildFire seems to
+// have sent it. Otherwise it returns nil. WildFire sometimes answers without a body, so an empty
+// answer counts as WildFire's if its status is documented.
 func foreignStatus(response *http.Response, body []byte, credential string) *ForeignAnswer {
 	if isWildFireXML(body) || isBlank(body) && documentedStatuses[response.StatusCode] {
 		return nil
@@ -79,7 +79,7 @@ func foreignStatus(response *http.Response, body []byte, credential string) *For
 	return describeForeign(response, body, credential)
 }
 
-// documentedStatuses are the statuses in WildFire's documentation (WildFire API Reference, "Error
+// documentedStatuses are the statuses that WildFire documents (WildFire API Reference, "Error
 // Codes").
 var documentedStatuses = map[int]bool{
 	400: true, 401: true, 403: true, 404: true, 405: true, 409: true, 410: true, 413: true, 415: true,
@@ -87,7 +87,7 @@ var documentedStatuses = map[int]bool{
 	500: true, 503: true, 513: true,
 }
 
-// isWildFireXML reports whether a body is a WildFire document, even a truncated one.
+// isWildFireXML reports whether a body is a WildFire document in XML, even if it is truncated.
 func isWildFireXML(body []byte) bool { return wildfireRoots[rootOf(body)] }
 
 // isWildFireDocument reports whether a body is a WildFire document in XML or JSON.
@@ -104,9 +104,8 @@ func isWildFireJSON(body []byte) bool {
 	return ok
 }
 
-// looksLikeText reports whether the first bytes of a download look like text. Pages, JSON and
-// messages in place of a file do; WildFire's captures, archives and PDF reports do not. An empty
-// answer is not a file either.
+// looksLikeText reports whether the first bytes of an answer look like text, or there are none.
+// Pages, JSON and messages look like text; captures, archives and reports in PDF do not.
 func looksLikeText(head []byte) bool {
 	return isBlank(head) || strings.HasPrefix(http.DetectContentType(head), "text/")
 }

@@ -11,8 +11,8 @@ const (
 	sha256Length = 64
 )
 
-// normalHash returns an MD5 or SHA-256 in lower case. It refuses everything else, including SHA-1,
-// so that only hexadecimal text reaches a request.
+// normalHash returns an MD5 or SHA-256 in lower case. It refuses everything else, including a
+// SHA-1, so that requests contain only hexadecimal text.
 func normalHash(hash string) (string, error) {
 	if len(hash) != md5Length && len(hash) != sha256Length {
 		return "", fmt.Errorf("hash of %d characters: must be an MD5 (32) or a SHA-256 (64) in hexadecimal", len(hash))
@@ -36,7 +36,7 @@ func normalHash(hash string) (string, error) {
 	return strings.ToLower(hash), nil
 }
 
-// invalidArgument returns the error of a call that was refused locally.
+// invalidArgument returns the error of a call whose arguments are invalid, so that nothing is sent.
 func invalidArgument(op Op, err error) error {
 	return &APIError{Op: op, Err: err, kind: ErrInvalidArgument}
 }

@@ -12,14 +12,14 @@ const MaxLinks = 1000
 
 // LinkSubmission is WildFire's receipt for a web page.
 type LinkSubmission struct {
-	// URL is the link as the service recorded it: it adds http:// to a link without a scheme.
+	// URL is the link as the service recorded it, with http:// if the link had no scheme.
 	URL string
 
-	// SHA256 and MD5 are the digests of that URL. Its verdict can be requested by them.
+	// SHA256 and MD5 are the digests of that URL. The verdict can be requested by either.
 	SHA256, MD5 string
 
-	// Uncertain is set if WildFire answered with a document of its own but without a readable
-	// receipt. The link was counted: ask for its verdict with URLVerdict.
+	// Uncertain is set if WildFire answered with success, but without a readable receipt. The link
+	// was counted: ask for its verdict with URLVerdict.
 	Uncertain bool
 }
 
@@ -40,9 +40,9 @@ func (c *Client) SubmitLink(ctx context.Context, link string) (LinkSubmission, e
 	return records[0], nil
 }
 
-// SubmitLinks submits any number of links, MaxLinks per call. It returns one receipt for each link,
-// in the order of the links; a receipt that the answer lacks is Uncertain. If a later call fails,
-// the receipts of the earlier ones are returned with the error.
+// SubmitLinks submits any number of links, at most MaxLinks per call. It returns one receipt for
+// each link, in the order of the links. If the answer lacks a link's receipt, Uncertain is set. If
+// a call fails, the receipts of the calls before it are returned with the error.
 func (c *Client) SubmitLinks(ctx context.Context, links []string) ([]LinkSubmission, error) {
 	for i, link := range links {
 		if err := checkLink(link); err != nil {
@@ -76,7 +76,7 @@ func (c *Client) postLinks(ctx context.Context, op Op, build func([]field) (payl
 		op:    op,
 		build: build,
 		handle: func(response *http.Response, token string) error {
-			body, err := readLimited(response.Body, maxReport) // the answer repeats the URLs, so its limit depends on their length
+			body, err := readLimited(response.Body, maxReport) // a large limit, because the answer repeats the URLs
 			if err == nil {
 				records, err = parseLinks(body)
 			}
@@ -91,7 +91,7 @@ func (c *Client) postLinks(ctx context.Context, op Op, build func([]field) (payl
 	return records, err
 }
 
-// parseLinks reads submit-link-info records; a record without a SHA-256 is Uncertain.
+// parseLinks reads submit-link-info elements. It sets Uncertain for one without a SHA-256.
 func parseLinks(body []byte) ([]LinkSubmission, error) {
 	records, err := parseRecords(body, maxTags, linkElement, (*LinkSubmission).set)
 	for i := range records {

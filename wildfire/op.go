@@ -23,8 +23,8 @@ const (
 	OpTestFile           Op = "test"
 )
 
-// costsUpload reports whether the operation costs an upload of the daily quota; the others cost
-// queries.
+// costsUpload reports whether the operation counts as an upload in the daily quota. The others
+// count as queries.
 func (op Op) costsUpload() bool {
 	switch op {
 	case OpSubmitFile, OpSubmitURL, OpSubmitLink, OpSubmitLinks:
@@ -43,5 +43,6 @@ func (op Op) maybeNotFound() bool {
 	return false
 }
 
-// multipart reports whether the operation refuses an urlencoded body, with 415.
+// multipart reports whether the operation requires a multipart body. It answers 415 to an
+// urlencoded one.
 func (op Op) multipart() bool { return strings.HasPrefix(string(op), "submit/") }

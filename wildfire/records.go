@@ -2,8 +2,8 @@ package wildfire
 
 import "github.com/beevik/etree"
 
-// parseRecords reads the records of an answer: the children of its root with the given name. The
-// function gets the fields of a record in order, with their text trimmed.
+// parseRecords reads the records of an answer: the children of the root with the given name. It
+// calls set for each child element of a record, in order, with the element's name and trimmed text.
 func parseRecords[T any](body []byte, tags int, name string, set func(record *T, field, text string)) ([]T, error) {
 	root, err := wildfireRoot(body, tags)
 	if err != nil {
@@ -25,7 +25,7 @@ func parseRecords[T any](body []byte, tags int, name string, set func(record *T,
 	return records, nil
 }
 
-// setFirst sets a field that is not set yet: if an element is repeated, the first one counts.
+// setFirst sets a field unless it is set already. If an element is repeated, the first one counts.
 func setFirst(field *string, value string) {
 	if *field == "" {
 		*field = value

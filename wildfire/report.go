@@ -2,28 +2,30 @@ package wildfire
 
 // Bounds of a Report. Data beyond them is left out, and Truncated is set.
 const (
-	// MaxReportEntries is the length of each of its lists.
+	// MaxReportEntries is the most entries in each of its lists.
 	MaxReportEntries = 500
 
-	// MaxReportText is the length of each of its strings, in bytes.
+	// MaxReportText is the greatest length of each of its strings, in bytes.
 	MaxReportText = 2048
 
-	// MaxReportListBytes is about the size of each of its lists, in bytes of JSON without escapes.
-	// A report is below 1 MiB of JSON.
+	// MaxReportListBytes is about the greatest size of each of its lists, in bytes of JSON without
+	// escapes. So a report has less than 1 MiB of JSON.
 	MaxReportListBytes = 32 << 10
 )
 
 // Report is the result of an analysis: the parts of WildFire's XML report that incident responders
 // need, from all environments in which the sample was analyzed.
 //
-// The sample's author can influence all of it, so treat it only as text: strings are valid UTF-8 on
-// one line, hashes are lower-case hexadecimal, IP addresses and domain names are well-formed. Lists
-// hold each entry once, in the order of the report, and are bounded. Nothing is defanged.
+// The sample's author can influence all of it, so treat it only as text. Strings are valid UTF-8 on
+// one line, hashes are lower-case hexadecimal, and IP addresses and domain names are well-formed.
+// Lists are bounded, and have each entry once, in the order of the report. URLs and domain names
+// are not defanged.
 type Report struct {
-	// Malware is the overall result in the report's words: "yes", "no" or "grayware". See Verdict.
+	// Malware is the overall result as the report has it: "yes", "no" or "grayware". The method
+	// Verdict converts it.
 	Malware string `json:"malware"`
 
-	// Filetype may differ from the label in the Submission of the same file.
+	// Filetype may differ from the Filetype in the Submission of the same file.
 	Filetype string `json:"filetype,omitempty"`
 
 	// Signer is the signer of the file; empty if it is not signed.
@@ -44,20 +46,20 @@ type Report struct {
 	Dropped      []DroppedFile  `json:"dropped,omitempty"`
 	Mutexes      []string       `json:"mutexes,omitempty"`
 	Connections  []Connection   `json:"connections,omitempty"`
-	IPs          []string       `json:"ips,omitempty"`     // connected to, resolved, or found in the file
-	Domains      []string       `json:"domains,omitempty"` // resolved, asked over HTTP, or found in the file
-	URLs         []string       `json:"urls,omitempty"`    // requested, or found in an executable
+	IPs          []string       `json:"ips,omitempty"`     // of connections, in DNS answers or HTTP requests, or in the file
+	Domains      []string       `json:"domains,omitempty"` // in DNS queries, in HTTP requests, or in the file
+	URLs         []string       `json:"urls,omitempty"`    // requested, or in an executable
 	UserAgents   []string       `json:"user_agents,omitempty"`
 	Links        []EmbeddedLink `json:"links,omitempty"`
 
-	// Truncated is set if entries were left out or strings were cut. The XML has the rest.
+	// Truncated is set if entries were left out or strings were cut. ReportXML returns all of them.
 	Truncated bool `json:"truncated,omitempty"`
 }
 
-// Platform is an environment in which the sample was analyzed, static or dynamic. Its result may
-// contradict the overall one.
+// Platform is an environment in which the sample was analyzed. Its result may contradict the
+// overall one.
 type Platform struct {
-	ID      string `json:"id,omitempty"` // the argument of Client.PCAP
+	ID      string `json:"id,omitempty"` // a number, for Client.PCAP
 	Name    string `json:"name,omitempty"`
 	Malware string `json:"malware,omitempty"` // "yes", "no" or "suspicious"
 }
@@ -87,7 +89,7 @@ type RegistryKey struct {
 	Data  string `json:"data,omitempty"`
 }
 
-// DroppedFile is a file that the sample wrote and that WildFire hashed; at least one hash is set.
+// DroppedFile is a file that the sample wrote and that WildFire hashed. At least one hash is set.
 type DroppedFile struct {
 	Path   string `json:"path,omitempty"`
 	Type   string `json:"type,omitempty"`
@@ -105,13 +107,13 @@ type Connection struct {
 	Country  string `json:"country,omitempty"`
 }
 
-// EmbeddedLink is a link in a document, whether it was followed or not. Most are harmless.
+// EmbeddedLink is a link in a document. It need not have been visited, and most are harmless.
 type EmbeddedLink struct {
 	URL     string `json:"url"`
 	Verdict string `json:"verdict,omitempty"` // WildFire's word, often "unknown"
 }
 
-// Verdict returns the overall result as a verdict, or false if the word is unknown.
+// Verdict converts Malware to a verdict. It returns false if the word is unknown.
 func (r Report) Verdict() (Verdict, bool) {
 	switch r.Malware {
 	case "yes":

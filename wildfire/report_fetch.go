@@ -10,8 +10,9 @@ import (
 	"net/http"
 )
 
-// Report fetches the report about a sample. The report is complete some time after the verdict.
-// Until then, and also if the service does not know the sample, the error matches ErrNotReady.
+// Report fetches the report about a sample. WildFire completes the report some time after the
+// verdict. Until then, and also if WildFire does not know the sample, the error matches
+// ErrNotReady.
 func (c *Client) Report(ctx context.Context, hash string) (Report, error) {
 	var report Report
 	err := c.fetchReport(ctx, hash, func(answer io.Reader) (Report, error) {
@@ -27,8 +28,8 @@ func (c *Client) Report(ctx context.Context, hash string) (Report, error) {
 	return report, nil
 }
 
-// ReportXML fetches the report about a sample unchanged, after checking that it can be parsed.
-// ParseReport reads it.
+// ReportXML fetches the report about a sample as WildFire's XML, and checks that ParseReport can
+// read it.
 func (c *Client) ReportXML(ctx context.Context, hash string) ([]byte, error) {
 	var document []byte
 	err := c.fetchReport(ctx, hash, func(answer io.Reader) (Report, error) {
@@ -78,12 +79,12 @@ func (c *Client) fetchReport(ctx context.Context, hash string, read func(io.Read
 // maxReportHead is how many bytes of an answer are kept to recognize its sender.
 const maxReportHead = 4 << 10
 
-// ParseReport reads a report in WildFire's XML, as Client.ReportXML returns it.
+// ParseReport reads a report in WildFire's XML, such as Client.ReportXML returns.
 //
-// It reads at most 32 MiB, as a stream, and refuses document type declarations, deep nesting and
-// too many elements. The error matches ErrNotReady if the document has no report yet, ErrRejected
-// for an error document, ErrForeignAnswer if the document is not WildFire's, and ErrAnswer if it is
-// WildFire's but cannot be read. An error of r is wrapped.
+// It reads at most 32 MiB, as a stream. It refuses document type declarations, deep nesting and too
+// many elements. The error matches ErrNotReady if the document has no report yet, ErrRejected for
+// an error document, ErrForeignAnswer if the document is not WildFire's, and ErrAnswer if it is
+// WildFire's but cannot be read. It wraps an error of r.
 func ParseReport(r io.Reader) (Report, error) {
 	buffered := bufio.NewReaderSize(r, maxReportHead)
 	head, _ := buffered.Peek(maxReportHead)

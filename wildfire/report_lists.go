@@ -15,8 +15,8 @@ import (
 // entryCost is the approximate size of an entry in JSON without its strings, in bytes.
 const entryCost = 64
 
-// add appends an entry to a list of the report, unless the list has it or is full. parts are the
-// strings of the entry.
+// add appends an entry to a list of the report, unless the list is full or has the entry already.
+// name is the list's name, and parts are the strings of the entry.
 func add[T any](r *reportReader, name string, list *[]T, entry T, parts ...string) {
 	key := name + "\x00" + strings.Join(parts, "\x00") // identifies the entry
 	if _, ok := r.seen[key]; ok {
@@ -34,7 +34,8 @@ func add[T any](r *reportReader, name string, list *[]T, entry T, parts ...strin
 	*list = append(*list, entry)
 }
 
-// clean reduces a string of the report to one line of valid UTF-8 with at most MaxReportText bytes.
+// clean converts a string of the report to one line of valid UTF-8 with at most MaxReportText
+// bytes.
 func (r *reportReader) clean(text string) string {
 	text = strings.TrimSpace(strings.Map(printableRune, strings.ToValidUTF8(text, "?")))
 	if len(text) <= MaxReportText {
@@ -50,8 +51,8 @@ func (r *reportReader) clean(text string) string {
 	return strings.Clone(text[:end])
 }
 
-// printableRune replaces control characters, line breaks and invisible direction marks, which can
-// make one text look like another.
+// printableRune replaces control characters, line breaks and invisible marks of the writing
+// direction, because these can make a text look like another one.
 func printableRune(r rune) rune {
 	switch {
 	case unicode.IsControl(r), r == '\u2028', r == '\u2029':
@@ -63,7 +64,7 @@ func printableRune(r rune) rune {
 	return r
 }
 
-// addPlatform adds the environment that was read last.
+// addPlatform adds the environment whose report has just ended.
 func (r *reportReader) addPlatform() {
 	p := r.platform
 	if p != (Platform{}) {
@@ -87,7 +88,7 @@ func (r *reportReader) addBehavior(id, text, details, kind, score string) {
 	}
 }
 
-// parseScore parses a score; anything other than a number from 0 to 1,000 is 0.
+// parseScore parses a score. It returns 0 for anything but a number from 0 to 1,000.
 func parseScore(text string) float64 {
 	score, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 	if err != nil || math.IsNaN(score) || score < 0 || score > 1000 {
@@ -123,8 +124,9 @@ func (r *reportReader) addWrittenFile(path string) {
 	}
 }
 
-// addDroppedFile adds a file with a hash, unless it is the sample itself. A file can occur in
-// several sections of a report, and only some have its type and size.
+// addDroppedFile adds a file that has a hash and is not the sample itself. If a file occurs in
+// several sections of the report, its type and size may be in only one of them, so the data is
+// merged.
 func (r *reportReader) addDroppedFile(f frame, path string) {
 	d := DroppedFile{
 		Path:   r.clean(path),
@@ -154,7 +156,7 @@ func (r *reportReader) addDroppedFile(f frame, path string) {
 	add(r, "dropped", &r.report.Dropped, d, d.SHA256, d.SHA1, d.MD5, d.Path, d.Type)
 }
 
-// maxFileType is the longest valid file type, in bytes.
+// maxFileType is the longest file type that is kept, in bytes.
 const maxFileType = 32
 
 func (r *reportReader) addConnection(f frame) {
@@ -173,8 +175,8 @@ func (r *reportReader) addConnection(f frame) {
 	add(r, "ip", &r.report.IPs, ip, ip)
 }
 
-// addRequest adds the URL, the host and the user agent of an HTTP request. The report has no
-// scheme, so it adds http://, because the sandbox saw the request unencrypted.
+// addRequest adds the URL, the host and the user agent of an HTTP request. The report has the URL
+// without its scheme. That is http, because WildFire can see only requests that are not encrypted.
 func (r *reportReader) addRequest(f frame) {
 	host, uri := strings.TrimSpace(f.attr("host")), strings.TrimSpace(f.attr("uri"))
 	if host != "" && !strings.Contains(uri, "://") {
@@ -200,8 +202,8 @@ func (r *reportReader) addLink(f frame, text string) {
 	}
 }
 
-// parseURL returns an absolute URL. It adds http://, which WildFire omits. It returns false if the
-// text is no URL or is too long, because a truncated URL would be a different one.
+// parseURL returns an absolute URL. It adds http:// if the text has no scheme. It returns false if
+// the text is not a URL, or is longer than MaxReportText: cutting would make it a different URL.
 func (r *reportReader) parseURL(text string) (string, bool) {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -224,7 +226,7 @@ func (r *reportReader) parseURL(text string) (string, bool) {
 	return strings.Clone(text), true
 }
 
-// addHost adds a host, with or without a port, to the addresses or the domains.
+// addHost adds a host to the list of IP addresses or of domains. The text may have a port.
 func (r *reportReader) addHost(text string) {
 	if host, _, err := net.SplitHostPort(text); err == nil {
 		text = host
@@ -242,7 +244,7 @@ func (r *reportReader) addIP(text string) {
 	}
 }
 
-// addressOf parses an IP address without a zone.
+// addressOf parses an IP address. It returns false for an address with a zone, 0.0.0.0 and ::.
 func addressOf(text string) (string, bool) {
 	ip, err := netip.ParseAddr(strings.TrimSpace(text))
 	if err != nil || ip.Zone() != "" || ip.IsUnspecified() {
@@ -258,7 +260,8 @@ func (r *reportReader) addDomain(text string) {
 	}
 }
 
-// domainOf parses a domain name of at least two ASCII labels. Service labels begin with "_".
+// domainOf parses a domain name of at least two labels in ASCII. A label may have "_", as names of
+// services do.
 func domainOf(text string) (string, bool) {
 	domain := strings.TrimSuffix(strings.ToLower(strings.TrimSpace(text)), ".")
 	if len(domain) > maxDomain || !strings.Contains(domain, ".") {

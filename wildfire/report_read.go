@@ -15,8 +15,9 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// readReport reads a report as a stream of elements, to the end of its root. A tree would take many
-// times the report's size, and most of it, such as the timeline of every call, is not used.
+// readReport reads a report as a stream of elements, to the end of its root. A parsed tree would
+// take many times the report's size. Most of the report, such as the timeline of system calls, is
+// not used.
 func readReport(r io.Reader) (Report, error) {
 	decoder := xml.NewDecoder(&tagLimiter{r: cleanReader(&cappedReader{r: r, left: maxReport})})
 	decoder.Strict = false
@@ -52,7 +53,7 @@ func readReport(r io.Reader) (Report, error) {
 	return reader.finish()
 }
 
-// cappedReader fails if r has more bytes than are left.
+// cappedReader returns errTooLong if r has more than left bytes.
 type cappedReader struct {
 	r    io.Reader
 	left int64
@@ -69,8 +70,8 @@ func (c *cappedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// cleanReader converts a stream to valid UTF-8 without characters that XML does not allow, as clean
-// does for a body.
+// cleanReader converts a stream to valid UTF-8, and replaces characters that XML does not allow.
+// clean does the same for a body in memory.
 func cleanReader(r io.Reader) io.Reader {
 	buffered := bufio.NewReader(r)
 	if mark, _ := buffered.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
@@ -96,8 +97,9 @@ func xmlRune(r rune) rune {
 	return r
 }
 
-// tagLimiter fails if a tag is longer than maxTag. It tracks quotes, because an attribute may
-// contain ">"; a "<" always begins a tag, because no attribute may contain it.
+// tagLimiter returns an error if a tag is longer than maxTag. A ">" in quotes does not end a tag,
+// because an attribute may contain it. A "<" always begins a tag, because an attribute must not
+// contain it.
 type tagLimiter struct {
 	r     io.Reader
 	inTag bool
@@ -134,7 +136,7 @@ func (l *tagLimiter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// start handles a start tag: it opens an element, and reads the data in its attributes.
+// start handles a start tag. It adds the element to the frames, and reads data from its attributes.
 func (r *reportReader) start(element xml.StartElement) error {
 	name := strings.ToLower(element.Name.Local)
 	if len(r.frames) == 0 {
@@ -158,8 +160,8 @@ func (r *reportReader) start(element xml.StartElement) error {
 	return nil
 }
 
-// chars handles text: it adds the text to that of the innermost element. Only white space may
-// precede the root.
+// chars handles text. It adds the text to that of the innermost element. Before the root, only
+// white space is allowed.
 func (r *reportReader) chars(text xml.CharData) error {
 	if len(r.frames) == 0 {
 		if len(bytes.TrimSpace(text)) > 0 {
@@ -175,7 +177,8 @@ func (r *reportReader) chars(text xml.CharData) error {
 	return nil
 }
 
-// end handles an end tag: it reads the data in the text of the innermost element, and closes it.
+// end handles an end tag. It reads data from the text of the innermost element, and removes the
+// element from the frames.
 func (r *reportReader) end() {
 	if path := r.path(); path != "" {
 		r.readText(path, r.frames[len(r.frames)-1], string(r.text))
@@ -201,7 +204,7 @@ func (r *reportReader) finish() (Report, error) {
 // isErrorDocument reports whether the document is an error document.
 func (r *reportReader) isErrorDocument() bool { return r.root == "error" || r.root == "submission" }
 
-// readError explains why reading ended early. It leaves out the parser's error, which quotes the
+// readError returns why reading ended early. It replaces the parser's error, which quotes the
 // document.
 func (r *reportReader) readError(err error) error {
 	_, malformed := errors.AsType[*xml.SyntaxError](err)
@@ -215,15 +218,16 @@ func (r *reportReader) readError(err error) error {
 	return err
 }
 
-// path returns the path of the innermost element: below the root or, beginning with "report/",
-// below the report of an environment. It is empty in places that are never used.
+// path returns the names of the elements from below the root to the innermost one, separated by
+// slashes. Within the report of an environment, the path is shorter: "report/" stands for
+// "task_info/report/". If the element is nested more deeply than any data, path returns "".
 func (r *reportReader) path() string {
 	depth := len(r.frames)
 	below, path := r.frames[1:], ""
 	if depth > 3 && r.frames[1].name == "task_info" && r.frames[2].name == "report" {
 		below, path = r.frames[3:], "report/"
 		if below[0].name == "process_tree" && r.frames[depth-1].name == "process" {
-			return "report/process_tree/process" // nested as deeply as the process tree
+			return "report/process_tree/process" // at any depth, because processes contain their children
 		}
 	}
 
@@ -242,7 +246,7 @@ func (r *reportReader) path() string {
 	return path
 }
 
-// readAttributes reads the element at a path, if all its data is in attributes.
+// readAttributes reads an element whose data is only in attributes. path says which element it is.
 func (r *reportReader) readAttributes(path string, f frame) {
 	switch path {
 	case "file_info":
@@ -275,7 +279,7 @@ func (r *reportReader) readAttributes(path string, f frame) {
 	}
 }
 
-// readText reads the element at a path, if it has data in its text.
+// readText reads an element that has data in its text. path says which element it is.
 func (r *reportReader) readText(path string, f frame, text string) {
 	report := &r.report
 	switch path {

@@ -17,8 +17,8 @@ type URLReport struct {
 	Report json.RawMessage
 }
 
-// URLReport fetches the report about a URL. Until it is complete the error matches ErrNotReady. Not
-// available on the WF-500, nor in every region.
+// URLReport fetches the report about a URL. Until the report is complete, the error matches
+// ErrNotReady. The WF-500 and some regions do not support this call.
 func (c *Client) URLReport(ctx context.Context, url string) (URLReport, error) {
 	if err := checkLink(url); err != nil {
 		return URLReport{}, invalidArgument(OpReport, err)
@@ -36,7 +36,7 @@ func (c *Client) URLReport(ctx context.Context, url string) (URLReport, error) {
 	return report, nil
 }
 
-// fetchJSON fetches a report in JSON and parses it as a whole.
+// fetchJSON fetches a report in JSON and passes it to parse.
 func (c *Client) fetchJSON(ctx context.Context, fields []field, parse func([]byte) error) error {
 	return c.do(ctx, apiCall{
 		op:     OpReport,
@@ -56,8 +56,8 @@ func (c *Client) fetchJSON(ctx context.Context, fields []field, parse func([]byt
 	})
 }
 
-// ReportMAEC fetches the report about a sample as a MAEC document, which is JSON. Until it is
-// complete the error matches ErrNotReady.
+// ReportMAEC fetches the report about a sample as a MAEC document, which is JSON. Until the report
+// is complete, the error matches ErrNotReady.
 func (c *Client) ReportMAEC(ctx context.Context, hash string) (json.RawMessage, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
@@ -113,7 +113,8 @@ func parseMAEC(body []byte) (json.RawMessage, error) {
 	return unwrapJSON(answer.Result)
 }
 
-// parseJSON parses an answer. If the answer is an XML document of WildFire's, the error says which.
+// parseJSON parses an answer. If WildFire sent an error document or an empty document in XML
+// instead, the error says so.
 func parseJSON(body []byte, into any) error {
 	if err := json.Unmarshal(body, into); err == nil && isWildFireJSON(body) {
 		return nil
@@ -126,8 +127,8 @@ func parseJSON(body []byte, into any) error {
 	return errors.New("not the expected JSON")
 }
 
-// unwrapJSON unwraps a JSON document that is given directly or as the text of a string. A missing
-// value, an empty string and null mean that there is none yet.
+// unwrapJSON returns a JSON document that is in an answer, either directly or as the text of a
+// string. It returns errNoData for a missing value, an empty string and null.
 func unwrapJSON(value json.RawMessage) (json.RawMessage, error) {
 	var inner string
 	if err := json.Unmarshal(value, &inner); err == nil {
@@ -144,7 +145,7 @@ func unwrapJSON(value json.RawMessage) (json.RawMessage, error) {
 	return value, nil
 }
 
-// lenientString is a JSON string, or empty for any other value.
+// lenientString is the value of a JSON string, or "" if the JSON value is of another type.
 type lenientString string
 
 // UnmarshalJSON never fails, because one unexpected field must not make the report unreadable.

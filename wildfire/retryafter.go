@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// parseRetryAfter reads both forms of the header (RFC 9110, section 10.2.3): seconds, or a date,
-// which is compared with now. An unreadable value or a past date is 0.
+// parseRetryAfter reads the header Retry-After (RFC 9110, section 10.2.3), which has a number of
+// seconds or a date. It returns 0 for an unreadable value or a date in the past.
 func parseRetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if value == "" {

@@ -12,41 +12,42 @@ import (
 	"time"
 )
 
-// Submission is WildFire's receipt for a file. It has no verdict, and does not say whether the file
-// was known: ask for the verdict.
+// Submission is WildFire's receipt for a file. It has no verdict, and does not say whether WildFire
+// knew the file before: ask for the verdict.
 type Submission struct {
-	// URL is the file's address, for SubmitURL.
+	// URL is the address of the file. Only SubmitURL sets it.
 	URL string
 
-	// Filetype is the service's label, such as "PE32 executable". The report about the same file
-	// may have a different one.
+	// Filetype is WildFire's name for the type, such as "PE32 executable". The report about the
+	// same file may have another one.
 	Filetype string
 
 	// Filename is the name in the service's answer; empty for SubmitURL.
 	Filename string
 
-	// SHA256 and MD5 are lower-case hexadecimal. For SubmitFile they are the digests of the bytes
-	// sent; for SubmitURL the digests in the service's answer.
+	// SHA256 and MD5 are lower-case hexadecimal. After SubmitFile they are the digests of the bytes
+	// sent, after SubmitURL the digests in the service's answer.
 	SHA256, MD5 string
 
 	// Size is in bytes.
 	Size int64
 
-	// Uncertain is set if WildFire answered with success and a document of its own, but without a
-	// readable receipt for these contents: the document was truncated, or fields were missing. The
-	// submission was counted: ask for the verdict, do not submit again.
+	// Uncertain is set if WildFire answered with success, but without a readable receipt for these
+	// contents: its document was truncated, or lacked fields. The submission was counted, so do not
+	// submit again: ask for the verdict.
 	Uncertain bool
 }
 
 // SubmitFile uploads one file.
 //
-// It refuses locally what the service would refuse: an empty file (ErrEmptyFile), and a file over
-// Config.MaxFileSize (ErrTooLarge). The answer's digests are compared with those of the bytes sent.
-// If the file's contents or the answer's digests are unexpected, the error is a ContentError; in
-// the second case the Submission is returned with the error. A WildFire document that cannot be
-// read completely leads to a Submission with Uncertain set and no error. A success in any other
-// form, such as a login page, is ErrForeignAnswer: WildFire did not send it, and it is unknown
-// whether WildFire got the file.
+// It sends nothing that the service would refuse: an empty file is ErrEmptyFile, and a file over
+// Config.MaxFileSize is ErrTooLarge. If the contents do not have the size and hash in file, or the
+// answer has other digests than the bytes sent, the error contains a ContentError. In the second
+// case the Submission is returned with the error.
+//
+// If WildFire's receipt cannot be read completely, the Submission has Uncertain set, and there is
+// no error. If the answer is a success in any other form, such as a login page, the error matches
+// ErrForeignAnswer: WildFire did not send the answer, and may or may not have the file.
 func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption) (Submission, error) {
 	var options submitOptions
 	for _, option := range opts {
@@ -79,11 +80,11 @@ func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption
 	return submission, err
 }
 
-// minUploadRate is the lowest expected upload speed, in bytes per second. The token has to last
+// minUploadRate is the lowest upload speed, in bytes per second, for which the token must last
 // until the end of the upload.
 const minUploadRate = 256 << 10
 
-// checkFile refuses files that need not be sent.
+// checkFile returns an error for a file that cannot be submitted.
 func (c *Client) checkFile(file File) error {
 	refuse := func(kind error, format string, args ...any) error {
 		return &APIError{Op: OpSubmitFile, kind: kind, Err: fmt.Errorf(format, args...)}
@@ -108,7 +109,8 @@ func (c *Client) checkFile(file File) error {
 	return nil
 }
 
-// readReceipt reads the answer to an upload, and compares its digests with those of the bytes sent.
+// readReceipt reads the answer to an upload, and compares the digests in it with those of the bytes
+// sent.
 func (u *upload) readReceipt(response *http.Response, token string) (Submission, error) {
 	stream := u.current.Load()
 	sha, md5 := stream.digests()
@@ -119,7 +121,7 @@ func (u *upload) readReceipt(response *http.Response, token string) (Submission,
 	}
 
 	if sha == "" {
-		// A success before the contents were sent is neither a receipt for them nor a refusal.
+		// A success before all contents were sent cannot be about them.
 		return Submission{}, answerError(OpSubmitFile, response, token, body, cmp.Or(err, errEarlySuccess))
 	}
 
@@ -136,7 +138,7 @@ func (u *upload) readReceipt(response *http.Response, token string) (Submission,
 		Size:      u.file.Size,
 		Uncertain: true,
 	}
-	var otherDigest string // another digest in the answer
+	var otherDigest string // a digest in the answer that is not that of the bytes sent
 	for _, record := range records {
 		switch {
 		case record.SHA256 == sha && (record.MD5 == "" || record.MD5 == md5):
@@ -161,10 +163,10 @@ func (u *upload) readReceipt(response *http.Response, token string) (Submission,
 
 var errEarlySuccess = errors.New("success before the file was sent")
 
-// SubmitURL has the service fetch a file from a URL and analyze it; SubmitLink is for web pages.
-// The service recognizes scripts, XML and HTML by the extension of the name, which may be empty.
-// Not available on the WF-500. If WildFire's answer has no readable receipt, the Submission has
-// only the URL, and Uncertain is set.
+// SubmitURL asks the service to fetch a file from a URL and to analyze it. For web pages, use
+// SubmitLink. name is the file's name, by whose extension the service recognizes scripts, XML and
+// HTML; it may be empty. If WildFire's answer has no readable receipt, the Submission has only the
+// URL, and Uncertain is set. The WF-500 does not support this call.
 func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submission, error) {
 	if err := checkLink(location); err != nil {
 		return Submission{}, invalidArgument(OpSubmitURL, err)
@@ -202,8 +204,7 @@ func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submissi
 	return submission, nil
 }
 
-// parseReceipts reads any number of upload-file-info elements, with their children in any order. An
-// invalid digest counts as absent.
+// parseReceipts reads upload-file-info elements. An invalid digest counts as absent.
 func parseReceipts(body []byte) ([]Submission, error) {
 	return parseRecords(body, maxTags, receiptElement, (*Submission).set)
 }
@@ -229,8 +230,8 @@ func (s *Submission) set(field, text string) {
 	}
 }
 
-// checkLink refuses links that the service would answer with 421, and links that would break the
-// lines of a list.
+// checkLink returns an error for a link that the service would refuse with 421, or that does not
+// fit in one line of a list.
 func checkLink(link string) error {
 	if strings.TrimSpace(link) == "" {
 		return errors.New("empty link")
@@ -239,8 +240,8 @@ func checkLink(link string) error {
 		return errors.New("link with a line break or NUL")
 	}
 
-	// The service adds http:// to a link without a scheme. "host:8080/x" has none, although it
-	// parses as if it had.
+	// The service adds http:// to a link without a scheme. Only "://" shows that there is a scheme:
+	// url.Parse would take "host" in "host:8080/x" for one.
 	scheme, _, found := strings.Cut(link, "://")
 	if !found {
 		return nil

@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// TokenSource provides tokens, and learns whether the service accepted them.
+// TokenSource provides tokens. The client reports to it whether the service accepted them.
 //
 // All methods must be safe for concurrent use. They are called for every request, so they must be
 // cheap while the token is valid.
 type TokenSource interface {
-	// TokenFor returns the Bearer token, or the API key under Config.APIKey, for a call that lasts
-	// up to d (0 for a short call). If no token lasts that long, the newest is returned.
+	// TokenFor returns a token for a call that lasts up to d (0 for a short call): a Bearer token,
+	// or an API key if Config.APIKey is set. If no token lasts that long, it returns the newest.
 	TokenFor(ctx context.Context, d time.Duration) (string, error)
 
-	// Accepted reports that the service accepted this token. A later refusal of this token or the
-	// next one then does not mean that the credential was never valid.
+	// Accepted reports that the service accepted this token. If the service refuses this token or
+	// the next one later, the source knows that the credential was valid before.
 	Accepted(token string)
 
-	// Rejected reports that the service refused this token with 401. The token is passed by value,
-	// so that the source keeps a newer token that it has fetched meanwhile.
+	// Rejected reports that the service refused this token with 401. The source compares it with
+	// its current token, so that it does not drop a newer one.
 	Rejected(token string)
 }
 

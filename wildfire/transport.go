@@ -15,8 +15,8 @@ import (
 // TransportConfig describes how to reach the network. The API client and the token client should
 // share one, so that a proxy or a private certificate authority applies to both.
 type TransportConfig struct {
-	// Proxy is the proxy's URL (http, https or socks5). Empty takes HTTPS_PROXY, HTTP_PROXY and
-	// NO_PROXY from the environment; "direct" uses none.
+	// Proxy is the proxy's URL (http, https or socks5). If it is empty, HTTPS_PROXY, HTTP_PROXY and
+	// NO_PROXY in the environment apply. "direct" means no proxy.
 	Proxy string
 
 	// CAFile names a PEM file whose certificates are trusted in addition to those of the system,
@@ -24,32 +24,32 @@ type TransportConfig struct {
 	// switched off.
 	CAFile string `toml:"ca_file" own:"true" doc:"PEM file of certificate authorities, in addition to those of the system."`
 
-	// CertFile and KeyFile name a client certificate for gateways that require one. Set both or
-	// neither.
+	// CertFile and KeyFile name a client certificate and its key, for gateways that require one.
+	// Set both or neither.
 	CertFile, KeyFile string
 
-	// DialTimeout bounds connecting; TLSTimeout bounds the TLS handshake.
+	// DialTimeout limits the time to connect, and TLSTimeout that of the TLS handshake.
 	DialTimeout, TLSTimeout time.Duration
 
-	// ContinueTimeout is how long a request with "Expect: 100-continue" waits for the interim
-	// answer before it sends its body anyway.
+	// ContinueTimeout is how long a request with "Expect: 100-continue" waits for the answer "100
+	// Continue". After that its body is sent anyway.
 	ContinueTimeout time.Duration
 
 	// IdleTimeout closes connections that were unused for this long. Choose it shorter than the
 	// server's own timeout, so that no request uses a connection that the server is closing.
 	IdleTimeout time.Duration
 
-	// MaxIdlePerHost is how many idle connections are kept, so that this many concurrent calls need
-	// no new handshake.
+	// MaxIdlePerHost is the number of idle connections that are kept for each host.
 	MaxIdlePerHost int
 
-	// PingTimeout is for HTTP/2, where calls share a connection and a call that times out does not
-	// close it. A connection on which nothing was received for this long gets a ping, and is closed
-	// if there is no reply within the same time again. It must be longer than sending the queued
-	// data takes on a slow line, because the ping is sent after that. 0 disables pings.
+	// PingTimeout finds dead HTTP/2 connections. A call that times out does not close its
+	// connection, because other calls share it. If nothing was received on a connection for this
+	// long, a ping is sent. If there is no reply within the same time again, the connection is
+	// closed. A ping waits until the data before it is sent, so PingTimeout must be longer than
+	// that takes on a slow line. 0 disables pings.
 	PingTimeout time.Duration
 
-	// DisableHTTP2 uses HTTP/1.1 only.
+	// DisableHTTP2 allows only HTTP/1.1.
 	DisableHTTP2 bool
 }
 
@@ -65,9 +65,9 @@ func DefaultTransportConfig() TransportConfig {
 	}
 }
 
-// NewTransport builds a transport: TLS 1.2 or later, HTTP/2 if the server offers it, the system's
-// roots plus CAFile, and no compression, because lengths of downloads are checked. The files are
-// read once, during this call.
+// NewTransport builds a transport. It uses TLS 1.2 or later, HTTP/2 if the server offers it, and
+// the system's certificate authorities plus those in CAFile. It asks for no compression, because
+// the lengths of downloads are checked. It reads the files now, and never again.
 func NewTransport(cfg TransportConfig) (*http.Transport, error) {
 	proxy, err := proxyFunc(cfg.Proxy)
 	if err != nil {
@@ -136,7 +136,8 @@ func tlsConfig(cfg TransportConfig) (*tls.Config, error) {
 
 		roots, err := x509.SystemCertPool()
 		if err != nil {
-			// Some systems have no certificate store; the given authority is then the only one.
+			// Some systems have no certificate store. Then only the authorities in CAFile are
+			// trusted.
 			roots = x509.NewCertPool()
 		}
 

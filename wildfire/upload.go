@@ -16,10 +16,10 @@ import (
 	"sync/atomic"
 )
 
-// File is something to submit.
+// File is a file to submit.
 type File struct {
-	// Name is the file's name; SafeFilename is applied before it is sent. Keep the original
-	// extension: the service recognizes scripts only by it.
+	// Name is the file's name. It is sent as SafeFilename returns it. It should have the original
+	// extension, because the service recognizes scripts only by that.
 	Name string
 
 	// Size is the exact number of bytes that Open's reader returns.
@@ -29,8 +29,8 @@ type File struct {
 	// differ are not submitted: the call fails with ErrContentChanged.
 	SHA256 string
 
-	// Open returns the contents from their beginning. It is called once for every attempt, and its
-	// result is closed before SubmitFile returns. Close may be called while Read runs, as os.File
+	// Open returns the contents from their beginning. It is called once for every attempt, and the
+	// reader is closed before SubmitFile returns. Close may be called during Read, as os.File
 	// allows, to unblock a reader that hangs.
 	Open func() (io.ReadCloser, error)
 }
@@ -42,26 +42,27 @@ type submitOptions struct {
 	progress func(sent, total int64)
 }
 
-// WithProgress calls f while a file is sent, with the bytes of the file that were sent so far and
-// the file's size. f is called from another goroutine, never concurrently with itself and never
-// after SubmitFile has returned. It must return at once. A repeated attempt starts over from 0.
+// WithProgress calls f while a file is sent. The arguments are the number of bytes of the file that
+// were sent so far, and the file's size. f is called from another goroutine, never concurrently
+// with itself and never after SubmitFile has returned. It must return at once. A repeated attempt
+// starts again from 0.
 func WithProgress(f func(sent, total int64)) SubmitOption {
 	return func(o *submitOptions) { o.progress = f }
 }
 
-// upload is the upload of one file, over all its attempts.
+// upload is the upload of one file, with all its attempts.
 type upload struct {
 	file     File
-	progress func(sent, total int64)      // of the caller; may be nil
+	progress func(sent, total int64)      // the function of WithProgress; may be nil
 	large    bool                         // at least Config.ExpectContinue bytes
 	current  atomic.Pointer[uploadStream] // body of the current attempt
 	watchdog atomic.Pointer[watchdog]     // of the current attempt
 
-	reporting sync.Mutex // held while progress runs
-	ended     bool       // no more progress calls, because SubmitFile returns
+	reporting sync.Mutex // held while progress runs; guards ended
+	ended     bool       // SubmitFile returns, so progress must not be called any more
 }
 
-// callProgress calls the caller's progress function, unless the call has ended: after an early
+// callProgress calls the function of WithProgress, unless the upload has ended. After an early
 // answer the transport may still be sending.
 func (u *upload) callProgress(sent int64) {
 	if u.progress == nil {
@@ -74,7 +75,7 @@ func (u *upload) callProgress(sent int64) {
 	}
 }
 
-// body wraps the file in a multipart form of known length.
+// body returns a multipart form with the file, whose length is known in advance.
 func (u *upload) body(fields []field) (payload, error) {
 	var formBytes bytes.Buffer // the form without the contents
 	form := multipart.NewWriter(&formBytes)
@@ -126,7 +127,7 @@ func (u *upload) open(prefix, suffix []byte) (io.ReadCloser, error) {
 	return stream, nil
 }
 
-// failed returns the error from reading the file in the last attempt, or nil.
+// failed returns the error from reading the file in the current attempt, or nil.
 func (u *upload) failed() error {
 	if stream := u.current.Load(); stream != nil {
 		return stream.failure()
@@ -134,28 +135,28 @@ func (u *upload) failed() error {
 	return nil
 }
 
-// sent reports whether the transport read the whole body in the last attempt.
+// sent reports whether the transport has read the whole body in the current attempt.
 func (u *upload) sent() bool {
 	stream := u.current.Load()
 	return stream != nil && stream.finished()
 }
 
-// mayRetry allows a second attempt if the connection broke in the middle of a large body: the
+// mayRetry allows a second attempt if the connection broke in the middle of a large body. The
 // service may have refused the file and closed the connection before its status could be read. If
-// the body was sent completely, the upload is not repeated, because it may have been counted.
+// the whole body was sent, the upload is not repeated, because it may have been counted.
 func (u *upload) mayRetry(err error) bool {
 	stream := u.current.Load()
 	return u.large && stream != nil && stream.started() && !stream.finished() &&
 		errors.Is(err, ErrTransport) && !errors.Is(err, ErrStalled) && isConnectionClosed(err)
 }
 
-// isConnectionClosed reports whether the connection was closed, as opposed to a time-out.
+// isConnectionClosed reports whether an error of the transport is not a time-out.
 func isConnectionClosed(err error) bool {
 	netError, ok := errors.AsType[net.Error](err)
 	return !ok || !netError.Timeout()
 }
 
-// close ends the progress calls, and closes the contents if the transport has not done so.
+// close ends the calls of progress, and closes the contents unless the transport has closed them.
 func (u *upload) close() {
 	u.reporting.Lock()
 	u.ended = true
@@ -163,31 +164,32 @@ func (u *upload) close() {
 	u.abort()
 }
 
-// abort closes the contents of the last attempt.
+// abort closes the contents of the current attempt.
 func (u *upload) abort() {
 	if stream := u.current.Load(); stream != nil {
 		_ = stream.Close()
 	}
 }
 
-// uploadStream is the body of one attempt: the form's head, the contents, the form's end. The
-// contents are hashed while they are read, and the end is not sent unless size and hash match.
+// uploadStream is the body of one attempt: the form's beginning, the contents, and the form's end.
+// The contents are hashed while they are read. The end is sent only if their size and hash are as
+// expected.
 //
-// Read is called by the transport's goroutine; the mutex lets the caller's goroutine read the
+// The transport's goroutine calls Read. The caller's goroutine calls the methods that return the
 // result.
 type uploadStream struct {
 	upload   *upload
 	watchdog *watchdog
 	contents io.ReadCloser
 
-	mu             sync.Mutex
-	prefix, suffix []byte
-	left           int64   // bytes of the contents that were not read yet
-	hashes         *hashes // returned to the pool by Close
-	verified       bool    // size and hash of the contents are right
-	done           bool    // the whole body was read
-	err            error   // of every later Read
-	sha256, md5    string  // of the contents, once all were read
+	mu             sync.Mutex // guards the fields below; Read holds it
+	prefix, suffix []byte     // what is left of the form's beginning and end
+	left           int64      // bytes of the contents that were not read yet
+	hashes         *hashes    // returned to the pool by Close
+	verified       bool       // the contents have the expected size and hash
+	done           bool       // the whole body was read
+	err            error      // what every later Read returns
+	sha256, md5    string     // of the contents, once all were read
 	closed         atomic.Bool
 }
 
@@ -267,8 +269,8 @@ func (s *uploadStream) readContents(p []byte) (int, error) {
 	return 0, s.err
 }
 
-// replaceIfClosed drops an error of the contents if they were closed meanwhile: HTTP/2 closes a
-// body whose stream ended while it is being read.
+// replaceIfClosed returns errBodyClosed instead of a read error if the body was closed meanwhile.
+// HTTP/2 closes a body during Read if the stream has ended.
 func (s *uploadStream) replaceIfClosed(err error) error {
 	if s.closed.Load() {
 		return errBodyClosed
@@ -276,7 +278,7 @@ func (s *uploadStream) replaceIfClosed(err error) error {
 	return err
 }
 
-// maxEmptyReads is how often a reader may return neither bytes nor an error.
+// maxEmptyReads is how often in a row a reader may return neither bytes nor an error.
 const maxEmptyReads = 100
 
 // verifyContents verifies the size and the hash of the contents.
@@ -306,21 +308,21 @@ func (s *uploadStream) verifyContents() error {
 	return nil
 }
 
-// feedWatchdog reports to the watchdog that a piece was read.
+// feedWatchdog reports to the watchdog how many bytes of the contents were read.
 func (s *uploadStream) feedWatchdog() {
 	if s.watchdog != nil {
 		s.watchdog.progress(&stateSending, s.upload.file.Size-s.left)
 	}
 }
 
-// Close releases the contents. The transport may call it while Read is stuck, and more than once.
+// Close closes the contents. The transport may call it more than once, and while Read hangs.
 func (s *uploadStream) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
 
 	err := s.contents.Close()
-	if s.mu.TryLock() { // a stuck Read keeps its hashes, which are garbage-collected later
+	if s.mu.TryLock() { // while Read hangs, the hashes stay in use and do not return to the pool
 		putHashes(s.hashes)
 		s.hashes = nil
 		if s.err == nil && !s.done {
@@ -338,7 +340,7 @@ var errBodyClosed = errors.New("body closed")
 // failure returns why the body could not be read, or nil.
 func (s *uploadStream) failure() error {
 	if !s.mu.TryLock() {
-		return nil // Read is stuck in the source: the watchdog or the caller's context ended the attempt
+		return nil // Read hangs in the source: the watchdog or the caller's context ended the attempt
 	}
 	defer s.mu.Unlock()
 	if errors.Is(s.err, errBodyClosed) {
@@ -357,23 +359,24 @@ func (s *uploadStream) finished() bool {
 	return s.done
 }
 
-// started reports whether reading has come to the contents.
+// started reports whether the form's beginning was read, so that the contents are next.
 func (s *uploadStream) started() bool {
 	if !s.mu.TryLock() {
-		return true // Read still runs: it is in the contents
+		return true // Read still runs, so it reads the contents
 	}
 	defer s.mu.Unlock()
 	return len(s.prefix) == 0
 }
 
-// digests returns the digests of the contents, or empty ones before all were read.
+// digests returns the digests of the contents. They are empty until all contents were read.
 func (s *uploadStream) digests() (sha256, md5 string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sha256, s.md5
 }
 
-// hashes computes a SHA-256 and an MD5 in one pass. It is pooled, so that an upload allocates none.
+// hashes computes a SHA-256 and an MD5 in one pass. There is a pool of them, so that an upload need
+// not allocate any.
 type hashes struct{ sha256, md5 hash.Hash }
 
 var hashPool = sync.Pool{New: func() any { return &hashes{sha256: sha256.New(), md5: md5.New()} }} // #nosec G401

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Verdict is the code of a WildFire verdict. Unknown codes are passed through unchanged: 5 was
-// added years after the others.
+// Verdict is the code of a WildFire verdict. Codes without a name here are possible, because
+// WildFire may add some: 5 was added years after the others.
 type Verdict int
 
 // The verdicts (WildFire API Reference, "Get a Verdict").
@@ -20,9 +20,9 @@ const (
 
 	Pending       Verdict = -100 // the sample exists, but its analysis has not ended
 	AnalysisError Verdict = -101
-	Unknown       Verdict = -102 // no such sample; also shortly after a submission
+	Unknown       Verdict = -102 // WildFire does not know the sample, or does not know it yet shortly after a submission
 	InvalidHash   Verdict = -103
-	Flawed        Verdict = -104 // the submission was damaged: submit again; undocumented, seen in clients
+	Flawed        Verdict = -104 // the submission was damaged: submit again; known only from other clients, not documented
 )
 
 var verdictNames = map[Verdict]string{
@@ -30,7 +30,7 @@ var verdictNames = map[Verdict]string{
 	Pending: "pending", AnalysisError: "error", Unknown: "unknown", InvalidHash: "invalid_hash", Flawed: "flawed",
 }
 
-// String returns the name of the verdict; an unknown code is "unrecognised".
+// String returns the name of the verdict, or "unrecognised" for a code without a name.
 func (v Verdict) String() string {
 	if name, ok := verdictNames[v]; ok {
 		return name
@@ -38,7 +38,7 @@ func (v Verdict) String() string {
 	return "unrecognised"
 }
 
-// ParseVerdict returns the verdict with a name; false if there is none.
+// ParseVerdict returns the verdict that has this name, or false if there is none.
 func ParseVerdict(name string) (Verdict, bool) {
 	for v, n := range verdictNames {
 		if n == name {
@@ -49,12 +49,12 @@ func ParseVerdict(name string) (Verdict, bool) {
 	return 0, false
 }
 
-// Final reports whether the service has given a verdict: every code that is not negative, including
-// unknown codes. A final verdict may still change later.
+// Final reports whether the analysis has ended with a verdict. This is true for every code that is
+// not negative, even without a name. WildFire may still change a final verdict later.
 func (v Verdict) Final() bool { return v >= 0 }
 
-// Malicious reports whether the verdict is malware, grayware, phishing or command and control. An
-// unknown code is neither malicious nor benign.
+// Malicious reports whether the verdict is malware, grayware, phishing or command and control. It
+// is false for a code without a name.
 func (v Verdict) Malicious() bool {
 	switch v {
 	case Malware, Grayware, Phishing, C2:
@@ -63,21 +63,21 @@ func (v Verdict) Malicious() bool {
 	return false
 }
 
-// VerdictRecord is one answer about one sample or URL.
+// VerdictRecord is what WildFire answers about one sample or URL.
 type VerdictRecord struct {
 	SHA256, MD5 string // lower-case hexadecimal; either may be empty
-	URL         string // for URLVerdict
+	URL         string // set by URLVerdict
 
-	// Verdict is valid only if HasVerdict is set: its zero value is benign.
+	// Verdict is valid only if HasVerdict is set. Otherwise it is 0, which would mean benign.
 	Verdict    Verdict
 	HasVerdict bool
 
-	// AnalysisTime and Valid are set for verdicts about URLs, and otherwise zero and empty.
+	// AnalysisTime and Valid are set only by URLVerdict.
 	AnalysisTime time.Time
 	Valid        string
 }
 
-// parseVerdicts reads get-verdict-info records.
+// parseVerdicts reads get-verdict-info elements.
 func parseVerdicts(body []byte, tags int) ([]VerdictRecord, error) {
 	found, err := parseRecords(body, tags, verdictElement, (*verdictReader).set)
 	return verdictRecords(found), err
@@ -111,7 +111,7 @@ func (r *verdictReader) set(field, text string) {
 	}
 }
 
-// verdictRecords returns the records without their reading state.
+// verdictRecords returns the records that were read. Verdict is 0 where HasVerdict is not set.
 func verdictRecords(found []verdictReader) []VerdictRecord {
 	if found == nil {
 		return nil
@@ -127,7 +127,8 @@ func verdictRecords(found []verdictReader) []VerdictRecord {
 	return records
 }
 
-// parseTime parses the known formats, all in UTC. It returns the zero time for others.
+// parseTime parses a time in UTC in one of WildFire's formats. It returns the zero time for any
+// other text.
 func parseTime(text string) time.Time {
 	text = strings.TrimSpace(text)
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05"} {

@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// MaxHashes is the most hashes that one call of get/verdicts accepts. The call costs one query for
-// any number of hashes.
+// MaxHashes is the most hashes that one call of get/verdicts accepts. A call counts as one query,
+// whatever the number of hashes.
 const MaxHashes = 500
 
-// Verdict asks about one sample by MD5 or SHA-256. The returned record always has a verdict; if the
-// answer has none, the error matches ErrNoVerdict. If an MD5 belongs to several samples, the error
-// matches ErrAmbiguous; Verdicts returns all of them.
+// Verdict asks about one sample by its MD5 or SHA-256. A record that it returns always has a
+// verdict. If the answer has none, the error matches ErrNoVerdict. If several samples have the MD5,
+// the error matches ErrAmbiguous; use Verdicts to get all of them.
 func (c *Client) Verdict(ctx context.Context, hash string) (VerdictRecord, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
@@ -25,7 +25,7 @@ func (c *Client) Verdict(ctx context.Context, hash string) (VerdictRecord, error
 	return c.fetchVerdict(ctx, field{"hash", hash}, func(r VerdictRecord) bool { return isAbout(r, hash) })
 }
 
-// URLVerdict asks about a URL. Not available on the WF-500, nor in every region.
+// URLVerdict asks about a URL. The WF-500 and some regions do not support this call.
 func (c *Client) URLVerdict(ctx context.Context, url string) (VerdictRecord, error) {
 	if err := checkLink(url); err != nil {
 		return VerdictRecord{}, invalidArgument(OpVerdict, err)
@@ -38,7 +38,8 @@ func (c *Client) URLVerdict(ctx context.Context, url string) (VerdictRecord, err
 	return record, err
 }
 
-// fetchVerdict makes a call for one verdict. It ignores records for which about returns false.
+// fetchVerdict makes a call for the verdict on what, which is a hash or a URL. It ignores records
+// for which about returns false.
 func (c *Client) fetchVerdict(ctx context.Context, what field, about func(VerdictRecord) bool) (VerdictRecord, error) {
 	var found []VerdictRecord
 	err := c.fetchRecords(ctx, OpVerdict, form(OpVerdict, what), func(records []VerdictRecord) error {
@@ -69,7 +70,7 @@ func (c *Client) fetchVerdict(ctx context.Context, what field, about func(Verdic
 	return found[0], nil
 }
 
-// countSamples returns the number of different SHA-256 in the records.
+// countSamples returns the number of different SHA-256 values in the records.
 func countSamples(records []VerdictRecord) int {
 	seen := make(map[string]struct{}, len(records))
 	for _, record := range records {
@@ -78,14 +79,14 @@ func countSamples(records []VerdictRecord) int {
 	return len(seen)
 }
 
-// Verdicts asks about any number of samples by MD5 or SHA-256, MaxHashes per call, and matches the
-// answers by hash in any order.
+// Verdicts asks about any number of samples by MD5 or SHA-256, at most MaxHashes per call.
 //
-// The records are in the order of the hashes, each hash once. A hash that the service left out has
-// no record. A record without a readable verdict, or with two different ones, has HasVerdict false.
-// An MD5 has one record for each sample with it. If a hash is neither an MD5 nor a SHA-256, the
-// call fails before anything is sent. If a later call fails, the records of the earlier ones are
-// returned with the error.
+// The records are in the order of the hashes; a repeated hash counts once. There is no record for a
+// hash that the answer left out, and one for each sample that has a given MD5. If a record has no
+// readable verdict, or two different ones, HasVerdict is not set.
+//
+// If a hash is neither an MD5 nor a SHA-256, nothing is sent. If a call fails, the records of the
+// calls before it are returned with the error.
 func (c *Client) Verdicts(ctx context.Context, hashes []string) ([]VerdictRecord, error) {
 	wanted := make([]string, 0, len(hashes))
 	seen := make(map[string]struct{}, len(hashes))
@@ -118,8 +119,8 @@ func (c *Client) Verdicts(ctx context.Context, hashes []string) ([]VerdictRecord
 	return all, nil
 }
 
-// mergeRecords merges the records about the same sample. If two verdicts differ, neither is
-// reliable.
+// mergeRecords merges the records about the same sample. If their verdicts differ, none is
+// reliable, and HasVerdict is not set.
 func mergeRecords(records []VerdictRecord) []VerdictRecord {
 	first := make(map[string]int, len(records))
 	kept := records[:0]
@@ -163,15 +164,16 @@ func selectRecords(hashes []string, records []VerdictRecord) []VerdictRecord {
 	return matched
 }
 
-// isAbout reports whether a record is about a hash. A record without any hash counts if only one
-// hash was requested.
+// isAbout reports whether a record is about the only hash that was sent. A record without any hash
+// can only be about that.
 func isAbout(record VerdictRecord, hash string) bool {
 	return record.SHA256 == hash || record.MD5 == hash || record.SHA256 == "" && record.MD5 == ""
 }
 
-// VerdictsChanged returns the samples whose verdict changed since the given day (UTC), at most 30
-// days back. It is documented for the WF-500 and also works in the cloud. A date out of range is
-// refused locally with ErrInvalidArgument, and by the service with ErrInvalidDate.
+// VerdictsChanged returns the samples whose verdict changed since the given day in UTC. If the day
+// is in the future or more than 30 days ago, nothing is sent, and the error matches
+// ErrInvalidArgument. If the service refuses the date, the error matches ErrInvalidDate. The call
+// is documented for the WF-500, and also works in the cloud.
 func (c *Client) VerdictsChanged(ctx context.Context, since time.Time) ([]VerdictRecord, error) {
 	day, today := since.UTC().Truncate(24*time.Hour), time.Now().UTC().Truncate(24*time.Hour)
 	if day.After(today) || day.Before(today.AddDate(0, 0, -30)) {
@@ -188,11 +190,11 @@ func (c *Client) VerdictsChanged(ctx context.Context, since time.Time) ([]Verdic
 	return changed, err
 }
 
-// fetchRecords makes a call whose answer has get-verdict-info records.
+// fetchRecords makes a call whose answer has get-verdict-info elements, and passes them to use.
 func (c *Client) fetchRecords(ctx context.Context, op Op, build func([]field) (payload, error), use func([]VerdictRecord) error) error {
 	limit, tags := int64(maxAnswer), maxTags
 	if op == OpVerdictsChanged {
-		limit, tags = maxReport, maxReportTags // a record for each change, so a sample may have several
+		limit, tags = maxReport, maxReportTags // a sample has a record for each change
 	}
 
 	return c.do(ctx, apiCall{

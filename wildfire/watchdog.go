@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// watchdog ends an attempt without progress by canceling its context with an error that explains
-// it.
+// watchdog ends an attempt that makes no progress. It cancels the attempt's context with an error
+// that says where the attempt stalled.
 //
-// A single limit for a whole upload would have to allow for the largest file on the slowest line.
-// The watchdog is reset by every byte instead, so its limit can be short.
+// One time limit for a whole upload would have to be long enough for the largest file on the
+// slowest line. Every transferred piece restarts the watchdog instead, so its limit can be short.
 type watchdog struct {
 	ctx    context.Context //nolint:containedctx // the attempt that it ends
 	cancel context.CancelCauseFunc
@@ -20,10 +20,10 @@ type watchdog struct {
 
 	stall, answer time.Duration // limits, see Config.StallTimeout and Config.AnswerTimeout; 0: none
 	state         atomic.Pointer[string]
-	moved         atomic.Int64 // bytes of the file or the answer so far
+	moved         atomic.Int64 // bytes of the file or the answer that were transferred so far
 }
 
-// What an attempt waits for, as named in the error.
+// What an attempt is waiting for, in the words of the error.
 var (
 	stateSending   = "sending"
 	stateSource    = "reading the file"
@@ -51,8 +51,8 @@ func (d *watchdog) expire() {
 	d.cancel(&stallError{state: *state, limit: limit, moved: d.moved.Load()})
 }
 
-// arm restarts the timer; 0 is no limit. It is safe for concurrent use: the transport's goroutine
-// may still be sending while the caller reads an early answer.
+// arm restarts the timer with a limit; 0 means no limit. It is safe for concurrent use, because the
+// transport's goroutine may still be sending while the caller reads an early answer.
 func (d *watchdog) arm(limit time.Duration) {
 	if limit <= 0 {
 		d.timer.Stop()
@@ -61,8 +61,8 @@ func (d *watchdog) arm(limit time.Duration) {
 	d.timer.Reset(limit)
 }
 
-// progress records what the attempt waits for, and how many bytes were transferred so far. It
-// restarts the timer.
+// progress records what the attempt is waiting for, and how many bytes were transferred so far.
+// Then it restarts the timer.
 func (d *watchdog) progress(state *string, n int64) {
 	d.state.Store(state)
 	d.moved.Store(n)
@@ -82,8 +82,8 @@ func (d *watchdog) stop() {
 }
 
 // reader returns a reader of the answer whose errors say why the answer broke off. If resetOnRead
-// is set, every piece restarts the timer; otherwise the whole answer has to arrive within the limit
-// that is already running.
+// is set, every piece restarts the timer. Otherwise the whole answer has to arrive before the timer
+// of awaitAnswer ends.
 func (d *watchdog) reader(answer io.ReadCloser, resetOnRead bool) io.ReadCloser {
 	if resetOnRead {
 		d.progress(&stateReceiving, 0)
@@ -112,7 +112,7 @@ func (w *watchedAnswer) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readError is the error of an answer that broke off, as opposed to a wrong answer.
+// readError says that an answer broke off. It distinguishes this from a wrong answer.
 type readError struct{ err error }
 
 func (e *readError) Error() string { return "reading the answer: " + e.err.Error() }
@@ -131,5 +131,5 @@ func (e *stallError) Error() string {
 
 func (e *stallError) Is(target error) bool { return target == ErrStalled }
 
-// Timeout marks the error as a time-out, as in net.Error.
+// Timeout marks the error as a time-out, as net.Error requires.
 func (e *stallError) Timeout() bool { return true }

@@ -26,7 +26,7 @@ const (
 // errTooLong says that an answer exceeded a limit.
 var errTooLong = errors.New("answer longer than allowed")
 
-// readLimited reads all of r, and fails if it is longer than limit.
+// readLimited reads all of r, and returns errTooLong if r has more than limit bytes.
 func readLimited(r io.Reader, limit int64) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(body)) > limit {
@@ -36,9 +36,9 @@ func readLimited(r io.Reader, limit int64) ([]byte, error) {
 }
 
 // parseXML returns the root element. It tolerates known faults of the service: control characters
-// and bare ampersands from an echoed file name, a wrong or Latin-1 encoding in the declaration, and
-// blank lines before it. It refuses a DTD, deep nesting and more tags than a real answer has,
-// because a tree takes many times the memory of its text.
+// and bare ampersands in a copied file name, a declaration of the wrong encoding or of Latin-1, and
+// blank lines before the declaration. It refuses a DTD, deep nesting and more tags than a real
+// answer has, because the parsed document takes many times the memory of its text.
 func parseXML(body []byte, tags int) (*etree.Element, error) {
 	if bytes.Count(body, []byte{'<'}) > tags {
 		return nil, errors.New("too many elements")
@@ -79,8 +79,8 @@ func hasDirective(e *etree.Element) bool {
 	return false
 }
 
-// clean converts a body to valid UTF-8 without control characters, because Go's XML parser fails on
-// either fault. A body without faults, as nearly all are, is returned unchanged.
+// clean converts a body to valid UTF-8 without control characters, because Go's XML parser accepts
+// nothing else. Nearly all bodies are valid already, and are returned without a copy.
 func clean(body []byte) []byte {
 	body = bytes.TrimPrefix(body, []byte(byteOrderMark))
 	body = bytes.TrimLeft(body, " \t\r\n")
@@ -113,7 +113,7 @@ func withoutNoncharacters(body []byte) []byte {
 	return bytes.ReplaceAll(body, []byte("\xef\xbf\xbf"), []byte("?"))
 }
 
-// toUTF8 decodes Latin-1 if the declaration says so, and otherwise replaces invalid UTF-8.
+// toUTF8 decodes the body if it declares Latin-1. Otherwise it replaces invalid UTF-8.
 func toUTF8(body []byte) []byte {
 	if !declaresLatin1(body[:min(len(body), 200)]) {
 		return bytes.ToValidUTF8(body, []byte("?"))
@@ -126,7 +126,7 @@ func toUTF8(body []byte) []byte {
 	return out
 }
 
-// declaresLatin1 reports whether the declaration of a document says Latin-1 or Windows-1252.
+// declaresLatin1 reports whether the XML declaration names Latin-1 or Windows-1252 as the encoding.
 func declaresLatin1(head []byte) bool {
 	declaration, _, _ := bytes.Cut(head, []byte("?>"))
 	declaration = bytes.ToLower(declaration)
@@ -134,9 +134,9 @@ func declaresLatin1(head []byte) bool {
 	return bytes.Contains(declaration, []byte("8859-1")) || bytes.Contains(declaration, []byte("1252"))
 }
 
-// wildfireRoot parses an answer and returns its root element. For an <error> document the error is
-// an errorDocument. For a <response> document, which means that there are no data yet, it is
-// errNoData.
+// wildfireRoot parses an answer and returns its root element. For an <error> document it returns an
+// errorDocument as the error. For a <response> document, which means that WildFire has no data yet,
+// it returns errNoData.
 func wildfireRoot(body []byte, tags int) (*etree.Element, error) {
 	name := rootOf(body)
 	if name == "" {
@@ -161,7 +161,7 @@ func wildfireRoot(body []byte, tags int) (*etree.Element, error) {
 
 var errNoData = errors.New("empty document")
 
-// errorDocument is the error for an <error> document in place of the expected one.
+// errorDocument is the error if WildFire sent an <error> document instead of the expected one.
 type errorDocument struct{ message string }
 
 func (e errorDocument) Error() string { return "error document" }
