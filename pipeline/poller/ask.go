@@ -35,7 +35,7 @@ func (q *querier) askLoop(ctx context.Context) error {
 				return err
 			}
 			continue
-		case q.afterQueryError(ctx, err): // queries are stopped, or it has waited: do not back off as well
+		case q.afterQueryError(ctx, err): // it has stopped queries or waited, so do not back off as well
 			failures = 0
 			continue
 		}
@@ -133,11 +133,11 @@ func (q *querier) query(ctx context.Context, c *call) (map[string]wildfire.Verdi
 		}
 	}
 
-	lane := pipeline.Normal
+	priority := pipeline.Normal
 	if c.urgent {
-		lane = pipeline.Urgent
+		priority = pipeline.Urgent
 	}
-	if err := q.Queries.Take(ctx, "", lane); err != nil {
+	if err := q.Queries.Take(ctx, "", priority); err != nil {
 		return nil, err
 	}
 

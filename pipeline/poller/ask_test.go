@@ -19,7 +19,7 @@ func TestFilesAndLinksTakeTurns(t *testing.T) {
 			key := fmt.Sprint(i, len(b.asked))
 			b.asked[key] = &workerQuestion{Question: Question{Key: key}}
 		}
-		e := b.list.add(idOf(t, pipeline.LinkKey(fmt.Sprint(i))), waitingJob{name: fmt.Sprint("mail.", i), seq: uint64(i), lane: 0}, time.Now())
+		e := b.list.add(idOf(t, pipeline.LinkKey(fmt.Sprint(i))), waitingJob{name: fmt.Sprint("mail.", i), seq: uint64(i), rank: 0}, time.Now())
 		b.list.toAsk[e] = struct{}{}
 		c := b.nextCall()
 		if c.link != nil {

@@ -57,11 +57,11 @@ type Deps struct {
 // Metrics are the poller's metrics.
 type Metrics struct {
 	Pending  prometheus.Gauge    // jobs that wait for a verdict
-	Parked   prometheus.Gauge    // jobs that wait for a budget
+	Parked   prometheus.Gauge    // jobs that are parked
 	Queries  prometheus.Counter  // calls that were answered
 	Failed   prometheus.Counter  // calls that failed
 	Hashes   prometheus.Observer // hashes in a call that was answered
-	Finished func(results.Event) // is called with every final event
+	Finished func(results.Event) // is called with the final event of each job that the poller ends
 
 	ReportsWaiting prometheus.Gauge   // samples whose report is to be fetched
 	ReportsFetched prometheus.Counter // reports that were published
@@ -75,7 +75,7 @@ type Metrics struct {
 type shared struct {
 	Deps
 
-	taskLimit chan struct{} // has one element for each task of async that runs; its capacity limits them
+	taskLimit chan struct{} // holds one element for each function of async that runs; its capacity is the limit
 	tasks     sync.WaitGroup
 	wakeCheck chan struct{} // wakes checkLoop: something became due; capacity 1
 	wakeAsk   chan struct{} // wakes askLoop: there is something to ask; capacity 1
@@ -85,7 +85,7 @@ type shared struct {
 }
 
 const (
-	maxTasks = 1024 // of async at a time
+	maxTasks = 1024 // functions of async that may run at a time
 
 	// A loop that nobody wakes looks for work after this many ticks. A tick is normally one second.
 	idleTicks = 60

@@ -13,7 +13,7 @@
 // (questions.go, waitlist.go, schedule.go). Three loops take work from the lists. Each is woken
 // through a channel:
 //
-//	check.go    takes due samples: pending ones become questions, the others are checked
+//	check.go    takes due samples: pending ones go to ask.go, the others are checked
 //	ask.go      makes the calls; call.go collects what they ask about
 //	reports.go  fetches and publishes reports (reportfetcher.go, documents.go)
 //

@@ -57,8 +57,8 @@ func (f *finisher) retryLater(ctx context.Context, e *waitingSample, err error, 
 	return nextCheck{due: f.Now().Add(f.config().Lease / 3)}
 }
 
-// scheduleChecks makes all samples that are not pending due now. Uploads were paused or resumed,
-// unused uploads were returned to the budget, or settings have changed.
+// scheduleChecks has all samples checked at once, except those that are pending. It is called after
+// uploads were paused or resumed, unused uploads were returned to the budget, or settings changed.
 func (f *finisher) scheduleChecks() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -74,7 +74,7 @@ func (f *finisher) scheduleChecks() {
 	signal(f.wakeCheck)
 }
 
-// forget removes a job that no longer waits from the list.
+// forget removes a job from the list, because it no longer waits.
 func (f *finisher) forget(e *waitingSample, job waitingJob) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

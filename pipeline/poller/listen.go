@@ -60,7 +60,8 @@ func (f *finisher) forgetJob(r queue.JobRecord) {
 	}
 }
 
-// sampleChanged makes a sample due now, after a message that a worker has changed its record.
+// sampleChanged handles a worker's message that it has changed a sample's record. It makes the
+// sample due now.
 func (f *finisher) sampleChanged(m *nats.Msg) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -160,7 +160,7 @@ const maxLeaderGap = 10 * time.Minute
 // is read.
 const sampleReadTicks = 2
 
-// followSamples reads the records of samples, and then again and again those that have changed,
+// followSamples reads the records of all samples, and then repeatedly those that have changed,
 // until ctx ends. It starts after the jobs are read. There may be a million of both, and rechecks
 // and reports are less urgent than jobs.
 func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) error {

@@ -65,7 +65,8 @@ func (m *mark) load(ctx context.Context, q *queue.Queue) error {
 	return nil
 }
 
-// tooOld reports whether the mark was lost and the event is so old that it was surely published.
+// tooOld reports whether the mark was lost and the event is older than markLostFor. Such an event
+// is not published again.
 func (m *mark) tooOld(ev results.Event, now time.Time) bool {
 	return m.lost && now.Sub(ev.Time) > markLostFor
 }

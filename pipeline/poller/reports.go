@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// A new leader looks for reports that are missing on verdicts not older than this.
+	// A new leader looks for missing reports on samples whose records changed within this time.
 	reportMaxAge = 7 * 24 * time.Hour
 
 	// How long an owed report waits for the final event of the source's job.
@@ -237,7 +237,8 @@ func (f *reportFetcher) publishFor(ctx context.Context, s queue.SampleEntry, rep
 }
 
 // finals returns, for each source, the first event with the sample's verdict that ended a job or
-// changed an earlier verdict. It searches RESULTS from the time of the sample's record less before.
+// changed an earlier verdict. The search begins at the time of the sample's record, less the
+// duration before.
 func (f *reportFetcher) finals(ctx context.Context, s queue.SampleEntry, before time.Duration, sources []string) (map[string]results.Event, error) {
 	f.reportsMu.Lock()
 	e := f.reports.entries[s.Key]

@@ -36,7 +36,7 @@ func (f *finisher) requeueOne(ctx context.Context, e *waitingSample) nextCheck {
 	f.mu.Lock()
 	var job waitingJob
 	for j := range f.list.jobsOf(e) {
-		if job.name == "" || j.lane < job.lane || j.lane == job.lane && j.seq < job.seq {
+		if job.name == "" || j.rank < job.rank || j.rank == job.rank && j.seq < job.seq {
 			job = j
 		}
 	}

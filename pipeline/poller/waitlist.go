@@ -58,7 +58,7 @@ type waitingJob struct {
 	name   string // name of its record: <source>.<job key>; "" for no job
 	seq    uint64
 	since  uint32 // seconds since 1970
-	lane   uint8  // index among the priorities
+	rank   uint8 // index in pipeline.Priorities
 	parked bool   // for a budget
 }
 
@@ -68,7 +68,7 @@ func (j waitingJob) source() string {
 	return source
 }
 
-func (j waitingJob) priority() pipeline.Priority { return pipeline.Priorities()[j.lane] }
+func (j waitingJob) priority() pipeline.Priority { return pipeline.Priorities()[j.rank] }
 
 func newWaitlist() *waitlist {
 	return &waitlist{
@@ -275,7 +275,7 @@ func newWaitingJob(r queue.JobRecord) waitingJob {
 		name:   strings.Clone(r.Name),
 		seq:    r.Seq,
 		since:  uint32(r.Time.Unix()),
-		lane:   uint8(max(slices.Index(pipeline.Priorities(), r.Priority), 0)),
+		rank:   uint8(max(slices.Index(pipeline.Priorities(), r.Priority), 0)),
 		parked: r.Parked != "",
 	}
 }

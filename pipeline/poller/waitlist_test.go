@@ -18,7 +18,7 @@ func TestWaitlist(t *testing.T) {
 	t.Parallel()
 	l := newWaitlist()
 	job := func(name string, seq uint64) waitingJob {
-		return waitingJob{name: name, seq: seq, lane: 1}
+		return waitingJob{name: name, seq: seq, rank: 1}
 	}
 	sample := idOf(t, digest(1))
 	first := time.Unix(1, 0)
@@ -149,7 +149,7 @@ func BenchmarkWaitlist(b *testing.B) {
 		l := newWaitlist()
 		for i := range samples {
 			name := fmt.Sprintf("quarantine.%s%06d", strings.Repeat("j", 20), i)
-			l.schedule(l.add(idOf(b, digest(i)), waitingJob{name: name, seq: uint64(i), lane: 1}, time.Now()), time.Now())
+			l.schedule(l.add(idOf(b, digest(i)), waitingJob{name: name, seq: uint64(i), rank: 1}, time.Now()), time.Now())
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)
