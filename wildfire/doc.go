@@ -18,7 +18,8 @@
 //   - An answer that is not WildFire's, such as a captive portal's login page with status 200, is
 //     an error that matches [ErrForeignAnswer]. APIError.Foreign describes the answer.
 //   - Every failed call returns an [*APIError] that names the operation and matches exactly one
-//     specific sentinel of this package. So a 413 for a file differs from a 413 for a list of hashes.
+//     specific sentinel of this package. So a 413 for a file differs from a 413 for a list of
+//     hashes.
 //   - Credentials are sent only to the configured host, in the Authorization header or a form
 //     field. They are never in a URL or an error, and never follow a redirect.
 //   - Answers are read with limits on size, depth and number of elements. Documents with a DTD are
