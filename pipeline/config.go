@@ -25,7 +25,7 @@ type Config struct {
 	MaxAttempts     int           `toml:"worker.max_attempts" doc:"Upload attempts, including the first."`
 	RetryMin        time.Duration `toml:"worker.retry_min" doc:"First delay between attempts. It doubles, with full jitter."`
 	RetryMax        time.Duration `toml:"worker.retry_max" doc:"Longest delay between attempts."`
-	Lease           time.Duration `toml:"worker.lease" doc:"How long after a worker dies others take over its jobs; at least \"3s\"."`
+	Lease           time.Duration `toml:"worker.lease" doc:"How long after the death of a worker others take over its jobs. At least \"3s\"."`
 	ShutdownTimeout time.Duration `toml:"worker.shutdown_timeout" doc:"How long a stopping worker may finish its uploads before it returns them to the queue. More than \"0s\"."`
 
 	// Roots maps a source to the folder below which its path contents lie. The folders that this
@@ -54,7 +54,7 @@ type Config struct {
 
 	_ struct{} `toml:"verdicts" doc:"How often, and for how long, WildFire is asked for a verdict."`
 
-	FirstPoll time.Duration `toml:"verdicts.first_poll" doc:"Time of the first query after the upload. The interval grows from here."`
+	FirstPoll time.Duration `toml:"verdicts.first_poll" doc:"Time from the upload to the first query. The intervals grow from there."`
 	MaxPoll   time.Duration `toml:"verdicts.max_poll" doc:"Longest interval between queries."`
 	Deadline  time.Duration `toml:"verdicts.deadline" doc:"Time after the upload at which a job without a verdict fails with the reason verdict_timeout."`
 
@@ -171,12 +171,12 @@ func (c Config) ReportDocuments() []string {
 	return documents
 }
 
-// ReportSchedule says when a report is requested, counted from the verdict. WildFire completes it a
-// little later than the verdict.
+// ReportSchedule returns when to request a report, counted from the verdict. WildFire completes a
+// report a little later than the verdict.
 func (c Config) ReportSchedule() Schedule { return Schedule{First: c.FirstPoll, Max: c.Deadline / 4} }
 
-// ReportDeadline limits how long to wait for a report. If WildFire knew the sample before any
-// upload, its report exists already or has expired, so the wait is short.
+// ReportDeadline returns when to give up waiting for a report. If WildFire knew the sample before
+// any upload, the report exists already or has expired, so the wait is short.
 func (c Config) ReportDeadline(s Sample) time.Time {
 	if s.SubmittedAt.IsZero() {
 		return s.DecidedAt.Add(c.Deadline / 24)
@@ -222,19 +222,19 @@ func (c Config) MayBeUrgent(source string) bool {
 	return slices.Contains(c.UrgentSources, anySource) || slices.Contains(c.UrgentSources, source)
 }
 
-// DuplicateWait is how long the other jobs of a sample wait for the job that is uploading it. That
-// job is redelivered even if its worker dies, unless somebody removed it.
+// DuplicateWait returns how long the other jobs of a sample wait for the job that is uploading it.
+// That job is redelivered even if its worker dies, but it may have been removed by hand.
 func (c Config) DuplicateWait() time.Duration { return 2*c.RetryMax + 4*c.Lease }
 
 // Schedule returns when to ask WildFire about a pending sample.
 func (c Config) Schedule() Schedule { return Schedule{First: c.FirstPoll, Max: c.MaxPoll} }
 
-// Backoff is the delay after this many counted attempts.
+// Backoff returns the delay after this many counted attempts.
 func (c Config) Backoff(attempts int) time.Duration {
 	return backoff.Delay(attempts, c.RetryMin, c.RetryMax)
 }
 
-// SizeLimit is the largest file of a source that is uploaded, in bytes.
+// SizeLimit returns the size of the largest file of a source that is uploaded, in bytes.
 func (c Config) SizeLimit(source string) int64 {
 	if n, ok := c.MaxFileSizes[source]; ok {
 		return n

@@ -17,49 +17,49 @@ import (
 // names and sequence numbers. It is not safe for concurrent use.
 type waitlist struct {
 	entries map[uint64]*waitingSample   // by sampleID.hash
-	clashes map[sampleID]*waitingSample // samples whose hash another one has in entries
+	clashes map[sampleID]*waitingSample // samples that are not in entries, because another has the same hash
 
-	// more has the jobs of samples for which several wait, except for waitingSample.job.
-	more map[*waitingSample]map[string]waitingJob // by name
+	// more has the jobs that wait for a sample besides waitingSample.job, by the job's name.
+	more map[*waitingSample]map[string]waitingJob
 
 	due    schedule[*waitingSample]
-	toAsk  map[*waitingSample]struct{} // due to be asked about: pending at WildFire, as far as we know
-	jobs   int                         // all of them
-	parked int                         // jobs that wait for a budget
+	toAsk  map[*waitingSample]struct{} // pending samples that are due: ask WildFire about them
+	jobs   int                         // all waiting jobs
+	parked int                         // jobs that are parked
 	queued int                         // samples with a job that waits for its turn to be requeued
 	oldest oldest
 }
 
-// oldest caches when the oldest jobs began to wait. Finding that out requires a scan of all jobs,
-// so a result is reused for a while. With many jobs it may be a little out of date.
+// oldest is when the oldest jobs began to wait. A scan of all jobs finds this out. Its result is
+// reused for a while, and so may be a little out of date if there are many jobs.
 type oldest struct {
-	pending, parked uint32 // seconds since 1970
-	until           time.Time
+	pending, parked uint32    // seconds since 1970
+	until           time.Time // the result is reused until this time
 }
 
 // scanReuse is how long the result of a scan is reused, as a multiple of the scan's duration.
 const scanReuse = 50
 
-// waitingSample is a sample that jobs wait for. Usually that is just one job.
+// waitingSample is a sample for which jobs wait. Usually there is only one job.
 type waitingSample struct {
-	scheduleEntry // in waitlist.due: next time to check, or to ask
+	scheduleEntry // in waitlist.due: next time to ask about the sample, or to check it
 
 	sample     sampleID
-	pending    bool       // WildFire has it, as far as we know: when due, ask
-	busy       bool       // being checked, asked about or finished
-	checkAgain bool       // something changed while busy
-	queued     bool       // a job of it waits for its turn to be requeued
-	job        waitingJob // one of the jobs; the others are in waitlist.more
-	submitted  moment     // when its schedule began: when WildFire got it, or its first job began to wait
+	pending    bool       // as far as we know, WildFire has the sample: ask when it is due
+	busy       bool       // a goroutine handles the sample, or a call asks about it
+	checkAgain bool       // something changed while the sample was busy
+	queued     bool       // a job of the sample waits for its turn to be requeued
+	job        waitingJob // one of its jobs; the others are in waitlist.more
+	submitted  moment     // when WildFire got the sample, or else when its first job began to wait
 }
 
-// waitingJob is a waiting job according to the ledger.
+// waitingJob is what the list keeps of a waiting job's record.
 type waitingJob struct {
 	name   string // name of its record: <source>.<job key>; "" for no job
 	seq    uint64
-	since  uint32 // seconds since 1970
-	rank   uint8 // index in pipeline.Priorities
-	parked bool   // for a budget
+	since  uint32 // when the record was written, in seconds since 1970
+	rank   uint8  // index in pipeline.Priorities
+	parked bool   // it waits for a budget or the end of a pause
 }
 
 func (j waitingJob) source() string {
@@ -79,7 +79,7 @@ func newWaitlist() *waitlist {
 	}
 }
 
-// find returns a sample, or nil if no job waits for it.
+// find returns the sample with a key, or nil if no job waits for it.
 func (l *waitlist) find(key string) *waitingSample {
 	id, ok := parseSampleID(key)
 	if !ok {
@@ -97,7 +97,7 @@ func (l *waitlist) get(id sampleID) *waitingSample {
 	return l.clashes[id]
 }
 
-// all iterates over the samples in no particular order. None may be added or dropped meanwhile.
+// all iterates over the samples in no particular order. The loop must not add or drop any.
 func (l *waitlist) all() iter.Seq[*waitingSample] {
 	return func(yield func(*waitingSample) bool) {
 		for _, e := range l.entries {
@@ -127,7 +127,7 @@ func (l *waitlist) jobsOf(e *waitingSample) iter.Seq[waitingJob] {
 	}
 }
 
-// awaited reports whether jobs wait for a sample.
+// awaited reports whether any job waits for a sample.
 func (l *waitlist) awaited(e *waitingSample) bool { return e.job.name != "" || len(l.more[e]) > 0 }
 
 // jobOf returns the job with the given name that waits for a sample.
@@ -140,7 +140,7 @@ func (l *waitlist) jobOf(e *waitingSample, name string) (j waitingJob, ok bool) 
 	return j, ok
 }
 
-// putJob adds a job, or replaces the one with the same name.
+// putJob adds a job to a sample, or replaces the one with the same name.
 func (l *waitlist) putJob(e *waitingSample, j waitingJob) {
 	_, inMore := l.more[e][j.name]
 	switch {
@@ -165,7 +165,8 @@ func (l *waitlist) removeJob(e *waitingSample, name string) {
 	}
 }
 
-// add adds a job that has been waiting since the given time; the newest record of a job counts.
+// add adds a job that has been waiting since the time at, and returns its sample. If the job is in
+// the list already, the newer of its records counts.
 func (l *waitlist) add(id sampleID, j waitingJob, at time.Time) *waitingSample {
 	e := l.get(id)
 	if e == nil {
@@ -194,7 +195,8 @@ func (l *waitlist) add(id sampleID, j waitingJob, at time.Time) *waitingSample {
 	return e
 }
 
-// count adjusts the counts for a job that was added or removed.
+// count adds by, which is 1 or -1, to the counts to which a job belongs. It ignores a job that is
+// not known.
 func (l *waitlist) count(j waitingJob, known bool, by int) {
 	if !known {
 		return
@@ -205,7 +207,8 @@ func (l *waitlist) count(j waitingJob, known bool, by int) {
 	}
 }
 
-// remove forgets a job that no longer waits. When no other job is left, it forgets the sample, too.
+// remove removes a job that no longer waits. If no other job waits for the sample, and the sample
+// is not busy, it is dropped, too.
 func (l *waitlist) remove(e *waitingSample, j waitingJob) {
 	if current, known := l.jobOf(e, j.name); known && current.seq == j.seq {
 		l.removeJob(e, j.name)
@@ -216,7 +219,7 @@ func (l *waitlist) remove(e *waitingSample, j waitingJob) {
 	}
 }
 
-// drop forgets a sample. Dropping it again does nothing.
+// drop removes a sample. Dropping it again does nothing.
 func (l *waitlist) drop(e *waitingSample) {
 	l.due.remove(e)
 	delete(l.toAsk, e)
@@ -241,7 +244,7 @@ func (l *waitlist) setQueued(e *waitingSample, queued bool) {
 	e.queued = queued
 }
 
-// schedule sets when the sample is due. A busy sample is scheduled when it is done.
+// schedule sets when the sample is due. A busy sample joins the schedule later, in reschedule.
 func (l *waitlist) schedule(e *waitingSample, at time.Time) {
 	if e.busy {
 		e.due = momentOf(at)
@@ -250,7 +253,7 @@ func (l *waitlist) schedule(e *waitingSample, at time.Time) {
 	l.due.set(e, at)
 }
 
-// next returns when the first sample is due; the zero time means never.
+// next returns when the first sample is due, or the zero time if there is none.
 func (l *waitlist) next() time.Time {
 	if len(l.due) == 0 {
 		return time.Time{}
@@ -268,8 +271,8 @@ func (l *waitlist) pop(now time.Time) *waitingSample {
 	return heap.Pop(&l.due).(*waitingSample)
 }
 
-// newWaitingJob keeps the necessary part of a record. It copies the name, because the strings of a
-// record are parts of larger strings.
+// newWaitingJob returns the part of a record that the list keeps. It copies the name, because the
+// name in the record is part of a larger string that can then be freed.
 func newWaitingJob(r queue.JobRecord) waitingJob {
 	return waitingJob{
 		name:   strings.Clone(r.Name),
@@ -280,7 +283,7 @@ func newWaitingJob(r queue.JobRecord) waitingJob {
 	}
 }
 
-// waiters counts the jobs by what they wait for.
+// waiters returns how many jobs wait for a verdict and how many are parked, and since when.
 func (l *waitlist) waiters() queue.Waiters {
 	began := time.Now()
 	if !began.Before(l.oldest.until) {
@@ -308,7 +311,7 @@ func waitStatus(jobs int, oldest uint32) queue.WaitStatus {
 	return w
 }
 
-// include takes a job into account.
+// include records a job's time if the job is the oldest so far.
 func (o *oldest) include(j waitingJob) {
 	if j.parked {
 		o.parked = min(o.parked, j.since)
