@@ -193,8 +193,8 @@ func rowsOf(op Op) []outcomeRow {
 	return onUpload
 }
 
-// Answered reports whether WildFire processed the request, whatever the result. It is then running,
-// and accepts our credential.
+// Answered reports whether WildFire processed the request, whatever the result. It is then
+// available, and accepts our credential.
 func (d Disposition) Answered() bool {
 	return d.Action == Complete || d.Action == Terminate && d.Status != 0
 }

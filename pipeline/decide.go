@@ -41,9 +41,9 @@ type (
 
 	// UploadEnded is the outcome of an upload attempt by the worker that calls Decide.
 	UploadEnded struct {
-		Disposition Disposition // Complete, or the action after an error
-		MD5         string      // if the upload is complete; Filetype likewise
-		Filetype    string
+		Disposition Disposition // what the outcome means
+		MD5         string      // set if the upload is complete
+		Filetype    string      // set if the upload is complete
 	}
 )
 
@@ -453,7 +453,7 @@ func (d *decision) fail(cause results.Error, attempts int) Step {
 	return Step{Kind: StepFail, Cause: cause, Attempts: attempts}
 }
 
-// basis returns where the verdict on a pending sample will come from, as the job's event will say.
+// basis returns the basis of the verdict on a pending sample, for the job's event.
 func (d *decision) basis() results.Basis {
 	switch d.s.Job {
 	case d.j.Ref().String():

@@ -21,7 +21,7 @@ func EncodeName(raw string) (text string, b64 []byte) {
 	return strings.ToValidUTF8(raw, "\uFFFD"), []byte(raw)
 }
 
-// BaseName returns the last element of a path of Windows or of another system.
+// BaseName returns the last element of a path, after the last slash or backslash.
 func BaseName(s string) string { return s[strings.LastIndexAny(s, `/\`)+1:] }
 
 // CleanName turns an untrusted base name, in UTF-8, into a file name of at most 255 bytes. It

@@ -27,8 +27,8 @@ const (
 	// If this many samples are refused and none is accepted, the samples are not at fault.
 	refusalsBeforePause = 5
 
-	// The delay before a refused sample is tried again. It doubles each time. Other samples go on
-	// meanwhile.
+	// The delay before a refused sample is tried again. It doubles each time. Other samples do
+	// not wait for it.
 	minRefusalDelay = time.Second
 	maxRefusalDelay = 5 * time.Minute
 )

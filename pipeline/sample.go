@@ -67,8 +67,8 @@ type Sample struct {
 	// Rule is the rule that let the contents leave. It is written before the first byte is sent.
 	Rule string `json:"rule,omitempty"`
 
-	// WithheldAt is when the first job ended as withheld because WildFire had no verdict. If
-	// WildFire gives one later, an event is published for every job that ended like this since
+	// WithheldAt is when the first job ended as withheld because WildFire did not know the sample.
+	// If there is a verdict later, an event is published for every job that was withheld since
 	// then.
 	WithheldAt time.Time `json:"withheld_at,omitzero"`
 
