@@ -61,15 +61,15 @@ func (a Action) Label() string {
 
 // Disposition is what an outcome means for a job.
 type Disposition struct {
-	Action  Action
-	Reason  results.Reason // why the job fails: at once after Terminate, or after the last attempt of Retry
-	Message string         // for operators
-	Status  int            // HTTP status; 0 without an answer
-	Delay   time.Duration  // delay before a retry; 0: back off as configured
-	Tries   int            // most attempts after this error; 0: as configured
-	Unsure  bool           // WildFire may have received the upload: ask before the next one
-	Doubted bool           // perhaps only this sample is refused: the success of another one ends the pause
-	Content bool           // the failure applies to every job with these contents
+	Action       Action
+	Reason       results.Reason // why the job fails: at once after Terminate, or after the last attempt of Retry
+	Message      string         // for operators
+	Status       int            // HTTP status; 0 without an answer
+	Delay        time.Duration  // delay before a retry; 0: back off as configured
+	MaxAttempts  int            // most attempts after this error; 0: as configured
+	Unsure       bool           // WildFire may have received the upload: ask before the next one
+	Doubted      bool           // perhaps only this sample is refused: the success of another one ends the pause
+	ContentFault bool           // the failure applies to every job with these contents
 }
 
 // outcomeRow is a row of onUpload or onQuery. The first row whose sentinel matches decides.
@@ -81,7 +81,7 @@ type outcomeRow struct {
 var (
 	rejected  = Disposition{Action: Terminate, Reason: results.Rejected}
 	transient = Disposition{Action: Retry, Reason: results.AttemptsExhausted}
-	doubtful  = Disposition{Action: Doubt, Reason: results.Rejected, Tries: 3}
+	doubtful  = Disposition{Action: Doubt, Reason: results.Rejected, MaxAttempts: 3}
 	noToken   = Disposition{Action: Defer, Delay: 5 * time.Second, Message: "no access token; see `backburn doctor`"}
 	noAccess  = Disposition{Action: PauseFleet, Message: "WildFire refuses the credential (401): check the API key's status and the service account"}
 )
@@ -106,13 +106,13 @@ var (
 		{ErrOutside, Disposition{Action: Terminate, Reason: results.Forbidden}},
 		{ErrUnreachable, Disposition{Action: ReleaseJob, Delay: 10 * time.Second}},
 		{ErrUnreadable, Disposition{Action: Retry, Reason: results.ContentMissing}},
-		{wildfire.ErrEmptyFile, Disposition{Action: Terminate, Reason: results.Empty, Content: true}},
+		{wildfire.ErrEmptyFile, Disposition{Action: Terminate, Reason: results.Empty, ContentFault: true}},
 		{wildfire.ErrTooLarge, Disposition{Action: Terminate, Reason: results.TooLarge}},
-		{wildfire.ErrUnsupportedType, Disposition{Action: Terminate, Reason: results.UnsupportedType, Content: true}},
-		{wildfire.ErrUnprocessable, Disposition{Action: Terminate, Reason: results.Unprocessable, Content: true}},
-		{wildfire.ErrUploadFailed, Disposition{Action: Retry, Reason: results.Unprocessable, Tries: 3, Content: true}},
+		{wildfire.ErrUnsupportedType, Disposition{Action: Terminate, Reason: results.UnsupportedType, ContentFault: true}},
+		{wildfire.ErrUnprocessable, Disposition{Action: Terminate, Reason: results.Unprocessable, ContentFault: true}},
+		{wildfire.ErrUploadFailed, Disposition{Action: Retry, Reason: results.Unprocessable, MaxAttempts: 3, ContentFault: true}},
 		{wildfire.ErrTooManyRequests, transient},
-		{wildfire.ErrConflict, Disposition{Action: Retry, Reason: results.Rejected, Tries: 3}},
+		{wildfire.ErrConflict, Disposition{Action: Retry, Reason: results.Rejected, MaxAttempts: 3}},
 		{wildfire.ErrInvalidRequest, rejected},
 		{wildfire.ErrMethod, rejected},
 		{wildfire.ErrGone, rejected},

@@ -123,7 +123,7 @@ type expectedDisposition struct {
 }
 
 func withoutText(d pipeline.Disposition) expectedDisposition {
-	return expectedDisposition{Action: d.Action, Reason: d.Reason, Tries: d.Tries, Content: d.Content}
+	return expectedDisposition{Action: d.Action, Reason: d.Reason, Tries: d.MaxAttempts, Content: d.ContentFault}
 }
 
 var (
@@ -382,7 +382,7 @@ func simulateUploads(rounds int, samples []string, refuses func(sample string) b
 			case pipeline.PauseFleet:
 				pauses++
 			case pipeline.Retry:
-				if counted[s]++; counted[s] == d.Tries {
+				if counted[s]++; counted[s] == d.MaxAttempts {
 					ended[s] = false
 				}
 			}

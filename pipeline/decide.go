@@ -409,8 +409,8 @@ func (d *decision) uploadEnded(e UploadEnded) Step {
 
 	case Retry:
 		tries := d.p.MaxAttempts
-		if disp.Tries > 0 {
-			tries = min(tries, disp.Tries)
+		if disp.MaxAttempts > 0 {
+			tries = min(tries, disp.MaxAttempts)
 		}
 		if d.s.Attempts+1 >= tries {
 			disp.Message = fmt.Sprintf("given up after %d attempts: %s", d.s.Attempts+1, disp.Message)
@@ -441,7 +441,7 @@ func (d *decision) terminate(disp Disposition) Step {
 	attempts := d.s.Attempts + 1
 
 	d.s = d.s.reset(d.now)
-	if disp.Content {
+	if disp.ContentFault {
 		d.s.Attempts = attempts
 		d.s.refuse(extension(d.j), cause, d.now)
 	}

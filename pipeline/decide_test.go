@@ -326,7 +326,7 @@ func decisions() []decision {
 		Status:  noType.HTTPStatus,
 	}
 	unsupportedContent := unsupported
-	unsupportedContent.Content = true
+	unsupportedContent.ContentFault = true
 	analysisError := results.Error{
 		Reason:  results.AnalysisError,
 		Message: "WildFire could not analyze it in two submissions: " + wildfire.AnalysisError.String(),
@@ -441,7 +441,7 @@ func decisions() []decision {
 		},
 		{
 			name: "the last fault of its kind", state: uploading,
-			news:  uploadOutcome(pipeline.Disposition{Action: pipeline.Retry, Reason: results.Rejected, Message: "409", Tries: 3}),
+			news:  uploadOutcome(pipeline.Disposition{Action: pipeline.Retry, Reason: results.Rejected, Message: "409", MaxAttempts: 3}),
 			given: combine(claimedByThisWorker, func(s *pipeline.Sample) { s.Attempts = 2 }),
 			step:  failed(results.Error{Reason: results.Rejected, Message: "given up after 3 attempts: 409"}, 3),
 			then:  becomes(pipeline.Sample{ChangedAt: decideNow}),
@@ -1042,13 +1042,13 @@ func randomAnswer(r *rand.Rand) pipeline.News {
 
 func randomOutcome(r *rand.Rand) pipeline.News {
 	return pipeline.UploadEnded{Disposition: pipeline.Disposition{
-		Action:  randomOf(r, pipeline.Actions()...),
-		Reason:  results.Rejected,
-		Message: "said so",
-		Delay:   randomOf(r, 0, time.Second, time.Hour),
-		Tries:   randomOf(r, 0, 3),
-		Unsure:  r.IntN(2) == 0,
-		Content: r.IntN(2) == 0,
+		Action:       randomOf(r, pipeline.Actions()...),
+		Reason:       results.Rejected,
+		Message:      "said so",
+		Delay:        randomOf(r, 0, time.Second, time.Hour),
+		MaxAttempts:  randomOf(r, 0, 3),
+		Unsure:       r.IntN(2) == 0,
+		ContentFault: r.IntN(2) == 0,
 	}}
 }
 

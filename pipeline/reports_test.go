@@ -301,13 +301,13 @@ func TestNoBudgetNoReports(t *testing.T) {
 		spending pipeline.Spending
 		want     int
 	}{
-		"new day":           {pipeline.Spending{Limit: 1000, Reserve: 100, Left: 1}, 150},
-		"noon, unused":      {pipeline.Spending{Limit: 1000, Reserve: 100, Left: .5}, 525},
-		"noon, as expected": {pipeline.Spending{Limit: 1000, Reserve: 100, Used: 500, Left: .5}, 25},
-		"noon, busy":        {pipeline.Spending{Limit: 1000, Reserve: 100, Used: 600, Left: .5}, 0},
-		"evening, unused":   {pipeline.Spending{Limit: 1000, Reserve: 100, Left: 0}, 900},
-		"used up":           {pipeline.Spending{Limit: 1000, Reserve: 100, Used: 1000, Left: 0}, 0},
-		"tiny":              {pipeline.Spending{Limit: 1, Left: 1}, 0},
+		"new day":           {pipeline.Spending{Limit: 1000, Reserve: 100, DayLeft: 1}, 150},
+		"noon, unused":      {pipeline.Spending{Limit: 1000, Reserve: 100, DayLeft: .5}, 525},
+		"noon, as expected": {pipeline.Spending{Limit: 1000, Reserve: 100, Used: 500, DayLeft: .5}, 25},
+		"noon, busy":        {pipeline.Spending{Limit: 1000, Reserve: 100, Used: 600, DayLeft: .5}, 0},
+		"evening, unused":   {pipeline.Spending{Limit: 1000, Reserve: 100, DayLeft: 0}, 900},
+		"used up":           {pipeline.Spending{Limit: 1000, Reserve: 100, Used: 1000, DayLeft: 0}, 0},
+		"tiny":              {pipeline.Spending{Limit: 1, DayLeft: 1}, 0},
 	} {
 		if got := s.spending.Spare(); got != s.want {
 			t.Errorf("%s: %d to spare, want %d", name, got, s.want)

@@ -12,10 +12,10 @@ type Spending struct {
 	Limit     int            // budget of the day
 	Reserve   int            // of Limit, kept for urgent jobs
 	Used      int            // by all sources
-	By        map[string]int // of Used, by source
+	UsedBy    map[string]int // of Used, by source
 	Asking    map[string]int // sources that want more now or did recently, as keys
 	Yesterday map[string]int // what each source used the day before
-	Left      float64        // fraction of the day that is left, from 1 to 0
+	DayLeft   float64        // fraction of the day that is left, from 1 to 0
 }
 
 // Allowance returns how much of a day's budget a source may still use for jobs of a priority.
@@ -35,17 +35,17 @@ func (s Spending) Allowance(source string, p Priority) int {
 	}
 
 	share := s.share(total, source)
-	if s.By[source] < share {
-		return min(left, share-s.By[source])
+	if s.UsedBy[source] < share {
+		return min(left, share-s.UsedBy[source])
 	}
 
 	for other := range s.known() {
 		if other == source {
 			continue
 		}
-		owed := share - s.By[other]
+		owed := share - s.UsedBy[other]
 		if _, asks := s.Asking[other]; !asks {
-			owed = int(float64(min(s.Yesterday[other], share)-s.By[other]) * s.Left)
+			owed = int(float64(min(s.Yesterday[other], share)-s.UsedBy[other]) * s.DayLeft)
 		}
 		left -= max(owed, 0)
 	}
@@ -56,7 +56,7 @@ func (s Spending) Allowance(source string, p Priority) int {
 // Spare returns how much of a day's budget will probably not be needed: what is left, less the
 // reserve, and less three quarters of what the rest of the day would use at an even pace.
 func (s Spending) Spare() int {
-	needed := int(math.Ceil(float64(s.Limit) * s.Left * 3 / 4))
+	needed := int(math.Ceil(float64(s.Limit) * s.DayLeft * 3 / 4))
 
 	return max(s.Limit-s.Reserve-s.Used-needed, 0)
 }
@@ -69,7 +69,7 @@ func (s Spending) share(total int, source string) int {
 	known[source] = true
 	for other := range known {
 		_, asks := s.Asking[other]
-		if asks || other == source || s.Yesterday[other] > 0 || s.By[other] > 0 {
+		if asks || other == source || s.Yesterday[other] > 0 || s.UsedBy[other] > 0 {
 			n++
 		}
 	}
@@ -80,7 +80,7 @@ func (s Spending) share(total int, source string) int {
 // known returns all sources in the spending.
 func (s Spending) known() map[string]bool {
 	known := map[string]bool{}
-	for _, m := range []map[string]int{s.By, s.Asking, s.Yesterday} {
+	for _, m := range []map[string]int{s.UsedBy, s.Asking, s.Yesterday} {
 		for source := range m {
 			known[source] = true
 		}

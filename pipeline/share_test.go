@@ -22,23 +22,23 @@ func TestAllowance(t *testing.T) {
 		want int // of source "a", for a normal job
 	}{
 		"alone":                          {pipeline.Spending{}, 90},
-		"alone, later":                   {pipeline.Spending{Used: 50, By: of("a", 50)}, 40},
-		"alone, all is used":             {pipeline.Spending{Used: 90, By: of("a", 90)}, 0},
-		"used beyond the limit":          {pipeline.Spending{Used: 120, By: of("a", 120)}, 0},
+		"alone, later":                   {pipeline.Spending{Used: 50, UsedBy: of("a", 50)}, 40},
+		"alone, all is used":             {pipeline.Spending{Used: 90, UsedBy: of("a", 90)}, 0},
+		"used beyond the limit":          {pipeline.Spending{Used: 120, UsedBy: of("a", 120)}, 0},
 		"another asks":                   {pipeline.Spending{Asking: of("a", 1, "b", 1)}, 45},
-		"another asks, share used":       {pipeline.Spending{Used: 45, By: of("a", 45), Asking: of("a", 1, "b", 1)}, 0},
-		"both have used some":            {pipeline.Spending{Used: 30, By: of("a", 20, "b", 10), Asking: of("a", 1, "b", 1)}, 25},
-		"the other had its share":        {pipeline.Spending{Used: 50, By: of("a", 5, "b", 45), Asking: of("a", 1, "b", 1)}, 40},
-		"the other asks no more":         {pipeline.Spending{Used: 50, By: of("a", 45, "b", 5)}, 40},
-		"spent before the other came":    {pipeline.Spending{Used: 80, By: of("a", 80), Asking: of("b", 1)}, 0},
-		"a newcomer gets what is left":   {pipeline.Spending{Used: 80, By: of("b", 80), Asking: of("a", 1, "b", 1)}, 10},
-		"expected in the morning":        {pipeline.Spending{Used: 45, By: of("a", 45), Yesterday: of("b", 20), Left: 1}, 25},
-		"expected at noon":               {pipeline.Spending{Used: 45, By: of("a", 45), Yesterday: of("b", 20), Left: .5}, 35},
-		"expected at midnight":           {pipeline.Spending{Used: 45, By: of("a", 45), Yesterday: of("b", 20)}, 45},
-		"expected beyond its share":      {pipeline.Spending{Used: 45, By: of("a", 45), Yesterday: of("b", 500), Left: 1}, 0},
-		"expected, and came":             {pipeline.Spending{Used: 65, By: of("a", 45, "b", 20), Yesterday: of("b", 20), Left: 1}, 25},
+		"another asks, share used":       {pipeline.Spending{Used: 45, UsedBy: of("a", 45), Asking: of("a", 1, "b", 1)}, 0},
+		"both have used some":            {pipeline.Spending{Used: 30, UsedBy: of("a", 20, "b", 10), Asking: of("a", 1, "b", 1)}, 25},
+		"the other had its share":        {pipeline.Spending{Used: 50, UsedBy: of("a", 5, "b", 45), Asking: of("a", 1, "b", 1)}, 40},
+		"the other asks no more":         {pipeline.Spending{Used: 50, UsedBy: of("a", 45, "b", 5)}, 40},
+		"spent before the other came":    {pipeline.Spending{Used: 80, UsedBy: of("a", 80), Asking: of("b", 1)}, 0},
+		"a newcomer gets what is left":   {pipeline.Spending{Used: 80, UsedBy: of("b", 80), Asking: of("a", 1, "b", 1)}, 10},
+		"expected in the morning":        {pipeline.Spending{Used: 45, UsedBy: of("a", 45), Yesterday: of("b", 20), DayLeft: 1}, 25},
+		"expected at noon":               {pipeline.Spending{Used: 45, UsedBy: of("a", 45), Yesterday: of("b", 20), DayLeft: .5}, 35},
+		"expected at midnight":           {pipeline.Spending{Used: 45, UsedBy: of("a", 45), Yesterday: of("b", 20)}, 45},
+		"expected beyond its share":      {pipeline.Spending{Used: 45, UsedBy: of("a", 45), Yesterday: of("b", 500), DayLeft: 1}, 0},
+		"expected, and came":             {pipeline.Spending{Used: 65, UsedBy: of("a", 45, "b", 20), Yesterday: of("b", 20), DayLeft: 1}, 25},
 		"more sources than budget":       {pipeline.Spending{Asking: manySources(200)}, 1},
-		"more sources than budget, used": {pipeline.Spending{Used: 1, By: of("a", 1), Asking: manySources(200)}, 0},
+		"more sources than budget, used": {pipeline.Spending{Used: 1, UsedBy: of("a", 1), Asking: manySources(200)}, 0},
 	} {
 		tc.s.Limit = 100
 		tc.s.Reserve = 10
@@ -52,7 +52,7 @@ func TestAllowance(t *testing.T) {
 		Limit:   100,
 		Reserve: 10,
 		Used:    90,
-		By:      of("a", 50, "b", 40),
+		UsedBy:  of("a", 50, "b", 40),
 		Asking:  of("a", 1, "b", 1),
 	}
 	if a, b := s.Allowance("a", pipeline.Urgent), s.Allowance("b", pipeline.Urgent); a != 0 || b != 10 {
@@ -79,7 +79,7 @@ func TestAllowanceUsesTheBudgetUp(t *testing.T) {
 	for _, demand := range []map[string]int{
 		{"a": 1000}, {"a": 1000, "b": 1000}, {"a": 1000, "b": 3}, {"a": 3, "b": 1000, "c": 40}, {"a": 10, "b": 10, "c": 10},
 	} {
-		s := pipeline.Spending{Limit: 100, Reserve: 10, By: map[string]int{}, Asking: map[string]int{}}
+		s := pipeline.Spending{Limit: 100, Reserve: 10, UsedBy: map[string]int{}, Asking: map[string]int{}}
 		left := map[string]int{}
 		total := 0
 		for source, n := range demand {
@@ -96,17 +96,17 @@ func TestAllowanceUsesTheBudgetUp(t *testing.T) {
 				}
 				if s.Allowance(source, pipeline.Bulk) > 0 {
 					s.Used++
-					s.By[source]++
+					s.UsedBy[source]++
 					left[source]--
 					progress = true
 				}
 			}
 		}
 		if want := min(total, 90); s.Used != want {
-			t.Errorf("%v: %d used, want %d (%v)", demand, s.Used, want, s.By)
+			t.Errorf("%v: %d used, want %d (%v)", demand, s.Used, want, s.UsedBy)
 		}
-		if demand["a"] == demand["b"] && s.By["a"] != s.By["b"] {
-			t.Errorf("%v: %v, want the same for both", demand, s.By)
+		if demand["a"] == demand["b"] && s.UsedBy["a"] != s.UsedBy["b"] {
+			t.Errorf("%v: %v, want the same for both", demand, s.UsedBy)
 		}
 	}
 }

@@ -72,7 +72,8 @@ type VerdictRecord struct {
 	Verdict    Verdict
 	HasVerdict bool
 
-	// AnalysisTime and Valid are set only by URLVerdict.
+	// AnalysisTime and Valid are set only by URLVerdict. Valid is the service's text, such as
+	// "Yes"; its meaning is not documented.
 	AnalysisTime time.Time
 	Valid        string
 }

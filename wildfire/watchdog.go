@@ -20,7 +20,7 @@ type watchdog struct {
 
 	stall, answer time.Duration // limits, see Config.StallTimeout and Config.AnswerTimeout; 0: none
 	state         atomic.Pointer[string]
-	moved         atomic.Int64 // bytes of the file or the answer that were transferred so far
+	transferred   atomic.Int64 // bytes of the file or the answer that were transferred so far
 }
 
 // What an attempt is waiting for, in the words of the error.
@@ -48,7 +48,7 @@ func (d *watchdog) expire() {
 	if state == &stateAnswer {
 		limit = d.answer
 	}
-	d.cancel(&stallError{state: *state, limit: limit, moved: d.moved.Load()})
+	d.cancel(&stallError{state: *state, limit: limit, moved: d.transferred.Load()})
 }
 
 // arm restarts the timer with a limit; 0 means no limit. It is safe for concurrent use, because the
@@ -65,7 +65,7 @@ func (d *watchdog) arm(limit time.Duration) {
 // Then it restarts the timer.
 func (d *watchdog) progress(state *string, n int64) {
 	d.state.Store(state)
-	d.moved.Store(n)
+	d.transferred.Store(n)
 	d.arm(d.stall)
 }
 

@@ -257,10 +257,10 @@ func (q *Quota) spending(ctx context.Context) (s dayCount, rev uint64, spending 
 		Limit:     limit,
 		Reserve:   reserve,
 		Used:      s.Used,
-		By:        s.By,
+		UsedBy:    s.By,
 		Asking:    asking,
 		Yesterday: yesterday,
-		Left:      pipeline.LeftOfDay(now),
+		DayLeft:   pipeline.LeftOfDay(now),
 	}, nil
 }
 

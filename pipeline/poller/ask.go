@@ -10,9 +10,9 @@ import (
 	"backburn/wildfire"
 )
 
-// gatherQuestions is how long a question waits, so that others can share its call. Each call uses
+// gatherTime is how long a question waits, so that others can share its call. Each call uses
 // one of the day's queries, and the wait is short compared with WildFire's response time.
-const gatherQuestions = 20 * time.Millisecond
+const gatherTime = 20 * time.Millisecond
 
 // askLoop asks WildFire whenever there are questions and the budget allows a call.
 func (q *querier) askLoop(ctx context.Context) error {
@@ -58,7 +58,7 @@ func (q *querier) awaitCall(ctx context.Context, pace *pipeline.Pacer) error {
 			}
 			continue
 		}
-		if err := fleet.Sleep(ctx, gatherQuestions); err != nil {
+		if err := fleet.Sleep(ctx, gatherTime); err != nil {
 			return err
 		}
 		if err := q.Pauses.Wait(ctx, pipeline.Queries); err != nil {
@@ -113,7 +113,7 @@ func (q *querier) askOnce(ctx context.Context) error {
 			continue
 		}
 		q.async(ctx, func() {
-			if err := q.rechecker.handle(ctx, key, r); err != nil && ctx.Err() == nil {
+			if err := q.rechecker.handleAnswer(ctx, key, r); err != nil && ctx.Err() == nil {
 				q.Log.Warn().Err(err).Str("sample", key).Msg("cannot publish a changed verdict")
 			}
 		})

@@ -16,8 +16,8 @@ func TestFilesAndLinksTakeTurns(t *testing.T) {
 	links, files := 0, 0
 	for i := range 100 {
 		for range 600 { // more than a call takes
-			key := fmt.Sprint(i, len(b.asked))
-			b.asked[key] = &workerQuestion{Question: Question{Key: key}}
+			key := fmt.Sprint(i, len(b.questions))
+			b.questions[key] = &workerQuestion{Question: Question{Key: key}}
 		}
 		e := b.list.add(idOf(t, pipeline.LinkKey(fmt.Sprint(i))), waitingJob{name: fmt.Sprint("mail.", i), seq: uint64(i), rank: 0}, time.Now())
 		b.list.toAsk[e] = struct{}{}
@@ -29,9 +29,9 @@ func TestFilesAndLinksTakeTurns(t *testing.T) {
 		} else if files++; len(c.hashes) != wildfire.MaxHashes || len(c.polled) != 0 {
 			t.Fatalf("a call of %d hashes and %d that are due", len(c.hashes), len(c.polled))
 		}
-		for key, a := range b.asked {
+		for key, a := range b.questions {
 			if a.inCall {
-				delete(b.asked, key)
+				delete(b.questions, key)
 			}
 		}
 	}
@@ -46,5 +46,5 @@ func newQuerier() *querier {
 		list: newWaitlist(),
 	}
 
-	return &querier{shared: s, rechecker: &rechecker{shared: s}, asked: map[string]*workerQuestion{}}
+	return &querier{shared: s, rechecker: &rechecker{shared: s}, questions: map[string]*workerQuestion{}}
 }

@@ -42,7 +42,7 @@ func (q *querier) nextCall() call {
 // nextLinkCall returns a call for one link, or false if there is no link to ask about. The caller
 // holds mu.
 func (q *querier) nextLinkCall() (call, bool) {
-	for _, a := range q.asked {
+	for _, a := range q.questions {
 		if a.URL == "" {
 			continue
 		}
@@ -76,7 +76,7 @@ func (q *querier) nextLinkCall() (call, bool) {
 // holds mu.
 func (q *querier) nextHashCall() call {
 	c := call{polled: map[string]*waitingSample{}}
-	for _, a := range q.asked {
+	for _, a := range q.questions {
 		if a.URL != "" || len(c.hashes) >= wildfire.MaxHashes {
 			continue
 		}
@@ -136,7 +136,7 @@ func (q *querier) poll(c *call, e *waitingSample) {
 
 	key := e.sample.key()
 	c.polled[key] = e
-	if a := q.asked[key]; c.link == nil && (a == nil || !a.inCall) {
+	if a := q.questions[key]; c.link == nil && (a == nil || !a.inCall) {
 		c.hashes = append(c.hashes, key)
 	}
 	for j := range q.list.jobsOf(e) {
@@ -149,7 +149,7 @@ func (q *querier) putBack(c call) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
-	for _, a := range q.asked {
+	for _, a := range q.questions {
 		a.inCall = false
 	}
 	for _, e := range c.polled {

@@ -28,8 +28,9 @@ func (rc *rechecker) update(key string, s pipeline.Sample) {
 	}
 }
 
-// handle acts on the answer to a recheck. The sample has a verdict, or the policy withholds it.
-func (rc *rechecker) handle(ctx context.Context, key string, r wildfire.VerdictRecord) error {
+// handleAnswer acts on the answer to a recheck. The sample has a verdict, or the policy withholds
+// it.
+func (rc *rechecker) handleAnswer(ctx context.Context, key string, r wildfire.VerdictRecord) error {
 	s, err := rc.Queue.Ledger().Sample(ctx, key)
 	switch {
 	case err != nil:

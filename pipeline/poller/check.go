@@ -10,15 +10,15 @@ import (
 )
 
 // checkLoop handles samples when they are due. Those that are pending at WildFire join the samples
-// to ask about; the others are checked. checkLoop calls setBack after the clock was set back.
-func (f *finisher) checkLoop(ctx context.Context, setBack func(time.Duration)) error {
+// to ask about; the others are checked. checkLoop calls shiftTimes after the clock was set back.
+func (f *finisher) checkLoop(ctx context.Context, shiftTimes func(time.Duration)) error {
 	_, _, pauseChanged := f.Pauses.Active(pipeline.Uploads)
 	clock := newClock(f.Now)
 
 	for {
 		if by := clock.jumped(); by != 0 {
 			f.Log.Warn().Stringer("by", by).Msg("the clock was set back; adjusting the times of waiting jobs")
-			setBack(by)
+			shiftTimes(by)
 		}
 
 		toCheck, next := f.takeDue()

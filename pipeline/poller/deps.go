@@ -71,7 +71,7 @@ type Metrics struct {
 // shared is what the parts of a poller have in common. It is safe for concurrent use.
 //
 // Its mutex guards the three lists from which a call to WildFire takes what it asks about: list,
-// querier.asked and rechecker.rechecks.
+// querier.questions and rechecker.rechecks.
 type shared struct {
 	Deps
 
@@ -92,7 +92,7 @@ const (
 )
 
 // config returns the current configuration.
-func (s *shared) config() pipeline.Config { return s.Settings.Now() }
+func (s *shared) config() pipeline.Config { return s.Settings.Current() }
 
 // async runs f in a goroutine and returns at once. At most maxTasks such functions run at a time.
 // If ctx ends before f can start, f is not called. serve waits for all of them.

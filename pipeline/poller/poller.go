@@ -41,7 +41,7 @@ func New(d Deps) *Poller {
 	p.finisher = &finisher{
 		shared:    s,
 		rechecker: p.rechecker,
-		requeues:  rate.NewLimiter(requeueRate(s.config().Rate), requeuePace),
+		requeues:  rate.NewLimiter(requeueRate(s.config().Rate), maxRequeueRate),
 	}
 	p.querier = &querier{shared: s, finisher: p.finisher, rechecker: p.rechecker}
 	p.fetcher = &reportFetcher{shared: s, querier: p.querier, wakeReport: make(chan struct{}, 1)}
@@ -83,7 +83,7 @@ func (p *Poller) serve(ctx context.Context) error {
 
 	p.mu.Lock()
 	p.list = newWaitlist()
-	p.querier.asked = map[string]*workerQuestion{}
+	p.querier.questions = map[string]*workerQuestion{}
 	p.rechecker.rechecks = rechecks{after: p.config().Recheck, since: p.Now().Add(-p.config().Recheck - maxLeaderGap)}
 	p.finisher.term = nuid.Next()
 	p.mu.Unlock()
@@ -106,7 +106,7 @@ func (p *Poller) serve(ctx context.Context) error {
 
 	defer p.tasks.Wait()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.finisher.checkLoop(ctx, p.setBack) })
+	g.Go(func() error { return p.finisher.checkLoop(ctx, p.shiftTimes) })
 	g.Go(func() error { return p.querier.askLoop(ctx) })
 	g.Go(func() error { return p.fetcher.reportLoop(ctx) })
 	g.Go(func() error { return p.followSamples(ctx, jobsRead) })
@@ -222,8 +222,8 @@ func (p *Poller) replyWaiting(m *nats.Msg) {
 	}
 }
 
-// setBack adjusts the times in all lists after the clock was set back.
-func (p *Poller) setBack(by time.Duration) {
+// shiftTimes adjusts the times in all lists after the clock was set back.
+func (p *Poller) shiftTimes(by time.Duration) {
 	p.mu.Lock()
 	p.list.shift(by)
 	p.rechecker.rechecks.shift(by)

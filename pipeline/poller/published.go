@@ -33,8 +33,8 @@ type publishedMark struct {
 
 const (
 	publishedKey = "published"
-	markEvery    = time.Second // time between two writes of the mark
-	markLostFor  = time.Hour   // if no mark was stored, only events younger than this are checked
+	markInterval = time.Second // time between two writes of the mark
+	lostMarkAge  = time.Hour   // if no mark was stored, only events younger than this are checked
 )
 
 // load reads the mark of the previous leader. If there is none, either this is the first leader or
@@ -65,10 +65,10 @@ func (m *mark) load(ctx context.Context, q *queue.Queue) error {
 	return nil
 }
 
-// tooOld reports whether the mark was lost and the event is older than markLostFor. Such an event
+// tooOld reports whether the mark was lost and the event is older than lostMarkAge. Such an event
 // is not published again.
 func (m *mark) tooOld(ev results.Event, now time.Time) bool {
-	return m.lost && now.Sub(ev.Time) > markLostFor
+	return m.lost && now.Sub(ev.Time) > lostMarkAge
 }
 
 // recordSeen stores the sequence number of a record that was read from the ledger.
@@ -125,10 +125,10 @@ func (m *mark) sequence() uint64 {
 	return s
 }
 
-// storeRegularly stores the mark every markEvery, if it has moved, until ctx ends.
+// storeRegularly stores the mark every markInterval, if it has moved, until ctx ends.
 func (m *mark) storeRegularly(ctx context.Context, q *queue.Queue) error {
 	for {
-		if err := fleet.Sleep(ctx, markEvery); err != nil {
+		if err := fleet.Sleep(ctx, markInterval); err != nil {
 			return err
 		}
 

@@ -15,7 +15,7 @@ type querier struct {
 	*shared
 	finisher  *finisher
 	rechecker *rechecker
-	asked     map[string]*workerQuestion // by key; guarded by mu
+	questions map[string]*workerQuestion // by key; guarded by mu
 	linksTurn bool                       // the current call is for a link, if there is one; guarded by mu
 }
 
@@ -38,10 +38,10 @@ func (q *querier) receive(m *nats.Msg) {
 		if qn.URL != "" && qn.Key != pipeline.LinkKey(qn.URL) {
 			continue // the answer would be stored under the key of another link
 		}
-		a := q.asked[qn.Key]
+		a := q.questions[qn.Key]
 		if a == nil {
 			a = &workerQuestion{Question: qn, inboxes: map[string]bool{}}
-			q.asked[qn.Key] = a
+			q.questions[qn.Key] = a
 		}
 		a.Urgent = a.Urgent || qn.Urgent
 		a.Recheck = a.Recheck || qn.Recheck
@@ -61,7 +61,7 @@ func (q *querier) hasQuestions(plenty bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
-	return len(q.asked)+len(q.list.toAsk) > 0 || plenty && q.rechecker.rechecks.next(q.Now()) <= 0
+	return len(q.questions)+len(q.list.toAsk) > 0 || plenty && q.rechecker.rechecks.next(q.Now()) <= 0
 }
 
 // reply answers the workers' questions in the last call. A sample without a record is unknown to
@@ -69,11 +69,11 @@ func (q *querier) hasQuestions(plenty bool) bool {
 func (q *querier) reply(records map[string]wildfire.VerdictRecord) {
 	byInbox := map[string][]Answer{}
 	q.mu.Lock()
-	for key, a := range q.asked {
+	for key, a := range q.questions {
 		if !a.inCall {
 			continue
 		}
-		delete(q.asked, key)
+		delete(q.questions, key)
 
 		r, ok := records[key]
 		ans := Answer{Key: key, Verdict: wildfire.Unknown, MD5: r.MD5}

@@ -40,7 +40,7 @@ func (f *reportFetcher) nextReport() (key string, owed bool, wait time.Duration)
 	f.reportsMu.Lock()
 	defer f.reportsMu.Unlock()
 
-	f.Metrics.ReportsWaiting.Set(float64(len(f.reports.fetch)))
+	f.Metrics.ReportsWaiting.Set(float64(len(f.reports.toFetch)))
 
 	return f.reports.next(f.Now())
 }

@@ -13,18 +13,18 @@ type reportList struct {
 	wants      func(key string, s pipeline.Sample) bool
 	first      time.Duration           // from the verdict to the first attempt
 	entries    map[string]*reportEntry // by sample key
-	fetch      schedule[*reportEntry]  // reports to fetch: not requested yet, or not found so far
+	toFetch    schedule[*reportEntry]  // reports to fetch: not requested yet, or not found so far
 	owed       schedule[*reportEntry]  // reports that exist, and are still to be published for a source
 	haltReason string                  // why reports that are due are not fetched; "": they are
 }
 
 // reportEntry is a report in the list.
 type reportEntry struct {
-	scheduleEntry // in reportList.owed or reportList.fetch: time of the next attempt
+	scheduleEntry // in reportList.owed or reportList.toFetch: time of the next attempt
 
 	key   string
 	since time.Time // no job ended with the verdict before this time, by the server's clock
-	owed  bool      // the entry is in reportList.owed, not in reportList.fetch
+	owed  bool      // the entry is in reportList.owed, not in reportList.toFetch
 }
 
 // maxReports bounds the list. Further reports are not fetched.
@@ -32,8 +32,8 @@ const maxReports = 200_000
 
 func newReportList(settings *pipeline.Settings) *reportList {
 	return &reportList{
-		wants:   func(key string, s pipeline.Sample) bool { return settings.Now().WantsReport(key, s) },
-		first:   settings.Now().ReportSchedule().First,
+		wants:   func(key string, s pipeline.Sample) bool { return settings.Current().WantsReport(key, s) },
+		first:   settings.Current().ReportSchedule().First,
 		entries: map[string]*reportEntry{},
 	}
 }
@@ -67,14 +67,14 @@ func (l *reportList) update(key string, s pipeline.Sample, since time.Time) bool
 
 // shift moves all times by the given duration, after the clock was set.
 func (l *reportList) shift(by time.Duration) {
-	l.fetch.shift(by)
+	l.toFetch.shift(by)
 	l.owed.shift(by)
 }
 
 // status returns the state of the list for operators.
 func (l *reportList) status() *queue.ReportsStatus {
-	s := &queue.ReportsStatus{Waiting: len(l.fetch)}
-	for _, e := range l.fetch {
+	s := &queue.ReportsStatus{Waiting: len(l.toFetch)}
+	for _, e := range l.toFetch {
 		if s.Oldest.IsZero() || e.since.Before(s.Oldest) {
 			s.Oldest = e.since.UTC()
 		}
@@ -89,7 +89,7 @@ func (l *reportList) status() *queue.ReportsStatus {
 // put schedules the next attempt to fetch a report.
 func (l *reportList) put(key string, at time.Time) {
 	if e := l.entries[key]; e != nil && !e.owed { // otherwise it was dropped or became owed meanwhile
-		l.fetch.set(e, at)
+		l.toFetch.set(e, at)
 	}
 }
 
@@ -102,7 +102,7 @@ func (l *reportList) drop(key string) {
 	case e.owed:
 		l.owed.remove(e)
 	default:
-		l.fetch.remove(e)
+		l.toFetch.remove(e)
 	}
 	delete(l.entries, key)
 }
@@ -113,7 +113,7 @@ func (l *reportList) owe(key string, at time.Time) {
 	if e == nil || e.owed {
 		return
 	}
-	l.fetch.remove(e)
+	l.toFetch.remove(e)
 	e.owed = true
 	l.owed.set(e, at)
 }
@@ -130,8 +130,8 @@ func (l *reportList) next(now time.Time) (key string, owed bool, wait time.Durat
 			return e.key, true, 0
 		}
 	}
-	if len(l.fetch) > 0 {
-		e := l.fetch[0]
+	if len(l.toFetch) > 0 {
+		e := l.toFetch[0]
 		if wait = min(wait, e.due.sub(now)); wait <= 0 {
 			return e.key, false, 0
 		}

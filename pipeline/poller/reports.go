@@ -111,7 +111,7 @@ func (f *reportFetcher) handleDue(ctx context.Context, key string) error {
 // publishReport publishes the report's event once for each source that wants it and has a job that
 // ended with the sample's verdict. Then it records that in the ledger.
 func (f *reportFetcher) publishReport(ctx context.Context, s queue.SampleEntry, report results.Report, at time.Time) error {
-	finals, err := f.finals(ctx, s, time.Minute, nil)
+	finals, err := f.finalEvents(ctx, s, time.Minute, nil)
 	if err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func (f *reportFetcher) loadPublishedReport(ctx context.Context, s queue.SampleE
 // publishFor publishes a report for a source to which it has been owed since the time at. It
 // returns false if the source's job has not ended yet; the caller then tries again.
 func (f *reportFetcher) publishFor(ctx context.Context, s queue.SampleEntry, report results.Report, source string, at time.Time) (bool, error) {
-	finals, err := f.finals(ctx, s, 2*finalEventWait, []string{source})
+	finals, err := f.finalEvents(ctx, s, 2*finalEventWait, []string{source})
 	if err != nil {
 		return false, err
 	}
@@ -236,10 +236,10 @@ func (f *reportFetcher) publishFor(ctx context.Context, s queue.SampleEntry, rep
 	return true, f.Queue.Events().PublishReport(ctx, final, report, at)
 }
 
-// finals returns, for each source, the first event with the sample's verdict that ended a job or
-// changed an earlier verdict. The search begins at the time of the sample's record, less the
+// finalEvents returns, for each source, the first event with the sample's verdict that ended a job
+// or changed an earlier verdict. The search begins at the time of the sample's record, less the
 // duration before.
-func (f *reportFetcher) finals(ctx context.Context, s queue.SampleEntry, before time.Duration, sources []string) (map[string]results.Event, error) {
+func (f *reportFetcher) finalEvents(ctx context.Context, s queue.SampleEntry, before time.Duration, sources []string) (map[string]results.Event, error) {
 	f.reportsMu.Lock()
 	e := f.reports.entries[s.Key]
 	f.reportsMu.Unlock()

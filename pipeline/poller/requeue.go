@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	requeuePace = 64 // most jobs to requeue per second
+	maxRequeueRate = 64 // most jobs to requeue per second
 
 	// The time until a sample that waits for the budget is checked again on the same day. A short
 	// time would gain little: only workers that stop return a part of the budget, and new jobs may
@@ -24,10 +24,10 @@ const (
 // again.
 func requeueRate(perSecond float64) rate.Limit {
 	if perSecond == 0 {
-		return requeuePace
+		return maxRequeueRate
 	}
 
-	return rate.Limit(min(2*perSecond, requeuePace))
+	return rate.Limit(min(2*perSecond, maxRequeueRate))
 }
 
 // requeueOne requeues the most urgent job of a sample that no worker is processing. The other jobs

@@ -12,13 +12,13 @@ import (
 // verdict do not count.
 func TestParkedJobsAreRequeuedAtTheFleetsRate(t *testing.T) {
 	t.Parallel()
-	for perSecond, want := range map[float64]rate.Limit{0: requeuePace, 2: 4, 1000: requeuePace} {
+	for perSecond, want := range map[float64]rate.Limit{0: maxRequeueRate, 2: 4, 1000: maxRequeueRate} {
 		if got := requeueRate(perSecond); got != want {
 			t.Errorf("at %v uploads per second %v jobs are requeued, want %v", perSecond, got, want)
 		}
 	}
 	for waiting, longest := range map[int]time.Duration{0: time.Second, 399: 100 * time.Second, 100_000: spentRetry} {
-		b := &finisher{shared: &shared{list: newWaitlist()}, requeues: rate.NewLimiter(4, requeuePace)}
+		b := &finisher{shared: &shared{list: newWaitlist()}, requeues: rate.NewLimiter(4, maxRequeueRate)}
 		for i := range waiting {
 			b.list.setQueued(b.list.add(idOf(t, digest(i)), waitingJob{name: "mail.s"}, time.Time{}), true)
 		}

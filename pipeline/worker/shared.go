@@ -26,9 +26,9 @@ type shared struct {
 }
 
 // config returns the current configuration.
-func (s *shared) config() pipeline.Config { return s.settings.Now() }
+func (s *shared) config() pipeline.Config { return s.settings.Current() }
 
-// decide calls pipeline.Decide with an event, the policy, and the records that d has.
+// decide calls pipeline.Decide with what was learned, the circumstances, and the records that d has.
 func (s *shared) decide(d *delivery, learned pipeline.News) decision {
 	step, sample := pipeline.Decide(d.sample.Sample, d.Job, learned, pipeline.Circumstances{
 		Config: s.config(),
