@@ -24,7 +24,7 @@
 //
 //  1. A watcher or a gateway publishes a [Job] on JOBS. Once that is acknowledged, Backburn is
 //     responsible for the job.
-//  2. A worker fetches it and hashes its contents. The publisher's hash is only a claim.
+//  2. A worker fetches it and hashes its contents. The publisher's hash is not trusted.
 //  3. The worker reads two records of the ledger: the [Sample], which is what is known about these
 //     contents, and the job's own.
 //  4. [Decide] returns the next step, given the sample, the job and what was just learned. The

@@ -85,7 +85,7 @@ type Job struct {
 	SubmitReason string `json:"submit_reason,omitempty"`
 
 	// Verified says that a worker or Backburn's own watcher computed SHA256 and Size from the
-	// contents, so they are not a publisher's claim. It is never read from a publisher's message.
+	// contents. Otherwise a publisher declared them. It is never read from a publisher's message.
 	Verified bool `json:"-"`
 
 	// Repeated says that the job may have been submitted or delivered before. It may have ended

@@ -10,8 +10,8 @@ import (
 	"github.com/gabriel-vasile/mimetype"
 )
 
-// Facts are what rules match. The name of a file in a folder is known; the names and the metadata
-// in a publisher's message are only claims.
+// Facts are what rules match. The name of a file in a folder is known. The names and the metadata
+// in a publisher's message are only declared.
 type Facts struct {
 	Source   string
 	Kind     Kind
@@ -24,7 +24,7 @@ type Facts struct {
 	Metadata map[string]string
 }
 
-// Declared is the name that a publisher gave a file. It is not trusted.
+// Declared is the name that a publisher declared for a file. It is not trusted.
 type Declared struct{ Name, Path string }
 
 // FactsOf collects the facts about a job whose contents were read. types are the MIME types of the
@@ -45,7 +45,7 @@ func FactsOf(j Job, types []string) Facts {
 
 	f.Name = path.Base(j.Content.Name())
 	if original, ok := strings.CutPrefix(j.Content.Name(), ClaimedDir+"/"+j.ID+"-"); ok {
-		f.Name = original // Path stays empty: the file was moved, and its old path is only in Job.Path, which is a claim
+		f.Name = original // Path stays empty: the file was moved, and its old path is only in Job.Path, which is declared
 	} else {
 		f.Path = j.Content.Name()
 	}
@@ -89,8 +89,8 @@ type Ruling struct {
 // Unruled is the ruling if no rule matches: contents may be uploaded.
 func Unruled() Ruling { return Ruling{Submit: SubmitAlways, Rule: "no rule matches"} }
 
-// RulingFor finds the ruling for a job. A publisher's claims can only restrict it: a rule that
-// matches because of a claim cannot allow more than the first rule that matches without one.
+// RulingFor finds the ruling for a job. What a publisher declared can only restrict it. A rule that
+// matches because of that cannot allow more than the first rule that matches by known facts.
 func (c Config) RulingFor(f Facts, j Job) Ruling {
 	first, limit := -1, -1
 	for i, r := range c.Rules {
@@ -211,7 +211,8 @@ func (c Config) refusesType(f Facts) bool {
 	return slices.ContainsFunc(c.RefusedKinds, func(glob string) bool { return anyMatch(glob, f.Types) })
 }
 
-// matches reports whether the rule matches by known facts, or by the publisher's claims.
+// matches reports whether the rule matches by known facts, and whether it matches if the
+// publisher's declarations are taken into account.
 func (r Rule) matches(f Facts) (known, declared bool) {
 	switch {
 	case !match(r.Source, f.Source):
