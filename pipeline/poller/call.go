@@ -14,10 +14,10 @@ type call struct {
 	urgent   bool
 }
 
-// nextCall returns the next call. It takes the workers' questions first, because workers hold jobs
-// until they are answered. Then it takes samples that are due, and then samples that will be due
-// soon, because they cost nothing extra. Each link needs a call of its own. While both hashes and
-// links wait, every other call is for a link.
+// nextCall returns the next call. It takes the workers' questions first, because a worker holds a
+// job until its question is answered. Then it takes samples that are due, and then samples that
+// will be due soon, because they cost nothing extra. Each link needs a call of its own. While both
+// hashes and links wait, every other call is for a link.
 func (q *querier) nextCall() call {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -106,7 +106,7 @@ func (q *querier) fill(c *call) {
 	now := q.Now()
 	soon := q.config().FirstPoll
 
-	// The front of the heap has nearly all samples that will be due first; sorting a large heap
+	// The front of the heap has most of the samples that will be due first; sorting a large heap
 	// would take too long. Select the samples before polling any of them, because poll changes the
 	// heap.
 	var more []*waitingSample
