@@ -37,7 +37,7 @@ const (
 // of secret files may be "cred:name", a systemd credential.
 type Profile struct {
 	Name string // the table's name in the configuration: auth.<Name>; labels metrics and logs
-	Kind Kind   `toml:"kind" oneof:"wildfire data-security watchguard cortex api-key" doc:"Kind of credential: wildfire (service account of Strata Cloud Manager), data-security (SaaS Security), watchguard (WatchGuard Cloud), cortex (Cortex hub; log in with backburn login) or api-key (legacy API key)."`
+	Kind Kind   `toml:"kind" oneof:"wildfire data-security watchguard cortex api-key" doc:"Kind of credential: wildfire (service account of Strata Cloud Manager), data-security (SaaS Security), watchguard (WatchGuard Cloud), cortex (Cortex hub; log in with backburn login) or api-key (legacy API key). Without it, auth.wildfire is of the kind wildfire."`
 
 	ClientID         string `toml:"client_id" example:"…" doc:"The client ID. WatchGuard calls it access ID."`
 	ClientSecret     Secret `toml:"client_secret" doc:"The client secret, as exactly one ${NAME}. Or use client_secret_file."`
@@ -46,8 +46,8 @@ type Profile struct {
 	TokenURL         string `toml:"token_url" address:"true" doc:"URL for token requests. Empty: the default of the kind."`
 	ClientAuth       string `toml:"client_auth" oneof:" basic-raw basic-form body" doc:"basic-raw, basic-form or body: how the client authenticates. Empty: the default of the kind."`
 	Body             string `toml:"body" oneof:" form json" doc:"form or json: format of token requests. Empty: the default of the kind."`
-	Scope            string `toml:"scope" example:"logging-service:read" doc:"Scope of the token. Empty: the default of the kind."`
-	Audience         string `toml:"audience" doc:"A managed account of WatchGuard Cloud."`
+	Scope            string `toml:"scope" example:"logging-service:read" doc:"Scope of the token. Empty: the default of the kind; cortex has none and needs a scope."`
+	Audience         string `toml:"audience" doc:"Audience of the token, for access to a managed account of WatchGuard Cloud."`
 
 	APIKeyFile string `toml:"api_key_file" own:"secret" example:"/run/secrets/api-key" doc:"A file with the API key, mode 0600."`
 	URL        string `toml:"url" address:"true" doc:"Base URL of the API that the token is for. Empty: that of the region."`

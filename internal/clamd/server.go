@@ -29,7 +29,7 @@ type Config struct {
 	Source    string            `toml:"source" doc:"Source of the submitted jobs."`
 	Priority  pipeline.Priority `toml:"priority" doc:"\"urgent\", \"normal\" or \"bulk\"."`
 	Wait      time.Duration     `toml:"wait" doc:"How long to wait for the verdict of new contents, at most 10m. 0s: do not wait."`
-	Unknown   string            `toml:"unknown" doc:"The answer if there is no verdict by then: \"ok\", \"found\" (WildFire.unknown FOUND) or \"error\"."`
+	Unknown   string            `toml:"unknown" doc:"The answer if there is no verdict after wait: \"ok\", \"found\" (WildFire.unknown FOUND) or \"error\"."`
 	MaxStream int64             `toml:"max_stream" unit:"bytes" doc:"Largest size of contents. Larger ones are answered with an error."`
 	Roots     []string          `toml:"roots" doc:"Folders from which SCAN and similar commands may read files."`
 }

@@ -20,7 +20,7 @@ const exampleHead = `# Backburn: every key, with its unit and its default. One f
 # Reading is strict: an unknown key, a wrong unit or an impossible combination is an
 # error that names the line. "backburn config check" reports all of them at once.
 #
-#   Durations   "250ms", "30s", "1m30s", "24h"
+#   Durations   "250ms", "30s", "1m30s", "24h", "7d"
 #   Sizes       "100MB" is 100 x 10^6 bytes, "100MiB" is 100 x 2^20
 #   ${NAME}     in a string: the environment variable NAME, which must be set;
 #               $$ is one dollar sign, any other dollar sign is itself
@@ -35,14 +35,15 @@ const exampleHead = `# Backburn: every key, with its unit and its default. One f
 const referenceHead = `# Configuration
 
 This page lists every configuration key. One TOML file serves every binary: ` + "`--config`" + `, or
-` + "`backburn.toml`" + ` in the working directory. Without a file, the defaults apply. Flags override the
-file. ` + "`backburn config check`" + ` finds all errors, with file, line and column. ` + "`backburn config show`" + `
-prints every effective value and its origin.
+` + "`backburn.toml`" + ` in the working directory, or for the binary of a package
+` + "`/etc/backburn/backburn.toml`" + `. Without a file, the defaults apply. Flags override the file.
+` + "`backburn config check`" + ` finds all errors, with file, line and column. ` + "`backburn config show`" + ` prints
+every effective value and its origin.
 
 Backburn refuses an unknown key, a wrong type or unit, an unset variable, and a combination that
 cannot work. It reports all errors at once.
 
-- A duration is a string with units: ` + "`\"250ms\"`, `\"1m30s\"`, `\"24h\"`" + `.
+- A duration is a string with units: ` + "`\"250ms\"`, `\"1m30s\"`, `\"24h\"`, `\"7d\"`" + `.
 - A size is a string with a unit: ` + "`\"100MB\"`" + ` is 10^8 bytes, ` + "`\"100MiB\"`" + ` is 100 × 2^20.
 - In a string, ` + "`${NAME}`" + ` is the environment variable NAME, which must be set. ` + "`$$`" + ` is one dollar sign.
 - Relative paths start at the working directory of the process.
@@ -207,6 +208,10 @@ func exampleKey(b *strings.Builder, e entry, c *node, said map[string]bool) {
 func exampleValue(c *node, table reflect.Value, example bool) string {
 	v := table.FieldByIndex(c.leaf.index)
 	text := c.leaf.tag.Get("example")
+	if p, ok := table.Interface().(auth.Profile); ok && !isRequired(c.name, p.Kind) {
+		text = ""
+	}
+
 	switch list, isList := v.Interface().([]string); {
 	case c.leaf.typ == reflect.TypeFor[auth.Secret]():
 		return `"${` + strings.ToUpper(c.name) + `}"`
@@ -219,6 +224,13 @@ func exampleValue(c *node, table reflect.Value, example bool) string {
 	}
 
 	return literal(v, c.leaf)
+}
+
+// isRequired reports whether profiles of a kind need a key, or may need it in place of a secret.
+func isRequired(key string, kind auth.Kind) bool {
+	return slices.ContainsFunc(kind.Required(), func(required string) bool {
+		return key == required || key == required+"_file"
+	})
 }
 
 // commentWidth is the width at which lines are wrapped, in bytes.
@@ -368,6 +380,9 @@ func typeName(l *leaf) string {
 func defaultOf(c *node, e entry) string {
 	if c.leaf.typ == reflect.TypeFor[auth.Secret]() {
 		return ""
+	}
+	if e.node.kindOf(e.value) != "" && (c.name == "kind" || c.name == "name") {
+		return "required" // the value is that of the example
 	}
 	if !c.applies(e.value.Type(), e.node.kindOf(e.value)) && e.value.FieldByIndex(c.leaf.index).IsZero() {
 		return ""

@@ -9,7 +9,7 @@ import (
 type Config struct {
 	Listen         string `toml:"listen" doc:"Unix socket, such as \"unix:/run/backburn/NAME.sock\", or an address of this machine, such as \"127.0.0.1:3310\". Empty: off. Clients are not authenticated."`
 	Mode           string `toml:"mode" doc:"Mode of the socket, in octal. Whoever may write to it may connect."`
-	MaxConnections int    `toml:"max_connections" doc:"Connections at a time. Others wait."`
+	MaxConnections int    `toml:"max_connections" doc:"Most connections at a time. Further ones wait."`
 }
 
 // Check calls bad for each key with an invalid value.

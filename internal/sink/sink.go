@@ -165,7 +165,7 @@ func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
 			if deadErr == nil {
 				s.metrics.dead.Inc()
 				s.log.Error().Err(f).Str("event", m.ID).Int("attempts", attempt).Str("dead_file", s.cfg.DeadFile).
-					Msg("event rejected and written to dead_file; `backburn sink replay NAME` delivers it again")
+					Msg("event rejected and written to dead_file; `backburn sink replay NAME --dead` delivers it again")
 				s.finished(d.Pending)
 				return nil
 			}

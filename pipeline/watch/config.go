@@ -62,14 +62,14 @@ const (
 // others stand by.
 type Config struct {
 	Path        string            `toml:"path" example:"quarantine" doc:"The folder to watch."`
-	Source      string            `toml:"source" doc:"Its name in subjects and events, 1 to 32 of a-z 0-9 _ -. Empty: the folder's base name."`
+	Source      string            `toml:"source" doc:"Name of the folder in subjects and events, 1 to 32 of a-z 0-9 _ -. Empty: the folder's base name."`
 	Recursive   bool              `toml:"recursive" doc:"Include the folders below. Symbolic links are never followed."`
 	Claim       string            `toml:"claim" doc:"\"move\": files are renamed into <path>/.backburn. \"keep\": files stay, and a ledger records them."`
 	StateDir    string            `toml:"state_dir" own:"true" doc:"Folder of the ledger, with claim = \"keep\" only. Empty: <path>/.backburn. Set another one if the folder is read-only."`
 	Watch       string            `toml:"watch" doc:"\"auto\", \"events\" or \"poll\". Auto polls on network file systems."`
-	Settle      time.Duration     `toml:"settle" doc:"A file is complete once it has not changed for this long and nobody has it open for writing. If writers cannot be detected, the time is five times as long. \"0s\": only the second condition."`
+	Settle      time.Duration     `toml:"settle" doc:"A file is complete once it has not changed for this long and nobody has it open for writing. If writers cannot be detected, the time is five times as long. \"0s\": only writers count."`
 	Scan        time.Duration     `toml:"scan" doc:"Interval between full scans, which find files that events missed. After a long scan the interval is at least 20 times its duration."`
-	Exclude     []string          `toml:"exclude" doc:"Globs of names that are never taken: of a file, of a folder on the way or, with a slash, of the relative path."`
+	Exclude     []string          `toml:"exclude" doc:"Globs of files that are never taken, by their names, the names of folders above them or, with a slash, their relative paths."`
 	Defer       []string          `toml:"defer" doc:"Globs of temporary names, taken only after stale_after. Case does not matter."`
 	StaleAfter  time.Duration     `toml:"stale_after" doc:"Files with temporary names and empty files are taken once they have not changed for this long. Files that cannot be processed are reported after this time. At least settle."`
 	DoneFile    string            `toml:"done_file" doc:"\"{name}.done\", \"{name.noext}.ready\" or a fixed name: a file is taken only when this second file exists, which is then removed. Empty: not needed."`
