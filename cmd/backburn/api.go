@@ -17,7 +17,8 @@ func apiCommand(tool *cli.App) *cobra.Command {
 		Long: `Serves the HTTP API of [api] in a separate process. "backburn run" serves it too.
 docs/openapi.yaml describes it.
 
-The queue must exist: a worker creates it.`,
+A worker creates the queue. If there is none, this process creates it if it may, or waits up to a
+minute for a worker.`,
 		Example: `  backburn api --config api.toml
   curl -H "Authorization: Bearer $(cat api.token)" --data-binary @invoice.exe \
        "http://127.0.0.1:9465/v1/submit?filename=invoice.exe&wait=60s"`,

@@ -15,7 +15,8 @@ func clamdCommand(tool *cli.App) *cobra.Command {
 		Long: `Serves the protocol of ClamAV's clamd, with the settings of [clamd], in a separate process.
 "backburn run" serves it too. docs/clamd.md has recipes.
 
-The queue must exist: a worker creates it.`,
+A worker creates the queue. If there is none, this process creates it if it may, or waits up to a
+minute for a worker.`,
 		Example: `  backburn clamd --config clamd.toml
   clamdscan --config-file clamd-client.conf --fdpass invoice.exe`,
 		Args: cobra.NoArgs,

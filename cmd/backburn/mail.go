@@ -16,7 +16,8 @@ func mailCommand(tool *cli.App) *cobra.Command {
 rejects, quarantines or marks it, as [mail] says. "backburn run" does this, too. docs/mail.md has
 the recipe for Postfix.
 
-The queue must exist: a worker creates it.`,
+A worker creates the queue. If there is none, this process creates it if it may, or waits up to a
+minute for a worker.`,
 		Example: `  backburn mail --config mail.toml
   postconf -e smtpd_milters=unix:/run/backburn/mail.sock milter_default_action=tempfail`,
 		Args: cobra.NoArgs,

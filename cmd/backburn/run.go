@@ -19,7 +19,8 @@ func runCommand(tool *cli.App) *cobra.Command {
 		Use:   "run",
 		Short: "Run everything in one process",
 		Long: `Runs everything in one process: a NATS server (nats.embedded), the watchers of the [[watch]]
-entries, and a worker. Health, metrics and the dashboard are served on http.listen.
+entries, and a worker. If they are configured, it also serves the HTTP API, the clamd protocol and
+the milter, and delivers events to sinks. Health, metrics and the dashboard are on http.listen.
 
 It can be killed at any moment, and continues at its next start: no job is lost, and contents that
 WildFire has are not uploaded again. SIGHUP reloads the log level, the rate, the budgets, the policy
@@ -29,9 +30,10 @@ With --simulate it needs no credentials and sends nothing to other machines. A s
 judges files by markers in names and contents (see "backburn simulate --help"). A simulation shares
 no data with real work: it uses <store_dir>-simulated and the prefix <prefix>-simulated. Files stay
 where they are, events are marked (backburnsimulated) and go to no sink, and mail and clamd clients
-are not served. To look at it, add --simulate to results, status, trace, report, submit, dead and
-doctor.`,
-		Example: `  backburn run --simulate                 # drop files into ./quarantine and watch
+are not served. To use it, add --simulate to results, status, trace, report, submit, dead, pause,
+resume, recheck and doctor.`,
+		Example: `  mkdir quarantine                        # the folder that is watched by default
+  backburn run --simulate                 # drop files into ./quarantine and watch
   backburn results --simulate --follow    # the verdicts of the simulation
   backburn run --config backburn.toml
   curl -s http://127.0.0.1:9464/readyz    # is it ready?`,

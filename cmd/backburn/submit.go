@@ -27,7 +27,7 @@ With --wait the command waits for all verdicts, up to --timeout. The jobs contin
 On a terminal it prints a table; otherwise one line of JSON for each file, with "path", "job_id" and
 "state": accepted, decided (with "event"), pending at the timeout, or error.
 
-Exit codes with --wait, like those of clamscan: 0 all files are harmless, 1 something is malicious,
+Exit codes with --wait: 0 all files are harmless, 1 something is malicious (both as with clamscan),
 3 a file could not be submitted or has no verdict.`,
 		Example: `  backburn submit invoice.exe
   backburn submit --wait ~/Downloads
