@@ -299,7 +299,7 @@ func sampleLine(s queue.SampleTrace) string {
 	switch {
 	case s.Verdict != "":
 		verdict, _ := styleVerdict(s.Verdict)
-		line = "verdict " + verdict + ", last confirmed by WildFire " + formatTime(s.CheckedAt)
+		line = "verdict " + verdict + ", given by WildFire " + formatTime(s.CheckedAt)
 	case s.Refusal != nil:
 		line = "refused: " + string(s.Refusal.Reason) + ": " + s.Refusal.Message
 	case s.State == "pending":

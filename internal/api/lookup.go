@@ -75,7 +75,7 @@ type Contents struct {
 	SHA256    string `json:"sha256"`
 	State     string `json:"state"`                // none, uploading, retrying, pending, verdict, refused
 	Verdict   string `json:"verdict,omitempty"`    // only with the state verdict
-	CheckedAt string `json:"checked_at,omitempty"` // when WildFire last confirmed it
+	CheckedAt string `json:"checked_at,omitempty"` // when WildFire gave the verdict; a recheck with the same verdict does not change it
 }
 
 var sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
