@@ -65,7 +65,7 @@ exist, the letter stays, and the exit code is 3. Each letter has its audit event
 		},
 	}
 	f.bindSelection(cmd, "replay")
-	cmd.Flags().Float64Var(&perSecond, "rate", 10, "at most this many letters per `second`")
+	cmd.Flags().Float64Var(&perSecond, "rate", 10, "at most `n` letters per second")
 
 	return cmd
 }

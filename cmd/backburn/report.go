@@ -86,7 +86,7 @@ With --simulate it reads only the reports that a simulation keeps.`,
 			return writeOutput(tool, output, func(w io.Writer) error { return r.run(cmd.Context(), w) })
 		},
 	}
-	cmd.Flags().StringVar(&r.format, "format", "", strings.Join(reportFormats, ", "))
+	cmd.Flags().StringVar(&r.format, "format", "", "`format` of the output: "+strings.Join(reportFormats, ", "))
 	cmd.Flags().BoolVar(&r.fresh, "fresh", false, "always ask WildFire")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write to `file`; - is standard output")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as --format json")
