@@ -74,7 +74,7 @@ type Config struct {
 	StaleAfter  time.Duration     `toml:"stale_after" doc:"Files with temporary names and empty files are taken once they have not changed for this long. Files that cannot be processed are reported after this time. At least settle."`
 	DoneFile    string            `toml:"done_file" doc:"\"{name}.done\", \"{name.noext}.ready\" or a fixed name: a file is taken only when this second file exists, which is then removed. Empty: not needed."`
 	Metadata    string            `toml:"metadata" doc:"Where the metadata and the true name of a file come from. \"suricata\": the JSON files beside it that Suricata's file-store writes. \"json\": <name>.json beside it, written before it. Empty: files have no metadata and keep their names. With claim = \"move\" the JSON file is removed with its file."`
-	Sidecar     bool              `toml:"sidecar" doc:"Write the final event as JSON beside the file."`
+	Sidecar     bool              `toml:"sidecar" doc:"Write the final event to a JSON file, named after the file with .json at the end: beside a file that is moved to a folder of after, otherwise in .backburn/done/<verdict>/."`
 	Hardlinks   string            `toml:"hardlinks" doc:"What to do with a file that has a second name (hard link), through which it can change: \"copy\" (at most a tenth of the disk), \"take\" or \"reject\"."`
 	MaxFileSize int64             `toml:"max_file_size" unit:"bytes" doc:"Largest file. Larger ones fail with the reason too_large."`
 	MinFree     int64             `toml:"min_free" unit:"bytes" doc:"No file is claimed while the disk has less free space. \"0\": no limit."`
