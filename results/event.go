@@ -1,8 +1,9 @@
 // Package results is the contract with programs that read Backburn's events: the event types, their
 // subjects, and a [Subscriber] that reads them.
 //
-// Events are CloudEvents 1.0 in structured JSON mode. An event's ID is derived from its job and is
-// the same each time the event is delivered, so a consumer that remembers IDs sees each event once.
+// Events are CloudEvents 1.0 in structured JSON mode. An event's ID is derived from its job. Source
+// and ID together are the same each time the event is delivered, so a consumer that remembers both
+// sees each event once.
 //
 // # What it guarantees
 //
@@ -13,7 +14,7 @@
 //
 // # What it does not do
 //
-// It does not remember IDs, and it does not create the stream.
+// It does not remember events, and it does not create the stream.
 //
 // # Stability
 //
@@ -184,9 +185,9 @@ type Event struct {
 // simulatedExtension is the CloudEvents extension attribute of the events of a simulation.
 const simulatedExtension = "backburnsimulated"
 
-// ID returns the identity of the event, which is also its Nats-Msg-Id: <job ID>.<event>. The ID of
-// a changed event also has the time of the change, because a verdict may change more than once. The
-// ID of an audit event is <ID of the action>.audit.<status>.
+// ID returns the identity of the event within its source: <job ID>.<event>. The ID of a changed
+// event also has the time of the change, because a verdict may change more than once. The ID of an
+// audit event is <ID of the action>.audit.<status>. Two sources may have events with the same ID.
 func (e Event) ID() string {
 	switch {
 	case e.Type == Changed:

@@ -183,7 +183,7 @@ Where to go from here
   backburn run --simulate       the same, until you stop it: drop files into ./quarantine
   backburn simulate --help      the markers that decide a simulated verdict
   backburn config show          every setting, with the defaults
-  docs/install.md               a real account in five lines of TOML
+  docs/install.md               a real account, in six lines of TOML
 `)
 }
 
