@@ -179,7 +179,6 @@ func (d *demo) printNextSteps() {
 Every line above is an event that other services can consume; duplicates were uploaded once.
 
 Where to go from here
-  mkdir quarantine              the folder that is watched by default
   backburn run --simulate       the same, until you stop it: drop files into ./quarantine
   backburn simulate --help      the markers that decide a simulated verdict
   backburn config show          every setting, with the defaults

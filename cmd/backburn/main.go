@@ -100,7 +100,6 @@ events on NATS.
 Exit codes: 0 success, 1 something is malicious, 2 wrong usage or configuration, 3 a part of
 the work failed, 4 a server, port or disk space is not available, 130 or 143 on a signal.`,
 		Example: `  backburn demo                  # files in, verdicts out, in half a minute
-  mkdir quarantine               # the folder that is watched by default
   backburn run --simulate        # everything in one process; drop files into ./quarantine
   backburn submit --wait FILE    # submit a file and wait for its verdict
   backburn status                # state of the fleet

@@ -32,8 +32,7 @@ no data with real work: it uses <store_dir>-simulated and the prefix <prefix>-si
 where they are, events are marked (backburnsimulated) and go to no sink, and mail and clamd clients
 are not served. To use it, add --simulate to results, status, trace, report, submit, dead, pause,
 resume, recheck and doctor.`,
-		Example: `  mkdir quarantine                        # the folder that is watched by default
-  backburn run --simulate                 # drop files into ./quarantine and watch
+		Example: `  backburn run --simulate                 # drop files into ./quarantine and watch
   backburn results --simulate --follow    # the verdicts of the simulation
   backburn run --config backburn.toml
   curl -s http://127.0.0.1:9464/readyz    # is it ready?`,
