@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,11 @@ type SubscriberConfig struct {
 	// delivered only after the last one was handled, even if that took several deliveries. It has
 	// an effect only when the durable is created. Set Ahead to 1.
 	InOrder bool
+
+	// Update applies Filter and AckWait to an existing Durable, from its position on. Without
+	// Update, a Durable keeps those that it was created with. It takes the permission to change
+	// the durable.
+	Update bool
 }
 
 // Subscriber reads events from the RESULTS stream. It delivers every event at least once, with the
@@ -302,9 +308,11 @@ func (s *Subscriber) create(ctx context.Context, p position) (jetstream.Consumer
 			MaxResetAttempts: maxResets,
 		})
 	}
-	// An existing durable is used unchanged: its start was set when it was created, perhaps by a
-	// user with more permissions than this process.
+	// The creator of an existing durable may have more permissions than this process.
 	c, err := s.js.Consumer(ctx, stream, s.cfg.Durable)
+	if err == nil && s.cfg.Update {
+		return s.update(ctx, stream, c, subjects)
+	}
 	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return c, err
 	}
@@ -342,6 +350,25 @@ func skipUnknown(handle Handler) RawHandler {
 		}
 		return handle(ctx, e)
 	}
+}
+
+// update changes the filter and the AckWait of a durable, unless they are as configured.
+func (s *Subscriber) update(ctx context.Context, stream string, c jetstream.Consumer, subjects []string) (jetstream.Consumer, error) {
+	cfg := c.CachedInfo().Config
+	current := cfg.FilterSubjects
+	if cfg.FilterSubject != "" {
+		current = []string{cfg.FilterSubject}
+	}
+	slices.Sort(current)
+	if slices.Equal(current, subjects) && cfg.AckWait == s.cfg.AckWait {
+		return c, nil
+	}
+
+	cfg.FilterSubject = ""
+	cfg.FilterSubjects = subjects
+	cfg.AckWait = s.cfg.AckWait
+
+	return s.js.UpdateConsumer(ctx, stream, cfg)
 }
 
 // handlerError is an error of the handler that ends reading, as opposed to an error of the server.

@@ -35,7 +35,7 @@ type Config struct {
 	API      api.Config              `toml:"api" doc:"An HTTP API for gateways that do not speak NATS; docs/openapi.yaml. It needs TLS, unless it listens on a loopback address."`
 	Clamd    clamd.Config            `toml:"clamd" doc:"A server for the protocol of ClamAV's clamd; docs/clamd.md."`
 	Mail     mail.Config             `toml:"mail" doc:"A milter that checks the attachments of mail; docs/mail.md."`
-	Sink     []sink.Config           `toml:"sink" reload:"true" doc:"Delivery of events to a receiver that does not read NATS; docs/sinks.md. A sink's types, outcomes and sources are fixed at its first start: to change them, give it a new name."`
+	Sink     []sink.Config           `toml:"sink" reload:"true" doc:"Delivery of events to a receiver that does not read NATS; docs/sinks.md."`
 	Tracing  tracing.Config          `toml:"tracing" doc:"OpenTelemetry traces of jobs; docs/tracing.md."`
 	Log      logging.Config          `toml:"log" doc:"Logs go to standard error."`
 

@@ -77,6 +77,7 @@ func New(js jetstream.JetStream, cfg Config, target Target, log zerolog.Logger, 
 			AckWait: cfg.Timeout + 3*keepAlive,
 			Ahead:   1,
 			InOrder: true,
+			Update:  true, // a reload may change the filter
 		}),
 	}
 	var err error

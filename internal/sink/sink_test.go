@@ -481,6 +481,51 @@ func TestEventsOfALaterVersionAreDelivered(t *testing.T) {
 	}
 }
 
+// A changed filter applies from where the sink stopped.
+func TestChangedFilterApplies(t *testing.T) {
+	t.Parallel()
+	js := stream(t)
+	h := newWebhookReceiver(t, nil)
+	publishFrom := func(source string, ids ...string) {
+		for _, id := range ids {
+			e := event(id)
+			e.Data.Source = source
+			if _, err := js.Publish(t.Context(), e.Subject("backburn"), encoded(t, e)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	accepted := func(want string) {
+		t.Helper()
+		waitFor(t, "accepted: "+want, func() bool { return h.acceptedJobs() == want })
+	}
+
+	cfg := shortDelays(t)
+	cfg.Sources = []string{"mail"}
+	first := start(t, js, cfg, h.target())
+	publishFrom("proxy", "p1")
+	publishFrom("mail", "m1")
+	accepted("m1")
+	first.stop()
+
+	cfg.Sources = []string{"proxy", "web"}
+	second := start(t, js, cfg, h.target())
+	waitFor(t, "the consumer has the new filter", func() bool {
+		c, err := js.Consumer(t.Context(), "BACKBURN_RESULTS", "sink-"+cfg.Name)
+		return err == nil && len(c.CachedInfo().Config.FilterSubjects) == 2
+	})
+	publishFrom("mail", "m2")
+	publishFrom("proxy", "p3")
+	publishFrom("web", "w1")
+	accepted("m1 p3 w1")
+	second.stop()
+
+	cfg.Sources = nil
+	start(t, js, cfg, h.target())
+	publishFrom("mail", "m3")
+	accepted("m1 p3 w1 m3")
+}
+
 // Keys are read again for each attempt, and two keys sign each delivery.
 func TestSigningKeysAreReadForEachAttempt(t *testing.T) {
 	t.Parallel()
