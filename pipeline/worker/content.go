@@ -116,8 +116,8 @@ func (e *examiner) read(ctx context.Context, d *delivery, c queue.Contents, open
 	return nil
 }
 
-// findContents finds the contents of a file job: in its message, in an object, or in a file. If it
-// opened a file, it returns the open file as opened, and the caller closes that.
+// findContents finds the contents of a file job: in its message, in an object, or in a file. opened
+// is that file, which the caller closes, or nil if the contents are not in a file.
 func (e *examiner) findContents(ctx context.Context, d *delivery) (c queue.Contents, opened io.ReadCloser, err error) {
 	at := d.Job.Content
 	switch {
@@ -196,7 +196,8 @@ func openBeneath(dir *rootfs.Root, name string) (*rootfs.File, error) {
 		return f, nil
 	case rootfs.Missing:
 		if strings.HasPrefix(name, pipeline.SpoolDir+"/") && dir.CheckDir(pipeline.SpoolDir) != nil {
-			// The folder is not mounted here, because it does not contain the watcher's spool.
+			// A watched folder contains a spool. This folder does not, so the watched one is not
+			// mounted here.
 			return nil, fmt.Errorf("%w: %s has no folder %s", pipeline.ErrUnreachable, dir.Name(), pipeline.SpoolDir)
 		}
 		return nil, fmt.Errorf("%w: %s", pipeline.ErrContentMissing, name)

@@ -90,7 +90,7 @@ func (w *Worker) prepare(ctx, work context.Context, d *delivery) (r result, done
 		return r, done, err
 	}
 
-	return result{}, false, w.recordWish(ctx, d)
+	return result{}, false, w.recordReportWish(ctx, d)
 }
 
 // findOwner checks whether the owner of a claimed sample is still uploading it. If the claim names

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// How often a worker looks for new feeds.
+	// How often a worker looks for new feeds. A feed is a consumer of one lane (queue.Feed).
 	feedScanInterval = 500 * time.Millisecond
 
 	// How long a worker fetches from a feed after the feed's last job.

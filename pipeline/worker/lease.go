@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// leases tracks the deliveries that this worker holds, and extends their AckWait on one ticker. It
-// is safe for concurrent use.
+// leases tracks the deliveries that this worker holds. The lease of a delivery is the AckWait of
+// its message; one ticker extends the leases of all deliveries. It is safe for concurrent use.
 type leases struct {
 	mu   sync.Mutex
 	held map[*delivery]struct{}

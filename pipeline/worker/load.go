@@ -92,8 +92,9 @@ func (w *Worker) reload(work context.Context, d *delivery, u pipeline.UploadEnde
 	}
 }
 
-// recordWish records in the sample whether the job's rule wants the report, before the job can end.
-func (w *Worker) recordWish(ctx context.Context, d *delivery) error {
+// recordReportWish records in the sample whether the job's rule wants the report, before the job
+// can end.
+func (w *Worker) recordReportWish(ctx context.Context, d *delivery) error {
 	wished := d.sample.Sample
 	if !w.config().RecordWish(&wished, d.Job, d.ruling) {
 		return nil

@@ -10,7 +10,8 @@ import (
 	"backburn/results"
 )
 
-// metrics are a worker's counters, all with closed label values and created at zero.
+// metrics are a worker's metrics. Each label has a fixed set of values, and each counter exists
+// from the start, at zero.
 type metrics struct {
 	outcomes      *prometheus.CounterVec // by event and outcome
 	uploads       *prometheus.CounterVec // by the action that followed the upload
@@ -150,5 +151,5 @@ func (m *metrics) Finished(ev results.Event) {
 		return
 	}
 
-	e.Str("verdict", ev.Data.Verdict).Str("basis", string(ev.Data.Basis)).Msg("job decided")
+	e.Str("verdict", ev.Data.Verdict).Str("basis", string(ev.Data.Basis)).Msg("job got its verdict")
 }

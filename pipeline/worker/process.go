@@ -11,8 +11,8 @@ import (
 	"backburn/pipeline/span"
 )
 
-// accept makes a message a delivery, whose lease is extended from now on. An urgent job becomes
-// normal if its source may not have urgent jobs.
+// accept returns the delivery of a message. From now on, leases keeps the message from being
+// redelivered. An urgent job becomes normal if its source may not have urgent jobs.
 func (w *Worker) accept(msg jetstream.Msg) *delivery {
 	d := &delivery{msg: msg}
 	d.Message, d.invalid = w.q.Jobs().Receive(msg)

@@ -99,9 +99,9 @@ func limitOf(perSecond float64) rate.Limit {
 	return rate.Limit(perSecond)
 }
 
-// Run processes jobs until ctx ends. It then fetches no more jobs, returns jobs without an upload
-// in progress to the queue, and lets uploads in progress continue for the shutdown timeout. Run
-// returns when all goroutines of the worker have ended.
+// Run processes jobs until ctx ends. It then fetches no more jobs, lets uploads in progress
+// continue for the shutdown timeout, and returns all other jobs to the queue. Run returns when all
+// goroutines of the worker have ended.
 func (w *Worker) Run(ctx context.Context) error {
 	ctx = span.Detached(ctx)
 	services, stopServices := context.WithCancel(context.WithoutCancel(ctx))

@@ -28,8 +28,8 @@ type shared struct {
 // config returns the current configuration.
 func (s *shared) config() pipeline.Config { return s.settings.Current() }
 
-// decide calls pipeline.Decide with what was learned, the circumstances, and the records that d
-// has.
+// decide calls pipeline.Decide with the sample's record as d has it, the job, what was learned, and
+// the circumstances.
 func (s *shared) decide(d *delivery, learned pipeline.News) decision {
 	step, sample := pipeline.Decide(d.sample.Sample, d.Job, learned, pipeline.Circumstances{
 		Config: s.config(),

@@ -13,7 +13,7 @@ import (
 type claimTurns struct {
 	*slots
 
-	uploads int // upload slots
+	uploadSlots int // how many there are
 
 	mu        sync.Mutex
 	claimTime time.Duration // recent duration of a claim
@@ -24,11 +24,11 @@ type claimTurns struct {
 // maxExtraTurns is the most extra turns for each upload slot.
 const maxExtraTurns = 15
 
-func newTurns(uploads int) *claimTurns {
+func newTurns(uploadSlots int) *claimTurns {
 	return &claimTurns{
-		slots:    newSlots(uploads),
-		uploads:  uploads,
-		interval: time.Second,
+		slots:       newSlots(uploadSlots),
+		uploadSlots: uploadSlots,
+		interval:    time.Second,
 	}
 }
 
@@ -56,5 +56,5 @@ func (t *claimTurns) uploaded(now time.Time) {
 func (t *claimTurns) adapt() {
 	interval := max(t.interval, time.Microsecond)
 	extra := int((t.claimTime + interval/2) / interval)
-	t.resize(t.uploads + min(extra, maxExtraTurns*t.uploads))
+	t.resize(t.uploadSlots + min(extra, maxExtraTurns*t.uploadSlots))
 }

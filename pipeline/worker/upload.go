@@ -96,8 +96,8 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.News
 	}
 }
 
-// notSent is the event of a claimed sample that was not sent, because the worker is stopping or the
-// budget cannot be read. It releases the claim.
+// notSent is the news that a claimed sample was not sent, because the worker is stopping or the
+// budget cannot be read. The next decision then releases the claim.
 var notSent = pipeline.UploadEnded{Disposition: pipeline.Disposition{Action: pipeline.Defer}}
 
 // errPaused says that uploads are paused for longer than a worker holds a job.
