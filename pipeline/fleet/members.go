@@ -67,7 +67,7 @@ type Member struct {
 	State  health.State    `json:"state"`            // the worst state of its parts
 	Unwell []health.Status `json:"unwell,omitempty"` // its parts that are not ok, the worst first
 
-	Duties // when it last wrote its key, at most a third of the lease ago
+	Duties // as they were when it last wrote its key, which is at most a third of the lease ago
 
 	// Gone says that the process ended without leaving the fleet, and no other process replaced it;
 	// it was last seen at Seen.

@@ -119,9 +119,9 @@ func (p *Pauses) ActiveLong(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 	return c, on && c.Until.Sub(p.now()) > shortPause, changed
 }
 
-// Wait blocks while the budget is paused. After a pause for a fault, Wait first returns to only one
-// caller in the whole fleet: that caller's call is the probe. If it succeeds (EndAfterSuccess), the
-// other callers continue at once.
+// Wait blocks while the budget is paused. After any pause but a manual one, Wait first returns to
+// only one caller in the whole fleet: that caller's call is the probe. If it succeeds
+// (EndAfterSuccess), the other callers continue at once.
 func (p *Pauses) Wait(ctx context.Context, b pipeline.Budget) error {
 	for {
 		c, on, changed := p.Active(b)

@@ -15,7 +15,7 @@ import (
 // later one with the same process ID. After a crash, a restarted worker therefore knows at once
 // that its predecessor is dead, and need not wait for the lease to end.
 
-// memberships counts the memberships of this process, because each needs another ID.
+// memberships counts the memberships of this process, because each needs an ID of its own.
 var memberships atomic.Uint64
 
 // newMemberID returns an ID that no other member ever has, and that can be part of a key.

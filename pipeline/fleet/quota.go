@@ -92,8 +92,8 @@ func NewQuota(store *Store, b pipeline.Budget, perDay, reservePercent int, now f
 	}
 }
 
-// SetLimit changes the arguments of NewQuota, from the next call on. Calls that are already
-// reserved stay reserved; call Release as well if the new limit is to apply at once.
+// SetLimit replaces the limit and the reserve that NewQuota set. Calls that are already reserved
+// stay reserved; call Release as well if the new limit is to apply at once.
 func (q *Quota) SetLimit(perDay, reservePercent int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -124,7 +124,7 @@ func (q *Quota) Take(ctx context.Context, source string, p pipeline.Priority) er
 		if q.Limit() == 0 {
 			return nil
 		}
-		if q.spendBlock(source, p) {
+		if q.spendReserved(source, p) {
 			return nil
 		}
 		if err := q.reserveBlock(ctx, source, p); !errors.Is(err, pipeline.ErrConflict) {
@@ -135,9 +135,9 @@ func (q *Quota) Take(ctx context.Context, source string, p pipeline.Priority) er
 	}
 }
 
-// spendBlock takes one call from this process's reservation for the source. It returns false if
+// spendReserved takes one call from this process's reservation for the source. It returns false if
 // none is left there.
-func (q *Quota) spendBlock(source string, p pipeline.Priority) bool {
+func (q *Quota) spendReserved(source string, p pipeline.Priority) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
@@ -189,10 +189,10 @@ func (q *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) 
 	}
 }
 
-// WatchReturns calls the function returned whenever a process has returned calls to the store,
-// until ctx ends. It may call returned more often than necessary. While the budget has no limit,
-// nothing is counted and returned is not called.
-func (q *Quota) WatchReturns(ctx context.Context, returned func()) error {
+// WatchReturns calls notify whenever a process has returned calls to the store, until ctx ends. It
+// may call notify more often than necessary. While the budget has no limit, nothing is counted and
+// notify is not called.
+func (q *Quota) WatchReturns(ctx context.Context, notify func()) error {
 	used := map[string]int{} // by day
 
 	return q.store.follow(ctx, "quota."+string(q.budget)+".>", func(e jetstream.KeyValueEntry) {
@@ -201,7 +201,7 @@ func (q *Quota) WatchReturns(ctx context.Context, returned func()) error {
 			return
 		}
 		if before, known := used[e.Key()]; known && s.Used < before {
-			returned()
+			notify()
 		}
 		used[e.Key()] = s.Used
 	})

@@ -7,7 +7,8 @@ import (
 	"backburn/pipeline"
 )
 
-// Shares holds the budgets of rules, by pipeline.Share.Key. It is safe for concurrent use.
+// Shares holds the daily upload budgets of those rules of the policy that have one. The key of a
+// budget is pipeline.Share.Key. It is safe for concurrent use.
 type Shares struct {
 	store *Store
 	now   func() time.Time
