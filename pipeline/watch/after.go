@@ -219,10 +219,10 @@ func (f *finisher) restore(ctx context.Context, file *finishedFile) error {
 		return err
 	}
 	r := ledger.Record{
-		Stamp:   file.state.Stamp,
-		Pending: true,
-		ID:      file.id,
-		Rel:     rel,
+		Stamp:     file.state.Stamp,
+		Restoring: true,
+		ID:        file.id,
+		Rel:       rel,
 	}
 	if file.event.Data.SHA256 != "" {
 		if _, err := hex.Decode(r.SHA256[:], []byte(file.event.Data.SHA256)); err != nil {
@@ -247,7 +247,7 @@ func (f *finisher) restore(ctx context.Context, file *finishedFile) error {
 	// file of the same size and mtime.
 	now, err := f.root.Lstat(to)
 	if err == nil && now.Identity == file.state.Identity && now.Size == file.state.Size && now.Mtime == file.state.Mtime && (file.f == nil || f.isUnchanged(file)) {
-		r.Pending = false
+		r.Restoring = false
 		r.Stamp = now.Stamp
 		r.Rel = to
 		err = f.known.ledger.Update(i, r)

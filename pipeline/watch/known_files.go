@@ -55,7 +55,7 @@ func (k *knownFiles) has(st rootfs.State) bool {
 	if !ok || r.Size != st.Size || r.Mtime != st.Mtime {
 		return false
 	}
-	if r.Pending {
+	if r.Restoring {
 		// The file is being restored. If the process that was restoring it is gone, only comparing
 		// the contents can tell whether this is the same file.
 		return k.w.inFlight.has(r.ID)
@@ -114,7 +114,7 @@ func (k *knownFiles) same(ctx context.Context, rel string, f *rootfs.File, st ro
 
 	r.Stamp = st.Stamp
 	r.Rel = rel
-	r.Pending = false
+	r.Restoring = false
 
 	return true, k.ledger.Update(k.relativeIdentity(st.Identity), r)
 }

@@ -1,9 +1,10 @@
 // Package ledger records files that have been submitted and can be seen again: files that are left
 // in place, and files that were restored.
 //
-// A record is written after its job is published, and the job ID is derived from the file. So a
-// crash in between leads to a repeated publication with the same ID; no job is lost or duplicated.
-// The ledger is a bbolt database in the watcher's spool.
+// A file that is left in place gets its record after its job is published, and the job ID is
+// derived from the file. So a crash in between leads to a repeated publication with the same ID; no
+// job is lost or duplicated. A restored file gets its record before it reappears in the folder. The
+// ledger is a bbolt database in the watcher's spool.
 package ledger
 
 import (
@@ -55,16 +56,16 @@ const (
 // Record is the ledger's entry for one file.
 type Record struct {
 	rootfs.Stamp
-	Pending bool     // being restored, and Ctime is not known yet
-	SHA256  [32]byte // zero for files that are too large to be hashed
-	ID      string   // job ID, 26 characters
-	Rel     string   // where it was last seen
+	Restoring bool     // being restored, and Ctime is not known yet
+	SHA256    [32]byte // zero for files that are too large to be hashed
+	ID        string   // job ID, 26 characters
+	Rel       string   // where it was last seen
 }
 
 // Encode returns the stored form of a record.
 func (r Record) Encode() []byte {
 	b := []byte{recordVersion, 0}
-	if r.Pending {
+	if r.Restoring {
 		b[1] = 1
 	}
 	b = binary.BigEndian.AppendUint64(b, uint64(r.Size))
@@ -82,7 +83,7 @@ func DecodeRecord(b []byte) (r Record, ok bool) {
 	if len(b) < fixed || b[0] != recordVersion {
 		return r, false
 	}
-	r.Pending = b[1] == 1
+	r.Restoring = b[1] == 1
 	r.Size = int64(binary.BigEndian.Uint64(b[2:]))
 	r.Mtime = int64(binary.BigEndian.Uint64(b[10:]))
 	r.Ctime = int64(binary.BigEndian.Uint64(b[18:]))
@@ -335,7 +336,7 @@ func (l *Ledger) Maintain(now time.Time, exists func(key []byte, r Record) bool)
 			r, ok := DecodeRecord(v)
 			since, missing := l.missing[string(k)]
 			switch {
-			case ok && (r.Pending || exists(k, r)):
+			case ok && (r.Restoring || exists(k, r)):
 				delete(l.missing, string(k))
 			case !missing:
 				l.missing[string(k)] = now

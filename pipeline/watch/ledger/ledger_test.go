@@ -170,11 +170,11 @@ func TestRecords(t *testing.T) {
 	t.Parallel()
 	for _, rel := range []string{"a", "x/\xff\n", strings.Repeat("n", 4096)} {
 		want := ledger.Record{
-			Stamp:   rootfs.Stamp{Size: 1, Mtime: -2, Ctime: 3},
-			Pending: true,
-			SHA256:  [32]byte{9, 8},
-			ID:      id(7),
-			Rel:     rel,
+			Stamp:     rootfs.Stamp{Size: 1, Mtime: -2, Ctime: 3},
+			Restoring: true,
+			SHA256:    [32]byte{9, 8},
+			ID:        id(7),
+			Rel:       rel,
 		}
 		if got, ok := ledger.DecodeRecord(want.Encode()); !ok || got != want {
 			t.Errorf("%+v became %+v, %v", want, got, ok)
