@@ -221,7 +221,7 @@ func (p *collector) watches(c Config, willCreate bool) {
 		want := write
 		if w.Claim == watch.ClaimKeep {
 			want = read
-			p.creatable(join(at, "state_dir"), w.State())
+			p.creatable(join(at, "state_dir"), w.LedgerDir())
 		}
 
 		if willCreate {

@@ -54,7 +54,7 @@ const (
 )
 
 // Config describes the folder that a Watcher watches, and how. DefaultConfig sets every field but
-// Path. The tags hold the keys of the configuration file and their documentation.
+// Path and Source. The tags hold the keys of the configuration file and their documentation.
 //
 // Claim = "keep" leaves files in place and records their device, inode, birth time, size, times and
 // SHA-256 in a ledger. That has three costs: every scan must look at every file, the producer may
@@ -211,7 +211,7 @@ func (c Config) checkAfter(key, action string, want requirement) {
 	case !isWord && !strings.ContainsAny(action, `/\`):
 		want(false, key, `"keep", "delete", "restore", or a folder with a slash such as "./archive"`)
 	case !isWord && c.Path != "":
-		want(!within(c.Path, action), key, "a folder outside the watched one, which would take files again", "path")
+		want(!within(c.Path, action), key, "a folder that is not inside the watched one, where its files would be taken again", "path")
 	}
 }
 
@@ -234,9 +234,10 @@ func (c Config) usesLedger() bool {
 		c.After.Benign == AfterRestore || c.After.Malicious == AfterRestore || c.After.Failed == AfterRestore
 }
 
-// State returns the folder of the ledger: StateDir or, if that is empty, .backburn in the watched
-// folder. The ledger records files that stay in place (Claim "keep") or return (After "restore").
-func (c Config) State() string {
+// LedgerDir returns the folder of the ledger: StateDir or, if that is empty, .backburn in the
+// watched folder. The ledger records files that stay in place (Claim "keep") or return (After
+// "restore").
+func (c Config) LedgerDir() string {
 	if c.StateDir != "" {
 		return c.StateDir
 	}

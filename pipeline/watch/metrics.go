@@ -66,7 +66,7 @@ func newMetrics(reg prometheus.Registerer, source string) *metrics {
 		oldest:        gauge("oldest_in_flight_timestamp_seconds", "When the oldest unfinished file was claimed; 0 if there is none."),
 		oldestPending: gauge("oldest_pending_timestamp_seconds", "When the name that has been pending longest was first seen; 0 if there is none."),
 		free:          gauge("free_bytes", "Free space on the folder's file system."),
-		held:          gauge("held_back", "1 while files wait because max_in_flight, free space or the queue allow no more claims."),
+		held:          gauge("held_back", "1 while files wait because max_in_flight or min_free allows no more claims."),
 		troubled:      gauge("troubled_files", "Files that for longer than stale_after could not be read, claimed or moved, because of faults of the files themselves."),
 		republished:   counter("republished_total", "Claimed files published again because the queue had lost their jobs."),
 		claimed:       counter("claimed_total", "Files claimed."),

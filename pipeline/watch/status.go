@@ -31,9 +31,9 @@ type Status struct {
 	Claimed  int64 `json:"claimed"`   // files claimed since the watcher started
 	Finished int64 `json:"finished"`  // files finished since the watcher started
 
-	Oldest   time.Time `json:"oldest,omitzero"`    // when the oldest unfinished file was claimed
-	Waiting  time.Time `json:"waiting,omitzero"`   // when the name that has been pending longest was first seen
-	LastScan time.Time `json:"last_scan,omitzero"` // end of the last full scan
+	Oldest        time.Time `json:"oldest,omitzero"`    // when the oldest unfinished file was claimed
+	OldestPending time.Time `json:"waiting,omitzero"`   // when the name that has been pending longest was first seen
+	LastScan      time.Time `json:"last_scan,omitzero"` // end of the last full scan
 
 	// Files that cannot be processed because of faults of their own. The folder stays ok.
 	Troubled int       `json:"troubled,omitempty"`
@@ -51,7 +51,7 @@ func (w *Watcher) Status() Status {
 	s.Claimed = w.claims.Load()
 	s.Finished = w.finishes.Load()
 	if t := w.oldestPending.Load(); t != 0 {
-		s.Waiting = time.Unix(0, t).UTC()
+		s.OldestPending = time.Unix(0, t).UTC()
 	}
 	if t := w.lastScan.Load(); t != 0 {
 		s.LastScan = time.Unix(0, t).UTC()
