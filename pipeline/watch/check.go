@@ -27,7 +27,7 @@ const (
 
 // Finding is the result of checking one aspect of a folder.
 type Finding struct {
-	Name   string `json:"name"` // folder, file_system, free_space, permissions, rename, lease, events, after
+	Name   string `json:"name"` // configuration, folder, file_system, free_space, permissions, rename, lease, events, after
 	Level  Level  `json:"level"`
 	Detail string `json:"detail"`        // what was found
 	Fix    string `json:"fix,omitempty"` // what to do about it
@@ -115,8 +115,8 @@ func (c *checker) fileSystem(r *rootfs.Root) {
 	c.add("free_space", OK, detail, "")
 }
 
-// lease checks that the kernel reports writers of two files: one that it creates, and one that is
-// already in the folder and may belong to another user.
+// lease checks that the kernel reports writers of a file that it creates, and of files that are
+// already in the folder and may belong to other users.
 func (c *checker) lease(f *folder) {
 	const fix = "run the watcher as the owner of the files, or give it CAP_LEASE (systemd: AmbientCapabilities=CAP_LEASE)"
 	inside := f.spool.Temp()

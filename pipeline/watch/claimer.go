@@ -83,7 +83,7 @@ func (op *opener) inspect(ctx context.Context, rel string, want rootfs.State, un
 		return f, st, settle.Failed
 	}
 
-	return f, st, op.askWriter(rel, f, st, unchanged)
+	return f, st, op.writerOutcome(rel, f, st, unchanged)
 }
 
 // openErrorOutcome returns the outcome for a file that could not be opened.
@@ -115,9 +115,9 @@ func (op *opener) openErrorOutcome(ctx context.Context, rel string, err error) s
 	return settle.Failed
 }
 
-// askWriter returns the outcome for a complete file, which depends on whether a process has it open
-// for writing.
-func (op *opener) askWriter(rel string, f *rootfs.File, st rootfs.State, unchanged time.Duration) settle.Outcome {
+// writerOutcome returns the outcome for a complete file, which depends on whether a process has it
+// open for writing.
+func (op *opener) writerOutcome(rel string, f *rootfs.File, st rootfs.State, unchanged time.Duration) settle.Outcome {
 	switch w, err := f.Writer(); w {
 	case rootfs.NoWriter:
 		op.w.health.set("open", "")

@@ -8,7 +8,7 @@ import (
 )
 
 // copyShare limits copies of hard-linked files to this fraction of the disk (1/10). A thousand
-// names of one file need almost no space; a thousand copies do.
+// names of one file need almost no space, but a thousand copies need a lot.
 const copyShare = 10
 
 // copies limits the space used by copies of hard-linked files: those that are claimed, and those

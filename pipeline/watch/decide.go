@@ -24,8 +24,8 @@ const maxPath = 4096
 // errPathTooLong means that a path is longer than maxPath.
 var errPathTooLong = errors.New("more than 4096 bytes")
 
-// workers are the goroutines that take and publish files.
-type workers struct{ sync.WaitGroup }
+// tasks are the goroutines that take and publish files.
+type tasks struct{ sync.WaitGroup }
 
 // decider is the only part that decides about names. It examines the files; package settle
 // interprets what it finds.
@@ -35,7 +35,7 @@ type decider struct {
 	scans   *scans
 	known   *knownFiles
 	exclude settle.Globs
-	workers *workers
+	tasks   *tasks
 }
 
 // run owns the pending set until ctx ends.
@@ -122,8 +122,8 @@ func (d *decider) examineDue(ctx context.Context, p *settle.Pending) time.Durati
 	return 0
 }
 
-// dispatch starts taking ready files while there is room in flight. If there is no room, it returns
-// a channel that is closed when it is worth trying again.
+// dispatch starts taking ready files while more files may be in flight. If none may, it returns a
+// channel that is closed when it is worth trying again.
 func (d *decider) dispatch(ctx context.Context, p *settle.Pending) <-chan struct{} {
 	for p.Ready() > 0 {
 		ok, retry := d.w.inFlight.tryReserve()
@@ -134,7 +134,7 @@ func (d *decider) dispatch(ctx context.Context, p *settle.Pending) <-chan struct
 		e := p.Dequeue()
 		rel, state := e.Rel, e.State
 		unchanged := d.w.clock() - e.Since
-		d.workers.Go(func() {
+		d.tasks.Go(func() {
 			d.take(ctx, rel, state, unchanged, func(o settle.Outcome) { d.hints.addResult(result{rel, o}) })
 		})
 	}
@@ -168,7 +168,7 @@ func (d *decider) examineNow(ctx context.Context, rel string) error {
 	}
 
 	unchanged := d.w.clock() - e.Since
-	d.workers.Go(func() { d.take(ctx, rel, e.State, unchanged, nil) })
+	d.tasks.Go(func() { d.take(ctx, rel, e.State, unchanged, nil) })
 
 	return nil
 }

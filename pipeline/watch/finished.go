@@ -12,13 +12,14 @@ import (
 	"backburn/results"
 )
 
-// claimedFile is a file in the spool whose job is not published yet.
+// claimedFile is a file in spool.Claimed: its job is to be published or, in a finishedFile, has
+// ended.
 type claimedFile struct {
 	id             string
 	name           string         // in spool.Claimed
 	rel            string         // where it was found, relative to the watched folder
 	f              *rootfs.File   // open, or nil
-	settled        bool           // it did not change for long enough
+	settled        bool           // it has been unchanged for long enough
 	history        settle.History // unused once settled
 	maybePublished bool           // its job may have been published before
 }

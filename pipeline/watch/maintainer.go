@@ -14,7 +14,7 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// janitorEvery is the interval between two runs of the janitor.
+// janitorEvery is the interval between two runs of the janitor, which is the method sweep.
 const janitorEvery = 10 * time.Minute
 
 // maintainer does the periodic work: it checks that the folder is still the one being watched,

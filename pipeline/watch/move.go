@@ -24,7 +24,7 @@ type mover struct {
 	doneFile    *settle.DoneFile // nil without one
 
 	unprepared atomic.Int64   // claimed files that cannot be prepared at present
-	workers    sync.WaitGroup // goroutines that publish recovered files
+	tasks      sync.WaitGroup // goroutines that publish recovered files
 }
 
 func (m *mover) take(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, report func(settle.Outcome)) {
@@ -101,7 +101,7 @@ func (m *mover) takeDescription(ctx context.Context, c *claimedFile) {
 		m.w.health.set("metadata", "")
 		m.w.troubles.clear(name)
 	case isFileFault(err):
-		m.reportTrouble(ctx, name, cannotMove, err)
+		m.reportTrouble(ctx, name, cannotClaim, err)
 	default:
 		m.reportFault(ctx, "metadata", fmt.Errorf("move the metadata beside a file: %w", err))
 	}
@@ -117,7 +117,7 @@ func (m *mover) moveErrorOutcome(ctx context.Context, rel string, err error) set
 		return settle.Forget
 	case isFileFault(err):
 		m.w.m.deferred["immovable"].Inc()
-		m.reportTrouble(ctx, rel, cannotMove, err)
+		m.reportTrouble(ctx, rel, cannotClaim, err)
 	default:
 		m.reportFault(ctx, "claim", err)
 	}
@@ -132,7 +132,7 @@ func (m *mover) undoClaim(c *claimedFile) bool {
 		return false
 	}
 	c.close()
-	_ = m.spool.Paths.Remove(c.id) // if this fails, the next start repeats it
+	_ = m.spool.Paths.Remove(c.id) // if this fails, a small file stays behind
 	m.recheck()
 
 	return true
@@ -148,7 +148,7 @@ func (m *mover) removeDoneFile(ctx context.Context, rel string) {
 	case err == nil, rootfs.IsGone(err):
 		m.w.troubles.clear(name)
 	default:
-		m.reportTrouble(ctx, name, cannotMove, err)
+		m.reportTrouble(ctx, name, cannotClaim, err)
 	}
 }
 
@@ -241,8 +241,9 @@ func (m *mover) setAside(ctx context.Context, c *claimedFile, err error) bool {
 	return true
 }
 
-// prepareJob hashes a claimed file, makes it durable, and returns its job. Hashing comes first, so
-// that nothing slow remains between a group's sync and the publication of its jobs.
+// prepareJob hashes a claimed file, makes it durable, and returns its job. It hashes before the
+// sync: unless contents go to the object store, nothing slow remains between the sync and the
+// publication.
 func (m *mover) prepareJob(ctx context.Context, c *claimedFile) (pipeline.Job, error) {
 	if err := m.reopen(c); err != nil {
 		return pipeline.Job{}, err

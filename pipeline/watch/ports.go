@@ -30,9 +30,9 @@ type Outcomes interface {
 type Catalog interface {
 	// Unknown returns which of the given jobs of a source the queue does not have: they are neither
 	// queued nor in progress, and have no final event. If it is not certain about a job, it must
-	// not return it. A job that it returns is published again, and Publish must accept it as new.
-	// Until the deduplication of the job's ID has expired, Publish may still reject the job as a
-	// duplicate.
+	// not return it. A job that it returns is published again. Publish may reject the job as a
+	// duplicate until the deduplication of its ID has expired, and must accept it as new after
+	// that.
 	Unknown(ctx context.Context, source string, ids []string) ([]string, error)
 }
 

@@ -44,7 +44,7 @@ func (m *mover) recover(ctx context.Context, minAge time.Duration) error {
 		}
 	}
 	found = append(found, m.takeResubmitted()...)
-	m.workers.Go(func() { m.resume(ctx, found) })
+	m.tasks.Go(func() { m.resume(ctx, found) })
 
 	return ctx.Err()
 }
@@ -82,7 +82,7 @@ func (m *mover) start(ctx context.Context, c *claimedFile) error {
 	if err := m.w.inFlight.beginPublishing(ctx); err != nil {
 		return err
 	}
-	m.workers.Go(func() {
+	m.tasks.Go(func() {
 		defer m.w.inFlight.endPublishing()
 		m.publishClaimed(ctx, c)
 	})

@@ -55,7 +55,8 @@ func (c *scans) await(ctx context.Context, d time.Duration) {
 	}
 }
 
-// next returns the requested scans and clears them.
+// next returns the folders whose scan is requested, and clears those requests. full is true if a
+// full scan is requested, until begin is called.
 func (c *scans) next() (subtrees []string, full bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

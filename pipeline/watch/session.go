@@ -35,7 +35,7 @@ type session struct {
 	finder       *finder
 	decider      *decider
 	maintainer   *maintainer
-	workers      workers
+	tasks        tasks
 }
 
 // watch works on the folder until ctx ends or the folder is replaced.
@@ -127,12 +127,12 @@ func (s *session) wire(hashers *hashers) {
 		folder:  s.folder,
 		claimer: activeClaimer,
 		rules: settle.Rules{
-			Settle:        s.cfg.Settle,
-			StaleAfter:    s.cfg.StaleAfter,
-			Remote:        s.remote,
-			Temporary:     settle.CompileGlobs(s.cfg.Defer, true),
-			Done:          doneFile,
-			IsDescription: s.hasDescriptionName,
+			Settle:             s.cfg.Settle,
+			StaleAfter:         s.cfg.StaleAfter,
+			Remote:             s.remote,
+			Temporary:          settle.CompileGlobs(s.cfg.Defer, true),
+			Done:               doneFile,
+			HasDescriptionName: s.hasDescriptionName,
 		},
 	}
 	s.decider = &decider{
@@ -141,7 +141,7 @@ func (s *session) wire(hashers *hashers) {
 		scans:   scans,
 		known:   s.known,
 		exclude: exclude,
-		workers: &s.workers,
+		tasks:   &s.tasks,
 	}
 	s.finder = &finder{
 		folder:   s.folder,
@@ -168,7 +168,7 @@ func (s *session) wire(hashers *hashers) {
 // run starts the parts of the session and waits for all of them.
 func (s *session) run(ctx context.Context) error {
 	stop := make(chan struct{})
-	var syncers sync.WaitGroup // they outlive the workers, which need them
+	var syncers sync.WaitGroup // they outlive the tasks, which need them
 	syncers.Go(func() { s.claimSyncer.run(stop) })
 	syncers.Go(func() { s.finishSyncer.run(stop) })
 	defer syncers.Wait()
@@ -176,9 +176,9 @@ func (s *session) run(ctx context.Context) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	if s.mover != nil {
-		defer s.mover.workers.Wait()
+		defer s.mover.tasks.Wait()
 	}
-	defer s.workers.Wait()
+	defer s.tasks.Wait()
 
 	// The order matters: subscribe to events, count the claimed files and the free space, and only
 	// then claim and scan.

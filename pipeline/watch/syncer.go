@@ -16,7 +16,7 @@ const maxSingleSyncs = 4
 
 // maxSyncPause limits the pause between two syncs. Each sync delays everybody who writes to the
 // file system, so under load the next one starts only after a pause as long as the last sync took.
-// A single request, or one after a quiet moment, does not wait.
+// There is no pause after the sync of a single request.
 const maxSyncPause = 25 * time.Millisecond
 
 // syncer makes changes durable in groups: requests that arrive during a sync share the next one. A

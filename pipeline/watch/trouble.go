@@ -21,7 +21,7 @@ const (
 // What is wrong with a file.
 const (
 	cannotOpen   = "cannot be opened"
-	cannotMove   = "cannot be claimed"
+	cannotClaim  = "cannot be claimed"
 	cannotScan   = "cannot be read as a folder"
 	cannotFinish = "cannot be moved after its verdict"
 	tooLong      = "has a path that is too long"
@@ -31,7 +31,7 @@ const (
 // remedies say what to do about each.
 var remedies = map[string]string{
 	cannotOpen:   "let the watcher's user read it (as the owner, or with CAP_DAC_READ_SEARCH), and exempt the watched folder from on-access virus scanners",
-	cannotMove:   "let the watcher's user rename it: it may be immutable (lsattr), or its folder may be sticky or not writable by the watcher",
+	cannotClaim:  "let the watcher's user rename it: it may be immutable (lsattr), or its folder may be sticky or not writable by the watcher",
 	cannotScan:   "let the watcher's user read the folder, or exclude it",
 	cannotFinish: "let the watcher's user move it: it may be immutable (lsattr), or the destination folder may not be writable by the watcher",
 	tooLong:      "move it to a shorter path",

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Kind is the format of descriptions, named after their producer.
+// Kind is the format of descriptions.
 type Kind string
 
 // The kinds. With None, descriptions are not read.

@@ -34,7 +34,7 @@ type phase uint8
 
 const (
 	waiting phase = iota // in the heap, until it is due
-	ready                // complete; waits for room in flight
+	ready                // complete; waits until one more file may be in flight
 	taking               // it is being taken
 )
 
@@ -166,7 +166,7 @@ func (p *Pending) Next(now time.Duration) (e *Entry, due time.Duration, ok bool)
 	return heap.Pop(&p.waiting).(*Entry), 0, true
 }
 
-// Ready returns the number of complete entries that wait for room in flight.
+// Ready returns the number of complete entries that wait until more files may be in flight.
 func (p *Pending) Ready() int { return len(p.ready) }
 
 // Dequeue returns the complete entry that has waited longest, for taking; nil if there is none.

@@ -28,8 +28,9 @@ type Rules struct {
 	Temporary  Globs
 	Done       *DoneFile // nil without one
 
-	// IsDescription reports whether a name is that of a description of another file. It may be nil.
-	IsDescription func(rel string) bool
+	// HasDescriptionName reports whether a file has the name of a description of another file. It
+	// may be nil.
+	HasDescriptionName func(rel string) bool
 }
 
 // SettleTime returns how long a file must stay unchanged, and the reason. blind means that writers
@@ -71,7 +72,7 @@ func (r Rules) temporary(rel string, st rootfs.State) bool {
 	if st.Mtime == 0 { // rsync -a --partial leaves the time 0, in 1970
 		return true
 	}
-	if r.Temporary.Match(rel) || r.IsDescription != nil && r.IsDescription(rel) {
+	if r.Temporary.Match(rel) || r.HasDescriptionName != nil && r.HasDescriptionName(rel) {
 		return true
 	}
 	if r.Done == nil {
