@@ -62,7 +62,7 @@ func TestNothingOfOursIsWatched(t *testing.T) {
 		"state of another":       {q + "[[watch]]\npath='@/other'\nclaim='keep'\nstate_dir='@/q/in'\n", `2:1: watch[0].path: contains "@/q/in" (watch[1].state_dir)`},
 		"in the state":           {"[[watch]]\npath='@/q/in'\n[[watch]]\npath='@/other'\nclaim='keep'\nstate_dir='@/q'\n", `2:1: watch[0].path: is inside "@/q" (watch[1].state_dir)`},
 		"spool of another":       {"[[watch]]\npath='@/other'\n[[watch]]\npath='@/linked'\n", `2:1: watch[0].path: contains "@/linked/.backburn" (watch[1].path)`},
-		"after":                  {q + "after.benign='@/q/done'\n", `3:7: watch[0].after.benign: expected a folder outside the watched one`},
+		"after":                  {q + "after.benign='@/q/done'\n", `3:7: watch[0].after.benign: expected a folder that is not inside the watched one`},
 		"after by link":          {q + "after.malicious='@/to-in/done'\n", `3:7: watch[0].after.malicious: leads into the watched folder "@/q"`},
 		"after by link to come":  {q + "after.failed='@/to-nothing'\n", `3:7: watch[0].after.failed: leads into the watched folder "@/q"`},
 		"after of another":       {q + "[[watch]]\npath='@/other'\nafter.failed='@/to-q/'\n", `2:1: watch[0].path: is "@/to-q/" (watch[1].after.failed)`},

@@ -276,7 +276,12 @@ func (q *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Prio
 	account := s.account(source)
 	left := spending.Allowance(account, p)
 	if left == 0 && !s.recordDemand(account, q.now()) {
-		return fmt.Errorf("%w: %d of %d %s, %d of them by %s", ErrSpent, s.Used, spending.Limit, q.budget, s.By[account], account)
+		spent := fmt.Errorf("%w: %d of %d %s", ErrSpent, s.Used, spending.Limit, q.budget)
+		if account != "" {
+			spent = fmt.Errorf("%w, %d of them by %s", spent, s.By[account], account)
+		}
+
+		return spent
 	}
 
 	n := 0
