@@ -79,11 +79,14 @@ func (e *readError) Unwrap() error { return e.err }
 const maxFraming = 64 << 10
 
 // formBoundary reports whether the body is multipart/form-data, and returns its boundary. It
-// refuses other multipart types and invalid ones, because their framing would become part of the
-// file.
+// refuses a body that is not the file as it is: an encoded one, a part of one, and other or invalid
+// multipart types, whose framing would become part of the file.
 func formBoundary(r *http.Request) (boundary string, ok bool, err error) {
-	if encoding := r.Header.Values("Content-Encoding"); len(encoding) > 1 || len(encoding) == 1 && !strings.EqualFold(encoding[0], "identity") {
-		return "", false, unsupported("Content-Encoding: only identity is supported; send the file as it is")
+	if err := plainBody(r.Header.Values, ""); err != nil {
+		return "", false, err
+	}
+	if r.Header.Get("Content-Range") != "" { // RFC 9110, 14.5
+		return "", false, badRequest("Content-Range: send the whole file in one request")
 	}
 
 	types := r.Header.Values("Content-Type")
@@ -95,22 +98,42 @@ func formBoundary(r *http.Request) (boundary string, ok bool, err error) {
 	}
 
 	kind, params, err := mime.ParseMediaType(types[0])
-	if err != nil && !strings.HasPrefix(strings.ToLower(strings.TrimSpace(types[0])), "multipart") {
-		return "", false, nil // the body is the file, whatever its type
-	}
-
+	isForm := kind == "multipart/form-data"
 	switch {
+	case !mentionsForm(types[0]):
+		return "", false, nil // the body is the file, whatever its type
 	case err != nil:
 		return "", false, badRequest("Content-Type: the parameters of multipart are invalid; quote a boundary that has characters other than letters and digits")
-	case kind == "multipart/form-data" && !validBoundary(params["boundary"]):
+	case isForm && !validBoundary(params["boundary"]):
 		return "", false, badRequest("multipart/form-data without a boundary of 1 to 70 characters")
-	case kind == "multipart/form-data":
+	case isForm:
 		return params["boundary"], true, nil
-	case strings.HasPrefix(kind, "multipart/"), kind == "multipart":
-		return "", false, unsupported("%s is not supported: send multipart/form-data, or the file as it is", kind)
 	}
 
-	return "", false, nil
+	return "", false, unsupported("%s is not supported: send multipart/form-data, or the file as it is", kind)
+}
+
+// mentionsForm reports whether a media type is a multipart type, or was meant to be one.
+func mentionsForm(mediaType string) bool {
+	lower := strings.ToLower(mediaType)
+
+	return strings.Contains(lower, "multipart") || strings.Contains(lower, "form-data")
+}
+
+// plainBody refuses a body, or a part of one, that would have to be decoded first. of is the name of
+// what the headers belong to, for the error.
+func plainBody(values func(name string) []string, of string) error {
+	for _, name := range []string{"Content-Encoding", "Content-Transfer-Encoding"} {
+		for _, v := range values(name) {
+			switch strings.ToLower(strings.TrimSpace(v)) {
+			case "identity", "binary", "8bit", "7bit":
+			default:
+				return unsupported("%s%s: only identity is supported; send the file as it is", name, of)
+			}
+		}
+	}
+
+	return nil
 }
 
 // validBoundary checks a boundary by RFC 2046, section 5.1.1.
@@ -182,12 +205,11 @@ func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io
 		return nil, err
 	}
 
-	for _, name := range []string{"Content-Encoding", "Content-Transfer-Encoding"} {
-		switch strings.ToLower(part.Header.Get(name)) {
-		case "", "identity", "binary", "8bit", "7bit":
-		default:
-			return nil, unsupported("%s of the file is not supported: send the file as it is", name)
-		}
+	if err := plainBody(http.Header(part.Header).Values, " of the file"); err != nil {
+		return nil, err
+	}
+	if kind, params, _ := mime.ParseMediaType(part.Header.Get("Content-Type")); strings.HasPrefix(kind, "multipart/") && params["boundary"] != "" {
+		return nil, unsupported("the file of this multipart/form-data is a %s itself: send the file as it is", kind)
 	}
 
 	f.file = part
@@ -200,7 +222,9 @@ func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io
 	return f, nil
 }
 
-// next returns the next part that is a file, or io.EOF.
+// next returns the next part that is a file, or io.EOF. It skips parts without a name and contents,
+// which browsers send if no file was chosen, and refuses all others: they may be a parameter or
+// another file, and would be ignored.
 func (f *filePart) next() (*multipart.Part, error) {
 	for {
 		// NextPart would decode quoted-printable.
@@ -213,6 +237,14 @@ func (f *filePart) next() (*multipart.Part, error) {
 		}
 		if p.FileName() != "" {
 			return p, nil
+		}
+
+		n, err := io.ReadFull(p, make([]byte, 1))
+		switch {
+		case n > 0:
+			return nil, badRequest("the part %q of this multipart/form-data is not a file with a valid name: send only the file; parameters belong in the query and in headers", p.FormName())
+		case !errors.Is(err, io.EOF):
+			return nil, partError(err)
 		}
 	}
 }

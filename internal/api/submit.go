@@ -242,10 +242,13 @@ func (s *service) parse(r *http.Request, c *client) (request, error) {
 
 // headers reads the job's ID, priority and metadata from the headers.
 func (s *service) headers(r *http.Request, c *client, req *request) error {
-	for _, name := range []string{"Idempotency-Key", "Backburn-Priority", queue.HeaderSubmit} {
+	for _, name := range []string{"Idempotency-Key", headerPriority, queue.HeaderSubmit, queue.HeaderSubmitReason} {
 		if len(r.Header.Values(name)) > 1 {
 			return badRequest("%s: send it once", name)
 		}
+	}
+	if err := checkHeaderNames(r.Header); err != nil {
+		return err
 	}
 
 	req.job.ID = "api-" + rand.Text()
@@ -256,18 +259,37 @@ func (s *service) headers(r *http.Request, c *client, req *request) error {
 		}
 	}
 
-	if p := r.Header.Get("Backburn-Priority"); p != "" {
+	if p := r.Header.Get(headerPriority); p != "" {
 		if req.job.Priority = pipeline.Priority(p); !req.job.Priority.Valid() {
-			return badRequest("Backburn-Priority: expected urgent, normal or bulk")
+			return badRequest(headerPriority + ": expected urgent, normal or bulk")
 		}
 	}
 
 	req.job.Submit = pipeline.Submit(r.Header.Get(queue.HeaderSubmit))
+	req.job.SubmitReason = strings.ToValidUTF8(r.Header.Get(queue.HeaderSubmitReason), "\uFFFD")
 	if req.job.Submit != "" && !slices.Contains(pipeline.Submits(), req.job.Submit) {
 		return badRequest("%s: expected always, lookup or never", queue.HeaderSubmit)
 	}
 	if req.job.Priority == pipeline.Urgent && !c.Urgent {
 		return &fault{http.StatusForbidden, "forbidden", "this token may not use the priority urgent"}
+	}
+
+	return nil
+}
+
+// headerPriority is the header with the priority of a submission.
+const headerPriority = "Backburn-Priority"
+
+// checkHeaderNames refuses unknown headers of ours: a misspelt one could not restrict a job.
+func checkHeaderNames(h http.Header) error {
+	for name := range h {
+		if !strings.HasPrefix(name, "Backburn-") || strings.HasPrefix(name, queue.HeaderMeta) && name != queue.HeaderMeta {
+			continue
+		}
+		if !slices.Contains([]string{headerPriority, queue.HeaderSubmit, queue.HeaderSubmitReason}, name) {
+			return badRequest("unknown header %s: the headers are %s, %s, %s and %sNAME", name,
+				headerPriority, queue.HeaderSubmit, queue.HeaderSubmitReason, queue.HeaderMeta)
+		}
 	}
 
 	return nil

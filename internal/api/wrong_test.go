@@ -105,6 +105,11 @@ func wrongRequests() map[string]wrong {
 		"two keys":                  with("Idempotency-Key", "a", "Idempotency-Key", "b"),
 		"unknown priority":          with("Backburn-Priority", "high"),
 		"unknown submit value":      with("Backburn-Submit", "Never"),
+		"misspelt header":           with("Backburn-Sumbit", "never"),
+		"header of NATS":            with("Backburn-Received", "2026-01-02T03:04:05Z"),
+		"long reason":               with("Backburn-Submit", "never", "Backburn-Submit-Reason", strings.Repeat("r", 513)),
+		"two reasons":               with("Backburn-Submit-Reason", "a", "Backburn-Submit-Reason", "b"),
+		"metadata without a name":   with("Backburn-Meta-", "v"),
 		"two priorities":            with("Backburn-Priority", "bulk", "Backburn-Priority", "normal"),
 		"too much metadata":         with("Backburn-Meta-A", strings.Repeat("m", 9000)),
 		"too many metadata headers": with(many...),
@@ -115,6 +120,12 @@ func wrongRequests() map[string]wrong {
 		"other compression":        {"POST", submit, "x", []string{"Content-Encoding", "br"}, 415, "unsupported-media"},
 		"two encodings":            {"POST", submit, "x", []string{"Content-Encoding", "identity, gzip"}, 415, "unsupported-media"},
 		"encoding twice":           {"POST", submit, "x", []string{"Content-Encoding", "identity", "Content-Encoding", "gzip"}, 415, "unsupported-media"},
+		"transfer encoding":        {"POST", submit, "x", []string{"Content-Transfer-Encoding", "base64"}, 415, "unsupported-media"},
+		"a range":                  with("Content-Range", "bytes 0-0/2"),
+		"a list of types":          odd("application/octet-stream, multipart/form-data; boundary=b", 400, "invalid-request"),
+		"a quoted type":            odd(`"multipart/form-data; boundary=b"`, 400, "invalid-request"),
+		"form-data alone":          odd("form-data; boundary=b", 415, "unsupported-media"),
+		"another form-data":        odd("application/form-data; boundary=b", 415, "unsupported-media"),
 		"two types":                with("Content-Type", "text/plain", "Content-Type", formType),
 		"no boundary":              odd("multipart/form-data", 400, "invalid-request"),
 		"empty boundary":           odd(`multipart/form-data; boundary=""`, 400, "invalid-request"),
@@ -131,6 +142,13 @@ func wrongRequests() map[string]wrong {
 		"form of fields":           multi(form(aField, "text"), 400, "invalid-request"),
 		"two files":                multi(form(aFile, "MZ", aFile, "MZ"), 400, "invalid-request"),
 		"two files and a field":    multi(form(aFile, "MZ", aField, "text", aFile, "MZ"), 400, "invalid-request"),
+		"field after the file":     multi(form(aFile, "MZ", aField, "text"), 400, "invalid-request"),
+		"field before the file":    multi(form(aField, "text", aFile, "MZ"), 400, "invalid-request"),
+		"several files in a part":  multi(form(aFile, "MZ", aField+"\r\nContent-Type: multipart/mixed; boundary=c", "--c\r\n\r\nMZ\r\n--c--"), 400, "invalid-request"),
+		"file with an empty name":  multi(form(aFile, "MZ", aField+`; filename=""`, "MZ"), 400, "invalid-request"),
+		"file with a broken name":  multi(form(aFile, "MZ", aField+`; filename="a"b.exe"`, "MZ"), 400, "invalid-request"),
+		"file with an open name":   multi(form(aFile, "MZ", aField+`; filename=\xe4 b.exe`, "MZ"), 400, "invalid-request"),
+		"part without a name":      multi(form(aFile, "MZ", "Content-Type: application/octet-stream", "MZ"), 400, "invalid-request"),
 		"form without its end":     multi("--b\r\n"+aFile+"\r\n\r\nMZ\r\n", 400, "incomplete"),
 		"form cut at a boundary":   multi("--b\r\n"+aFile+"\r\n\r\nMZ\r\n--b\r\n", 400, "incomplete"),
 		"form cut in a header":     multi("--b\r\n"+aFile+"\r\n\r\nMZ\r\n--b\r\nContent-", 400, "invalid-request"),
@@ -141,6 +159,8 @@ func wrongRequests() map[string]wrong {
 		"long name in a form":      multi(form(strings.Replace(aFile, "a.exe", long, 1), "MZ"), 400, "invalid-request"),
 		"file in base64":           multi(form(aFile+"\r\nContent-Transfer-Encoding: base64", "TVo="), 415, "unsupported-media"),
 		"file in quoted-printable": multi(form(aFile+"\r\nContent-Transfer-Encoding: quoted-printable", "MZ=3D"), 415, "unsupported-media"),
+		"file in base64, twice":    multi(form(aFile+"\r\nContent-Transfer-Encoding: 8bit\r\nContent-Transfer-Encoding: base64", "TVo="), 415, "unsupported-media"),
+		"file of parts":            multi(form(aFile+"\r\nContent-Type: multipart/mixed; boundary=c", "--c\r\n\r\nMZ\r\n--c--"), 415, "unsupported-media"),
 		"file compressed":          multi(form(aFile+"\r\nContent-Encoding: gzip", "MZ"), 415, "unsupported-media"),
 
 		// Sizes.
@@ -241,10 +261,10 @@ func TestBodiesThatAreTheFile(t *testing.T) {
 			t.Errorf("%q: %d %s", contentType, r.status, r.body)
 		}
 	}
-	fields := form(aField, "before", `Content-Disposition: form-data; name="none"; filename=""`, "", aFile+"\r\nContent-Transfer-Encoding: binary", "MZ = in a form", aField, "behind")
+	fields := form(aField, "", `Content-Disposition: form-data; name="none"; filename=""`, "", aFile+"\r\nContent-Transfer-Encoding: binary", "MZ = in a form", aField, "")
 	r := s.do("POST", "/v1/submit", strings.NewReader(fields), "Content-Type", formType)
 	if r.status != 202 || r.field(t, "sha256") != sum("MZ = in a form") {
-		t.Errorf("a file among fields: %d %s", r.status, r.body)
+		t.Errorf("a file among empty parts: %d %s", r.status, r.body)
 	}
 }
 
