@@ -7,6 +7,7 @@ import (
 
 	"backburn/internal/acl"
 	"backburn/internal/cli"
+	"backburn/internal/config"
 )
 
 func aclCommand(tool *cli.App) *cobra.Command {
@@ -20,8 +21,9 @@ func aclCommand(tool *cli.App) *cobra.Command {
 		Long: `Prints the NATS permissions of a role: gateway, consumer, watcher, worker, operator or api. The
 output is a configuration of the NATS server (--conf, the default) or one JSON object per line, for
 tools that create users. Without a role it prints the roles of one installation: a gateway with
---source, a consumer with --durable, a watcher for the sources of the [[watch]] entries, and an
-API for --source or the sources of the [[api.token]] entries.
+--source, a consumer with --durable, and those of its own processes with the sources of the
+configuration: a watcher for the [[watch]] entries, and an API for [[api.token]], [clamd] and
+[mail]. "backburn clamd", "mail" and "sink" have the role api, too.
 
 Each gateway and each consumer gets its own account, and uses JetStream with the API prefix
 "<prefix>.api"; docs/security.md explains why. Passwords are variables that the server reads from
@@ -44,7 +46,7 @@ durable, which an operator creates (docs/events.md).`,
 			}
 
 			o.Prefix, o.Domain = cfg.NATS.Prefix, cfg.NATS.Domain
-			roles := rolesFor(o, len(cfg.Watch), len(cfg.API.Tokens))
+			roles := rolesFor(o, cfg)
 			if len(args) == 1 {
 				roles = []acl.Role{acl.Role(args[0])}
 			}
@@ -52,17 +54,11 @@ durable, which an operator creates (docs/events.md).`,
 			var all []acl.Permissions
 			for _, role := range roles {
 				roleOptions := o
-				if role == acl.Watcher && (len(o.Sources) == 0 || len(args) == 0) {
-					roleOptions.Sources = nil
-					for _, w := range cfg.Watch {
-						roleOptions.Sources = append(roleOptions.Sources, w.Source)
-					}
+				if !role.Outside() && (len(o.Sources) == 0 || len(args) == 0) {
+					roleOptions.Sources = ownSources(role, cfg)
 				}
-
-				if role == acl.API && len(o.Sources) == 0 {
-					for _, t := range cfg.API.Tokens {
-						roleOptions.Sources = append(roleOptions.Sources, t.Source)
-					}
+				if role == acl.API && len(roleOptions.Sources) == 0 && len(cfg.Sink) == 0 {
+					return cli.Usagef("an API needs the sources under which it submits: name them with --source")
 				}
 
 				p, err := acl.For(role, roleOptions)
@@ -87,7 +83,7 @@ durable, which an operator creates (docs/events.md).`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.Sources, "source", nil, "`sources` that it may use (defaults: [[watch]] for a watcher, [[api.token]] for an API)")
+	f.StringSliceVar(&o.Sources, "source", nil, "`sources` that it may use (default for a watcher and an API: those of the configuration)")
 	f.StringVar(&o.Durable, "durable", "", "the durable `name` through which a consumer reads")
 	f.BoolVar(&o.RawOnly, "raw", false, "do not allow the object bucket (gateway): files must fit into messages")
 	f.BoolVar(&o.NoUrgent, "no-urgent", false, "do not allow the priority urgent (gateway, watcher, api)")
@@ -97,22 +93,45 @@ durable, which an operator creates (docs/events.md).`,
 	return cmd
 }
 
-// rolesFor returns the roles for which the options have enough information.
-func rolesFor(o acl.Options, folders, tokens int) []acl.Role {
+// rolesFor returns the roles for which the options and the configuration have enough information.
+func rolesFor(o acl.Options, cfg config.Config) []acl.Role {
 	return slices.DeleteFunc(acl.Roles(), func(r acl.Role) bool {
 		switch r {
 		case acl.Gateway:
 			return len(o.Sources) == 0
 		case acl.API:
-			return len(o.Sources) == 0 && tokens == 0
+			return len(ownSources(r, cfg)) == 0 && len(cfg.Sink) == 0
 		case acl.Consumer:
 			return o.Durable == ""
 		case acl.Watcher:
-			return folders == 0
+			return len(cfg.Watch) == 0
 		}
 
 		return false
 	})
+}
+
+// ownSources returns the sources under which the processes with a role submit, by the configuration.
+func ownSources(role acl.Role, cfg config.Config) []string {
+	var sources []string
+	switch role {
+	case acl.Watcher:
+		for _, w := range cfg.Watch {
+			sources = append(sources, w.Source)
+		}
+	case acl.API:
+		for _, t := range cfg.API.Tokens {
+			sources = append(sources, t.Source)
+		}
+		if cfg.Clamd.Listen != "" {
+			sources = append(sources, cfg.Clamd.Source)
+		}
+		if cfg.Mail.Listen != "" {
+			sources = append(sources, cfg.Mail.Source)
+		}
+	}
+
+	return sources
 }
 
 func roleNames() []string {

@@ -79,8 +79,6 @@ func (o Options) validate(role Role) error {
 	switch {
 	case role == Gateway && len(o.Sources) != 1:
 		return errors.New("a gateway has exactly one source: name it with --source")
-	case role == API && len(o.Sources) == 0:
-		return errors.New("an API needs the sources of its tokens: name them with --source")
 	case role == Watcher && len(o.Sources) == 0:
 		return errors.New("a watcher needs the sources of its folders: name them with --source")
 	case role == Consumer && !pipeline.ValidSource(o.Durable):

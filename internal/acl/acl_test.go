@@ -906,7 +906,6 @@ func TestFor(t *testing.T) {
 		"invalid durable":     {acl.Consumer, acl.Options{Durable: "a.>"}, "1 to 32"},
 		"no durable":          {acl.Consumer, acl.Options{}, "--durable"},
 		"no such role":        {"admin", acl.Options{}, "expected one of"},
-		"API without sources": {acl.API, acl.Options{}, "name them with --source"},
 		"empty source":        {acl.API, acl.Options{Sources: []string{""}}, "expected 1 to 32"},
 		"watcher's dot":       {acl.Watcher, acl.Options{Sources: []string{"a.b"}}, "expected 1 to 32"},
 	} {

@@ -10,7 +10,7 @@ const (
 	Watcher  Role = "watcher"  // submits from folders, and reads their events
 	Worker   Role = "worker"   // creates the streams, processes jobs, publishes events; also `backburn run`
 	Operator Role = "operator" // reads everything, replays and drops dead letters, pauses uploads, asks WildFire with the fleet's token
-	API      Role = "api"      // the HTTP API: submits jobs and reads their results
+	API      Role = "api"      // the HTTP API, clamd, mail and sinks: submits jobs and reads their results
 )
 
 // Roles lists all roles.
@@ -30,7 +30,7 @@ type Permissions struct {
 type Options struct {
 	Prefix   string   // nats.prefix
 	Domain   string   // nats.domain: the JetStream domain that clients reach through a leaf node
-	Sources  []string // sources that a gateway, watcher or API may use; a gateway has exactly one
+	Sources  []string // sources that a gateway, watcher or API may use; a gateway has exactly one, sinks need none
 	Durable  string   // the JetStream consumer of RESULTS that the role consumer uses
 	RawOnly  bool     // a gateway without the object bucket
 	NoUrgent bool     // a gateway, watcher or API that may not submit at priority "urgent"
