@@ -108,7 +108,10 @@ const openTimeout = time.Minute
 // connect connects to NATS, and attaches the process to the queue.
 func (n *Node) connect(ctx context.Context) error {
 	role := n.roles.natsRole()
-	options := []nats.Option{natsconn.Inbox(n.cfg.NATS.Prefix, role)}
+	options := []nats.Option{
+		natsconn.Inbox(n.cfg.NATS.Prefix, role),
+		natsconn.ReportDenials(n.health.Part("permissions", "")),
+	}
 	if n.roles.NATS != nil {
 		options = append(options, n.roles.NATS.InProcess())
 	}

@@ -107,7 +107,7 @@ func watch(log zerolog.Logger) []nats.Option {
 
 			switch {
 			case errors.Is(err, nats.ErrPermissionViolation):
-				event.Msg("nats denies this process a subject; compare its permissions with `backburn acl`")
+				event.Msg("nats denies this process a subject; " + permissionsRemedy)
 			case errors.Is(err, nats.ErrSlowConsumer):
 				event.Msg("this process reads too slowly; nats dropped messages")
 			default:
@@ -115,6 +115,48 @@ func watch(log zerolog.Logger) []nats.Option {
 			}
 		}),
 	}
+}
+
+const (
+	permissionsRemedy = "compare its permissions with `backburn acl`"
+
+	// deniedExpiry is how long a process that was denied a subject stays degraded.
+	deniedExpiry = 5 * time.Minute
+)
+
+// ReportDenials returns an option that reports subjects which the server denies to the connection.
+// The caller of the publish only sees that no answer comes.
+func ReportDenials(p *health.Part) nats.Option {
+	return func(o *nats.Options) error {
+		others := o.AsyncErrorCB
+		o.AsyncErrorCB = func(nc *nats.Conn, sub *nats.Subscription, err error) {
+			if !errors.Is(err, nats.ErrPermissionViolation) {
+				others(nc, sub, err)
+				return
+			}
+
+			p.Fault(health.Fault{
+				State:   health.Degraded,
+				Cause:   health.CauseRefused,
+				Reason:  "NATS denies this process a subject: " + deniedSubject(err),
+				Remedy:  permissionsRemedy,
+				Expires: deniedExpiry,
+			})
+		}
+
+		return nil
+	}
+}
+
+// deniedSubject shortens the server's text of a denial, such as: Permissions Violation for Publish
+// to "backburn.jobs.normal.mail".
+func deniedSubject(err error) string {
+	_, text, found := strings.Cut(err.Error(), "Permissions Violation for ")
+	if !found {
+		return err.Error()
+	}
+
+	return text
 }
 
 // Health returns the state of a connection for the health registry: failed while it is not

@@ -2,6 +2,7 @@ package natsconn_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/internal/config"
+	"backburn/internal/health"
 	"backburn/internal/natsconn"
 	"backburn/internal/natsd"
 	"backburn/internal/testkit/leaks"
@@ -141,8 +143,9 @@ func TestConnectRefusals(t *testing.T) {
 	}
 }
 
-func TestForbiddenSubjectIsLogged(t *testing.T) {
-	t.Parallel()
+// restricted starts a server on which only the subject "ok" is allowed, and returns its address.
+func restricted(t *testing.T) string {
+	t.Helper()
 	s, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true,
 		Users: []*server.User{{
@@ -158,10 +161,15 @@ func TestForbiddenSubjectIsLogged(t *testing.T) {
 	}
 
 	s.Start()
-	defer func() { s.Shutdown(); s.WaitForShutdown() }()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 
+	return s.ClientURL()
+}
+
+func TestForbiddenSubjectIsLogged(t *testing.T) {
+	t.Parallel()
 	log := lines{seen: make(chan string, 16)}
-	nc, err := natsconn.Connect(natsconn.Config{URL: s.ClientURL()}, "test", zerolog.New(&log))
+	nc, err := natsconn.Connect(natsconn.Config{URL: restricted(t)}, "test", zerolog.New(&log))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,4 +212,29 @@ func (l *lines) Write(p []byte) (int, error) {
 	}
 
 	return l.all.Write(p)
+}
+
+// Whoever publishes gets no answer, so the denial is a state of the process.
+func TestForbiddenSubjectIsReported(t *testing.T) {
+	t.Parallel()
+	registry := health.New(zerolog.Nop())
+	part := registry.Part("permissions", "")
+	nc, err := natsconn.Connect(natsconn.Config{URL: restricted(t)}, "test", zerolog.Nop(), natsconn.ReportDenials(part))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if s := part.Status(); s.State != health.OK {
+		t.Fatalf("%+v before any denial", s)
+	}
+
+	if err := nc.Publish("forbidden", nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err = registry.Await(ctx, func(parts []health.Status) bool { return parts[0].State == health.Degraded })
+	if s := part.Status(); err != nil || s.Cause != health.CauseRefused || !strings.Contains(s.Text(), `Publish to "forbidden"`) {
+		t.Errorf("%+v: %v", s, err)
+	}
 }
