@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, env config.Env, stdin io.Reader, st
 		Err:  stderr,
 	}
 
-	return cli.Run(ctx, rootCommand(std), std)
+	return cli.Run(ctx, rootCommand, std)
 }
 
 // commands has the constructor of every command. Each command has its own file.

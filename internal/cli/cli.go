@@ -26,13 +26,17 @@ type Std struct {
 	Err  io.Writer
 }
 
-// Run executes the command tree, and returns the exit code of the process. Only main calls it,
-// once, because it handles the signals of the process.
-func Run(ctx context.Context, root *cobra.Command, std Std) int {
+// Run builds a command tree and executes it, and returns the exit code of the process. If a write to
+// standard output failed, the command failed, whether or not it checked. Only main calls Run, once,
+// because it handles the signals of the process.
+func Run(ctx context.Context, build func(Std) *cobra.Command, std Std) int {
 	ctx, release := withSignals(ctx)
 	defer release()
 	useSystemCredentials()
 
+	out := &output{Writer: std.Out}
+	std.Out = out
+	root := build(std)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetArgs(std.Args)
 	root.SetIn(std.In)
@@ -50,6 +54,9 @@ func Run(ctx context.Context, root *cobra.Command, std Std) int {
 		return sig.code()
 	}
 
+	if err == nil && out.err != nil {
+		err = &commandError{out.err}
+	}
 	if err == nil {
 		return OK
 	}
@@ -57,6 +64,22 @@ func Run(ctx context.Context, root *cobra.Command, std Std) int {
 	printError(std.Err, cmd, err)
 
 	return Code(err)
+}
+
+// output is standard output. It keeps the first error of a write.
+type output struct {
+	io.Writer
+
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+
+	return n, err
 }
 
 // printError writes an error for people. Problems of the configuration are printed one per line, so

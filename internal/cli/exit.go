@@ -7,6 +7,7 @@ import (
 
 	"backburn/internal/config"
 	"backburn/internal/httpserver"
+	"backburn/internal/local"
 	"backburn/internal/natsconn"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
@@ -56,7 +57,7 @@ var (
 	misconfigured = []error{watch.ErrUnusable, queue.ErrMixed}
 	unreachable   = []error{
 		natsconn.ErrUnreachable, natsconn.ErrRefused, natsconn.ErrOversized, natsconn.ErrTLS, natsconn.ErrClosed,
-		queue.ErrUnavailable, httpserver.ErrListen,
+		queue.ErrUnavailable, httpserver.ErrListen, local.ErrListen,
 	}
 )
 

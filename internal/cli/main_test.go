@@ -22,6 +22,7 @@ import (
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/httpserver"
+	"backburn/internal/local"
 	"backburn/internal/natsconn"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
@@ -31,13 +32,15 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"waiter": func() {
 		std := cli.Std{Args: os.Args[1:], Env: os.LookupEnv, Out: os.Stdout, Err: os.Stderr}
-		os.Exit(cli.Run(context.Background(), waitForSignalCommand(std.Out), std))
+		os.Exit(cli.Run(context.Background(), waitForSignalCommand, std))
 	}})
 }
 
 // waitForSignalCommand prints "ready", waits for a signal, and prints "ending". Its first argument
 // decides how it ends: "well", with an error ("badly"), or not at all ("never").
-func waitForSignalCommand(out io.Writer) *cobra.Command {
+func waitForSignalCommand(std cli.Std) *cobra.Command {
+	out := std.Out
+
 	return &cobra.Command{Use: "waiter", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 		fmt.Fprintln(out, "ready")
 		<-cmd.Context().Done()
@@ -121,6 +124,7 @@ func TestExitCodes(t *testing.T) {
 		"nobody answers":          {fmt.Errorf("connect: %w", natsconn.ErrUnreachable), 4, "tool: connect: no NATS server answers\n"},
 		"folder unusable":         {fmt.Errorf("watch in: %w", watch.ErrUnusable), 2, "tool: watch in: the folder cannot be watched as configured\nSee `tool --help`.\n"},
 		"no JetStream":            {queue.ErrUnavailable, 4, "tool: JetStream is not available\n"},
+		"socket in use":           {local.ErrListen, 4, "tool: cannot listen on the address\n"},
 		"address in use":          {httpserver.ErrListen, 4, "tool: cannot listen on the address\n"},
 		"refused":                 {natsconn.ErrRefused, 4, "tool: the NATS server refuses the credentials\n"},
 		"code of a wrapped error": {fmt.Errorf("start: %w", cli.Exit(cli.Unreachable, errors.New("port in use"))), 4, "tool: start: port in use\n"},
@@ -129,7 +133,7 @@ func TestExitCodes(t *testing.T) {
 			// Not parallel, because Run handles the signals of the process.
 			var out, err bytes.Buffer
 			root := &cobra.Command{Use: "tool", RunE: func(*cobra.Command, []string) error { return tc.err }}
-			code := cli.Run(t.Context(), root, cli.Std{Args: []string{}, Out: &out, Err: &err})
+			code := cli.Run(t.Context(), always(root), cli.Std{Args: []string{}, Out: &out, Err: &err})
 			if code != tc.code || err.String() != tc.stderr {
 				t.Errorf("code %d, want %d; stderr %q, want %q", code, tc.code, err.String(), tc.stderr)
 			}
@@ -137,11 +141,44 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+func always(root *cobra.Command) func(cli.Std) *cobra.Command {
+	return func(cli.Std) *cobra.Command { return root }
+}
+
+// fullDisk accepts a first write.
+type fullDisk struct{ written bool }
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	if d.written {
+		return 0, syscall.ENOSPC
+	}
+	d.written = true
+
+	return len(p), nil
+}
+
+// A command whose output is incomplete has failed, even if it does not check.
+func TestIncompleteOutputIsAnError(t *testing.T) {
+	build := func(std cli.Std) *cobra.Command {
+		return &cobra.Command{Use: "tool", RunE: func(*cobra.Command, []string) error {
+			fmt.Fprintln(std.Out, "first")
+			fmt.Fprintln(std.Out, "second")
+
+			return nil
+		}}
+	}
+	var err bytes.Buffer
+	code := cli.Run(t.Context(), build, cli.Std{Args: []string{}, Out: &fullDisk{}, Err: &err})
+	if code != cli.Partial || !strings.Contains(err.String(), syscall.ENOSPC.Error()) {
+		t.Errorf("code %d, stderr %q", code, err.String())
+	}
+}
+
 func TestErrorsOfCobraAreUsageErrors(t *testing.T) {
 	for _, args := range [][]string{{"--nope"}, {"extra"}} {
 		var err bytes.Buffer
 		root := &cobra.Command{Use: "tool", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return nil }}
-		if code := cli.Run(t.Context(), root, cli.Std{Args: args, Out: io.Discard, Err: &err}); code != cli.Usage ||
+		if code := cli.Run(t.Context(), always(root), cli.Std{Args: args, Out: io.Discard, Err: &err}); code != cli.Usage ||
 			!strings.Contains(err.String(), "See `tool --help`") {
 			t.Errorf("%q: code %d, stderr %q", args, code, err.String())
 		}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"io"
-	"os"
 	"strconv"
 )
 
@@ -24,7 +23,7 @@ func (a *App) MessageScreen() Screen { return a.screenOf(a.Err) }
 // screenOf describes an output stream.
 func (a *App) screenOf(w io.Writer) Screen {
 	s := Screen{Color: a.color.enabled(w, a.Env)}
-	f, ok := w.(*os.File)
+	f, ok := fileOf(w)
 	if !ok || !IsTerminal(f) {
 		return s
 	}

@@ -80,7 +80,17 @@ func (c color) enabled(w any, env config.Env) bool {
 
 // IsTerminal reports whether a stream of the process is a terminal.
 func IsTerminal(w any) bool {
-	f, ok := w.(*os.File)
+	f, ok := fileOf(w)
 
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// fileOf returns the file of a stream, if it is one.
+func fileOf(w any) (*os.File, bool) {
+	if out, ok := w.(*output); ok {
+		w = out.Writer
+	}
+	f, ok := w.(*os.File)
+
+	return f, ok
 }

@@ -23,7 +23,7 @@ func Main(d cli.Daemon) int {
 		Err:  os.Stderr,
 	}
 
-	return cli.Run(context.Background(), d.Command(std), std)
+	return cli.Run(context.Background(), d.Command, std)
 }
 
 // Watcher is the process that watches folders.
