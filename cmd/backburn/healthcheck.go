@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backburn/internal/cli"
+	"backburn/internal/httpserver"
 )
 
 // healthTimeout is the longest time that a live process takes to answer.
@@ -23,7 +25,9 @@ func healthcheckCommand(tool *cli.App) *cobra.Command {
 		Long: `Requests /healthz on http.listen, for container images that have no other program. The exit code
 is 0 if there is an answer and 4 if not. A response that requires a password or TLS is an answer.
 
-With --ready it requests /readyz, which also checks what the process needs.`,
+With --ready it requests /readyz, which also checks what the process needs. The exit code is then 0
+only if the process says that it is ready: not if http.web_config_file requires a password or a
+client certificate, because healthcheck has none.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := tool.Config()
@@ -34,11 +38,13 @@ With --ready it requests /readyz, which also checks what the process needs.`,
 				return cli.Usagef("http.listen is empty, so no process can be asked")
 			}
 
-			path := "/healthz"
+			check := checkAlive
 			if ready {
-				path = "/readyz"
+				check = checkReady
 			}
-			if err := checkHealth(cmd.Context(), cfg.HTTP.Listen, path); err != nil {
+			ctx, cancel := context.WithTimeout(cmd.Context(), healthTimeout)
+			defer cancel()
+			if err := check(ctx, cfg.HTTP.Config); err != nil {
 				return cli.Exit(cli.Unreachable, err)
 			}
 
@@ -51,9 +57,10 @@ With --ready it requests /readyz, which also checks what the process needs.`,
 	return cmd
 }
 
-// checkHealth requests a path from a listener on this machine.
-func checkHealth(ctx context.Context, listen, path string) error {
-	host, port, err := net.SplitHostPort(listen)
+// checkAlive requests /healthz from a listener on this machine. Every answer except 5xx counts, even
+// that of a listener with TLS to a request without it.
+func checkAlive(ctx context.Context, listener httpserver.Config) error {
+	host, port, err := net.SplitHostPort(listener.Listen)
 	if err != nil {
 		return err
 	}
@@ -61,22 +68,45 @@ func checkHealth(ctx context.Context, listen, path string) error {
 		host = "localhost"
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+path, nil)
+	t := &http.Transport{DisableKeepAlives: true} // no proxy, since the listener is on this machine
+	status, err := getStatus(ctx, &http.Client{Transport: t}, "http://"+net.JoinHostPort(host, port)+"/healthz")
+	if err == nil && status >= http.StatusInternalServerError {
+		err = fmt.Errorf("/healthz answers %d", status)
+	}
+
+	return err
+}
+
+// checkReady requests /readyz from a listener on this machine. Only 200 counts.
+func checkReady(ctx context.Context, listener httpserver.Config) error {
+	client, url, err := listener.LocalClient()
 	if err != nil {
 		return err
 	}
 
-	t := &http.Transport{DisableKeepAlives: true} // no proxy, since the listener is on this machine
-	res, err := t.RoundTrip(req)
-	if err != nil {
-		return fmt.Errorf("no answer: %w", err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode >= http.StatusInternalServerError {
-		return fmt.Errorf("%s answers %s", path, res.Status)
+	status, err := getStatus(ctx, client, url+"/readyz")
+	switch {
+	case err != nil:
+		return err
+	case status == http.StatusUnauthorized:
+		return errors.New("cannot tell: the listener requires a password (http.web_config_file)")
+	case status != http.StatusOK:
+		return fmt.Errorf("/readyz answers %d", status)
 	}
 
 	return nil
+}
+
+// getStatus returns the status of the answer to a GET request.
+func getStatus(ctx context.Context, client *http.Client, url string) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("no answer: %w", err)
+	}
+
+	return res.StatusCode, res.Body.Close()
 }

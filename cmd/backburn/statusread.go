@@ -35,13 +35,16 @@ func (l *statusReader) release() {
 
 // read returns the state as far as it is known, and an error if it is incomplete.
 func (l *statusReader) read(ctx context.Context) (app.Status, error) {
+	localCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	local := make(chan *app.Status, 1)
-	go func() { local <- readLocal(ctx, l.cfg.HTTP.Config) }()
+	go func() { local <- readLocal(localCtx, l.cfg.HTTP.Config) }()
 	st := app.NewStatus()
 	fleet, err := l.fleet(ctx)
 	if err == nil {
 		st.Status = &fleet
 	}
+	defer time.AfterFunc(localTimeout, cancel).Stop()
 
 	localStatus := <-local
 	if localStatus == nil {
@@ -81,6 +84,10 @@ func (l *statusReader) fleet(ctx context.Context) (queue.Status, error) {
 	return l.queue.Inspector().Status(ctx, l.wcfg)
 }
 
+// localTimeout limits the wait for the process on this machine once the state of the fleet is known
+// or cannot be read. If NATS hangs, the process waits for it, too, before it answers.
+const localTimeout = 5 * time.Second
+
 // readLocal asks the process on this machine. It returns nil if there is none, or if it requires a
 // password.
 func readLocal(ctx context.Context, at httpserver.Config) *app.Status {
@@ -89,8 +96,6 @@ func readLocal(ctx context.Context, at httpserver.Config) *app.Status {
 		return nil
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/status", nil)
 	if err != nil {
 		return nil
