@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bmatcuk/doublestar/v4"
-
 	"backburn/internal/backoff"
 	"backburn/wildfire"
 )
@@ -137,7 +135,7 @@ func (c Config) Check(bad func(key, expected string, related ...string)) {
 		want(source == anySource || ValidSource(source), "wildfire.urgent_sources", "sources ("+SourceRule+"), or \"*\"")
 	}
 	for _, glob := range c.RefusedKinds {
-		want(doublestar.ValidatePattern(glob), "wildfire.refused_kinds", `globs of MIME types, such as "video/*"`)
+		want(validKind(glob), "wildfire.refused_kinds", `globs of MIME types, such as "video/*"`)
 	}
 
 	want(c.FirstPoll > 0, "verdicts.first_poll", "more than 0s")

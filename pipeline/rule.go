@@ -35,9 +35,10 @@ func DefaultRule() Rule { return Rule{Metadata: map[string]string{}, Submit: Sub
 // Check calls bad for each key with an invalid value, as [Config.Check] does.
 func (r Rule) Check(bad func(key, expected string, related ...string)) {
 	want := Wants(bad)
-	for _, glob := range []struct{ key, text string }{{"source", r.Source}, {"name", r.Name}, {"extension", r.Extension}, {"kind", r.Kind}} {
+	for _, glob := range []struct{ key, text string }{{"source", r.Source}, {"name", r.Name}, {"extension", r.Extension}} {
 		want(doublestar.ValidatePattern(glob.text), glob.key, "a glob such as \"*.pdf\" or \"{a,b}\"")
 	}
+	want(r.Kind == "" || validKind(r.Kind), "kind", `a glob of MIME types, such as "application/pdf" or "image/*"`)
 	for _, key := range slices.Sorted(maps.Keys(r.Metadata)) {
 		want(doublestar.ValidatePattern(r.Metadata[key]), "metadata", "globs as values; the value of "+key+" is not a glob")
 	}
@@ -49,6 +50,11 @@ func (r Rule) Check(bad func(key, expected string, related ...string)) {
 	want(slices.Contains(Wishes(), r.Report), "report", `"always", "never" or "" (as reports.verdicts says)`)
 	want(r.Report != ReportAlways || r.Submit != SubmitNever, "report", `anything but "always" where submit is "never": asking for a report sends the hash`, "submit")
 	want(r.UploadsPerDay >= 0, "uploads_per_day", "0 (no limit) or more")
+}
+
+// validKind reports whether a glob can match a MIME type. A word such as "pdf" never does.
+func validKind(glob string) bool {
+	return doublestar.ValidatePattern(glob) && (strings.Contains(glob, "/") || strings.Contains(glob, "**"))
 }
 
 // String returns the conditions as they are written in the configuration.

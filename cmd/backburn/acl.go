@@ -111,7 +111,8 @@ func rolesFor(o acl.Options, cfg config.Config) []acl.Role {
 	})
 }
 
-// ownSources returns the sources under which the processes with a role submit, by the configuration.
+// ownSources returns the sources under which the processes with a role submit, from the
+// configuration.
 func ownSources(role acl.Role, cfg config.Config) []string {
 	var sources []string
 	switch role {

@@ -57,8 +57,8 @@ client certificate, because healthcheck has none.`,
 	return cmd
 }
 
-// checkAlive requests /healthz from a listener on this machine. Every answer except 5xx counts, even
-// that of a listener with TLS to a request without it.
+// checkAlive requests /healthz from a listener on this machine. Every answer except 5xx counts,
+// even that of a listener with TLS to a request without it.
 func checkAlive(ctx context.Context, listener httpserver.Config) error {
 	host, port, err := net.SplitHostPort(listener.Listen)
 	if err != nil {

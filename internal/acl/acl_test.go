@@ -899,15 +899,15 @@ func TestFor(t *testing.T) {
 		o    acl.Options
 		want string
 	}{
-		"no source":           {acl.Gateway, acl.Options{}, "--source"},
-		"two sources":         {acl.Gateway, acl.Options{Sources: []string{"a", "b"}}, "exactly one"},
-		"wildcard":            {acl.Gateway, acl.Options{Sources: []string{"*"}}, "expected 1 to 32"},
-		"no folders":          {acl.Watcher, acl.Options{}, "--source"},
-		"invalid durable":     {acl.Consumer, acl.Options{Durable: "a.>"}, "1 to 32"},
-		"no durable":          {acl.Consumer, acl.Options{}, "--durable"},
-		"no such role":        {"admin", acl.Options{}, "expected one of"},
-		"empty source":        {acl.API, acl.Options{Sources: []string{""}}, "expected 1 to 32"},
-		"watcher's dot":       {acl.Watcher, acl.Options{Sources: []string{"a.b"}}, "expected 1 to 32"},
+		"no source":       {acl.Gateway, acl.Options{}, "--source"},
+		"two sources":     {acl.Gateway, acl.Options{Sources: []string{"a", "b"}}, "exactly one"},
+		"wildcard":        {acl.Gateway, acl.Options{Sources: []string{"*"}}, "expected 1 to 32"},
+		"no folders":      {acl.Watcher, acl.Options{}, "--source"},
+		"invalid durable": {acl.Consumer, acl.Options{Durable: "a.>"}, "1 to 32"},
+		"no durable":      {acl.Consumer, acl.Options{}, "--durable"},
+		"no such role":    {"admin", acl.Options{}, "expected one of"},
+		"empty source":    {acl.API, acl.Options{Sources: []string{""}}, "expected 1 to 32"},
+		"watcher's dot":   {acl.Watcher, acl.Options{Sources: []string{"a.b"}}, "expected 1 to 32"},
 	} {
 		tc.o.Prefix = prefix
 		if _, err := acl.For(tc.role, tc.o); err == nil || !strings.Contains(err.Error(), tc.want) {

@@ -120,8 +120,8 @@ func mentionsForm(mediaType string) bool {
 	return strings.Contains(lower, "multipart") || strings.Contains(lower, "form-data")
 }
 
-// plainBody refuses a body, or a part of one, that would have to be decoded first. of is the name of
-// what the headers belong to, for the error.
+// plainBody refuses a body, or a part of one, that would have to be decoded first. of names the
+// owner of the headers in the error.
 func plainBody(values func(name string) []string, of string) error {
 	for _, name := range []string{"Content-Encoding", "Content-Transfer-Encoding"} {
 		for _, v := range values(name) {

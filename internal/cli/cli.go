@@ -26,9 +26,9 @@ type Std struct {
 	Err  io.Writer
 }
 
-// Run builds a command tree and executes it, and returns the exit code of the process. If a write to
-// standard output failed, the command failed, whether or not it checked. Only main calls Run, once,
-// because it handles the signals of the process.
+// Run builds a command tree, executes it, and returns the exit code of the process. If a write to
+// standard output failed, the command has failed, even if it did not check. Only main calls Run,
+// once, because it handles the signals of the process.
 func Run(ctx context.Context, build func(Std) *cobra.Command, std Std) int {
 	ctx, release := withSignals(ctx)
 	defer release()

@@ -94,6 +94,7 @@ func (p *collector) files(c Config, parts Part) {
 	p.secret("nats.token_file", c.NATS.TokenFile)
 	p.authorities("nats.tls.ca_file", c.NATS.TLS.CAFile)
 	p.certificate("nats.tls", c.NATS.TLS.CertFile, c.NATS.TLS.KeyFile)
+	p.listeners(c, parts)
 	if c.HTTP.Listen != "" {
 		p.webConfig("http.web_config_file", c.HTTP.WebConfigFile)
 	}

@@ -16,6 +16,7 @@ import (
 	"backburn/internal/local"
 	"backburn/internal/sink"
 	"backburn/internal/sink/credential"
+	"backburn/pipeline"
 	"backburn/pipeline/watch"
 )
 
@@ -151,7 +152,7 @@ func (p *collector) apiListener(a api.Config) {
 
 func (p *collector) sink(at string, s sink.Config) {
 	if s.Kind == sink.KindFile {
-		p.creatable(join(at, "path"), filepath.Dir(s.Path))
+		p.appendable(join(at, "path"), s.Path)
 		return
 	}
 
@@ -170,8 +171,14 @@ func (p *collector) sink(at string, s sink.Config) {
 	p.authorities(join(at, "ca_file"), s.CAFile)
 	p.certificate(at, s.CertFile, s.KeyFile)
 	if s.DeadFile != "" {
-		p.creatable(join(at, "dead_file"), filepath.Dir(s.DeadFile))
+		p.appendable(join(at, "dead_file"), s.DeadFile)
 	}
+}
+
+// appendable requires a file to which lines can be appended, or that can be created.
+func (p *collector) appendable(key, file string) {
+	p.creatable(key, filepath.Dir(file))
+	p.checkFile(key, file, sink.Appendable)
 }
 
 func (p *collector) folder(key, dir string, want access) {
@@ -199,6 +206,11 @@ func (p *collector) creatable(key, dir string) {
 	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
 		_, err := os.Stat(at)
 		if errors.Is(err, fs.ErrNotExist) && filepath.Dir(at) != at {
+			if _, err := os.Lstat(at); err == nil && !p.failed(key) {
+				p.add(key, "%s is a link to a folder that does not exist", quote(at))
+				return
+			}
+
 			continue
 		}
 		p.folder(key, at, write)
@@ -214,6 +226,13 @@ func (p *collector) socket(key, address string) {
 	}
 }
 
+// isFile reports whether there is something at a path that is neither a folder nor a link.
+func isFile(path string) bool {
+	info, err := os.Lstat(path)
+
+	return err == nil && !info.IsDir() && info.Mode()&fs.ModeSymlink == 0
+}
+
 // watches requires that the watched folders exist, unless the process creates them.
 func (p *collector) watches(c Config, willCreate bool) {
 	for i, w := range c.Watch {
@@ -222,6 +241,8 @@ func (p *collector) watches(c Config, willCreate bool) {
 		if w.Claim == watch.ClaimKeep {
 			want = read
 			p.creatable(join(at, "state_dir"), w.LedgerDir())
+		} else if spool := filepath.Join(w.Path, pipeline.SpoolDir); isFile(spool) {
+			p.add(join(at, "path"), "%s is not a folder; remove it", quote(spool))
 		}
 
 		if willCreate {

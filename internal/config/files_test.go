@@ -64,7 +64,7 @@ func copyTo(t *testing.T, from, to string) {
 
 func TestCheckFiles(t *testing.T) {
 	t.Parallel()
-	root := tree(t, "q/", "p/", "plain", "open 0644", "wide 0666", "store/nats/", "roots/a/")
+	root := tree(t, "q/", "p/", "spooled/.backburn", "plain", "open 0644", "wide 0666", "store/nats/", "roots/a/")
 	for name, text := range map[string]string{
 		"blank":       "\n",
 		"short":       "fifteen letters\n",
@@ -84,6 +84,10 @@ func TestCheckFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := os.Symlink(filepath.Join(root, "q"), filepath.Join(root, "link")); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := os.Symlink(filepath.Join(root, "nowhere"), filepath.Join(root, "dangling")); err != nil {
 		t.Fatal(err)
 	}
 
@@ -142,6 +146,19 @@ func TestCheckFiles(t *testing.T) {
 		"sink with a weak key":      {"[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\nsecret_file='@/plain'\ndead_file='@/dead'\n", config.SinkPart, []string{`f.toml:5:1: sink[0].secret_file: key 1: expected "whsec_"`}, false},
 		"sink's headers":            {"[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\nheaders_file='@/plain'\ndead_file='@/dead'\n", config.SinkPart, []string{`f.toml:5:1: sink[0].headers_file: line 1: expected "Name: value"`}, false},
 		"sink below a file":         {"[[sink]]\nname='a'\nkind='file'\npath='@/open/events'\n", config.SinkPart, []string{`f.toml:4:1: sink[0].path: expected a folder`}, false},
+		"sink is a folder":          {"[[sink]]\nname='a'\nkind='file'\npath='@/q'\n", config.SinkPart, []string{`f.toml:4:1: sink[0].path: @/q is not a regular file`}, false},
+		"sink is a dead link":       {"[[sink]]\nname='a'\nkind='file'\npath='@/dangling'\n", config.SinkPart, []string{`f.toml:4:1: sink[0].path: @/dangling is a link to a file that does not exist`}, false},
+		"sink's dead file, a link":  {"[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\ndead_file='@/dangling'\n", config.SinkPart, []string{`f.toml:5:1: sink[0].dead_file: @/dangling is a link to a file`}, false},
+		"store is a dead link":      {"[nats.embedded]\nstore_dir='@/dangling/a'\n", config.ServerPart, []string{`f.toml:2:1: nats.embedded.store_dir: "@/dangling" is a link to a folder that does not exist`}, false},
+		"after is a dead link":      {"[[watch]]\npath='@/q'\nafter.benign='@/dangling'\n", config.WatcherPart, []string{`f.toml:3:7: watch[0].after.benign: "@/dangling" is a link to a folder`}, false},
+		"spool is a file":           {"[[watch]]\npath='@/spooled'\n", config.WatcherPart, []string{`f.toml:2:1: watch[0].path: "@/spooled/.backburn" is not a folder; remove it`}, false},
+		"listeners of one process":  {"[http]\nlisten='127.0.0.1:9'\n[clamd]\nlisten='localhost:9'\n", config.ClamdPart, []string{`f.toml:4:1: clamd.listen: expected another address than that of http.listen, "127.0.0.1:9"`}, false},
+		"listeners of two":          {"[http]\nlisten='127.0.0.1:9'\n[clamd]\nlisten='localhost:9'\n", config.MailPart, nil, false},
+		"all addresses":             {"[http]\nlisten=':9'\n[mail]\nlisten='127.0.0.1:9'\n", config.MailPart, []string{`f.toml:4:1: mail.listen: expected another address`}, false},
+		"server's address":          {"[nats]\nurl='nats://127.0.0.1:9'\n[http]\nlisten='0.0.0.0:9'\n", config.ServerPart, []string{`f.toml:4:1: http.listen: expected another address than that of nats.url`}, false},
+		"other addresses":           {"[http]\nlisten='192.0.2.1:9'\n[mail]\nlisten='127.0.0.1:9'\n[clamd]\nlisten='[::1]:9'\n", config.MailPart | config.ClamdPart, nil, false},
+		"any free port":             {"[http]\nlisten='127.0.0.1:0'\n[mail]\nlisten='127.0.0.1:0'\n", config.MailPart, nil, false},
+		"one socket":                {"[clamd]\nlisten='unix:@/s'\n[mail]\nlisten='unix:@/./s'\n", config.MailPart | config.ClamdPart, []string{`f.toml:4:1: mail.listen: expected another address than that of clamd.listen`}, false},
 		"store is to be made":       {"[nats.embedded]\nstore_dir='@/a/b/c'\n", config.ServerPart, nil, false},
 		"secret is empty":           {"[api]\nlisten='127.0.0.1:0'\n[[api.token]]\nfile='@/blank'\n", config.APIPart, []string{`f.toml:4:1: api.token[0].file: secret file @/blank: is empty`}, false},
 		"key is not our format":     {"[nats]\ncredentials_file='@/blank'\n", config.ServerPart, nil, false},

@@ -48,6 +48,8 @@ func TestRules(t *testing.T) {
 		"variable left open":      {"[nats]\nprefix = '${SET'\n", "2:1: nats.prefix: expected a variable such as ${NAME}"},
 		"Camel's done file":       {"[[watch]]\npath = 'q'\ndone_file = '${file:name}.done'\n", "3:1: watch[0].done_file: expected a variable such as ${NAME}"},
 
+		"policy's kind is a word":     {"[[policy]]\nkind = 'pdf'\n", `2:1: policy[0].kind: expected a glob of MIME types, such as "application/pdf" or "image/*", got "pdf"`},
+		"refused kind is a word":      {"[wildfire]\nrefused_kinds = ['audio']\n", `2:1: wildfire.refused_kinds: expected globs of MIME types`},
 		"API without a token":         {"[api]\nlisten = '127.0.0.1:0'\n", "2:1: api.token: expected at least one [[api.token]]"},
 		"API in the clear":            {"[api]\nlisten = '0.0.0.0:80'\n[[api.token]]\nfile = 't'\n", "2:1: api.listen: expected api.web_config_file with TLS as well"},
 		"sink of no kind":             {"[[sink]]\nname = 'a'\n", `1:3: sink[0].kind: expected "webhook", "file" or "syslog", got ""`},

@@ -35,6 +35,9 @@ func openDeadFile(path string) (*deadFile, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
+	if err := Appendable(path); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
@@ -60,6 +63,9 @@ func (d *deadFile) add(letters ...deadLetter) error {
 		return err
 	}
 	defer unlock()
+	if err := Appendable(d.path); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(d.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err

@@ -97,8 +97,8 @@ func (f *File) open() error {
 	if err := os.MkdirAll(filepath.Dir(f.cfg.Path), 0o700); err != nil {
 		return err
 	}
-	if info, err := os.Stat(f.cfg.Path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a regular file", f.cfg.Path)
+	if err := Appendable(f.cfg.Path); err != nil {
+		return err
 	}
 	opened, err := os.OpenFile(f.cfg.Path, os.O_RDWR|os.O_APPEND, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -108,6 +108,22 @@ func (f *File) open() error {
 		return err
 	}
 	f.file = opened
+
+	return nil
+}
+
+// Appendable returns an error if there is something at a path to which a sink cannot append: not a
+// regular file (opening a pipe may block), or a link to nothing.
+func Appendable(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && !info.Mode().IsRegular():
+		return fmt.Errorf("%s is not a regular file", path)
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Lstat(path); err == nil {
+			return fmt.Errorf("%s is a link to a file that does not exist", path)
+		}
+	}
 
 	return nil
 }
