@@ -229,6 +229,25 @@ func TestDailyShareOfARule(t *testing.T) {
 	}
 }
 
+// A job that waits because its rule's share is used up says so: the day's budget has plenty left.
+func TestJobsParkedByARule(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.UploadsPerDay = 100
+	f.cfg.Rules = []pipeline.Rule{{Source: "bulk", Submit: pipeline.SubmitAlways, UploadsPerDay: 1}}
+	f.startWorker()
+	f.submitRaw("a", "bulk", "a.exe", "MZ a")
+	f.waitEvents(1)
+	f.submitRaw("b", "bulk", "b.exe", "MZ b")
+	st := f.waitStatus(func(s queue.Status) bool { return s.Parked.Jobs == 1 })
+	if want := `today's uploads by policy[0] (source = "bulk") are used up`; st.Parked.Reason != want || !st.Parked.Until.Equal(st.Uploads.ResetsAt) {
+		t.Errorf("parked for %q until %s, want %q until %s", st.Parked.Reason, st.Parked.Until, want, st.Uploads.ResetsAt)
+	}
+	if got := f.trace(queue.TraceQuery{Job: "b", Source: "bulk"}); got.WaitsFor != "the uploads that its policy rule allows in a day; the next day begins at 00:00 UTC" {
+		t.Errorf("it waits for %q", got.WaitsFor)
+	}
+}
+
 // A recheck that becomes due while there is no leader is made by the next one.
 func TestARecheckThatBecomesDueWithoutALeader(t *testing.T) {
 	t.Parallel()

@@ -158,10 +158,10 @@ func (c Config) rulingOf(i int) Ruling {
 		Submit:   r.Submit,
 		Priority: r.Priority,
 		Report:   r.Report,
-		Rule:     fmt.Sprintf("policy[%d] (%s)", i, r),
+		Rule:     r.name(i),
 	}
 	if r.UploadsPerDay > 0 {
-		ruling.Shares = []Share{r.share()}
+		ruling.Shares = []Share{r.share(i)}
 	}
 
 	return ruling
@@ -170,9 +170,9 @@ func (c Config) rulingOf(i int) Ruling {
 // Shares lists the budgets of all rules that have one.
 func (c Config) Shares() []Share {
 	var shares []Share
-	for _, r := range c.Rules {
+	for i, r := range c.Rules {
 		if r.UploadsPerDay > 0 {
-			shares = append(shares, r.share())
+			shares = append(shares, r.share(i))
 		}
 	}
 

@@ -147,7 +147,11 @@ func (i *Inspector) Status(ctx context.Context, cfg pipeline.Config) (Status, er
 	st.Parked = waiters.Parked
 	st.Reports = waiters.Reports
 	if st.Parked.Jobs > 0 {
-		st.Parked.Reason, st.Parked.Until = parkedFor(st)
+		spent, err := i.spentShares(ctx, cfg, now)
+		if err != nil {
+			return st, err
+		}
+		st.Parked.Reason, st.Parked.Until = parkedFor(st, spent)
 	}
 	st.Dead, err = i.dead.byReason(ctx)
 	return st, err
@@ -235,8 +239,25 @@ func (d *DeadLetters) byReason(ctx context.Context) (map[string]uint64, error) {
 	return out, nil
 }
 
-// parkedFor returns what parked jobs wait for, and until when.
-func parkedFor(st Status) (reason string, until time.Time) {
+// spentShares returns the rules whose own uploads of the day are used up.
+func (i *Inspector) spentShares(ctx context.Context, cfg pipeline.Config, now time.Time) ([]string, error) {
+	var rules []string
+	for _, share := range cfg.Shares() {
+		st, err := fleet.BudgetStatusOf(ctx, i.streams.control, pipeline.Budget(share.Key), share.PerDay, now)
+		if err != nil {
+			return nil, err
+		}
+		if st.Spent {
+			rules = append(rules, share.Rule)
+		}
+	}
+
+	return rules, nil
+}
+
+// parkedFor returns what parked jobs wait for, and until when. spentRules are the rules whose own
+// uploads of the day are used up.
+func parkedFor(st Status, spentRules []string) (reason string, until time.Time) {
 	for _, b := range pipeline.Budgets() {
 		if p, on := st.Paused[b]; on {
 			return string(b) + " are paused: " + p.Reason, p.Until
@@ -250,6 +271,10 @@ func parkedFor(st Status) (reason string, until time.Time) {
 		if s.Spent {
 			return "today's " + string(b) + " are used up", s.ResetsAt
 		}
+	}
+
+	if len(spentRules) > 0 {
+		return "today's uploads by " + strings.Join(spentRules, " and ") + " are used up", st.Uploads.ResetsAt
 	}
 
 	return "the rest of the budget is reserved for urgent jobs or for other sources", st.Uploads.ResetsAt

@@ -118,6 +118,7 @@ type tracer struct {
 	key     string                         // key of the sample, once it is known
 	record  pipeline.Sample                // its record
 	job     *pipeline.Job                  // a job in progress, if there is one
+	parked  string                         // the budget that it waits for, for people; "" if none
 	finals  map[pipeline.Ref]results.Event // final events
 	actions map[string]int                 // index of the step for an audited action, by the action's ID
 }
@@ -387,7 +388,11 @@ func (t *tracer) addWaiting(ctx context.Context, subject string) error {
 
 	detail := "until its contents have a verdict"
 	if b := msgs[0].Header.Get(headerParked); b != "" {
-		detail = "for the day's budget of " + b
+		t.parked = "the day's budget of " + b
+		if entry.Message.Share != "" {
+			t.parked = "the uploads that its policy rule allows in a day"
+		}
+		detail = "for " + t.parked
 	}
 	t.job = &entry.Message.Job
 	t.step(jobStep("waiting", entry.Message.Job, entry.Revision, timeOf(msgs[0]), detail))
@@ -644,6 +649,8 @@ func (t *tracer) waitReason(ctx context.Context) (string, error) {
 		return fmt.Sprintf("the next upload attempt; failed so far: %d", t.record.Attempts), nil
 	case t.out.State == TraceQueued:
 		return "its turn in the queue", nil
+	case t.parked != "":
+		return t.parked + "; the next day begins at 00:00 UTC", nil
 	}
 
 	return "its turn to be uploaded, as the day's budget and the rate allow", nil
