@@ -241,5 +241,5 @@ func sinkFault(s sink.Status) error {
 		return nil
 	}
 
-	return health.Fault{State: health.Degraded, Cause: health.CauseStatus, Reason: s.State + ": " + s.Cause, Remedy: s.Remedy}
+	return health.Fault{State: health.Degraded, Cause: s.Class, Reason: s.State + ": " + s.Cause, Remedy: s.Remedy}
 }

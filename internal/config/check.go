@@ -2,7 +2,9 @@ package config
 
 import (
 	"maps"
+	"net"
 	"slices"
+	"strconv"
 )
 
 // Part is a part of the system that a process runs. Parts are combined with |.
@@ -94,7 +96,11 @@ func (p *collector) files(c Config, parts Part) {
 	p.secret("nats.token_file", c.NATS.TokenFile)
 	p.authorities("nats.tls.ca_file", c.NATS.TLS.CAFile)
 	p.certificate("nats.tls", c.NATS.TLS.CertFile, c.NATS.TLS.KeyFile)
-	p.listeners(c, parts)
+	for _, pair := range clashes(c.listeners(parts)) {
+		if key, other := pair[0].key, pair[1]; !p.failed(key) && !p.failed(other.key) {
+			p.addBeside(key, other.key, "expected another address than that of %s, %s", other.key, quote(other.address))
+		}
+	}
 	if c.HTTP.Listen != "" {
 		p.webConfig("http.web_config_file", c.HTTP.WebConfigFile)
 	}
@@ -148,4 +154,27 @@ func (p *collector) files(c Config, parts Part) {
 		p.apiTokens(c.API)
 		p.apiListener(c.API)
 	}
+}
+
+// listeners lists the addresses on which the parts of a process listen.
+func (c Config) listeners(parts Part) []listener {
+	var all []listener
+	if host, port, err := c.NATS.EmbeddedAddress(); parts&ServerPart != 0 && c.NATS.Embedded.Enabled && err == nil {
+		all = append(all, listener{"nats.url", net.JoinHostPort(host, strconv.Itoa(port))})
+	}
+	all = append(all, listener{"http.listen", c.HTTP.Listen})
+	for _, l := range []struct {
+		part Part
+		listener
+	}{
+		{APIPart, listener{"api.listen", c.API.Listen}},
+		{ClamdPart, listener{"clamd.listen", c.Clamd.Listen}},
+		{MailPart, listener{"mail.listen", c.Mail.Listen}},
+	} {
+		if parts&l.part != 0 {
+			all = append(all, l.listener)
+		}
+	}
+
+	return all
 }

@@ -152,7 +152,8 @@ func (p *collector) apiListener(a api.Config) {
 
 func (p *collector) sink(at string, s sink.Config) {
 	if s.Kind == sink.KindFile {
-		p.appendable(join(at, "path"), s.Path)
+		p.creatable(join(at, "path"), filepath.Dir(s.Path))
+		p.checkFile(join(at, "path"), s.Path, sink.Appendable)
 		return
 	}
 
@@ -171,14 +172,9 @@ func (p *collector) sink(at string, s sink.Config) {
 	p.authorities(join(at, "ca_file"), s.CAFile)
 	p.certificate(at, s.CertFile, s.KeyFile)
 	if s.DeadFile != "" {
-		p.appendable(join(at, "dead_file"), s.DeadFile)
+		p.creatable(join(at, "dead_file"), filepath.Dir(s.DeadFile))
+		p.checkFile(join(at, "dead_file"), s.DeadFile, sink.Appendable)
 	}
-}
-
-// appendable requires a file to which lines can be appended, or that can be created.
-func (p *collector) appendable(key, file string) {
-	p.creatable(key, filepath.Dir(file))
-	p.checkFile(key, file, sink.Appendable)
 }
 
 func (p *collector) folder(key, dir string, want access) {

@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"backburn/internal/local"
@@ -15,33 +14,18 @@ type listener struct {
 	key, address string
 }
 
-// listeners requires that no two listeners of the process have the same address.
-func (p *collector) listeners(c Config, parts Part) {
-	var all []listener
-	if host, port, err := c.NATS.EmbeddedAddress(); parts&ServerPart != 0 && c.NATS.Embedded.Enabled && err == nil {
-		all = append(all, listener{"nats.url", net.JoinHostPort(host, strconv.Itoa(port))})
-	}
-	all = append(all, listener{"http.listen", c.HTTP.Listen})
-	for _, l := range []struct {
-		part Part
-		listener
-	}{
-		{APIPart, listener{"api.listen", c.API.Listen}},
-		{ClamdPart, listener{"clamd.listen", c.Clamd.Listen}},
-		{MailPart, listener{"mail.listen", c.Mail.Listen}},
-	} {
-		if parts&l.part != 0 {
-			all = append(all, l.listener)
-		}
-	}
-
+// clashes returns the listeners that cannot have the address of an earlier one, each with that one.
+func clashes(all []listener) [][2]listener {
+	var pairs [][2]listener
 	for i, l := range all {
-		for _, other := range all[:i] {
-			if !p.failed(l.key) && !p.failed(other.key) && sameListener(l.address, other.address) {
-				p.addBeside(l.key, other.key, "expected another address than that of %s, %s", other.key, quote(other.address))
+		for _, earlier := range all[:i] {
+			if sameListener(l.address, earlier.address) {
+				pairs = append(pairs, [2]listener{l, earlier})
 			}
 		}
 	}
+
+	return pairs
 }
 
 // sameListener reports whether a process cannot listen on both addresses.

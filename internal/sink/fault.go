@@ -1,8 +1,14 @@
 package sink
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
+	"net"
 	"time"
+
+	"backburn/internal/health"
 )
 
 // Kind classifies why an event was not delivered.
@@ -32,6 +38,7 @@ func Kinds() []Kind { return []Kind{Unavailable, Failing, Misconfigured, Refused
 // Fault says why a target did not accept an event. Its text contains no secrets.
 type Fault struct {
 	Kind       Kind
+	Cause      health.Cause  // defaults to health.CauseOther
 	RetryAfter time.Duration // delay requested by the receiver; 0 if none
 	Remedy     string        // what an operator can do; "" if nothing
 	Err        error
@@ -39,6 +46,32 @@ type Fault struct {
 
 func (f *Fault) Error() string { return f.Err.Error() }
 func (f *Fault) Unwrap() error { return f.Err }
+
+// networkFault returns the fault for an error of a connection. A certificate or protocol that is
+// wrong stays wrong until somebody changes a configuration.
+func networkFault(doing string, err error) *Fault {
+	f := &Fault{Kind: Unavailable, Err: fmt.Errorf("%s: %w", doing, err)}
+	if u, ok := health.Unreachable(err); ok {
+		f.Cause, f.Remedy = u.Cause, u.Remedy
+	}
+
+	var (
+		cert      *tls.CertificateVerificationError
+		host      x509.HostnameError
+		op        *net.OpError
+		headerErr tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &cert), errors.As(err, &host):
+		f.Kind, f.Cause = Misconfigured, health.CauseTLS
+		f.Remedy = "check the sink's ca_file, and that the receiver's certificate has the name in its address"
+	case errors.As(err, &op) && op.Op == "remote error", errors.As(err, &headerErr): // a TLS alert, or the receiver does not speak TLS
+		f.Kind, f.Cause = Misconfigured, health.CauseTLS
+		f.Remedy = "check the sink's address, cert_file and key_file, and what the receiver demands"
+	}
+
+	return f
+}
 
 // asFault returns an error's Fault. Every other error counts as an unavailable receiver.
 func asFault(err error) *Fault {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"backburn/internal/health"
 	"backburn/internal/rootfs"
 )
 
@@ -108,22 +109,6 @@ func (f *File) open() error {
 		return err
 	}
 	f.file = opened
-
-	return nil
-}
-
-// Appendable returns an error if there is something at a path to which a sink cannot append: not a
-// regular file (opening a pipe may block), or a link to nothing.
-func Appendable(path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case err == nil && !info.Mode().IsRegular():
-		return fmt.Errorf("%s is not a regular file", path)
-	case errors.Is(err, fs.ErrNotExist):
-		if _, err := os.Lstat(path); err == nil {
-			return fmt.Errorf("%s is a link to a file that does not exist", path)
-		}
-	}
 
 	return nil
 }
@@ -227,13 +212,18 @@ func (f *File) prune(stem, ext string) {
 
 // fileFault returns a Fault that says what an operator can do.
 func fileFault(err error) *Fault {
-	remedy := "check the sink's path"
+	f := &Fault{
+		Kind:   Unavailable,
+		Cause:  health.CauseDisk,
+		Err:    fmt.Errorf("write event: %w", err),
+		Remedy: "check the sink's path",
+	}
 	switch {
 	case rootfs.IsNoSpace(err):
-		remedy = "free some disk space"
+		f.Cause, f.Remedy = health.CauseFull, "free some disk space"
 	case errors.Is(err, fs.ErrPermission):
-		remedy = "let Backburn's user write there"
+		f.Cause, f.Remedy = health.CauseRefused, "let Backburn's user write there"
 	}
 
-	return &Fault{Kind: Unavailable, Err: fmt.Errorf("write event: %w", err), Remedy: remedy}
+	return f
 }

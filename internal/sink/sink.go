@@ -170,7 +170,9 @@ func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
 				s.finished(d.Pending)
 				return nil
 			}
-			f = &Fault{Kind: Unavailable, Err: fmt.Errorf("dead_file: %w", deadErr), Remedy: "free space for dead_file, or make it writable"}
+			f = fileFault(deadErr)
+			f.Err = fmt.Errorf("dead_file: %w", deadErr)
+			f.Remedy = "free space for dead_file, or make it writable"
 		}
 		s.reportFault(f, m, attempt)
 		s.updateBehind(ctx)

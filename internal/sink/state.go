@@ -1,10 +1,13 @@
 package sink
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"backburn/internal/health"
 )
 
 // The states of a sink.
@@ -16,16 +19,17 @@ const (
 
 // Status is the state of a sink.
 type Status struct {
-	Name     string    `json:"name"`
-	Kind     string    `json:"kind"`
-	State    string    `json:"state"` // ok, retrying or paused
-	Since    time.Time `json:"since"` // when the state began
-	Cause    string    `json:"cause,omitempty"`
-	Remedy   string    `json:"remedy,omitempty"`
-	Event    string    `json:"event,omitempty"`    // delivery ID of the event being retried
-	Attempts int       `json:"attempts,omitempty"` // attempts for that event
-	Last     time.Time `json:"last,omitzero"`      // when an event was last finished
-	Behind   uint64    `json:"behind"`             // pending events, including the current one
+	Name     string       `json:"name"`
+	Kind     string       `json:"kind"`
+	State    string       `json:"state"` // ok, retrying or paused
+	Since    time.Time    `json:"since"` // when the state began
+	Cause    string       `json:"cause,omitempty"`
+	Class    health.Cause `json:"-"` // of the cause
+	Remedy   string       `json:"remedy,omitempty"`
+	Event    string       `json:"event,omitempty"`    // delivery ID of the event being retried
+	Attempts int          `json:"attempts,omitempty"` // attempts for that event
+	Last     time.Time    `json:"last,omitzero"`      // when an event was last finished
+	Behind   uint64       `json:"behind"`             // pending events, including the current one
 }
 
 // state holds the Status. The running sink changes it, and any goroutine may read it.
@@ -76,6 +80,7 @@ func (s *state) recordFault(f *Fault, attempt int, every time.Duration) bool {
 		s.status.State, s.status.Since = next, now
 	}
 	s.status.Cause = f.Error()
+	s.status.Class = cmp.Or(f.Cause, health.CauseOther)
 	s.status.Remedy = f.Remedy
 	s.status.Attempts = attempt
 	if log {
@@ -99,6 +104,7 @@ func (s *state) recordSuccess(behind uint64) (since time.Time, recovered bool) {
 	s.status.Last = now
 	s.status.Behind = behind
 	s.status.Cause = ""
+	s.status.Class = ""
 	s.status.Remedy = ""
 	s.status.Event = ""
 	s.status.Attempts = 0

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -121,7 +120,7 @@ func (s *Syslog) connect(ctx context.Context) error {
 	}
 	conn, err := s.dial(ctx)
 	if err != nil {
-		return dialFault(err)
+		return networkFault("the syslog server cannot be reached", err)
 	}
 	s.conn = &connection{Conn: conn, ended: make(chan struct{})}
 	s.conn.reader.Go(s.conn.read)
@@ -168,29 +167,8 @@ func (s *Syslog) dial(ctx context.Context) (net.Conn, error) {
 // connFault closes the connection because of err, and returns the fault.
 func (s *Syslog) connFault(err error) *Fault {
 	s.closeConn()
-	f := dialFault(err)
-	f.Err = fmt.Errorf("the connection to the syslog server broke: %w", err)
 
-	return f
-}
-
-// dialFault distinguishes an unreachable server from one whose certificate or protocol is wrong.
-func dialFault(err error) *Fault {
-	f := &Fault{Kind: Unavailable, Err: fmt.Errorf("the syslog server cannot be reached: %w", err)}
-	var (
-		cert      *tls.CertificateVerificationError
-		host      x509.HostnameError
-		op        *net.OpError
-		headerErr tls.RecordHeaderError
-	)
-	if errors.As(err, &cert) || errors.As(err, &host) {
-		f.Kind, f.Remedy = Misconfigured, "check the sink's ca_file, and that the server's certificate has the name in address"
-	}
-	if errors.As(err, &op) && op.Op == "remote error" || errors.As(err, &headerErr) { // a TLS alert, or the server does not speak TLS
-		f.Kind, f.Remedy = Misconfigured, "check the sink's protocol, cert_file and key_file, and what the server demands"
-	}
-
-	return f
+	return networkFault("the connection to the syslog server broke", err)
 }
 
 // read reads until the connection ends. Syslog receivers do not send data; anything that arrives is

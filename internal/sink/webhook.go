@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"backburn/internal/health"
 	"backburn/internal/sink/credential"
 )
 
@@ -68,7 +69,7 @@ func (w *Webhook) Send(ctx context.Context, m Message) error {
 		if ue, ok := errors.AsType[*url.Error](err); ok {
 			err = ue.Err // the URL may contain a secret
 		}
-		return &Fault{Kind: Unavailable, Err: fmt.Errorf("the webhook cannot be reached: %w", err)}
+		return networkFault("the webhook cannot be reached", err)
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be reused
@@ -78,7 +79,7 @@ func (w *Webhook) Send(ctx context.Context, m Message) error {
 
 // faultOf returns the fault for the status of an answer, or nil if the receiver accepted the event.
 func faultOf(status int, after time.Duration) error {
-	f := &Fault{RetryAfter: after, Err: fmt.Errorf("the webhook answers %d", status)}
+	f := &Fault{Cause: health.CauseStatus, RetryAfter: after, Err: fmt.Errorf("the webhook answers %d", status)}
 	switch {
 	case status/100 == 2:
 		return nil

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"backburn/internal/health"
 	"backburn/internal/sink"
 	"backburn/internal/sink/credential"
 	"backburn/internal/sink/format"
@@ -224,8 +225,12 @@ func TestWebhookSendsItsCredentials(t *testing.T) {
 	} {
 		bad := cfg
 		bad.TLSFiles = files
-		if err := send(bad); err == nil || strings.Contains(err.Error(), "a-token") {
+		err := send(bad)
+		if err == nil || strings.Contains(err.Error(), "a-token") {
 			t.Errorf("%s: %v", name, err)
+		}
+		if f, ok := errors.AsType[*sink.Fault](err); !ok || f.Kind != sink.Misconfigured || f.Cause != health.CauseTLS || f.Remedy == "" {
+			t.Errorf("%s: %+v", name, f)
 		}
 	}
 	for text, want := range map[string]string{
@@ -298,6 +303,9 @@ func TestErrorsDoNotContainTheURL(t *testing.T) {
 	}
 	defer w.Close()
 	err = w.Send(t.Context(), message(t, event("a")))
+	if f, ok := errors.AsType[*sink.Fault](err); !ok || f.Kind != sink.Unavailable || f.Cause != health.CauseTCP || f.Remedy == "" {
+		t.Errorf("%+v", f)
+	}
 	if err == nil || !strings.Contains(err.Error(), "cannot be reached") || strings.Contains(err.Error(), "hush") || strings.Contains(err.Error(), key) {
 		t.Errorf("got %v", err)
 	}
