@@ -204,7 +204,7 @@ func (n *Node) startTracing(ctx context.Context) error {
 		return nil
 	}
 
-	provider, stop, err := tracing.New(ctx, c, n.roles.natsRole(), n.log.With().Str("component", "tracing").Logger())
+	provider, stop, err := tracing.New(ctx, c, n.roles.natsRole(), n.health.UnknownPart("traces", ""), n.log.With().Str("component", "tracing").Logger())
 	if err != nil {
 		return fmt.Errorf("tracing: %w", err)
 	}

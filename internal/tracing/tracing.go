@@ -6,7 +6,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -16,14 +15,15 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
+	"backburn/internal/health"
 	"backburn/pipeline"
 )
 
 const (
-	timeout      = 5 * time.Second  // of one request
-	retryTime    = 15 * time.Second // for all attempts to send the same spans
-	flushTime    = 2 * time.Second  // for the last spans at a stop
-	warnInterval = time.Minute      // the shortest one between warnings about dropped spans
+	timeout     = 5 * time.Second  // of one request
+	retryTime   = 15 * time.Second // for all attempts to send the same spans
+	flushTime   = 2 * time.Second  // for the last spans at a stop
+	faultExpiry = 5 * time.Minute  // how long a fault is reported after it last occurred, if there are no spans
 )
 
 // maxAttribute is the longest job ID in a span, in bytes.
@@ -52,9 +52,9 @@ func (c Config) Check(bad func(key, expected string, related ...string)) {
 	want(c.Sample >= 0 && c.Sample <= 1, "sample", "a number from 0 to 1") // not NaN
 }
 
-// New returns a span provider, and a function that flushes and stops it. It does not connect,
-// because work does not depend on the collector.
-func New(ctx context.Context, cfg Config, role string, log zerolog.Logger) (trace.TracerProvider, func(), error) {
+// New returns a span provider, and a function that flushes and stops it. It reports to part whether
+// the collector accepts spans. It does not connect, because work does not depend on the collector.
+func New(ctx context.Context, cfg Config, role string, part *health.Part, log zerolog.Logger) (trace.TracerProvider, func(), error) {
 	endpoint, err := url.JoinPath(cfg.Endpoint, "v1", "traces") // OTLP specification, OTLP/HTTP request
 	if err != nil {
 		return nil, nil, err
@@ -81,7 +81,7 @@ func New(ctx context.Context, cfg Config, role string, log zerolog.Logger) (trac
 
 	limits := sdktrace.NewSpanLimits()
 	limits.AttributeValueLengthLimit = maxAttribute
-	quiet := &lossy{SpanExporter: out, log: log, stop: make(chan struct{})}
+	quiet := &lossy{SpanExporter: out, part: part, stop: make(chan struct{})}
 	p := sdktrace.NewTracerProvider(
 		sdktrace.WithBatcher(quiet),
 		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(cfg.Sample))),
@@ -102,13 +102,12 @@ func New(ctx context.Context, cfg Config, role string, log zerolog.Logger) (trac
 	}, nil
 }
 
-// lossy drops spans that the collector does not accept, with an occasional warning. The SDK calls
-// it from one goroutine at a time.
+// lossy drops spans that the collector does not accept, and reports the fault. The SDK calls it from
+// one goroutine at a time.
 type lossy struct {
 	sdktrace.SpanExporter
-	log    zerolog.Logger
-	stop   chan struct{} // closed when the time to flush is up
-	warned atomic.Int64  // when, in Unix nanoseconds
+	part *health.Part
+	stop chan struct{} // closed when the time to flush is up
 }
 
 // ExportSpans exports spans, and gives up when stop is closed.
@@ -122,12 +121,26 @@ func (l *lossy) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) 
 		case <-ctx.Done():
 		}
 	}()
-	err := l.SpanExporter.ExportSpans(ctx, spans)
-	now := time.Now().UnixNano()
-	if last := l.warned.Load(); err != nil && (last == 0 || now-last >= int64(warnInterval)) {
-		l.warned.Store(now)
-		l.log.Warn().Err(err).Int("spans", len(spans)).Msg("trace collector unreachable; dropping spans")
+
+	if err := l.SpanExporter.ExportSpans(ctx, spans); err != nil {
+		l.part.Fault(collectorFault(err))
+	} else {
+		l.part.OK()
 	}
 
 	return nil
+}
+
+// collectorFault returns why spans are dropped.
+func collectorFault(err error) health.Fault {
+	f, ok := health.Unreachable(err)
+	if !ok {
+		f = health.Fault{Cause: health.CauseStatus, Reason: err.Error()}
+	}
+	f.State = health.Degraded
+	f.Reason = "the trace collector accepts no spans, so they are dropped: " + f.Reason
+	f.Remedy = "check tracing.endpoint and the collector; jobs do not wait for it"
+	f.Expires = faultExpiry
+
+	return f
 }
