@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,23 +19,8 @@ func TestReplacedMembersAreForgotten(t *testing.T) {
 	join := func() *fleet.Membership {
 		return fleet.Join(control, 3*time.Second, fleet.Process{Role: "watcher"})
 	}
-	members := func() []fleet.Member {
-		t.Helper()
-		m, err := fleet.Members(t.Context(), control)
-		if err != nil {
-			t.Fatal(err)
-		}
-
-		return m
-	}
-	until := func(what string, reached func() bool) {
-		t.Helper()
-		for end := time.Now().Add(testkit.Patience); !reached(); time.Sleep(20 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("never: %s; members: %+v", what, members())
-			}
-		}
-	}
+	members := func() []fleet.Member { return membersOf(t, control) }
+	until := func(what string, reached func() bool) { untilMembers(t, control, what, reached) }
 
 	if err := join().Renew(t.Context()); err != nil {
 		t.Fatal(err)
@@ -73,5 +59,62 @@ func TestReplacedMembersAreForgotten(t *testing.T) {
 	}
 	if m := members(); len(m) != 0 {
 		t.Errorf("members after all have left: %+v", m)
+	}
+}
+
+// Two processes of one role run on a host, the second one started shortly after the first. If one of
+// them dies, the other does not count as its replacement.
+func TestANeighborReplacesNobody(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	control := f.q.Control()
+	join := func() *fleet.Membership {
+		return fleet.Join(control, 3*time.Second, fleet.Process{Role: "watcher"})
+	}
+	first := join()
+	if err := first.Renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second := join()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- second.Run(ctx) }()
+	untilMembers(t, control, "the second process has seen the first one alive", func() bool {
+		if err := first.Renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+
+		return slices.ContainsFunc(membersOf(t, control), func(m fleet.Member) bool { return slices.Contains(m.Beside, first.ID()) })
+	})
+
+	// The first one dies: its key is not renewed any more.
+	untilMembers(t, control, "the first process is gone", func() bool {
+		return slices.ContainsFunc(membersOf(t, control), func(m fleet.Member) bool { return m.ID == first.ID() && m.Gone })
+	})
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if m := membersOf(t, control); len(m) != 1 || m[0].ID != first.ID() {
+		t.Errorf("members after the second one has left: %+v", m)
+	}
+}
+
+func membersOf(t *testing.T, control *fleet.Store) []fleet.Member {
+	t.Helper()
+	m, err := fleet.Members(t.Context(), control)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return m
+}
+
+func untilMembers(t *testing.T, control *fleet.Store, what string, reached func() bool) {
+	t.Helper()
+	for end := time.Now().Add(testkit.Patience); !reached(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s; members: %+v", what, membersOf(t, control))
+		}
 	}
 }

@@ -67,12 +67,18 @@ type Member struct {
 	State  health.State    `json:"state"`            // the worst state of its parts
 	Unwell []health.Status `json:"unwell,omitempty"` // its parts that are not ok, the worst first
 
+	// Beside has the IDs of processes with its role on its host that it saw alive after its start.
+	// It does not replace them if they die.
+	Beside []string `json:"beside,omitempty"`
+
 	Duties // as they were when it last wrote its key, which is at most a third of the lease ago
 
 	// Gone says that the process ended without leaving the fleet, and no other process replaced it;
 	// it was last seen at Seen.
 	Gone bool      `json:"gone,omitempty"`
 	Seen time.Time `json:"seen,omitzero"`
+
+	renewal string // the sequence number of its key
 }
 
 // Works reports whether a member is alive and may upload.
@@ -89,7 +95,9 @@ type Membership struct {
 	ttl    time.Duration // of the key, which is renewed after a third of it
 	grace  time.Duration // how long a key must be absent before its worker counts as gone
 
-	cleared bool // the records of processes that this one replaces are removed; only Run uses it
+	// Only Run uses these.
+	settled bool              // settleIn has finished
+	met     map[string]string // the renewals with which settleIn first saw others
 
 	mu            sync.Mutex
 	self          Member
@@ -142,6 +150,7 @@ func Join(store *Store, lease time.Duration, p Process) *Membership {
 			Slots:   p.Slots,
 			State:   health.OK,
 		},
+		met:     map[string]string{},
 		live:    map[string]Member{},
 		absent:  map[string]time.Time{},
 		changed: make(chan struct{}),
@@ -274,20 +283,24 @@ func (f *Membership) renewIfDue(ctx context.Context) {
 	if due && f.Renew(ctx) != nil {
 		return
 	}
-	if !f.cleared && time.Since(f.self.Started) < replaceWithin {
-		f.cleared = f.removeReplaced(ctx) == nil
+	if !f.settled && time.Since(f.self.Started) < replaceWithin {
+		f.settled = f.settleIn(ctx)
 	}
 }
 
-// removeReplaced removes the records of dead processes that this one replaces, so that they are not
-// shown as gone after it leaves.
-func (f *Membership) removeReplaced(ctx context.Context) error {
+// settleIn removes the records of dead processes that this one replaces, so that they are not shown
+// as gone, even after it leaves. It reports whether every process with our role on our host is known
+// to be alive or dead: the key of a dead one exists until it expires, and only that of a live one is
+// renewed.
+func (f *Membership) settleIn(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, f.ttl/3)
 	defer cancel()
 	live, last, err := f.store.members(ctx)
 	if err != nil {
-		return err
+		return false
 	}
+
+	settled := f.meet(live)
 	for _, m := range live {
 		delete(last, m.ID)
 	}
@@ -297,12 +310,38 @@ func (f *Membership) removeReplaced(ctx context.Context) error {
 		if !replaces(self, m) {
 			continue
 		}
-		if err := f.store.kv.Purge(ctx, lastPrefix+f.prefix+"."+m.ID, jetstream.PurgeTTL(time.Minute)); err != nil {
-			return err
+		if f.store.kv.Purge(ctx, lastPrefix+f.prefix+"."+m.ID, jetstream.PurgeTTL(time.Minute)) != nil {
+			settled = false
 		}
 	}
 
-	return nil
+	return settled
+}
+
+// meet adds processes that were renewed since they were first seen to Beside. It reports whether no
+// other process could be dead.
+func (f *Membership) meet(live []Member) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	all := true
+	for _, m := range live {
+		if m.ID == f.self.ID || m.Role != f.self.Role || m.Host != f.self.Host || slices.Contains(f.self.Beside, m.ID) {
+			continue
+		}
+		first, seen := f.met[m.ID]
+		switch {
+		case !seen:
+			f.met[m.ID] = m.renewal
+			all = false
+		case first == m.renewal:
+			all = false
+		case len(f.self.Beside) < maxBeside:
+			f.self.Beside = append(slices.Clone(f.self.Beside), m.ID) // copies of self share the old one
+		}
+	}
+
+	return all
 }
 
 // Renew writes our key with its time-to-live, which a plain Put or Update would remove. Renew also
@@ -350,10 +389,11 @@ func (f *Membership) write(ctx context.Context, key string, self Member, ttl, ti
 	return err
 }
 
-// Limits of what a member publishes about its parts, so that its key stays small.
+// Limits of what a member publishes, so that its key stays small.
 const (
 	maxUnwell = 5
 	maxReason = 300 // bytes
+	maxBeside = 50
 )
 
 // describe returns the data that this member publishes about itself.
@@ -560,6 +600,7 @@ func (s *Store) members(ctx context.Context) (live []Member, last map[string]Mem
 		if strings.HasPrefix(key, lastPrefix) {
 			last[member.ID] = member
 		} else {
+			member.renewal = m.Header.Get(jetstream.SequenceHeader)
 			live = append(live, member)
 		}
 	}
@@ -568,9 +609,10 @@ func (s *Store) members(ctx context.Context) (live []Member, last map[string]Mem
 }
 
 // replaces reports whether a process replaces a dead one: it has the same role on the same host,
-// and started after the other was last seen.
+// started after the other was last seen, and never saw it alive. A last-seen record is up to a
+// minute old.
 func replaces(live, dead Member) bool {
-	return live.Role == dead.Role && live.Host == dead.Host && live.Started.After(dead.Seen)
+	return live.Role == dead.Role && live.Host == dead.Host && live.Started.After(dead.Seen) && !slices.Contains(live.Beside, dead.ID)
 }
 
 // withGone adds to the live members the dead ones that no other process has replaced.
