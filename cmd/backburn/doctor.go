@@ -93,6 +93,8 @@ type doctor struct {
 
 // report prints a finding at once.
 func (d *doctor) report(f finding) {
+	f.Detail = d.tool.Hints(f.Detail)
+	f.Fix = d.tool.Hints(f.Fix)
 	if f.Level == levelFail {
 		d.failed++
 	}

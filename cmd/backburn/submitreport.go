@@ -79,7 +79,7 @@ func (s *submission) report(ctx context.Context) error {
 		s.table()
 	}
 	if n := count[stateAccepted] + count[statePending]; n > 0 {
-		fmt.Fprintf(s.tool.Err, "%s in progress; `backburn results --source %s` shows the results.\n", plural(n, "job"), s.source)
+		fmt.Fprint(s.tool.Err, s.tool.Hints(fmt.Sprintf("%s in progress; `backburn results --source %s` shows the results.\n", plural(n, "job"), s.source)))
 	}
 
 	failed += count[stateError]

@@ -124,7 +124,7 @@ func (a *App) Read() (config.Config, error) {
 // BindSimulation adds the flag --simulate to a command, which then uses the simulation instead of
 // the real fleet.
 func (a *App) BindSimulation(flags *pflag.FlagSet, usage string) {
-	flags.BoolVar(&a.simulate, "simulate", false, usage)
+	flags.BoolVar(&a.simulate, simulateFlag, false, usage)
 }
 
 // Simulated reports whether --simulate was given.

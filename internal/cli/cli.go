@@ -101,7 +101,7 @@ func printError(w io.Writer, cmd *cobra.Command, err error) {
 		return
 	}
 
-	fmt.Fprintf(w, "%s: %s\n", cmd.Root().Name(), strings.TrimSpace(err.Error()))
+	fmt.Fprintf(w, "%s: %s\n", cmd.Root().Name(), hintsOf(cmd, strings.TrimSpace(err.Error())))
 	if Code(err) == Usage {
 		fmt.Fprintf(w, "See `%s --help`.\n", cmd.CommandPath())
 	}

@@ -145,6 +145,32 @@ func always(root *cobra.Command) func(cli.Std) *cobra.Command {
 	return func(cli.Std) *cobra.Command { return root }
 }
 
+// In a simulation, the suggested commands use the simulation, too.
+func TestHintsOfASimulation(t *testing.T) {
+	for name, tc := range map[string]struct {
+		args []string
+		want string
+	}{
+		"real":      {[]string{}, "tool: see `backburn dead list` or `backburn run --simulate`\n"},
+		"simulated": {[]string{"--simulate"}, "tool: see `backburn dead list --simulate` or `backburn run --simulate`\n"},
+	} {
+		var err bytes.Buffer
+		build := func(std cli.Std) *cobra.Command {
+			root := &cobra.Command{Use: "tool"}
+			cli.NewApp(root, std).BindSimulation(root.Flags(), "")
+			root.RunE = func(*cobra.Command, []string) error {
+				return errors.New("see `backburn dead list` or `backburn run --simulate`")
+			}
+
+			return root
+		}
+		cli.Run(t.Context(), build, cli.Std{Args: tc.args, Out: io.Discard, Err: &err})
+		if err.String() != tc.want {
+			t.Errorf("%s: %q, want %q", name, err.String(), tc.want)
+		}
+	}
+}
+
 // fullDisk accepts a first write.
 type fullDisk struct{ written bool }
 
