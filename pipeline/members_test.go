@@ -62,8 +62,8 @@ func TestReplacedMembersAreForgotten(t *testing.T) {
 	}
 }
 
-// Two processes of one role run on a host, the second one started shortly after the first. If one of
-// them dies, the other does not count as its replacement.
+// Two processes of one role run on a host, the second one started shortly after the first. If one
+// of them dies, the other does not count as its replacement.
 func TestANeighborReplacesNobody(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -130,6 +130,16 @@ func (a *App) BindSimulation(flags *pflag.FlagSet, usage string) {
 // Simulated reports whether --simulate was given.
 func (a *App) Simulated() bool { return a.simulate }
 
+// Hints returns a message of a command. If the command uses the simulation, so do the commands that
+// the message suggests.
+func (a *App) Hints(message string) string {
+	if !a.simulate {
+		return message
+	}
+
+	return simulatedHints(message)
+}
+
 // setting is a flag that overrides a configuration key.
 type setting struct {
 	flag *pflag.Flag

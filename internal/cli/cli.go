@@ -107,6 +107,15 @@ func printError(w io.Writer, cmd *cobra.Command, err error) {
 	}
 }
 
+// hintsOf is [App.Hints] without an App.
+func hintsOf(cmd *cobra.Command, message string) string {
+	if f := cmd.Flags().Lookup(simulateFlag); f == nil || f.Value.String() != "true" {
+		return message
+	}
+
+	return simulatedHints(message)
+}
+
 // markCommandErrors wraps the errors that commands return, to distinguish them from cobra's usage
 // errors, and improves the messages about missing or excess arguments.
 func markCommandErrors(cmd *cobra.Command) {

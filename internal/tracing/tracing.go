@@ -102,8 +102,8 @@ func New(ctx context.Context, cfg Config, role string, part *health.Part, log ze
 	}, nil
 }
 
-// lossy drops spans that the collector does not accept, and reports the fault. The SDK calls it from
-// one goroutine at a time.
+// lossy drops spans that the collector does not accept, and reports the fault. The SDK calls it
+// from one goroutine at a time.
 type lossy struct {
 	sdktrace.SpanExporter
 	part *health.Part

@@ -289,9 +289,9 @@ func (f *Membership) renewIfDue(ctx context.Context) {
 }
 
 // settleIn removes the records of dead processes that this one replaces, so that they are not shown
-// as gone, even after it leaves. It reports whether every process with our role on our host is known
-// to be alive or dead: the key of a dead one exists until it expires, and only that of a live one is
-// renewed.
+// as gone, even after it leaves. It reports whether every process with our role on our host is
+// known to be alive or dead: the key of a dead one exists until it expires, and only that of a live
+// one is renewed.
 func (f *Membership) settleIn(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, f.ttl/3)
 	defer cancel()

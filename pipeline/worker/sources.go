@@ -29,6 +29,10 @@ const (
 
 	firstSourcePause   = 5 * time.Second
 	longestSourcePause = time.Minute
+
+	// The fault of a source ends after this time without a job that could not be read: others may
+	// have processed its jobs, or somebody removed them.
+	sourceFaultExpiry = 3 * longestSourcePause
 )
 
 func newSources(r *health.Registry) *sources {
@@ -60,8 +64,9 @@ func (s *sources) recordUnreachable(source string, err error) (first bool) {
 	f.inARow++
 	if f.inARow >= unreachableAfter {
 		s.health.Part("source", source).Fault(health.Fault{
-			Reason: "contents cannot be reached here, and are left to other workers: " + err.Error(),
-			Remedy: "mount the folder here, let this process read it, or correct worker.roots",
+			Reason:  "contents cannot be reached here, and are left to other workers: " + err.Error(),
+			Remedy:  "mount the folder here, let this process read it, or correct worker.roots",
+			Expires: sourceFaultExpiry,
 		})
 		f.until = time.Now().Add(backoff.Delay(f.inARow-unreachableAfter, firstSourcePause, longestSourcePause))
 	}
