@@ -176,15 +176,12 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	p.Logged("ready")
 	js := s.Queue(p)
 
-	// The file for dead letters is a folder, which is noticed only when it is opened.
-	if err := os.Mkdir(s.Path("letters"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-
+	// No file can have the name for dead letters, which is noticed only when it is opened.
+	letters := strings.Repeat("l", 300)
 	s.Configure(testkit.Settings{"log.level": "debug"})
 	s.Append("[[policy]]\nname = \"*.exe\"\nsubmit = \"never\"\n" +
 		fileSink("changes", "other.jsonl") +
-		"[[sink]]\nname = \"fails\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\ndead_file = \"letters\"\n")
+		"[[sink]]\nname = \"fails\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\ndead_file = \"" + letters + "\"\n")
 	p.Signal(syscall.SIGHUP)
 	if got := fieldWords(p.Logged(refused), "problems"); len(got) != 1 || !strings.Contains(got[0], "sink fails: dead_file") {
 		t.Errorf("refused for %q", got)

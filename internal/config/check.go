@@ -3,8 +3,11 @@ package config
 import (
 	"maps"
 	"net"
+	"path/filepath"
 	"slices"
 	"strconv"
+
+	"backburn/internal/natsconn"
 )
 
 // Part is a part of the system that a process runs. Parts are combined with |.
@@ -111,6 +114,11 @@ func (p *collector) files(c Config, parts Part) {
 		}
 
 		p.creatable("nats.embedded.store_dir", c.NATS.Embedded.StoreDir)
+		for _, key := range foreignCredentials(c.NATS) {
+			if !p.failed(key) {
+				p.add(key, "the embedded server accepts only its own token, without TLS: remove this key, or set nats.embedded.enabled = false")
+			}
+		}
 	}
 
 	if parts&WatcherPart != 0 {
@@ -154,6 +162,31 @@ func (p *collector) files(c Config, parts Part) {
 		p.apiTokens(c.API)
 		p.apiListener(c.API)
 	}
+}
+
+// foreignCredentials lists the keys for a connection to another server than the embedded one. The
+// process that runs the embedded server connects without them, but no other process can.
+func foreignCredentials(n natsconn.Config) []string {
+	var keys []string
+	for _, k := range []struct{ key, value string }{
+		{"nats.credentials_file", n.CredentialsFile},
+		{"nats.nkey_file", n.NKeyFile},
+		{"nats.user", n.User},
+		{"nats.tls.ca_file", n.TLS.CAFile},
+		{"nats.tls.cert_file", n.TLS.CertFile},
+	} {
+		if k.value != "" {
+			keys = append(keys, k.key)
+		}
+	}
+
+	own, err := filepath.Abs(n.Embedded.TokenFile())
+	file, fileErr := filepath.Abs(n.TokenFile)
+	if n.TokenFile != "" && err == nil && fileErr == nil && file != own {
+		keys = append(keys, "nats.token_file")
+	}
+
+	return keys
 }
 
 // listeners lists the addresses on which the parts of a process listen.

@@ -238,7 +238,7 @@ func (p *collector) watches(c Config, willCreate bool) {
 			want = read
 			p.creatable(join(at, "state_dir"), w.LedgerDir())
 		} else if spool := filepath.Join(w.Path, pipeline.SpoolDir); isFile(spool) {
-			p.add(join(at, "path"), "%s is not a folder; remove it", quote(spool))
+			p.add(join(at, "path"), "its %s is not a folder; remove it", pipeline.SpoolDir)
 		}
 
 		if willCreate {

@@ -64,7 +64,7 @@ func copyTo(t *testing.T, from, to string) {
 
 func TestCheckFiles(t *testing.T) {
 	t.Parallel()
-	root := tree(t, "q/", "p/", "spooled/.backburn", "plain", "open 0644", "wide 0666", "store/nats/", "roots/a/")
+	root := tree(t, "q/", "p/", "spooled/.backburn", "plain", "open 0644", "wide 0666", "store/nats/", "store/nats.token", "roots/a/")
 	for name, text := range map[string]string{
 		"blank":       "\n",
 		"short":       "fifteen letters\n",
@@ -98,7 +98,7 @@ func TestCheckFiles(t *testing.T) {
 		modes bool     // needs permissions as Unix has them
 	}{
 		"everything there": {
-			"[[watch]]\npath='@/q'\nafter.failed='@/new/folder'\n[nats]\ntoken_file='@/plain'\nembedded.store_dir='@/store/nats'\n[worker.roots]\na='@/roots/a'\n",
+			"[[watch]]\npath='@/q'\nafter.failed='@/new/folder'\n[nats]\ntoken_file='@/store/nats.token'\nembedded.store_dir='@/store/nats'\n[worker.roots]\na='@/roots/a'\n",
 			config.Everything &^ config.ProfilePart, nil, false,
 		},
 		"no folder":        {"[[watch]]\npath='@/none'\n", config.WatcherPart, []string{`f.toml:2:1: watch[0].path: there is no folder "@/none"; create it`}, false},
@@ -151,7 +151,7 @@ func TestCheckFiles(t *testing.T) {
 		"sink's dead file, a link":  {"[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\ndead_file='@/dangling'\n", config.SinkPart, []string{`f.toml:5:1: sink[0].dead_file: @/dangling is a link to a file`}, false},
 		"store is a dead link":      {"[nats.embedded]\nstore_dir='@/dangling/a'\n", config.ServerPart, []string{`f.toml:2:1: nats.embedded.store_dir: "@/dangling" is a link to a folder that does not exist`}, false},
 		"after is a dead link":      {"[[watch]]\npath='@/q'\nafter.benign='@/dangling'\n", config.WatcherPart, []string{`f.toml:3:7: watch[0].after.benign: "@/dangling" is a link to a folder`}, false},
-		"spool is a file":           {"[[watch]]\npath='@/spooled'\n", config.WatcherPart, []string{`f.toml:2:1: watch[0].path: "@/spooled/.backburn" is not a folder; remove it`}, false},
+		"spool is a file":           {"[[watch]]\npath='@/spooled'\n", config.WatcherPart, []string{`f.toml:2:1: watch[0].path: its .backburn is not a folder; remove it`}, false},
 		"listeners of one process":  {"[http]\nlisten='127.0.0.1:9'\n[clamd]\nlisten='localhost:9'\n", config.ClamdPart, []string{`f.toml:4:1: clamd.listen: expected another address than that of http.listen, "127.0.0.1:9"`}, false},
 		"listeners of two":          {"[http]\nlisten='127.0.0.1:9'\n[clamd]\nlisten='localhost:9'\n", config.MailPart, nil, false},
 		"all addresses":             {"[http]\nlisten=':9'\n[mail]\nlisten='127.0.0.1:9'\n", config.MailPart, []string{`f.toml:4:1: mail.listen: expected another address`}, false},
@@ -161,7 +161,10 @@ func TestCheckFiles(t *testing.T) {
 		"one socket":                {"[clamd]\nlisten='unix:@/s'\n[mail]\nlisten='unix:@/./s'\n", config.MailPart | config.ClamdPart, []string{`f.toml:4:1: mail.listen: expected another address than that of clamd.listen`}, false},
 		"store is to be made":       {"[nats.embedded]\nstore_dir='@/a/b/c'\n", config.ServerPart, nil, false},
 		"secret is empty":           {"[api]\nlisten='127.0.0.1:0'\n[[api.token]]\nfile='@/blank'\n", config.APIPart, []string{`f.toml:4:1: api.token[0].file: secret file @/blank: is empty`}, false},
-		"key is not our format":     {"[nats]\ncredentials_file='@/blank'\n", config.ServerPart, nil, false},
+		"key is not our format":     {"[nats]\ncredentials_file='@/blank'\n", config.SinkPart, nil, false},
+		"not the server's user":     {"[nats]\nuser='bob'\npassword_file='@/plain'\n", config.ServerPart, []string{`f.toml:2:1: nats.user: the embedded server accepts only its own token`}, false},
+		"not the server's token":    {"[nats]\ntoken_file='@/plain'\n", config.ServerPart, []string{`f.toml:2:1: nats.token_file: the embedded server accepts only its own token`}, false},
+		"another server's user":     {"[nats]\nuser='bob'\npassword_file='@/plain'\nembedded.enabled=false\n", config.ServerPart, nil, false},
 		"secret is a folder":        {"[nats]\ntoken_file='@/q'\n", config.ServerPart, []string{`f.toml:2:1: nats.token_file: secret file @/q: is not a regular file`}, false},
 		"secret others read":        {"[nats]\ncredentials_file='@/open'\n", config.ServerPart, []string{`f.toml:2:1: nats.credentials_file: secret file @/open: has mode 0644: others may read it: chmod 600`}, true},
 		"secret others write":       {"[nats]\ncredentials_file='@/wide'\n", config.ServerPart, []string{`f.toml:2:1: nats.credentials_file: secret file @/wide: has mode 0666: it is world-writable`}, true},
@@ -183,7 +186,7 @@ func TestCheckFiles(t *testing.T) {
 			false,
 		},
 		"key is open": {
-			"[nats.tls]\ncert_file='@/open'\nkey_file='@/open'\n", config.ServerPart,
+			"[nats.tls]\ncert_file='@/open'\nkey_file='@/open'\n", config.SinkPart,
 			[]string{`f.toml:3:1: nats.tls.key_file: secret file @/open: has mode 0644: others may read it`},
 			true,
 		},

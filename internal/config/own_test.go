@@ -92,10 +92,10 @@ func TestNothingOfOursIsWatched(t *testing.T) {
 
 func TestFoldersApart(t *testing.T) {
 	t.Parallel()
-	root := tree(t, "q/", "q2/", "keep/", "state/", "data/", "key")
+	root := tree(t, "q/", "q2/", "keep/", "state/", "data/", "data/nats.token")
 	text := strings.ReplaceAll(`
 [nats]
-token_file = '@/key'
+token_file = '@/data/nats.token'
 embedded.store_dir = '@/data/nats'
 [[watch]]
 path = '@/q'
