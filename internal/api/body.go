@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"net/textproto"
+	"slices"
 	"strings"
 	"time"
 
@@ -222,9 +225,9 @@ func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io
 	return f, nil
 }
 
-// next returns the next part that is a file, or io.EOF. It skips parts without a name and contents,
-// which browsers send if no file was chosen, and refuses all others: they may be a parameter or
-// another file, and would be ignored.
+// next returns the next part that is a file, or io.EOF. It skips text fields and parts without
+// contents, which browsers send if no file was chosen. It refuses all other parts, which may be
+// another file, and fields that were meant as parameters.
 func (f *filePart) next() (*multipart.Part, error) {
 	for {
 		// NextPart would decode quoted-printable.
@@ -238,15 +241,43 @@ func (f *filePart) next() (*multipart.Part, error) {
 		if p.FileName() != "" {
 			return p, nil
 		}
+		if isTextField(p.Header) {
+			if isParameter(p.FormName()) {
+				return nil, badRequest("the field %q of this multipart/form-data would have no effect: parameters belong in the query and in headers", p.FormName())
+			}
+			continue
+		}
 
 		n, err := io.ReadFull(p, make([]byte, 1))
 		switch {
 		case n > 0:
-			return nil, badRequest("the part %q of this multipart/form-data is not a file with a valid name: send only the file; parameters belong in the query and in headers", p.FormName())
+			return nil, badRequest("the part %q of this multipart/form-data is neither a text field nor a file with a valid name: send only the file", p.FormName())
 		case !errors.Is(err, io.EOF):
 			return nil, partError(err)
 		}
 	}
+}
+
+// isTextField reports whether a part is certainly not a file: it has a name and no file name, and
+// its type, if stated, is plain text (RFC 7578, section 4).
+func isTextField(h textproto.MIMEHeader) bool {
+	disposition, params, err := mime.ParseMediaType(h.Get("Content-Disposition"))
+	_, hasFileName := params["filename"]
+	if err != nil || disposition != "form-data" || params["name"] == "" || hasFileName {
+		return false
+	}
+
+	kind, _, err := mime.ParseMediaType(cmp.Or(h.Get("Content-Type"), "text/plain"))
+
+	return err == nil && kind == "text/plain"
+}
+
+// isParameter reports whether a field has the name of a parameter of a submission.
+func isParameter(field string) bool {
+	field = strings.ToLower(field)
+
+	return strings.HasPrefix(field, "backburn-") ||
+		slices.Contains([]string{"filename", "path", "url", "wait", "submit", "priority", "idempotency-key"}, field)
 }
 
 // Read returns io.EOF once the whole body was read and contained no other file.

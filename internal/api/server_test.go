@@ -78,7 +78,7 @@ func TestSubmitWithoutAWorker(t *testing.T) {
 
 	var form bytes.Buffer
 	m := multipart.NewWriter(&form)
-	_ = m.WriteField("comment", "")
+	_ = m.WriteField("comment", "not the file")
 	_, _ = m.CreateFormFile("none", "")
 	p, _ := m.CreateFormFile("file", "b.exe")
 	_, _ = io.WriteString(p, "MZ in a form")

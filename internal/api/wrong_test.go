@@ -142,8 +142,11 @@ func wrongRequests() map[string]wrong {
 		"form of fields":           multi(form(aField, "text"), 400, "invalid-request"),
 		"two files":                multi(form(aFile, "MZ", aFile, "MZ"), 400, "invalid-request"),
 		"two files and a field":    multi(form(aFile, "MZ", aField, "text", aFile, "MZ"), 400, "invalid-request"),
-		"field after the file":     multi(form(aFile, "MZ", aField, "text"), 400, "invalid-request"),
-		"field before the file":    multi(form(aField, "text", aFile, "MZ"), 400, "invalid-request"),
+		"parameter as a field":     multi(form(aFile, "MZ", `Content-Disposition: form-data; name="submit"`, "never"), 400, "invalid-request"),
+		"header as a field":        multi(form(`Content-Disposition: form-data; name="Backburn-Submit"`, "never", aFile, "MZ"), 400, "invalid-request"),
+		"field of another type":    multi(form(aFile, "MZ", aField+"\r\nContent-Type: application/octet-stream", "MZ"), 400, "invalid-request"),
+		"field of a broken type":   multi(form(aFile, "MZ", aField+"\r\nContent-Type: text/plain; =", "MZ"), 400, "invalid-request"),
+		"attachment":               multi(form(aFile, "MZ", `Content-Disposition: attachment; name="comment"`, "MZ"), 400, "invalid-request"),
 		"several files in a part":  multi(form(aFile, "MZ", aField+"\r\nContent-Type: multipart/mixed; boundary=c", "--c\r\n\r\nMZ\r\n--c--"), 400, "invalid-request"),
 		"file with an empty name":  multi(form(aFile, "MZ", aField+`; filename=""`, "MZ"), 400, "invalid-request"),
 		"file with a broken name":  multi(form(aFile, "MZ", aField+`; filename="a"b.exe"`, "MZ"), 400, "invalid-request"),
@@ -261,10 +264,11 @@ func TestBodiesThatAreTheFile(t *testing.T) {
 			t.Errorf("%q: %d %s", contentType, r.status, r.body)
 		}
 	}
-	fields := form(aField, "", `Content-Disposition: form-data; name="none"; filename=""`, "", aFile+"\r\nContent-Transfer-Encoding: binary", "MZ = in a form", aField, "")
+	fields := form(aField, "before", `Content-Disposition: form-data; name="none"; filename=""`, "", aFile+"\r\nContent-Transfer-Encoding: binary", "MZ = in a form",
+		aField+"\r\nContent-Type: text/plain; charset=utf-8", "behind")
 	r := s.do("POST", "/v1/submit", strings.NewReader(fields), "Content-Type", formType)
 	if r.status != 202 || r.field(t, "sha256") != sum("MZ = in a form") {
-		t.Errorf("a file among empty parts: %d %s", r.status, r.body)
+		t.Errorf("a file among fields: %d %s", r.status, r.body)
 	}
 }
 

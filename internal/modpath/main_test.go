@@ -56,7 +56,7 @@ import (
 var (
 	_ func(wildfire.Config, wildfire.TokenSource) (*wildfire.Client, error) = wildfire.New
 	_ func(auth.Profile, ...auth.Option) (*auth.Source, error)         = auth.New
-	_ func(*queue.Publisher, context.Context, pipeline.Job, queue.Content) (queue.Receipt, error) = (*queue.Publisher).Submit
+	_ func(*queue.Publisher, context.Context, pipeline.Job, queue.Input) (queue.Receipt, error) = (*queue.Publisher).Submit
 )
 
 func main() {
