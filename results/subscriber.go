@@ -148,10 +148,8 @@ func (s *Subscriber) run(ctx context.Context, handle RawHandler, follow bool) er
 		if err == nil && p.began.IsZero() {
 			p.began = time.Now()
 		}
-		if err == nil && follow {
-			err = s.follow(ctx, c, handle, &p)
-		} else if err == nil {
-			err = s.drain(ctx, c, handle, &p)
+		if err == nil {
+			err = s.read(ctx, c, handle, follow, &p)
 		}
 		var handled *handlerError
 		switch {
@@ -187,6 +185,18 @@ func (p position) alreadyDelivered(meta *jetstream.MsgMetadata) bool {
 // errReset means that an ordered consumer has reset itself. Such a consumer continues at the next
 // sequence, which is wrong if the stream was created again. So run creates another consumer.
 var errReset = errors.New("the consumer was created again")
+
+// read reads from a consumer, and removes it unless it is a durable.
+func (s *Subscriber) read(ctx context.Context, c jetstream.Consumer, handle RawHandler, follow bool, p *position) error {
+	if s.cfg.Durable == "" {
+		defer s.remove(ctx, c)
+	}
+	if follow {
+		return s.follow(ctx, c, handle, p)
+	}
+
+	return s.drain(ctx, c, handle, p)
+}
 
 // follow reads from a consumer until ctx or the consumer ends. It requests messages in advance, so
 // that the handler does not wait for the network between two of them.
@@ -301,7 +311,7 @@ func (s *Subscriber) create(ctx context.Context, p position) (jetstream.Consumer
 	case !p.since.IsZero():
 		policy, since = jetstream.DeliverByStartTimePolicy, &p.since
 	}
-	stream, subjects := strings.ToUpper(s.cfg.Prefix)+"_RESULTS", s.cfg.Filter.subjects(s.cfg.Prefix)
+	stream, subjects := s.stream(), s.cfg.Filter.subjects(s.cfg.Prefix)
 	if s.cfg.Durable == "" {
 		return s.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
 			FilterSubjects: subjects, DeliverPolicy: policy, OptStartTime: since,
@@ -369,6 +379,24 @@ func (s *Subscriber) update(ctx context.Context, stream string, c jetstream.Cons
 	cfg.AckWait = s.cfg.AckWait
 
 	return s.js.UpdateConsumer(ctx, stream, cfg)
+}
+
+func (s *Subscriber) stream() string { return strings.ToUpper(s.cfg.Prefix) + "_RESULTS" }
+
+// removeTimeout bounds the removal of a consumer.
+const removeTimeout = 2 * time.Second
+
+// remove removes the consumer of this Subscriber alone. Otherwise the server would keep it for five
+// minutes, and a stream may have only 1,000 consumers by default.
+func (s *Subscriber) remove(ctx context.Context, c jetstream.Consumer) {
+	info := c.CachedInfo()
+	if info == nil {
+		return
+	}
+
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+	defer cancel()
+	_ = s.js.DeleteConsumer(ctx, s.stream(), info.Name) // if this fails, the server removes it later
 }
 
 // handlerError is an error of the handler that ends reading, as opposed to an error of the server.

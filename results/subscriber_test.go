@@ -313,3 +313,42 @@ func TestEventIsReadAsWritten(t *testing.T) {
 		}
 	}
 }
+
+// A server limits the consumers of a stream, so a Subscriber without a durable removes its own when
+// it is done.
+func TestSubscriberRemovesItsConsumer(t *testing.T) {
+	t.Parallel()
+	for name, read := range map[string]func(*results.Subscriber, context.Context, results.Handler) error{
+		"Run":   (*results.Subscriber).Run,
+		"Drain": (*results.Subscriber).Drain,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			js := stream(t, 3)
+			removed, err := js.Conn().SubscribeSync("$JS.API.CONSUMER.DELETE.>")
+			if err != nil {
+				t.Fatal(err)
+			}
+			created, err := js.Conn().SubscribeSync("$JS.API.CONSUMER.CREATE.>")
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = read(results.NewSubscriber(js, results.SubscriberConfig{}), t.Context(), func(context.Context, results.Event) error { return results.ErrStop })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := js.Conn().Flush(); err != nil {
+				t.Fatal(err)
+			}
+			n, _, err := created.Pending()
+			if n == 0 || err != nil {
+				t.Fatalf("%d consumers were created (%v)", n, err)
+			}
+			for range n {
+				if _, err := removed.NextMsg(30 * time.Second); err != nil {
+					t.Fatalf("a consumer is left: %v", err)
+				}
+			}
+		})
+	}
+}

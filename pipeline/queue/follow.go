@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -12,10 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"backburn/internal/backoff"
 	"backburn/pipeline"
-	"backburn/pipeline/fleet"
-	"backburn/results"
 )
 
 // JobRecord is a job's record in the ledger, without the job itself.
@@ -57,8 +53,15 @@ func readJobRecord(n Names, subject string, h nats.Header, seq uint64, at time.T
 // seen all existing records. Both are called by one goroutine at a time; neither runs after stop
 // returns.
 func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobRecord), caughtUp func()) (stop func(), err error) {
-	c, err := l.streams.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+	return l.followJobs(ctx, jetstream.DeliverAllPolicy, handle, caughtUp)
+}
+
+// followJobs is FollowJobs with a choice of the records: all of them, or only new ones.
+func (l *Ledger) followJobs(ctx context.Context, records jetstream.DeliverPolicy, handle func(JobRecord), caughtUp func()) (stop func(), err error) {
+	s := l.streams.ledger
+	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{l.streams.AnyJobRecord()},
+		DeliverPolicy:  records,
 		HeadersOnly:    true,
 	})
 	if err != nil {
@@ -80,12 +83,14 @@ func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobRecord), caughtU
 		}
 	}), pullExpiry, pullHeartbeat, jetstream.PullMaxMessages(recordBatch))
 	if err != nil {
+		removeConsumer(ctx, s, c)
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
 
 	return func() {
 		consume.Stop()
 		gate.end()
+		removeConsumer(ctx, s, c)
 	}, nil
 }
 
@@ -211,65 +216,6 @@ func (l *Ledger) State(ctx context.Context) (LedgerState, error) {
 	}
 
 	return LedgerState{Created: info.Created, LastSeq: info.State.LastSeq}, nil
-}
-
-// Final returns a job's final event, or false if it has none yet or was never submitted.
-func (l *Ledger) Final(ctx context.Context, ref pipeline.Ref) (results.Event, bool, error) {
-	j, err := l.Job(ctx, ref)
-	if err != nil {
-		return results.Event{}, false, fmt.Errorf("job %s: %w", ref, err)
-	}
-
-	return j.Event, j.State == JobDone, nil
-}
-
-// ErrNoFinalEvent says that a job had no final event when the wait for it ended.
-var ErrNoFinalEvent = errors.New("accepted, but without a final event yet")
-
-// Await waits for a job's final event. It returns ErrNoFinalEvent if ctx ends first. It does not
-// check that the job was ever submitted.
-func (l *Ledger) Await(ctx context.Context, ref pipeline.Ref) (results.Event, error) {
-	for attempt := 0; ; attempt++ {
-		ev, err := l.await(ctx, ref)
-		if err == nil {
-			return ev, nil
-		}
-		if serr := fleet.Sleep(ctx, backoff.Delay(attempt, 100*time.Millisecond, 2*time.Second)); serr != nil {
-			return results.Event{}, fmt.Errorf("job %s: %w (%w)", ref, ErrNoFinalEvent, err)
-		}
-	}
-}
-
-func (l *Ledger) await(ctx context.Context, ref pipeline.Ref) (results.Event, error) {
-	c, err := l.streams.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{l.streams.JobRecordSubject(ref)},
-		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
-	})
-	if err != nil {
-		return results.Event{}, fmt.Errorf("watch job: %w", err)
-	}
-
-	found := make(chan results.Event, 1)
-	watch, err := c.Consume(func(m jetstream.Msg) {
-		var ev results.Event
-		if JobState(m.Headers().Get(headerState)) == JobDone && ev.UnmarshalJSON(m.Data()) == nil {
-			select {
-			case found <- ev:
-			default:
-			}
-		}
-	}, pullExpiry, pullHeartbeat)
-	if err != nil {
-		return results.Event{}, fmt.Errorf("watch job: %w", err)
-	}
-	defer watch.Stop()
-
-	select {
-	case ev := <-found:
-		return ev, nil
-	case <-ctx.Done():
-		return results.Event{}, ctx.Err()
-	}
 }
 
 // Detect a lost connection soon: the client's own defaults are ten times as long.

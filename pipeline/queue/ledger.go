@@ -79,6 +79,7 @@ type Ledger struct {
 	reads          *reader
 	pendingSamples writeCache[SampleEntry]
 	waitingJobs    writeCache[*Message]
+	finals         finals
 
 	// NoRead says that this process may not read the ledger, so only the leader is asked about
 	// waiting jobs. Set it before the queue is used.

@@ -71,11 +71,12 @@ func (n Names) SampleSubject(sampleKey string) string {
 }
 
 // JobRecordSubject is the subject of a job's record in the ledger.
-func (n Names) JobRecordSubject(r pipeline.Ref) string {
-	return n.jobRecord(r.Source + "." + pipeline.JobKey(r.ID))
-}
+func (n Names) JobRecordSubject(r pipeline.Ref) string { return n.jobRecord(recordName(r)) }
 
-// jobRecord returns the subject of the job's record with a name: <source>.<job key>.
+// recordName returns the name of a job's record: <source>.<job key>.
+func recordName(r pipeline.Ref) string { return r.Source + "." + pipeline.JobKey(r.ID) }
+
+// jobRecord returns the subject of the job's record with a name.
 func (n Names) jobRecord(name string) string { return n.prefix + ".ledger.job." + name }
 
 // AnyJobRecord matches the subjects of all jobs' records.

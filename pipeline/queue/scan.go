@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -18,13 +19,15 @@ var errCutOff = errors.New("the server stopped in the middle of its answer")
 
 // readAll visits the messages that are in a stream now, until visit returns false. It requests
 // batchSize messages at a time. Batches should be large, because each request creates a new
-// consumer.
+// consumer, and removes the one before.
 func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, batchSize int, visit func(jetstream.Msg, *jetstream.MsgMetadata) bool) error {
 	cfg.MaxResetAttempts = 2 // otherwise it would retry forever, even after ctx ends
 	c, err := s.OrderedConsumer(ctx, cfg)
 	if err != nil {
 		return err
 	}
+	defer removeConsumer(ctx, s, c)
+
 	for ctx.Err() == nil {
 		batch, err := c.FetchNoWait(batchSize)
 		if err != nil {
@@ -53,4 +56,20 @@ func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsu
 		}
 	}
 	return ctx.Err()
+}
+
+// removeTimeout bounds the removal of a consumer.
+const removeTimeout = 2 * time.Second
+
+// removeConsumer removes an ordered consumer that is no longer used. Otherwise the server would
+// keep it for five minutes, and a stream may have only 1,000 consumers by default.
+func removeConsumer(ctx context.Context, s jetstream.Stream, c jetstream.Consumer) {
+	info := c.CachedInfo()
+	if info == nil {
+		return
+	}
+
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+	defer cancel()
+	_ = s.DeleteConsumer(ctx, info.Name) // if this fails, the server removes it later
 }
