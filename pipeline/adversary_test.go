@@ -353,6 +353,8 @@ var hostileJobs = map[string]string{
 	"huge size":       `{"version":1,"kind":"file","filename":"x","size":9223372036854775807,"content":{"object":"o"}}`,
 	"year 12000":      `{"version":1,"kind":"file","filename":"x","received_at":"12000-01-01T00:00:00Z","content":{"object":"o"}}`,
 	"year 10000":      `{"version":1,"kind":"file","filename":"x","received_at":"9999-12-31T23:59:59-05:00","content":{"object":"o"}}`,
+	"year 0":          `{"version":1,"kind":"file","filename":"x","received_at":"0000-12-31T00:00:00Z","content":{"object":"o"}}`,
+	"no time":         `{"version":1,"kind":"file","filename":"x","received_at":"0001-01-01T00:00:00Z","content":{"object":"o"}}`,
 	"before year 0":   `{"version":1,"kind":"file","filename":"x","received_at":"0000-01-01T00:00:00+05:00","content":{"object":"o"}}`,
 	"text as link":    `{"version":1,"kind":"url","url":"javascript:alert(1)"}`,
 	"spaced link":     `{"version":1,"kind":"url","url":"https://exa mple.test/ a"}`,
@@ -381,7 +383,7 @@ func TestHostileFieldsReachNoEvent(t *testing.T) {
 			n++
 		}
 	}
-	for i, at := range []string{"9999-12-31T23:59:59-05:00", "0000-01-01T00:00:00+05:00", "yesterday"} {
+	for i, at := range []string{"9999-12-31T23:59:59-05:00", "0000-01-01T00:00:00+05:00", "0001-01-01T01:00:00+01:00", "yesterday"} {
 		h := withID(fmt.Sprint("raw-", i), "x.exe")
 		h[queue.HeaderReceived] = []string{at}
 		f.publish("backburn.jobs.normal.gw", h, fmt.Sprint("MZ ", at))

@@ -65,7 +65,7 @@ func (j *Job) CheckText() error {
 			len(j.Metadata), total, MaxMetadataPairs, MaxMetadataBytes)
 	}
 	if !ValidTime(j.ReceivedAt) {
-		return Invalid("received_at is in the year %d, expected 0 to 9999", j.ReceivedAt.Year())
+		return Invalid("received_at is in the year %d (UTC), expected 1 to 9999", j.ReceivedAt.UTC().Year())
 	}
 	if j.Submit != "" && !slices.Contains(Submits(), j.Submit) {
 		return Invalid(`submit is %q, expected "always", "lookup" or "never"`, j.Submit)
@@ -77,8 +77,9 @@ func (j *Job) CheckText() error {
 	return nil
 }
 
-// ValidTime reports whether an event can contain the time: RFC 3339 has four digits for the year.
-func ValidTime(t time.Time) bool { return t.UTC().Year() >= 0 && t.UTC().Year() <= 9999 }
+// ValidTime reports whether an event can contain the time: RFC 3339 has four digits for the year,
+// and many readers refuse the year 0.
+func ValidTime(t time.Time) bool { return t.UTC().Year() >= 1 && t.UTC().Year() <= 9999 }
 
 func (j *Job) checkLink() error {
 	if j.Content != nil {

@@ -196,7 +196,7 @@ func (m *Message) readRaw(h nats.Header, body []byte) error {
 	m.Raw = true
 	m.Contents = body
 
-	if t, err := time.Parse(time.RFC3339Nano, headerFold(h, HeaderReceived)); err == nil && pipeline.ValidTime(t) {
+	if t, err := time.Parse(time.RFC3339Nano, headerFold(h, HeaderReceived)); err == nil && !t.IsZero() && pipeline.ValidTime(t) {
 		j.ReceivedAt = t.UTC()
 	}
 
