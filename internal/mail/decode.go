@@ -3,17 +3,45 @@ package mail
 import (
 	"bufio"
 	"io"
+	"slices"
 	"strings"
 )
 
-// decoded returns a reader that decodes a Content-Transfer-Encoding. With an unknown encoding it
-// returns r.
+// The encodings that are decoded. Contents in any other one are read as they are.
+const (
+	base64Encoding  = "base64"
+	quotedPrintable = "quoted-printable"
+	notEncoded      = ""
+)
+
+// encodingsOf returns the encodings that mail clients may see in a part's header. There are several
+// if there are several fields, or several words in one.
+func encodingsOf(h *header) []string {
+	var found []string
+	for _, value := range h.all("content-transfer-encoding") {
+		value, _, _ = strings.Cut(withoutComments(value), ";")
+		for _, word := range strings.FieldsFunc(strings.ToLower(value), func(r rune) bool { return strings.ContainsRune(" \t\",'", r) }) {
+			if word != base64Encoding && word != quotedPrintable {
+				word = notEncoded
+			}
+			if !slices.Contains(found, word) {
+				found = append(found, word)
+			}
+		}
+	}
+	if found == nil {
+		found = []string{notEncoded}
+	}
+
+	return found
+}
+
+// decoded returns a reader that decodes one of the encodings.
 func decoded(encoding string, r io.Reader) io.Reader {
-	encoding, _, _ = strings.Cut(strings.ToLower(encoding), ";")
-	switch strings.TrimSpace(encoding) {
-	case "base64":
+	switch encoding {
+	case base64Encoding:
 		return &decoder{in: bufio.NewReader(r), step: (&base64Group{}).next}
-	case "quoted-printable":
+	case quotedPrintable:
 		return &decoder{in: bufio.NewReader(r), step: nextQuoted}
 	}
 

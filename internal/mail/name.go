@@ -38,9 +38,8 @@ func fromWindows1252(s string) string {
 	return toUTF8("windows-1252", s)
 }
 
-// nameOf returns the name of an attachment: from its disposition, else from its type, else from its
-// number.
-func nameOf(h *header, number string) string {
+// fileName returns the file name of a part, or "" if it has none.
+func fileName(h *header) string {
 	for _, f := range []struct{ field, parameter string }{
 		{"content-disposition", "filename"},
 		{"content-type", "name"},
@@ -49,22 +48,32 @@ func nameOf(h *header, number string) string {
 	} {
 		for _, value := range h.all(f.field) {
 			_, found := params(value)
-			if name := baseName(found[f.parameter]); name != "" {
+			if name := baseName(found.get(f.parameter)); name != "" {
 				return name
 			}
 		}
+	}
+
+	return ""
+}
+
+// nameOf returns the file name of a part, or its number with an extension for its type.
+func nameOf(h *header, number string) string {
+	if name := fileName(h); name != "" {
+		return name
 	}
 	kind, _ := params(h.get("content-type"))
 
 	return "part" + number + extensions[kind]
 }
 
-// hasFileName reports whether a part's header gives it a file name.
+// hasFileName reports whether a part is meant to be saved as a file: it has a name, or a
+// disposition other than inline (RFC 2183, 2.8).
 func hasFileName(h *header) bool {
 	for _, name := range []string{"content-disposition", "content-type"} {
 		for _, value := range h.all(name) {
 			word, found := params(value)
-			if found["filename"] != "" || found["name"] != "" || name == "content-disposition" && word == "attachment" {
+			if found.get("filename") != "" || found.get("name") != "" || name == "content-disposition" && word != "" && word != "inline" {
 				return true
 			}
 		}

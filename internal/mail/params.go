@@ -11,14 +11,25 @@ import (
 	"golang.org/x/text/encoding/htmlindex"
 )
 
+// parameters has the values of each parameter, the one that counts for most mail clients first.
+type parameters map[string][]string
+
+func (p parameters) get(name string) string {
+	if values := p[name]; len(values) > 0 {
+		return values[0]
+	}
+
+	return ""
+}
+
 // params parses a value such as that of Content-Type: its first word, in lower case, and its
-// parameters (RFC 2045, 5.1, and RFC 2231). It accepts what mail clients accept: parameters without
-// quotes, with unterminated quotes, and repeated names, of which the first one counts.
-func params(value string) (word string, found map[string]string) {
+// parameters (RFC 2045, 5.1, and RFC 2231). It accepts what mail clients accept: comments,
+// parameters without quotes, with unterminated quotes, and repeated names.
+func params(value string) (word string, found parameters) {
 	first, rest := cutAtSemicolon(value)
-	word = strings.ToLower(strings.TrimSpace(first))
+	word = strings.ToLower(strings.TrimSpace(withoutComments(first)))
 	pieces := map[string][]piece{}
-	found = map[string]string{}
+	found = parameters{}
 	for rest != "" {
 		var p string
 		p, rest = cutAtSemicolon(rest)
@@ -26,23 +37,44 @@ func params(value string) (word string, found map[string]string) {
 		if !ok {
 			continue
 		}
-		key = strings.ToLower(strings.TrimSpace(key))
+		key = strings.ToLower(strings.TrimSpace(withoutComments(key)))
 		name, index, extended := splitKey(key)
 		text = unquote(strings.TrimSpace(text))
 		if index < 0 && !extended {
-			if _, exists := found[name]; !exists {
-				found[name] = decodeWords(text)
-			}
+			found[name] = append(found[name], decodeWords(text))
 			continue
 		}
 		pieces[name] = append(pieces[name], piece{max(index, 0), extended, text})
 	}
 
 	for name, all := range pieces { // RFC 2231, 4.1: it takes precedence over the plain one
-		found[name] = join(all)
+		found[name] = append([]string{join(all)}, found[name]...)
 	}
 
 	return word, found
+}
+
+// withoutComments removes comments (RFC 5322, 3.2.2), which may be nested.
+func withoutComments(s string) string {
+	if !strings.Contains(s, "(") {
+		return s
+	}
+	var b strings.Builder
+	depth := 0
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\' && depth > 0:
+			i++
+		case c == '(':
+			depth++
+		case c == ')' && depth > 0:
+			depth--
+		case depth == 0:
+			b.WriteByte(c)
+		}
+	}
+
+	return b.String()
 }
 
 // piece is a section of a parameter's value (RFC 2231, 3).

@@ -6,6 +6,8 @@ import (
 	"cmp"
 	"errors"
 	"io"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,11 +31,17 @@ type attachment struct {
 	body   io.Reader
 }
 
-// walker visits the parts of a mail.
+// maxSpooled limits how much of a mail is stored for reading it several times, as a multiple of the
+// largest mail.
+const maxSpooled = 32
+
+// walker visits the parts of a mail. If mail clients differ in how they read a part, it visits
+// every reading.
 type walker struct {
 	limit    int64 // of the mail, in bytes
 	visit    func(attachment) error
-	entities int // parts of any kind so far
+	entities int   // parts of any kind so far
+	spooled  int64 // bytes that were stored so far
 }
 
 // walk calls visit for each attachment of a mail. body is still encoded. An error from visit ends
@@ -52,26 +60,67 @@ func (w *walker) entity(h *header, body io.Reader, number string, depth int) err
 	if h.truncated { // the header was truncated, so its type is not reliable
 		return w.leaf(h, body, number)
 	}
-	encoding := h.get("content-transfer-encoding")
-	if boundary, ok := boundaryOf(h); ok && depth < maxDepth {
-		return w.container(h, boundary, encoding, body, number, depth)
+	encodings := encodingsOf(h)
+	if boundaries := boundariesOf(h); len(boundaries) > 0 && depth < maxDepth {
+		return w.container(h, boundaries, encodings, body, number, depth)
+	}
+	if len(encodings) == 1 && !isNamedMessage(h) {
+		return w.single(h, decoded(encodings[0], body), number, depth)
 	}
 
-	content := bufio.NewReader(decoded(encoding, body))
-	kind, _ := params(h.get("content-type"))
-	if isMessage(kind) && depth < maxDepth && beginsHeader(content) {
+	contents, err := w.spool(body)
+	if err != nil {
+		return err
+	}
+	defer contents.Close()
+	for _, encoding := range encodings {
+		if err := w.single(h, decoded(encoding, contents.Reader()), number, depth); err != nil {
+			return err
+		}
+		if !isNamedMessage(h) {
+			continue
+		}
+		if err := w.leaf(h, decoded(encoding, contents.Reader()), number); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// single visits a part that is not a container.
+func (w *walker) single(h *header, decoded io.Reader, number string, depth int) error {
+	content := bufio.NewReader(decoded)
+	kinds := kindsOf(h)
+	if slices.ContainsFunc(kinds, isMessage) && depth < maxDepth && beginsHeader(content) {
 		inner, err := readHeader(content)
 		if err != nil {
 			return err
 		}
 		return w.entity(&inner, content, number, depth+1)
 	}
-	if isText(kind) && !hasFileName(h) {
+	if isNamedMessage(h) || !hasFileName(h) && !slices.ContainsFunc(kinds, func(k string) bool { return !isText(k) }) {
 		_, err := io.Copy(io.Discard, content)
 		return err
 	}
 
 	return w.leaf(h, content, number)
+}
+
+// spool stores the body of a part that is to be read several times. It bounds how much a mail may
+// cost, because ambiguous containers may be nested.
+func (w *walker) spool(body io.Reader) (*judge.Spool, error) {
+	contents := judge.NewSpool(w.limit)
+	if _, err := io.Copy(contents, body); err != nil {
+		_ = contents.Close()
+		return nil, err
+	}
+	if w.spooled += contents.Size(); w.spooled > maxSpooled*w.limit {
+		_ = contents.Close()
+		return nil, errTooManyParts
+	}
+
+	return contents, nil
 }
 
 func (w *walker) leaf(h *header, content io.Reader, number string) error {
@@ -80,22 +129,30 @@ func (w *walker) leaf(h *header, content io.Reader, number string) error {
 	return w.visit(attachment{name: nameOf(h, number), number: number, body: content})
 }
 
-// container visits the parts of a container. If the boundary is not found, the container itself may
-// be encoded, in violation of RFC 2045, 6.4. If decoding does not help either, it is an attachment.
-func (w *walker) container(h *header, boundary, encoding string, body io.Reader, number string, depth int) error {
-	contents := judge.NewSpool(w.limit)
-	defer contents.Close()
-	if _, err := io.Copy(contents, body); err != nil {
+// container visits the parts of a container. If a boundary is not found, the container itself may be
+// encoded, in violation of RFC 2045, 6.4. If no boundary is found, it is an attachment.
+func (w *walker) container(h *header, boundaries, encodings []string, body io.Reader, number string, depth int) error {
+	contents, err := w.spool(body)
+	if err != nil {
 		return err
 	}
+	defer contents.Close()
 
-	for _, raw := range []io.Reader{contents.Reader(), decoded(encoding, contents.Reader())} {
-		found, err := w.parts(boundary, raw, number, depth)
-		if err != nil || found {
+	foundAny := false
+	for _, boundary := range boundaries {
+		found, err := w.parts(boundary, contents.Reader(), number, depth)
+		for _, encoding := range encodings {
+			if found || err != nil || encoding == notEncoded {
+				continue
+			}
+			found, err = w.parts(boundary, decoded(encoding, contents.Reader()), number, depth)
+		}
+		if err != nil {
 			return err
 		}
+		foundAny = foundAny || found
 	}
-	if contents.Size() == 0 {
+	if foundAny || contents.Size() == 0 {
 		return nil
 	}
 
@@ -123,18 +180,54 @@ func (w *walker) parts(boundary string, body io.Reader, number string, depth int
 	return s.foundBoundary, ignoreEOF(s.err)
 }
 
-// boundaryOf returns the boundary of a container. If there are several Content-Type fields, the
-// first one that names a container counts.
-func boundaryOf(h *header) (string, bool) {
+// boundariesOf returns the boundaries of a container. Mail clients differ in which one counts if
+// there are several.
+func boundariesOf(h *header) []string {
+	var boundaries []string
 	for _, value := range h.all("content-type") {
 		kind, found := params(value)
-		if strings.HasPrefix(kind, "multipart/") && found["boundary"] != "" {
-			return found["boundary"], true
+		if !strings.HasPrefix(kind, "multipart/") {
+			continue
+		}
+		for _, b := range found["boundary"] {
+			if b != "" && !slices.Contains(boundaries, b) {
+				boundaries = append(boundaries, b)
+			}
 		}
 	}
 
-	return "", false
+	return boundaries
 }
+
+// kindsOf returns the types of a part. There may be several, because mail clients differ in which
+// one counts.
+func kindsOf(h *header) []string {
+	var kinds []string
+	for _, value := range h.all("content-type") {
+		kind, _ := params(value)
+		kinds = append(kinds, kind)
+	}
+
+	return kinds
+}
+
+// isNamedMessage reports whether a part is a nested message and also a file of another type by its
+// name. Some mail clients show the message, and some save the file.
+func isNamedMessage(h *header) bool {
+	if !slices.ContainsFunc(kindsOf(h), isMessage) {
+		return false
+	}
+	name := fileName(h)
+	dot := strings.LastIndexByte(name, '.')
+	if dot < 0 || strings.EqualFold(name[dot:], ".eml") {
+		return false
+	}
+
+	return extension.MatchString(name[dot:])
+}
+
+// extension matches the extension of a file, as opposed to the end of a message's subject.
+var extension = regexp.MustCompile(`^\.[A-Za-z0-9]{1,5}$`)
 
 // isMessage reports whether a type is a nested message.
 func isMessage(kind string) bool {

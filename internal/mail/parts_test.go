@@ -49,6 +49,11 @@ func file(disposition, body string) string {
 	return "Content-Type: application/octet-stream\nContent-Transfer-Encoding: base64\nContent-Disposition: attachment; " + disposition + "\n\n" + b64(body)
 }
 
+// encoded is an attachment with "MZ" in base64, and a value of Content-Transfer-Encoding.
+func encoded(encoding string) string {
+	return "Content-Disposition: attachment; filename=a.exe\nContent-Transfer-Encoding: " + encoding + "\n\n" + b64("MZ")
+}
+
 var mailCases = map[string]struct {
 	raw  string
 	want []string
@@ -126,6 +131,42 @@ var mailCases = map[string]struct {
 		mixed(strings.Repeat("Content-Disposition: inline\n", 20_000) + "Content-Type: multipart/mixed; boundary=CC\n\n--CC\n" + file("filename=a.exe", "MZ")),
 		[]string{"2 part2: --CC\n" + file("filename=a.exe", "MZ")},
 	},
+	"an encoding with a comment":  {mixed(encoded("base64 (of RFC 2045)")), []string{"2 a.exe: MZ"}},
+	"an encoding after a comment": {mixed(encoded("(one) base64")), []string{"2 a.exe: MZ"}},
+	"an encoding in quotes":       {mixed(encoded(`"base64"`)), []string{"2 a.exe: MZ"}},
+	"two encodings":               {mixed(encoded("7bit\nContent-Transfer-Encoding: base64")), []string{"2 a.exe: TVo=", "2 a.exe: MZ"}},
+	"two words as encoding":       {mixed(encoded("base64 8bit")), []string{"2 a.exe: MZ", "2 a.exe: TVo="}},
+	"a text, also of another type": {
+		mixed("Content-Type: text/plain\nContent-Type: application/x-dosexec\n\nMZ"),
+		[]string{"2 part2: MZ"},
+	},
+	"an attachment with a comment": {mixed("Content-Type: text/plain\nContent-Disposition: attachment (a file)\n\nMZ"), []string{"2 part2: MZ"}},
+	"an unknown disposition":       {mixed("Content-Type: text/plain\nContent-Disposition: other\n\nMZ"), []string{"2 part2: MZ"}},
+	"a text inline":                {mixed("Content-Type: text/plain\nContent-Disposition: inline (here)\n\nhello"), nil},
+	"comments in a container's type": {
+		strings.Replace(mixed(file("filename=a.exe", "MZ")), "multipart/mixed; boundary=BB", `multipart/mixed (a (b) \) c); boundary (d) = "BB"`, 1),
+		[]string{"2 a.exe: MZ"},
+	},
+	"two boundaries, the second one is used": {
+		strings.Replace(mixed(file("filename=a.exe", "MZ")), "boundary=BB", "boundary=XX; boundary=BB", 1),
+		[]string{"2 a.exe: MZ"},
+	},
+	"two boundaries, both are used": {
+		"Content-Type: multipart/mixed; boundary=XX\nContent-Type: multipart/mixed; boundary=BB\n\n--XX\n\nhello\n--BB\n" + file("filename=a.exe", "MZ") + "\n--BB--\n--XX--\n",
+		[]string{"1 a.exe: MZ"},
+	},
+	"a message that is a script by its name": {
+		mixed("Content-Type: message/rfc822; name=a.js\n\nx:\n\nalert()"),
+		[]string{"2 a.js: x:\n\nalert()"},
+	},
+	"a message with its usual name": {
+		mixed("Content-Type: message/rfc822; name=\"Re: v1.2 is out.eml\"\n\nSubject: x\n\nhello"),
+		nil,
+	},
+	"a message named by its subject": {
+		mixed("Content-Type: message/rfc822; name=\"Re: v1.2 is out\"\n\nSubject: x\n\nhello"),
+		nil,
+	},
 	"a report":         {mixed("Content-Type: message/delivery-status\n\nStatus: 5.1.1", "Content-Type: text/rfc822-headers\n\nSubject: x"), nil},
 	"an external body": {mixed("Content-Type: message/external-body; access-type=URL\n\nx"), []string{"2 part2: x"}},
 }
@@ -176,6 +217,31 @@ func TestTooManyEntities(t *testing.T) {
 }
 
 // An error from visit ends the walk.
+// Each of nested containers may have several boundaries that delimit the same parts. What they cost
+// is bounded.
+func TestNestedAmbiguousContainers(t *testing.T) {
+	t.Parallel()
+	raw := file(`filename="deep.exe"`, strings.Repeat("MZ", 5000))
+	for i := range maxDepth {
+		var all, lines strings.Builder
+		for n := range 4 {
+			fmt.Fprintf(&all, "; boundary=b%d-%d", i, n)
+			fmt.Fprintf(&lines, "--b%d-%d\n", i, n)
+		}
+		raw = "Content-Type: multipart/mixed" + all.String() + "\n\n" + lines.String() + raw + "\n"
+	}
+	in := bufio.NewReader(strings.NewReader(raw))
+	h, err := readHeader(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	visited := 0
+	err = walk(&h, in, int64(len(raw)), func(attachment) error { visited++; return nil })
+	if !errors.Is(err, errTooManyParts) || visited > 200 {
+		t.Errorf("%d attachments, %v", visited, err)
+	}
+}
+
 func TestVisitError(t *testing.T) {
 	t.Parallel()
 	in := bufio.NewReader(strings.NewReader(mixed(file("filename=a", "x"), file("filename=b", "y"))))
@@ -215,7 +281,7 @@ func FuzzWalk(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if total > len(raw) {
+		if total > 6*maxSpooled*len(raw) { // each stored part is read at most six times
 			t.Errorf("%d bytes out of %d", total, len(raw))
 		}
 	})
