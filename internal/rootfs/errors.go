@@ -11,6 +11,9 @@ import (
 var (
 	// ErrRoot matches every error of opening the root itself.
 	ErrRoot = errors.New("the folder itself cannot be opened")
+	// ErrForeignLink matches a name that the operator chose and that leads through a link of another
+	// user. That user could let it lead elsewhere at any time.
+	ErrForeignLink = errors.New("a link of another user")
 	// ErrOutside matches names that lead through a link or out of the root.
 	ErrOutside = errors.New("the name leads through a link or out of the folder")
 	// ErrOtherMount matches names on another mount than the root if that is not allowed, and
@@ -23,6 +26,15 @@ var (
 	// ErrBusy matches files that cannot be opened now because another process writes to them.
 	ErrBusy = errors.New("somebody has the file open for writing")
 )
+
+// maxLinks is the maximum number of links in a name, as in Linux.
+const maxLinks = 40
+
+// foreignLink returns the error for a link of another user.
+func foreignLink(link string, owner uint32) error {
+	return fmt.Errorf("%w: %s belongs to the user with the ID %d, who could change it; make it a folder or file, or a link of root (chown -h)",
+		ErrForeignLink, link, owner)
+}
 
 // Cause says why a file could not be opened or read.
 type Cause uint8

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -67,6 +69,47 @@ func stateOf(info fs.FileInfo) (State, error) {
 
 // IsOwn reports whether a file belongs to this process's user, or to root.
 func (s State) IsOwn() bool { return s.UID == 0 || int(s.UID) == os.Geteuid() }
+
+// checkLinks returns an error that matches ErrForeignLink if a name leads through a link of another
+// user. A missing component has none.
+func checkLinks(name string) error {
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return err
+	}
+
+	folder, rest := "/", strings.Split(strings.Trim(abs, "/"), "/")
+	for links := 0; len(rest) > 0; {
+		next := filepath.Join(folder, rest[0])
+		rest = rest[1:]
+		info, err := os.Lstat(next)
+		if err != nil {
+			return nil //nolint:nilerr // opening it fails, too, or creates it
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			folder = next
+			continue
+		}
+
+		st, ok := info.Sys().(*syscall.Stat_t)
+		switch links++; {
+		case links > maxLinks:
+			return unix.ELOOP
+		case ok && st.Uid != 0 && int(st.Uid) != os.Geteuid():
+			return foreignLink(next, st.Uid)
+		}
+		target, err := os.Readlink(next)
+		if err != nil {
+			return err
+		}
+		if filepath.IsAbs(target) {
+			folder = "/"
+		}
+		rest = append(strings.Split(strings.Trim(target, "/"), "/"), rest...)
+	}
+
+	return nil
+}
 
 // renamePath renames a file; it never overwrites and fails with fs.ErrExist.
 func renamePath(from, to string) error {

@@ -19,15 +19,15 @@ type Root struct {
 	kept     map[string]int // folders that are held open, by name
 }
 
-// Open opens a folder as a root. Links in its own name are followed. All its errors match ErrRoot.
-// The caller closes it.
+// Open opens a folder as a root. Links in its own name are followed if they belong to root or to
+// this user. All its errors match ErrRoot. The caller closes it.
 func Open(name string, opts ...Option) (*Root, error) {
 	var o options
 	for _, opt := range opts {
 		opt(&o)
 	}
 
-	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := openPath(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRoot, &fs.PathError{Op: "open", Path: name, Err: err})
 	}

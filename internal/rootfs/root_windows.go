@@ -200,3 +200,6 @@ func checkSystem(_, rel string) error {
 
 	return nil
 }
+
+// checkLinks does nothing here: creating links requires a privilege.
+func checkLinks(string) error { return nil }

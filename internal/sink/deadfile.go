@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"backburn/internal/rootfs"
+
 	"github.com/gofrs/flock"
 )
 
@@ -38,7 +40,7 @@ func openDeadFile(path string) (*deadFile, error) {
 	if err := Appendable(path); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := rootfs.OpenPath(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +68,7 @@ func (d *deadFile) add(letters ...deadLetter) error {
 	if err := Appendable(d.path); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(d.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := rootfs.OpenPath(d.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
@@ -131,7 +133,7 @@ func (d *deadFile) process(ctx context.Context, do func(deadLetter) (keep bool, 
 	if err != nil || path == "" {
 		return err
 	}
-	f, err := os.Open(path)
+	f, err := rootfs.OpenPath(path, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -198,7 +200,7 @@ func (d *deadFile) moveAside() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f, err := os.OpenFile(aside, os.O_RDWR|os.O_APPEND, 0o600)
+	f, err := rootfs.OpenPath(aside, os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
 		return "", err
 	}
@@ -220,7 +222,7 @@ func (d *deadFile) moveAside() (string, error) {
 // list calls do for every letter without changing anything.
 func (d *deadFile) list(do func(deadLetter) error) error {
 	for _, path := range []string{d.path + ".replay", d.path} {
-		f, err := os.Open(path)
+		f, err := rootfs.OpenPath(path, os.O_RDONLY, 0)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

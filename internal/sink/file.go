@@ -101,7 +101,7 @@ func (f *File) open() error {
 	if err := Appendable(f.cfg.Path); err != nil {
 		return err
 	}
-	opened, err := os.OpenFile(f.cfg.Path, os.O_RDWR|os.O_APPEND, 0)
+	opened, err := rootfs.OpenPath(f.cfg.Path, os.O_RDWR|os.O_APPEND, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		opened, err = f.create()
 	}
@@ -115,9 +115,9 @@ func (f *File) open() error {
 
 // create creates the file with its mode, regardless of the umask.
 func (f *File) create() (*os.File, error) {
-	created, err := os.OpenFile(f.cfg.Path, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	created, err := rootfs.OpenPath(f.cfg.Path, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
 	if errors.Is(err, fs.ErrExist) { // another process has just created it
-		return os.OpenFile(f.cfg.Path, os.O_RDWR|os.O_APPEND, 0)
+		return rootfs.OpenPath(f.cfg.Path, os.O_RDWR|os.O_APPEND, 0)
 	}
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package sink_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"backburn/internal/rootfs"
 	"backburn/internal/sink"
 	"backburn/internal/testkit/needs"
 )
@@ -104,5 +106,35 @@ func TestFileOnAFullDisk(t *testing.T) {
 	waitFor(t, "all events are written", func() bool { return len(completeJobsInFile(t, path)) == n })
 	if got := jobsInFile(t, path); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Another user, who may write to the file's folder, replaces the file with a link. Nothing is
+// written to the link's target, and the event is delivered once the link is gone.
+func TestFileReplacedByALinkOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	needs.Root(t, "a link of another user")
+	f, path := newArchive(t, nil)
+	send(t, f, "1")
+	target := filepath.Join(t.TempDir(), "target")
+	for _, err := range []error{
+		os.WriteFile(target, nil, 0o600), os.Remove(path), os.Symlink(target, path), os.Lchown(path, 65534, 65534),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Send(t.Context(), message(t, event("2"))); !errors.Is(err, rootfs.ErrForeignLink) {
+		t.Errorf("%v", err)
+	}
+	if b, err := os.ReadFile(target); err != nil || len(b) > 0 {
+		t.Errorf("the target has %q (%v)", b, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	send(t, f, "2")
+	if got := jobsInFile(t, path); len(got) != 1 {
+		t.Errorf("jobs %v", got)
 	}
 }

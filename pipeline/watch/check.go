@@ -228,8 +228,9 @@ func (c *checker) after() {
 		if action == AfterKeep || action == AfterDelete || action == AfterRestore {
 			continue
 		}
-		err := os.MkdirAll(action, 0o700)
+		out, err := openOrMake(action)
 		if err == nil {
+			out.Close()
 			var f *os.File
 			if f, err = os.CreateTemp(action, spool.Dir+"-*"); err == nil {
 				err = errors.Join(f.Close(), os.Remove(f.Name()))

@@ -78,10 +78,7 @@ func openRoots(name string, cfg Config) (root, state *rootfs.Root, err error) {
 		return root, root, nil
 	}
 
-	dir := filepath.Join(cfg.StateDir, cfg.Source)
-	if err = os.MkdirAll(dir, 0o700); err == nil {
-		state, err = rootfs.Open(dir, rootfs.OneMount())
-	}
+	state, err = openOrMake(filepath.Join(cfg.StateDir, cfg.Source), rootfs.OneMount())
 	if err != nil {
 		root.Close()
 		return nil, nil, fmt.Errorf("state_dir: %w", err)

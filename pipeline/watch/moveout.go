@@ -43,10 +43,7 @@ func (f *finisher) moveOut(ctx context.Context, file *finishedFile) error {
 }
 
 func (f *finisher) moveTo(ctx context.Context, file *finishedFile) error {
-	if err := os.MkdirAll(file.action, 0o700); err != nil {
-		return err
-	}
-	out, err := rootfs.Open(file.action)
+	out, err := openOrMake(file.action)
 	if err != nil {
 		return err
 	}
@@ -87,6 +84,19 @@ func (f *finisher) moveTo(ctx context.Context, file *finishedFile) error {
 	}
 
 	return ctx.Err()
+}
+
+// openOrMake opens a folder that the operator named, and creates it if it is missing.
+func openOrMake(name string, opts ...rootfs.Option) (*rootfs.Root, error) {
+	r, err := rootfs.Open(name, opts...)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return r, err
+	}
+	if err := os.MkdirAll(name, 0o700); err != nil {
+		return nil, err
+	}
+
+	return rootfs.Open(name, opts...)
 }
 
 // reserveName reserves a name by writing the sidecar, durably and atomically. It returns false if

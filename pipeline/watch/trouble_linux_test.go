@@ -345,3 +345,69 @@ func TestCopiesOfHardlinksAreBounded(t *testing.T) {
 		})
 	}
 }
+
+// TestFoldersReplacedByALink replaces the watched folder, and the folder for finished files, with
+// links of another user, who may write to the folders above. Nothing is read or written elsewhere.
+func TestFoldersReplacedByALink(t *testing.T) {
+	t.Parallel()
+	needs.Root(t, "a link of another user")
+	foreignLink := func(target, name string) {
+		t.Helper()
+		must(t, os.Symlink(target, name))
+		must(t, os.Lchown(name, 65534, 65534))
+	}
+	elsewhere := func() string {
+		t.Helper()
+		dir := t.TempDir()
+		must(t, os.WriteFile(filepath.Join(dir, "private"), []byte("of root alone"), 0o600))
+		return dir
+	}
+	waitForFault := func(r *rig) {
+		t.Helper()
+		waitFor(t, "the link to be reported", func() bool {
+			return strings.Contains(r.w.Status().Reason, "belongs to the user with the ID 65534")
+		})
+	}
+	checkUntouched := func(t *testing.T, dir string) {
+		t.Helper()
+		entries, err := os.ReadDir(dir)
+		if must(t, err); len(entries) != 1 {
+			t.Errorf("elsewhere there is %v", entries)
+		}
+	}
+
+	t.Run("the folder for finished files", func(t *testing.T) {
+		t.Parallel()
+		outside, out := elsewhere(), filepath.Join(t.TempDir(), "out")
+		r := newRig(t, func(c *watch.Config) { c.After.Benign = out })
+		foreignLink(outside, out)
+		r.write("a", "a")
+		r.start()
+		r.outcomes.send(verdict(r.intake.wait(t, 1)[0], "benign"))
+		waitForFault(r)
+		checkUntouched(t, outside)
+
+		must(t, os.Remove(out))
+		r.outcomes.waitHandled(t)
+		if _, err := os.Stat(filepath.Join(out, "a")); err != nil {
+			t.Errorf("without the link: %v", err)
+		}
+	})
+
+	t.Run("the watched folder", func(t *testing.T) {
+		t.Parallel()
+		outside := elsewhere()
+		r := newRig(t, nil)
+		r.write("a", "a")
+		r.start()
+		r.intake.wait(t, 1)
+		away := filepath.Join(t.TempDir(), "away")
+		must(t, os.Rename(r.path(""), away))
+		foreignLink(outside, filepath.Clean(r.path("")))
+		waitForFault(r)
+		checkUntouched(t, outside)
+		if n := len(r.intake.all()); n != 1 {
+			t.Errorf("%d jobs, want 1", n)
+		}
+	})
+}
