@@ -64,6 +64,39 @@ func TestAClockThatIsSetBack(t *testing.T) {
 	}
 }
 
+// The clock jumps forward by more than the deadline while jobs wait for verdicts, for example
+// because the machine was suspended. The time that nobody could observe does not count: the jobs
+// get their verdicts, even if WildFire has none at first. Observed time does count.
+func TestAClockThatJumpsForward(t *testing.T) {
+	t.Parallel()
+	const jobs = 5
+	const first = 10 * time.Minute
+	f := &clockFixture{clock: clockAtNoon(), fixture: newFixture(t, wildfiretest.WithDelay(24*time.Hour)), jobs: jobs, first: first}
+	f.cfg.FirstPoll, f.cfg.MaxPoll = first, first
+	f.start()
+	body := func(i int) string { return fmt.Sprint("MZ ", i) }
+	for i := range jobs {
+		f.submitRaw(fmt.Sprint("job-", i), "mail", "x.exe", body(i))
+	}
+	f.waitStatus(func(st queue.Status) bool { return st.Pending.Jobs == jobs })
+
+	f.clock.advance(2 * f.cfg.Deadline)
+	f.waitAskedAgain()
+	f.waitAskedAgain()
+	for i := range jobs {
+		if !f.wildfire.SetVerdict("", sha256Hex(body(i)), wildfire.Malware) {
+			t.Fatalf("WildFire has no %q", body(i))
+		}
+	}
+	f.waitAskedAgain()
+	all := f.waitEvents(jobs)
+	for i := range jobs {
+		if ev := all.onlyOf(t, fmt.Sprint("job-", i)); ev.Data.Verdict != wildfire.Malware.String() {
+			t.Errorf("job-%d: %s %+v", i, ev.Outcome(), ev.Data.Error)
+		}
+	}
+}
+
 // clockFixture is a fixture whose worker uses a clock that can be set back.
 type clockFixture struct {
 	*fixture

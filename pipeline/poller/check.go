@@ -16,10 +16,11 @@ func (f *finisher) checkLoop(ctx context.Context, shiftTimes func(time.Duration)
 	clock := newClock(f.Now)
 
 	for {
-		if by := clock.jumped(); by != 0 {
+		if by := clock.jumped(); by < 0 {
 			f.Log.Warn().Stringer("by", by).Msg("the clock was set back; adjusting the times of waiting jobs")
 			shiftTimes(by)
 		}
+		f.skippedSince(f.Now()) // so that every jump is noted soon
 
 		toCheck, next := f.takeDue()
 		for _, e := range toCheck {

@@ -19,9 +19,8 @@ func newClock(now func() time.Time) *clock {
 	return &clock{now: now, wall: now().Round(0), mono: time.Now()}
 }
 
-// jumped returns how far the clock was set back since the last call, as a negative duration, or 0
-// if it was not. A clock that was set forward needs no correction: it only makes entries due
-// sooner.
+// jumped returns how far the clock was set since the last call, or 0 if it was not. The duration is
+// negative if the clock was set back. After the machine was suspended, it is that time.
 func (c *clock) jumped() time.Duration {
 	wall := c.now().Round(0)
 	mono := time.Now()
@@ -29,9 +28,46 @@ func (c *clock) jumped() time.Duration {
 	c.wall = wall
 	c.mono = mono
 
-	if by < -smallJump {
+	if by.Abs() > smallJump {
 		return by
 	}
 
 	return 0
+}
+
+// unobserved is the time that a leader's clock skipped: it was set forward, or the machine was
+// suspended. WildFire cannot have been asked in that time, so it does not count towards deadlines.
+// It is not safe for concurrent use.
+type unobserved struct {
+	clock *clock
+	skips []skip // few: a leader that jumps often does not lead for long
+}
+
+// skip is one jump of the clock, with the time before it.
+type skip struct {
+	at time.Time
+	by time.Duration
+}
+
+// note looks for a jump since the last call, and returns it.
+func (u *unobserved) note() time.Duration {
+	by := u.clock.jumped()
+	if by <= 0 {
+		return 0
+	}
+	u.skips = append(u.skips, skip{u.clock.wall.Add(-by), by})
+
+	return by
+}
+
+// since returns how much of the time since t was skipped.
+func (u *unobserved) since(t time.Time) time.Duration {
+	sum := time.Duration(0)
+	for _, s := range u.skips {
+		if !s.at.Before(t) {
+			sum += s.by
+		}
+	}
+
+	return sum
 }

@@ -16,6 +16,10 @@ import (
 // timeOut ends the jobs of a sample that has no verdict at its deadline. Then it writes the record
 // freed, so that a later job can upload the sample again.
 func (f *finisher) timeOut(ctx context.Context, e *waitingSample, s queue.SampleEntry, freed pipeline.Sample) nextCheck {
+	if due, early := f.isEarly(s.SubmittedAt); early {
+		return nextCheck{due: due, pending: true}
+	}
+
 	check := f.finishJobs(ctx, e, s)
 	if f.hasWaitingJobs(e) {
 		return check // do not free the sample yet: it would be uploaded again for these jobs
@@ -27,6 +31,28 @@ func (f *finisher) timeOut(ctx context.Context, e *waitingSample, s queue.Sample
 	}
 
 	return check
+}
+
+// isEarly reports whether a sample's deadline has passed only because the clock jumped. It returns
+// when to ask about the sample next.
+func (f *finisher) isEarly(submitted time.Time) (due time.Time, early bool) {
+	skipped := f.skippedSince(submitted)
+	now := f.Now()
+	deadline := submitted.Add(f.config().Deadline + skipped)
+
+	return earlierOf(f.config().Schedule().Next(submitted, now), deadline), now.Before(deadline)
+}
+
+// skippedSince returns how much of the time since t cannot be used because the clock jumped.
+func (f *finisher) skippedSince(t time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	if by := f.unobserved.note(); by > 0 {
+		f.Log.Warn().Stringer("by", by).Msg("the clock jumped forward; the deadlines of pending samples move by as much")
+	}
+
+	return f.unobserved.since(t)
 }
 
 // hasWaitingJobs reports whether jobs wait for a sample.

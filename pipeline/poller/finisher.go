@@ -25,6 +25,8 @@ type finisher struct {
 	requeues  *rate.Limiter // limits how many jobs are requeued per second
 	published mark
 	term      string // identifies the current term of leadership in the records of ended jobs
+
+	unobserved unobserved // guarded by mu
 }
 
 // reschedule puts a sample that is no longer busy back into the schedule. If no job waits for the

@@ -86,6 +86,7 @@ func (p *Poller) serve(ctx context.Context) error {
 	p.querier.questions = map[string]*workerQuestion{}
 	p.rechecker.rechecks = rechecks{after: p.config().Recheck, since: p.Now().Add(-p.config().Recheck - maxLeaderGap)}
 	p.finisher.term = nuid.Next()
+	p.finisher.unobserved = unobserved{clock: newClock(p.Now)}
 	p.mu.Unlock()
 
 	p.fetcher.reportsMu.Lock()
