@@ -129,8 +129,8 @@ func (w *walker) leaf(h *header, content io.Reader, number string) error {
 	return w.visit(attachment{name: nameOf(h, number), number: number, body: content})
 }
 
-// container visits the parts of a container. If a boundary is not found, the container itself may be
-// encoded, in violation of RFC 2045, 6.4. If no boundary is found, it is an attachment.
+// container visits the parts of a container. If a boundary is not found, the container itself may
+// be encoded, in violation of RFC 2045, 6.4. If no boundary is found, it is an attachment.
 func (w *walker) container(h *header, boundaries, encodings []string, body io.Reader, number string, depth int) error {
 	contents, err := w.spool(body)
 	if err != nil {

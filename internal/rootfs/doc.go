@@ -21,8 +21,8 @@
 // # What it does not do
 //
 // Links of root and of this user in the name of the root itself are the operator's choice and are
-// followed. Mounts beneath the root are followed unless it was opened with [OneMount]. Hard links are not detected; [State]
-// has their number.
+// followed. Mounts beneath the root are followed unless it was opened with [OneMount]. Hard links
+// are not detected; [State] has their number.
 //
 // Names are relative and slash-separated, and may contain any bytes except NUL. The package imports
 // nothing of this module.

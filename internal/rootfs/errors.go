@@ -11,8 +11,8 @@ import (
 var (
 	// ErrRoot matches every error of opening the root itself.
 	ErrRoot = errors.New("the folder itself cannot be opened")
-	// ErrForeignLink matches a name that the operator chose and that leads through a link of another
-	// user. That user could let it lead elsewhere at any time.
+	// ErrForeignLink matches names that the operator chose and that lead through a link of another
+	// user. That user could change the link at any time.
 	ErrForeignLink = errors.New("a link of another user")
 	// ErrOutside matches names that lead through a link or out of the root.
 	ErrOutside = errors.New("the name leads through a link or out of the folder")

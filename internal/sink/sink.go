@@ -93,13 +93,30 @@ func New(js jetstream.JetStream, cfg Config, target Target, log zerolog.Logger, 
 // Run delivers events until ctx ends, and then closes the target.
 func (s *Sink) Run(ctx context.Context) error {
 	defer func() { _ = s.target.Close() }()
-	err := s.sub.RunRaw(ctx, s.deliver)
-	if ctx.Err() != nil {
-		return nil
-	}
+	for attempt := 0; ; attempt++ {
+		err := s.sub.RunRaw(ctx, s.deliver)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return fmt.Errorf("sink %s: %w", s.cfg.Name, err)
+		}
 
-	return fmt.Errorf("sink %s: %w", s.cfg.Name, err)
+		// Somebody has just removed the stream; a worker creates it again.
+		s.log.Warn().Err(err).Msg("the stream of events is missing; retrying")
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(backoff.Delay(attempt, streamRetryMin, streamRetryMax)):
+		}
+	}
 }
+
+// Delays while the stream is missing.
+const (
+	streamRetryMin = 200 * time.Millisecond
+	streamRetryMax = 10 * time.Second
+)
 
 // RegisterMetrics registers the sink's metrics. It returns an error while those of another sink
 // with its name are registered.

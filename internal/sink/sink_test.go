@@ -233,6 +233,21 @@ func (l *logs) count(text string) int {
 // start runs a sink until the test ends, and waits until its consumer exists.
 func start(t *testing.T, js jetstream.JetStream, cfg sink.Config, target sink.Target) *runningSink {
 	t.Helper()
+	r := launch(t, js, cfg, target)
+	waitFor(t, "the sink's consumer exists", func() bool {
+		_, err := js.Consumer(t.Context(), "BACKBURN_RESULTS", "sink-"+cfg.Name)
+		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
+
+	return r
+}
+
+// launch runs a sink until the test ends.
+func launch(t *testing.T, js jetstream.JetStream, cfg sink.Config, target sink.Target) *runningSink {
+	t.Helper()
 	r := &runningSink{reg: prometheus.NewRegistry(), logs: &logs{}}
 	s, err := sink.New(js, cfg, target, zerolog.New(r.logs), r.reg)
 	if err != nil {
@@ -252,13 +267,7 @@ func start(t *testing.T, js jetstream.JetStream, cfg sink.Config, target sink.Ta
 		}
 	})
 	t.Cleanup(r.stop)
-	waitFor(t, "the sink's consumer exists", func() bool {
-		_, err := js.Consumer(t.Context(), "BACKBURN_RESULTS", "sink-"+cfg.Name)
-		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			t.Fatal(err)
-		}
-		return err == nil
-	})
+
 	return r
 }
 
@@ -415,6 +424,27 @@ func TestSinkWaitsForAReceiver(t *testing.T) {
 	if dead := deadLetters(t, cfg.DeadFile); len(dead) > 0 {
 		t.Errorf("dead letters %q", dead)
 	}
+}
+
+// Somebody removes the stream of events while a sink starts. The sink waits until it exists again.
+func TestSinkWaitsForTheStream(t *testing.T) {
+	t.Parallel()
+	js := stream(t)
+	is, err := js.Stream(t.Context(), "BACKBURN_RESULTS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(t.Context(), "BACKBURN_RESULTS"); err != nil {
+		t.Fatal(err)
+	}
+	h := newWebhookReceiver(t, nil)
+	r := launch(t, js, shortDelays(t), h.target())
+	waitFor(t, "the missing stream is logged", func() bool { return r.logs.count("the stream of events is missing") > 0 })
+	if _, err := js.CreateStream(t.Context(), is.CachedInfo().Config); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, js, "one")
+	waitFor(t, "the event is delivered", func() bool { return h.acceptedJobs() == "one" })
 }
 
 // An event that cannot be written to the dead-letter file stays in the stream.

@@ -86,19 +86,6 @@ func (f *finisher) moveTo(ctx context.Context, file *finishedFile) error {
 	return ctx.Err()
 }
 
-// openOrMake opens a folder that the operator named, and creates it if it is missing.
-func openOrMake(name string, opts ...rootfs.Option) (*rootfs.Root, error) {
-	r, err := rootfs.Open(name, opts...)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return r, err
-	}
-	if err := os.MkdirAll(name, 0o700); err != nil {
-		return nil, err
-	}
-
-	return rootfs.Open(name, opts...)
-}
-
 // reserveName reserves a name by writing the sidecar, durably and atomically. It returns false if
 // the name belongs to another job. A sidecar of this job, left by an interrupted attempt, is kept.
 func reserveName(out *rootfs.Root, name, id string, sidecar []byte) (ok bool, err error) {
