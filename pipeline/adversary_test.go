@@ -878,6 +878,46 @@ func TestALedgerCreatedAgainIsReadFromItsStart(t *testing.T) {
 	}
 }
 
+// A stream is lost between the start of a process and that of its leader. The leader creates it
+// again before it needs it.
+func TestStreamsLostDuringTheStart(t *testing.T) {
+	t.Parallel()
+	for name, stream := range map[string]func(*queue.Queue) string{
+		"jobs": (*queue.Queue).JobsStream, "ledger": (*queue.Queue).LedgerStream,
+		"results": (*queue.Queue).ResultsStream, "dead": (*queue.Queue).DeadStream,
+		"control": func(q *queue.Queue) string { return "KV_" + q.ControlBucket() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixtureOn(t, openQueue(t, connect(t, natsServer(t))))
+			if err := f.q.JetStream().DeleteStream(t.Context(), stream(f.q)); err != nil {
+				t.Fatal(err)
+			}
+			f.startWorker()
+			f.waitRepaired(stream(f.q))
+			f.submitRaw("job", "mail", "malware.exe", "MZ")
+			all := f.waitEventsUntil(func(es events) bool { return len(es.ofJob("job").final()) == 1 })
+			if ev := all.onlyOf(t, "job"); ev.Data.Verdict != "malware" {
+				t.Errorf("the job ended %s", ev.Outcome())
+			}
+		})
+	}
+}
+
+// waitRepaired waits until a stream exists again.
+func (f *fixture) waitRepaired(stream string) {
+	f.t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		_, err := f.q.JetStream().Stream(f.t.Context(), stream)
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			f.t.Fatalf("%s: %v", stream, err)
+		}
+	}
+}
+
 // waitAllAcknowledged waits until the workers have acknowledged every job: each has ended or waits
 // in the ledger.
 func (f *fixture) waitAllAcknowledged() {

@@ -52,7 +52,7 @@ func New(d Deps) *Poller {
 // Run competes for leadership until ctx ends, and runs the poller while it leads.
 func (p *Poller) Run(ctx context.Context) error {
 	for {
-		leads, err := p.Member.TryLead(ctx)
+		leads, err := p.bounded(ctx, p.Member.TryLead)
 		if leads {
 			if err = p.serve(ctx); err != nil && ctx.Err() == nil {
 				p.Log.Warn().Err(err).Msg("poller stopped unexpectedly; restarting")
@@ -68,10 +68,20 @@ func (p *Poller) Run(ctx context.Context) error {
 
 		wait := p.config().Lease / 3
 		if err != nil {
+			_, _ = p.repairStreams(ctx) // without the control bucket nobody can lead; the next attempt shows the result
 			wait = time.Second
 		}
 		_ = fleet.Sleep(ctx, wait)
 	}
+}
+
+// bounded asks about leadership for at most a lease. A bucket that is missing never answers, so it
+// would not be repaired.
+func (p *Poller) bounded(ctx context.Context, ask func(context.Context) (bool, error)) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.config().Lease)
+	defer cancel()
+
+	return ask(ctx)
 }
 
 // serve does the leader's work until ctx ends, an error occurs, or leadership is no longer certain.
@@ -245,7 +255,7 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 			return err
 		}
 
-		leads, err := p.Member.Leads(ctx)
+		leads, err := p.bounded(ctx, p.Member.Leads)
 		switch {
 		case err != nil:
 			return err
@@ -271,11 +281,7 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 			p.Log.Warn().Err(err).Msg("cannot check the consumers of jobs")
 		}
 
-		changed, err := p.Queue.Streams().Repair(ctx)
-		for _, what := range changed {
-			p.Log.Warn().Str("what", what).Msg("a stream or bucket was removed or changed from outside; repaired")
-		}
-		replaced := len(changed) > 0
+		replaced, err := p.repairStreams(ctx)
 		if err == nil && !replaced {
 			replaced, err = p.finisher.published.ledgerReplaced(ctx, p.Queue)
 		}
@@ -286,6 +292,16 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 			return errors.New("the ledger may have been created again")
 		}
 	}
+}
+
+// repairStreams repairs the streams and buckets. It reports whether it had to.
+func (p *Poller) repairStreams(ctx context.Context) (repaired bool, err error) {
+	changed, err := p.Queue.Streams().Repair(ctx)
+	for _, what := range changed {
+		p.Log.Warn().Str("what", what).Msg("a stream or bucket was removed or changed from outside; repaired")
+	}
+
+	return len(changed) > 0, err
 }
 
 // Reconfigured applies changed settings: it checks all samples that are not pending, because their
