@@ -17,7 +17,7 @@ const (
 // Budgets lists both budgets.
 func Budgets() []Budget { return []Budget{Uploads, Queries} }
 
-// Day returns the date of the day, from 00:00 UTC, to whose budgets t belongs.
+// Day returns the date, in UTC, of the day whose budgets apply at t.
 func Day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 // ResetAfter returns the time after t at which the budgets are surely renewed: 00:00 UTC, plus a

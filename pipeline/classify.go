@@ -68,8 +68,8 @@ type Disposition struct {
 	Delay        time.Duration  // delay before a retry; 0: back off as configured
 	MaxAttempts  int            // most attempts after this error; 0: as configured
 	Unsure       bool           // WildFire may have received the upload: ask before the next one
-	Doubted      bool           // perhaps only this sample is refused: the success of another one ends the pause
-	ContentFault bool           // the failure applies to every job with these contents
+	Doubted      bool           // set by Refusals: perhaps only this sample is refused, so if uploads are paused, one that succeeds ends the pause
+	ContentFault bool           // the contents are the reason: any job with them and with the same extension would fail
 }
 
 // outcomeRow is a row of onUpload or onQuery. The first row whose sentinel matches decides.

@@ -21,13 +21,13 @@ type Config struct {
 	Rate            float64       `toml:"worker.rate" reload:"true" doc:"Uploads per second of the whole fleet. Workers share it. 0: no limit."`
 	Burst           int           `toml:"worker.burst" reload:"true" doc:"Uploads of the whole fleet that may start at once. Workers share it."`
 	MaxAttempts     int           `toml:"worker.max_attempts" doc:"Upload attempts, including the first."`
-	RetryMin        time.Duration `toml:"worker.retry_min" doc:"First delay between attempts. It doubles, with full jitter."`
+	RetryMin        time.Duration `toml:"worker.retry_min" doc:"First delay between attempts. It doubles each time, and is random within its upper half."`
 	RetryMax        time.Duration `toml:"worker.retry_max" doc:"Longest delay between attempts."`
 	Lease           time.Duration `toml:"worker.lease" doc:"How long after the death of a worker others take over its jobs. At least \"3s\"."`
 	ShutdownTimeout time.Duration `toml:"worker.shutdown_timeout" doc:"How long a stopping worker may finish its uploads before it returns them to the queue. More than \"0s\"."`
 
-	// Roots maps a source to the folder below which its path contents lie. The folders that this
-	// process watches are added to it.
+	// Roots maps a source to a folder. If a job of the source gives its contents by a path, that
+	// path is below the folder. The folders that this process watches are added to Roots.
 	Roots map[string]string `toml:"worker.roots" example:"{}" doc:"Where the folders of watchers on other machines are mounted here, as source = \"folder\"."`
 
 	// MaxFileSize is the largest file that is uploaded, in bytes; MaxFileSizes is the same for

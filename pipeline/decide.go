@@ -82,7 +82,7 @@ func (k StepKind) String() string { return stepNames[k] }
 // Step is the next step of a job.
 type Step struct {
 	Kind     StepKind
-	Basis    results.Basis // of StepFinish and StepWait
+	Basis    results.Basis // of StepFinish, StepWait and StepPark
 	Cause    results.Error // of StepFail
 	Attempts int           // of StepFail: upload attempts
 	Due      time.Time     // of StepWait: next time to check, or to ask
@@ -434,8 +434,8 @@ func (d *decision) uploadEnded(e UploadEnded) Step {
 	return Step{Kind: StepRetry, Delay: max(disp.Delay, d.p.RetryMin)}
 }
 
-// terminate ends a job that cannot succeed. If the reason applies to every job with these contents,
-// it is recorded in the sample.
+// terminate ends a job that cannot succeed. If the contents are the reason, the sample records it
+// for every job with these contents and this extension.
 func (d *decision) terminate(disp Disposition) Step {
 	cause := results.Error{Reason: disp.Reason, Message: disp.Message, HTTPStatus: disp.Status}
 	attempts := d.s.Attempts + 1

@@ -47,9 +47,10 @@
 //
 // A job's identity is its source and its ID ([Ref]). No source can suppress or end another's job.
 //
-// The same contents are uploaded once, unless a worker dies during the upload and WildFire does not
-// know the contents afterwards. Waiting for a budget, a slot, a token or the end of a pause never
-// counts as an attempt.
+// Of all jobs with the same contents, one uploads them. The upload is repeated only if it failed,
+// if its worker died and WildFire does not know the contents afterwards, or if WildFire lost them
+// or could not analyze them. Once a verdict has expired, they may be uploaded again. Waiting for a
+// budget, a slot, a token or the end of a pause never counts as an attempt.
 //
 // # What it does not do
 //

@@ -25,7 +25,7 @@ func EncodeName(raw string) (text string, b64 []byte) {
 func BaseName(s string) string { return s[strings.LastIndexAny(s, `/\`)+1:] }
 
 // CleanName turns an untrusted base name, in UTF-8, into a file name of at most 255 bytes. It
-// removes control characters and surrounding white space. It cuts a longer name before the
+// removes ASCII control characters and surrounding white space. It cuts a longer name before the
 // extension, which is kept if it has at most 32 bytes. It returns "" if nothing is left, and for
 // the folder names "." and "..".
 func CleanName(base string) string {

@@ -16,7 +16,7 @@ type Refusals struct {
 
 type refusal struct {
 	othersSucceeded bool // another sample was accepted after the refusal
-	times           int  // how often it was refused before that
+	times           int  // how often it was refused; no longer counted once another sample was accepted
 }
 
 const (

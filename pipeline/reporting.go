@@ -37,9 +37,10 @@ func (c Config) Reporting() bool {
 		slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Report == ReportAlways })
 }
 
-// RecordWish records in a sample whether a job's ruling asks for the report. A job whose hash must
-// not leave never causes a fetch. If the report is fetched for others, it is published for this
-// job, too, unless its rule says ReportNever. RecordWish reports whether the sample changed.
+// RecordWish records in a sample whether a job's ruling asks for the report. It records no wish for
+// a job whose hash must not leave, so that the job never causes a fetch, except for ReportNever. If
+// the report is fetched for others, WantsReportFor then decides by reports.verdicts whether it is
+// published for the source of that job. RecordWish reports whether the sample changed.
 func (c Config) RecordWish(s *Sample, j Job, r Ruling) bool {
 	if !c.hasReportRule() || j.Kind == KindURL || r.Submit == SubmitNever && r.Report != ReportNever {
 		return false

@@ -185,8 +185,8 @@ func (c Config) NeedsTypes() bool {
 }
 
 // acceptedExtensions are extensions of files that WildFire accepts, whatever their contents look
-// like. WildFire recognizes scripts by their extension. Programs, too, open a file by its
-// extension, even if its beginning looks like another type.
+// like. WildFire recognizes scripts by their extension. A user's computer, too, chooses by the
+// extension which program opens a file, even if its beginning looks like another type.
 var acceptedExtensions = extensions("7z apk app asp aspx bat class cmd csv dll dmg doc docm docx dot elf exe fon hta htm html iqy jar jnlp js " +
 	"jse lnk macho msi ocx pdf pkg pl ppt pptm pptx ps1 py rar rtf scr sh slk swf sys vbe vbs wsf xls xlsb xlsm xlsx xml zip")
 

@@ -22,8 +22,8 @@ const (
 	// Only Owner changes the state. If Owner has died, any process may release the claim.
 	StateUploading State = "uploading"
 
-	// StateRetrying means that an upload attempt failed. The sample's Job makes the next attempt,
-	// or a more urgent job, or after a while any job.
+	// StateRetrying means that an upload attempt failed. The next attempt is made by the sample's
+	// Job or by a more urgent job, and after a while by any job.
 	StateRetrying State = "retrying"
 
 	// StatePending means that WildFire has the sample, and has given no verdict yet.

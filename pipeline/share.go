@@ -13,16 +13,16 @@ type Spending struct {
 	Reserve   int            // of Limit, kept for urgent jobs
 	Used      int            // by all sources
 	UsedBy    map[string]int // of Used, by source
-	Asking    map[string]int // sources that want more now or did recently, as keys
+	Asking    map[string]int // its keys are the sources that want more now or did recently; the values do not matter
 	Yesterday map[string]int // what each source used the day before
 	DayLeft   float64        // fraction of the day that is left, from 1 to 0
 }
 
 // Allowance returns how much of a day's budget a source may still use for jobs of a priority.
 // Sources that ask have equal shares, and what one source does not need is available to others. For
-// a source that has not asked today, as much as it used yesterday is reserved, up to its share; the
-// reservation shrinks as the day goes on. So no source can use up the budget before the others ask,
-// and at the end of the day nothing stays reserved.
+// a source that has not asked recently, as much as it used yesterday is reserved, up to its share;
+// the reservation shrinks as the day goes on. So no source can use up the budget before the others
+// ask, and at the end of the day nothing stays reserved.
 func (s Spending) Allowance(source string, p Priority) int {
 	left := s.Limit - s.Used
 	total := s.Limit

@@ -26,7 +26,7 @@ func (l EventLimits) Check(bad func(key, expected string, related ...string)) {
 // DeadLimits limits the stream of dead letters: the keys of [dead_letters].
 type DeadLimits struct {
 	MaxAge         time.Duration `toml:"max_age" doc:"How long dead letters that need an operator are kept."`
-	ExpectedMaxAge time.Duration `toml:"expected_max_age" doc:"How long those of ordinary outcomes (unsupported_type, empty, too_large, withheld) are kept."`
+	ExpectedMaxAge time.Duration `toml:"expected_max_age" doc:"How long dead letters of ordinary outcomes (unsupported_type, empty, too_large, withheld) are kept."`
 	MaxLetters     int           `toml:"max_letters" doc:"Most dead letters of one reason and source."`
 	MaxBytes       int64         `toml:"max_bytes" unit:"bytes" doc:"Total size of all dead letters."`
 }
