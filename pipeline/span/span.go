@@ -109,8 +109,8 @@ func Extract(h nats.Header) Context {
 	return Context{Parent: bounded(carrier(h).Get("traceparent")), State: bounded(carrier(h).Get("tracestate"))}
 }
 
-// bounded drops values longer than the 512 characters that W3C Trace Context requires vendors to
-// support.
+// bounded drops values longer than 512 characters. Up to that length, W3C Trace Context asks
+// vendors to pass a tracestate on.
 func bounded(s string) string {
 	if len(s) > 512 {
 		return ""
