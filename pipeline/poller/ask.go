@@ -163,7 +163,7 @@ func (q *querier) queryLink(ctx context.Context, link Question) (map[string]wild
 	case errors.Is(err, wildfire.ErrNoVerdict):
 		r = wildfire.VerdictRecord{} // WildFire has a record, but no readable verdict
 	case err != nil && pipeline.Classify(pipeline.OpQuery, err).Action == pipeline.Terminate:
-		q.Log.Warn().Err(err).Str("link", link.Key).Msg("WildFire rejected a URL query; the submission will report the reason")
+		q.Log.Warn().Err(err).Str("link", link.Key).Msg("WildFire rejected a query about a link; it counts as an answer without a verdict")
 		return nil, nil
 	case err != nil:
 		return nil, err

@@ -75,7 +75,7 @@ type Metrics struct {
 type shared struct {
 	Deps
 
-	taskLimit chan struct{} // holds one element for each function of async that runs; its capacity is the limit
+	taskLimit chan struct{} // holds one element for each goroutine of async that has started its work; its capacity is maxTasks
 	tasks     sync.WaitGroup
 	wakeCheck chan struct{} // wakes checkLoop: something became due; capacity 1
 	wakeAsk   chan struct{} // wakes askLoop: there is something to ask; capacity 1
@@ -85,7 +85,7 @@ type shared struct {
 }
 
 const (
-	maxTasks = 1024 // functions of async that may run at a time
+	maxTasks = 1024 // most functions that async runs at a time
 
 	// A loop that nobody wakes looks for work after this many ticks. A tick is normally one second.
 	idleTicks = 60

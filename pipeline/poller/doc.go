@@ -1,6 +1,6 @@
 // Package poller asks WildFire for verdicts on behalf of a whole fleet: for workers before they
 // upload, and for jobs that wait. One call asks about up to 500 hashes, as often as the query
-// budget allows. The poller ends jobs whose samples are decided, and requeues jobs that need a
+// budget allows. The poller ends jobs whose samples have a verdict, and requeues jobs that need a
 // worker.
 //
 // One worker of the fleet, the leader, runs it. If the leader dies, the next one reads the state
@@ -21,7 +21,8 @@
 // out. Many samples are handled concurrently, but each by only one goroutine at a time. While a
 // goroutine handles a sample, its entry in the list is marked busy. The goroutine returns a
 // nextCheck, which says when the sample is due again (finisher.go). changed.go handles verdicts
-// that WildFire changes later.
+// that WildFire changes later. published.go keeps the published mark: the position in the ledger up
+// to which the final events of all ended jobs are published.
 //
 // A worker asks the poller through a Client (client.go).
 package poller

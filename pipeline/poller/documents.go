@@ -88,8 +88,8 @@ func (f *reportFetcher) storeOtherDocuments(ctx context.Context, reports *queue.
 	}
 }
 
-// checkSpareQueries returns errVerdictsFirst or errNoSpareQueries unless no question waits and the
-// budget has at least n queries that verdicts will not need.
+// checkSpareQueries returns nil if no question waits and the budget has at least n queries that
+// verdicts will not need. Otherwise it returns errVerdictsFirst or errNoSpareQueries.
 func (f *reportFetcher) checkSpareQueries(ctx context.Context, n int) error {
 	if f.querier.hasQuestions(false) || !f.Member.StillMember() {
 		return errVerdictsFirst

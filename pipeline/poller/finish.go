@@ -13,8 +13,9 @@ import (
 	"backburn/results"
 )
 
-// timeOut ends the jobs of a sample that has no verdict at its deadline. Then it writes the record
-// freed, so that a later job can upload the sample again.
+// timeOut ends the jobs of a sample that has no verdict at its deadline. freed is the sample's
+// state after that, from Decide: timeOut writes it, so that a later job can upload the sample
+// again.
 func (f *finisher) timeOut(ctx context.Context, e *waitingSample, s queue.SampleEntry, freed pipeline.Sample) nextCheck {
 	if due, early := f.isEarly(s.SubmittedAt); early {
 		return nextCheck{due: due, pending: true}
@@ -119,8 +120,8 @@ func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJ
 	})
 	span.EndVerdict(sp, ev, err != nil)
 	if err != nil {
-		// Do not call markPublished: the event may be in the ledger but not published, so the mark
-		// must stay before it.
+		// Do not call markPublished: the event may be in the ledger but not published, so the
+		// published mark must stay before it.
 		return err
 	}
 

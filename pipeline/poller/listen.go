@@ -9,11 +9,12 @@ import (
 )
 
 // jobWritten handles a new record of a job in the ledger. If the job waits, it joins the waitlist.
-// Unless its sample is pending, the sample is then checked at once, because a worker may have
-// decided it meanwhile.
+// Unless its sample is pending, the sample is then checked at once, because it may have got a
+// verdict meanwhile.
 func (f *finisher) jobWritten(ctx context.Context, r queue.JobRecord) {
 	if r.State == queue.JobDone && r.By != "" && r.By != f.term && r.Seq > f.published.from {
-		// Call begin before recordSeen, so that the mark cannot move past this record.
+		// Call begin before recordSeen, so that the published mark (published.go) cannot move past
+		// this record.
 		markPublished := f.published.begin()
 		f.async(ctx, func() { f.republish(ctx, r.Name, markPublished) })
 	}

@@ -218,7 +218,8 @@ func (f *reportFetcher) loadPublishedReport(ctx context.Context, s queue.SampleE
 }
 
 // publishFor publishes a report for a source to which it has been owed since the time at. It
-// returns false if the source's job has not ended yet; the caller then tries again.
+// returns false if the caller has to try again, because the source's job has not ended yet. After
+// finalEventWait it gives up and returns true.
 func (f *reportFetcher) publishFor(ctx context.Context, s queue.SampleEntry, report results.Report, source string, at time.Time) (bool, error) {
 	finals, err := f.finalEvents(ctx, s, 2*finalEventWait, []string{source})
 	if err != nil {
@@ -237,9 +238,8 @@ func (f *reportFetcher) publishFor(ctx context.Context, s queue.SampleEntry, rep
 }
 
 // finalEvents returns, for each source, the first event with the sample's verdict that ended a job
-// or changed an earlier verdict. The search begins at the time of the sample's record, less the
-// duration before.
-func (f *reportFetcher) finalEvents(ctx context.Context, s queue.SampleEntry, before time.Duration, sources []string) (map[string]results.Event, error) {
+// or changed an earlier verdict. The search begins earlier than the sample's record, by margin.
+func (f *reportFetcher) finalEvents(ctx context.Context, s queue.SampleEntry, margin time.Duration, sources []string) (map[string]results.Event, error) {
 	f.reportsMu.Lock()
 	e := f.reports.entries[s.Key]
 	f.reportsMu.Unlock()
@@ -249,7 +249,7 @@ func (f *reportFetcher) finalEvents(ctx context.Context, s queue.SampleEntry, be
 
 	sub := results.NewSubscriber(f.Queue.JetStream(), results.SubscriberConfig{
 		Prefix: f.Queue.Prefix(),
-		Since:  e.since.Add(-before),
+		Since:  e.since.Add(-margin),
 		Filter: results.Filter{
 			Types:    []results.Type{results.Verdict, results.Changed},
 			Outcomes: []string{wildfire.Verdict(s.Verdict).String()},

@@ -320,7 +320,7 @@ func (o *oldest) include(j waitingJob) {
 	}
 }
 
-// shift moves all times by the given duration, after the clock was set.
+// shift moves the times of all samples by the given duration, after the clock was set.
 func (l *waitlist) shift(by time.Duration) {
 	for e := range l.all() {
 		e.due = e.due.add(by)
