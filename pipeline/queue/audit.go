@@ -59,8 +59,8 @@ func (e *Events) publishAudit(ctx context.Context, a results.Audit) error {
 	})
 }
 
-// AuditLetter sets the fields of a that describe a dead letter and its job. It returns ErrNoLetter
-// if the letter does not exist.
+// AuditLetter sets those fields of an audit event that describe a dead letter and its job. It
+// returns ErrNoLetter if the letter does not exist.
 func (d *DeadLetters) AuditLetter(ctx context.Context, a *results.Audit, seq uint64) error {
 	l, err := d.Get(ctx, seq)
 	if err != nil {

@@ -272,8 +272,9 @@ func (c *committer) sendBatch() {
 	}
 }
 
-// gather takes groups out of the queue for a batch. A subject with an expected sequence may occur
-// only once: the server allows no expectation on a subject that the same batch has already written.
+// gather takes groups out of the queue for a batch. A subject for which a group expects a sequence
+// occurs in no later group: the server allows no expectation on a subject that the same batch has
+// already written.
 func (c *committer) gather() *batch {
 	b := &batch{}
 	bytes := 0
@@ -281,7 +282,7 @@ func (c *committer) gather() *batch {
 	later := c.queue[:0:0]
 
 	for _, g := range c.queue {
-		if b.messages+len(g.messages) > maxBatchMessages || bytes > maxBatchBytes || g.expectsAny(subjects) {
+		if b.messages+len(g.messages) > maxBatchMessages || bytes > maxBatchBytes || g.usesAny(subjects) {
 			later = append(later, g)
 			continue
 		}
@@ -302,8 +303,8 @@ func (c *committer) gather() *batch {
 	return b
 }
 
-// expectsAny reports whether the group has an expected sequence on one of the subjects.
-func (g *group) expectsAny(subjects map[string]struct{}) bool {
+// usesAny reports whether a message of the group has one of the subjects.
+func (g *group) usesAny(subjects map[string]struct{}) bool {
 	for _, m := range g.messages {
 		if _, found := subjects[m.msg.Subject]; found {
 			return true
@@ -412,8 +413,8 @@ func (c *committer) failOverdue() {
 var duplicate = []byte(`"duplicate":true`)
 
 // readAck reads a publish acknowledgment: {"stream":"S","seq":12,…} or {"error":{…}}. The first
-// form has a parser of its own, because there is one for each message. If the server already knows
-// the message's ID, the message is durable under the returned sequence.
+// form has a fast parser of its own, because every message gets such an answer. If the server
+// already knows the message's ID, the message is durable under the returned sequence.
 func readAck(m *nats.Msg) (seq uint64, err error) {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
 		return 0, nats.ErrNoResponders

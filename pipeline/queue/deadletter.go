@@ -187,8 +187,8 @@ func (d *DeadLetters) Drop(ctx context.Context, seq uint64) error {
 
 // ReplayOptions has the options for replaying dead letters.
 type ReplayOptions struct {
-	// Roots maps sources to the folders of their path contents, as in Config, if this machine has
-	// them. Contents of other sources cannot be checked from here.
+	// Roots maps sources to folders, as pipeline.Config.Roots does, if this machine has them.
+	// Contents that jobs of other sources give by a path cannot be checked from here.
 	Roots map[string]string
 
 	// Find looks for contents that are no longer where the letter says, such as a file that the

@@ -25,7 +25,7 @@ type JobRecord struct {
 	Priority pipeline.Priority // of JobWaiting
 	Pending  time.Time         // of JobWaiting: since when WildFire has had the sample; zero: not at all
 	Parked   pipeline.Budget   // of JobWaiting: the budget that it waits for, or ""
-	By       string            // of JobDone: the leader that ended it; "" if a worker did
+	By       string            // of JobDone: the term of the leader that ended it; "" if a worker did
 }
 
 // readJobRecord reads the headers of a record.
@@ -218,7 +218,7 @@ func (l *Ledger) State(ctx context.Context) (LedgerState, error) {
 	return LedgerState{Created: info.Created, LastSeq: info.State.LastSeq}, nil
 }
 
-// Detect a lost connection soon: the client's own defaults are ten times as long.
+// Detect a lost connection soon: the client's own defaults are 30 and 15 seconds.
 const (
 	pullExpiry    = jetstream.PullExpiry(5 * time.Second)
 	pullHeartbeat = jetstream.PullHeartbeat(time.Second)

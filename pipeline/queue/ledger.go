@@ -26,7 +26,8 @@ import (
 // JobState is the state of a job in the ledger.
 type JobState string
 
-// The states of a job. A job that no worker has read yet has no record.
+// The states of a job. Until a worker has read a job, it has no record, unless it was submitted
+// over HTTP.
 const (
 	JobAccepted JobState = "accepted" // submitted over HTTP, with the hash of its contents
 	JobWaiting  JobState = "waiting"  // it waits for its sample; the record holds the whole job with all that was learned
@@ -187,7 +188,8 @@ func change(subject string, body []byte, replaces uint64, err error) *Change {
 	return &Change{msg: m, err: err}
 }
 
-// PutSample replaces a sample's record if its revision has not changed.
+// PutSample returns the change that replaces a sample's record if its revision has not changed.
+// Like the other changes, it is made by Commit.
 func (l *Ledger) PutSample(s SampleEntry) *Change {
 	body, err := json.Marshal(s.Sample)
 	c := change(l.streams.SampleSubject(s.Key), body, s.Revision, err)
@@ -207,7 +209,7 @@ type Waiting struct {
 	Parked  pipeline.Budget // the budget that it waits for, or ""
 }
 
-// PutWaiting replaces a job's record by the whole waiting job.
+// PutWaiting returns the change that replaces a job's record by the whole waiting job.
 func (l *Ledger) PutWaiting(m *Message, why Waiting, replaces uint64) *Change {
 	m.Basis = why.Basis
 	c := change(l.streams.JobRecordSubject(m.Job.Ref()), nil, replaces, nil)
@@ -231,7 +233,8 @@ func (l *Ledger) PutWaiting(m *Message, why Waiting, replaces uint64) *Change {
 	return c
 }
 
-// putAccepted replaces a job's record by one that says that the job is about to be submitted.
+// putAccepted returns the change that replaces a job's record by one that says that the job is
+// about to be submitted.
 func (l *Ledger) putAccepted(ref pipeline.Ref, sampleKey string, replaces uint64) *Change {
 	c := change(l.streams.JobRecordSubject(ref), nil, replaces, nil)
 	c.msg.Header[headerState] = []string{string(JobAccepted)}
@@ -241,8 +244,8 @@ func (l *Ledger) putAccepted(ref pipeline.Ref, sampleKey string, replaces uint64
 	return c
 }
 
-// putDone replaces a job's record by its final event. by is the term of the leader that ends the
-// job, or "" if a worker ends it.
+// putDone returns the change that replaces a job's record by its final event. by is the term of the
+// leader that ends the job, or "" if a worker ends it.
 func (l *Ledger) putDone(ref pipeline.Ref, sampleKey string, event []byte, by string, replaces uint64) *Change {
 	c := change(l.streams.JobRecordSubject(ref), event, replaces, nil)
 	c.msg.Header[headerState] = []string{string(JobDone)}

@@ -21,7 +21,8 @@ import (
 	"backburn/results"
 )
 
-// Headers of a job's message, of its records and of its dead letter.
+// Headers of a job's message, of its records and of its dead letter. A raw job is a message whose
+// body is the contents; its headers have what is known about them.
 const (
 	HeaderFilename     = "Backburn-Filename"      // required on raw jobs
 	HeaderPath         = "Backburn-Path"          // optional on raw jobs: where the file was found

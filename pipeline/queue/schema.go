@@ -119,10 +119,10 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 
 			AllowAtomicPublish: true,
 
-			// A server drops messages whose ID it saw recently, even on another subject, so one
-			// source could suppress the jobs of another. That can be switched off only for a stream
-			// with a source stream, so this one has a source that never delivers a message. The
-			// ledger detects repeats.
+			// A server drops messages whose ID it saw recently, even on another subject, so the
+			// publisher of one source could suppress the jobs of another. Only a stream that copies
+			// messages from another stream (Sources) can do without that, so this stream copies a
+			// subject on which nothing is published. The ledger detects repeats.
 			Sources: []*jetstream.StreamSource{{
 				Name:          n.DeadStream(),
 				FilterSubject: n.DeadSubject("none", "none"),

@@ -356,8 +356,9 @@ func (i *Inspector) Unknown(ctx context.Context, source string, ids []string) ([
 	return i.withoutRecord(ctx, source, left)
 }
 
-// withoutRecord returns the jobs that have no record in the ledger. It reads them one by one: a
-// watcher may only read the records of its own sources, and the server checks that by the subject.
+// withoutRecord returns the jobs that have no record in the ledger, or one that says only that they
+// were accepted. It reads the records one by one: a watcher may only read those of its own sources,
+// and the server checks that by the subject.
 func (i *Inspector) withoutRecord(ctx context.Context, source string, ids []string) ([]string, error) {
 	var missing []string
 	for _, id := range ids {

@@ -144,7 +144,7 @@ func (t *tracer) identify(ctx context.Context) error {
 	case err != nil:
 		return err
 	case len(sources) > 1:
-		return fmt.Errorf("%w: name one of %s/%s", ErrAmbiguous, strings.Join(sources, ", "), t.query.Job)
+		return fmt.Errorf("%w: put one of these sources before it, as in %s/%s: %s", ErrAmbiguous, sources[0], t.query.Job, strings.Join(sources, ", "))
 	case len(sources) == 1:
 		t.query.Source = sources[0]
 	}
