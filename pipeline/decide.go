@@ -212,7 +212,7 @@ func (d *decision) fromRecord() Step {
 		return Step{Kind: StepFindOwner}
 	}
 
-	return d.unknown()
+	return d.askOrUpload()
 }
 
 // pending decides about a sample that WildFire has. At the deadline the job fails.
@@ -253,10 +253,10 @@ func (d *decision) waitForOther() Step {
 	return Step{Kind: StepWait, Due: d.s.ChangedAt.Add(d.p.DuplicateWait()), Basis: results.BasisShared}
 }
 
-// unknown decides about a sample that nobody is uploading. WildFire is asked about it if the
+// askOrUpload decides about a sample that nobody is uploading. WildFire is asked about it if the
 // configuration says so, if an earlier upload may have reached WildFire, or if the policy does not
 // allow an upload. Otherwise the sample is uploaded.
-func (d *decision) unknown() Step {
+func (d *decision) askOrUpload() Step {
 	if !d.maySend() && d.recentlyWithheld() {
 		return d.withhold("WildFire did not know it at " + d.s.CheckedAt.UTC().Format(time.RFC3339) +
 			", and its contents must not leave")
@@ -303,7 +303,7 @@ func (d *decision) answered(e Answered) Step {
 		// Shortly after the upload, "unknown" may mean "not yet".
 		return Step{Kind: StepRetry, Delay: d.s.ChangedAt.Add(d.p.FirstPoll).Sub(d.now)}
 	case !d.maySend():
-		d.s.withhold(d.now)
+		d.s.recordWithheld(d.now)
 		return d.withhold("WildFire does not know it, and its contents must not leave")
 	}
 
@@ -355,7 +355,7 @@ func (d *decision) lookedUp(e Answered) Step {
 	if ours && d.s.SubmittedAt.IsZero() {
 		d.s.SubmittedAt = d.s.ChangedAt
 	}
-	d.s.decide(e.Verdict, e.MD5, d.now)
+	d.s.setVerdict(e.Verdict, e.MD5, d.now)
 
 	return Step{Kind: StepFinish, Basis: basis}
 }
@@ -366,7 +366,7 @@ func (d *decision) polled(e Answered) Step {
 	case !e.Known, v == wildfire.Pending:
 	case v.Final():
 		basis := d.basis()
-		d.s.decide(v, e.MD5, d.now)
+		d.s.setVerdict(v, e.MD5, d.now)
 		return Step{Kind: StepFinish, Basis: basis}
 	case v == wildfire.Unknown && d.now.Sub(d.s.SubmittedAt) < d.p.unknownGrace():
 	case v == wildfire.Unknown && d.p.Simulated: // the simulator was restarted and forgot the sample: always upload again

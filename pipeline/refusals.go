@@ -10,11 +10,11 @@ import (
 // outcomes of other uploads decide. Safe for concurrent use.
 type Refusals struct {
 	mu      sync.Mutex
-	refused map[string]refusal // by sample
+	refused map[string]refusedSample // by sample
 	open    int                // samples refused since one was last accepted
 }
 
-type refusal struct {
+type refusedSample struct {
 	othersSucceeded bool // another sample was accepted after the refusal
 	times           int  // how often it was refused; no longer counted once another sample was accepted
 }
@@ -80,7 +80,7 @@ func (r *Refusals) count(sample string) int {
 		r.refused = nil
 	}
 	if r.refused == nil {
-		r.refused = map[string]refusal{}
+		r.refused = map[string]refusedSample{}
 		r.open = 0
 	}
 

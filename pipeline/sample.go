@@ -140,8 +140,8 @@ func (s *Sample) submitted(now time.Time) {
 	s.ChangedAt = now
 }
 
-// decide sets the sample's verdict.
-func (s *Sample) decide(v wildfire.Verdict, md5 string, now time.Time) {
+// setVerdict sets the sample's verdict.
+func (s *Sample) setVerdict(v wildfire.Verdict, md5 string, now time.Time) {
 	s.Unsure = false
 	s.release(StateVerdict, now)
 	s.Refusal = nil
@@ -212,8 +212,8 @@ func (s *Sample) Reported(state results.ReportStatus, published []string, now ti
 	s.Report = &note
 }
 
-// Redecide replaces a verdict after WildFire changed it.
-func (s *Sample) Redecide(v wildfire.Verdict, md5 string, now time.Time) { s.decide(v, md5, now) }
+// ReplaceVerdict replaces a verdict after WildFire changed it.
+func (s *Sample) ReplaceVerdict(v wildfire.Verdict, md5 string, now time.Time) { s.setVerdict(v, md5, now) }
 
 // resubmitOrRefuse gives up a submission that will never get a verdict. The first time, it frees
 // the sample, so that it is uploaded again. The second time, it refuses the sample.
@@ -230,8 +230,8 @@ func (s *Sample) resubmitOrRefuse(v wildfire.Verdict, now time.Time) {
 	}, now)
 }
 
-// withhold records that WildFire does not know a sample that the policy withholds.
-func (s *Sample) withhold(now time.Time) {
+// recordWithheld records that WildFire does not know a sample that the policy withholds.
+func (s *Sample) recordWithheld(now time.Time) {
 	if s.Final() {
 		*s = s.reset(now)
 	}
@@ -241,12 +241,12 @@ func (s *Sample) withhold(now time.Time) {
 	s.CheckedAt = now
 }
 
-// Recheck records WildFire's answer when it was asked again about a withheld sample. It reports
-// whether there is a verdict now.
-func (s *Sample) Recheck(v wildfire.Verdict, md5 string, now time.Time) (decided bool) {
+// RecordRecheck records WildFire's answer when it was asked again about a withheld sample. It
+// reports whether there is a verdict now.
+func (s *Sample) RecordRecheck(v wildfire.Verdict, md5 string, now time.Time) (decided bool) {
 	s.CheckedAt = now
 	if v.Final() {
-		s.decide(v, md5, now)
+		s.setVerdict(v, md5, now)
 	}
 
 	return v.Final()

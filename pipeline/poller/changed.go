@@ -65,7 +65,7 @@ func (rc *rechecker) publishChangedVerdict(ctx context.Context, s queue.SampleEn
 		if s.State != pipeline.StateVerdict || s.Verdict == int(r.Verdict) {
 			return false
 		}
-		s.Redecide(r.Verdict, r.MD5, now)
+		s.ReplaceVerdict(r.Verdict, r.MD5, now)
 		return true
 	})
 	rc.Log.Info().Str("sha256", s.Key).Stringer("from", before).Stringer("verdict", r.Verdict).Int("jobs", published).
@@ -86,7 +86,7 @@ func (rc *rechecker) handleWithheld(ctx context.Context, key string, r wildfire.
 		if r.HasVerdict {
 			verdict = r.Verdict
 		}
-		decided := s.Recheck(verdict, r.MD5, rc.Now())
+		decided := s.RecordRecheck(verdict, r.MD5, rc.Now())
 		return decided || rc.Now().Sub(s.WithheldAt) < rc.Queue.Events().MaxAge()
 	})
 
