@@ -68,13 +68,13 @@ const (
 	StepRetry                      // the job is redelivered after Delay
 	StepFindOwner                  // find out whether the claim's owner is a live member
 	StepAsk                        // ask WildFire
-	StepUpload                     // wait for the job's turn to upload
+	StepAwaitTurn                  // wait for the job's turn to upload
 	StepSend                       // write the claim, then upload: it is the job's turn
 	StepReconsider                 // write the sample, whose claim was released, and decide again
 )
 
 var stepNames = [...]string{
-	"finish", "fail", "wait", "park", "retry", "find owner", "ask", "upload", "send", "reconsider",
+	"finish", "fail", "wait", "park", "retry", "find owner", "ask", "await turn", "send", "reconsider",
 }
 
 func (k StepKind) String() string { return stepNames[k] }
@@ -265,7 +265,7 @@ func (d *decision) askOrUpload() Step {
 		return Step{Kind: StepAsk}
 	}
 
-	return Step{Kind: StepUpload}
+	return Step{Kind: StepAwaitTurn}
 }
 
 // ownerFound decides about a claimed sample whose owner was looked up.
@@ -307,7 +307,7 @@ func (d *decision) answered(e Answered) Step {
 		return d.withhold("WildFire does not know it, and its contents must not leave")
 	}
 
-	return Step{Kind: StepUpload}
+	return Step{Kind: StepAwaitTurn}
 }
 
 // uploadTurn decides when it is the job's turn to upload. It claims the sample only if the sample
@@ -315,7 +315,7 @@ func (d *decision) answered(e Answered) Step {
 func (d *decision) uploadTurn(e UploadTurn) Step {
 	step := d.fromRecord()
 	switch {
-	case step.Kind != StepAsk && step.Kind != StepUpload:
+	case step.Kind != StepAsk && step.Kind != StepAwaitTurn:
 		return step
 	case !d.maySend():
 		return d.withhold("its contents must not leave")

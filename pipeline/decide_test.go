@@ -111,7 +111,7 @@ type decision struct {
 // Steps that many rows expect.
 var (
 	ask           = pipeline.Step{Kind: pipeline.StepAsk}
-	upload        = pipeline.Step{Kind: pipeline.StepUpload}
+	upload        = pipeline.Step{Kind: pipeline.StepAwaitTurn}
 	findOwner     = pipeline.Step{Kind: pipeline.StepFindOwner}
 	send          = pipeline.Step{Kind: pipeline.StepSend}
 	reconsider    = pipeline.Step{Kind: pipeline.StepReconsider}
@@ -889,7 +889,7 @@ func TestDecideTerminates(t *testing.T) {
 				e = pipeline.OwnerFound{Owner: s.Owner, Gone: r.IntN(2) == 0}
 			case pipeline.StepAsk:
 				e = randomOf[pipeline.News](r, randomAnswer(r), pipeline.Unanswered{})
-			case pipeline.StepUpload:
+			case pipeline.StepAwaitTurn:
 				e = randomOf[pipeline.News](r, pipeline.UploadTurn{Owner: p.Self}, pipeline.NotAdmitted{})
 			case pipeline.StepSend:
 				e = randomOutcome(r)
@@ -938,7 +938,7 @@ func TestDecideInvariants(t *testing.T) {
 			"the claim of a live owner stays":                  s.State == pipeline.StateUploading && !oursNow && changed && !(wasOwned && owned.Gone && owned.Owner == s.Owner),
 			"a pending sample stays pending without an answer": s.State == pipeline.StatePending && changed && !wasAnswered && step.Kind != pipeline.StepFail,
 			"only an answer or an upload ends a doubt":         s.Unsure && !next.Unsure && !wasAnswered && !(wasUploaded && oursNow) && !s.Final(),
-			"in doubt, a query precedes the upload":            s.Unsure && step.Kind == pipeline.StepUpload && !wasAnswered,
+			"in doubt, a query precedes the upload":            s.Unsure && step.Kind == pipeline.StepAwaitTurn && !wasAnswered,
 			"an upload that may have arrived is recorded":      wasUploaded && oursNow && uploaded.Disposition.Unsure && next.State != pipeline.StatePending && step.Kind != pipeline.StepFail && !next.Unsure,
 			"only a claimed sample is sent":                    step.Kind == pipeline.StepSend && (next.State != pipeline.StateUploading || next.Owner != p.Self || next.Job != j.Ref().String()),
 			"a verdict ends the job":                           step.Kind == pipeline.StepFinish && next.State != pipeline.StateVerdict,
@@ -951,7 +951,7 @@ func TestDecideInvariants(t *testing.T) {
 			"exactly the claimed samples have an owner":        (next.State == pipeline.StateUploading) != (next.Owner != ""),
 			"a refusal has its reason":                         next.State == pipeline.StateRefused && next.Refusal == nil,
 			"a new verdict comes from WildFire's answer":       next.State == pipeline.StateVerdict && changed && !(wasAnswered && int(answered.Verdict) == next.Verdict),
-			"uploads need a rule that allows them":             (step.Kind == pipeline.StepUpload || step.Kind == pipeline.StepSend) && p.Ruling.Submit != pipeline.SubmitAlways,
+			"uploads need a rule that allows them":             (step.Kind == pipeline.StepAwaitTurn || step.Kind == pipeline.StepSend) && p.Ruling.Submit != pipeline.SubmitAlways,
 			"queries need a rule that allows them":             step.Kind == pipeline.StepAsk && p.Ruling.Submit == pipeline.SubmitNever,
 			"an upload records its rule":                       step.Kind == pipeline.StepSend && next.Rule != p.Ruling.Rule,
 			"only a rule withholds":                            step.Cause.Reason == results.Withheld && p.Ruling.Submit == pipeline.SubmitAlways,

@@ -11,7 +11,7 @@ import (
 type Refusals struct {
 	mu      sync.Mutex
 	refused map[string]refusedSample // by sample
-	open    int                // samples refused since one was last accepted
+	open    int                      // samples refused since one was last accepted
 }
 
 type refusedSample struct {

@@ -213,7 +213,9 @@ func (s *Sample) Reported(state results.ReportStatus, published []string, now ti
 }
 
 // ReplaceVerdict replaces a verdict after WildFire changed it.
-func (s *Sample) ReplaceVerdict(v wildfire.Verdict, md5 string, now time.Time) { s.setVerdict(v, md5, now) }
+func (s *Sample) ReplaceVerdict(v wildfire.Verdict, md5 string, now time.Time) {
+	s.setVerdict(v, md5, now)
+}
 
 // resubmitOrRefuse gives up a submission that will never get a verdict. The first time, it frees
 // the sample, so that it is uploaded again. The second time, it refuses the sample.

@@ -673,7 +673,7 @@ func budgetsOf(s pipeline.Step) []pipeline.Budget {
 	switch s.Kind {
 	case pipeline.StepAsk: // first the question, then the upload
 		return []pipeline.Budget{pipeline.Queries, pipeline.Uploads}
-	case pipeline.StepUpload:
+	case pipeline.StepAwaitTurn:
 		return []pipeline.Budget{pipeline.Uploads}
 	case pipeline.StepWait:
 		if s.Asking {

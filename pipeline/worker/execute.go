@@ -32,7 +32,7 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 			learned, err = w.findOwner(ctx, d)
 		case pipeline.StepAsk:
 			learned, err = w.ask(ctx, d)
-		case pipeline.StepUpload:
+		case pipeline.StepAwaitTurn:
 			learned, err = w.uploader.upload(ctx, work, d)
 			if _, uploaded := learned.(pipeline.UploadEnded); uploaded {
 				var cancel context.CancelFunc
