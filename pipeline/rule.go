@@ -85,8 +85,8 @@ func (r Rule) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// Share is the number of uploads a day that one rule may use.
-type Share struct {
+// RuleBudget is the number of uploads a day that one rule may use.
+type RuleBudget struct {
 	Key    string // identifies the rule by its conditions: one token of [a-z0-9-]
 	Rule   string // the rule, for people
 	PerDay int
@@ -95,11 +95,11 @@ type Share struct {
 // name returns the rule's name for people. i is its index in the configuration.
 func (r Rule) name(i int) string { return fmt.Sprintf("policy[%d] (%s)", i, r) }
 
-// share returns the rule's own budget. Its key depends only on the rule's conditions, so it stays
+// budget returns the rule's own budget. Its key depends only on the rule's conditions, so it stays
 // the same when rules are reordered. i is the rule's index in the configuration.
-func (r Rule) share(i int) Share {
+func (r Rule) budget(i int) RuleBudget {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(r.String()))
 
-	return Share{Key: fmt.Sprintf("rule-%016x", h.Sum64()), Rule: r.name(i), PerDay: r.UploadsPerDay}
+	return RuleBudget{Key: fmt.Sprintf("rule-%016x", h.Sum64()), Rule: r.name(i), PerDay: r.UploadsPerDay}
 }

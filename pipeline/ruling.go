@@ -80,10 +80,10 @@ func TypesOf(head []byte) []string {
 // Ruling is what the policy says about a job. The zero value lets nothing leave.
 type Ruling struct {
 	Submit   Submit
-	Priority Priority // priority of the job from now on; "": unchanged
-	Rule     string   // what decided, for people: the rule, or another setting
-	Report   Wish     // whether the report about the contents is wanted
-	Shares   []Share  // daily budgets of the rules that matched
+	Priority Priority     // priority of the job from now on; "": unchanged
+	Rule     string       // what decided, for people: the rule, or another setting
+	Report   Wish         // whether the report about the contents is wanted
+	Budgets  []RuleBudget // daily budgets of the rules that matched
 }
 
 // Unruled is the ruling if no rule matches: contents may be uploaded.
@@ -132,7 +132,7 @@ func (c Config) combine(first, limit int, j Job) Ruling {
 	}
 
 	declared := c.rulingOf(first)
-	shares := append(declared.Shares, ruling.Shares...)
+	budgets := append(declared.Budgets, ruling.Budgets...)
 	current := j.Priority
 	if ruling.Priority != "" {
 		current = ruling.Priority
@@ -147,7 +147,7 @@ func (c Config) combine(first, limit int, j Job) Ruling {
 	if declared.Report.rank() > ruling.Report.rank() {
 		declared.Report = ruling.Report
 	}
-	declared.Shares = shares
+	declared.Budgets = budgets
 
 	return declared
 }
@@ -161,22 +161,22 @@ func (c Config) rulingOf(i int) Ruling {
 		Rule:     r.name(i),
 	}
 	if r.UploadsPerDay > 0 {
-		ruling.Shares = []Share{r.share(i)}
+		ruling.Budgets = []RuleBudget{r.budget(i)}
 	}
 
 	return ruling
 }
 
-// Shares lists the budgets of all rules that have one.
-func (c Config) Shares() []Share {
-	var shares []Share
+// RuleBudgets lists the budgets of all rules that have one.
+func (c Config) RuleBudgets() []RuleBudget {
+	var budgets []RuleBudget
 	for i, r := range c.Rules {
 		if r.UploadsPerDay > 0 {
-			shares = append(shares, r.share(i))
+			budgets = append(budgets, r.budget(i))
 		}
 	}
 
-	return shares
+	return budgets
 }
 
 // NeedsTypes reports whether the policy depends on the types of contents.

@@ -195,7 +195,7 @@ func TestRuleOrder(t *testing.T) {
 				t.Errorf("got %+v, want submit %s by %s, priority %q", got, tc.want, tc.by, tc.priority)
 			}
 			var shares []int
-			for _, s := range got.Shares {
+			for _, s := range got.Budgets {
 				shares = append(shares, s.PerDay)
 			}
 			if diff := cmp.Diff(tc.shares, shares); diff != "" {

@@ -158,7 +158,7 @@ func (v *Inventory) Summarize(queries, left int, now time.Time) Summary {
 		Queries:    queries,
 	}
 
-	shares := map[pipeline.Share]int{}
+	shares := map[pipeline.RuleBudget]int{}
 	for _, c := range v.all {
 		switch {
 		case c.Answer != nil && c.Answer.Verdict.Final():
@@ -169,7 +169,7 @@ func (v *Inventory) Summarize(queries, left int, now time.Time) Summary {
 		case c.NeedsUpload():
 			s.Unknown++
 			s.UnknownBytes += c.File.Size
-			for _, share := range c.Ruling.Shares {
+			for _, share := range c.Ruling.Budgets {
 				shares[share]++
 			}
 		case !c.MayAsk(), c.Answer != nil && c.Answer.Verdict == wildfire.Unknown:

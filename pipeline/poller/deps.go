@@ -35,20 +35,20 @@ type ReportClient interface {
 
 // Deps are the dependencies of a poller.
 type Deps struct {
-	Queue    *queue.Queue
-	Member   *fleet.Membership
-	Pauses   *fleet.Pauses
-	Verdicts VerdictClient
-	Reports  ReportClient // nil: no reports are fetched
-	Queries  *fleet.Quota
-	Uploads  *fleet.Quota
-	Shares   *fleet.Shares // budgets of the policy's rules
-	Settings *pipeline.Settings
-	Log      zerolog.Logger
-	Metrics  Metrics
-	Spans    span.Spans
-	Now      func() time.Time
-	Tick     time.Duration // how often a goroutine checks the clock while it waits for a time of day
+	Queue       *queue.Queue
+	Member      *fleet.Membership
+	Pauses      *fleet.Pauses
+	Verdicts    VerdictClient
+	Reports     ReportClient // nil: no reports are fetched
+	Queries     *fleet.Quota
+	Uploads     *fleet.Quota
+	RuleBudgets *fleet.RuleBudgets // budgets of the policy's rules
+	Settings    *pipeline.Settings
+	Log         zerolog.Logger
+	Metrics     Metrics
+	Spans       span.Spans
+	Now         func() time.Time
+	Tick        time.Duration // how often a goroutine checks the clock while it waits for a time of day
 
 	// AwaitToken returns once there is an access token for calls.
 	AwaitToken func(ctx context.Context) error

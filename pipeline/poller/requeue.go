@@ -64,8 +64,8 @@ func (f *finisher) requeueOne(ctx context.Context, e *waitingSample) nextCheck {
 		f.forget(e, job)
 		return nextCheck{due: now}
 	}
-	if share := f.Shares.ByKey(m.Share); share != nil {
-		if ok, err := share.Available(ctx, "", pipeline.Normal); err != nil || !ok {
+	if budget := f.RuleBudgets.ByKey(m.RuleBudget); budget != nil {
+		if ok, err := budget.Available(ctx, "", pipeline.Normal); err != nil || !ok {
 			return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}
 		}
 	}

@@ -55,7 +55,7 @@ type Message struct {
 	Job        pipeline.Job
 	AcceptedAt time.Time     // when the queue accepted it
 	Basis      results.Basis // of a job that waited: the basis of the verdict that it will get
-	Share      string        // of a job that waits for a rule's share of uploads: pipeline.Share.Key
+	RuleBudget string        // of a job that waits for the budget of a rule: pipeline.RuleBudget.Key
 	Trace      span.Context
 	Contents   []byte // of a raw job; nil for a link, or if Job refers to them
 	Raw        bool   // Contents has the job's contents
@@ -294,7 +294,7 @@ type record struct {
 	Raw        bool              `json:"raw,omitempty"`
 	AcceptedAt time.Time         `json:"accepted_at"`
 	Basis      results.Basis     `json:"basis,omitempty"`
-	Share      string            `json:"share,omitempty"`
+	RuleBudget string            `json:"share,omitempty"`
 	Trace      span.Context      `json:"trace,omitzero"`
 	Original   *Original         `json:"original,omitempty"`
 }
@@ -311,7 +311,7 @@ func (m *Message) encode(to *nats.Msg) error {
 		Raw:        m.Raw,
 		AcceptedAt: m.AcceptedAt,
 		Basis:      m.Basis,
-		Share:      m.Share,
+		RuleBudget: m.RuleBudget,
 		Trace:      m.Trace,
 		Original:   m.Original,
 	})
@@ -342,7 +342,7 @@ func decodeRecord(h nats.Header, body []byte) (Message, error) {
 		Job:        r.Job,
 		AcceptedAt: r.AcceptedAt,
 		Basis:      r.Basis,
-		Share:      r.Share,
+		RuleBudget: r.RuleBudget,
 		Trace:      r.Trace,
 		Raw:        r.Raw,
 		Original:   r.Original,

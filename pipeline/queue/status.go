@@ -147,7 +147,7 @@ func (i *Inspector) Status(ctx context.Context, cfg pipeline.Config) (Status, er
 	st.Parked = waiters.Parked
 	st.Reports = waiters.Reports
 	if st.Parked.Jobs > 0 {
-		spent, err := i.spentShares(ctx, cfg, now)
+		spent, err := i.spentRules(ctx, cfg, now)
 		if err != nil {
 			return st, err
 		}
@@ -239,16 +239,16 @@ func (d *DeadLetters) byReason(ctx context.Context) (map[string]uint64, error) {
 	return out, nil
 }
 
-// spentShares returns the rules whose own uploads of the day are used up.
-func (i *Inspector) spentShares(ctx context.Context, cfg pipeline.Config, now time.Time) ([]string, error) {
+// spentRules returns the rules whose own uploads of the day are used up.
+func (i *Inspector) spentRules(ctx context.Context, cfg pipeline.Config, now time.Time) ([]string, error) {
 	var rules []string
-	for _, share := range cfg.Shares() {
-		st, err := fleet.BudgetStatusOf(ctx, i.streams.control, pipeline.Budget(share.Key), share.PerDay, now)
+	for _, budget := range cfg.RuleBudgets() {
+		st, err := fleet.BudgetStatusOf(ctx, i.streams.control, pipeline.Budget(budget.Key), budget.PerDay, now)
 		if err != nil {
 			return nil, err
 		}
 		if st.Spent {
-			rules = append(rules, share.Rule)
+			rules = append(rules, budget.Rule)
 		}
 	}
 

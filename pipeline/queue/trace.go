@@ -389,7 +389,7 @@ func (t *tracer) addWaiting(ctx context.Context, subject string) error {
 	detail := "until its contents have a verdict"
 	if b := msgs[0].Header.Get(headerParked); b != "" {
 		t.parked = "the day's budget of " + b
-		if entry.Message.Share != "" {
+		if entry.Message.RuleBudget != "" {
 			t.parked = "the uploads that its policy rule allows in a day"
 		}
 		detail = "for " + t.parked

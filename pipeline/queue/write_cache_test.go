@@ -24,7 +24,7 @@ func noContents(source, id string) *Message {
 	m.Job.Metadata = map[string]string{"k": "v"}
 	m.Job.ReceivedAt = time.Now().UTC()
 	m.AcceptedAt = time.Now().UTC()
-	m.Share = "share"
+	m.RuleBudget = "share"
 	m.Trace = span.Extract(nats.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}})
 
 	return m

@@ -78,7 +78,7 @@ func (w *Worker) prepare(ctx, work context.Context, d *delivery) (r result, done
 	if err := w.q.Objects().MoveContents(ctx, &d.Message); err != nil {
 		return result{}, false, err
 	}
-	d.Share = ""
+	d.RuleBudget = ""
 	if err := w.examiner.examine(ctx, d); err != nil {
 		r, err = w.afterExamineError(ctx, work, d, err)
 		return r, true, err

@@ -53,7 +53,7 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poll
 			submitter: submitter,
 			tokens:    o.tokens,
 			uploads:   fleet.NewQuota(control, pipeline.Uploads, cfg.UploadsPerDay, cfg.ReservePercent, o.now),
-			shares:    fleet.NewShares(control, cfg.Shares(), o.now),
+			budgets:   fleet.NewRuleBudgets(control, cfg.RuleBudgets(), o.now),
 			limiter:   rate.NewLimiter(limitOf(cfg.Rate), cfg.Burst),
 			turns:     newTurns(cfg.Concurrency),
 			slots:     newSlots(cfg.Concurrency),
@@ -71,21 +71,21 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poll
 	}
 	q.Dead().OnPut(w.metrics.deadLettered)
 	w.poller = poller.New(poller.Deps{
-		Queue:      q,
-		Member:     w.member,
-		Pauses:     pauses,
-		Verdicts:   verdicts,
-		Reports:    o.reports,
-		Queries:    w.queries,
-		Uploads:    w.uploader.uploads,
-		Shares:     w.uploader.shares,
-		Settings:   w.settings,
-		Log:        o.log,
-		Metrics:    w.metrics.poller(),
-		Spans:      w.spans,
-		Now:        o.now,
-		Tick:       o.tick,
-		AwaitToken: w.uploader.waitForToken,
+		Queue:       q,
+		Member:      w.member,
+		Pauses:      pauses,
+		Verdicts:    verdicts,
+		Reports:     o.reports,
+		Queries:     w.queries,
+		Uploads:     w.uploader.uploads,
+		RuleBudgets: w.uploader.budgets,
+		Settings:    w.settings,
+		Log:         o.log,
+		Metrics:     w.metrics.poller(),
+		Spans:       w.spans,
+		Now:         o.now,
+		Tick:        o.tick,
+		AwaitToken:  w.uploader.waitForToken,
 	})
 
 	return w, nil
@@ -137,7 +137,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer cancel()
 	w.uploader.uploads.Release(releaseCtx)
 	w.queries.Release(releaseCtx)
-	for _, s := range w.uploader.shares.All() {
+	for _, s := range w.uploader.budgets.All() {
 		s.Release(releaseCtx)
 	}
 	stopServices()
@@ -154,7 +154,7 @@ func (w *Worker) Reconfigure(ctx context.Context, cfg pipeline.Config) error {
 	}
 	w.settings.Set(cfg)
 
-	w.uploader.shares.Set(cfg.Shares())
+	w.uploader.budgets.Set(cfg.RuleBudgets())
 	for q, perDay := range map[*fleet.Quota]int{w.uploader.uploads: cfg.UploadsPerDay, w.queries: cfg.QueriesPerDay} {
 		q.SetLimit(perDay, cfg.ReservePercent)
 		q.Release(ctx)

@@ -33,7 +33,7 @@ type uploader struct {
 	submitter Submitter
 	tokens    Tokens // nil without WithTokens
 	uploads   *fleet.Quota
-	shares    *fleet.Shares // of rules
+	budgets   *fleet.RuleBudgets // of rules
 	limiter   *rate.Limiter
 	turns     *claimTurns
 	slots     *slots
@@ -166,17 +166,17 @@ func (u *uploader) takeUpload(ctx context.Context, d *delivery) error {
 		return err
 	}
 
-	for i, s := range d.ruling.Shares {
-		err := u.shares.ByKey(s.Key).Take(ctx, "", pipeline.Normal)
+	for i, s := range d.ruling.Budgets {
+		err := u.budgets.ByKey(s.Key).Take(ctx, "", pipeline.Normal)
 		if err == nil {
 			continue
 		}
 		if errors.Is(err, fleet.ErrSpent) {
-			d.Share = s.Key
+			d.RuleBudget = s.Key
 			err = fmt.Errorf("%w, for %s", err, d.ruling.Rule)
 		}
 		u.uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
-		u.refundShares(ctx, d.ruling.Shares[:i])
+		u.refundBudgets(ctx, d.ruling.Budgets[:i])
 		return err
 	}
 
@@ -186,13 +186,13 @@ func (u *uploader) takeUpload(ctx context.Context, d *delivery) error {
 // refundUpload gives back what takeUpload spent.
 func (u *uploader) refundUpload(ctx context.Context, d *delivery) {
 	u.uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
-	u.refundShares(ctx, d.ruling.Shares)
+	u.refundBudgets(ctx, d.ruling.Budgets)
 }
 
-// refundShares gives back one upload to each of some budgets of rules.
-func (u *uploader) refundShares(ctx context.Context, shares []pipeline.Share) {
-	for _, s := range shares {
-		u.shares.ByKey(s.Key).Refund(ctx, "", pipeline.Normal)
+// refundBudgets gives back one upload to each of some budgets of rules.
+func (u *uploader) refundBudgets(ctx context.Context, budgets []pipeline.RuleBudget) {
+	for _, s := range budgets {
+		u.budgets.ByKey(s.Key).Refund(ctx, "", pipeline.Normal)
 	}
 }
 

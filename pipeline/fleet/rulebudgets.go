@@ -7,9 +7,9 @@ import (
 	"backburn/pipeline"
 )
 
-// Shares holds the daily upload budgets of those rules of the policy that have one. The key of a
-// budget is pipeline.Share.Key. It is safe for concurrent use.
-type Shares struct {
+// RuleBudgets holds the daily upload budgets of those rules of the policy that have one. The key of a
+// budget is pipeline.RuleBudget.Key. It is safe for concurrent use.
+type RuleBudgets struct {
 	store *Store
 	now   func() time.Time
 
@@ -17,9 +17,9 @@ type Shares struct {
 	byKey map[string]*Quota
 }
 
-// NewShares returns the budgets of rules.
-func NewShares(store *Store, rules []pipeline.Share, now func() time.Time) *Shares {
-	s := &Shares{store: store, now: now, byKey: map[string]*Quota{}}
+// NewRuleBudgets returns the budgets of rules.
+func NewRuleBudgets(store *Store, rules []pipeline.RuleBudget, now func() time.Time) *RuleBudgets {
+	s := &RuleBudgets{store: store, now: now, byKey: map[string]*Quota{}}
 	s.Set(rules)
 
 	return s
@@ -27,7 +27,7 @@ func NewShares(store *Store, rules []pipeline.Share, now func() time.Time) *Shar
 
 // Set replaces the rules. The budget of a removed rule stays, without a limit, for jobs to which
 // the policy has already applied the rule.
-func (s *Shares) Set(rules []pipeline.Share) {
+func (s *RuleBudgets) Set(rules []pipeline.RuleBudget) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -44,7 +44,7 @@ func (s *Shares) Set(rules []pipeline.Share) {
 }
 
 // ByKey returns the budget of a rule, or nil if the rule never existed.
-func (s *Shares) ByKey(key string) *Quota {
+func (s *RuleBudgets) ByKey(key string) *Quota {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -52,7 +52,7 @@ func (s *Shares) ByKey(key string) *Quota {
 }
 
 // All lists the budgets.
-func (s *Shares) All() []*Quota {
+func (s *RuleBudgets) All() []*Quota {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
