@@ -168,13 +168,13 @@ func addWaitingJob(ctx context.Context, q *queue.Queue, i int) error {
 	m.Job.SetVerified(key, 10_240)
 
 	return q.Ledger().Commit(ctx,
-		q.Ledger().PutSample(queue.SampleEntry{Key: key, Sample: pipeline.Sample{
+		q.Ledger().SampleUpdate(queue.SampleEntry{Key: key, Sample: pipeline.Sample{
 			State:       pipeline.StatePending,
 			ChangedAt:   now,
 			Size:        10_240,
 			SubmittedAt: now,
 		}}),
-		q.Ledger().PutWaiting(m, queue.Waiting{Sample: key, Basis: results.BasisUpload, Pending: now}, 0))
+		q.Ledger().WaitingUpdate(m, queue.Waiting{Sample: key, Basis: results.BasisUpload, Pending: now}, 0))
 }
 
 func measure(n int, nc *nats.Conn, q *queue.Queue, server, wildFire string) error {

@@ -66,7 +66,7 @@ func TestPlanOfManyFiles(t *testing.T) {
 		}
 
 		sum := sha256.Sum256([]byte(body))
-		known = append(known, q.Ledger().PutSample(queue.SampleEntry{Key: hex.EncodeToString(sum[:]), Sample: pipeline.Sample{
+		known = append(known, q.Ledger().SampleUpdate(queue.SampleEntry{Key: hex.EncodeToString(sum[:]), Sample: pipeline.Sample{
 			State:     pipeline.StateVerdict,
 			Verdict:   int(wildfire.Benign),
 			CheckedAt: time.Now(),

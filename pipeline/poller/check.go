@@ -107,7 +107,7 @@ func (f *finisher) handleAnswer(ctx context.Context, e *waitingSample, r wildfir
 	}
 
 	s.Sample = next
-	change := f.Queue.Ledger().PutSample(s)
+	change := f.Queue.Ledger().SampleUpdate(s)
 	if next.Final() {
 		check := f.finishJobs(ctx, e, s, change)
 		f.rechecker.update(s.Key, s.Sample)
@@ -168,7 +168,7 @@ func (f *finisher) applyStep(ctx context.Context, e *waitingSample, s queue.Samp
 
 	case pipeline.StepReconsider:
 		s.Sample = next
-		c := f.Queue.Ledger().PutSample(s)
+		c := f.Queue.Ledger().SampleUpdate(s)
 		if err := f.Queue.Ledger().Commit(ctx, c); err != nil {
 			return f.retryLater(ctx, e, err, "sample cannot be released")
 		}

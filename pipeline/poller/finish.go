@@ -27,7 +27,7 @@ func (f *finisher) timeOut(ctx context.Context, e *waitingSample, s queue.Sample
 	}
 
 	s.Sample = freed
-	if err := f.Queue.Ledger().Commit(ctx, f.Queue.Ledger().PutSample(s)); err != nil && !errors.Is(err, pipeline.ErrConflict) {
+	if err := f.Queue.Ledger().Commit(ctx, f.Queue.Ledger().SampleUpdate(s)); err != nil && !errors.Is(err, pipeline.ErrConflict) {
 		f.Log.Warn().Err(err).Str("sha256", e.sample.key()).Msg("sample cannot be freed")
 	}
 

@@ -352,7 +352,7 @@ func TestFinishIsRepeatedAfterALostAnswer(t *testing.T) {
 			return Ending{
 				Event:   pipeline.VerdictEvent(m.Job, sample.Sample, results.BasisLookup, at),
 				Sample:  sample.Key,
-				Changes: []*Change{q.ledger.PutSample(sample)},
+				Changes: []*Change{q.ledger.SampleUpdate(sample)},
 			}
 		}
 

@@ -87,7 +87,7 @@ func (e *Events) recordFinal(ctx context.Context, ref pipeline.Ref, end Ending, 
 			return entry.Event, true, nil
 		}
 
-		done := e.ledger.putDone(ref, end.Sample, body, end.By, entry.Revision)
+		done := e.ledger.doneUpdate(ref, end.Sample, body, end.By, entry.Revision)
 		err := e.ledger.Commit(ctx, append(with, done)...)
 		switch {
 		case err == nil:

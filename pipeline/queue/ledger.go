@@ -188,9 +188,9 @@ func change(subject string, body []byte, replaces uint64, err error) *Change {
 	return &Change{msg: m, err: err}
 }
 
-// PutSample returns the change that replaces a sample's record if its revision has not changed.
+// SampleUpdate returns the change that replaces a sample's record if its revision has not changed.
 // Like the other changes, it is made by Commit.
-func (l *Ledger) PutSample(s SampleEntry) *Change {
+func (l *Ledger) SampleUpdate(s SampleEntry) *Change {
 	body, err := json.Marshal(s.Sample)
 	c := change(l.streams.SampleSubject(s.Key), body, s.Revision, err)
 	c.sample = &s
@@ -209,8 +209,8 @@ type Waiting struct {
 	Parked  pipeline.Budget // the budget that it waits for, or ""
 }
 
-// PutWaiting returns the change that replaces a job's record by the whole waiting job.
-func (l *Ledger) PutWaiting(m *Message, why Waiting, replaces uint64) *Change {
+// WaitingUpdate returns the change that replaces a job's record by the whole waiting job.
+func (l *Ledger) WaitingUpdate(m *Message, why Waiting, replaces uint64) *Change {
 	m.Basis = why.Basis
 	c := change(l.streams.JobRecordSubject(m.Job.Ref()), nil, replaces, nil)
 	c.err = m.encode(c.msg)
@@ -233,9 +233,9 @@ func (l *Ledger) PutWaiting(m *Message, why Waiting, replaces uint64) *Change {
 	return c
 }
 
-// putAccepted returns the change that replaces a job's record by one that says that the job is
+// acceptedUpdate returns the change that replaces a job's record by one that says that the job is
 // about to be submitted.
-func (l *Ledger) putAccepted(ref pipeline.Ref, sampleKey string, replaces uint64) *Change {
+func (l *Ledger) acceptedUpdate(ref pipeline.Ref, sampleKey string, replaces uint64) *Change {
 	c := change(l.streams.JobRecordSubject(ref), nil, replaces, nil)
 	c.msg.Header[headerState] = []string{string(JobAccepted)}
 	c.msg.Header[headerSample] = []string{sampleKey}
@@ -244,9 +244,9 @@ func (l *Ledger) putAccepted(ref pipeline.Ref, sampleKey string, replaces uint64
 	return c
 }
 
-// putDone returns the change that replaces a job's record by its final event. by is the term of the
+// doneUpdate returns the change that replaces a job's record by its final event. by is the term of the
 // leader that ends the job, or "" if a worker ends it.
-func (l *Ledger) putDone(ref pipeline.Ref, sampleKey string, event []byte, by string, replaces uint64) *Change {
+func (l *Ledger) doneUpdate(ref pipeline.Ref, sampleKey string, event []byte, by string, replaces uint64) *Change {
 	c := change(l.streams.JobRecordSubject(ref), event, replaces, nil)
 	c.msg.Header[headerState] = []string{string(JobDone)}
 	c.msg.Header[headerSample] = []string{sampleKey}
@@ -326,7 +326,7 @@ func (l *Ledger) ChangeSample(ctx context.Context, key string, change func(*pipe
 			return s, err
 		}
 
-		c := l.PutSample(s)
+		c := l.SampleUpdate(s)
 		err = l.Commit(ctx, c)
 		if err == nil {
 			s.Revision = c.Revision

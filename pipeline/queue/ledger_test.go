@@ -52,7 +52,7 @@ func TestLedgerComparesAndSets(t *testing.T) {
 					s := before
 					s.State = pipeline.StateUploading
 					s.Owner = fmt.Sprintf("%d.%d", round, n)
-					c := q.ledger.PutSample(s)
+					c := q.ledger.SampleUpdate(s)
 					switch err := q.ledger.Commit(t.Context(), c); {
 					case err == nil:
 						won.Add(1)
@@ -113,14 +113,14 @@ func TestLedgerExpiresFinishedRecords(t *testing.T) {
 	over := map[pipeline.State]bool{pipeline.StateNone: true, pipeline.StateVerdict: true, pipeline.StateRefused: true}
 	for _, state := range pipeline.States() {
 		s := SampleEntry{Key: "s-" + string(state), Sample: pipeline.Sample{State: state}}
-		if err := q.ledger.Commit(t.Context(), q.ledger.PutSample(s)); err != nil {
+		if err := q.ledger.Commit(t.Context(), q.ledger.SampleUpdate(s)); err != nil {
 			t.Fatal(err)
 		}
 		expires(t, q, q.SampleSubject(s.Key), over[state])
 	}
 
 	m := aJob("mail", "a")
-	waiting := q.ledger.PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)
+	waiting := q.ledger.WaitingUpdate(m, Waiting{Sample: m.Job.SHA256}, 0)
 	if err := q.ledger.Commit(t.Context(), waiting); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestAWaitingJobIsKeptWhole(t *testing.T) {
 	m.AcceptedAt = time.Now().UTC()
 	since := time.Now().UTC()
 	why := Waiting{Sample: m.Job.SHA256, Basis: results.BasisShared, Pending: since, Parked: pipeline.Uploads}
-	if err := q.ledger.Commit(t.Context(), q.ledger.PutWaiting(m, why, 0)); err != nil {
+	if err := q.ledger.Commit(t.Context(), q.ledger.WaitingUpdate(m, why, 0)); err != nil {
 		t.Fatal(err)
 	}
 
@@ -393,7 +393,7 @@ func TestAnotherJobOfTheSameIDIsNotEnded(t *testing.T) {
 		}
 	}
 
-	if err := q.ledger.Commit(ctx, q.ledger.PutWaiting(first, Waiting{Sample: first.Job.SHA256}, 0)); err != nil {
+	if err := q.ledger.Commit(ctx, q.ledger.WaitingUpdate(first, Waiting{Sample: first.Job.SHA256}, 0)); err != nil {
 		t.Fatal(err)
 	}
 	check("the first waits", JobWaiting)

@@ -204,7 +204,7 @@ func (m *migration) record(ctx context.Context, old oldMessage) error {
 		sample = pipeline.LinkKey(ev.Data.URL)
 	}
 	ref := pipeline.Ref{Source: ev.Data.Source, ID: ev.Data.JobID}
-	_, err := m.put(ctx, m.ledger.putDone(ref, sample, r.Event, "", 0))
+	_, err := m.put(ctx, m.ledger.doneUpdate(ref, sample, r.Event, "", 0))
 
 	return err
 }
@@ -225,7 +225,7 @@ func (m *migration) waiting(ctx context.Context, old oldMessage) error {
 	m.refs[sample] = append(m.refs[sample], msg.Job.Ref())
 	m.mu.Unlock()
 
-	written, err := m.put(ctx, m.ledger.PutWaiting(&msg, Waiting{
+	written, err := m.put(ctx, m.ledger.WaitingUpdate(&msg, Waiting{
 		Sample: sample,
 		Basis:  results.Basis(old.header.Get(headerOldBasis)),
 	}, 0))
@@ -258,7 +258,7 @@ func (m *migration) sample(ctx context.Context, old oldMessage) error {
 	if s.State == pipeline.StateRetrying && s.Job == "" {
 		s.State = pipeline.StateNone
 	}
-	_, err := m.put(ctx, m.ledger.PutSample(s))
+	_, err := m.put(ctx, m.ledger.SampleUpdate(s))
 
 	return err
 }

@@ -36,8 +36,8 @@ func TestWrittenRecordsAreKept(t *testing.T) {
 	q := openTest(t)
 
 	m := noContents("mail", "job")
-	sample := q.ledger.PutSample(SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{State: pipeline.StatePending, SubmittedAt: time.Now().UTC()}})
-	job := q.ledger.PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisUpload}, 0)
+	sample := q.ledger.SampleUpdate(SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{State: pipeline.StatePending, SubmittedAt: time.Now().UTC()}})
+	job := q.ledger.WaitingUpdate(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisUpload}, 0)
 	if err := q.ledger.Commit(t.Context(), sample, job); err != nil {
 		t.Fatal(err)
 	}
@@ -72,8 +72,8 @@ func TestOutdatedRecordsAreForgotten(t *testing.T) {
 
 	m := noContents("mail", "job")
 	name := m.Job.Source + "." + pipeline.JobKey(m.Job.ID)
-	first := q.ledger.PutSample(SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{State: pipeline.StatePending}})
-	if err := q.ledger.Commit(t.Context(), first, q.ledger.PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
+	first := q.ledger.SampleUpdate(SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{State: pipeline.StatePending}})
+	if err := q.ledger.Commit(t.Context(), first, q.ledger.WaitingUpdate(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
 		t.Fatal(err)
 	}
 
@@ -82,7 +82,7 @@ func TestOutdatedRecordsAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	theirs.Sample.State = pipeline.StateRetrying
-	if err := other.Ledger().Commit(t.Context(), other.Ledger().PutSample(theirs)); err != nil {
+	if err := other.Ledger().Commit(t.Context(), other.Ledger().SampleUpdate(theirs)); err != nil {
 		t.Fatal(err)
 	}
 	final := results.Event{Type: results.Verdict, Time: time.Now().UTC(), Data: results.Data{JobID: m.Job.ID, Source: m.Job.Source, Verdict: "benign", SHA256: m.Job.SHA256}}
@@ -95,7 +95,7 @@ func TestOutdatedRecordsAreForgotten(t *testing.T) {
 		t.Fatalf("%+v, %v", outdated, err)
 	}
 	outdated.State = pipeline.StateVerdict
-	if err := q.ledger.Commit(t.Context(), q.ledger.PutSample(outdated)); !errors.Is(err, pipeline.ErrConflict) {
+	if err := q.ledger.Commit(t.Context(), q.ledger.SampleUpdate(outdated)); !errors.Is(err, pipeline.ErrConflict) {
 		t.Errorf("a change of an outdated sample: %v, want a conflict", err)
 	}
 	if now, err := q.ledger.PendingSample(t.Context(), m.Job.SHA256); err != nil || now.State != pipeline.StateRetrying {
@@ -128,7 +128,7 @@ func TestWhatAnotherProcessWroteIsRead(t *testing.T) {
 
 	for _, state := range pipeline.States() {
 		key := "s-" + string(state)
-		if err := q.ledger.Commit(t.Context(), q.ledger.PutSample(SampleEntry{Key: key, Sample: pipeline.Sample{State: state, Job: "ours"}})); err != nil {
+		if err := q.ledger.Commit(t.Context(), q.ledger.SampleUpdate(SampleEntry{Key: key, Sample: pipeline.Sample{State: state, Job: "ours"}})); err != nil {
 			t.Fatal(err)
 		}
 		theirs, err := other.Ledger().Sample(t.Context(), key)
@@ -137,7 +137,7 @@ func TestWhatAnotherProcessWroteIsRead(t *testing.T) {
 		}
 		theirs.State = pipeline.StatePending
 		theirs.Job = "theirs"
-		if err := other.Ledger().Commit(t.Context(), other.Ledger().PutSample(theirs)); err != nil {
+		if err := other.Ledger().Commit(t.Context(), other.Ledger().SampleUpdate(theirs)); err != nil {
 			t.Fatal(err)
 		}
 
@@ -152,11 +152,11 @@ func TestWhatAnotherProcessWroteIsRead(t *testing.T) {
 
 	m := noContents("mail", "job")
 	name := m.Job.Source + "." + pipeline.JobKey(m.Job.ID)
-	ours := q.ledger.PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisShared}, 0)
+	ours := q.ledger.WaitingUpdate(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisShared}, 0)
 	if err := q.ledger.Commit(t.Context(), ours); err != nil {
 		t.Fatal(err)
 	}
-	theirs := other.Ledger().PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisUpload}, ours.Revision)
+	theirs := other.Ledger().WaitingUpdate(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisUpload}, ours.Revision)
 	if err := other.Ledger().Commit(t.Context(), theirs); err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestKeptRecordsAreBounded(t *testing.T) {
 	q := openTest(t)
 	m := noContents("mail", "large")
 	m.Job.Metadata["k"] = string(make([]byte, maxCachedBytes))
-	if err := q.ledger.Commit(t.Context(), q.ledger.PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
+	if err := q.ledger.Commit(t.Context(), q.ledger.WaitingUpdate(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := q.ledger.waitingJobs.get(q.JobRecordSubject(m.Job.Ref())); ok {

@@ -26,7 +26,7 @@ func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result
 	if c.sample != before {
 		after := d.sample
 		after.Sample = c.sample
-		changes = append(changes, w.q.Ledger().PutSample(after))
+		changes = append(changes, w.q.Ledger().SampleUpdate(after))
 		// If the job waits for WildFire, the poller learns of the change from the job's record.
 		if c.step.Kind != pipeline.StepWait || !c.step.Asking {
 			defer w.q.Ledger().NotifySampleChanged(after.Key)
@@ -80,7 +80,7 @@ func (w *Worker) writeOutcome(work context.Context, d *delivery, c decision, cha
 		if c.step.Asking {
 			why.Pending = c.sample.SubmittedAt
 		}
-		return ack, w.q.Ledger().Commit(work, append(changes, w.q.Ledger().PutWaiting(&d.Message, why, d.entry.Revision))...)
+		return ack, w.q.Ledger().Commit(work, append(changes, w.q.Ledger().WaitingUpdate(&d.Message, why, d.entry.Revision))...)
 	}
 
 	if len(changes) > 0 {

@@ -57,7 +57,7 @@ func (s *shared) changeSample(ctx context.Context, d *delivery, next pipeline.Sa
 func (s *shared) writeSample(ctx context.Context, d *delivery, next pipeline.Sample) error {
 	entry := d.sample
 	entry.Sample = next
-	c := s.q.Ledger().PutSample(entry)
+	c := s.q.Ledger().SampleUpdate(entry)
 	if err := s.q.Ledger().Commit(ctx, c); err != nil {
 		return err
 	}
