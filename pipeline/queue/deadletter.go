@@ -146,7 +146,7 @@ func (d *DeadLetters) decode(subject string, h nats.Header, body []byte, seq uin
 		return l
 	}
 
-	m, err := decodeRecord(h, body)
+	m, err := decodeMessage(h, body)
 	if old := h.Get(headerOldSubject); err != nil && old != "" {
 		m, err = openOld(d.streams.Names, old, h, body, seq, at)
 	}

@@ -160,7 +160,7 @@ func readJobEntry(m *nats.Msg) JobEntry {
 			return JobEntry{Revision: j.Revision}
 		}
 	case JobWaiting:
-		msg, err := decodeRecord(m.Header, m.Data)
+		msg, err := decodeMessage(m.Header, m.Data)
 		if err != nil {
 			return JobEntry{Revision: j.Revision}
 		}

@@ -76,9 +76,9 @@ func openPublished(n Names, subject string, h nats.Header, body []byte, seq uint
 	p, source, requeued, ok := n.parseJobSubject(subject)
 	var unreadable error
 	if requeued {
-		m, err := decodeRecord(h, body)
+		m, err := decodeMessage(h, body)
 		if err == nil && !m.isWhole() {
-			err = pipeline.Invalid("the record of the job is incomplete")
+			err = pipeline.Invalid("the requeued job is incomplete")
 		}
 		if err == nil {
 			m.Requeued = true
@@ -136,7 +136,7 @@ func openOld(n Names, subject string, h nats.Header, body []byte, seq uint64, at
 	return openPublished(n, subject, h, body, seq, at)
 }
 
-// isWhole reports whether a record has the identity of a job and either its contents or where they
+// isWhole reports whether a decoded message has the identity of a job and either its contents or where they
 // are.
 func (m *Message) isWhole() bool {
 	j := m.Job
@@ -283,8 +283,9 @@ func (m *Message) readJSON(body []byte) error {
 	return m.Job.Check()
 }
 
-// record is the first part of a message that Backburn itself publishes. The contents follow it.
-type record struct {
+// messageJSON is the beginning of a message that Backburn itself publishes: of a requeued job, a
+// waiting job or a dead letter. The contents follow it.
+type messageJSON struct {
 	ID         string            `json:"id"`
 	Source     string            `json:"source"`
 	Priority   pipeline.Priority `json:"priority"`
@@ -299,9 +300,9 @@ type record struct {
 	Original   *Original         `json:"original,omitempty"`
 }
 
-// encode writes the message to a NATS message: the record as JSON, then the contents.
+// encode writes the message to a NATS message: a messageJSON, then the contents.
 func (m *Message) encode(to *nats.Msg) error {
-	body, err := json.Marshal(record{
+	body, err := json.Marshal(messageJSON{
 		ID:         m.Job.ID,
 		Source:     m.Job.Source,
 		Priority:   m.Job.Priority,
@@ -326,16 +327,16 @@ func (m *Message) encode(to *nats.Msg) error {
 	return nil
 }
 
-// decodeRecord decodes the result of encode.
-func decodeRecord(h nats.Header, body []byte) (Message, error) {
+// decodeMessage decodes the result of encode.
+func decodeMessage(h nats.Header, body []byte) (Message, error) {
 	n, err := strconv.Atoi(h.Get(headerRecord))
 	if err != nil || n < 0 || n > len(body) {
 		return Message{}, pipeline.Invalid("the header %s is %q, for a body of %d bytes", headerRecord, h.Get(headerRecord), len(body))
 	}
 
-	var r record
+	var r messageJSON
 	if err := json.Unmarshal(body[:n], &r); err != nil {
-		return Message{}, pipeline.Invalid("the record cannot be read: %v", err)
+		return Message{}, pipeline.Invalid("its JSON cannot be read: %v", err)
 	}
 
 	m := Message{

@@ -141,7 +141,7 @@ func (p *Publisher) submit(ctx context.Context, j pipeline.Job, c Input) (Receip
 
 	room := max(0, min(c.limit, p.objects.nc.MaxPayload()-rawHeadroom))
 	if _, plain := rawHeader(j); !plain || c.size > room {
-		return p.stream(ctx, j, c, r)
+		return p.asObject(ctx, j, c, r)
 	}
 
 	head := bytes.NewBuffer(make([]byte, 0, max(c.size, 0)+bytes.MinRead))
@@ -150,7 +150,7 @@ func (p *Publisher) submit(ctx context.Context, j pipeline.Job, c Input) (Receip
 	case err != nil:
 		return Receipt{}, err
 	case n > room:
-		return p.stream(ctx, j, c, io.MultiReader(head, r))
+		return p.asObject(ctx, j, c, io.MultiReader(head, r))
 	}
 
 	return p.inMessage(ctx, j, c, head.Bytes())
@@ -219,11 +219,11 @@ func (c Input) verify(j pipeline.Job, sum string, n int64) error {
 	return nil
 }
 
-// stream stores the contents as an object, and then submits the job. Identical contents that exist
+// asObject stores the contents as an object, and then submits the job. Identical contents that exist
 // already are not rewritten, because a worker may be reading them. If the job was not accepted,
-// stream removes its object. If that is not known, the object stays, and the bucket's age limit
+// asObject removes its object. If that is not known, the object stays, and the bucket's age limit
 // removes it if it is never used. Only one chunk is held in memory.
-func (p *Publisher) stream(ctx context.Context, j pipeline.Job, c Input, r io.Reader) (Receipt, error) {
+func (p *Publisher) asObject(ctx context.Context, j pipeline.Job, c Input, r io.Reader) (Receipt, error) {
 	name := objectName(j.Ref())
 	scan := p.scanFields(j)
 	counted := newHashingReader(io.TeeReader(io.LimitReader(r, c.limit+1), scan))
