@@ -222,7 +222,7 @@ func printTrace(w textWriter, query queue.TraceQuery, t queue.Trace) {
 
 // printSteps prints each step and the time since the previous one. If all steps concern one job,
 // the job is printed once.
-func printSteps(w textWriter, steps []queue.TraceStep) {
+func printSteps(w textWriter, steps []queue.TraceEntry) {
 	isSingleJob := len(jobsOf(steps)) == 1
 	t := newTable("TIME", ">AFTER", "WHAT", "~JOB", "~SOURCE", "~NAME", "=DETAIL")
 	if isSingleJob {
@@ -264,7 +264,7 @@ func printSteps(w textWriter, steps []queue.TraceStep) {
 }
 
 // jobsOf returns the jobs that the steps concern.
-func jobsOf(steps []queue.TraceStep) map[pipeline.Ref]bool {
+func jobsOf(steps []queue.TraceEntry) map[pipeline.Ref]bool {
 	jobs := map[pipeline.Ref]bool{}
 	for _, s := range steps {
 		if s.Job != "" {
@@ -276,7 +276,7 @@ func jobsOf(steps []queue.TraceStep) map[pipeline.Ref]bool {
 }
 
 // printJobOf prints the job that the steps concern.
-func printJobOf(w textWriter, steps []queue.TraceStep) {
+func printJobOf(w textWriter, steps []queue.TraceEntry) {
 	var ref pipeline.Ref
 	name := ""
 	for _, s := range steps {

@@ -11,7 +11,7 @@ import (
 // jobWritten handles a new record of a job in the ledger. If the job waits, it joins the waitlist.
 // Unless its sample is pending, the sample is then checked at once, because it may have got a
 // verdict meanwhile.
-func (f *finisher) jobWritten(ctx context.Context, r queue.JobRecord) {
+func (f *finisher) jobWritten(ctx context.Context, r queue.JobHeader) {
 	if r.State == queue.JobDone && r.By != "" && r.By != f.term && r.Seq > f.published.from {
 		// Call begin before recordSeen, so that the published mark (published.go) cannot move past
 		// this record.
@@ -50,7 +50,7 @@ func (f *finisher) jobWritten(ctx context.Context, r queue.JobRecord) {
 }
 
 // forgetJob forgets a job that another process ended.
-func (f *finisher) forgetJob(r queue.JobRecord) {
+func (f *finisher) forgetJob(r queue.JobHeader) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 

@@ -150,7 +150,7 @@ func (p *Poller) subscribe(ctx context.Context, allRead func()) (stop func(), er
 		stops = append(stops, func() { _ = sub.Unsubscribe() })
 	}
 
-	s, err := p.Queue.Ledger().FollowJobs(ctx, func(r queue.JobRecord) { p.finisher.jobWritten(ctx, r) }, allRead)
+	s, err := p.Queue.Ledger().FollowJobs(ctx, func(r queue.JobHeader) { p.finisher.jobWritten(ctx, r) }, allRead)
 	if err != nil {
 		return stop, err
 	}
@@ -193,7 +193,7 @@ func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) er
 
 	for last := uint64(0); ; {
 		var err error
-		last, err = p.Queue.Ledger().ReadSamples(ctx, last, since, func(r queue.SampleRecord) { p.sampleWritten(ctx, r) })
+		last, err = p.Queue.Ledger().ReadSamples(ctx, last, since, func(r queue.EncodedSample) { p.sampleWritten(ctx, r) })
 		if err != nil && ctx.Err() == nil {
 			p.Log.Debug().Err(err).Msg("cannot read samples; retrying")
 		}
@@ -205,7 +205,7 @@ func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) er
 
 // sampleWritten handles a new record of a sample in the ledger. It updates the lists of rechecks
 // and reports, and publishes a verdict on contents that were withheld.
-func (p *Poller) sampleWritten(ctx context.Context, r queue.SampleRecord) {
+func (p *Poller) sampleWritten(ctx context.Context, r queue.EncodedSample) {
 	var s pipeline.Sample
 	if json.Unmarshal(r.Body, &s) != nil {
 		return

@@ -22,7 +22,7 @@ type reportFetcher struct {
 func (f *reportFetcher) enabled() bool { return f.Reports != nil && f.config().Reporting() }
 
 // updateReport updates the list after a new record of a sample.
-func (f *reportFetcher) updateReport(r queue.SampleRecord, s pipeline.Sample) {
+func (f *reportFetcher) updateReport(r queue.EncodedSample, s pipeline.Sample) {
 	if !f.enabled() {
 		return
 	}

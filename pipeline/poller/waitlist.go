@@ -273,7 +273,7 @@ func (l *waitlist) pop(now time.Time) *waitingSample {
 
 // newWaitingJob returns the part of a record that the list keeps. It copies the name, because the
 // name in the record is part of a larger string that can then be freed.
-func newWaitingJob(r queue.JobRecord) waitingJob {
+func newWaitingJob(r queue.JobHeader) waitingJob {
 	return waitingJob{
 		name:   strings.Clone(r.Name),
 		seq:    r.Seq,

@@ -14,8 +14,8 @@ import (
 	"backburn/pipeline"
 )
 
-// JobRecord is a job's record in the ledger, without the job itself.
-type JobRecord struct {
+// JobHeader is the header of a job's record in the ledger. JobEntry is the whole record.
+type JobHeader struct {
 	Name     string // name of the record, below Names.JobRecordSubject: <source>.<job key>
 	Source   string
 	Seq      uint64
@@ -28,9 +28,9 @@ type JobRecord struct {
 	By       string            // of JobDone: the term of the leader that ended it; "" if a worker did
 }
 
-// readJobRecord reads the headers of a record.
-func readJobRecord(n Names, subject string, h nats.Header, seq uint64, at time.Time) JobRecord {
-	r := JobRecord{
+// readJobHeader reads the header of a record.
+func readJobHeader(n Names, subject string, h nats.Header, seq uint64, at time.Time) JobHeader {
+	r := JobHeader{
 		Name:     strings.TrimPrefix(subject, n.jobRecord("")),
 		Seq:      seq,
 		Time:     at.UTC(),
@@ -52,12 +52,12 @@ func readJobRecord(n Names, subject string, h nats.Header, seq uint64, at time.T
 // written, and then for each new one, until stop is called. It calls caughtUp whenever handle has
 // seen all existing records. Both are called by one goroutine at a time; neither runs after stop
 // returns.
-func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobRecord), caughtUp func()) (stop func(), err error) {
+func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobHeader), caughtUp func()) (stop func(), err error) {
 	return l.followJobs(ctx, jetstream.DeliverAllPolicy, handle, caughtUp)
 }
 
 // followJobs is FollowJobs with a choice of the records: all of them, or only new ones.
-func (l *Ledger) followJobs(ctx context.Context, records jetstream.DeliverPolicy, handle func(JobRecord), caughtUp func()) (stop func(), err error) {
+func (l *Ledger) followJobs(ctx context.Context, records jetstream.DeliverPolicy, handle func(JobHeader), caughtUp func()) (stop func(), err error) {
 	s := l.streams.ledger
 	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{l.streams.AnyJobRecord()},
@@ -77,7 +77,7 @@ func (l *Ledger) followJobs(ctx context.Context, records jetstream.DeliverPolicy
 		if err != nil {
 			return
 		}
-		handle(readJobRecord(l.streams.Names, m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
+		handle(readJobHeader(l.streams.Names, m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
 		if meta.NumPending == 0 {
 			caughtUp()
 		}
@@ -121,12 +121,12 @@ func (g *callbackGate) end() {
 }
 
 // readJobs visits the jobs that are in the ledger now, until visit returns false.
-func (l *Ledger) readJobs(ctx context.Context, visit func(JobRecord) bool) error {
+func (l *Ledger) readJobs(ctx context.Context, visit func(JobHeader) bool) error {
 	return readAll(ctx, l.streams.ledger, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{l.streams.AnyJobRecord()},
 		HeadersOnly:    true,
 	}, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-		return visit(readJobRecord(l.streams.Names, m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
+		return visit(readJobHeader(l.streams.Names, m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
 	})
 }
 
@@ -158,8 +158,8 @@ func (l *Ledger) WaitingAt(ctx context.Context, name string, revision uint64) (*
 	return l.ReadWaiting(ctx, name)
 }
 
-// SampleRecord is a sample's record in the ledger.
-type SampleRecord struct {
+// EncodedSample is a sample's record as it is stored. SampleEntry is the decoded record.
+type EncodedSample struct {
 	Key  string
 	Body []byte
 	Time time.Time // when it was written, by the server's clock
@@ -168,7 +168,7 @@ type SampleRecord struct {
 // ReadSamples calls handle for every sample whose newest record was written after a sequence or, if
 // that is 0, since the given time. It returns the sequence up to which it has read. handle is
 // called by one goroutine at a time.
-func (l *Ledger) ReadSamples(ctx context.Context, after uint64, since time.Time, handle func(SampleRecord)) (uint64, error) {
+func (l *Ledger) ReadSamples(ctx context.Context, after uint64, since time.Time, handle func(EncodedSample)) (uint64, error) {
 	state, err := l.State(ctx)
 	last := state.LastSeq
 	if err != nil || last == after {
@@ -186,7 +186,7 @@ func (l *Ledger) ReadSamples(ctx context.Context, after uint64, since time.Time,
 		cfg.OptStartSeq = after + 1
 	}
 	err = readAll(ctx, l.streams.ledger, cfg, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-		handle(SampleRecord{
+		handle(EncodedSample{
 			Key:  m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:],
 			Body: m.Data(),
 			Time: meta.Timestamp,

@@ -176,7 +176,7 @@ func TestAWaitingJobIsKeptWhole(t *testing.T) {
 	}
 
 	found := 0
-	err = q.ledger.readJobs(t.Context(), func(r JobRecord) bool {
+	err = q.ledger.readJobs(t.Context(), func(r JobHeader) bool {
 		found++
 		if r.Source != "mail" || r.State != JobWaiting || r.Parked != pipeline.Uploads || !r.Pending.Equal(since) || r.Sample != m.Job.SHA256 {
 			t.Errorf("the record's headers are %+v", r)

@@ -302,7 +302,7 @@ func (i *Inspector) waiting(ctx context.Context) (w Waiters, err error) {
 	if i.ledger.NoRead {
 		return w, nil
 	}
-	err = i.ledger.readJobs(ctx, func(r JobRecord) bool {
+	err = i.ledger.readJobs(ctx, func(r JobHeader) bool {
 		if r.State == JobWaiting {
 			w.Add(r)
 		}
@@ -316,7 +316,7 @@ func (i *Inspector) waiting(ctx context.Context) (w Waiters, err error) {
 const leaderTimeout = 500 * time.Millisecond
 
 // Add counts a job that waits.
-func (w *Waiters) Add(r JobRecord) {
+func (w *Waiters) Add(r JobHeader) {
 	s := &w.Pending
 	if r.Parked != "" {
 		s = &w.Parked

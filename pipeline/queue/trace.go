@@ -40,8 +40,8 @@ const (
 	TraceFailed  = "failed"  // it has its failed event
 )
 
-// TraceStep is something that happened, or the place where a job is.
-type TraceStep struct {
+// TraceEntry is an entry of a timeline: something that happened, or the place where a job is.
+type TraceEntry struct {
 	Time   time.Time `json:"time"`
 	What   string    `json:"what"` // queued, submitted, waiting, verdict, failed, changed, report, dead, audit, sample
 	Job    string    `json:"job_id,omitempty"`
@@ -76,7 +76,7 @@ type Trace struct {
 	Since    time.Time    `json:"since,omitzero"`      // since when it has this state
 	WaitsFor string       `json:"waits_for,omitempty"` // for people
 	Sample   *SampleTrace `json:"sample,omitempty"`
-	Steps    []TraceStep  `json:"steps"`           // the oldest first
+	Steps    []TraceEntry `json:"steps"`           // the oldest first
 	Notes    []string     `json:"notes,omitempty"` // streams that were not read to their end
 
 	Metadata map[string]string `json:"metadata,omitempty"` // of the requested job
@@ -96,7 +96,7 @@ func (i *Inspector) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
 		actions: map[string]int{},
 	}
 	t.out.Simulated = i.streams.Simulated()
-	t.out.Steps = []TraceStep{}
+	t.out.Steps = []TraceEntry{}
 	for _, look := range []func(context.Context) error{
 		t.identify, t.ledger, t.waiting, t.searchJobs, t.events, t.dead, t.setState,
 	} {
@@ -171,7 +171,7 @@ func (t *tracer) sources(ctx context.Context, id string) ([]string, error) {
 	return sources, nil
 }
 
-func (t *tracer) step(s TraceStep) {
+func (t *tracer) add(s TraceEntry) {
 	s.Time = s.Time.UTC()
 	t.out.Steps = append(t.out.Steps, s)
 }
@@ -248,7 +248,7 @@ func keyOf(d results.Data) string {
 // addEvent turns an event into a step.
 func (t *tracer) addEvent(ev results.Event) {
 	d := ev.Data
-	s := TraceStep{
+	s := TraceEntry{
 		Time:   ev.Time,
 		What:   ev.Type.Name(),
 		Job:    d.JobID,
@@ -273,7 +273,7 @@ func (t *tracer) addEvent(ev results.Event) {
 		s.Detail = fmt.Sprintf("%s, by %s", d.Verdict, cmp.Or(d.Basis, "WildFire's own decision"))
 	}
 
-	t.step(s)
+	t.add(s)
 }
 
 // reportDetail describes a report event in numbers only, because the author of a malicious file
@@ -356,7 +356,7 @@ func (t *tracer) waiting(ctx context.Context) error {
 	}
 
 	var subjects []string
-	err := t.from.ledger.readJobs(ctx, func(r JobRecord) bool {
+	err := t.from.ledger.readJobs(ctx, func(r JobHeader) bool {
 		if r.State == JobWaiting && r.Sample == t.key && (t.query.Source == "" || r.Source == t.query.Source) {
 			subjects = append(subjects, t.from.streams.jobRecord(r.Name))
 		}
@@ -395,7 +395,7 @@ func (t *tracer) addWaiting(ctx context.Context, subject string) error {
 		detail = "for " + t.parked
 	}
 	t.job = &entry.Message.Job
-	t.step(jobStep("waiting", entry.Message.Job, entry.Revision, timeOf(msgs[0]), detail))
+	t.add(jobTrace("waiting", entry.Message.Job, entry.Revision, timeOf(msgs[0]), detail))
 
 	return nil
 }
@@ -412,7 +412,7 @@ func (t *tracer) searchJobs(ctx context.Context) error {
 		}
 
 		t.job = &msg.Job
-		t.step(jobStep("queued", msg.Job, raw.Sequence, raw.Time, "in lane "+string(msg.Job.Priority)))
+		t.add(jobTrace("queued", msg.Job, raw.Sequence, raw.Time, "in lane "+string(msg.Job.Priority)))
 		if t.key == "" {
 			t.key = pipeline.SampleKey(msg.Job)
 			_ = t.sample(ctx) // optional detail
@@ -426,8 +426,8 @@ func (t *tracer) searchJobs(ctx context.Context) error {
 	return err
 }
 
-func jobStep(what string, j pipeline.Job, seq uint64, at time.Time, detail string) TraceStep {
-	return TraceStep{
+func jobTrace(what string, j pipeline.Job, seq uint64, at time.Time, detail string) TraceEntry {
+	return TraceEntry{
 		Time:   at,
 		What:   what,
 		Job:    j.ID,
@@ -499,7 +499,7 @@ func (t *tracer) addAction(at time.Time, a results.Audit) {
 		return
 	}
 
-	s := TraceStep{Time: at, What: "audit", Detail: fmt.Sprintf("%s by %s (%s): %s", a.Action, a.By, a.Via, cmp.Or(a.Result, string(a.Status)))}
+	s := TraceEntry{Time: at, What: "audit", Detail: fmt.Sprintf("%s by %s (%s): %s", a.Action, a.By, a.Via, cmp.Or(a.Result, string(a.Status)))}
 	if a.Letter > 0 {
 		s.Detail = fmt.Sprintf("%s of dead letter %d by %s (%s): %s", a.Action, a.Letter, a.By, a.Via, cmp.Or(a.Result, string(a.Status)))
 	}
@@ -509,7 +509,7 @@ func (t *tracer) addAction(at time.Time, a results.Audit) {
 		return
 	}
 	t.actions[a.ID] = len(t.out.Steps)
-	t.step(s)
+	t.add(s)
 }
 
 // earliestTime returns the earliest possible time of an event.
@@ -564,7 +564,7 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 			break
 		}
 		if l.Job.ID == job {
-			s := TraceStep{
+			s := TraceEntry{
 				Time:   l.Time,
 				What:   "dead",
 				Job:    job,
@@ -575,7 +575,7 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 			if len(t.finals) == 0 { // no event has the reason
 				s.Detail += ", " + string(l.Reason) + ": " + l.Error
 			}
-			t.step(s)
+			t.add(s)
 			break
 		}
 	}
@@ -585,7 +585,7 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 // setState sorts the steps, and sets the state of the job and what it waits for.
 func (t *tracer) setState(ctx context.Context) error {
 	o := &t.out
-	slices.SortStableFunc(o.Steps, func(a, b TraceStep) int { return a.Time.Compare(b.Time) })
+	slices.SortStableFunc(o.Steps, func(a, b TraceEntry) int { return a.Time.Compare(b.Time) })
 	o.State = TraceUnknown
 	if t.query.Job != "" && t.job != nil {
 		o.Metadata = t.job.Metadata
