@@ -12,9 +12,9 @@ import (
 
 // nextCheck says when a sample is due again, and what for.
 type nextCheck struct {
-	due     time.Time
-	pending bool // WildFire has the sample: ask about it when it is due; otherwise check it
-	queued  bool // a job of the sample waits for its turn to be requeued
+	due        time.Time
+	pending    bool // WildFire has the sample: ask about it when it is due; otherwise check it
+	awaitsTurn bool // a job of the sample waits for its turn to be requeued
 }
 
 // finisher checks the samples that jobs wait for, ends their jobs, and requeues jobs that need a
@@ -42,7 +42,7 @@ func (f *finisher) reschedule(e *waitingSample, check nextCheck) {
 		f.list.drop(e)
 	} else {
 		e.pending = check.pending
-		f.list.setQueued(e, check.queued)
+		f.list.setAwaitsTurn(e, check.awaitsTurn)
 		f.list.schedule(e, check.due)
 	}
 	f.mu.Unlock()

@@ -177,7 +177,7 @@ const sampleReadTicks = 2
 func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) error {
 	lookBack := p.rechecker.rechecks.after
 	if p.fetcher.enabled() {
-		lookBack = max(lookBack, reportMaxAge)
+		lookBack = max(lookBack, reportLookBack)
 	}
 	if lookBack == 0 {
 		return nil

@@ -16,7 +16,7 @@ import (
 
 const (
 	// A new leader looks for missing reports on samples whose records changed within this time.
-	reportMaxAge = 7 * 24 * time.Hour
+	reportLookBack = 7 * 24 * time.Hour
 
 	// How long an owed report waits for the final event of the source's job.
 	finalEventWait = 10 * time.Minute

@@ -53,7 +53,7 @@ func (f *finisher) requeueOne(ctx context.Context, e *waitingSample) nextCheck {
 		return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}
 	}
 	if !f.requeues.Allow() {
-		return nextCheck{due: now.Add(f.requeueDelay()), queued: true}
+		return nextCheck{due: now.Add(f.requeueDelay()), awaitsTurn: true}
 	}
 
 	m, _, err := f.Queue.Ledger().ReadWaiting(ctx, job.name)
@@ -80,7 +80,7 @@ func (f *finisher) requeueOne(ctx context.Context, e *waitingSample) nextCheck {
 // time that it takes to requeue all jobs that wait for their turn, so that most attempts succeed.
 func (f *finisher) requeueDelay() time.Duration {
 	f.mu.Lock()
-	n := f.list.queued + 1
+	n := f.list.awaitingTurn + 1
 	f.mu.Unlock()
 
 	all := time.Duration(float64(n) / float64(f.requeues.Limit()) * float64(time.Second))

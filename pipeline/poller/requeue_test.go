@@ -20,7 +20,7 @@ func TestParkedJobsAreRequeuedAtTheFleetsRate(t *testing.T) {
 	for waiting, longest := range map[int]time.Duration{0: time.Second, 399: 100 * time.Second, 100_000: spentRetry} {
 		b := &finisher{shared: &shared{list: newWaitlist()}, requeues: rate.NewLimiter(4, maxRequeueRate)}
 		for i := range waiting {
-			b.list.setQueued(b.list.add(idOf(t, digest(i)), waitingJob{name: "mail.s"}, time.Time{}), true)
+			b.list.setAwaitsTurn(b.list.add(idOf(t, digest(i)), waitingJob{name: "mail.s"}, time.Time{}), true)
 		}
 		for i := range 10_000 {
 			b.list.add(idOf(t, digest(-1-i)), waitingJob{name: "mail.s"}, time.Time{})

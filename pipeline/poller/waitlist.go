@@ -22,12 +22,12 @@ type waitlist struct {
 	// more has the jobs that wait for a sample besides waitingSample.job, by the job's name.
 	more map[*waitingSample]map[string]waitingJob
 
-	due    schedule[*waitingSample]
-	toAsk  map[*waitingSample]struct{} // pending samples that are due: ask WildFire about them
-	jobs   int                         // all waiting jobs
-	parked int                         // jobs that are parked
-	queued int                         // samples with a job that waits for its turn to be requeued
-	oldest oldest
+	due          schedule[*waitingSample]
+	toAsk        map[*waitingSample]struct{} // pending samples that are due: ask WildFire about them
+	jobs         int                         // all waiting jobs
+	parked       int                         // jobs that are parked
+	awaitingTurn int                         // samples with a job that waits for its turn to be requeued
+	oldest       oldest
 }
 
 // oldest is when the oldest jobs began to wait. A scan of all jobs finds this out. Its result is
@@ -48,7 +48,7 @@ type waitingSample struct {
 	pending    bool       // as far as we know, WildFire has the sample: ask when it is due
 	busy       bool       // a goroutine handles the sample, or a call asks about it
 	checkAgain bool       // something changed while the sample was busy
-	queued     bool       // a job of the sample waits for its turn to be requeued
+	awaitsTurn bool       // a job of the sample waits for its turn to be requeued
 	job        waitingJob // one of its jobs; the others are in waitlist.more
 	submitted  moment     // when WildFire got the sample, or else when its first job began to wait
 }
@@ -223,7 +223,7 @@ func (l *waitlist) remove(e *waitingSample, j waitingJob) {
 func (l *waitlist) drop(e *waitingSample) {
 	l.due.remove(e)
 	delete(l.toAsk, e)
-	l.setQueued(e, false)
+	l.setAwaitsTurn(e, false)
 
 	delete(l.more, e)
 	if hash := e.sample.hash(); l.entries[hash] == e {
@@ -233,15 +233,15 @@ func (l *waitlist) drop(e *waitingSample) {
 	}
 }
 
-// setQueued records whether a job of the sample waits for its turn to be requeued.
-func (l *waitlist) setQueued(e *waitingSample, queued bool) {
+// setAwaitsTurn records whether a job of the sample waits for its turn to be requeued.
+func (l *waitlist) setAwaitsTurn(e *waitingSample, awaits bool) {
 	switch {
-	case queued && !e.queued:
-		l.queued++
-	case !queued && e.queued:
-		l.queued--
+	case awaits && !e.awaitsTurn:
+		l.awaitingTurn++
+	case !awaits && e.awaitsTurn:
+		l.awaitingTurn--
 	}
-	e.queued = queued
+	e.awaitsTurn = awaits
 }
 
 // schedule sets when the sample is due. A busy sample joins the schedule later, in reschedule.
