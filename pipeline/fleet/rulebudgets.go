@@ -7,8 +7,8 @@ import (
 	"backburn/pipeline"
 )
 
-// RuleBudgets holds the daily upload budgets of those rules of the policy that have one. The key of a
-// budget is pipeline.RuleBudget.Key. It is safe for concurrent use.
+// RuleBudgets holds the daily upload budgets of those rules of the policy that have one. The key of
+// a budget is pipeline.RuleBudget.Key. It is safe for concurrent use.
 type RuleBudgets struct {
 	store *Store
 	now   func() time.Time

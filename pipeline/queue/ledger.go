@@ -244,8 +244,8 @@ func (l *Ledger) acceptedUpdate(ref pipeline.Ref, sampleKey string, replaces uin
 	return c
 }
 
-// doneUpdate returns the change that replaces a job's record by its final event. by is the term of the
-// leader that ends the job, or "" if a worker ends it.
+// doneUpdate returns the change that replaces a job's record by its final event. by is the term of
+// the leader that ends the job, or "" if a worker ends it.
 func (l *Ledger) doneUpdate(ref pipeline.Ref, sampleKey string, event []byte, by string, replaces uint64) *Change {
 	c := change(l.streams.JobRecordSubject(ref), event, replaces, nil)
 	c.msg.Header[headerState] = []string{string(JobDone)}

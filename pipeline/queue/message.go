@@ -136,8 +136,8 @@ func openOld(n Names, subject string, h nats.Header, body []byte, seq uint64, at
 	return openPublished(n, subject, h, body, seq, at)
 }
 
-// isWhole reports whether a decoded message has the identity of a job and either its contents or where they
-// are.
+// isWhole reports whether a decoded message has the identity of a job and either its contents or
+// where they are.
 func (m *Message) isWhole() bool {
 	j := m.Job
 	if j.ID == "" || !pipeline.ValidSource(j.Source) || !j.Priority.Valid() {

@@ -219,10 +219,10 @@ func (c Input) verify(j pipeline.Job, sum string, n int64) error {
 	return nil
 }
 
-// asObject stores the contents as an object, and then submits the job. Identical contents that exist
-// already are not rewritten, because a worker may be reading them. If the job was not accepted,
-// asObject removes its object. If that is not known, the object stays, and the bucket's age limit
-// removes it if it is never used. Only one chunk is held in memory.
+// asObject stores the contents as an object, and then submits the job. Identical contents that
+// exist already are not rewritten, because a worker may be reading them. If the job was not
+// accepted, asObject removes its object. If that is not known, the object stays, and the bucket's
+// age limit removes it if it is never used. Only one chunk is held in memory.
 func (p *Publisher) asObject(ctx context.Context, j pipeline.Job, c Input, r io.Reader) (Receipt, error) {
 	name := objectName(j.Ref())
 	scan := p.scanFields(j)

@@ -120,7 +120,7 @@ type tracer struct {
 	job     *pipeline.Job                  // a job in progress, if there is one
 	parked  string                         // the budget that it waits for, for people; "" if none
 	finals  map[pipeline.Ref]results.Event // final events
-	actions map[string]int                 // index of the step for an audited action, by the action's ID
+	actions map[string]int                 // index of the entry for an audited action, by the action's ID
 }
 
 // ErrAmbiguous says that several sources have a job with this ID.
@@ -245,7 +245,7 @@ func keyOf(d results.Data) string {
 	return d.SHA256
 }
 
-// addEvent turns an event into a step.
+// addEvent turns an event into an entry.
 func (t *tracer) addEvent(ev results.Event) {
 	d := ev.Data
 	s := TraceEntry{
@@ -375,7 +375,7 @@ func (t *tracer) waiting(ctx context.Context) error {
 	return nil
 }
 
-// addWaiting turns a waiting job into a step.
+// addWaiting turns a waiting job into an entry.
 func (t *tracer) addWaiting(ctx context.Context, subject string) error {
 	msgs, err := t.from.ledger.reads.last(ctx, subject)
 	if err != nil || msgs[0] == nil {
@@ -488,8 +488,8 @@ func (t *tracer) subjects() []string {
 	}
 }
 
-// addAction adds a step for what a person did to a job or its contents. An action has two events;
-// the step has the outcome of the second one and the time of the first.
+// addAction adds an entry for what a person did to a job or its contents. An action has two events;
+// the entry has the outcome of the second one and the time of the first.
 func (t *tracer) addAction(at time.Time, a results.Audit) {
 	about := a.SHA256
 	if a.URL != "" {
@@ -537,7 +537,7 @@ func (t *tracer) earliestTime() time.Time {
 // dead finds the letters of failed jobs, by the reason and source in their events. A letter may
 // outlive the job's event; then dead searches for the letter by the job's ID.
 func (t *tracer) dead(ctx context.Context) error {
-	if t.query.Job != "" && len(t.out.Steps) == len(t.actions) { // all steps are audited actions
+	if t.query.Job != "" && len(t.out.Steps) == len(t.actions) { // all entries are audited actions
 		return t.letter(ctx, t.query.Job, DeadFilter{Source: t.query.Source})
 	}
 	for ref, ev := range t.finals {
@@ -582,7 +582,7 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 	return nil
 }
 
-// setState sorts the steps, and sets the state of the job and what it waits for.
+// setState sorts the entries, and sets the state of the job and what it waits for.
 func (t *tracer) setState(ctx context.Context) error {
 	o := &t.out
 	slices.SortStableFunc(o.Steps, func(a, b TraceEntry) int { return a.Time.Compare(b.Time) })
