@@ -71,7 +71,7 @@ func (l *Ledger) await(ctx context.Context, ref pipeline.Ref) (results.Event, er
 // followEnds calls ended with the record's name of each job that ends from now on, until stop is
 // called.
 func (l *Ledger) followEnds(ctx context.Context, ended func(record string)) (stop func(), err error) {
-	return l.followJobs(ctx, jetstream.DeliverNewPolicy, func(r JobRecord) {
+	return l.followJobs(ctx, jetstream.DeliverNewPolicy, func(r JobHeader) {
 		if r.State == JobDone {
 			ended(r.Name)
 		}
