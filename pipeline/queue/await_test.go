@@ -118,8 +118,8 @@ func TestReadersRemoveTheirConsumers(t *testing.T) {
 		consumers int // one for each request
 		read      func() error
 	}{
-		"jobs":     {q.LedgerStream(), 2, func() error { return q.ledger.readJobs(t.Context(), func(JobRecord) bool { return true }) }},
-		"one job":  {q.LedgerStream(), 2, func() error { return q.ledger.readJobs(t.Context(), func(JobRecord) bool { return false }) }},
+		"jobs":     {q.LedgerStream(), 2, func() error { return q.ledger.readJobs(t.Context(), func(JobHeader) bool { return true }) }},
+		"one job":  {q.LedgerStream(), 2, func() error { return q.ledger.readJobs(t.Context(), func(JobHeader) bool { return false }) }},
 		"followed": {q.LedgerStream(), 1, func() error { return followed(t, q) }},
 		"events": {q.ResultsStream(), 2, func() error {
 			_, err := q.events.hasEvent(t.Context(), time.Now(), []string{q.ResultsSubject("*", "*", "mail")}, "none")
@@ -146,7 +146,7 @@ func TestReadersRemoveTheirConsumers(t *testing.T) {
 func followed(t *testing.T, q *Queue) error {
 	t.Helper()
 	caughtUp := make(chan struct{}, 10)
-	stop, err := q.ledger.FollowJobs(t.Context(), func(JobRecord) {}, func() { caughtUp <- struct{}{} })
+	stop, err := q.ledger.FollowJobs(t.Context(), func(JobHeader) {}, func() { caughtUp <- struct{}{} })
 	if err != nil {
 		return err
 	}
