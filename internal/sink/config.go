@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"math"
 	"net"
 	"net/url"
 	"regexp"
@@ -13,6 +14,7 @@ import (
 	"backburn/internal/sink/format"
 	"backburn/pipeline"
 	"backburn/results"
+	"backburn/wildfire"
 )
 
 // Config configures a sink: the keys of a [[sink]].
@@ -84,7 +86,7 @@ func (c Config) Check(bad func(key, expected string, related ...string)) {
 	}
 
 	for i, v := range c.Outcomes {
-		want(pipeline.ValidSource(v), element("outcomes", i), "a verdict or a reason")
+		want(isOutcome(v), element("outcomes", i), `a verdict, such as "malware", or a reason, such as "too_large" (docs/events.md)`)
 	}
 
 	for i, v := range c.Sources {
@@ -171,6 +173,18 @@ func typeNames() []string {
 	}
 
 	return names
+}
+
+// isOutcome reports whether an event can have the outcome, see results.Event.Outcome.
+func isOutcome(v string) bool {
+	if verdict, ok := wildfire.ParseVerdict(v); ok && verdict.Final() {
+		return true
+	}
+
+	return slices.Contains(results.Reasons(), results.Reason(v)) ||
+		slices.Contains(results.AuditActions(), results.AuditAction(v)) ||
+		v == results.Event{Type: results.Submitted}.Outcome() ||
+		v == wildfire.Verdict(math.MaxInt32).String() // a code that has no name here
 }
 
 // filter returns the filter for the sink's events.
