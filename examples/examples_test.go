@@ -96,11 +96,11 @@ func (s *site) work(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	q, err := queue.Open(ctx, nc, queue.Topology{
-		Prefix:       "backburn",
-		Replicas:     1,
-		Lease:        3 * time.Second,
-		Results:      queue.EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 64 << 20},
-		JobsMaxBytes: 64 << 20,
+		Prefix:   "backburn",
+		Replicas: 1,
+		Lease:    3 * time.Second,
+		Results:  queue.EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 64 << 20},
+		Queue:    queue.QueueLimits{JobsMaxBytes: 64 << 20},
 	})
 	if err != nil {
 		t.Fatal(err)

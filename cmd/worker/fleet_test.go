@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -76,4 +77,37 @@ func TestServerWithoutRoom(t *testing.T) {
 	ns := testkit.StartNATS(t, &server.Options{JetStreamMaxStore: 3 << 30})
 	s.Configure(testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "results.max_bytes": "10GiB"})
 	testkit.Fails(t, s.Start("worker"), 4, "lower their max_bytes settings, or raise the server's max_file_store")
+}
+
+// The limits of [queue] are those of the streams, also of existing ones after a restart.
+func TestLimitsOfTheQueue(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewSite(t)
+	ns := testkit.StartNATS(t, &server.Options{})
+	js := s.Connect(ns.ClientURL())
+	for _, limits := range []map[string]int64{
+		{"BACKBURN_JOBS": 100 << 20, "BACKBURN_LEDGER": 200 << 20, "OBJ_backburn_files": 300 << 20},
+		{"BACKBURN_JOBS": 400 << 20, "BACKBURN_LEDGER": 500 << 20, "OBJ_backburn_files": 64 << 20},
+	} {
+		bytes := func(stream string) string { return fmt.Sprintf("%dMiB", limits[stream]>>20) }
+		s.Configure(testkit.Settings{
+			"nats.url":               ns.ClientURL(),
+			"nats.embedded.enabled":  false,
+			"queue.jobs_max_bytes":   bytes("BACKBURN_JOBS"),
+			"queue.ledger_max_bytes": bytes("BACKBURN_LEDGER"),
+			"queue.files_max_bytes":  bytes("OBJ_backburn_files"),
+		})
+		worker := s.Start("worker")
+		worker.Logged("ready")
+		for name, want := range limits {
+			stream, err := js.Stream(t.Context(), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := stream.CachedInfo().Config.MaxBytes; got != want {
+				t.Errorf("%s has %d MiB, want %d", name, got>>20, want>>20)
+			}
+		}
+		worker.Stop()
+	}
 }

@@ -292,11 +292,11 @@ func (c *client) makeDurable(ctx context.Context, name string) {
 
 func topology() queue.Topology {
 	return queue.Topology{
-		Prefix:       prefix,
-		Replicas:     1,
-		Lease:        3 * time.Second,
-		Results:      queue.EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 64 << 20},
-		JobsMaxBytes: 64 << 20,
+		Prefix:   prefix,
+		Replicas: 1,
+		Lease:    3 * time.Second,
+		Results:  queue.EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 64 << 20},
+		Queue:    queue.QueueLimits{JobsMaxBytes: 64 << 20},
 	}
 }
 

@@ -24,6 +24,7 @@ func Topology(c config.Config) queue.Topology {
 		Replicas:  c.NATS.Replicas,
 		Lease:     c.Pipeline.Lease,
 		Results:   c.Results,
+		Queue:     c.Queue,
 		Dead:      c.Dead,
 		Simulated: c.Pipeline.Simulated,
 	}
@@ -35,31 +36,34 @@ func Topology(c config.Config) queue.Topology {
 	return t
 }
 
-// JetStream reserves the limit of each stream, and refuses a stream if the sum exceeds its store.
-// On a small disk each stream therefore gets at most this part of the store: the store's size,
-// divided by the constant.
-const (
-	resultsDivisor = 2
-	jobsDivisor    = 8
-	ledgerDivisor  = 8
-	filesDivisor   = 8
-	deadDivisor    = 16
-	reportsDivisor = 32
-)
-
 // fitToStore reduces a topology's limits to the size of the embedded server's store, in bytes.
+// JetStream reserves the limit of each stream, and refuses a stream if the sum exceeds its store.
+// On a small disk each stream therefore gets at most a part of the store.
 func fitToStore(t queue.Topology, storeSize int64, log zerolog.Logger) queue.Topology {
-	if limit := storeSize / resultsDivisor; t.Results.MaxBytes > limit {
-		log.Warn().Stringer("kept", config.Size(limit)).Stringer("results.max_bytes", config.Size(t.Results.MaxBytes)).
-			Msg("the disk is too small for results.max_bytes; the oldest events are removed sooner")
-		t.Results.MaxBytes = limit
+	reduced := zerolog.Dict()
+	isReduced := false
+	for _, l := range []struct {
+		key   string
+		limit *int64
+		parts int64 // the limit is at most the store's size divided by this
+	}{
+		{"results.max_bytes", &t.Results.MaxBytes, 2},
+		{"queue.jobs_max_bytes", &t.Queue.JobsMaxBytes, 8},
+		{"queue.ledger_max_bytes", &t.Queue.LedgerMaxBytes, 8},
+		{"queue.files_max_bytes", &t.Queue.FilesMaxBytes, 8},
+		{"dead_letters.max_bytes", &t.Dead.MaxBytes, 16},
+		{"reports.max_bytes", &t.ReportsMaxBytes, 32},
+	} {
+		if most := storeSize / l.parts; *l.limit > most {
+			*l.limit = most
+			reduced.Stringer(l.key, config.Size(most))
+			isReduced = true
+		}
 	}
 
-	t.JobsMaxBytes = min(queue.DefaultJobsMaxBytes, storeSize/jobsDivisor)
-	t.LedgerMaxBytes = min(queue.DefaultLedgerMaxBytes, storeSize/ledgerDivisor)
-	t.FilesMaxBytes = min(queue.DefaultFilesMaxBytes, storeSize/filesDivisor)
-	t.Dead.MaxBytes = min(t.Dead.MaxBytes, storeSize/deadDivisor)
-	t.ReportsMaxBytes = min(t.ReportsMaxBytes, storeSize/reportsDivisor)
+	if isReduced {
+		log.Warn().Dict("now", reduced).Msg("the disk is too small for these limits, so they are lower")
+	}
 
 	return t
 }

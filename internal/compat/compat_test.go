@@ -25,14 +25,12 @@ const prefix = "backburn"
 
 func topology() queue.Topology {
 	return queue.Topology{
-		Prefix:         prefix,
-		Replicas:       1,
-		Lease:          3 * time.Second,
-		Results:        queue.EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 64 << 20},
-		JobsMaxBytes:   64 << 20,
-		LedgerMaxBytes: 64 << 20,
-		Dead:           queue.DeadLimits{MaxBytes: 64 << 20},
-		FilesMaxBytes:  64 << 20,
+		Prefix:   prefix,
+		Replicas: 1,
+		Lease:    3 * time.Second,
+		Results:  queue.EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 64 << 20},
+		Queue:    queue.QueueLimits{JobsMaxBytes: 64 << 20, LedgerMaxBytes: 64 << 20, FilesMaxBytes: 64 << 20},
+		Dead:     queue.DeadLimits{MaxBytes: 64 << 20},
 	}
 }
 

@@ -147,6 +147,7 @@ func TestRules(t *testing.T) {
 		"polls backwards":       {"[verdicts]\nmax_poll = '1s'\n", `2:1: verdicts.max_poll: expected at least verdicts.first_poll (30s), got "1s"`},
 		"deadline before polls": {"[verdicts]\ndeadline = '30s'\n", `2:1: verdicts.deadline: expected more than verdicts.first_poll (30s), got "30s"`},
 		"results too short":     {"[results]\nmax_age = '1h'\n", `2:1: results.max_age: expected at least verdicts.deadline (24h), because finished jobs are remembered only as long as their events, got "1h"`},
+		"small queue":           {"[queue]\njobs_max_bytes = '1MiB'\n", "2:1: queue.jobs_max_bytes: expected at least 64MiB"},
 		"no results":            {"[results]\nmax_bytes = '0'\n", "2:1: results.max_bytes: expected more than 0"},
 		"listen":                {"[http]\nlisten = '9464'\n", `2:1: http.listen: expected an address such as "127.0.0.1:9464", or "" for none, got "9464"`},
 		"listen port":           {"[http]\nlisten = ':99999'\n", "2:1: http.listen: expected an address"},

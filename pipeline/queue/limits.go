@@ -7,6 +7,44 @@ import (
 	"backburn/pipeline"
 )
 
+// QueueLimits limits what waits: the keys of [queue].
+type QueueLimits struct {
+	JobsMaxBytes   int64 `toml:"jobs_max_bytes" unit:"bytes" doc:"Total size of the jobs that wait for a worker, with the contents of those that carry them in the message."`
+	LedgerMaxBytes int64 `toml:"ledger_max_bytes" unit:"bytes" doc:"Total size of the records of jobs and samples, with the contents of waiting jobs that carry them in the message. While it is reached, workers wait."`
+	FilesMaxBytes  int64 `toml:"files_max_bytes" unit:"bytes" doc:"Total size of the contents in the object bucket."`
+}
+
+// DefaultQueueLimits returns the defaults of [queue].
+func DefaultQueueLimits() QueueLimits {
+	return QueueLimits{
+		JobsMaxBytes:   2 << 30,
+		LedgerMaxBytes: 2 << 30,
+		FilesMaxBytes:  4 << 30,
+	}
+}
+
+// minQueueBytes is the smallest limit. The largest message is much smaller.
+const minQueueBytes = 64 << 20
+
+// Check calls bad for each key with an invalid value.
+func (l QueueLimits) Check(bad func(key, expected string, related ...string)) {
+	want := pipeline.Wants(bad)
+	want(l.JobsMaxBytes >= minQueueBytes, "jobs_max_bytes", "at least 64MiB")
+	want(l.LedgerMaxBytes >= minQueueBytes, "ledger_max_bytes", "at least 64MiB")
+	want(l.FilesMaxBytes >= minQueueBytes, "files_max_bytes", "at least 64MiB")
+}
+
+// orDefaults returns the limits with the defaults for those that are 0.
+func (l QueueLimits) orDefaults() QueueLimits {
+	d := DefaultQueueLimits()
+
+	return QueueLimits{
+		JobsMaxBytes:   cmp.Or(l.JobsMaxBytes, d.JobsMaxBytes),
+		LedgerMaxBytes: cmp.Or(l.LedgerMaxBytes, d.LedgerMaxBytes),
+		FilesMaxBytes:  cmp.Or(l.FilesMaxBytes, d.FilesMaxBytes),
+	}
+}
+
 // EventLimits limits the stream of events: the keys of [results].
 type EventLimits struct {
 	MaxAge   time.Duration `toml:"max_age" doc:"How long events and the records of finished jobs are kept; at least verdicts.deadline."`

@@ -169,12 +169,11 @@ func (s *Streams) existingTopology() Topology {
 	dead := s.dead.CachedInfo().Config
 
 	return Topology{
-		Prefix:         s.prefix,
-		Replicas:       jobs.Replicas,
-		Results:        EventLimits{MaxAge: events.MaxAge, MaxBytes: events.MaxBytes},
-		JobsMaxBytes:   jobs.MaxBytes,
-		LedgerMaxBytes: s.ledger.CachedInfo().Config.MaxBytes,
-		Dead:           DeadLimits{MaxAge: dead.MaxAge, MaxBytes: dead.MaxBytes},
-		Simulated:      isSimulated(s.ledger.CachedInfo().Config),
+		Prefix:    s.prefix,
+		Replicas:  jobs.Replicas,
+		Results:   EventLimits{MaxAge: events.MaxAge, MaxBytes: events.MaxBytes},
+		Queue:     QueueLimits{JobsMaxBytes: jobs.MaxBytes, LedgerMaxBytes: s.ledger.CachedInfo().Config.MaxBytes},
+		Dead:      DeadLimits{MaxAge: dead.MaxAge, MaxBytes: dead.MaxBytes},
+		Simulated: isSimulated(s.ledger.CachedInfo().Config),
 	}
 }

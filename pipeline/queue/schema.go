@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -20,10 +19,8 @@ type Topology struct {
 	Durability      Durability    // when the server syncs what it acknowledges; the zero value means unknown
 	Lease           time.Duration // AckWait of the lanes
 	Results         EventLimits   // of the RESULTS stream; MaxAge also holds for records of finished jobs and samples
-	JobsMaxBytes    int64         // of the JOBS stream, which refuses messages beyond it; defaults to 2 GiB
-	LedgerMaxBytes  int64         // of the LEDGER stream, likewise; defaults to 2 GiB
 	Dead            DeadLimits    // of the DEAD stream; a limit of 0 means the default
-	FilesMaxBytes   int64         // of the object bucket for contents; defaults to 4 GiB
+	Queue           QueueLimits   // of the JOBS and LEDGER streams and the object bucket; a limit of 0 means the default
 	Simulated       bool          // WildFire is simulated; never changes for existing streams
 	ReportsMaxAge   time.Duration // how long documents about samples are kept; 0: there is no bucket for them
 	ReportsMaxBytes int64         // of these documents; the oldest are removed first
@@ -38,13 +35,6 @@ const (
 	SyncUnknown Durability = iota
 	SyncAlways             // before the acknowledgment
 	SyncLater              // after it, at intervals
-)
-
-// The defaults of Topology's limits.
-const (
-	DefaultJobsMaxBytes   int64 = 2 << 30
-	DefaultLedgerMaxBytes int64 = 2 << 30
-	DefaultFilesMaxBytes  int64 = 4 << 30
 )
 
 const (
@@ -115,7 +105,7 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 			Retention:   jetstream.WorkQueuePolicy,
 			Discard:     jetstream.DiscardNew,
 			MaxMsgs:     jobsMaxMsgs,
-			MaxBytes:    cmp.Or(t.JobsMaxBytes, DefaultJobsMaxBytes),
+			MaxBytes:    t.Queue.orDefaults().JobsMaxBytes,
 
 			AllowAtomicPublish: true,
 
@@ -135,7 +125,7 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 			Retention:         jetstream.LimitsPolicy,
 			Discard:           jetstream.DiscardNew,
 			MaxMsgsPerSubject: 1, // a record replaces the one before
-			MaxBytes:          cmp.Or(t.LedgerMaxBytes, DefaultLedgerMaxBytes),
+			MaxBytes:          t.Queue.orDefaults().LedgerMaxBytes,
 			Metadata:          map[string]string{formatKey: strconv.Itoa(format)},
 
 			// Of these streams, only the ledger allows direct reads: the others have messages of
@@ -201,7 +191,7 @@ func (t Topology) files() jetstream.ObjectStoreConfig {
 		Bucket:      NamesFor(t.Prefix).FilesBucket(),
 		Description: "contents that travel",
 		TTL:         filesMaxAge,
-		MaxBytes:    cmp.Or(t.FilesMaxBytes, DefaultFilesMaxBytes),
+		MaxBytes:    t.Queue.orDefaults().FilesMaxBytes,
 		Storage:     jetstream.FileStorage,
 		Replicas:    t.Replicas,
 	}

@@ -105,11 +105,11 @@ func TestWritableSealed(t *testing.T) {
 func TestWritable(t *testing.T) {
 	t.Parallel()
 	q, err := Open(t.Context(), connectTo(t, startServer(t, t.TempDir(), false).ClientURL()), Topology{
-		Prefix:       "backburn",
-		Replicas:     1,
-		Lease:        3 * time.Second,
-		Results:      EventLimits{MaxAge: time.Hour, MaxBytes: 1 << 20},
-		JobsMaxBytes: 1 << 20,
+		Prefix:   "backburn",
+		Replicas: 1,
+		Lease:    3 * time.Second,
+		Results:  EventLimits{MaxAge: time.Hour, MaxBytes: 1 << 20},
+		Queue:    QueueLimits{JobsMaxBytes: 1 << 20},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -147,11 +147,11 @@ func open(t *testing.T, s *site) jetstream.JetStream {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err := queue.Open(ctx, js.Conn(), queue.Topology{
-		Prefix:       "backburn",
-		Replicas:     1,
-		Lease:        3 * time.Second,
-		Results:      queue.EventLimits{MaxAge: time.Hour, MaxBytes: 64 << 20},
-		JobsMaxBytes: 64 << 20,
+		Prefix:   "backburn",
+		Replicas: 1,
+		Lease:    3 * time.Second,
+		Results:  queue.EventLimits{MaxAge: time.Hour, MaxBytes: 64 << 20},
+		Queue:    queue.QueueLimits{JobsMaxBytes: 64 << 20},
 	})
 	if err != nil {
 		t.Fatal(err)
