@@ -85,7 +85,7 @@ func TestLimitsOfTheQueue(t *testing.T) {
 	s := testkit.NewSite(t)
 	ns := testkit.StartNATS(t, &server.Options{})
 	js := s.Connect(ns.ClientURL())
-	for _, limits := range []map[string]int64{
+	for i, limits := range []map[string]int64{
 		{"BACKBURN_JOBS": 100 << 20, "BACKBURN_LEDGER": 200 << 20, "OBJ_backburn_files": 300 << 20},
 		{"BACKBURN_JOBS": 400 << 20, "BACKBURN_LEDGER": 500 << 20, "OBJ_backburn_files": 64 << 20},
 	} {
@@ -96,6 +96,7 @@ func TestLimitsOfTheQueue(t *testing.T) {
 			"queue.jobs_max_bytes":   bytes("BACKBURN_JOBS"),
 			"queue.ledger_max_bytes": bytes("BACKBURN_LEDGER"),
 			"queue.files_max_bytes":  bytes("OBJ_backburn_files"),
+			"queue.files_max_age":    fmt.Sprintf("%dd", i+3),
 		})
 		worker := s.Start("worker")
 		worker.Logged("ready")
@@ -106,6 +107,9 @@ func TestLimitsOfTheQueue(t *testing.T) {
 			}
 			if got := stream.CachedInfo().Config.MaxBytes; got != want {
 				t.Errorf("%s has %d MiB, want %d", name, got>>20, want>>20)
+			}
+			if age, want := stream.CachedInfo().Config.MaxAge, time.Duration(i+3)*24*time.Hour; name == "OBJ_backburn_files" && age != want {
+				t.Errorf("contents are kept for %s, want %s", age, want)
 			}
 		}
 		worker.Stop()

@@ -12,6 +12,8 @@ type QueueLimits struct {
 	JobsMaxBytes   int64 `toml:"jobs_max_bytes" unit:"bytes" doc:"Total size of the jobs that wait for a worker, with the contents of those that carry them in the message."`
 	LedgerMaxBytes int64 `toml:"ledger_max_bytes" unit:"bytes" doc:"Total size of the records of jobs and samples, with the contents of waiting jobs that carry them in the message. While it is reached, workers wait."`
 	FilesMaxBytes  int64 `toml:"files_max_bytes" unit:"bytes" doc:"Total size of the contents in the object bucket."`
+
+	FilesMaxAge time.Duration `toml:"files_max_age" doc:"How long contents in the object bucket are kept at most, also for jobs that still wait. Contents of a job with a verdict are removed at once."`
 }
 
 // DefaultQueueLimits returns the defaults of [queue].
@@ -20,6 +22,7 @@ func DefaultQueueLimits() QueueLimits {
 		JobsMaxBytes:   2 << 30,
 		LedgerMaxBytes: 2 << 30,
 		FilesMaxBytes:  4 << 30,
+		FilesMaxAge:    90 * 24 * time.Hour, // as long as dead letters
 	}
 }
 
@@ -32,6 +35,7 @@ func (l QueueLimits) Check(bad func(key, expected string, related ...string)) {
 	want(l.JobsMaxBytes >= minQueueBytes, "jobs_max_bytes", "at least 64MiB")
 	want(l.LedgerMaxBytes >= minQueueBytes, "ledger_max_bytes", "at least 64MiB")
 	want(l.FilesMaxBytes >= minQueueBytes, "files_max_bytes", "at least 64MiB")
+	want(l.FilesMaxAge >= 24*time.Hour, "files_max_age", "at least 1d")
 }
 
 // orDefaults returns the limits with the defaults for those that are 0.
@@ -42,6 +46,7 @@ func (l QueueLimits) orDefaults() QueueLimits {
 		JobsMaxBytes:   cmp.Or(l.JobsMaxBytes, d.JobsMaxBytes),
 		LedgerMaxBytes: cmp.Or(l.LedgerMaxBytes, d.LedgerMaxBytes),
 		FilesMaxBytes:  cmp.Or(l.FilesMaxBytes, d.FilesMaxBytes),
+		FilesMaxAge:    cmp.Or(l.FilesMaxAge, d.FilesMaxAge),
 	}
 }
 

@@ -44,9 +44,6 @@ const (
 	// knows what was published.
 	dedupeWindow = 10 * time.Minute
 
-	// Contents that nobody fetched are dropped after this time in any case.
-	filesMaxAge = 14 * 24 * time.Hour
-
 	// A cluster leaves some requests unanswered: while there is no leader, or while another process
 	// creates the same thing. They are repeated after this time at first, then with growing and
 	// randomized delays.
@@ -190,7 +187,7 @@ func (t Topology) files() jetstream.ObjectStoreConfig {
 	return jetstream.ObjectStoreConfig{
 		Bucket:      NamesFor(t.Prefix).FilesBucket(),
 		Description: "contents that travel",
-		TTL:         filesMaxAge,
+		TTL:         t.Queue.orDefaults().FilesMaxAge,
 		MaxBytes:    t.Queue.orDefaults().FilesMaxBytes,
 		Storage:     jetstream.FileStorage,
 		Replicas:    t.Replicas,
