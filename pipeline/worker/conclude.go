@@ -33,8 +33,8 @@ func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result
 		}
 	}
 
-	// The event and the records may become durable in any order: the next delivery completes
-	// whatever a crash prevented.
+	// The event "submitted" and the records may become durable in any order: the next delivery
+	// completes whatever a crash prevented.
 	var published errgroup.Group
 	if firstAccepted(before, c) {
 		published.Go(func() error { return w.q.Events().Publish(work, pipeline.SubmittedEvent(d.Job, c.sample)) })

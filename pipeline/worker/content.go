@@ -29,8 +29,8 @@ type examiner struct {
 }
 
 // examine determines the hash and size of a job's contents. A publisher may have stated wrong ones,
-// so the contents are hashed here, unless they came in the message or are in a file that a watcher
-// claimed.
+// so the contents are hashed here, unless that was done before: by the queue, for contents that
+// came in the message, or by a watcher, for a file that it claimed.
 func (e *examiner) examine(ctx context.Context, d *delivery) error {
 	j := &d.Job
 	scan := e.guard.Scan()

@@ -46,7 +46,7 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 	}
 	m := &metrics{
 		outcomes: counter("backburn_jobs_finished_total", "Jobs that got their final event here.", "event", "outcome"),
-		uploads:  counter("backburn_uploads_total", "Upload attempts, by the action that followed.", "result"),
+		uploads:  counter("backburn_uploads_total", "Uploads, failed ones included, by the action that followed.", "result"),
 		uploadSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "backburn_upload_seconds", Help: "Time that WildFire took to accept an upload.",
 			Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},

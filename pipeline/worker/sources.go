@@ -30,8 +30,8 @@ const (
 	firstSourcePause   = 5 * time.Second
 	longestSourcePause = time.Minute
 
-	// The fault of a source ends after this time without a job that could not be read: others may
-	// have processed its jobs, or somebody removed them.
+	// The fault of a source ends if this time passes without another unreachable file: others may
+	// have processed the source's jobs, or somebody removed them.
 	sourceFaultExpiry = 3 * longestSourcePause
 )
 

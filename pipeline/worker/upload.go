@@ -43,11 +43,13 @@ type uploader struct {
 	refusals  pipeline.Refusals
 }
 
-// upload waits for a turn, claims the sample and sends it, and returns what was learned. A job gets
-// its turn before it claims the sample. So a more urgent job never waits for a claim whose owner is
-// itself waiting for a turn. upload returns pipeline.ErrConflict if another worker was faster.
+// upload waits for a turn, claims the sample and sends it, and returns what was learned. The job
+// gets its turn before it claims the sample, so that a more urgent job in another worker does not
+// wait for a claim whose owner is itself waiting for a turn. upload returns pipeline.ErrConflict if
+// another worker was faster.
 //
-// If the sample cannot be sent now, upload gives back the turn and the budget but keeps the claim:
+// If a claimed sample cannot be sent now, upload gives back the turn and the budget, and then waits
+// for both again. It keeps the claim meanwhile, although more urgent jobs may have to wait for it:
 // releasing the claim and making it again would take two durable writes each time.
 func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.News, error) {
 	release, ok := u.claims.hold(d.sample.Key, d.Job.Priority)
