@@ -68,7 +68,7 @@ type Member struct {
 	Unwell []health.Status `json:"unwell,omitempty"` // its parts that are not ok, the worst first
 
 	// Beside has the IDs of processes with its role on its host that it saw alive after its start.
-	// It does not replace them if they die.
+	// If one of them dies, this member does not count as its replacement (see replaces).
 	Beside []string `json:"beside,omitempty"`
 
 	Duties // as they were when it last wrote its key, which is at most a third of the lease ago
@@ -78,7 +78,7 @@ type Member struct {
 	Gone bool      `json:"gone,omitempty"`
 	Seen time.Time `json:"seen,omitzero"`
 
-	renewal string // the sequence number of its key
+	keySeq string // the sequence number of the last write of its key
 }
 
 // Works reports whether a member is alive and may upload.
@@ -96,8 +96,8 @@ type Membership struct {
 	grace  time.Duration // how long a key must be absent before its worker counts as gone
 
 	// Only Run uses these.
-	settled bool              // settleIn has finished
-	met     map[string]string // the renewals with which settleIn first saw others
+	purgeDone bool              // purgeReplaced has finished
+	firstSeqs map[string]string // Member.keySeq of the others when this process first saw them, by ID
 
 	mu            sync.Mutex
 	self          Member
@@ -150,10 +150,10 @@ func Join(store *Store, lease time.Duration, p Process) *Membership {
 			Slots:   p.Slots,
 			State:   health.OK,
 		},
-		met:     map[string]string{},
-		live:    map[string]Member{},
-		absent:  map[string]time.Time{},
-		changed: make(chan struct{}),
+		firstSeqs: map[string]string{},
+		live:      map[string]Member{},
+		absent:    map[string]time.Time{},
+		changed:   make(chan struct{}),
 	}
 }
 
@@ -283,16 +283,16 @@ func (f *Membership) renewIfDue(ctx context.Context) {
 	if due && f.Renew(ctx) != nil {
 		return
 	}
-	if !f.settled && time.Since(f.self.Started) < replaceWithin {
-		f.settled = f.settleIn(ctx)
+	if !f.purgeDone && time.Since(f.self.Started) < replaceWithin {
+		f.purgeDone = f.purgeReplaced(ctx)
 	}
 }
 
-// settleIn removes the records of dead processes that this one replaces, so that they are not shown
-// as gone, even after it leaves. It reports whether every process with our role on our host is
-// known to be alive or dead: the key of a dead one exists until it expires, and only that of a live
-// one is renewed.
-func (f *Membership) settleIn(ctx context.Context) bool {
+// purgeReplaced removes the records of dead processes that this one replaces, so that they are not
+// shown as gone, even after it leaves. It returns false if it has to be called again, because a
+// record could not be removed, or because a process with our role on our host has a key but may be
+// dead: the key of a dead process exists until it expires, but is never renewed.
+func (f *Membership) purgeReplaced(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, f.ttl/3)
 	defer cancel()
 	live, last, err := f.store.members(ctx)
@@ -300,7 +300,7 @@ func (f *Membership) settleIn(ctx context.Context) bool {
 		return false
 	}
 
-	settled := f.meet(live)
+	finished := f.updateBeside(live)
 	for _, m := range live {
 		delete(last, m.ID)
 	}
@@ -311,16 +311,17 @@ func (f *Membership) settleIn(ctx context.Context) bool {
 			continue
 		}
 		if f.store.kv.Purge(ctx, lastPrefix+f.prefix+"."+m.ID, jetstream.PurgeTTL(time.Minute)) != nil {
-			settled = false
+			finished = false
 		}
 	}
 
-	return settled
+	return finished
 }
 
-// meet adds processes that were renewed since they were first seen to Beside. It reports whether no
-// other process could be dead.
-func (f *Membership) meet(live []Member) bool {
+// updateBeside adds to Beside the processes with our role on our host that have renewed their keys
+// since they were first seen. It reports whether all of these processes that have a key have
+// renewed it.
+func (f *Membership) updateBeside(live []Member) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
@@ -329,12 +330,12 @@ func (f *Membership) meet(live []Member) bool {
 		if m.ID == f.self.ID || m.Role != f.self.Role || m.Host != f.self.Host || slices.Contains(f.self.Beside, m.ID) {
 			continue
 		}
-		first, seen := f.met[m.ID]
+		first, seen := f.firstSeqs[m.ID]
 		switch {
 		case !seen:
-			f.met[m.ID] = m.renewal
+			f.firstSeqs[m.ID] = m.keySeq
 			all = false
-		case first == m.renewal:
+		case first == m.keySeq:
 			all = false
 		case len(f.self.Beside) < maxBeside:
 			f.self.Beside = append(slices.Clone(f.self.Beside), m.ID) // copies of self share the old one
@@ -513,8 +514,8 @@ type leadership struct {
 const leaderKey = "leader"
 
 // TryLead tries to become the leader. It succeeds if there is no leader, we already lead, or the
-// leader is gone. If the leader's process is dead, its key need not have expired: unlike an upload,
-// a leader's questions leave nothing unfinished.
+// leader is gone. If the leader's process is known to be dead, TryLead does not wait until the
+// leader's key expires: unlike a dead uploader, a dead leader leaves nothing unfinished.
 func (f *Membership) TryLead(ctx context.Context) (bool, error) {
 	s, rev, err := Get[leadership](ctx, f.store, leaderKey)
 	if err != nil {
@@ -600,7 +601,7 @@ func (s *Store) members(ctx context.Context) (live []Member, last map[string]Mem
 		if strings.HasPrefix(key, lastPrefix) {
 			last[member.ID] = member
 		} else {
-			member.renewal = m.Header.Get(jetstream.SequenceHeader)
+			member.keySeq = m.Header.Get(jetstream.SequenceHeader)
 			live = append(live, member)
 		}
 	}

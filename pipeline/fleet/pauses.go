@@ -289,8 +289,8 @@ func (p *Pauses) pauseLonger(ctx context.Context, b pipeline.Budget, next Pause)
 	return p.pause(ctx, b, next)
 }
 
-// EndAfterSuccess ends the pause of a budget after a successful call, unless the pause is active
-// and neither probed nor doubted.
+// EndAfterSuccess removes the pause of a budget after a successful call. If the time of the pause
+// is not over, EndAfterSuccess removes it only if it is Probing or Doubted.
 func (p *Pauses) EndAfterSuccess(ctx context.Context, b pipeline.Budget) {
 	cur, on, _ := p.Active(b)
 	if cur.Reason == "" || (on && !cur.Probing && !cur.Doubted) {

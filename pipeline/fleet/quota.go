@@ -92,8 +92,8 @@ func NewQuota(store *Store, b pipeline.Budget, perDay, reservePercent int, now f
 	}
 }
 
-// SetLimit replaces the limit and the reserve that NewQuota set. Calls that are already reserved
-// stay reserved; call Release as well if the new limit is to apply at once.
+// SetLimit replaces the limit and the reserve for urgent jobs that NewQuota set. This process keeps
+// its reservations; call Release as well if the new limit is to apply at once.
 func (q *Quota) SetLimit(perDay, reservePercent int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -124,7 +124,7 @@ func (q *Quota) Take(ctx context.Context, source string, p pipeline.Priority) er
 		if q.Limit() == 0 {
 			return nil
 		}
-		if q.spendReserved(source, p) {
+		if q.spendReservation(source, p) {
 			return nil
 		}
 		if err := q.reserveBlock(ctx, source, p); !errors.Is(err, pipeline.ErrConflict) {
@@ -135,9 +135,9 @@ func (q *Quota) Take(ctx context.Context, source string, p pipeline.Priority) er
 	}
 }
 
-// spendReserved takes one call from this process's reservation for the source. It returns false if
-// none is left there.
-func (q *Quota) spendReserved(source string, p pipeline.Priority) bool {
+// spendReservation takes one call from this process's reservation for the source. It returns false
+// if none is left there.
+func (q *Quota) spendReservation(source string, p pipeline.Priority) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
@@ -313,8 +313,8 @@ func (q *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Prio
 	return nil
 }
 
-// recordDemand records that a source wants more. It reports whether this is news that should be
-// stored for the other processes.
+// recordDemand records that a source wants more. It reports whether the record has changed and
+// should be stored for the other processes.
 func (s *dayCount) recordDemand(source string, now time.Time) bool {
 	if source == "" || now.Unix()-s.Asked[source] < int64(demandPeriod/time.Second)/2 {
 		return false
@@ -392,7 +392,8 @@ func (q *Quota) Release(ctx context.Context) {
 	}
 }
 
-// Used returns the fleet's last known count for today, without a request.
+// Used returns the fleet's last known count for today, less the calls that this process has
+// reserved and not made. It makes no request.
 func (q *Quota) Used() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
