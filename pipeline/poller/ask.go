@@ -82,7 +82,7 @@ func (q *querier) untilRecheck() time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
-	if d := q.rechecker.rechecks.next(q.Now()); d > 0 {
+	if d := q.rechecker.rechecks.untilCall(q.Now()); d > 0 {
 		return d
 	}
 
@@ -125,7 +125,7 @@ func (q *querier) askOnce(ctx context.Context) error {
 // query makes one call, which uses one of the day's queries. It returns the records by sample key.
 func (q *querier) query(ctx context.Context, c *call) (map[string]wildfire.VerdictRecord, error) {
 	if c.link != nil {
-		if err := q.linkText(ctx, c); err != nil {
+		if err := q.addURL(ctx, c); err != nil {
 			return nil, err
 		}
 		if c.link.URL == "" {
@@ -172,8 +172,9 @@ func (q *querier) queryLink(ctx context.Context, link Question) (map[string]wild
 	return map[string]wildfire.VerdictRecord{link.Key: r}, nil
 }
 
-// linkText sets the URL of a link that only jobs wait for. It reads the URL from one of the jobs.
-func (q *querier) linkText(ctx context.Context, c *call) error {
+// addURL adds the URL to a call for a link, unless a worker's question has brought it. It reads the
+// URL from one of the jobs that wait for the link.
+func (q *querier) addURL(ctx context.Context, c *call) error {
 	e := c.polled[c.link.Key]
 	if c.link.URL != "" || e == nil {
 		return nil

@@ -55,7 +55,7 @@ func (q *querier) nextLinkCall() (call, bool) {
 		}
 		if e := q.list.find(a.Key); e != nil { // jobs wait for the link, too
 			if _, due := q.list.toAsk[e]; due {
-				q.poll(&c, e)
+				q.addPolled(&c, e)
 			}
 		}
 		return c, true
@@ -63,8 +63,8 @@ func (q *querier) nextLinkCall() (call, bool) {
 
 	for e := range q.list.toAsk {
 		if e.sample.link {
-			c := call{link: &Question{Key: e.sample.key()}, polled: map[string]*waitingSample{}} // linkText adds the URL
-			q.poll(&c, e)
+			c := call{link: &Question{Key: e.sample.key()}, polled: map[string]*waitingSample{}} // addURL adds the URL
+			q.addPolled(&c, e)
 			return c, true
 		}
 	}
@@ -93,7 +93,7 @@ func (q *querier) nextHashCall() call {
 			break
 		}
 		if !e.sample.link {
-			q.poll(&c, e)
+			q.addPolled(&c, e)
 		}
 	}
 
@@ -107,8 +107,8 @@ func (q *querier) fill(c *call) {
 	soon := q.config().FirstPoll
 
 	// The front of the heap has most of the samples that will be due first; sorting a large heap
-	// would take too long. Select the samples before polling any of them, because poll changes the
-	// heap.
+	// would take too long. Select the samples before adding any of them, because addPolled changes
+	// the heap.
 	var more []*waitingSample
 	for _, e := range q.list.due[:min(len(q.list.due), 2*wildfire.MaxHashes)] {
 		if len(c.hashes)+len(more) >= wildfire.MaxHashes {
@@ -119,7 +119,7 @@ func (q *querier) fill(c *call) {
 		}
 	}
 	for _, e := range more {
-		q.poll(c, e)
+		q.addPolled(c, e)
 	}
 
 	rechecks := q.rechecker.rechecks.take(now, wildfire.MaxHashes-len(c.hashes))
@@ -127,9 +127,9 @@ func (q *querier) fill(c *call) {
 	c.hashes = append(c.hashes, rechecks...)
 }
 
-// poll adds a sample to a call because jobs wait for it. If a worker asked about the sample, its
-// hash is in the call already. The caller holds mu.
-func (q *querier) poll(c *call, e *waitingSample) {
+// addPolled adds a sample to a call because jobs wait for it. If a worker asked about the sample,
+// its hash is in the call already. The caller holds mu.
+func (q *querier) addPolled(c *call, e *waitingSample) {
 	delete(q.list.toAsk, e)
 	q.list.due.remove(e)
 	e.busy = true

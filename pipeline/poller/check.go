@@ -20,7 +20,7 @@ func (f *finisher) checkLoop(ctx context.Context, shiftTimes func(time.Duration)
 			f.Log.Warn().Stringer("by", by).Msg("the clock was set back; adjusting the times of waiting jobs")
 			shiftTimes(by)
 		}
-		f.skippedSince(f.Now()) // so that every jump is noted soon
+		f.recordJump() // often, so that the time of each jump is known well
 
 		toCheck, next := f.takeDue()
 		for _, e := range toCheck {
@@ -155,7 +155,7 @@ func (f *finisher) applyStep(ctx context.Context, e *waitingSample, s queue.Samp
 	switch step.Kind {
 	case pipeline.StepWait:
 		if step.Asking {
-			return f.nextQuestion(e, next.SubmittedAt, step.Due)
+			return f.pendingCheck(e, next.SubmittedAt, step.Due)
 		}
 		if now := f.Now(); now.Before(step.Due) {
 			// Check again long before step.Due, because the uploading worker may die.
@@ -185,9 +185,9 @@ func (f *finisher) applyStep(ctx context.Context, e *waitingSample, s queue.Samp
 	return f.requeueOne(ctx, e)
 }
 
-// nextQuestion returns when to ask about a pending sample: at due, which Decide computed from the
+// pendingCheck returns when to ask about a pending sample: at due, which Decide computed from the
 // time of the submission.
-func (f *finisher) nextQuestion(e *waitingSample, submitted, due time.Time) nextCheck {
+func (f *finisher) pendingCheck(e *waitingSample, submitted, due time.Time) nextCheck {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 

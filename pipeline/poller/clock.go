@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// clock detects that the system's clock was set back.
+// clock detects that the system's clock was set back or forward, or that the machine was suspended.
 type clock struct {
 	now  func() time.Time
 	wall time.Time // time of day at the last call, without a monotonic reading
@@ -20,7 +20,7 @@ func newClock(now func() time.Time) *clock {
 }
 
 // jumped returns how far the clock was set since the last call, or 0 if it was not. The duration is
-// negative if the clock was set back. After the machine was suspended, it is that time.
+// negative if the clock was set back. If the machine was suspended, jumped returns for how long.
 func (c *clock) jumped() time.Duration {
 	wall := c.now().Round(0)
 	mono := time.Now()
@@ -40,7 +40,7 @@ func (c *clock) jumped() time.Duration {
 // It is not safe for concurrent use.
 type unobserved struct {
 	clock *clock
-	skips []skip // few: a leader that jumps often does not lead for long
+	skips []skip // few, because the clock rarely jumps
 }
 
 // skip is one jump of the clock, with the time before it.

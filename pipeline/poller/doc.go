@@ -22,7 +22,7 @@
 // goroutine handles a sample, its entry in the list is marked busy. The goroutine returns a
 // nextCheck, which says when the sample is due again (finisher.go). changed.go handles verdicts
 // that WildFire changes later. published.go keeps the published mark: the position in the ledger up
-// to which the final events of all ended jobs are published.
+// to which the final events of all jobs that leaders ended are published.
 //
 // A worker asks the poller through a Client (client.go).
 package poller

@@ -13,9 +13,8 @@ import (
 	"backburn/results"
 )
 
-// timeOut ends the jobs of a sample that has no verdict at its deadline. freed is the sample's
-// state after that, from Decide: timeOut writes it, so that a later job can upload the sample
-// again.
+// timeOut ends the jobs of a sample that has no verdict at its deadline. Then it writes freed, the
+// sample as Decide returned it, so that a later job can upload the sample again.
 func (f *finisher) timeOut(ctx context.Context, e *waitingSample, s queue.SampleEntry, freed pipeline.Sample) nextCheck {
 	if due, early := f.isEarly(s.SubmittedAt); early {
 		return nextCheck{due: due, pending: true}
@@ -44,16 +43,26 @@ func (f *finisher) isEarly(submitted time.Time) (due time.Time, early bool) {
 	return earlierOf(f.config().Schedule().Next(submitted, now), deadline), now.Before(deadline)
 }
 
-// skippedSince returns how much of the time since t cannot be used because the clock jumped.
+// skippedSince returns how much of the time since t the clock skipped. That part does not count
+// towards a deadline.
 func (f *finisher) skippedSince(t time.Time) time.Duration {
+	f.recordJump()
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	if by := f.unobserved.note(); by > 0 {
+	return f.unobserved.since(t)
+}
+
+// recordJump records and logs whether the clock has jumped forward since the last call.
+func (f *finisher) recordJump() {
+	f.mu.Lock()
+	by := f.unobserved.note()
+	f.mu.Unlock()
+
+	if by > 0 {
 		f.Log.Warn().Stringer("by", by).Msg("the clock jumped forward; the deadlines of pending samples move by as much")
 	}
-
-	return f.unobserved.since(t)
 }
 
 // hasWaitingJobs reports whether jobs wait for a sample.

@@ -18,7 +18,8 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// Poller asks WildFire for the whole fleet. Every worker has one, but only the leader's is active.
+// Poller asks WildFire on behalf of the whole fleet. Every worker has one, but only the leader's is
+// active.
 type Poller struct {
 	*shared
 	finisher  *finisher
@@ -52,7 +53,7 @@ func New(d Deps) *Poller {
 // Run competes for leadership until ctx ends, and runs the poller while it leads.
 func (p *Poller) Run(ctx context.Context) error {
 	for {
-		leads, err := p.bounded(ctx, p.Member.TryLead)
+		leads, err := p.withinLease(ctx, p.Member.TryLead)
 		if leads {
 			if err = p.serve(ctx); err != nil && ctx.Err() == nil {
 				p.Log.Warn().Err(err).Msg("poller stopped unexpectedly; restarting")
@@ -75,9 +76,9 @@ func (p *Poller) Run(ctx context.Context) error {
 	}
 }
 
-// bounded asks about leadership for at most a lease. A bucket that is missing never answers, so it
-// would not be repaired.
-func (p *Poller) bounded(ctx context.Context, ask func(context.Context) (bool, error)) (bool, error) {
+// withinLease asks about leadership, and gives up after a lease. If the bucket is missing, there is
+// never an answer, and the caller must not wait for one, because the caller repairs the bucket.
+func (p *Poller) withinLease(ctx context.Context, ask func(context.Context) (bool, error)) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.config().Lease)
 	defer cancel()
 
@@ -163,7 +164,7 @@ func (p *Poller) subscribe(ctx context.Context, allRead func()) (stop func(), er
 const maxJobReadWait = time.Minute
 
 // maxLeaderGap is how long the fleet can be without a leader before rechecks, reports or late
-// verdicts are lost. A new leader looks back for this long.
+// verdicts are lost. A new leader looks back further by this much.
 const maxLeaderGap = 10 * time.Minute
 
 // sampleReadTicks is the time between two reads of the changed samples, in ticks. Rechecks and
@@ -171,9 +172,10 @@ const maxLeaderGap = 10 * time.Minute
 // is read.
 const sampleReadTicks = 2
 
-// followSamples reads the records of all samples, and then repeatedly those that have changed,
-// until ctx ends. It starts after the jobs are read. There may be a million of both, and rechecks
-// and reports are less urgent than jobs.
+// followSamples reads the records of all samples that are recent enough for a recheck or a report,
+// and then repeatedly those that have changed, until ctx ends. It starts after the jobs are read.
+// There may be a million samples and as many jobs, and rechecks and reports are less urgent than
+// jobs.
 func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) error {
 	lookBack := p.rechecker.rechecks.after
 	if p.fetcher.enabled() {
@@ -255,7 +257,7 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 			return err
 		}
 
-		leads, err := p.bounded(ctx, p.Member.Leads)
+		leads, err := p.withinLease(ctx, p.Member.Leads)
 		switch {
 		case err != nil:
 			return err

@@ -79,8 +79,8 @@ func (m *mark) recordSeen(seq uint64) {
 }
 
 // ledgerReplaced reports whether, since load, the ledger was created again or an older state of it
-// was restored. Sequence numbers then start again, so readers that continue where they were miss
-// records.
+// was restored. Sequence numbers are then used again, so a reader that continues from its last
+// position misses records.
 func (m *mark) ledgerReplaced(ctx context.Context, q *queue.Queue) (bool, error) {
 	m.mu.Lock()
 	created := m.created

@@ -9,8 +9,8 @@ import (
 	"backburn/wildfire"
 )
 
-// querier asks WildFire for workers, about samples that jobs wait for, and about verdicts to
-// recheck.
+// querier asks WildFire the questions of workers, and asks about samples that jobs wait for and
+// about verdicts to recheck.
 type querier struct {
 	*shared
 	finisher  *finisher
@@ -61,7 +61,7 @@ func (q *querier) hasQuestions(plenty bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
-	return len(q.questions)+len(q.list.toAsk) > 0 || plenty && q.rechecker.rechecks.next(q.Now()) <= 0
+	return len(q.questions)+len(q.list.toAsk) > 0 || plenty && q.rechecker.rechecks.untilCall(q.Now()) <= 0
 }
 
 // reply answers the workers' questions in the last call. A sample without a record is unknown to

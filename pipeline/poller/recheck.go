@@ -68,10 +68,10 @@ func (r *rechecks) take(now time.Time, n int) []string {
 	return keys
 }
 
-// next returns the time until the first entry may have a call of its own, at most an hour. Once an
-// entry is due, it waits for room in another call for a twenty-fourth of the recheck interval, and
-// only then may it have its own.
-func (r *rechecks) next(now time.Time) time.Duration {
+// untilCall returns the time until the first entry may have a call of its own, at most an hour.
+// Once an entry is due, it waits for room in another call for a twenty-fourth of the recheck
+// interval, and only then may it have its own.
+func (r *rechecks) untilCall(now time.Time) time.Duration {
 	if len(r.queue) == 0 {
 		return time.Hour
 	}

@@ -13,9 +13,9 @@ import (
 const (
 	maxRequeueRate = 64 // most jobs to requeue per second
 
-	// The time until a sample that waits for the budget is checked again on the same day. A short
-	// time would gain little: only workers that stop return a part of the budget, and new jobs may
-	// use that first.
+	// The time until a sample that waits for a budget is checked again on the same day. A shorter
+	// time would gain little: if a worker returns a part of the upload budget, the samples that
+	// wait for it are checked at once (Quota.WatchReturns).
 	spentRetry = 15 * time.Minute
 )
 
@@ -30,8 +30,8 @@ func requeueRate(perSecond float64) rate.Limit {
 	return rate.Limit(min(2*perSecond, maxRequeueRate))
 }
 
-// requeueOne requeues the most urgent job of a sample that no worker is processing. The other jobs
-// wait for the outcome of that job.
+// requeueOne requeues the most urgent job of a sample, because no worker is processing the sample.
+// The other jobs wait for the outcome of that job.
 func (f *finisher) requeueOne(ctx context.Context, e *waitingSample) nextCheck {
 	f.mu.Lock()
 	var job waitingJob
