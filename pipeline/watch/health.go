@@ -94,8 +94,8 @@ func (h *folderHealth) set(name, reason string) {
 	p.Fault(f)
 }
 
-// registerFiles adds a note about files in trouble to the folder's state, which stays ok.
-func (h *folderHealth) registerFiles(t *troubles, start time.Time) {
+// registerTroubles adds a note about files in trouble to the folder's state, which stays ok.
+func (h *folderHealth) registerTroubles(t *troubles, start time.Time) {
 	h.reg.Func(PartPrefix+"_files", h.source, func() error {
 		n, longest := t.reported(start)
 		if n == 0 {

@@ -45,7 +45,7 @@ func (f *inFlight) tryReserve() (ok bool, retry <-chan struct{}) {
 		return true, nil
 	}
 
-	return false, f.waitLocked()
+	return false, f.changedLocked()
 }
 
 // reserve calls tryReserve until it succeeds or ctx ends.
@@ -72,7 +72,7 @@ func (f *inFlight) beginPublishing(ctx context.Context) error {
 			f.mu.Unlock()
 			return nil
 		}
-		retry := f.waitLocked()
+		retry := f.changedLocked()
 		f.mu.Unlock()
 
 		select {
@@ -221,8 +221,8 @@ func (f *inFlight) reset() {
 	f.mu.Unlock()
 }
 
-// waitLocked returns the channel that notifyLocked closes next. The caller holds mu.
-func (f *inFlight) waitLocked() <-chan struct{} {
+// changedLocked returns the channel that notifyLocked closes next. The caller holds mu.
+func (f *inFlight) changedLocked() <-chan struct{} {
 	if f.changed == nil {
 		f.changed = make(chan struct{})
 	}

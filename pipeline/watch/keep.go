@@ -28,10 +28,10 @@ type keeper struct {
 	lost        sync.Map // IDs of jobs that the queue has lost, until their files are taken again
 }
 
-// keepID derives a job's ID from everything that distinguishes its file from others. The name is
+// jobID derives a job's ID from everything that distinguishes its file from others. The name is
 // not included: a file renamed in place is the same file, and a different file with the same name
 // has another inode or birth time. Without a birth time, the ctime is used.
-func (k *keeper) keepID(st rootfs.State, sum [sha256.Size]byte) string {
+func (k *keeper) jobID(st rootfs.State, sum [sha256.Size]byte) string {
 	h := sha256.New()
 	h.Write([]byte(k.id))
 	h.Write(ledger.Key(k.relativeIdentity(st.Identity)))
@@ -73,7 +73,7 @@ func (k *keeper) take(ctx context.Context, rel string, f *rootfs.File, st rootfs
 
 // submit publishes a file as a job and records it in the ledger.
 func (k *keeper) submit(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) error {
-	job, r, err := k.describeFile(ctx, rel, f, st)
+	job, r, err := k.prepareJob(ctx, rel, f, st)
 	i := k.relativeIdentity(st.Identity)
 	if err == nil {
 		if have, ok := k.known.get(st.Identity); ok && have.ID == r.ID {
@@ -113,8 +113,8 @@ func (k *keeper) submit(ctx context.Context, rel string, f *rootfs.File, st root
 	return nil
 }
 
-// describeFile hashes a file and returns its job and its ledger record.
-func (k *keeper) describeFile(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) (pipeline.Job, ledger.Record, error) {
+// prepareJob hashes a file and returns its job and its ledger record.
+func (k *keeper) prepareJob(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) (pipeline.Job, ledger.Record, error) {
 	r := ledger.Record{Stamp: st.Stamp, Rel: rel}
 	job := k.newJob("", rel, st)
 	job.ReceivedAt = time.Now().UTC()
@@ -129,14 +129,14 @@ func (k *keeper) describeFile(ctx context.Context, rel string, f *rootfs.File, s
 	if _, err := hex.Decode(r.SHA256[:], []byte(job.SHA256)); err != nil {
 		return job, r, err
 	}
-	r.ID = k.keepID(st, r.SHA256)
+	r.ID = k.jobID(st, r.SHA256)
 	job.ID = r.ID
 
 	return job, r, nil
 }
 
-// recover counts the jobs in the ledger that are published and unfinished. After startup it does
-// nothing, because only this process changes the ledger.
+// recover adds the jobs in the ledger that are published and unfinished to those in flight. After
+// startup it does nothing, because only this process changes the ledger.
 func (k *keeper) recover(_ context.Context, minAge time.Duration) error {
 	if minAge > 0 {
 		return nil

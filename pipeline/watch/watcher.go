@@ -130,7 +130,7 @@ func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...
 	}
 	w.health = newFolderHealth(set.health, cfg)
 	w.troubles = newTroubles(cfg.StaleAfter, w.m.troubled, w.log)
-	w.health.registerFiles(w.troubles, w.start)
+	w.health.registerTroubles(w.troubles, w.start)
 	w.cautious.anchor(0)
 	w.cautious.anchor(w.clock())
 
