@@ -49,7 +49,7 @@ func Check(ctx context.Context, cfg Config) []Finding {
 	case err != nil:
 		return []Finding{{"folder", Fail, err.Error(), "create the folder, or correct path"}}
 	case !st.IsDir():
-		return []Finding{{"folder", Fail, abs + " is not a folder", "name the folder that files arrive in"}}
+		return []Finding{{"folder", Fail, abs + " is not a folder", "set path to the folder in which files arrive"}}
 	}
 	c := checker{cfg: cfg, path: abs}
 	c.add("folder", OK, abs, "")
@@ -115,8 +115,8 @@ func (c *checker) fileSystem(r *rootfs.Root) {
 	c.add("free_space", OK, detail, "")
 }
 
-// lease checks that the kernel reports writers of a file that it creates, and of files that are
-// already in the folder and may belong to other users.
+// lease checks that writers are detected: those of a file that lease creates, and those of files
+// that are already in the folder and may belong to other users.
 func (c *checker) lease(f *folder) {
 	const fix = "run the watcher as the owner of the files, or give it CAP_LEASE (systemd: AmbientCapabilities=CAP_LEASE)"
 	inside := f.spool.Temp()

@@ -18,17 +18,17 @@ type claimer interface {
 	// known.
 	take(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, report func(settle.Outcome))
 
-	// recover counts the files that are already claimed. It publishes again those that this watcher
-	// does not know and that are at least minAge old. At startup minAge is 0, which means all
-	// files.
+	// recover adds the files that are already claimed to those in flight. It publishes again those
+	// that this watcher does not know and that are at least minAge old. At startup minAge is 0,
+	// which means all files.
 	recover(ctx context.Context, minAge time.Duration) error
 
 	// republish publishes again the claimed files with these IDs, whose jobs the queue has lost. It
 	// returns how many there were.
 	republish(ctx context.Context, ids []string) (n int, err error)
 
-	// handleFinal handles a job's final event if this claimer has the file. It may be repeated at
-	// any point.
+	// handleFinal handles a job's final event if this claimer has the file. It may be called again
+	// for the same event, wherever an earlier call was interrupted.
 	handleFinal(ctx context.Context, id string, e results.Event) error
 }
 

@@ -234,9 +234,9 @@ func (c Config) usesLedger() bool {
 		c.After.Benign == AfterRestore || c.After.Malicious == AfterRestore || c.After.Failed == AfterRestore
 }
 
-// LedgerDir returns the folder of the ledger: StateDir or, if that is empty, .backburn in the
-// watched folder. The ledger records files that stay in place (Claim "keep") or return (After
-// "restore").
+// LedgerDir returns the folder in which or below which the ledger is. That is StateDir, with the
+// ledger in <source>/.backburn, or .backburn in the watched folder if StateDir is empty. The ledger
+// records files that stay in place (Claim "keep") or return (After "restore").
 func (c Config) LedgerDir() string {
 	if c.StateDir != "" {
 		return c.StateDir

@@ -11,8 +11,8 @@ import (
 // names of one file need almost no space, but a thousand copies need a lot.
 const copyShare = 10
 
-// copies limits the space used by copies of hard-linked files: those that are claimed, and those
-// that this process has made and that are kept. Safe for concurrent use.
+// copies limits the space used by the copies of hard-linked files that this session has made: those
+// that are still claimed, and those that are kept in spool.Done. Safe for concurrent use.
 type copies struct {
 	spool   *rootfs.Root
 	minFree int64

@@ -231,7 +231,8 @@ func (d *decider) eligible(rel string, st rootfs.State) bool {
 	return !d.marksExistingFile(rel) && !d.isDescription(rel)
 }
 
-// marksExistingFile reports whether rel is a done file and the file that it marks exists.
+// marksExistingFile reports whether rel is a done file that marks all files of its folder, or one
+// file that exists.
 func (d *decider) marksExistingFile(rel string) bool {
 	done := d.rules.Done
 	if done == nil {

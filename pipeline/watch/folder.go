@@ -20,7 +20,7 @@ type folder struct {
 	cfg           Config
 	root          *rootfs.Root // the watched folder
 	spool         *spool.Spool
-	stateRoot     *rootfs.Root    // holds the spool: root, or Config.StateDir if that is set
+	stateRoot     *rootfs.Root    // holds the spool: root or, if Config.StateDir is set, the folder Config.Source in it
 	spoolInside   bool            // the spool is in the watched folder, so files can be claimed into it
 	id            string          // identifies this folder
 	dev           uint64          // device number
@@ -66,10 +66,10 @@ func openFolder(w *Watcher) (f *folder, err error) {
 }
 
 // openRoots opens the watched folder and the folder that holds the spool. They are the same unless
-// Config.StateDir names another.
+// Config.StateDir is set.
 func openRoots(name string, cfg Config) (root, state *rootfs.Root, err error) {
 	if st, err := os.Stat(name); err == nil && !st.IsDir() {
-		return nil, nil, fmt.Errorf("%w: not a folder; name the folder in which files arrive", ErrUnusable)
+		return nil, nil, fmt.Errorf("%w: not a folder; set path to the folder in which files arrive", ErrUnusable)
 	}
 	if root, err = rootfs.Open(name, rootfs.OneMount()); err != nil {
 		return nil, nil, err

@@ -49,7 +49,8 @@ func (k *knownFiles) get(i rootfs.Identity) (ledger.Record, bool) {
 	return k.ledger.Get(k.relativeIdentity(i))
 }
 
-// has reports whether a file has been submitted in its present state, judged by its metadata.
+// has reports whether a file has been submitted in its present state, judged by its size and times.
+// It does not read the file.
 func (k *knownFiles) has(st rootfs.State) bool {
 	r, ok := k.get(st.Identity)
 	if !ok || r.Size != st.Size || r.Mtime != st.Mtime {

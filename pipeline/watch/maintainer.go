@@ -79,8 +79,9 @@ func (m *maintainer) runOnce(ctx context.Context) error {
 // errReplaced means that the folder's path no longer leads to the open folder.
 var errReplaced = errors.New("the folder was removed, renamed, unmounted or mounted over")
 
-// checkFolder returns an error unless the folder's path leads to the open folder and the kernel
-// still sends its events.
+// checkFolder returns an error if the folder has to be opened again: its path leads to another
+// folder, spool.Claimed was replaced, the kernel no longer sends its events, or events have become
+// available.
 func (m *maintainer) checkFolder() error {
 	open, err := m.root.Stat()
 	if err != nil {

@@ -152,8 +152,9 @@ func (m *mover) removeDoneFile(ctx context.Context, rel string) {
 	}
 }
 
-// publishClaimed publishes a claimed file, however long that takes. While it waits, the file does
-// not count as being published, so that other files can be.
+// publishClaimed prepares and publishes a claimed file, however long that takes. Between two
+// attempts to prepare it, the file does not count as being published, so that others can be
+// published.
 func (m *mover) publishClaimed(ctx context.Context, c *claimedFile) {
 	unprepared := false
 	defer func() {

@@ -180,8 +180,8 @@ func (s *session) run(ctx context.Context) error {
 	}
 	defer s.tasks.Wait()
 
-	// The order matters: subscribe to events, count the claimed files and the free space, and only
-	// then claim and scan.
+	// The order matters: subscribe to events, add the claimed files to those in flight and check
+	// the free space, and only then claim and scan.
 	s.finder.watchDir("")
 	if s.events != nil {
 		g.Go(func() error { return s.finder.follow(ctx) })
@@ -225,7 +225,7 @@ func (s *session) followOutcomes(ctx context.Context) {
 
 // handleEvent disposes of the file of a final event as configured. It returns nil when that is
 // durable, or when there is nothing to do: the file belongs to another watcher, or is finished
-// already. It may be repeated at any point.
+// already. It may be called again for the same event, wherever an earlier call was interrupted.
 func (s *session) handleEvent(ctx context.Context, e results.Event) error {
 	s.w.health.set("outcomes", "")
 	id := e.Data.JobID

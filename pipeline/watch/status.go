@@ -37,7 +37,7 @@ type Status struct {
 
 	// Files that cannot be processed because of faults of their own. The folder stays ok.
 	Troubled int       `json:"troubled,omitempty"`
-	Troubles []Trouble `json:"troubles,omitempty"` // the oldest of them
+	Troubles []Trouble `json:"troubles,omitempty"` // those in trouble longest
 }
 
 // Status returns the present state of the watcher. Safe for concurrent use.

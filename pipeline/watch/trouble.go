@@ -28,7 +28,7 @@ const (
 	isLeftAlone  = "is left alone"
 )
 
-// remedies say what to do about each.
+// remedies say what to do about each of these faults.
 var remedies = map[string]string{
 	cannotOpen:   "let the watcher's user read it (as the owner, or with CAP_DAC_READ_SEARCH), and exempt the watched folder from on-access virus scanners",
 	cannotClaim:  "let the watcher's user rename it: it may be immutable (lsattr), or its folder may be sticky or not writable by the watcher",
@@ -125,7 +125,8 @@ func (t *troubles) prune(gone func(rel string) bool) {
 	}
 }
 
-// reported returns the number of reported files, and the oldest of them.
+// reported returns the number of reported files, and those of them that have been in trouble
+// longest.
 func (t *troubles) reported(start time.Time) (n int, longest []Trouble) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

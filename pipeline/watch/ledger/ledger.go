@@ -1,5 +1,6 @@
 // Package ledger records files that have been submitted and can be seen again: files that are left
-// in place, and files that were restored.
+// in place, and files that were restored. It has nothing to do with the stream LEDGER, the ledger
+// of the fleet.
 //
 // A file that is left in place gets its record after its job is published, and the job ID is
 // derived from the file. So a crash in between leads to a repeated publication with the same ID; no

@@ -94,11 +94,13 @@ func dirTag(dir string, attempt int) string {
 // NameMax is the maximum length of a file name on common file systems, in bytes (NAME_MAX).
 const NameMax = 255
 
-// HashedPrefix begins a hash that replaces a name that is too long.
+// HashedPrefix begins a hash that replaces the name of a file. Names that begin with it themselves
+// are always replaced.
 const HashedPrefix = "~"
 
-// ClaimedName returns the name of a claimed file, <id>-<name>. If that would be too long, a hash
-// replaces the name and whole is false; the real name must then be recorded.
+// ClaimedName returns the name of a claimed file, <id>-<name>. If that would be too long, or if the
+// name begins with HashedPrefix, a hash replaces the name and whole is false; the real name must
+// then be recorded.
 func ClaimedName(id, base string) (name string, whole bool) {
 	// Leave room for sidecar suffixes and numbers.
 	if name = id + "-" + base; len(name) <= NameMax-16 && !strings.HasPrefix(base, HashedPrefix) {
@@ -108,7 +110,7 @@ func ClaimedName(id, base string) (name string, whole bool) {
 	return hashedName(id, base), false
 }
 
-// hashedName returns the name of a claimed file whose own name is too long.
+// hashedName returns the name of a claimed file with a hash in place of its own name.
 func hashedName(id, base string) string {
 	sum := sha256.Sum256([]byte(base))
 

@@ -25,7 +25,8 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// ErrUnusable matches errors that persist until somebody changes the folder or the configuration.
+// ErrUnusable is matched by errors that persist until somebody changes the folder or the
+// configuration.
 var ErrUnusable = errors.New("the folder cannot be watched as configured")
 
 // Spool is an open spool. Safe for concurrent use until Close.
@@ -34,8 +35,8 @@ type Spool struct {
 	Paths *Paths
 }
 
-// Open creates whatever is missing of the spool below a folder, tests it and opens it. The caller
-// closes it.
+// Open opens and tests the spool below a folder, and creates what is missing of it. The caller
+// closes the spool.
 func Open(folder *rootfs.Root) (*Spool, error) {
 	err := folder.Mkdir(Dir, 0o700)
 	switch {
@@ -165,8 +166,8 @@ func (s *Spool) Write(rel string, content []byte, replace bool) error {
 }
 
 // Claim moves a file from the watched folder into Claimed, under a name that begins with id, and
-// returns the new name. If the original name is too long to be part of the new one, Claim first
-// records the original path durably.
+// returns the new name. If the original name cannot be part of the new one, Claim first records
+// the original path durably.
 func (s *Spool) Claim(folder *rootfs.Root, rel, id string) (name string, err error) {
 	base := baseOf(rel)
 	name, whole := ClaimedName(id, base)
