@@ -16,19 +16,19 @@ import (
 	"backburn/pipeline"
 )
 
-// part is a submitted attachment.
-type part struct {
+// submission is a submitted attachment.
+type submission struct {
 	job     pipeline.Job
 	outcome judge.Outcome
 }
 
 // summary is the result for a whole mail.
 type summary struct {
-	parts     int
-	malicious int
-	pending   int    // have no verdict yet
-	unjudged  int    // will never have a verdict, such as types that WildFire does not analyze
-	worst     string // the first malicious verdict
+	attachments    int
+	malicious      int
+	pending        int    // have no verdict yet
+	unjudged       int    // will never have a verdict, such as types that WildFire does not analyze
+	firstMalicious string // the first malicious verdict
 }
 
 func (s *Server) count(outcome string) { s.mails.WithLabelValues(outcome).Inc() }
@@ -39,7 +39,7 @@ func (s *Server) log(m *message) *zerolog.Event {
 
 // decide returns the response for a mail.
 func (s *Server) decide(m *message, client string, to *milter.Modifier) (milter.Response, error) {
-	parts, err := s.submitParts(m, client)
+	submissions, err := s.submitAll(m, client)
 	switch {
 	case errors.Is(err, errTooManyParts):
 		s.count(outcomeRefused)
@@ -48,15 +48,15 @@ func (s *Server) decide(m *message, client string, to *milter.Modifier) (milter.
 	case err != nil:
 		return s.tempfail(m, err)
 	}
-	s.await(parts)
+	s.await(submissions)
 
-	sum := summarize(parts)
+	sum := summarize(submissions)
 	outcome := sum.outcome()
-	s.log(m).Str("outcome", outcome).Int("attachments", sum.parts).Int("malicious", sum.malicious).Int("pending", sum.pending).Int("unjudged", sum.unjudged).Msg("judged a mail")
+	s.log(m).Str("outcome", outcome).Int("attachments", sum.attachments).Int("malicious", sum.malicious).Int("pending", sum.pending).Int("unjudged", sum.unjudged).Msg("judged a mail")
 	switch {
 	case outcome == outcomeMalicious && s.cfg.Malicious == MaliciousReject:
 		s.count(outcome)
-		return reply("550 5.7.1 Attachment refused: %s (%s)", sum.worst, m.id)
+		return reply("550 5.7.1 Attachment refused: %s (%s)", sum.firstMalicious, m.id)
 	case outcome == outcomeUnknown && sum.pending > 0 && s.cfg.Unknown == UnknownTempfail:
 		s.count(outcome)
 		return reply("451 4.7.1 No verdict on an attachment yet, try again later (%s)", m.id)
@@ -77,20 +77,20 @@ func (s *Server) tempfail(m *message, err error) (milter.Response, error) {
 	return reply("451 4.3.0 The filter cannot take this mail now, try again later (%s)", m.id)
 }
 
-// submitParts submits all attachments, one after the other.
-func (s *Server) submitParts(m *message, client string) ([]*part, error) {
-	var parts []*part
+// submitAll submits all attachments, one after the other.
+func (s *Server) submitAll(m *message, client string) ([]*submission, error) {
+	var submissions []*submission
 	err := walk(&m.header, m.body.Reader(), s.cfg.MaxMessage, func(a attachment) error {
 		spool := judge.NewSpool(s.cfg.MaxMessage)
 		defer spool.Close()
 		if _, err := io.Copy(spool, a.body); err != nil || spool.Size() == 0 {
 			return err
 		}
-		if len(parts) == s.cfg.MaxParts {
+		if len(submissions) == s.cfg.MaxParts {
 			return errTooManyParts
 		}
 
-		p := &part{job: s.job(m, client, a, len(parts)+1)}
+		p := &submission{job: s.job(m, client, a, len(submissions)+1)}
 		contents := spool.Contents()
 		known, ok, err := s.deps.Judge.Known(s.Life, contents.SHA256)
 		if err == nil {
@@ -102,12 +102,12 @@ func (s *Server) submitParts(m *message, client string) ([]*part, error) {
 		if p.outcome = known; !ok {
 			p.outcome.Reason = judge.Pending
 		}
-		parts = append(parts, p)
+		submissions = append(submissions, p)
 
 		return nil
 	})
 
-	return parts, err
+	return submissions, err
 }
 
 // job returns the job of an attachment.
@@ -144,11 +144,11 @@ func (s *Server) job(m *message, client string, a attachment, n int) pipeline.Jo
 }
 
 // await waits for verdicts that are not known yet.
-func (s *Server) await(parts []*part) {
+func (s *Server) await(submissions []*submission) {
 	ctx, cancel := context.WithTimeout(s.Ending, s.cfg.Wait)
 	defer cancel()
 	var all sync.WaitGroup
-	for _, p := range parts {
+	for _, p := range submissions {
 		if !p.outcome.Decided {
 			all.Go(func() { p.outcome = s.deps.Judge.Wait(ctx, p.job.Ref()) })
 		}
@@ -156,13 +156,13 @@ func (s *Server) await(parts []*part) {
 	all.Wait()
 }
 
-func summarize(parts []*part) summary {
-	sum := summary{parts: len(parts)}
-	for _, p := range parts {
+func summarize(submissions []*submission) summary {
+	sum := summary{attachments: len(submissions)}
+	for _, p := range submissions {
 		switch {
 		case p.outcome.Malicious():
 			if sum.malicious++; sum.malicious == 1 {
-				sum.worst = p.outcome.String()
+				sum.firstMalicious = p.outcome.String()
 			}
 		case p.outcome.Decided:
 		case p.outcome.Reason == judge.Pending:
@@ -181,7 +181,7 @@ func (s summary) outcome() string {
 		return outcomeMalicious
 	case s.pending+s.unjudged > 0:
 		return outcomeUnknown
-	case s.parts > 0:
+	case s.attachments > 0:
 		return outcomeClean
 	}
 
@@ -197,15 +197,15 @@ func (s *Server) addResultHeader(m *message, sum summary, to *milter.Modifier) e
 		}
 	}
 	value := fmt.Sprintf("%s; attachments=%d; malicious=%d; pending=%d; unjudged=%d; id=%s",
-		sum.outcome(), sum.parts, sum.malicious, sum.pending, sum.unjudged, m.id)
-	if sum.worst != "" {
-		value += "; verdict=" + sum.worst
+		sum.outcome(), sum.attachments, sum.malicious, sum.pending, sum.unjudged, m.id)
+	if sum.firstMalicious != "" {
+		value += "; verdict=" + sum.firstMalicious
 	}
 	if err := to.AddHeader(s.cfg.Header, value); err != nil {
 		return err
 	}
 	if sum.malicious > 0 && s.cfg.Malicious == MaliciousQuarantine {
-		return to.Quarantine("Backburn: " + sum.worst + " (" + m.id + ")")
+		return to.Quarantine("Backburn: " + sum.firstMalicious + " (" + m.id + ")")
 	}
 
 	return nil

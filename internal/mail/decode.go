@@ -48,8 +48,8 @@ func decoded(encoding string, r io.Reader) io.Reader {
 	return r
 }
 
-// decoder reads the output of step, which it calls repeatedly on its input. A call appends at most
-// three bytes, and returns the error of the input at its end.
+// decoder reads what step decodes. It calls step repeatedly, each time with the rest of its input.
+// A call appends at most three bytes to out, and returns an error when in does, such as io.EOF.
 type decoder struct {
 	in   *bufio.Reader
 	step func(in *bufio.Reader, out []byte) ([]byte, error)

@@ -16,8 +16,9 @@
 // attachment. Mails are parsed more leniently than the standards require, because mail clients do
 // the same.
 //
-// Memory is bounded: connections, and the header, number of parts and nesting of a mail. Bodies and
-// attachments are spooled to disk.
+// Memory is bounded: there are limits on the connections and, for each mail, on the size of the
+// header, the number of parts and how deeply they are nested. Bodies and attachments are spooled to
+// disk.
 //
 // # What it does not do
 //

@@ -11,12 +11,12 @@ import (
 	"backburn/pipeline"
 )
 
-// maxAddress is the maximum length of an address in bytes.
-const maxAddress = 512
+// maxText is the maximum length of an address, an ID or another text from a mail, in bytes.
+const maxText = 512
 
 // message is a mail in progress.
 type message struct {
-	id              string // identifies it in jobs, logs and the header
+	id              string // identifies it in jobs, logs and the result header
 	queueID         string
 	sender          string
 	recipients      []string
@@ -54,7 +54,7 @@ func sanitize(s string) string {
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD")))
 
-	return pipeline.Cut(s, maxAddress)
+	return pipeline.Cut(s, maxText)
 }
 
 // reply returns an SMTP response. It never returns one of the library's simple responses: after

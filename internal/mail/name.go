@@ -67,9 +67,9 @@ func nameOf(h *header, number string) string {
 	return "part" + number + extensions[kind]
 }
 
-// hasFileName reports whether a part is meant to be saved as a file: it has a name, or a
+// isSavedAsFile reports whether a part is meant to be saved as a file: it has a name, or a
 // disposition other than inline (RFC 2183, 2.8).
-func hasFileName(h *header) bool {
+func isSavedAsFile(h *header) bool {
 	for _, name := range []string{"content-disposition", "content-type"} {
 		for _, value := range h.all(name) {
 			word, found := params(value)

@@ -47,7 +47,7 @@ func params(value string) (word string, found parameters) {
 		pieces[name] = append(pieces[name], piece{max(index, 0), extended, text})
 	}
 
-	for name, all := range pieces { // RFC 2231, 4.1: it takes precedence over the plain one
+	for name, all := range pieces { // a value in pieces comes before a plain one (RFC 2231, 4.1)
 		found[name] = append([]string{join(all)}, found[name]...)
 	}
 

@@ -32,7 +32,7 @@ type attachment struct {
 }
 
 // maxSpooled limits how much of a mail is stored for reading it several times, as a multiple of the
-// largest mail.
+// limit for a mail.
 const maxSpooled = 32
 
 // walker visits the parts of a mail. If mail clients differ in how they read a part, it visits
@@ -99,7 +99,7 @@ func (w *walker) single(h *header, decoded io.Reader, number string, depth int) 
 		}
 		return w.entity(&inner, content, number, depth+1)
 	}
-	if isNamedMessage(h) || !hasFileName(h) && !slices.ContainsFunc(kinds, func(k string) bool { return !isText(k) }) {
+	if isNamedMessage(h) || !isSavedAsFile(h) && !slices.ContainsFunc(kinds, func(k string) bool { return !isText(k) }) {
 		_, err := io.Copy(io.Discard, content)
 		return err
 	}
@@ -129,8 +129,9 @@ func (w *walker) leaf(h *header, content io.Reader, number string) error {
 	return w.visit(attachment{name: nameOf(h, number), number: number, body: content})
 }
 
-// container visits the parts of a container. If a boundary is not found, the container itself may
-// be encoded, in violation of RFC 2045, 6.4. If no boundary is found, it is an attachment.
+// container visits the parts of a container. If one of its boundaries is not found, container also
+// looks for it in the decoded contents, because the container itself may be encoded, in violation
+// of RFC 2045, 6.4. A container in which no boundary is found at all is an attachment.
 func (w *walker) container(h *header, boundaries, encodings []string, body io.Reader, number string, depth int) error {
 	contents, err := w.spool(body)
 	if err != nil {
@@ -211,8 +212,8 @@ func kindsOf(h *header) []string {
 	return kinds
 }
 
-// isNamedMessage reports whether a part is a nested message and also a file of another type by its
-// name. Some mail clients show the message, and some save the file.
+// isNamedMessage reports whether a part has the type of a nested message, but a name with the
+// extension of another kind of file. Some mail clients show the message, and some save the file.
 func isNamedMessage(h *header) bool {
 	if !slices.ContainsFunc(kindsOf(h), isMessage) {
 		return false
