@@ -12,7 +12,8 @@
 //   - A user who may write to the folder cannot redirect its reader elsewhere: not by links,
 //     not by replacing a folder with a link between two calls, not by "..".
 //   - The folder stays the same, even if its name is changed or reused.
-//   - Nor can another user redirect the name of the root, or of [OpenPath], by a link of his own.
+//   - Another user cannot redirect the name of the root, or a name given to [OpenPath], by a link
+//     of his own.
 //   - An error says what is at fault; see [CauseOf].
 //
 // Linux resolves names with openat2(2), and component by component where that system call is
@@ -20,9 +21,9 @@
 //
 // # What it does not do
 //
-// Links of root and of this user in the name of the root itself are the operator's choice and are
-// followed. Mounts beneath the root are followed unless it was opened with [OneMount]. Hard links
-// are not detected; [State] has their number.
+// Links that belong to the superuser or to this user, in the name of the root itself, are the
+// operator's choice and are followed. Mounts beneath the root are followed unless it was opened
+// with [OneMount]. Hard links are not detected; [State] has their number.
 //
 // Names are relative and slash-separated, and may contain any bytes except NUL. The package imports
 // nothing of this module.

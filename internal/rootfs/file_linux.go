@@ -61,8 +61,9 @@ func (f *File) readEnded() {
 // Rewind sets the offset to the start.
 func (f *File) Rewind() { _, _ = unix.Seek(f.fd, 0, io.SeekStart) } // always works for a regular file
 
-// NextData finds the next range without a hole, at or after at, in a file of the given size, and
-// sets the offset to its start. from and to are size if there is none.
+// NextData searches a file of the given size, from the offset at, for the next range without a
+// hole, and sets the file's offset to the start of that range. from and to are size if there is
+// none.
 func (f *File) NextData(at, size int64) (from, to int64, err error) {
 	from, err = unix.Seek(f.fd, at, unix.SEEK_DATA)
 	switch {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenPath is like os.OpenFile for a name that the operator chose, but follows only links of root
-// or of this user. The error for another link matches ErrForeignLink.
+// OpenPath is like os.OpenFile for a name that the operator chose, but follows only links of the
+// superuser or of this user. The error for another link matches ErrForeignLink.
 func OpenPath(name string, flags int, perm fs.FileMode) (*os.File, error) {
 	fd, err := openPath(name, flags, perm)
 	if err != nil {

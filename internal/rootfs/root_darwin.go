@@ -111,7 +111,7 @@ func checkLinks(name string) error {
 	return nil
 }
 
-// renamePath renames a file; it never overwrites and fails with fs.ErrExist.
+// renamePath renames a file. It never replaces another; if there is one, it returns fs.ErrExist.
 func renamePath(from, to string) error {
 	err := unix.RenamexNp(from, to, unix.RENAME_EXCL)
 	if errors.Is(err, unix.ENOTSUP) { // the file system does not support it: check first

@@ -19,7 +19,7 @@ type Root struct {
 	kept     map[string]int // folders that are held open, by name
 }
 
-// Open opens a folder as a root. Links in its own name are followed if they belong to root or to
+// Open opens a folder as a root. Links in name are followed if they belong to the superuser or to
 // this user. All its errors match ErrRoot. The caller closes it.
 func Open(name string, opts ...Option) (*Root, error) {
 	var o options

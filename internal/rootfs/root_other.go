@@ -20,7 +20,7 @@ type Root struct {
 	dir  *os.File // the folder itself, for Stat
 }
 
-// Open opens a folder as a root. Links in its own name are followed if they belong to root or to
+// Open opens a folder as a root. Links in name are followed if they belong to the superuser or to
 // this user. All its errors match ErrRoot. The caller closes it. Mounts are not distinguished here.
 func Open(name string, _ ...Option) (*Root, error) {
 	if err := checkLinks(name); err != nil {
@@ -34,8 +34,8 @@ func Open(name string, _ ...Option) (*Root, error) {
 	return newRoot(name, r)
 }
 
-// OpenPath is like os.OpenFile for a name that the operator chose, but follows only links of root
-// or of this user. The error for another link matches ErrForeignLink.
+// OpenPath is like os.OpenFile for a name that the operator chose, but follows only links of the
+// superuser or of this user. The error for another link matches ErrForeignLink.
 func OpenPath(name string, flags int, perm fs.FileMode) (*os.File, error) {
 	if err := checkLinks(name); err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}

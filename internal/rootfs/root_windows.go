@@ -22,8 +22,8 @@ const (
 	errNotDir = windows.ERROR_DIRECTORY
 )
 
-// openAttributes opens a file or folder only for its attributes. It opens a link itself, not its
-// target.
+// openAttributes opens a file or folder only for its attributes. With the flag
+// FILE_FLAG_OPEN_REPARSE_POINT it opens a link itself, not its target.
 func openAttributes(name string, flags uint32) (windows.Handle, error) {
 	p, err := windows.UTF16PtrFromString(name)
 	if err != nil {
@@ -95,7 +95,7 @@ func stateOfHandle(h windows.Handle) (State, error) {
 // IsOwn relies on the access rights that a file inherits.
 func (s State) IsOwn() bool { return true }
 
-// renamePath renames a file; it never overwrites and fails with fs.ErrExist.
+// renamePath renames a file. It never replaces another; if there is one, it returns fs.ErrExist.
 func renamePath(from, to string) error {
 	pf, err := windows.UTF16PtrFromString(from)
 	if err != nil {
@@ -135,8 +135,8 @@ func (f *File) Sync() error {
 	return windows.FlushFileBuffers(h)
 }
 
-// Writer reports whether any process has the file open for writing: if so, opening it with sharing
-// for readers only fails.
+// Writer reports whether any process has the file open for writing: if so, an attempt to open it
+// fails if that shares the file with readers only.
 func (f *File) Writer() (Writer, error) {
 	p, err := windows.UTF16PtrFromString(f.path)
 	if err != nil {

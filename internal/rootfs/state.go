@@ -33,7 +33,7 @@ func (s State) Same(o State) bool { return s.Identity == o.Identity && s.Stamp =
 // Writer says whether a process has a file open for writing.
 type Writer uint8
 
-// Answers.
+// The values of Writer.
 const (
 	NoWriter      Writer = iota
 	HasWriter            // a process on this machine has it open
