@@ -40,7 +40,8 @@ func NewFile(cfg Config) (*File, error) {
 	return &File{cfg: cfg, mode: fs.FileMode(mode)}, nil
 }
 
-// Send writes one line, completely or not at all.
+// Send writes one line. After an error it removes what it wrote of the line, unless another process
+// has written to the file meanwhile.
 func (f *File) Send(_ context.Context, m Message) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -21,10 +21,10 @@ const (
 type Status struct {
 	Name     string       `json:"name"`
 	Kind     string       `json:"kind"`
-	State    string       `json:"state"` // ok, retrying or paused
-	Since    time.Time    `json:"since"` // when the state began
-	Cause    string       `json:"cause,omitempty"`
-	Class    health.Cause `json:"-"` // of the cause
+	State    string       `json:"state"`           // ok, retrying or paused
+	Since    time.Time    `json:"since"`           // when the state began
+	Cause    string       `json:"cause,omitempty"` // text of the present fault
+	Class    health.Cause `json:"-"`               // class of that fault
 	Remedy   string       `json:"remedy,omitempty"`
 	Event    string       `json:"event,omitempty"`    // delivery ID of the event being retried
 	Attempts int          `json:"attempts,omitempty"` // attempts for that event

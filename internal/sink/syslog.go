@@ -275,8 +275,8 @@ func (c *connection) resetCause() error {
 // errReset means that the receiver closed the connection with unread data.
 var errReset = errors.New("the server reset it")
 
-// waitOpen waits for d, or until the connection ends. It returns an error unless the connection was
-// closed cleanly.
+// waitOpen waits for d, or until the connection ends. It returns an error if ctx ends, or if the
+// connection has ended and was not closed cleanly.
 func (s *Syslog) waitOpen(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
