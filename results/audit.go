@@ -6,7 +6,7 @@ import "time"
 // fleet. Their subjects are <prefix>.results.audit.<action>._fleet.
 const AuditSource = "_fleet"
 
-// AuditAction is the action of a person; a closed list.
+// AuditAction is the action of a person: one of the constants below.
 type AuditAction string
 
 // The actions of audit events.
@@ -52,11 +52,11 @@ type Audit struct {
 	Via  string `json:"via"`            // AuditDashboard or AuditCommand
 	From string `json:"from,omitempty"` // the IP address of the browser, or the host of the command
 
-	Letter uint64    `json:"letter,omitempty"` // the number of the dead letter: retry, drop
-	Job    string    `json:"job,omitempty"`    // <source>/<job ID> of that dead letter: retry, drop
-	SHA256 string    `json:"sha256,omitempty"` // of the contents, if known: retry, drop, recheck
-	URL    string    `json:"url,omitempty"`    // the link, if known: retry, drop, recheck
-	Until  time.Time `json:"until,omitzero"`   // the end of the pause: pause
-	Reason string    `json:"reason,omitempty"` // of the pause, for people: pause
+	Letter uint64    `json:"letter,omitempty"` // with retry and drop: the number of the dead letter
+	Job    string    `json:"job,omitempty"`    // with retry and drop: <source>/<job ID> of that dead letter
+	SHA256 string    `json:"sha256,omitempty"` // with retry, drop and recheck: of the contents, if known
+	URL    string    `json:"url,omitempty"`    // with retry, drop and recheck: the link, if known
+	Until  time.Time `json:"until,omitzero"`   // with pause: when the pause ends
+	Reason string    `json:"reason,omitempty"` // with pause: why, for people
 	Result string    `json:"result,omitempty"` // for people: the outcome, or why it failed
 }

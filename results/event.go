@@ -49,7 +49,7 @@ const (
 func Types() []Type { return []Type{Submitted, Verdict, Failed, Changed, Reported, Audited} }
 
 // Name returns the middle of the type: submitted, verdict, failed, changed, report or audit. It is
-// also the third token of the subject and a part of the event's ID. Of an unknown type it returns
+// also the third token of the subject and a part of the event's ID. For an unknown type it returns
 // "unknown".
 func (t Type) Name() string {
 	switch t {
@@ -84,7 +84,7 @@ const (
 	BasisCache  Basis = "cache"  // Backburn already knew the verdict
 )
 
-// Reason is why a job failed; a closed list.
+// Reason is why a job failed: one of the constants below. Later versions may add others.
 type Reason string
 
 // The reasons of failed events.

@@ -2,10 +2,10 @@ package results
 
 // Bounds of a Report in an event. Data beyond them is left out, and Truncated is set.
 const (
-	// MaxReportEntries is the length of each of its lists.
+	// MaxReportEntries is the maximum length of each list in the report.
 	MaxReportEntries = 100
 
-	// MaxReportBytes is the size of its JSON.
+	// MaxReportBytes is the maximum size of the report as JSON, in bytes.
 	MaxReportBytes = 128 << 10
 )
 

@@ -40,7 +40,7 @@ type SubscriberConfig struct {
 	InOrder bool
 
 	// Update applies Filter and AckWait to an existing Durable, from its position on. Without
-	// Update, a Durable keeps those that it was created with. It takes the permission to change
+	// Update, a Durable keeps those that it was created with. Update needs the permission to change
 	// the durable.
 	Update bool
 }
@@ -245,7 +245,7 @@ func (s *Subscriber) drain(ctx context.Context, c jetstream.Consumer, handle Raw
 		switch err := batch.Error(); {
 		case err != nil:
 			return err
-		case n == 0 && s.cfg.Durable == "" && c.CachedInfo().NumPending > 0: // the consumer's state is new for every batch
+		case n == 0 && s.cfg.Durable == "" && c.CachedInfo().NumPending > 0: // an ordered consumer is created again for every batch, so NumPending is from before this one
 			return errors.New("the server stopped in the middle of its answer")
 		case n == 0:
 			return nil
@@ -318,7 +318,7 @@ func (s *Subscriber) create(ctx context.Context, p position) (jetstream.Consumer
 			MaxResetAttempts: maxResets,
 		})
 	}
-	// The creator of an existing durable may have more permissions than this process.
+	// Look for the durable first: this process may lack the permission to create one.
 	c, err := s.js.Consumer(ctx, stream, s.cfg.Durable)
 	if err == nil && s.cfg.Update {
 		return s.update(ctx, stream, c, subjects)
