@@ -68,7 +68,7 @@ type Disposition struct {
 	Delay        time.Duration  // delay before a retry; 0: back off as configured
 	MaxAttempts  int            // most attempts after this error; 0: as configured
 	Unsure       bool           // WildFire may have received the upload: ask before the next one
-	Doubted      bool           // set by Refusals: perhaps only this sample is refused, so if uploads are paused, one that succeeds ends the pause
+	Doubted      bool           // set by Refusals: perhaps only this sample is refused, so the first upload that succeeds ends a pause
 	ContentFault bool           // the contents are the reason: any job with them and with the same extension would fail
 }
 
@@ -129,7 +129,7 @@ var (
 	}
 	// Terminate means that WildFire rejects the query. A rejected query about one link counts as an
 	// answer without a verdict, so that it is not repeated and blocks no other query. The link's
-	// jobs end when WildFire refuses the link, or at the deadline.
+	// jobs end when WildFire refuses the submission of the link, or at the deadline.
 	onQuery = []outcomeRow{
 		{wildfire.ErrToken, noToken},
 		{wildfire.ErrUnauthorized, noAccess},

@@ -12,8 +12,8 @@ import (
 	"backburn/wildfire"
 )
 
-// Config is the configuration of a worker. The tags hold the keys of the configuration file and
-// their text in its reference.
+// Config is the configuration of a worker. The tags of a field hold its key in the configuration
+// file, and the description of that key.
 type Config struct {
 	_ struct{} `toml:"worker" doc:"How workers upload."`
 
@@ -47,7 +47,8 @@ type Config struct {
 	UrgentSources []string `toml:"wildfire.urgent_sources" reload:"true" doc:"Sources whose jobs may be urgent and use the reserve; \"*\": every source. Urgent jobs of other sources count as normal."`
 	RefusedKinds  []string `toml:"wildfire.refused_kinds" reload:"true" doc:"Globs of MIME types that WildFire refuses. WildFire is asked about the hash of such files, and they are not uploaded. The type is detected from the contents; files with an extension that WildFire accepts, such as .js or .jar, are uploaded anyway. WildFire refuses image/*, too, with an ordinary key."`
 
-	// Rules is the policy: which files may leave, and how much of them.
+	// Rules is the policy: it says of which files the contents may leave, of which only the hash,
+	// and of which nothing.
 	Rules []Rule `toml:"policy" reload:"true" doc:"What may be sent to WildFire. The first entry that matches a file or link decides. Without a match, contents may be uploaded. What a publisher states about a file, such as its name in a message, can only restrict: an entry that matches by such a statement and would allow more is skipped. A job can restrict itself, too. \"backburn policy test PATH\" shows which entry applies to a file."`
 
 	_ struct{} `toml:"verdicts" doc:"How often, and for how long, WildFire is asked for a verdict."`

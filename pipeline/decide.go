@@ -100,8 +100,9 @@ type Circumstances struct {
 	Random float64 // from 0 to 1, drawn for each decision, to spread the retries of many jobs
 }
 
-// backoff is the delay after this many counted attempts.
-func (p Circumstances) backoff(attempts int) time.Duration {
+// uploadDelay returns the delay before the next upload attempt, after this many counted ones.
+// Unlike Config.Backoff, it takes the random part from p, so that Decide has no side effects.
+func (p Circumstances) uploadDelay(attempts int) time.Duration {
 	return backoff.UpperHalf(backoff.Doubled(attempts, p.RetryMin, p.RetryMax), p.Random)
 }
 
@@ -219,7 +220,7 @@ func (d *decision) fromRecord() Step {
 func (d *decision) pending() Step {
 	deadline := d.s.SubmittedAt.Add(d.p.Deadline)
 	if !d.now.Before(deadline) {
-		d.s = d.s.reset(d.now)
+		d.s.reset(d.now)
 
 		return d.fail(results.Error{
 			Reason:  results.VerdictTimeout,
@@ -331,7 +332,7 @@ func (d *decision) uploadTurn(e UploadTurn) Step {
 func (d *decision) lookedUp(e Answered) Step {
 	ours := d.s.Unsure && d.s.Job == d.j.Ref().String()
 	if d.s.Final() {
-		d.s = d.s.reset(d.now)
+		d.s.reset(d.now)
 	}
 	if !ours {
 		d.s.Job = ""
@@ -346,7 +347,7 @@ func (d *decision) lookedUp(e Answered) Step {
 	}
 
 	if !e.Verdict.Final() {
-		d.s.submitted(d.now)
+		d.s.recordSubmitted(d.now)
 		step := d.pending()
 		step.Basis = basis
 		return step
@@ -399,7 +400,7 @@ func (d *decision) uploadEnded(e UploadEnded) Step {
 	case Complete:
 		d.s.MD5 = e.MD5
 		d.s.Filetype = e.Filetype
-		d.s.submitted(d.now)
+		d.s.recordSubmitted(d.now)
 		step := d.pending()
 		step.Basis = results.BasisUpload
 		return step
@@ -417,7 +418,7 @@ func (d *decision) uploadEnded(e UploadEnded) Step {
 			return d.terminate(disp)
 		}
 
-		delay := max(d.p.backoff(d.s.Attempts), min(disp.Delay, d.p.RetryMax))
+		delay := max(d.p.uploadDelay(d.s.Attempts), min(disp.Delay, d.p.RetryMax))
 		d.s.Attempts++
 		d.s.Unsure = disp.Unsure
 		d.s.release(StateRetrying, d.now)
@@ -434,13 +435,13 @@ func (d *decision) uploadEnded(e UploadEnded) Step {
 	return Step{Kind: StepRetry, Delay: max(disp.Delay, d.p.RetryMin)}
 }
 
-// terminate ends a job that cannot succeed. If the contents are the reason, the sample records it
-// for every job with these contents and this extension.
+// terminate ends a job that cannot succeed. If the contents are the reason, the sample records the
+// refusal for every job with these contents and this extension.
 func (d *decision) terminate(disp Disposition) Step {
 	cause := results.Error{Reason: disp.Reason, Message: disp.Message, HTTPStatus: disp.Status}
 	attempts := d.s.Attempts + 1
 
-	d.s = d.s.reset(d.now)
+	d.s.reset(d.now)
 	if disp.ContentFault {
 		d.s.Attempts = attempts
 		d.s.refuse(extension(d.j), cause, d.now)

@@ -126,5 +126,5 @@ func (c *Content) Name() string {
 }
 
 // extension returns the extension of a job's file name in lower case, with the dot; "." for a name
-// without one. WildFire recognizes scripts by it.
+// without one. WildFire recognizes scripts by their extension.
 func extension(j Job) string { return cmp.Or(strings.ToLower(path.Ext(j.Filename)), ".") }

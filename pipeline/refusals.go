@@ -6,12 +6,12 @@ import (
 )
 
 // Refusals finds out whether an answer such as 403 is about one sample or about every upload: a
-// proxy may refuse one file, while a credential without a license has all of them refused. The
+// proxy may refuse one file, but WildFire refuses every file if the credential has no license. The
 // outcomes of other uploads decide. Safe for concurrent use.
 type Refusals struct {
-	mu      sync.Mutex
-	refused map[string]refusedSample // by sample
-	open    int                      // samples refused since one was last accepted
+	mu            sync.Mutex
+	refused       map[string]refusedSample // by sample
+	sinceAccepted int                      // samples refused since one was last accepted
 }
 
 type refusedSample struct {
@@ -39,7 +39,7 @@ func (r *Refusals) Accepted(sample string) {
 	defer r.mu.Unlock()
 
 	delete(r.refused, sample)
-	if r.open == 0 {
+	if r.sinceAccepted == 0 {
 		return
 	}
 
@@ -47,7 +47,7 @@ func (r *Refusals) Accepted(sample string) {
 		s.othersSucceeded = true
 		r.refused[key] = s
 	}
-	r.open = 0
+	r.sinceAccepted = 0
 }
 
 // Judge decides what to do about a refused sample. If another sample was accepted after an earlier
@@ -67,7 +67,7 @@ func (r *Refusals) Judge(sample string, d Disposition) Disposition {
 	d.Doubted = true
 	d.Action = Defer
 	d.Delay = min(minRefusalDelay<<min(times-1, 20), maxRefusalDelay)
-	if r.open >= refusalsBeforePause {
+	if r.sinceAccepted >= refusalsBeforePause {
 		d.Action = PauseFleet
 	}
 
@@ -81,12 +81,12 @@ func (r *Refusals) count(sample string) int {
 	}
 	if r.refused == nil {
 		r.refused = map[string]refusedSample{}
-		r.open = 0
+		r.sinceAccepted = 0
 	}
 
 	s, known := r.refused[sample]
 	if !known {
-		r.open++
+		r.sinceAccepted++
 	}
 	s.times++
 	r.refused[sample] = s

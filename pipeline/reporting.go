@@ -8,7 +8,8 @@ import (
 	"backburn/wildfire"
 )
 
-// RecordWish records the wish of one of a source's jobs. It reports whether the sample changed.
+// RecordWish records the wish for a job of a source, unless it asks for less than the source's
+// recorded wish. It reports whether the sample changed.
 func (s *Sample) RecordWish(source string, w Wish) bool {
 	wishes := ReportWishes{}
 	if s.Wishes != nil {
@@ -37,10 +38,11 @@ func (c Config) Reporting() bool {
 		slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Report == ReportAlways })
 }
 
-// RecordWish records in a sample whether a job's ruling asks for the report. It records no wish for
-// a job whose hash must not leave, so that the job never causes a fetch, except for ReportNever. If
-// the report is fetched for others, WantsReportFor then decides by reports.verdicts whether it is
-// published for the source of that job. RecordWish reports whether the sample changed.
+// RecordWish records in a sample whether a job's ruling asks for the report. For a job whose hash
+// must not leave, it records ReportNever but no other wish, so that the job never causes a fetch.
+// If the report is fetched for other sources, and no wish was recorded for the source of that job,
+// reports.verdicts decides whether it is published for this source, too. RecordWish reports whether
+// the sample changed.
 func (c Config) RecordWish(s *Sample, j Job, r Ruling) bool {
 	if !c.hasReportRule() || j.Kind == KindURL || r.Submit == SubmitNever && r.Report != ReportNever {
 		return false
@@ -72,7 +74,7 @@ func (c Config) WantsReport(key string, s Sample) bool {
 	return false
 }
 
-// WantsReportFor reports whether the report about a sample is published for a source.
+// WantsReportFor reports whether the report about a sample is to be published for a source.
 func (c Config) WantsReportFor(source string, s Sample) bool {
 	var w Wish
 	if s.Wishes != nil {
@@ -82,8 +84,8 @@ func (c Config) WantsReportFor(source string, s Sample) bool {
 	return w.wants(c.reportsVerdict(s))
 }
 
-// OweReport calls Sample.OweReport if the report is published for the source. Otherwise it returns
-// false.
+// OweReport calls Sample.OweReport if the report is to be published for the source, according to
+// WantsReportFor. Otherwise it returns false.
 func (c Config) OweReport(s *Sample, source string, now time.Time) bool {
 	return c.WantsReportFor(source, *s) && s.OweReport(source, now)
 }

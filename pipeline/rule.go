@@ -13,7 +13,8 @@ import (
 
 // Rule is one entry [[policy]] of the configuration: its conditions, and what may leave. A
 // condition that is not set matches everything. Texts are case-insensitive globs with **, [a-z] and
-// {a,b}. The tags hold the keys of the configuration file and their text in its reference.
+// {a,b}. The tags of a field hold its key in the configuration file, and the description of that
+// key.
 type Rule struct {
 	Source    string            `toml:"source" example:"{hr,legal}" doc:"Glob of sources."`
 	Name      string            `toml:"name" example:"contracts/**" doc:"Glob of the file's name or, if it contains a slash, of the relative path or the link. If contents come in a message or an object, the publisher chose the name."`
@@ -43,7 +44,7 @@ func (r Rule) Check(bad func(key, expected string, related ...string)) {
 		want(doublestar.ValidatePattern(r.Metadata[key]), "metadata", "globs as values; the value of "+key+" is not a glob")
 	}
 	want(r.MinSize >= 0, "min_size", "0 or more")
-	want(r.MaxSize >= 0, "max_size", "0 (none) or more")
+	want(r.MaxSize >= 0, "max_size", "0 (no limit) or more")
 	want(r.MaxSize == 0 || r.MaxSize >= r.MinSize, "max_size", "at least min_size", "min_size")
 	want(slices.Contains(Submits(), r.Submit), "submit", `"always", "lookup" or "never"`)
 	want(r.Priority == "" || r.Priority.Valid(), "priority", `"urgent", "normal" or "bulk", or "" for the job's own`)

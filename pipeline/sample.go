@@ -82,10 +82,10 @@ type Sample struct {
 }
 
 // Refusal says why WildFire refused the contents, and for which file names. WildFire recognizes
-// scripts by their extension, so it may accept the same contents under a name with another one.
+// scripts by their extension, so it may accept the same contents under a different extension.
 type Refusal struct {
 	Error results.Error `json:"error"`
-	Ext   string        `json:"ext,omitempty"` // the extension of the names, as extension returns it; "": every name
+	Ext   string        `json:"ext,omitempty"` // the extension of these names, in lower case, with the dot; "": every name
 	At    time.Time     `json:"at"`
 }
 
@@ -98,15 +98,15 @@ func (r *Refusal) covers(j Job) bool {
 func (s *Sample) Final() bool { return s.State == StateVerdict || s.State == StateRefused }
 
 // reset forgets everything about a sample except the policy's wishes about its report.
-func (s *Sample) reset(now time.Time) Sample {
-	return Sample{ChangedAt: now, Wishes: s.Wishes}
+func (s *Sample) reset(now time.Time) {
+	*s = Sample{ChangedAt: now, Wishes: s.Wishes}
 }
 
 // claim records that a worker uploads the sample for a job. An expired verdict or refusal is
 // forgotten first, together with the attempts.
 func (s *Sample) claim(owner string, j Job, now time.Time) {
 	if s.Final() {
-		*s = s.reset(now)
+		s.reset(now)
 	}
 
 	s.State = StateUploading
@@ -118,8 +118,8 @@ func (s *Sample) claim(owner string, j Job, now time.Time) {
 	s.Size = j.Size
 }
 
-// release ends a claim and moves the sample to another state. Attempts remains. Job remains only if
-// that job makes the next attempt, or if its upload may have reached WildFire.
+// release ends a claim and moves the sample to another state. It keeps Attempts. It keeps Job only
+// if that job makes the next attempt, or if its upload may have reached WildFire.
 func (s *Sample) release(next State, now time.Time) {
 	s.State = next
 	s.Owner = ""
@@ -131,8 +131,8 @@ func (s *Sample) release(next State, now time.Time) {
 	}
 }
 
-// submitted marks the sample as pending at WildFire. Job remains the job that uploaded it.
-func (s *Sample) submitted(now time.Time) {
+// recordSubmitted marks the sample as pending at WildFire. Job remains the job that uploaded it.
+func (s *Sample) recordSubmitted(now time.Time) {
 	s.State = StatePending
 	s.Owner = ""
 	s.Unsure = false
@@ -166,8 +166,8 @@ type ReportNote struct {
 	Owed map[string]time.Time `json:"owed,omitempty"`
 }
 
-// maxReportSources bounds the sources in a ReportNote, and those in ReportWishes. Further sources
-// get no report.
+// maxReportSources bounds the sources in ReportWishes; for further ones, reports.verdicts decides.
+// It also bounds the sources in a ReportNote: beyond it, OweReport adds none.
 const maxReportSources = 100
 
 // OweReport adds a source to Report.Owed when one of its jobs ends with the sample's verdict. It
@@ -235,7 +235,7 @@ func (s *Sample) resubmitOrRefuse(v wildfire.Verdict, now time.Time) {
 // recordWithheld records that WildFire does not know a sample that the policy withholds.
 func (s *Sample) recordWithheld(now time.Time) {
 	if s.Final() {
-		*s = s.reset(now)
+		s.reset(now)
 	}
 	if s.WithheldAt.IsZero() {
 		s.WithheldAt = now
@@ -269,6 +269,6 @@ func (s *Sample) ClearRefusal(now time.Time) bool {
 		return false
 	}
 
-	*s = s.reset(now)
+	s.reset(now)
 	return true
 }

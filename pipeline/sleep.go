@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Sleep waits for d or until ctx ends, whose error it then returns.
+// Sleep waits for d. If ctx ends first, it returns the error of ctx.
 func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -138,8 +138,8 @@ func (c *Content) check() error {
 	return CheckRelative(c.Name())
 }
 
-// drive matches the beginning of an absolute name on Windows, such as C:\ or C:/. A colon that no
-// slash follows is allowed, because it is an ordinary character on other systems.
+// drive matches the beginning of an absolute name on Windows, such as C:\ or C:/. A colon
+// without a slash after it is allowed, because it is an ordinary character on other systems.
 var drive = regexp.MustCompile(`^[A-Za-z]:[/\\]`)
 
 // CheckRelative refuses a name whose spelling could lead out of the root. Symbolic links are
