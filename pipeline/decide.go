@@ -17,8 +17,8 @@ type (
 	// NoNews means that nothing was learned: a job arrived, or its sample is due for a check.
 	NoNews struct{}
 
-	// OwnerFound says whether the owner of the claim is still a member of the fleet.
-	OwnerFound struct {
+	// OwnerLookedUp says whether the owner of the claim is still a member of the fleet.
+	OwnerLookedUp struct {
 		Owner string // the sample's owner when it was looked up
 		Gone  bool   // the owner has left the fleet
 	}
@@ -47,13 +47,13 @@ type (
 	}
 )
 
-func (NoNews) news()      {}
-func (OwnerFound) news()  {}
-func (Answered) news()    {}
-func (Unanswered) news()  {}
-func (NotAdmitted) news() {}
-func (UploadTurn) news()  {}
-func (UploadEnded) news() {}
+func (NoNews) news()        {}
+func (OwnerLookedUp) news() {}
+func (Answered) news()      {}
+func (Unanswered) news()    {}
+func (NotAdmitted) news()   {}
+func (UploadTurn) news()    {}
+func (UploadEnded) news()   {}
 
 // StepKind is the kind of the next step of a job.
 type StepKind int
@@ -61,20 +61,20 @@ type StepKind int
 // The steps. Finish, Fail, Wait, Park and Retry end the work on a job for now. The caller carries
 // out each of the others, and calls Decide again with the news from it.
 const (
-	StepFinish     StepKind = iota // the job ends with its sample's verdict
-	StepFail                       // the job ends with a reason
-	StepWait                       // the job waits for its sample, until Due at the latest
-	StepPark                       // the job waits until Budget is renewed or its pause ends
-	StepRetry                      // the job is redelivered after Delay
-	StepFindOwner                  // find out whether the claim's owner is a live member
-	StepAsk                        // ask WildFire
-	StepAwaitTurn                  // wait for the job's turn to upload
-	StepSend                       // write the claim, then upload: it is the job's turn
-	StepReconsider                 // write the sample, whose claim was released, and decide again
+	StepFinish      StepKind = iota // the job ends with its sample's verdict
+	StepFail                        // the job ends with a reason
+	StepWait                        // the job waits for its sample, until Due at the latest
+	StepPark                        // the job waits until Budget is renewed or its pause ends
+	StepRetry                       // the job is redelivered after Delay
+	StepLookUpOwner                 // find out whether the claim's owner is a live member
+	StepAsk                         // ask WildFire
+	StepAwaitTurn                   // wait for the job's turn to upload
+	StepSend                        // write the claim, then upload: it is the job's turn
+	StepReconsider                  // write the sample, whose claim was released, and decide again
 )
 
 var stepNames = [...]string{
-	"finish", "fail", "wait", "park", "retry", "find owner", "ask", "await turn", "send", "reconsider",
+	"finish", "fail", "wait", "park", "retry", "look up owner", "ask", "await turn", "send", "reconsider",
 }
 
 func (k StepKind) String() string { return stepNames[k] }
@@ -136,8 +136,8 @@ func Decide(s Sample, j Job, e News, p Circumstances, now time.Time) (Step, Samp
 	switch e := e.(type) {
 	case NoNews:
 		step = d.fromRecord()
-	case OwnerFound:
-		step = d.ownerFound(e)
+	case OwnerLookedUp:
+		step = d.ownerLookedUp(e)
 	case Answered:
 		step = d.answered(e)
 	case Unanswered:
@@ -210,7 +210,7 @@ func (d *decision) fromRecord() Step {
 			return d.waitForOther()
 		}
 	case StateUploading:
-		return Step{Kind: StepFindOwner}
+		return Step{Kind: StepLookUpOwner}
 	}
 
 	return d.askOrUpload()
@@ -269,8 +269,8 @@ func (d *decision) askOrUpload() Step {
 	return Step{Kind: StepAwaitTurn}
 }
 
-// ownerFound decides about a claimed sample whose owner was looked up.
-func (d *decision) ownerFound(e OwnerFound) Step {
+// ownerLookedUp decides about a claimed sample whose owner was looked up.
+func (d *decision) ownerLookedUp(e OwnerLookedUp) Step {
 	switch {
 	case d.s.State != StateUploading || d.s.Owner != e.Owner:
 		return d.fromRecord()
@@ -294,7 +294,7 @@ func (d *decision) answered(e Answered) Step {
 
 	step := d.fromRecord()
 	switch {
-	case step.Kind == StepFindOwner, step.Kind == StepFinish, step.Kind == StepFail:
+	case step.Kind == StepLookUpOwner, step.Kind == StepFinish, step.Kind == StepFail:
 		return step
 	case e.Known && e.Verdict.Final(), e.Known && e.Verdict == wildfire.Pending:
 		return d.lookedUp(e)

@@ -112,7 +112,7 @@ type decision struct {
 var (
 	ask           = pipeline.Step{Kind: pipeline.StepAsk}
 	upload        = pipeline.Step{Kind: pipeline.StepAwaitTurn}
-	findOwner     = pipeline.Step{Kind: pipeline.StepFindOwner}
+	lookUpOwner   = pipeline.Step{Kind: pipeline.StepLookUpOwner}
 	send          = pipeline.Step{Kind: pipeline.StepSend}
 	reconsider    = pipeline.Step{Kind: pipeline.StepReconsider}
 	fromCache     = pipeline.Step{Kind: pipeline.StepFinish, Basis: results.BasisCache}
@@ -169,8 +169,8 @@ func waitForVerdict(submitted time.Duration, b results.Basis) pipeline.Step {
 // Events of many rows.
 var (
 	look       = pipeline.NoNews{}
-	ownerAlive = pipeline.OwnerFound{Owner: otherWorker}
-	ownerGone  = pipeline.OwnerFound{Owner: otherWorker, Gone: true}
+	ownerAlive = pipeline.OwnerLookedUp{Owner: otherWorker}
+	ownerGone  = pipeline.OwnerLookedUp{Owner: otherWorker, Gone: true}
 	unknown    = pipeline.Answered{Verdict: wildfire.Unknown}
 	malware    = pipeline.Answered{Known: true, Verdict: wildfire.Malware, MD5: "m"}
 	analyzing  = pipeline.Answered{Known: true, Verdict: wildfire.Pending}
@@ -384,7 +384,7 @@ func decisions() []decision {
 		{name: "the claim was released by others", state: none, news: uploadDone, given: mayHaveArrived, step: ask},
 
 		// Claimed samples.
-		{name: "claimed by another", state: uploading, news: look, step: findOwner},
+		{name: "claimed by another", state: uploading, news: look, step: lookUpOwner},
 		{name: "its owner lives", state: uploading, news: ownerAlive, step: waitForOther(time.Minute)},
 		{name: "its owner lives, and has this job", state: uploading, news: ownerAlive, given: byThisJob, step: retry(5 * time.Second)},
 		{name: "its owner is gone", state: uploading, news: ownerGone, step: reconsider, then: func(s *pipeline.Sample) {
@@ -393,8 +393,8 @@ func decisions() []decision {
 			s.Unsure = true
 			s.ChangedAt = decideNow // the upload may just have ended
 		}},
-		{name: "its owner changed", state: uploading, news: pipeline.OwnerFound{Owner: "third", Gone: true}, step: findOwner},
-		{name: "an answer, while another sends it", state: uploading, news: malware, step: findOwner},
+		{name: "its owner changed", state: uploading, news: pipeline.OwnerLookedUp{Owner: "third", Gone: true}, step: lookUpOwner},
+		{name: "an answer, while another sends it", state: uploading, news: malware, step: lookUpOwner},
 		{name: "never: no answer", state: uploading, news: pipeline.Unanswered{}, step: parkForQuery},
 		{name: "not admitted again", state: uploading, news: pipeline.NotAdmitted{}, given: claimedByThisWorker, step: parkForUpload, then: isReleased},
 		{
@@ -406,7 +406,7 @@ func decisions() []decision {
 			},
 		},
 		{name: "never: not admitted, and another's claim", state: uploading, news: pipeline.NotAdmitted{}, step: parkForUpload},
-		{name: "never: claimed, and another's claim", state: uploading, news: claimed, step: findOwner},
+		{name: "never: claimed, and another's claim", state: uploading, news: claimed, step: lookUpOwner},
 		{
 			name: "sent", state: uploading, news: uploadDone, given: combine(claimedByThisWorker, mayHaveArrived), step: waitForVerdict(0, results.BasisUpload),
 			then: combine(isPending, func(s *pipeline.Sample) {
@@ -414,7 +414,7 @@ func decisions() []decision {
 				s.Filetype = "PE"
 			}),
 		},
-		{name: "sent, and taken over meanwhile", state: uploading, news: uploadDone, step: findOwner},
+		{name: "sent, and taken over meanwhile", state: uploading, news: uploadDone, step: lookUpOwner},
 		{name: "a fault", state: uploading, news: uploadOutcome(serverFault), given: claimedByThisWorker, step: retry(750 * time.Millisecond), then: retrying},
 		{
 			name: "the third fault", state: uploading, news: uploadOutcome(serverFault),
@@ -698,7 +698,7 @@ func decisions() []decision {
 		{name: "never: lookup, and claimed", state: none, news: claimed, cfg: lookupOnly, step: contentsWithheld},
 		{name: "never: lookup, withheld recently, and claimed", state: none, news: claimed, given: withheldFor(time.Hour), cfg: lookupOnly, step: stillWithheld},
 		{name: "lookup: no answer in time", state: none, news: pipeline.Unanswered{}, cfg: lookupOnly, step: parkForQuery},
-		{name: "lookup: another uploads it", state: uploading, news: look, cfg: lookupOnly, step: findOwner},
+		{name: "lookup: another uploads it", state: uploading, news: look, cfg: lookupOnly, step: lookUpOwner},
 		{name: "lookup: the other is still uploading", state: uploading, news: ownerAlive, cfg: lookupOnly, step: waitForOther(time.Minute)},
 		{name: "lookup: another tries again", state: isRetry, news: look, cfg: lookupOnly, step: waitForOther(time.Minute)},
 		{name: "lookup: the other gave up", state: isRetry, news: look, given: byThisJob, cfg: lookupOnly, step: ask},
@@ -728,7 +728,7 @@ func decisions() []decision {
 		{name: "kept: claimed", state: none, news: claimed, cfg: neverSubmit, step: hashWithheld},
 		{name: "kept: sent by others", state: none, news: uploadDone, cfg: neverSubmit, step: hashWithheld},
 		{name: "kept: another uploads it", state: uploading, news: look, cfg: neverSubmit, step: hashWithheld},
-		{name: "kept: its owner changed", state: uploading, news: pipeline.OwnerFound{Owner: "third"}, cfg: neverSubmit, step: hashWithheld},
+		{name: "kept: its owner changed", state: uploading, news: pipeline.OwnerLookedUp{Owner: "third"}, cfg: neverSubmit, step: hashWithheld},
 		{name: "kept: an answer while another uploads it", state: uploading, news: unknown, cfg: neverSubmit, step: hashWithheld},
 		{name: "kept: claimed while another uploads it", state: uploading, news: claimed, cfg: neverSubmit, step: hashWithheld},
 		{name: "kept: sent by another", state: uploading, news: uploadDone, cfg: neverSubmit, step: hashWithheld},
@@ -885,8 +885,8 @@ func TestDecideTerminates(t *testing.T) {
 			seen = append(seen, fmt.Sprintf("%s: %s", newsName(e), step.Kind))
 			e = nil
 			switch step.Kind {
-			case pipeline.StepFindOwner:
-				e = pipeline.OwnerFound{Owner: s.Owner, Gone: r.IntN(2) == 0}
+			case pipeline.StepLookUpOwner:
+				e = pipeline.OwnerLookedUp{Owner: s.Owner, Gone: r.IntN(2) == 0}
 			case pipeline.StepAsk:
 				e = randomOf[pipeline.News](r, randomAnswer(r), pipeline.Unanswered{})
 			case pipeline.StepAwaitTurn:
@@ -924,7 +924,7 @@ func TestDecideInvariants(t *testing.T) {
 
 		uploaded, wasUploaded := e.(pipeline.UploadEnded)
 		answered, wasAnswered := e.(pipeline.Answered)
-		owned, wasOwned := e.(pipeline.OwnerFound)
+		owned, wasOwned := e.(pipeline.OwnerLookedUp)
 		oursNow := s.State == pipeline.StateUploading && s.Owner == p.Self
 		counts := s.State == pipeline.StateVerdict && decideNow.Sub(s.CheckedAt) <= p.ReuseDuration(wildfire.Verdict(s.Verdict))
 		changed := !cmp.Equal(s, next)
@@ -1055,7 +1055,7 @@ func randomOutcome(r *rand.Rand) pipeline.News {
 func randomNews(r *rand.Rand, s pipeline.Sample, p pipeline.Circumstances) pipeline.News {
 	return randomOf[pipeline.News](r,
 		look,
-		pipeline.OwnerFound{Owner: randomOf(r, s.Owner, thisWorker, otherWorker), Gone: r.IntN(2) == 0},
+		pipeline.OwnerLookedUp{Owner: randomOf(r, s.Owner, thisWorker, otherWorker), Gone: r.IntN(2) == 0},
 		randomAnswer(r),
 		pipeline.Unanswered{},
 		pipeline.NotAdmitted{},

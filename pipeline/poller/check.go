@@ -139,12 +139,12 @@ func (f *finisher) applyRecord(ctx context.Context, e *waitingSample, s queue.Sa
 	}
 
 	step, next := f.decide(s.Sample, pipeline.Job{}, pipeline.NoNews{})
-	if step.Kind == pipeline.StepFindOwner {
+	if step.Kind == pipeline.StepLookUpOwner {
 		gone, err := f.Member.Gone(ctx, s.Owner)
 		if err != nil {
 			return f.retryLater(ctx, e, err, "owner of an upload cannot be looked up")
 		}
-		step, next = f.decide(s.Sample, pipeline.Job{}, pipeline.OwnerFound{Owner: s.Owner, Gone: gone})
+		step, next = f.decide(s.Sample, pipeline.Job{}, pipeline.OwnerLookedUp{Owner: s.Owner, Gone: gone})
 	}
 
 	return f.applyStep(ctx, e, s, step, next)

@@ -643,7 +643,7 @@ func (t *tracer) waitReason(ctx context.Context) (string, error) {
 	switch {
 	case step.Kind == pipeline.StepWait && step.Asking:
 		return "WildFire's verdict; it has had the contents since " + t.record.SubmittedAt.Format(time.RFC3339), nil
-	case step.Kind == pipeline.StepFindOwner:
+	case step.Kind == pipeline.StepLookUpOwner:
 		return "the upload by worker " + describe(members, t.record.Owner), nil
 	case t.record.State == pipeline.StateRetrying:
 		return fmt.Sprintf("the next upload attempt; failed so far: %d", t.record.Attempts), nil

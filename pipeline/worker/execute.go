@@ -28,8 +28,8 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 		var r result
 		var err error
 		switch next.step.Kind {
-		case pipeline.StepFindOwner:
-			learned, err = w.findOwner(ctx, d)
+		case pipeline.StepLookUpOwner:
+			learned, err = w.lookUpOwner(ctx, d)
 		case pipeline.StepAsk:
 			learned, err = w.ask(ctx, d)
 		case pipeline.StepAwaitTurn:
@@ -93,17 +93,17 @@ func (w *Worker) prepare(ctx, work context.Context, d *delivery) (r result, done
 	return result{}, false, w.recordReportWish(ctx, d)
 }
 
-// findOwner checks whether the owner of a claimed sample is still uploading it. If the claim names
+// lookUpOwner checks whether the owner of a claimed sample is still uploading it. If the claim names
 // this worker, its own list of claims decides.
-func (w *Worker) findOwner(ctx context.Context, d *delivery) (pipeline.News, error) {
+func (w *Worker) lookUpOwner(ctx context.Context, d *delivery) (pipeline.News, error) {
 	owner := d.sample.Owner
 	if owner == w.member.ID() {
-		return pipeline.OwnerFound{Owner: owner, Gone: !w.uploader.claims.has(d.sample.Key)}, nil
+		return pipeline.OwnerLookedUp{Owner: owner, Gone: !w.uploader.claims.has(d.sample.Key)}, nil
 	}
 
 	gone, err := w.member.Gone(ctx, owner)
 
-	return pipeline.OwnerFound{Owner: owner, Gone: gone}, err
+	return pipeline.OwnerLookedUp{Owner: owner, Gone: gone}, err
 }
 
 // ask asks WildFire about the sample, in the fleet's next call.

@@ -57,7 +57,7 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.News
 		d.sample.State = pipeline.StateUploading
 		d.sample.Owner = u.member.ID()
 		d.sample.ChangedAt = u.now()
-		return pipeline.OwnerFound{Owner: d.sample.Owner}, nil
+		return pipeline.OwnerLookedUp{Owner: d.sample.Owner}, nil
 	}
 	defer release()
 
