@@ -41,9 +41,9 @@ func (l *Ledger) Await(ctx context.Context, ref pipeline.Ref) (results.Event, er
 	}
 }
 
-// longestFinalCheck is how often a waiting caller looks for the event by itself. It only matters if
-// a notification is lost, for example with the stream.
-const longestFinalCheck = 5 * time.Second
+// maxCheckInterval is the longest time after which a waiting caller looks for the event by itself.
+// It only matters if a notification is lost, for example because the stream was deleted.
+const maxCheckInterval = 5 * time.Second
 
 func (l *Ledger) await(ctx context.Context, ref pipeline.Ref) (results.Event, error) {
 	done, leave, err := l.finals.join(ctx, recordName(ref), l.followEnds)
@@ -52,7 +52,7 @@ func (l *Ledger) await(ctx context.Context, ref pipeline.Ref) (results.Event, er
 	}
 	defer leave()
 
-	for check := longestFinalCheck; ; check = min(2*check, longestFinalCheck) {
+	for check := maxCheckInterval; ; check = min(2*check, maxCheckInterval) {
 		ev, found, err := l.Final(ctx, ref)
 		if found || err != nil {
 			return ev, err

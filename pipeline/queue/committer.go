@@ -20,10 +20,10 @@ import (
 	"backburn/pipeline/fleet"
 )
 
-// committer publishes messages to one stream for many callers at once (group commit). Messages that
-// gather while the server processes earlier ones are sent together: as single messages while those
-// are cheap, or as one atomic batch if the server syncs its disk for each message, because it syncs
-// only once for a batch. No caller waits for a batch to fill.
+// committer publishes messages to one stream for many callers at once (group commit). It sends
+// single messages while those are cheap. If the server syncs its disk for each message, the
+// messages that gather while it processes earlier ones are sent as one atomic batch, because the
+// server syncs only once for a batch. No caller waits for a batch to fill.
 //
 // It has no goroutine of its own: callers send, and each answer from the server triggers the next
 // send. It is safe for concurrent use.
@@ -35,12 +35,12 @@ type committer struct {
 	fault    error // why there is no subscription to answers; nil if there is one
 
 	mu      sync.Mutex
-	queue   []*group            // groups that are not sent yet
-	queued  int                 // messages in queue
-	singles map[uint64]*message // single messages in progress, by token
-	batch   *batch              // the atomic batch in progress
-	token   uint64              // of the last reply subject
-	check   *time.Timer         // runs while anything is in progress
+	queue   []*group             // groups that are not sent yet
+	queued  int                  // messages in queue
+	singles map[uint64]*outgoing // single messages in progress, by token
+	batch   *batch               // the atomic batch in progress
+	token   uint64               // of the last reply subject
+	check   *time.Timer          // runs while anything is in progress
 	cost    cost
 }
 
@@ -48,12 +48,12 @@ type committer struct {
 // and others not. In a batch all are accepted, or the batch is refused and each message is sent
 // again by itself.
 type group struct {
-	messages []*message
+	messages []*outgoing
 	left     int // messages without an outcome
 	done     chan struct{}
 }
 
-type message struct {
+type outgoing struct {
 	msg   *nats.Msg
 	group *group
 	sent  time.Time
@@ -64,10 +64,10 @@ type message struct {
 
 // batch holds the groups that were sent as one atomic batch.
 type batch struct {
-	groups   []*group
-	messages int
-	token    uint64
-	sent     time.Time
+	groups []*group
+	size   int // messages in the groups
+	token  uint64
+	sent   time.Time
 }
 
 // The server's limits for a batch, and the headers of the protocol (ADR-50 of NATS).
@@ -92,7 +92,7 @@ func newCommitter(nc *nats.Conn, a *ackLatency, recreate func(context.Context, e
 	return &committer{
 		nc:       nc,
 		recreate: recreate,
-		singles:  map[uint64]*message{},
+		singles:  map[uint64]*outgoing{},
 		cost:     newCost(a),
 	}
 }
@@ -100,15 +100,15 @@ func newCommitter(nc *nats.Conn, a *ackLatency, recreate func(context.Context, e
 // commit sends messages, and returns once each has an outcome or ctx ends. In the second case,
 // messages that were not sent yet may still be sent. It returns the first error in the order of the
 // messages.
-func (c *committer) commit(ctx context.Context, msgs ...*nats.Msg) ([]*message, error) {
+func (c *committer) commit(ctx context.Context, msgs ...*nats.Msg) ([]*outgoing, error) {
 	c.once.Do(c.subscribe)
 	if c.fault != nil {
 		return nil, c.fault
 	}
 
-	g := &group{left: len(msgs), done: make(chan struct{}), messages: make([]*message, len(msgs))}
+	g := &group{left: len(msgs), done: make(chan struct{}), messages: make([]*outgoing, len(msgs))}
 	for i, m := range msgs {
-		g.messages[i] = &message{msg: m, group: g}
+		g.messages[i] = &outgoing{msg: m, group: g}
 	}
 
 	c.mu.Lock()
@@ -134,7 +134,7 @@ func (c *committer) commit(ctx context.Context, msgs ...*nats.Msg) ([]*message, 
 
 // publish sends messages until each has an answer. It calls durable, which may be nil, for each
 // message that is durable.
-func (c *committer) publish(ctx context.Context, durable func(i int, m *message), msgs ...*nats.Msg) error {
+func (c *committer) publish(ctx context.Context, durable func(i int, m *outgoing), msgs ...*nats.Msg) error {
 	left := make([]int, len(msgs))
 	for i := range left {
 		left[i] = i
@@ -230,7 +230,7 @@ func (c *committer) sendSingles() {
 }
 
 // sendSingle sends a message. The caller holds mu.
-func (c *committer) sendSingle(m *message) {
+func (c *committer) sendSingle(m *outgoing) {
 	c.token++
 	m.sent = time.Now()
 	m.msg.Reply = c.inbox + strconv.FormatUint(c.token, 10)
@@ -256,7 +256,7 @@ func (c *committer) sendBatch() {
 			m.msg.Reply = ""
 			m.msg.Header[headerBatchID] = []string{id}
 			m.msg.Header[headerBatchSeq] = []string{strconv.Itoa(n)}
-			if n == b.messages {
+			if n == b.size {
 				c.token++
 				b.token = c.token
 				m.msg.Header[headerBatchCommit] = []string{"1"}
@@ -282,7 +282,7 @@ func (c *committer) gather() *batch {
 	later := c.queue[:0:0]
 
 	for _, g := range c.queue {
-		if b.messages+len(g.messages) > maxBatchMessages || bytes > maxBatchBytes || g.usesAny(subjects) {
+		if b.size+len(g.messages) > maxBatchMessages || bytes > maxBatchBytes || g.usesAny(subjects) {
 			later = append(later, g)
 			continue
 		}
@@ -294,11 +294,11 @@ func (c *committer) gather() *batch {
 			bytes += len(m.msg.Data)
 		}
 		b.groups = append(b.groups, g)
-		b.messages += len(g.messages)
+		b.size += len(g.messages)
 	}
 
 	c.queue = later
-	c.queued -= b.messages
+	c.queued -= b.size
 
 	return b
 }
@@ -315,7 +315,7 @@ func (g *group) usesAny(subjects map[string]struct{}) bool {
 }
 
 // complete records the outcome of a message, and wakes its caller after the last one.
-func (m *message) complete(seq uint64, err error) {
+func (m *outgoing) complete(seq uint64, err error) {
 	m.seq = seq
 	m.err = err
 
@@ -335,7 +335,7 @@ func (b *batch) fail(err error) {
 }
 
 // removeBatchHeaders removes the headers of a batch, so that the message can be sent by itself.
-func (m *message) removeBatchHeaders() {
+func (m *outgoing) removeBatchHeaders() {
 	delete(m.msg.Header, headerBatchID)
 	delete(m.msg.Header, headerBatchSeq)
 	delete(m.msg.Header, headerBatchCommit)
@@ -368,9 +368,9 @@ func (c *committer) handleAck(answer *nats.Msg) {
 // by itself and succeeds or fails alone. The caller holds mu.
 func (c *committer) batchAnswered(b *batch, last uint64, err error) {
 	if err == nil {
-		c.cost.batch(time.Since(b.sent), b.messages)
+		c.cost.batch(time.Since(b.sent), b.size)
 
-		seq := last - uint64(b.messages)
+		seq := last - uint64(b.size)
 		for _, g := range b.groups {
 			for _, m := range g.messages {
 				seq++

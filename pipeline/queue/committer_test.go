@@ -19,7 +19,7 @@ import (
 func groupOf(msgs ...*nats.Msg) *group {
 	g := &group{left: len(msgs), done: make(chan struct{})}
 	for _, m := range msgs {
-		g.messages = append(g.messages, &message{msg: m, group: g})
+		g.messages = append(g.messages, &outgoing{msg: m, group: g})
 	}
 
 	return g
@@ -29,7 +29,7 @@ func groupOf(msgs ...*nats.Msg) *group {
 func asBatches(c *committer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cost.message = time.Millisecond
+	c.cost.messageTime = time.Millisecond
 	c.cost.ackLatency.add(time.Now(), time.Millisecond)
 	c.cost.batchOverhead = slidingMinimum{value: time.Millisecond}
 }
@@ -204,9 +204,9 @@ func TestCommitterGathers(t *testing.T) {
 			before := c.queued
 
 			b := c.gather()
-			if b.messages != tc.taken || len(c.queue) != tc.left || c.queued != before-tc.taken {
+			if b.size != tc.taken || len(c.queue) != tc.left || c.queued != before-tc.taken {
 				t.Errorf("%d messages, %d groups left, %d messages left; want %d, %d, %d",
-					b.messages, len(c.queue), c.queued, tc.taken, tc.left, before-tc.taken)
+					b.size, len(c.queue), c.queued, tc.taken, tc.left, before-tc.taken)
 			}
 			subjects := map[string]bool{}
 			for _, g := range b.groups {
@@ -387,7 +387,7 @@ func TestCommitterGathersWithoutAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newCommitter(nc, newAckLatency(SyncUnknown), nil)
-	c.cost.message = time.Millisecond // the server syncs, so few messages go one by one
+	c.cost.messageTime = time.Millisecond // the server syncs, so few messages go one by one
 	c.cost.ackLatency.add(time.Now(), time.Millisecond)
 
 	var callers sync.WaitGroup
@@ -431,7 +431,7 @@ func TestWhenMessagesAreCheap(t *testing.T) {
 				a.addRoundTrip(time.Now(), tc.roundTrip)
 			}
 			c := newCost(a)
-			c.message = tc.among
+			c.messageTime = tc.among
 			if got := c.cheap(); got != tc.want {
 				t.Errorf("cheap: %t, want %t", got, tc.want)
 			}

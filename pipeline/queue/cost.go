@@ -8,7 +8,7 @@ import (
 // cost measures how long the server takes for single messages and for batches, and decides which of
 // them to send.
 type cost struct {
-	message       time.Duration  // recent time per message while several are in progress
+	messageTime   time.Duration  // recent time per message while several are in progress
 	ackLatency    *ackLatency    // of the connection
 	batchOverhead slidingMinimum // time of a batch beyond that of its messages
 
@@ -20,7 +20,7 @@ const (
 	// If a message takes less than either of these times, the server does not sync for each
 	// message, or syncs very fast, and a batch gains nothing. cheapMessageTime is for the time per
 	// message while several are in progress, which rises with the load of the machine. cheapAckTime
-	// is for the fastest answer to one message, less the fastest round trip. That time does not
+	// is for the fastest answer to one message, minus the fastest round trip. That time does not
 	// rise with the load, once one message was answered at a quiet moment.
 	cheapMessageTime = 60 * time.Microsecond
 	cheapAckTime     = 100 * time.Microsecond
@@ -37,7 +37,7 @@ const (
 
 func newCost(a *ackLatency) cost {
 	return cost{
-		message:       20 * time.Microsecond,
+		messageTime:   20 * time.Microsecond,
 		ackLatency:    a,
 		batchOverhead: slidingMinimum{period: batchPeriod, value: 2 * time.Millisecond},
 	}
@@ -52,16 +52,16 @@ func (c *cost) cheap() bool {
 		return true
 	}
 
-	return c.message < cheapMessageTime || c.ackLatency.cheap()
+	return c.messageTime < cheapMessageTime || c.ackLatency.cheap()
 }
 
 // maxSingles is the largest number of messages that are faster one by one: as many as the server
-// processes in the time that a batch takes beyond that of its messages.
+// processes in the time of batchOverhead.
 func (c *cost) maxSingles() int {
-	return min(max(int(c.batchOverhead.value/c.message), 8), maxInFlight)
+	return min(max(int(c.batchOverhead.value/c.messageTime), 8), maxInFlight)
 }
 
-// begin records that single messages are sent, and how many are in progress.
+// begin is called before single messages are sent. If none is in progress, a new series begins.
 func (c *cost) begin(inProgress int) {
 	if inProgress == 0 {
 		c.since = time.Now()
@@ -82,7 +82,7 @@ func (c *cost) single(sent time.Time, durable bool) {
 	}
 
 	each := now.Sub(c.since) / time.Duration(c.acks)
-	c.message = max((c.message*3+each)/4, time.Microsecond)
+	c.messageTime = max((c.messageTime*3+each)/4, time.Microsecond)
 	c.since = now
 	c.acks = 0
 }

@@ -71,12 +71,13 @@ type DeadLetters struct {
 	ledger         *Ledger
 	objects        *Objects
 	onPut          func(results.Reason) // nil for none
-	bytesSinceTrim atomic.Int64         // written by this process since it last called Trim
+	bytesSinceTrim atomic.Int64         // written by this process since recordWritten last called Trim
 	trimming       sync.Mutex
 }
 
 // All reads the dead letters that match a filter, the oldest first, without their bodies, because a
-// body may be as large as a file. The fields of a JSON job are therefore missing; Get returns them.
+// body may be as large as a file. A letter's job has only the fields that are in headers; Get
+// returns all of them.
 // All leaves out letters that arrive while it reads.
 func (d *DeadLetters) All(ctx context.Context, f DeadFilter) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {

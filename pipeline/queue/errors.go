@@ -10,7 +10,7 @@ import (
 	"backburn/pipeline"
 )
 
-// permanent returns the error if a retry cannot succeed, or nil.
+// permanent returns the error if an immediate retry cannot succeed, or nil.
 func permanent(err error) error {
 	switch class := jets.Classify(err); {
 	case class == jets.Full:

@@ -95,7 +95,9 @@ func (e *Events) recordFinal(ctx context.Context, ref pipeline.Ref, end Ending, 
 		case !errors.Is(err, pipeline.ErrConflict):
 			return end.Event, false, err
 		case done.Revision == 0 && len(with) > 0:
-			with = nil // these changes may be lost: the next reader of their records finds out
+			// One of these changes may have conflicted. Write the event without them: whoever reads
+			// their records next decides again.
+			with = nil
 		case done.Revision != 0: // the event is recorded, and only another change was refused
 			return end.Event, false, nil
 		}

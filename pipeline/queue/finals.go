@@ -22,9 +22,9 @@ type finalsWatch struct {
 	err     error
 }
 
-// join starts to wait for the end of the job with a record. done receives a value when the job ends
-// after join returned. The first caller starts the consumer with follow. Each must call leave; the
-// last one stops the consumer.
+// join starts to wait for the end of the job whose record has this name. done receives a value when
+// the job ends after join returned. The first caller starts the consumer with follow. Each must
+// call leave; the last one stops the consumer.
 func (f *finals) join(ctx context.Context, record string, follow followFunc) (done <-chan struct{}, leave func(), err error) {
 	c := make(chan struct{}, 1)
 	w, isFirst := f.add(record, c)

@@ -16,7 +16,7 @@ import (
 
 // JobHeader is the header of a job's record in the ledger. JobEntry is the whole record.
 type JobHeader struct {
-	Name     string // name of the record, below Names.JobRecordSubject: <source>.<job key>
+	Name     string // name of the record: <source>.<job key>, the end of its subject
 	Source   string
 	Seq      uint64
 	Time     time.Time
@@ -31,7 +31,7 @@ type JobHeader struct {
 // readJobHeader reads the header of a record.
 func readJobHeader(n Names, subject string, h nats.Header, seq uint64, at time.Time) JobHeader {
 	r := JobHeader{
-		Name:     strings.TrimPrefix(subject, n.jobRecord("")),
+		Name:     strings.TrimPrefix(subject, n.recordSubject("")),
 		Seq:      seq,
 		Time:     at.UTC(),
 		State:    JobState(h.Get(headerState)),
@@ -132,7 +132,7 @@ func (l *Ledger) readJobs(ctx context.Context, visit func(JobHeader) bool) error
 
 // ReadJob reads a job's record by its name.
 func (l *Ledger) ReadJob(ctx context.Context, name string) (JobEntry, error) {
-	msgs, err := l.reads.last(ctx, l.streams.jobRecord(name))
+	msgs, err := l.reads.last(ctx, l.streams.recordSubject(name))
 	if err != nil || msgs[0] == nil {
 		return JobEntry{}, err
 	}
@@ -151,7 +151,7 @@ func (l *Ledger) ReadWaiting(ctx context.Context, name string) (*Message, uint64
 // WaitingAt is like ReadWaiting, but needs no request if this process itself wrote that revision of
 // the record. The caller must not change the message.
 func (l *Ledger) WaitingAt(ctx context.Context, name string, revision uint64) (*Message, uint64, error) {
-	if r, ok := l.waitingJobs.get(l.streams.jobRecord(name)); ok && r.revision == revision {
+	if r, ok := l.waitingJobs.get(l.streams.recordSubject(name)); ok && r.revision == revision {
 		return r.value, r.revision, nil
 	}
 

@@ -29,9 +29,9 @@ func (j *Jobs) open(subject string, h nats.Header, body []byte, seq uint64, at t
 	return openPublished(j.streams.Names, subject, h, body, seq, at)
 }
 
-// Receive decodes a message of JOBS. The error says why it is not a valid job; see
-// Message.Original.
-func (j *Jobs) Receive(msg jetstream.Msg) (Message, error) {
+// Decode decodes a message of JOBS that was delivered to a worker. The error says why it is not a
+// valid job; see Message.Original.
+func (j *Jobs) Decode(msg jetstream.Msg) (Message, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return Message{}, fmt.Errorf("read message metadata: %w", err)

@@ -243,7 +243,7 @@ func (ls *Lanes) makeConsumer(ctx context.Context, name string, subjects []strin
 	return c, nil
 }
 
-// config returns the configuration of a consumer that delivers jobs with the subjects.
+// config returns the configuration of a consumer that delivers jobs with these subjects.
 func (ls *Lanes) config(name string, subjects []string) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable:           name,

@@ -189,7 +189,7 @@ func change(subject string, body []byte, replaces uint64, err error) *Change {
 }
 
 // SampleUpdate returns the change that replaces a sample's record if its revision has not changed.
-// Like the other changes, it is made by Commit.
+// It writes nothing: Commit does, for this and all other changes.
 func (l *Ledger) SampleUpdate(s SampleEntry) *Change {
 	body, err := json.Marshal(s.Sample)
 	c := change(l.streams.SampleSubject(s.Key), body, s.Revision, err)
@@ -266,9 +266,9 @@ func (c *Change) expires(after time.Duration) {
 
 // Commit makes changes durable, in one batch if the server syncs its disk for each message. Each
 // change has its own condition and is valid by itself: if one is refused, the others may still have
-// been made. It returns pipeline.ErrConflict if a record had another revision, or if its own first
-// attempt succeeded but the answer was lost. Commit repeats changes until the server answers or ctx
-// ends.
+// been made. It returns pipeline.ErrConflict if a record had another revision, or if the first
+// attempt of this call succeeded but the answer was lost. Commit repeats changes until the server
+// answers or ctx ends.
 func (l *Ledger) Commit(ctx context.Context, changes ...*Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -282,7 +282,7 @@ func (l *Ledger) Commit(ctx context.Context, changes ...*Change) error {
 		msgs[i] = c.msg
 	}
 
-	err := l.commits.publish(ctx, func(i int, m *message) {
+	err := l.commits.publish(ctx, func(i int, m *outgoing) {
 		changes[i].Revision = m.seq
 		l.committed(changes[i])
 	}, msgs...)
@@ -344,7 +344,7 @@ func (l *Ledger) ChangeSample(ctx context.Context, key string, change func(*pipe
 // conflictWait is how long to wait for a replica to catch up with its leader.
 const conflictWait = 20 * time.Millisecond
 
-// NotifySampleChanged notifies the poller that a sample changed for which jobs may wait. A lost
+// NotifySampleChanged notifies the poller of a change to a sample for which jobs may wait. A lost
 // notification does no harm, because the poller also checks the jobs at intervals.
 func (l *Ledger) NotifySampleChanged(key string) {
 	_ = l.streams.js.Conn().Publish(l.streams.ChangedSubject(), []byte(key))

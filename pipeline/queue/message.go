@@ -48,9 +48,9 @@ const (
 // maxJobJSON bounds a JSON job, in bytes.
 const maxJobJSON = 128 << 10
 
-// Message is a job with all that was learned about it and, if they are in the message, its
-// contents. Everything stays with the job: in the ledger, when it is requeued, and in its dead
-// letter.
+// Message is a job with all that was learned about it. If its contents travel in the job's message,
+// they are included. Everything stays with the job: in the ledger, when it is requeued, and in its
+// dead letter.
 type Message struct {
 	Job        pipeline.Job
 	AcceptedAt time.Time     // when the queue accepted it

@@ -75,7 +75,7 @@ func migrate(ctx context.Context, q *Queue) error {
 		if step.from == nil {
 			continue
 		}
-		if err := m.all(ctx, step.from, step.each); err != nil {
+		if err := m.forEach(ctx, step.from, step.each); err != nil {
 			return fmt.Errorf("migrate %s of version 1: %w", step.from.CachedInfo().Config.Name, err)
 		}
 	}
@@ -155,9 +155,9 @@ type oldMessage struct {
 // key is the last token of the subject.
 func (m oldMessage) key() string { return m.subject[strings.LastIndexByte(m.subject, '.')+1:] }
 
-// all calls each for the newest message of every subject of a stream, with many calls at the same
-// time.
-func (m *migration) all(ctx context.Context, s jetstream.Stream, each func(context.Context, oldMessage) error) error {
+// forEach calls migrateOne for the newest message of every subject of a stream, with many calls at
+// the same time.
+func (m *migration) forEach(ctx context.Context, s jetstream.Stream, migrateOne func(context.Context, oldMessage) error) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(migrateBatch)
 
@@ -168,7 +168,7 @@ func (m *migration) all(ctx context.Context, s jetstream.Stream, each func(conte
 		if old.header.Get(jetstream.MarkerReasonHeader) != "" || old.header.Get("KV-Operation") != "" {
 			return true // a deletion
 		}
-		g.Go(func() error { return each(gctx, old) })
+		g.Go(func() error { return migrateOne(gctx, old) })
 		return gctx.Err() == nil
 	})
 	if werr := g.Wait(); werr != nil {

@@ -71,13 +71,13 @@ func (n Names) SampleSubject(sampleKey string) string {
 }
 
 // JobRecordSubject is the subject of a job's record in the ledger.
-func (n Names) JobRecordSubject(r pipeline.Ref) string { return n.jobRecord(recordName(r)) }
+func (n Names) JobRecordSubject(r pipeline.Ref) string { return n.recordSubject(recordName(r)) }
 
 // recordName returns the name of a job's record: <source>.<job key>.
 func recordName(r pipeline.Ref) string { return r.Source + "." + pipeline.JobKey(r.ID) }
 
-// jobRecord returns the subject of the job's record with a name.
-func (n Names) jobRecord(name string) string { return n.prefix + ".ledger.job." + name }
+// recordSubject returns the subject of the job's record that has this name.
+func (n Names) recordSubject(name string) string { return n.prefix + ".ledger.job." + name }
 
 // AnyJobRecord matches the subjects of all jobs' records.
 func (n Names) AnyJobRecord() string { return n.prefix + ".ledger.job.*.*" }

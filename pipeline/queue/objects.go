@@ -162,7 +162,7 @@ func (o *Objects) ensure(ctx context.Context, name, sum string, size int64, open
 	return o.Put(ctx, name, size, open)
 }
 
-// hasDigest reports whether an object's contents have a SHA-256.
+// hasDigest reports whether an object's contents have this SHA-256.
 func hasDigest(info *jetstream.ObjectInfo, sha256 string) bool {
 	digest, err := jetstream.DecodeObjectDigest(info.Digest)
 

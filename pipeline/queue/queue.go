@@ -63,7 +63,7 @@ func (q *Queue) Streams() *Streams { return q.streams }
 // Control returns the bucket with the shared state of the fleet.
 func (q *Queue) Control() *fleet.Store { return q.streams.control }
 
-// Jobs returns the messages of JOBS.
+// Jobs returns the part that reads and writes the messages of JOBS.
 func (q *Queue) Jobs() *Jobs { return q.jobs }
 
 // Lanes returns the part that finds jobs and their consumers in JOBS.
@@ -78,7 +78,7 @@ func (q *Queue) Objects() *Objects { return q.objects }
 // Dead returns the queue's dead letters.
 func (q *Queue) Dead() *DeadLetters { return q.dead }
 
-// Events returns the events on RESULTS.
+// Events returns the part that ends jobs and publishes events on RESULTS.
 func (q *Queue) Events() *Events { return q.events }
 
 // Inspector returns the part that reads the queue's state.

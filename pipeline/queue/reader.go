@@ -52,7 +52,7 @@ const (
 	maxReadSubjects = 512     // subjects of one request; the server allows 1,024 at most
 	readBytes       = 8 << 20 // limit of the server's answer, so that it does not overflow the connection
 	maxReadRounds   = 8       // rounds in progress at a time
-	maxCombined     = 2       // of these, rounds with several subjects; meanwhile more subjects gather
+	maxCombined     = 2       // the most rounds with several subjects among these; more subjects gather until one ends
 )
 
 var errReadUnanswered = errors.New("no answer to a read")

@@ -40,8 +40,8 @@ const (
 const (
 	jobsMaxMsgs = 1_000_000
 
-	// How long the server remembers the IDs of events. This is only a first filter: the ledger
-	// knows what was published.
+	// How long the server remembers the IDs of events, to drop repeats. An event that may be
+	// repeated later is looked up in RESULTS first.
 	dedupeWindow = 10 * time.Minute
 
 	// A cluster leaves some requests unanswered: while there is no leader, or while another process
@@ -107,9 +107,9 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 			AllowAtomicPublish: true,
 
 			// A server drops messages whose ID it saw recently, even on another subject, so the
-			// publisher of one source could suppress the jobs of another. Only a stream that copies
-			// messages from another stream (Sources) can do without that, so this stream copies a
-			// subject on which nothing is published. The ledger detects repeats.
+			// publisher of one source could suppress the jobs of another. This check can be off
+			// only on a stream that copies messages from another stream (Sources), so this stream
+			// copies a subject on which nothing is published. The ledger detects repeats.
 			Sources: []*jetstream.StreamSource{{
 				Name:          n.DeadStream(),
 				FilterSubject: n.DeadSubject("none", "none"),

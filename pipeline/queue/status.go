@@ -38,7 +38,7 @@ type Status struct {
 	Lanes   map[pipeline.Priority]LaneStatus `json:"lanes"`
 	Uploads fleet.BudgetStatus               `json:"uploads"`
 	Queries fleet.BudgetStatus               `json:"queries"`
-	Members []fleet.Member                   `json:"members"` // every process, those that died included
+	Members []fleet.Member                   `json:"members"` // live processes, and dead ones that none has replaced
 	Queued  WaitStatus                       `json:"queued"`  // jobs in JOBS, of all lanes
 	Pending WaitStatus                       `json:"pending"` // jobs whose sample is at WildFire, or being uploaded
 	Parked  WaitStatus                       `json:"parked"`  // jobs that wait for a budget or the end of a pause

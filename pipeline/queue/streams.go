@@ -219,7 +219,7 @@ func (s *Streams) provisionStream(ctx context.Context, c jetstream.StreamConfig)
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return found, err
 		}
-		// Another process was faster. Not every server of the cluster may know the stream yet.
+		// Another process was faster. Some servers of the cluster may not know the stream yet.
 		if found, err = s.js.Stream(ctx, c.Name); errors.Is(err, jetstream.ErrStreamNotFound) {
 			return nil, &jets.Error{Op: "look up", Class: jets.Unavailable, Err: err}
 		}

@@ -20,7 +20,7 @@ import (
 
 // TraceQuery says what to look for: a job by its ID, or everything about a sample.
 type TraceQuery struct {
-	Job    string // a job's ID, with its Source if several have a job of that ID; or:
+	Job    string // a job's ID; Source must be set, too, if several sources have a job of this ID; or:
 	SHA256 string // 64 lower-case hexadecimal digits; or:
 	URL    string // a link that was submitted
 
@@ -43,7 +43,7 @@ const (
 // TraceEntry is an entry of a timeline: something that happened, or the place where a job is.
 type TraceEntry struct {
 	Time   time.Time `json:"time"`
-	What   string    `json:"what"` // queued, submitted, waiting, verdict, failed, changed, report, dead, audit, sample
+	What   string    `json:"what"` // queued, submitted, waiting, verdict, failed, changed, report, dead, audit
 	Job    string    `json:"job_id,omitempty"`
 	Source string    `json:"source,omitempty"`
 	Name   string    `json:"name,omitempty"`   // file name or link
@@ -358,7 +358,7 @@ func (t *tracer) waiting(ctx context.Context) error {
 	var subjects []string
 	err := t.from.ledger.readJobs(ctx, func(r JobHeader) bool {
 		if r.State == JobWaiting && r.Sample == t.key && (t.query.Source == "" || r.Source == t.query.Source) {
-			subjects = append(subjects, t.from.streams.jobRecord(r.Name))
+			subjects = append(subjects, t.from.streams.recordSubject(r.Name))
 		}
 		return len(subjects) < t.limit
 	})

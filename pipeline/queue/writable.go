@@ -24,15 +24,15 @@ const (
 	nearlyFull   = 90 // percent
 )
 
-// Writable checks that this process can write by doing so: its own key in the control bucket and,
-// for a worker, a record of the ledger. It then checks that no stream is sealed, and that there is
-// room in the streams that refuse messages when full. It returns nil, or a health.Fault that says
-// what to do. It makes a few small requests, and is bounded by ctx.
-func (s *Streams) Writable(ctx context.Context, member *fleet.Membership, ledger bool) error {
+// Writable checks that this process can write: it writes the process's key in the control bucket
+// and, for a worker, a probe record in the ledger. It then checks that no stream is sealed, and
+// that there is room in the streams that refuse messages when full. It returns nil, or a
+// health.Fault that says what to do. It makes a few small requests, and is bounded by ctx.
+func (s *Streams) Writable(ctx context.Context, member *fleet.Membership, worker bool) error {
 	if err := member.Renew(ctx); err != nil {
 		return writeFault(s.ControlBucket(), err)
 	}
-	if ledger {
+	if worker {
 		if d, err := s.js.Conn().RTT(); err == nil { // an error shows in the write
 			s.ackLatency.addRoundTrip(time.Now(), d)
 		}
@@ -47,7 +47,7 @@ func (s *Streams) Writable(ctx context.Context, member *fleet.Membership, ledger
 
 	var warning error
 	names := []string{s.JobsStream(), s.LedgerStream(), jets.KeyStream + s.ControlBucket(), jets.ObjectStream + s.FilesBucket()}
-	if ledger {
+	if worker {
 		names = append(names, s.ResultsStream(), s.DeadStream())
 	}
 	for _, name := range names {

@@ -93,8 +93,8 @@ func (w *Worker) prepare(ctx, work context.Context, d *delivery) (r result, done
 	return result{}, false, w.recordReportWish(ctx, d)
 }
 
-// lookUpOwner checks whether the owner of a claimed sample is still uploading it. If the claim names
-// this worker, its own list of claims decides.
+// lookUpOwner checks whether the owner of a claimed sample is still uploading it. If the claim
+// names this worker, its own list of claims decides.
 func (w *Worker) lookUpOwner(ctx context.Context, d *delivery) (pipeline.News, error) {
 	owner := d.sample.Owner
 	if owner == w.member.ID() {

@@ -15,7 +15,7 @@ import (
 // redelivered. An urgent job becomes normal if its source may not have urgent jobs.
 func (w *Worker) accept(msg jetstream.Msg) *delivery {
 	d := &delivery{msg: msg}
-	d.Message, d.invalid = w.q.Jobs().Receive(msg)
+	d.Message, d.invalid = w.q.Jobs().Decode(msg)
 	if d.Job.Priority == pipeline.Urgent && !w.config().MayBeUrgent(d.Job.Source) {
 		d.Job.Priority = pipeline.Normal
 	}
