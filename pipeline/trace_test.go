@@ -27,7 +27,7 @@ func (f *fixture) trace(q queue.TraceQuery) queue.Trace {
 // stepNames lists the steps of a trace with their jobs.
 func stepNames(t queue.Trace) string {
 	var out []string
-	for _, s := range t.Steps {
+	for _, s := range t.Timeline {
 		out = append(out, s.What+" "+s.Job)
 	}
 	return strings.Join(out, ", ")
@@ -151,7 +151,7 @@ func TestTraceOfAnOldLetter(t *testing.T) {
 	}, "MZ")
 	got := f.trace(queue.TraceQuery{Job: "old"})
 	if got.State != queue.TraceFailed || stepNames(got) != "dead old" || got.Since.IsZero() ||
-		got.Steps[0].Detail != "kept as dead letter 1, unprocessable: what is it" {
+		got.Timeline[0].Detail != "kept as dead letter 1, unprocessable: what is it" {
 		t.Errorf("%+v", got)
 	}
 	if got := f.trace(queue.TraceQuery{Job: "never"}); got.State != queue.TraceUnknown {

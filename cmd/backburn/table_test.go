@@ -272,7 +272,7 @@ func TestTraceOnATerminal(t *testing.T) {
 				CheckedAt: at,
 				Rule:      name,
 			},
-			Steps: []queue.TraceEntry{
+			Timeline: []queue.TraceEntry{
 				{Time: at, What: "submitted", Job: name, Source: "mail", Name: name, Detail: "WildFire accepted the upload"},
 				{Time: at.Add(125 * time.Second), What: "verdict", Job: name, Source: "mail", Name: name, Detail: "malware, by upload"},
 			},
@@ -284,7 +284,7 @@ func TestTraceOnATerminal(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, one.String())
 		}
 
-		trace.Steps = append(trace.Steps, queue.TraceEntry{
+		trace.Timeline = append(trace.Timeline, queue.TraceEntry{
 			Time:   at,
 			What:   "failed",
 			Job:    "other",

@@ -206,8 +206,8 @@ func printTrace(w textWriter, query queue.TraceQuery, t queue.Trace) {
 		}
 	}
 
-	if len(t.Steps) > 0 {
-		printSteps(w, t.Steps)
+	if len(t.Timeline) > 0 {
+		printTimeline(w, t.Timeline)
 	} else if t.Sample == nil {
 		fmt.Fprintf(w, "\nNothing is known about %s.\n", printable(query.Job+query.SHA256+query.URL))
 		if partialHashPattern.MatchString(query.Job) {
@@ -220,20 +220,20 @@ func printTrace(w textWriter, query queue.TraceQuery, t queue.Trace) {
 	}
 }
 
-// printSteps prints each step and the time since the previous one. If all steps concern one job,
-// the job is printed once.
-func printSteps(w textWriter, steps []queue.TraceEntry) {
-	isSingleJob := len(jobsOf(steps)) == 1
+// printTimeline prints each entry and the time since the previous one. If all concern one job, the
+// job is printed once.
+func printTimeline(w textWriter, timeline []queue.TraceEntry) {
+	isSingleJob := len(jobsOf(timeline)) == 1
 	t := newTable("TIME", ">AFTER", "WHAT", "~JOB", "~SOURCE", "~NAME", "=DETAIL")
 	if isSingleJob {
 		t = newTable("TIME", ">AFTER", "WHAT", "=DETAIL")
-		printJobOf(w, steps)
+		printJobOf(w, timeline)
 	} else {
 		fmt.Fprintln(w)
 	}
 
 	var before time.Time
-	for _, s := range steps {
+	for _, s := range timeline {
 		after := ""
 		if !before.IsZero() && !s.Time.IsZero() {
 			after = "+" + formatDuration(s.Time.Sub(before))
@@ -263,10 +263,10 @@ func printSteps(w textWriter, steps []queue.TraceEntry) {
 	t.print(w)
 }
 
-// jobsOf returns the jobs that the steps concern.
-func jobsOf(steps []queue.TraceEntry) map[pipeline.Ref]bool {
+// jobsOf returns the jobs that the entries concern.
+func jobsOf(timeline []queue.TraceEntry) map[pipeline.Ref]bool {
 	jobs := map[pipeline.Ref]bool{}
-	for _, s := range steps {
+	for _, s := range timeline {
 		if s.Job != "" {
 			jobs[pipeline.Ref{Source: s.Source, ID: s.Job}] = true
 		}
@@ -275,11 +275,11 @@ func jobsOf(steps []queue.TraceEntry) map[pipeline.Ref]bool {
 	return jobs
 }
 
-// printJobOf prints the job that the steps concern.
-func printJobOf(w textWriter, steps []queue.TraceEntry) {
+// printJobOf prints the job that the entries concern.
+func printJobOf(w textWriter, timeline []queue.TraceEntry) {
 	var ref pipeline.Ref
 	name := ""
-	for _, s := range steps {
+	for _, s := range timeline {
 		name = cmp.Or(name, s.Name)
 		if s.Job != "" {
 			ref = pipeline.Ref{Source: s.Source, ID: s.Job}

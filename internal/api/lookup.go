@@ -62,8 +62,8 @@ func belongsTo(t queue.Trace, source string) bool {
 	if t.State != queue.TraceQueued && t.State != queue.TraceWaiting {
 		return false
 	}
-	for _, step := range t.Steps {
-		if step.Source == source {
+	for _, entry := range t.Timeline {
+		if entry.Source == source {
 			return true
 		}
 	}

@@ -126,7 +126,7 @@ func historyOfNames(names []string) *fakeHistory {
 			Verdict: "malware", Basis: results.BasisUpload, ReceivedAt: time.Now().Add(-time.Minute), DecidedAt: time.Now(), Metadata: map[string]string{n: n},
 		}})
 	}
-	p.trace.Steps = []queue.TraceEntry{{Time: time.Now(), What: "dead", Job: "j1", Source: "mail", Name: hostile, Detail: "kept as dead letter 7", Seq: 7}}
+	p.trace.Timeline = []queue.TraceEntry{{Time: time.Now(), What: "dead", Job: "j1", Source: "mail", Name: hostile, Detail: "kept as dead letter 7", Seq: 7}}
 	p.trace.Metadata = map[string]string{"From": hostile}
 
 	return p

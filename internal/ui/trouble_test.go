@@ -346,7 +346,7 @@ func TestAFileSaysWhatBecameOfItsReport(t *testing.T) {
 			Key:    strings.Repeat("0f", 32),
 			Report: &pipeline.ReportNote{State: state, At: time.Now()},
 		}
-		past.trace.Steps = []queue.TraceEntry{{Time: time.Now(), What: "report", Detail: "domains: 1; kept: xml"}}
+		past.trace.Timeline = []queue.TraceEntry{{Time: time.Now(), What: "report", Detail: "domains: 1; kept: xml"}}
 		url := serve(t, func() (app.Status, error) { return faultyStatus(), nil }, past)
 		runActions(t, ctx, chromedp.Navigate(url+"#job=mail/j0"))
 		waitUntil(t, ctx, `document.querySelector("#facts").innerText.includes("`+want+`")`)

@@ -204,7 +204,7 @@ func TestTraceOfActions(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, s := range trace.Steps {
+		for _, s := range trace.Timeline {
 			if s.What == "audit" {
 				got = append(got, s.Detail)
 			}

@@ -76,7 +76,7 @@ type Trace struct {
 	Since    time.Time    `json:"since,omitzero"`      // since when it has this state
 	WaitsFor string       `json:"waits_for,omitempty"` // for people
 	Sample   *SampleTrace `json:"sample,omitempty"`
-	Steps    []TraceEntry `json:"steps"`           // the oldest first
+	Timeline []TraceEntry `json:"steps"`           // the oldest first
 	Notes    []string     `json:"notes,omitempty"` // streams that were not read to their end
 
 	Metadata map[string]string `json:"metadata,omitempty"` // of the requested job
@@ -96,7 +96,7 @@ func (i *Inspector) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
 		actions: map[string]int{},
 	}
 	t.out.Simulated = i.streams.Simulated()
-	t.out.Steps = []TraceEntry{}
+	t.out.Timeline = []TraceEntry{}
 	for _, look := range []func(context.Context) error{
 		t.identify, t.ledger, t.waiting, t.searchJobs, t.events, t.dead, t.setState,
 	} {
@@ -173,7 +173,7 @@ func (t *tracer) sources(ctx context.Context, id string) ([]string, error) {
 
 func (t *tracer) add(s TraceEntry) {
 	s.Time = s.Time.UTC()
-	t.out.Steps = append(t.out.Steps, s)
+	t.out.Timeline = append(t.out.Timeline, s)
 }
 
 // noteLimit records that a stream was not read to its end.
@@ -504,11 +504,11 @@ func (t *tracer) addAction(at time.Time, a results.Audit) {
 		s.Detail = fmt.Sprintf("%s of dead letter %d by %s (%s): %s", a.Action, a.Letter, a.By, a.Via, cmp.Or(a.Result, string(a.Status)))
 	}
 	if i, known := t.actions[a.ID]; known {
-		s.Time = t.out.Steps[i].Time // the time of the request
-		t.out.Steps[i] = s
+		s.Time = t.out.Timeline[i].Time // the time of the request
+		t.out.Timeline[i] = s
 		return
 	}
-	t.actions[a.ID] = len(t.out.Steps)
+	t.actions[a.ID] = len(t.out.Timeline)
 	t.add(s)
 }
 
@@ -537,7 +537,7 @@ func (t *tracer) earliestTime() time.Time {
 // dead finds the letters of failed jobs, by the reason and source in their events. A letter may
 // outlive the job's event; then dead searches for the letter by the job's ID.
 func (t *tracer) dead(ctx context.Context) error {
-	if t.query.Job != "" && len(t.out.Steps) == len(t.actions) { // all entries are audited actions
+	if t.query.Job != "" && len(t.out.Timeline) == len(t.actions) { // all entries are audited actions
 		return t.letter(ctx, t.query.Job, DeadFilter{Source: t.query.Source})
 	}
 	for ref, ev := range t.finals {
@@ -585,12 +585,12 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 // setState sorts the entries, and sets the state of the job and what it waits for.
 func (t *tracer) setState(ctx context.Context) error {
 	o := &t.out
-	slices.SortStableFunc(o.Steps, func(a, b TraceEntry) int { return a.Time.Compare(b.Time) })
+	slices.SortStableFunc(o.Timeline, func(a, b TraceEntry) int { return a.Time.Compare(b.Time) })
 	o.State = TraceUnknown
 	if t.query.Job != "" && t.job != nil {
 		o.Metadata = t.job.Metadata
 	}
-	for _, s := range o.Steps {
+	for _, s := range o.Timeline {
 		switch {
 		case s.What == "queued":
 			if o.State != TraceQueued { // the oldest of them
@@ -609,8 +609,8 @@ func (t *tracer) setState(ctx context.Context) error {
 				}
 			}
 		}
-		if len(t.finals) == 0 && len(o.Steps) > 0 && o.Steps[0].What == "dead" {
-			o.State, o.Since = TraceFailed, o.Steps[0].Time
+		if len(t.finals) == 0 && len(o.Timeline) > 0 && o.Timeline[0].What == "dead" {
+			o.State, o.Since = TraceFailed, o.Timeline[0].Time
 		}
 		return nil
 	}
