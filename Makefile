@@ -33,8 +33,8 @@ lint: ## what .ci/run asks golangci-lint
 	go tool -modfile=.ci/tools/golangci-lint/go.mod golangci-lint run ./...
 
 .PHONY: fuzz
-fuzz: ## fuzz every target for a minute
-	.ci/fuzz 60s
+fuzz: ## fuzz every target with 200,000 inputs
+	.ci/fuzz 200000
 
 .PHONY: vulncheck
 vulncheck: ## look for known vulnerabilities in what is used (asks vuln.go.dev)

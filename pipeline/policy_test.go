@@ -243,6 +243,8 @@ func TestJobsParkedByARule(t *testing.T) {
 	if want := `today's uploads by policy[0] (source = "bulk") are used up`; st.Parked.Reason != want || !st.Parked.Until.Equal(st.Uploads.ResetsAt) {
 		t.Errorf("parked for %q until %s, want %q until %s", st.Parked.Reason, st.Parked.Until, want, st.Uploads.ResetsAt)
 	}
+
+	f.waitAllAcknowledged() // until then the job is queued, too
 	if got := f.trace(queue.TraceQuery{Job: "b", Source: "bulk"}); got.WaitsFor != "the uploads that its policy rule allows in a day; the next day begins at 00:00 UTC" {
 		t.Errorf("it waits for %q", got.WaitsFor)
 	}
