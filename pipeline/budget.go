@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Budget is one of WildFire's two daily budgets. Each is used up and paused independently.
+// Budget is one of WildFire's two daily budgets. Each is used up and paused independently. Package
+// fleet also counts the uploads of a rule under a Budget: the RuleBudget's Key.
 type Budget string
 
 // The budgets.

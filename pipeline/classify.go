@@ -68,7 +68,7 @@ type Disposition struct {
 	Delay        time.Duration  // delay before a retry; 0: back off as configured
 	MaxAttempts  int            // most attempts after this error; 0: as configured
 	Unsure       bool           // WildFire may have received the upload: ask before the next one
-	Doubted      bool           // set by Refusals: perhaps only this sample is refused, so the first upload that succeeds ends a pause
+	Doubted      bool           // set by Refusals: perhaps only this sample is refused; if it causes a pause, the first upload that succeeds ends the pause
 	ContentFault bool           // the contents are the reason: any job with them and with the same extension would fail
 }
 

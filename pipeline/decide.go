@@ -17,16 +17,18 @@ type (
 	// NoNews means that nothing was learned: a job arrived, or its sample is due for a check.
 	NoNews struct{}
 
-	// OwnerLookedUp says whether the owner of the claim is still a member of the fleet.
+	// OwnerLookedUp says whether the owner of the claim may still be uploading the sample.
 	OwnerLookedUp struct {
 		Owner string // the sample's owner when it was looked up
-		Gone  bool   // the owner has left the fleet
+		Gone  bool   // the owner has left the fleet, or is this worker and no longer holds the claim
 	}
 
-	// Answered is WildFire's answer to a question about the sample.
+	// Answered is WildFire's answer to a question about the sample. Known says that the answer has
+	// an entry for the sample. If the poller asked, the verdict of that entry may still be Unknown;
+	// if a worker asked, Known is false then.
 	Answered struct {
-		Known   bool             // the answer had a record
-		Verdict wildfire.Verdict // Pending for a record without a verdict
+		Known   bool
+		Verdict wildfire.Verdict // Pending for an entry without a verdict
 		MD5     string
 	}
 
@@ -66,7 +68,7 @@ const (
 	StepWait                        // the job waits for its sample, until Due at the latest
 	StepPark                        // the job waits until Budget is renewed or its pause ends
 	StepRetry                       // the job is redelivered after Delay
-	StepLookUpOwner                 // find out whether the claim's owner is a live member
+	StepLookUpOwner                 // find out whether the claim's owner may still be uploading
 	StepAsk                         // ask WildFire
 	StepAwaitTurn                   // wait for the job's turn to upload
 	StepSend                        // write the claim, then upload: it is the job's turn

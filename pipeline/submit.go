@@ -4,7 +4,7 @@ package pipeline
 type Submit string
 
 // The values of Submit, from the most permissive to the strictest. Any other value means
-// SubmitNever.
+// SubmitNever, except that "" in a Job leaves the decision to the policy.
 const (
 	SubmitAlways Submit = "always" // contents are uploaded if WildFire does not know them
 	SubmitLookup Submit = "lookup" // WildFire is asked about the hash or the link; contents never leave
