@@ -272,9 +272,9 @@ func (c *committer) sendBatch() {
 	}
 }
 
-// gather takes groups out of the queue for a batch. A subject for which a group expects a sequence
-// occurs in no later group: the server allows no expectation on a subject that the same batch has
-// already written.
+// gather takes groups out of the queue for a batch. If a group expects a sequence for a subject,
+// other groups with that subject stay in the queue: the server allows no expectation on a subject
+// that the same batch has already written.
 func (c *committer) gather() *batch {
 	b := &batch{}
 	bytes := 0

@@ -36,11 +36,12 @@ type Ending struct {
 }
 
 // Finish ends a job: it writes the final event to the ledger, a dead letter if the job failed, and
-// the event to RESULTS, each acknowledged before the next. It may be repeated. A job that already
-// has a final event keeps it: a second delivery, or a worker that missed the end of its lease,
-// publishes the recorded event. So a job cannot end in two ways. Finish returns the job's final
-// event. Only after that may the caller acknowledge the job's message. A worker gets
-// pipeline.ErrConflict if a job with the same ID and other contents was recorded meanwhile.
+// the event to RESULTS, each acknowledged before the next. If the leader ends the job (Ending.By),
+// the dead letter comes before the ledger. Finish may be repeated. A job that already has a final
+// event keeps it: a second delivery, or a worker that missed the end of its lease, publishes the
+// recorded event. So a job cannot end in two ways. Finish returns the job's final event. Only after
+// that may the caller acknowledge the job's message. A worker gets pipeline.ErrConflict if a job
+// with the same ID and other contents was recorded meanwhile.
 func (e *Events) Finish(ctx context.Context, m *Message, end Ending) (results.Event, error) {
 	end.Event.Simulated = e.streams.Simulated()
 	body, err := end.Event.MarshalJSON()

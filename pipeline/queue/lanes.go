@@ -219,7 +219,7 @@ func (ls *Lanes) consumers(ctx context.Context) (map[string]bool, error) {
 }
 
 // addSubjects adds subjects to those of a shared consumer. If two workers do that at the same
-// moment, one change is lost, and that worker repeats it at its next call of Feeds.
+// moment, one change is lost. The worker that made it repeats it at its next call of Feeds.
 func (ls *Lanes) addSubjects(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
 	c, err := ls.streams.jobs.Consumer(ctx, name)
 	if err == nil {

@@ -7,7 +7,7 @@ import (
 	"backburn/pipeline"
 )
 
-// QueueLimits limits what waits: the keys of [queue].
+// QueueLimits limits the queue, the ledger and the object bucket: the keys of [queue].
 type QueueLimits struct {
 	JobsMaxBytes   int64 `toml:"jobs_max_bytes" unit:"bytes" doc:"Total size of the jobs that wait for a worker, with the contents of those that carry them in the message."`
 	LedgerMaxBytes int64 `toml:"ledger_max_bytes" unit:"bytes" doc:"Total size of the records of jobs and samples, with the contents of waiting jobs that carry them in the message. While it is reached, workers wait."`

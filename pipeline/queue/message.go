@@ -61,11 +61,12 @@ type Message struct {
 	Raw        bool   // Contents has the job's contents
 	Requeued   bool   // it comes from RequeueSubject, where only workers publish
 
-	// Original is the publisher's message if that is not a valid job, for its dead letter.
+	// Original describes the publisher's message if that is not a valid job, for its dead letter.
 	Original *Original
 }
 
-// Original is a message as its publisher sent it.
+// Original has the subject and the header of a message that its publisher sent. The body is in
+// Message.Contents.
 type Original struct {
 	Subject string      `json:"subject"`
 	Header  nats.Header `json:"header,omitempty"`

@@ -66,7 +66,7 @@ func (q *Queue) Control() *fleet.Store { return q.streams.control }
 // Jobs returns the part that reads and writes the messages of JOBS.
 func (q *Queue) Jobs() *Jobs { return q.jobs }
 
-// Lanes returns the part that finds jobs and their consumers in JOBS.
+// Lanes returns the part that finds the sources with jobs in JOBS, and creates their consumers.
 func (q *Queue) Lanes() *Lanes { return q.lanes }
 
 // Ledger returns the queue's ledger.

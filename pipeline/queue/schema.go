@@ -88,8 +88,8 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 			MaxAge:      dead.MaxAge,
 			MaxBytes:    dead.MaxBytes,
 
-			// A subject is a reason and a source, so no reason and no source displaces the letters
-			// of another.
+			// The limit is for each reason and source: however many letters one of them has, they
+			// displace no others. DeadLetters.Trim does the same for their bytes.
 			MaxMsgsPerSubject: int64(dead.MaxLetters),
 			AllowMsgTTL:       true, // letters of expected outcomes expire sooner
 

@@ -22,7 +22,7 @@ import (
 type LaneStatus struct {
 	Queued uint64    `json:"waiting"`         // jobs in JOBS, including those that workers hold
 	Held   int       `json:"held"`            // jobs that workers hold, or that will be redelivered after a delay
-	Oldest time.Time `json:"oldest,omitzero"` // when the oldest of them was submitted
+	Oldest time.Time `json:"oldest,omitzero"` // when JOBS stored the oldest job of Queued
 
 	By map[string]int `json:"by,omitempty"` // of Queued, by source; "*" for all except the 200 with the most jobs
 }
@@ -38,7 +38,7 @@ type Status struct {
 	Lanes   map[pipeline.Priority]LaneStatus `json:"lanes"`
 	Uploads fleet.BudgetStatus               `json:"uploads"`
 	Queries fleet.BudgetStatus               `json:"queries"`
-	Members []fleet.Member                   `json:"members"` // live processes, and dead ones that none has replaced
+	Members []fleet.Member                   `json:"members"` // live processes, and dead ones that no other process has replaced
 	Queued  WaitStatus                       `json:"queued"`  // jobs in JOBS, of all lanes
 	Pending WaitStatus                       `json:"pending"` // jobs whose sample is at WildFire, or being uploaded
 	Parked  WaitStatus                       `json:"parked"`  // jobs that wait for a budget or the end of a pause

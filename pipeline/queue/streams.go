@@ -88,7 +88,8 @@ func untilAnswered(ctx context.Context, what string, request func(context.Contex
 }
 
 // Provision creates missing streams and buckets, and corrects limits that differ from the topology.
-// If it cannot correct one of them, it still corrects the others. It may be repeated at any time.
+// If it cannot correct one of them, it still corrects the others, unless JetStream is unavailable,
+// ctx has ended, or real and simulated work would be mixed. It may be repeated at any time.
 func (s *Streams) Provision(ctx context.Context) error {
 	exists, err := s.checkExisting(ctx)
 	if err != nil {

@@ -656,7 +656,8 @@ func (t *tracer) waitReason(ctx context.Context) (string, error) {
 	return "its turn to be uploaded, as the day's budget and the rate allow", nil
 }
 
-// nextStep returns what Decide says about the job, given the records.
+// nextStep returns what Decide says about the job, given the records, the default configuration and
+// no policy.
 func (t *tracer) nextStep() pipeline.Step {
 	j := pipeline.Job{Priority: pipeline.Normal}
 	if t.job != nil {
