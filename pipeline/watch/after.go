@@ -64,7 +64,7 @@ func (f *finisher) mayHaveDescription() bool {
 }
 
 // finish disposes of a claimed file as configured for its event, durably. It first checks that the
-// file is still the one that was judged: a program that opened the file before the claim may have
+// file is still the one that the event is about: a program that opened it before the claim may have
 // written to it since. A changed file becomes a new job.
 func (f *finisher) finish(ctx context.Context, id, name string, e results.Event) error {
 	file := &finishedFile{claimedFile: claimedFile{id: id, name: name}, event: e}
@@ -90,7 +90,7 @@ func (f *finisher) finish(ctx context.Context, id, name string, e results.Event)
 	return f.dispose(ctx, file)
 }
 
-// resubmit submits a claimed file that has changed as a new job.
+// resubmit gives a changed file a new job ID. The maintainer then submits the file again.
 func (f *finisher) resubmit(file *finishedFile) error {
 	file.close()
 	c := &claimedFile{id: spool.NewID(time.Now(), spool.IDTag(file.id)), rel: file.rel}

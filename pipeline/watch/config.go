@@ -34,7 +34,7 @@ const (
 
 // Values of Config.Hardlinks.
 const (
-	HardlinksCopy   = "copy"   // contents are copied to a new file, which is claimed instead
+	HardlinksCopy   = "copy"   // the file is claimed, then replaced by a copy
 	HardlinksTake   = "take"   // claimed as they are; contents may change through the other name
 	HardlinksReject = "reject" // left where they are, and counted
 )

@@ -45,9 +45,9 @@ func newHashers(g *guard.Guard, log zerolog.Logger, hashed func()) *hashers {
 	}
 }
 
-// setHash reads f from its start, and sets its hash in job. It skips files over the size limit,
-// whose contents nobody needs. If the contents hold a secret, the job is marked as not to be
-// uploaded. It returns errUnsettled if the file changed meanwhile.
+// setHash reads f, which must be at its start, and sets its hash in job. It skips files over the
+// size limit, whose contents nobody needs. If the contents hold a secret, the job is marked as not
+// to be uploaded. It returns errUnsettled if the file changed meanwhile.
 func (h *hashers) setHash(ctx context.Context, f *rootfs.File, before rootfs.State, maxSize int64, job *pipeline.Job) error {
 	if before.Size > maxSize {
 		return nil

@@ -17,16 +17,17 @@
 //	                             └─► take (open, lease, rename) ─► hash ─► sync ─► publish
 //
 // Package settle decides how long a file must stay unchanged, package spool manages the folder of
-// claimed files, and package ledger records files that can be seen again. A session wires the
-// parts: the finder reports names, the decider judges them, the opener opens files and passes them
-// to a claimer, the finisher disposes of files whose jobs have ended, the maintainer checks the
-// folder itself, and the reconciler compares the claimed files with the queue's jobs.
+// claimed files, and package ledger records submitted files that scans still find in the folder,
+// because they stay there or were returned. A session wires the parts: the finder reports names,
+// the decider judges them, the opener opens files and passes them to a claimer, the finisher
+// disposes of files whose jobs have ended, the maintainer checks the folder itself, and the
+// reconciler compares the claimed files with the queue's jobs.
 //
 // # Guarantees
 //
-//   - Nothing is lost. Before the claim, the folder is the queue: the next scan finds files whose
+//   - Nothing is lost. Before the claim, a file is in the folder: the next scan finds files whose
 //     names did not fit into memory, whose events the kernel dropped, or whose folder was missing.
-//     After the claim, .backburn/claimed is the queue: its files are published again at startup,
+//     After the claim, it is in .backburn/claimed: the files there are published again at startup,
 //     and whenever the queue has lost their jobs.
 //   - No file is taken half-written: not while a process on this machine has it open for writing
 //     (Linux: read leases), nor while its writer pauses for less than Config.Settle.

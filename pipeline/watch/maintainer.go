@@ -76,7 +76,8 @@ func (m *maintainer) runOnce(ctx context.Context) error {
 	return nil
 }
 
-// errReplaced means that the folder's path no longer leads to the open folder.
+// errReplaced means that the folder has to be opened again: its path no longer leads to the open
+// folder, spool.Claimed was replaced, or the kernel no longer sends the folder's events.
 var errReplaced = errors.New("the folder was removed, renamed, unmounted or mounted over")
 
 // checkFolder returns an error if the folder has to be opened again: its path leads to another
@@ -145,8 +146,8 @@ func (m *maintainer) updateGauges() {
 	}
 }
 
-// sweep removes leftovers of crashes and other useless data: partly written files, and objects
-// whose file is no longer claimed. The next run retries what failed.
+// sweep removes leftovers of crashes and other useless data, such as partly written files, and
+// objects whose file is no longer claimed. The next run retries what failed.
 func (m *maintainer) sweep(ctx context.Context) {
 	if time.Now().Before(m.nextSweep) {
 		return

@@ -44,7 +44,7 @@ type Objects interface {
 	Put(ctx context.Context, name string, size int64, open func() (io.ReadCloser, error)) error
 	// Delete removes an object. It returns nil if there is none.
 	Delete(ctx context.Context, name string) error
-	// List returns the objects whose names begin with prefix. The janitor uses it to remove objects
-	// left by a crash.
+	// List returns the objects whose names begin with prefix. The maintainer uses it to remove
+	// objects left by a crash.
 	List(ctx context.Context, prefix string) ([]pipeline.ObjectInfo, error)
 }

@@ -15,7 +15,8 @@ import (
 // A job ID has the form of a ULID: 26 characters of Crockford's base 32. The first ten encode the
 // time of the claim in milliseconds. Of the other sixteen, ten are random and the last six are the
 // tag of the folder in which the file was found. The name of a claimed file is therefore enough to
-// publish it again, without a separate record for each file.
+// publish it again, without a separate record for each file. The job ID of a file that stays in
+// place looks the same, but encodes neither a time nor a tag: it comes from [DerivedID].
 const (
 	idLen     = 26
 	timeLen   = 10
