@@ -9,9 +9,10 @@ import (
 
 // claims holds the samples that this process is about to upload, or is uploading. It shows which
 // claims in the ledger are still in use. A sample's record may name this worker although no
-// goroutine of the worker is uploading the sample, because the answer to the claim was lost or the
-// upload's outcome could not be written. Other workers leave such a claim alone while this worker
-// lives, so this worker has to notice that the claim is unused.
+// goroutine of the worker is uploading the sample. This happens if the claim was written but the
+// server's answer was lost, or if the upload's outcome could not be written. Other workers leave
+// such a claim alone while this worker lives, so this worker has to notice that the claim is
+// unused.
 //
 // claims is safe for concurrent use.
 type claims struct {
@@ -46,7 +47,7 @@ func (c *claims) hold(key string, p pipeline.Priority) (release func(), ok bool)
 	}, true
 }
 
-// has reports whether this process is uploading a sample.
+// has reports whether this process is uploading a sample, or is about to.
 func (c *claims) has(key string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -17,8 +17,8 @@ import (
 func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result, error) {
 	before := d.sample.Sample
 	if c.step.Kind == pipeline.StepFinish {
-		// The sample's report may have been published before: then it is now due for this source,
-		// too.
+		// If the sample's report has already been published for other sources, it must now be
+		// published for this source, too.
 		w.config().OweReport(&c.sample, d.Job.Source, w.now())
 	}
 
@@ -145,8 +145,8 @@ func (w *Worker) endedBefore(work context.Context, d *delivery, ev results.Event
 	return ended, nil
 }
 
-// oweReport records that the sample's report is still to be published for the job's source, in case
-// it was published for other sources while the job was ending.
+// oweReport records that the sample's report is still to be published for the job's source. It does
+// so only if the report is already published for other sources, perhaps while this job was ending.
 func (w *Worker) oweReport(ctx context.Context, d *delivery, s pipeline.Sample) error {
 	if !w.config().WantsReport(d.sample.Key, s) {
 		return nil

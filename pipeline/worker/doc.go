@@ -15,10 +15,10 @@
 // The examiner of a Worker reads contents, and its uploader sends them. All parts of a Worker share
 // the fields in shared.go.
 //
-// Each delivery has its own goroutine, and no other goroutine uses the delivery. The window,
-// leases, examiner and uploader are shared by all goroutines and safe for concurrent use. In each
-// lane, the sources take turns at the upload slots (slots.go). A source whose contents this process
-// cannot reach is left to other workers (sources.go).
+// Each delivery has its own goroutine. No other goroutine uses the delivery, except that leases
+// uses its message. The window, leases, examiner and uploader are shared by all goroutines and safe
+// for concurrent use. In each lane, the sources take turns at the upload slots (slots.go). A source
+// whose contents this process cannot reach is left to other workers (sources.go).
 //
 // A job's message is acknowledged only after the job is done, or waits in the ledger. A stopping
 // worker fetches no more jobs, and lets uploads in progress continue for the shutdown timeout.

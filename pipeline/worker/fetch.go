@@ -85,8 +85,8 @@ type fetcher struct {
 const minFetch = 8
 
 // run fetches until ctx ends, the feed is idle, or its consumer is lost. While the feed is empty,
-// run reserves no window places and requests one job. Once that arrives, it reserves places before
-// it requests more.
+// run reserves no window places and requests one job. Once that job has arrived, run reserves
+// places before it requests more jobs.
 func (f *fetcher) run(ctx, work context.Context) {
 	defer f.ended.Store(true)
 

@@ -7,7 +7,7 @@ import (
 )
 
 // leases tracks the deliveries that this worker holds. The lease of a delivery is the AckWait of
-// its message; one ticker extends the leases of all deliveries. It is safe for concurrent use.
+// its message; one ticker extends the leases of all deliveries. leases is safe for concurrent use.
 type leases struct {
 	mu   sync.Mutex
 	held map[*delivery]struct{}

@@ -24,8 +24,9 @@ func (w *Worker) accept(msg jetstream.Msg) *delivery {
 	return d
 }
 
-// process runs one delivery as far as it can now, then acks or naks its message. An error is logged
-// here and nowhere else, and the job is redelivered.
+// process runs one delivery as far as it can now, then acks or naks its message. After an error the
+// job is redelivered. The error is logged here and nowhere else, and not at all while the worker is
+// stopping.
 func (w *Worker) process(ctx, work context.Context, d *delivery) {
 	ctx, sp := w.spans.Job(ctx, d.Job, d.Trace)
 	if sp != nil {

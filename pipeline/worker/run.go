@@ -146,8 +146,9 @@ func (w *Worker) Run(ctx context.Context) error {
 }
 
 // Reconfigure replaces the configuration of a running worker. Each job uses the new one from its
-// next step on. Only keys with the tag reload may change; the caller must leave the others as they
-// were, because they take effect only at a start. It is safe for concurrent use.
+// next step on. Only the fields of pipeline.Config with the struct tag reload may change; the
+// caller must leave the others as they were, because they take effect only at a start. Reconfigure
+// is safe for concurrent use.
 func (w *Worker) Reconfigure(ctx context.Context, cfg pipeline.Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
