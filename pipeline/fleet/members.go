@@ -67,8 +67,9 @@ type Member struct {
 	State  health.State    `json:"state"`            // the worst state of its parts
 	Unwell []health.Status `json:"unwell,omitempty"` // its parts that are not ok, the worst first
 
-	// Beside has the IDs of processes with its role on its host that it saw alive after its start.
-	// If one of them dies, this member does not count as its replacement (see replaces).
+	// Beside has the IDs of the processes that run beside this member: they have the same role on
+	// the same host, and this member saw them alive after its own start. If one of them dies, this
+	// member does not count as the replacement of the dead one (see replaces).
 	Beside []string `json:"beside,omitempty"`
 
 	Duties // as they were when it last wrote its key, which is at most a third of the lease ago
@@ -125,8 +126,8 @@ const (
 	replaceWithin = time.Minute
 )
 
-// Join creates a membership. Others see it only after Run. lease is how long others wait before
-// they take over a dead member's work.
+// Join creates a membership. Others see it only once Run has begun. lease is how long others wait
+// before they take over a dead member's work.
 func Join(store *Store, lease time.Duration, p Process) *Membership {
 	host, err := os.Hostname()
 	if err != nil {
@@ -289,9 +290,9 @@ func (f *Membership) renewIfDue(ctx context.Context) {
 }
 
 // purgeReplaced removes the records of dead processes that this one replaces, so that they are not
-// shown as gone, even after it leaves. It returns false if it has to be called again, because a
-// record could not be removed, or because a process with our role on our host has a key but may be
-// dead: the key of a dead process exists until it expires, but is never renewed.
+// shown as gone, even after this process leaves. It returns false if it has to be called again,
+// because a record could not be removed, or because a process with our role on our host has a key
+// but may be dead: the key of a dead process exists until it expires, but is never renewed.
 func (f *Membership) purgeReplaced(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, f.ttl/3)
 	defer cancel()
@@ -319,8 +320,8 @@ func (f *Membership) purgeReplaced(ctx context.Context) bool {
 }
 
 // updateBeside adds to Beside the processes with our role on our host that have renewed their keys
-// since they were first seen. It reports whether all of these processes that have a key have
-// renewed it.
+// since they were first seen. It returns false while there is a process with our role on our host
+// whose key exists but has not been renewed yet.
 func (f *Membership) updateBeside(live []Member) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -338,7 +339,7 @@ func (f *Membership) updateBeside(live []Member) bool {
 		case first == m.keySeq:
 			all = false
 		case len(f.self.Beside) < maxBeside:
-			f.self.Beside = append(slices.Clone(f.self.Beside), m.ID) // copies of self share the old one
+			f.self.Beside = append(slices.Clone(f.self.Beside), m.ID) // copies of self share the old slice
 		}
 	}
 

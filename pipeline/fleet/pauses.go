@@ -174,8 +174,8 @@ func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, ended Pause) (boo
 }
 
 // pause stops a budget for the whole fleet until a time. If two pauses overlap, the one that ends
-// later applies. If the pause cannot be written soon, it applies in this process, the caller gets
-// an error, and Run writes the pause as soon as possible: no job waits for the write.
+// later applies. If the pause cannot be written within writeTimeout, it applies only in this
+// process, the caller gets an error, and Run writes the pause as soon as possible.
 func (p *Pauses) pause(ctx context.Context, b pipeline.Budget, next Pause) error {
 	next.Until = next.Until.UTC().Round(0)
 	if local, on, _ := p.Active(b); !on || local.Probing || local.Until.Before(next.Until) {
@@ -192,7 +192,7 @@ func (p *Pauses) pause(ctx context.Context, b pipeline.Budget, next Pause) error
 	return err
 }
 
-// queueWrite keeps a pause that is not in the store yet for writeQueued.
+// queueWrite makes writeQueued write a pause that could not be written.
 func (p *Pauses) queueWrite(b pipeline.Budget, next Pause) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -289,8 +289,8 @@ func (p *Pauses) pauseLonger(ctx context.Context, b pipeline.Budget, next Pause)
 	return p.pause(ctx, b, next)
 }
 
-// EndAfterSuccess removes the pause of a budget after a successful call. If the time of the pause
-// is not over, EndAfterSuccess removes it only if it is Probing or Doubted.
+// EndAfterSuccess removes the pause of a budget after a successful call. It leaves an active pause
+// alone, unless that pause is Probing or Doubted.
 func (p *Pauses) EndAfterSuccess(ctx context.Context, b pipeline.Budget) {
 	cur, on, _ := p.Active(b)
 	if cur.Reason == "" || (on && !cur.Probing && !cur.Doubted) {

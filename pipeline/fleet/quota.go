@@ -217,8 +217,8 @@ func (q *Quota) startDay(day string) {
 	}
 }
 
-// spending reads today's count from the store, and returns it also as the pipeline.Spending that
-// decides who may spend more.
+// spending reads today's count from the store. It returns the count and its revision, and the same
+// count as a pipeline.Spending, which decides who may spend more.
 func (q *Quota) spending(ctx context.Context) (s dayCount, rev uint64, spending pipeline.Spending, err error) {
 	now := q.now().UTC()
 	day := pipeline.Day(now)

@@ -11,8 +11,9 @@ import (
 	"backburn/pipeline"
 )
 
-// Store is the control bucket with the shared state of a fleet: every key has a JSON value that
-// changes by compare-and-set. It is safe for concurrent use.
+// Store is the control bucket with the shared state of a fleet. Every key has a JSON value. The
+// values change by compare-and-set, except those of members' keys, which only their members write.
+// A Store is safe for concurrent use.
 type Store struct {
 	js jetstream.JetStream
 	kv jetstream.KeyValue
