@@ -9,7 +9,7 @@ import (
 type call struct {
 	hashes   []string                  // for get/verdicts
 	link     *Question                 // for get/verdict, instead of hashes
-	polled   map[string]*waitingSample // the samples in the call that jobs wait for, by key
+	polled   map[string]*waitingSample // those samples of the call for which jobs wait, by key
 	rechecks []string                  // keys of the samples in the call whose verdicts are rechecked
 	urgent   bool
 }

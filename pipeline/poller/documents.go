@@ -88,8 +88,9 @@ func (f *reportFetcher) storeOtherDocuments(ctx context.Context, reports *queue.
 	}
 }
 
-// checkSpareQueries returns nil if no question waits and the budget has at least n queries that
-// verdicts will not need. Otherwise it returns errVerdictsFirst or errNoSpareQueries.
+// checkSpareQueries returns errVerdictsFirst if a question waits or this worker may have lost its
+// membership. It returns errNoSpareQueries if queries are paused, or if the budget has fewer than n
+// queries that verdicts will not need.
 func (f *reportFetcher) checkSpareQueries(ctx context.Context, n int) error {
 	if f.querier.hasQuestions(false) || !f.Member.StillMember() {
 		return errVerdictsFirst

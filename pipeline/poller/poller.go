@@ -248,9 +248,9 @@ func (p *Poller) shiftTimes(by time.Duration) {
 	signal(p.fetcher.wakeReport)
 }
 
-// keepLeading returns when this worker may no longer be a member, another worker leads, or the
-// ledger may have been replaced. Until then it trims dead letters and repairs consumers and
-// streams.
+// keepLeading returns when another worker leads, or when this worker is perhaps no longer a member,
+// or the ledger has perhaps been replaced. Until then it trims dead letters and repairs consumers
+// and streams.
 func (p *Poller) keepLeading(ctx context.Context) error {
 	for {
 		if err := fleet.Sleep(ctx, p.config().Lease/3); err != nil {

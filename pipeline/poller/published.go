@@ -10,10 +10,10 @@ import (
 	"backburn/results"
 )
 
-// mark is a position in the ledger: the final events of all jobs that leaders ended before it are
-// published. A leader first records the end of a job in the ledger and then publishes the event. If
-// it dies in between, the next leader publishes the event. It only needs to look at the records
-// after the mark.
+// mark keeps the published mark, a position in the ledger: if a leader ended a job before that
+// position, the job's final event is published. A leader first records the end of a job in the
+// ledger and then publishes the event. If it dies in between, the next leader publishes the event.
+// The next leader only needs to look at the records after the mark.
 type mark struct {
 	created time.Time // when the ledger was created
 	from    uint64    // the stored mark when this worker began to lead

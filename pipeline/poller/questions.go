@@ -16,7 +16,7 @@ type querier struct {
 	finisher  *finisher
 	rechecker *rechecker
 	questions map[string]*workerQuestion // by key; guarded by mu
-	linksTurn bool                       // the current call is for a link, if there is one; guarded by mu
+	linksTurn bool                       // the current call is for a link, if a link waits; guarded by mu
 }
 
 // workerQuestion is a question, and the inboxes of the workers that want the answer.

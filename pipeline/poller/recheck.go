@@ -11,7 +11,7 @@ import (
 // may change later, and those that the policy withholds and WildFire did not know. They use the
 // room that is left in other calls. They get calls of their own only while the budget is plentiful.
 type rechecks struct {
-	after time.Duration // from WildFire's last answer to the recheck; 0: no rechecks
+	after time.Duration // the time between WildFire's last answer and the recheck; 0: no rechecks
 	since time.Time     // samples that were last asked about before this time are not rechecked
 	queue []recheck     // in the order in which they are due
 }
@@ -69,8 +69,8 @@ func (r *rechecks) take(now time.Time, n int) []string {
 }
 
 // untilCall returns the time until the first entry may have a call of its own, at most an hour.
-// Once an entry is due, it waits for room in another call for a twenty-fourth of the recheck
-// interval, and only then may it have its own.
+// A due entry waits for room in another call, but no longer than a twenty-fourth of the recheck
+// interval. After that, it may have a call of its own.
 func (r *rechecks) untilCall(now time.Time) time.Duration {
 	if len(r.queue) == 0 {
 		return time.Hour

@@ -119,7 +119,7 @@ func (l *reportList) owe(key string, at time.Time) {
 }
 
 // next returns a report that is due now, or "" and the time until one is due. An owed report is
-// removed from its schedule; a report to fetch stays in its own.
+// removed from reportList.owed; a report to fetch stays in reportList.toFetch.
 func (l *reportList) next(now time.Time) (key string, owed bool, wait time.Duration) {
 	wait = time.Hour
 	if len(l.owed) > 0 {

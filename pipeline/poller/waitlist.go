@@ -195,8 +195,8 @@ func (l *waitlist) add(id sampleID, j waitingJob, at time.Time) *waitingSample {
 	return e
 }
 
-// count adds by, which is 1 or -1, to the counts to which a job belongs. It ignores a job that is
-// not known.
+// count changes the counts to which a job belongs; the parameter by is 1 or -1. It ignores a job
+// that is not known.
 func (l *waitlist) count(j waitingJob, known bool, by int) {
 	if !known {
 		return
