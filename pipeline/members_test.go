@@ -84,7 +84,7 @@ func TestANeighborReplacesNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		return slices.ContainsFunc(membersOf(t, control), func(m fleet.Member) bool { return slices.Contains(m.Beside, first.ID()) })
+		return slices.ContainsFunc(membersOf(t, control), func(m fleet.Member) bool { return slices.Contains(m.Siblings, first.ID()) })
 	})
 
 	// The first one dies: its key is not renewed any more.

@@ -67,10 +67,10 @@ type Member struct {
 	State  health.State    `json:"state"`            // the worst state of its parts
 	Unwell []health.Status `json:"unwell,omitempty"` // its parts that are not ok, the worst first
 
-	// Beside has the IDs of the processes that run beside this member: they have the same role on
+	// Siblings has the IDs of the processes that run beside this member: they have the same role on
 	// the same host, and this member saw them alive after its own start. If one of them dies, this
 	// member does not count as the replacement of the dead one (see replaces).
-	Beside []string `json:"beside,omitempty"`
+	Siblings []string `json:"beside,omitempty"`
 
 	Duties // as they were when it last wrote its key, which is at most a third of the lease ago
 
@@ -301,7 +301,7 @@ func (f *Membership) purgeReplaced(ctx context.Context) bool {
 		return false
 	}
 
-	finished := f.updateBeside(live)
+	finished := f.updateSiblings(live)
 	for _, m := range live {
 		delete(last, m.ID)
 	}
@@ -319,16 +319,16 @@ func (f *Membership) purgeReplaced(ctx context.Context) bool {
 	return finished
 }
 
-// updateBeside adds to Beside the processes with our role on our host that have renewed their keys
+// updateSiblings adds to Siblings the processes with our role on our host that have renewed their keys
 // since they were first seen. It returns false while there is a process with our role on our host
 // whose key exists but has not been renewed yet.
-func (f *Membership) updateBeside(live []Member) bool {
+func (f *Membership) updateSiblings(live []Member) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
 	all := true
 	for _, m := range live {
-		if m.ID == f.self.ID || m.Role != f.self.Role || m.Host != f.self.Host || slices.Contains(f.self.Beside, m.ID) {
+		if m.ID == f.self.ID || m.Role != f.self.Role || m.Host != f.self.Host || slices.Contains(f.self.Siblings, m.ID) {
 			continue
 		}
 		first, seen := f.firstSeqs[m.ID]
@@ -338,8 +338,8 @@ func (f *Membership) updateBeside(live []Member) bool {
 			all = false
 		case first == m.keySeq:
 			all = false
-		case len(f.self.Beside) < maxBeside:
-			f.self.Beside = append(slices.Clone(f.self.Beside), m.ID) // copies of self share the old slice
+		case len(f.self.Siblings) < maxSiblings:
+			f.self.Siblings = append(slices.Clone(f.self.Siblings), m.ID) // copies of self share the old slice
 		}
 	}
 
@@ -393,9 +393,9 @@ func (f *Membership) write(ctx context.Context, key string, self Member, ttl, ti
 
 // Limits of what a member publishes, so that its key stays small.
 const (
-	maxUnwell = 5
-	maxReason = 300 // bytes
-	maxBeside = 50
+	maxUnwell   = 5
+	maxReason   = 300 // bytes
+	maxSiblings = 50
 )
 
 // describe returns the data that this member publishes about itself.
@@ -614,7 +614,7 @@ func (s *Store) members(ctx context.Context) (live []Member, last map[string]Mem
 // started after the other was last seen, and never saw it alive. A last-seen record is up to a
 // minute old.
 func replaces(live, dead Member) bool {
-	return live.Role == dead.Role && live.Host == dead.Host && live.Started.After(dead.Seen) && !slices.Contains(live.Beside, dead.ID)
+	return live.Role == dead.Role && live.Host == dead.Host && live.Started.After(dead.Seen) && !slices.Contains(live.Siblings, dead.ID)
 }
 
 // withGone adds to the live members the dead ones that no other process has replaced.

@@ -103,7 +103,7 @@ func (q *querier) askOnce(ctx context.Context) error {
 	q.Metrics.Hashes.Observe(float64(len(c.hashes)))
 
 	q.reply(records)
-	for key, e := range c.polled {
+	for key, e := range c.awaited {
 		r, ok := records[key]
 		q.async(ctx, func() { q.finisher.reschedule(e, q.finisher.handleAnswer(ctx, e, r, ok)) })
 	}
@@ -175,7 +175,7 @@ func (q *querier) queryLink(ctx context.Context, link Question) (map[string]wild
 // addURL adds the URL to a call for a link, unless a worker's question has brought it. It reads the
 // URL from one of the jobs that wait for the link.
 func (q *querier) addURL(ctx context.Context, c *call) error {
-	e := c.polled[c.link.Key]
+	e := c.awaited[c.link.Key]
 	if c.link.URL != "" || e == nil {
 		return nil
 	}

@@ -23,11 +23,11 @@ func TestFilesAndLinksTakeTurns(t *testing.T) {
 		b.list.toAsk[e] = struct{}{}
 		c := b.nextCall()
 		if c.link != nil {
-			if links++; len(c.polled) != 1 || len(c.hashes) != 0 || !c.urgent {
+			if links++; len(c.awaited) != 1 || len(c.hashes) != 0 || !c.urgent {
 				t.Fatalf("a link's call is %+v", c)
 			}
-		} else if files++; len(c.hashes) != wildfire.MaxHashes || len(c.polled) != 0 {
-			t.Fatalf("a call of %d hashes and %d that are due", len(c.hashes), len(c.polled))
+		} else if files++; len(c.hashes) != wildfire.MaxHashes || len(c.awaited) != 0 {
+			t.Fatalf("a call of %d hashes and %d that are due", len(c.hashes), len(c.awaited))
 		}
 		for key, a := range b.questions {
 			if a.inCall {

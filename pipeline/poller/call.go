@@ -9,7 +9,7 @@ import (
 type call struct {
 	hashes   []string                  // for get/verdicts
 	link     *Question                 // for get/verdict, instead of hashes
-	polled   map[string]*waitingSample // those samples of the call for which jobs wait, by key
+	awaited  map[string]*waitingSample // those samples of the call for which jobs wait, by key
 	rechecks []string                  // keys of the samples in the call whose verdicts are rechecked
 	urgent   bool
 }
@@ -49,13 +49,13 @@ func (q *querier) nextLinkCall() (call, bool) {
 
 		qn := a.Question
 		a.inCall = true
-		c := call{link: &qn, urgent: a.Urgent, polled: map[string]*waitingSample{}}
+		c := call{link: &qn, urgent: a.Urgent, awaited: map[string]*waitingSample{}}
 		if a.Recheck {
 			c.rechecks = []string{a.Key}
 		}
 		if e := q.list.find(a.Key); e != nil { // jobs wait for the link, too
 			if _, due := q.list.toAsk[e]; due {
-				q.addPolled(&c, e)
+				q.addAwaited(&c, e)
 			}
 		}
 		return c, true
@@ -63,8 +63,8 @@ func (q *querier) nextLinkCall() (call, bool) {
 
 	for e := range q.list.toAsk {
 		if e.sample.link {
-			c := call{link: &Question{Key: e.sample.key()}, polled: map[string]*waitingSample{}} // addURL adds the URL
-			q.addPolled(&c, e)
+			c := call{link: &Question{Key: e.sample.key()}, awaited: map[string]*waitingSample{}} // addURL adds the URL
+			q.addAwaited(&c, e)
 			return c, true
 		}
 	}
@@ -75,7 +75,7 @@ func (q *querier) nextLinkCall() (call, bool) {
 // nextHashCall returns a call with the workers' questions and the samples that are due. The caller
 // holds mu.
 func (q *querier) nextHashCall() call {
-	c := call{polled: map[string]*waitingSample{}}
+	c := call{awaited: map[string]*waitingSample{}}
 	for _, a := range q.questions {
 		if a.URL != "" || len(c.hashes) >= wildfire.MaxHashes {
 			continue
@@ -93,7 +93,7 @@ func (q *querier) nextHashCall() call {
 			break
 		}
 		if !e.sample.link {
-			q.addPolled(&c, e)
+			q.addAwaited(&c, e)
 		}
 	}
 
@@ -107,7 +107,7 @@ func (q *querier) fill(c *call) {
 	soon := q.config().FirstPoll
 
 	// The front of the heap has most of the samples that will be due first; sorting a large heap
-	// would take too long. Select the samples before adding any of them, because addPolled changes
+	// would take too long. Select the samples before adding any of them, because addAwaited changes
 	// the heap.
 	var more []*waitingSample
 	for _, e := range q.list.due[:min(len(q.list.due), 2*wildfire.MaxHashes)] {
@@ -119,7 +119,7 @@ func (q *querier) fill(c *call) {
 		}
 	}
 	for _, e := range more {
-		q.addPolled(c, e)
+		q.addAwaited(c, e)
 	}
 
 	rechecks := q.rechecker.rechecks.take(now, wildfire.MaxHashes-len(c.hashes))
@@ -127,15 +127,15 @@ func (q *querier) fill(c *call) {
 	c.hashes = append(c.hashes, rechecks...)
 }
 
-// addPolled adds a sample to a call because jobs wait for it. If a worker asked about the sample,
+// addAwaited adds a sample to a call because jobs wait for it. If a worker asked about the sample,
 // its hash is in the call already. The caller holds mu.
-func (q *querier) addPolled(c *call, e *waitingSample) {
+func (q *querier) addAwaited(c *call, e *waitingSample) {
 	delete(q.list.toAsk, e)
 	q.list.due.remove(e)
 	e.busy = true
 
 	key := e.sample.key()
-	c.polled[key] = e
+	c.awaited[key] = e
 	if a := q.questions[key]; c.link == nil && (a == nil || !a.inCall) {
 		c.hashes = append(c.hashes, key)
 	}
@@ -152,7 +152,7 @@ func (q *querier) putBack(c call) {
 	for _, a := range q.questions {
 		a.inCall = false
 	}
-	for _, e := range c.polled {
+	for _, e := range c.awaited {
 		e.busy = false
 		if !q.list.awaited(e) {
 			q.list.drop(e)

@@ -77,8 +77,8 @@ func TestForgottenSamplesAreNotAskedAbout(t *testing.T) {
 	b.list.toAsk[next] = struct{}{}
 	for range 2 { // every other call may be for a link
 		c := b.nextCall()
-		if c.link == nil && (len(c.hashes) != 1 || len(c.polled) != 1 || c.polled[digest(1)] != next) {
-			t.Fatalf("asked about %d hashes for %d samples", len(c.hashes), len(c.polled))
+		if c.link == nil && (len(c.hashes) != 1 || len(c.awaited) != 1 || c.awaited[digest(1)] != next) {
+			t.Fatalf("asked about %d hashes for %d samples", len(c.hashes), len(c.awaited))
 		}
 		if next.busy {
 			return
