@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
 	"backburn/results"
 )
 
@@ -73,4 +74,19 @@ func described(t *testing.T, q *Queue, stream string) map[string]string {
 	}
 
 	return found
+}
+
+// A dead worker is not shown as if it ran.
+func TestOwnersAreDescribed(t *testing.T) {
+	t.Parallel()
+	members := []fleet.Member{{ID: "a", Host: "h", PID: 7}, {ID: "b", Host: "h", PID: 8, Gone: true}}
+	for id, want := range map[string]string{
+		"a": "a on h, process 7",
+		"b": "b on h, which is gone: its lease has to run out",
+		"c": "c, which is gone: its lease has to run out",
+	} {
+		if got := describe(members, id); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 }

@@ -10,7 +10,7 @@ import (
 // QueueLimits limits the queue, the ledger and the object bucket: the keys of [queue].
 type QueueLimits struct {
 	JobsMaxBytes   int64 `toml:"jobs_max_bytes" unit:"bytes" doc:"Total size of the jobs that wait for a worker, with the contents of those that carry them in the message."`
-	LedgerMaxBytes int64 `toml:"ledger_max_bytes" unit:"bytes" doc:"Total size of the records of jobs and samples, with the contents of waiting jobs that carry them in the message. While it is reached, workers wait."`
+	LedgerMaxBytes int64 `toml:"ledger_max_bytes" unit:"bytes" doc:"Total size of the records of jobs and samples, with the contents of waiting jobs that carry them in the message. While the limit is reached, workers wait."`
 	FilesMaxBytes  int64 `toml:"files_max_bytes" unit:"bytes" doc:"Total size of the contents in the object bucket."`
 
 	FilesMaxAge time.Duration `toml:"files_max_age" doc:"How long contents in the object bucket are kept at most, also for jobs that still wait. Contents of a job with a verdict are removed at once."`

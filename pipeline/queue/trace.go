@@ -688,9 +688,13 @@ func budgetsOf(s pipeline.Step) []pipeline.Budget {
 // describe returns a worker's name for people.
 func describe(members []fleet.Member, id string) string {
 	for _, m := range members {
-		if m.ID == id {
+		switch {
+		case m.ID == id && m.Gone:
+			return fmt.Sprintf("%s on %s, which is gone: its lease has to run out", id, m.Host)
+		case m.ID == id:
 			return fmt.Sprintf("%s on %s, process %d", id, m.Host, m.PID)
 		}
 	}
+
 	return id + ", which is gone: its lease has to run out"
 }

@@ -77,7 +77,7 @@ func (m *maintainer) runOnce(ctx context.Context) error {
 }
 
 // errReplaced means that the folder has to be opened again: its path no longer leads to the open
-// folder, spool.Claimed was replaced, or the kernel no longer sends the folder's events.
+// folder, or the kernel no longer sends the folder's events.
 var errReplaced = errors.New("the folder was removed, renamed, unmounted or mounted over")
 
 // checkFolder returns an error if the folder has to be opened again: its path leads to another
@@ -99,7 +99,7 @@ func (m *maintainer) checkFolder() error {
 
 	claimed, err := m.stateRoot.Lstat(spool.Dir + "/" + spool.Claimed)
 	if err != nil || claimed.Dev != m.claimedDir.Dev || claimed.Ino != m.claimedDir.Ino {
-		return fmt.Errorf("%s/%s was removed or replaced: %w", spool.Dir, spool.Claimed, errReplaced)
+		return fmt.Errorf("%s/%s was removed or replaced", spool.Dir, spool.Claimed)
 	}
 
 	if m.events != nil && !slices.Contains(m.events.WatchList(), m.root.Name()) && !m.scans.unwatched.Load() {
