@@ -319,9 +319,9 @@ func (f *Membership) purgeReplaced(ctx context.Context) bool {
 	return finished
 }
 
-// updateSiblings adds to Siblings the processes with our role on our host that have renewed their keys
-// since they were first seen. It returns false while there is a process with our role on our host
-// whose key exists but has not been renewed yet.
+// updateSiblings adds to Siblings the processes with our role on our host that have renewed their
+// keys since they were first seen. It returns false while there is a process with our role on our
+// host whose key exists but has not been renewed yet.
 func (f *Membership) updateSiblings(live []Member) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
