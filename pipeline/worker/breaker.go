@@ -3,10 +3,11 @@ package worker
 import "sync"
 
 // breaker detects that the service fails for every upload, and not only for one bad file: several
-// samples fail without a success in between.
+// samples fail, and in between WildFire processes none. A sample that WildFire processes and then
+// rejects is not a failure of the service.
 type breaker struct {
 	mu     sync.Mutex
-	failed map[string]struct{} // samples that failed since the last success
+	failed map[string]struct{} // samples that failed since success was last called
 }
 
 // breakerSamples is how many samples must fail in a row.
@@ -24,7 +25,7 @@ func (b *breaker) fault(sample string) bool {
 	return len(b.failed) >= breakerSamples
 }
 
-// success forgets the faults.
+// success records that WildFire processed an upload (Disposition.Answered): it forgets the faults.
 func (b *breaker) success() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -68,8 +68,8 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 }
 
 // prepare does what comes before the first decision: it examines the contents, applies the policy
-// to them, and reads the records. done is true if the job needs no step; r then says what to do
-// with its message.
+// to them, and reads the records. done is true if there is nothing to decide now; r then says what
+// to do with the job's message.
 func (w *Worker) prepare(ctx, work context.Context, d *delivery) (r result, done bool, err error) {
 	if d.invalid != nil {
 		r, err = w.failInvalid(ctx, work, d)

@@ -84,9 +84,10 @@ type fetcher struct {
 // After a fetch that returned jobs, the next one requests twice as many, but at least minFetch.
 const minFetch = 8
 
-// run fetches until ctx ends, the feed is idle, or its consumer is lost. While the feed is empty,
-// run reserves no window places and requests one job. Once that job has arrived, run reserves
-// places before it requests more jobs.
+// run fetches until ctx ends, the feed is idle, or a request for jobs fails. After a failure, the
+// consumer may be lost, so fetchAll starts a new fetcher. While the feed is empty, run reserves no
+// window places and requests one job. Once that job has arrived, run reserves places before it
+// requests more jobs.
 func (f *fetcher) run(ctx, work context.Context) {
 	defer f.ended.Store(true)
 

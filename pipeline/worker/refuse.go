@@ -52,9 +52,9 @@ func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err e
 	return result{}, err
 }
 
-// retryReading handles a job whose contents exist but cannot be read: it has the job redelivered,
-// or ends it if no attempts are left. Failed reads are not recorded as attempts, so JetStream's
-// delivery count limits them.
+// retryReading handles a job whose contents exist but cannot be read. It has the job redelivered,
+// or ends the job once JetStream has delivered it worker.max_attempts times. The sample's attempts
+// do not limit this, because they count failed uploads and not failed reads.
 func (w *Worker) retryReading(work context.Context, d *delivery, disp pipeline.Disposition) (result, error) {
 	meta, err := d.msg.Metadata()
 	if err != nil {

@@ -105,9 +105,9 @@ var notSent = pipeline.UploadEnded{Disposition: pipeline.Disposition{Action: pip
 // errPaused says that uploads are paused for longer than a worker holds a job.
 var errPaused = errors.New("uploads are paused")
 
-// admit waits for everything that a claim needs: a turn, the end of a pause, one upload of the
-// day's budget, and the rate limit. None of these waits counts as an attempt. If admit returns an
-// error, the caller holds none of them.
+// admit gets everything that a claim needs: it waits for a turn and the end of a pause, takes one
+// upload from the day's budget, and waits for the rate limit. None of this counts as an attempt. If
+// admit returns an error, the caller holds neither the turn nor the upload.
 func (u *uploader) admit(ctx context.Context, d *delivery) (err error) {
 	if err := u.turns.acquire(ctx, d.Job.Priority, d.Job.Source); err != nil {
 		return err

@@ -14,8 +14,9 @@ import (
 	"backburn/pipeline/poller"
 )
 
-// Worker fetches jobs from the lanes and brings each to its final event. Any number of workers, in
-// any number of processes, share one queue.
+// Worker fetches jobs from the lanes, and works on each until it is done, waits or is parked. One
+// worker of the fleet, the leader, also runs the poller, which ends the waiting jobs. Any number of
+// workers, in any number of processes, share one queue.
 type Worker struct {
 	*shared
 	examiner *examiner
@@ -67,8 +68,8 @@ func WithMetrics(r prometheus.Registerer) Option { return func(o *options) { o.r
 // no traceparent.
 func WithTracing(p trace.TracerProvider) Option { return func(o *options) { o.traces = p } }
 
-// WithHealth sets the registry to which the worker reports: the sources whose contents it cannot
-// reach, and the paused budgets. Without it the worker uses a registry of its own.
+// WithHealth sets the registry to which the worker reports paused budgets, and the sources whose
+// contents it cannot reach. Without it the worker uses a registry of its own.
 func WithHealth(r *health.Registry) Option { return func(o *options) { o.health = r } }
 
 // WithProcess sets how this process appears in the fleet; without it the role is "worker". New
