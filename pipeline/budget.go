@@ -6,7 +6,8 @@ import (
 )
 
 // Budget is one of WildFire's two daily budgets. Each is used up and paused independently. Package
-// fleet also counts the uploads of a rule under a Budget: the RuleBudget's Key.
+// fleet also counts the uploads of a rule that has its own budget; it then uses RuleBudget.Key,
+// converted to a Budget, as the name of that budget.
 type Budget string
 
 // The budgets.

@@ -61,15 +61,31 @@ func (a Action) Label() string {
 
 // Disposition is what an outcome means for a job.
 type Disposition struct {
-	Action       Action
-	Reason       results.Reason // why the job fails: at once after Terminate, or after the last attempt of Retry
-	Message      string         // for operators
-	Status       int            // HTTP status; 0 without an answer
-	Delay        time.Duration  // delay before a retry; 0: back off as configured
-	MaxAttempts  int            // most attempts after this error; 0: as configured
-	Unsure       bool           // WildFire may have received the upload: ask before the next one
-	Doubted      bool           // set by Refusals: perhaps only this sample is refused; if it causes a pause, the first upload that succeeds ends the pause
-	ContentFault bool           // the contents are the reason: any job with them and with the same extension would fail
+	Action Action
+
+	// Reason says why the job fails: at once after Terminate, or after the last attempt of Retry.
+	Reason results.Reason
+
+	Message string // for operators
+	Status  int    // HTTP status; 0 without an answer
+
+	// Delay is the delay before the job is tried again. Except after ReleaseJob, the configured
+	// delay applies if it is longer. After Retry, worker.retry_max limits Delay.
+	Delay time.Duration
+
+	// MaxAttempts limits the sample's attempts, including those before this one. If the configured
+	// limit is lower, that applies. 0: only the configured limit applies.
+	MaxAttempts int
+
+	Unsure bool // WildFire may have received the upload: ask before the next one
+
+	// Doubted says that perhaps only this sample is refused. Refusals sets it. If the fleet is
+	// paused because of such a refusal, the first upload that succeeds ends the pause.
+	Doubted bool
+
+	// ContentFault says that the contents are the reason: any job with the same contents and the
+	// same extension would fail.
+	ContentFault bool
 }
 
 // outcomeRow is a row of onUpload or onQuery. The first row whose sentinel matches decides.
@@ -193,8 +209,9 @@ func rowsOf(op Op) []outcomeRow {
 	return onUpload
 }
 
-// Answered reports whether WildFire processed the request, whatever the result. It is then
-// available, and accepts our credential.
+// Answered reports whether WildFire processed the request: it accepted the request, or rejected it
+// for good. This shows that WildFire is available and accepts our credential. An answer that says
+// that WildFire itself fails, such as 503, does not count.
 func (d Disposition) Answered() bool {
 	return d.Action == Complete || d.Action == Terminate && d.Status != 0
 }

@@ -59,7 +59,9 @@ type Config struct {
 
 	MaliciousAge time.Duration `toml:"verdicts.malicious_age" doc:"Reuse the verdicts malware, grayware, phishing and c2 for identical contents for this long."`
 	BenignAge    time.Duration `toml:"verdicts.benign_age" doc:"Reuse the verdict benign for this long."`
-	Recheck      time.Duration `toml:"verdicts.recheck" doc:"Ask about benign verdicts again after this long, in queries that are not full. \"0s\": never."`
+
+	// Recheck is also the time after which WildFire is asked again about a withheld sample.
+	Recheck time.Duration `toml:"verdicts.recheck" doc:"Ask about benign verdicts again after this long, in queries that are not full. \"0s\": never."`
 
 	_ struct{} `toml:"reports" doc:"WildFire's reports about files. They are fetched once for the whole fleet, published as backburn.report.v1, and kept; docs/reports.md. Each document costs one query, taken from those that verdicts do not need."`
 

@@ -24,8 +24,8 @@ type (
 	}
 
 	// Answered is WildFire's answer to a question about the sample. Known says that the answer has
-	// an entry for the sample. If the poller asked, the verdict of that entry may still be Unknown;
-	// if a worker asked, Known is false then.
+	// an entry for the sample. If the entry's verdict is Unknown, the poller sets Known to true,
+	// but a worker sets it to false.
 	Answered struct {
 		Known   bool
 		Verdict wildfire.Verdict // Pending for an entry without a verdict
@@ -330,7 +330,8 @@ func (d *decision) uploadTurn(e UploadTurn) Step {
 	return Step{Kind: StepSend}
 }
 
-// lookedUp decides about a sample for which WildFire has a record and the ledger has no result.
+// lookedUp decides about a sample that WildFire knows, while the ledger has no verdict or refusal
+// that still applies.
 func (d *decision) lookedUp(e Answered) Step {
 	ours := d.s.Unsure && d.s.Job == d.j.Ref().String()
 	if d.s.Final() {

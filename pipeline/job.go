@@ -84,8 +84,9 @@ type Job struct {
 	// SubmitReason tells people why Submit restricts the policy. At most MaxSubmitReason bytes.
 	SubmitReason string `json:"submit_reason,omitempty"`
 
-	// Verified says that a worker or Backburn's own watcher computed SHA256 and Size from the
-	// contents. Otherwise a publisher declared them. It is never read from a publisher's message.
+	// Verified says that Backburn itself computed SHA256 and Size from the contents: in a worker,
+	// in a watcher, or in queue.Publisher. Otherwise a publisher declared them. Verified is never
+	// read from a publisher's message.
 	Verified bool `json:"-"`
 
 	// Repeated says that the job may have been submitted or delivered before. It may have ended

@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of CleanName, in bytes.
+// Bounds of the names that CleanName returns, in bytes. MaxNameBytes is another bound: that of the
+// names in a job, which are longer.
 const (
 	maxNameBytes      = 255
 	maxExtensionBytes = 32
@@ -25,9 +26,9 @@ func EncodeName(raw string) (text string, b64 []byte) {
 func BaseName(s string) string { return s[strings.LastIndexAny(s, `/\`)+1:] }
 
 // CleanName turns an untrusted base name, in UTF-8, into a file name of at most 255 bytes. It
-// removes ASCII control characters and surrounding white space. It cuts a longer name before the
-// extension, which is kept if it has at most 32 bytes. It returns "" if nothing is left, and for
-// the folder names "." and "..".
+// removes ASCII control characters and surrounding white space. If the name is too long, it removes
+// the end of the name but keeps the extension, unless that has more than 32 bytes. It returns "" if
+// nothing is left, and for the folder names "." and "..".
 func CleanName(base string) string {
 	s := strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {

@@ -7,7 +7,7 @@ import (
 
 // Refusals finds out whether an answer such as 403 is about one sample or about every upload: a
 // proxy may refuse one file, but WildFire refuses every file if the credential has no license. The
-// outcomes of other uploads decide. Safe for concurrent use.
+// outcomes of other uploads decide. It is safe for concurrent use.
 type Refusals struct {
 	mu            sync.Mutex
 	refused       map[string]refusedSample // by sample
@@ -33,7 +33,9 @@ const (
 	maxRefusalDelay = 5 * time.Minute
 )
 
-// Accepted records that a sample was accepted.
+// Accepted records that WildFire processed a sample (Disposition.Answered). It need not have
+// accepted the contents: if it rejected them for good, the answer also shows that uploads work. In
+// this file, "accepted" always has this meaning.
 func (r *Refusals) Accepted(sample string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -39,10 +39,10 @@ func (c Config) Reporting() bool {
 }
 
 // RecordWish records in a sample whether a job's ruling asks for the report. If the job's hash must
-// not leave, it records the ruling's wish only if that is ReportNever, so that the job never causes
-// a fetch. If the report is fetched for other sources, and no wish was recorded for the source of
-// that job, reports.verdicts decides whether it is published for this source, too. RecordWish
-// reports whether the sample changed.
+// not leave, RecordWish records only the wish ReportNever, so that the job never causes a fetch.
+// The job's source then has no recorded wish, unless another of its jobs has one. If the report is
+// fetched for other sources, reports.verdicts decides whether it is published for such a source,
+// too. RecordWish reports whether the sample changed.
 func (c Config) RecordWish(s *Sample, j Job, r Ruling) bool {
 	if !c.hasReportRule() || j.Kind == KindURL || r.Submit == SubmitNever && r.Report != ReportNever {
 		return false

@@ -14,7 +14,7 @@ import (
 // Rule is one entry [[policy]] of the configuration: its conditions, and what may leave. A
 // condition that is not set matches everything. Texts are case-insensitive globs with **, [a-z] and
 // {a,b}. The tags of a field hold its key in the configuration file, and the description of that
-// key.
+// key. Kind is about the type of the contents; it is not a [Kind], which tells files from links.
 type Rule struct {
 	Source    string            `toml:"source" example:"{hr,legal}" doc:"Glob of sources."`
 	Name      string            `toml:"name" example:"contracts/**" doc:"Glob of the file's name or, if it contains a slash, of the relative path or the link. If contents come in a message or an object, the publisher chose the name."`

@@ -102,8 +102,9 @@ func (s *Sample) reset(now time.Time) {
 	*s = Sample{ChangedAt: now, Wishes: s.Wishes}
 }
 
-// claim records that a worker uploads the sample for a job. An expired verdict or refusal is
-// forgotten first, together with the attempts.
+// claim records that a worker uploads the sample for a job. The caller has made sure that no
+// verdict or refusal applies to the job: an old one has expired, or refuses only file names with
+// another extension. It is forgotten first, together with the attempts.
 func (s *Sample) claim(owner string, j Job, now time.Time) {
 	if s.Final() {
 		s.reset(now)

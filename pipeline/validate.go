@@ -17,7 +17,7 @@ import (
 const (
 	MaxMetadataPairs = 32 // pairs
 	MaxMetadataBytes = 8 << 10
-	MaxNameBytes     = 4096
+	MaxNameBytes     = 4096 // of each name or path; CleanName returns shorter names
 	MaxURLBytes      = 8 << 10
 	MaxObjectBytes   = 1 << 10 // of an object's name: it becomes part of a subject
 	MaxIDBytes       = 1 << 10
@@ -81,6 +81,7 @@ func (j *Job) CheckText() error {
 // and many readers refuse the year 0.
 func ValidTime(t time.Time) bool { return t.UTC().Year() >= 1 && t.UTC().Year() <= 9999 }
 
+// checkLink returns an error if a link job is invalid. A link job must not have Content.
 func (j *Job) checkLink() error {
 	if j.Content != nil {
 		return Invalid("a url job has no content")
@@ -99,6 +100,7 @@ func ValidURL(s string) bool {
 	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && len(s) <= MaxURLBytes
 }
 
+// checkFile returns an error if a file job is invalid. A file job must not have a URL.
 func (j *Job) checkFile() error {
 	switch {
 	case j.URL != "":
