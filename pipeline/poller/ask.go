@@ -89,8 +89,8 @@ func (q *querier) untilRecheck() time.Duration {
 	return time.Minute
 }
 
-// askOnce makes one call and handles the answers. After an error, it puts the questions back, so
-// that they are asked again.
+// askOnce makes one call and handles the answers. After an error, it calls putBack, so that the
+// questions are asked again.
 func (q *querier) askOnce(ctx context.Context) error {
 	c := q.nextCall()
 	records, err := q.query(ctx, &c)
@@ -164,7 +164,7 @@ func (q *querier) queryLink(ctx context.Context, link Question) (map[string]wild
 		r = wildfire.VerdictRecord{} // WildFire has a record, but no readable verdict
 	case err != nil && pipeline.Classify(pipeline.OpQuery, err).Action == pipeline.Terminate:
 		q.Log.Warn().Err(err).Str("link", link.Key).Msg("WildFire rejected a query about a link; it counts as an answer without a verdict")
-		return nil, nil
+		return nil, nil // as if WildFire did not know the link
 	case err != nil:
 		return nil, err
 	}

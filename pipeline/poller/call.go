@@ -144,7 +144,8 @@ func (q *querier) addAwaited(c *call, e *waitingSample) {
 	}
 }
 
-// putBack returns the questions and the samples of a failed call to the lists.
+// putBack returns the workers' questions and the awaited samples of a failed call to their lists.
+// It does not put back the rechecks that the method fill added.
 func (q *querier) putBack(c call) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

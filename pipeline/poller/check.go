@@ -121,8 +121,8 @@ func (f *finisher) handleAnswer(ctx context.Context, e *waitingSample, r wildfir
 	return f.applyRecord(ctx, e, s)
 }
 
-// answered converts an answer to news for Decide. A record without a readable verdict means that
-// the sample is being analyzed.
+// answered converts an answer to news for Decide. If WildFire's record has no readable verdict, the
+// sample is being analyzed.
 func answered(r wildfire.VerdictRecord, ok bool) pipeline.Answered {
 	a := pipeline.Answered{Known: ok, Verdict: r.Verdict, MD5: r.MD5}
 	if ok && !r.HasVerdict {

@@ -143,8 +143,9 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 }
 
-// askRetryMin is the delay before an unanswered question is sent for the second time. The delay
-// then doubles each time, up to a third of the lease.
+// askRetryMin is the time between two looks for questions to repeat, and half the delay before an
+// unanswered question is sent for the second time. The delay then doubles each time, up to a third
+// of the lease.
 const askRetryMin = 250 * time.Millisecond
 
 // send sends every question that is new or has waited long enough to be repeated, in messages of up

@@ -88,9 +88,9 @@ func (f *reportFetcher) storeOtherDocuments(ctx context.Context, reports *queue.
 	}
 }
 
-// checkSpareQueries returns errVerdictsFirst if a question waits or this worker may have lost its
-// membership. It returns errNoSpareQueries if queries are paused, or if the budget has fewer than n
-// queries that verdicts will not need.
+// checkSpareQueries returns errVerdictsFirst if there is a verdict to ask for or this worker may
+// have lost its membership. It returns errNoSpareQueries if queries are paused, or if the budget
+// has fewer than n queries that verdicts will not need.
 func (f *reportFetcher) checkSpareQueries(ctx context.Context, n int) error {
 	if f.querier.hasQuestions(false) || !f.Member.StillMember() {
 		return errVerdictsFirst

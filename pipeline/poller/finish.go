@@ -74,9 +74,9 @@ func (f *finisher) hasWaitingJobs(e *waitingSample) bool {
 	return f.list.awaited(e)
 }
 
-// finishJobs ends every job that waits for a sample. The result is in the sample's record s. Jobs
-// for which the record has no result are requeued. The changes are written together with the end of
-// the first job.
+// finishJobs handles every job that waits for a sample, as Decide says for the sample's record s:
+// it ends the job with a verdict or a reason, or requeues the job. The changes are written together
+// with the end of the first job.
 func (f *finisher) finishJobs(ctx context.Context, e *waitingSample, s queue.SampleEntry, changes ...*queue.Change) nextCheck {
 	f.mu.Lock()
 	jobs := slices.Collect(f.list.jobsOf(e))

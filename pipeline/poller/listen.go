@@ -49,7 +49,7 @@ func (f *finisher) jobWritten(ctx context.Context, r queue.JobHeader) {
 	signal(f.wakeCheck)
 }
 
-// forgetJob forgets a job that another process ended.
+// forgetJob removes from the waitlist a job that a worker or an earlier leader ended.
 func (f *finisher) forgetJob(r queue.JobHeader) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -69,15 +69,18 @@ func (p *Poller) Run(ctx context.Context) error {
 
 		wait := p.config().Lease / 3
 		if err != nil {
-			_, _ = p.repairStreams(ctx) // without the control bucket nobody can lead; the next attempt shows the result
+			// Without the control bucket nobody can lead. The error of the repair is ignored: if
+			// the repair fails, the next attempt to lead fails, too.
+			_, _ = p.repairStreams(ctx)
 			wait = time.Second
 		}
 		_ = fleet.Sleep(ctx, wait)
 	}
 }
 
-// withinLease asks about leadership, and gives up after a lease. If the bucket is missing, there is
-// never an answer, and the caller must not wait for one, because the caller repairs the bucket.
+// withinLease calls ask, which tries for leadership or looks it up, and gives up after a lease. If
+// the control bucket is missing, ask never gets an answer, and the caller must not wait for one,
+// because the caller repairs the bucket.
 func (p *Poller) withinLease(ctx context.Context, ask func(context.Context) (bool, error)) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.config().Lease)
 	defer cancel()
@@ -173,9 +176,9 @@ const maxLeaderGap = 10 * time.Minute
 const sampleReadTicks = 2
 
 // followSamples reads the records of all samples that are recent enough for a recheck or a report,
-// and then repeatedly those that have changed, until ctx ends. It starts after the jobs are read.
-// There may be a million samples and as many jobs, and rechecks and reports are less urgent than
-// jobs.
+// and then repeatedly those that have changed, until ctx ends. It starts after the jobs are read,
+// or after maxJobReadWait. There may be a million samples and as many jobs, and rechecks and
+// reports are less urgent than jobs.
 func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) error {
 	lookBack := p.rechecker.rechecks.after
 	if p.fetcher.enabled() {

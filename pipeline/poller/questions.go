@@ -47,7 +47,7 @@ func (q *querier) receive(m *nats.Msg) {
 		a.Recheck = a.Recheck || qn.Recheck
 		a.inboxes[m.Reply] = true
 		if e := q.list.find(qn.Key); a.Recheck && e != nil && e.pending && !e.busy {
-			q.list.toAsk[e] = struct{}{} // jobs wait for the sample, too: ask for them in the same call
+			q.list.toAsk[e] = struct{}{} // jobs wait for the sample, too: one call serves both
 		}
 	}
 	q.mu.Unlock()
@@ -55,8 +55,8 @@ func (q *querier) receive(m *nats.Msg) {
 	signal(q.wakeAsk)
 }
 
-// hasQuestions reports whether there is something to ask. If the budget is plentiful, this includes
-// rechecks.
+// hasQuestions reports whether there is something to ask: a worker's question, a pending sample
+// that is due or, if the budget is plentiful, a recheck that may have a call of its own.
 func (q *querier) hasQuestions(plenty bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -64,8 +64,8 @@ func (q *querier) hasQuestions(plenty bool) bool {
 	return len(q.questions)+len(q.list.toAsk) > 0 || plenty && q.rechecker.rechecks.untilCall(q.Now()) <= 0
 }
 
-// reply answers the workers' questions in the last call. A sample without a record is unknown to
-// WildFire.
+// reply answers the workers' questions in the last call. The records are those that WildFire
+// returned, by sample key; WildFire does not know a sample for which it returned none.
 func (q *querier) reply(records map[string]wildfire.VerdictRecord) {
 	byInbox := map[string][]Answer{}
 	q.mu.Lock()

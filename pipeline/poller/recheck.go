@@ -13,7 +13,7 @@ import (
 type rechecks struct {
 	after time.Duration // the time between WildFire's last answer and the recheck; 0: no rechecks
 	since time.Time     // samples that were last asked about before this time are not rechecked
-	queue []recheck     // in the order in which they are due
+	queue []recheck     // in the order of their updates, which is roughly that of their due times
 }
 
 type recheck struct {
@@ -69,8 +69,8 @@ func (r *rechecks) take(now time.Time, n int) []string {
 }
 
 // untilCall returns the time until the first entry may have a call of its own, at most an hour.
-// A due entry waits for room in another call, but no longer than a twenty-fourth of the recheck
-// interval. After that, it may have a call of its own.
+// For a twenty-fourth of the time rechecks.after, a due entry only waits for room in another call.
+// Then it may have a call of its own while the budget is plentiful.
 func (r *rechecks) untilCall(now time.Time) time.Duration {
 	if len(r.queue) == 0 {
 		return time.Hour

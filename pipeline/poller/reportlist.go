@@ -14,8 +14,8 @@ type reportList struct {
 	first      time.Duration           // from the verdict to the first attempt
 	entries    map[string]*reportEntry // by sample key
 	toFetch    schedule[*reportEntry]  // reports to fetch: not requested yet, or not found so far
-	owed       schedule[*reportEntry]  // reports that exist, and are still to be published for a source
-	haltReason string                  // why reports that are due are not fetched; "": they are
+	owed       schedule[*reportEntry]  // known outcomes, still to be published for a source
+	haltReason string                  // why no report can be fetched now, or ""
 }
 
 // reportEntry is a report in the list.
@@ -23,7 +23,7 @@ type reportEntry struct {
 	scheduleEntry // in reportList.owed or reportList.toFetch: time of the next attempt
 
 	key   string
-	since time.Time // no job ended with the verdict before this time, by the server's clock
+	since time.Time // when the record that added the entry was written, by the server's clock
 	owed  bool      // the entry is in reportList.owed, not in reportList.toFetch
 }
 

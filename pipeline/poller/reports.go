@@ -15,17 +15,19 @@ import (
 )
 
 const (
-	// A new leader looks for missing reports on samples whose records changed within this time.
+	// A new leader looks for reports to fetch or publish on samples whose records changed within
+	// this time.
 	reportLookBack = 7 * 24 * time.Hour
 
 	// How long an owed report waits for the final event of the source's job.
 	finalEventWait = 10 * time.Minute
 )
 
-// reportLoop fetches due reports, one at a time, whenever verdicts leave spare queries. A report is
-// due if it is wanted, its sample has a verdict, and the sample's record does not say yet what
-// became of the report. The documents are stored before the event is published, and the outcome is
-// recorded last. If the leader dies, the next one continues.
+// reportLoop fetches and publishes the reports that are due, one at a time. It fetches only while
+// verdicts leave spare queries. A report has to be fetched if it is wanted, its sample has a
+// verdict, and the sample's record does not say yet what became of the report. The documents are
+// stored before the event is published, and the outcome is recorded last. If the leader dies, the
+// next one continues.
 func (f *reportFetcher) reportLoop(ctx context.Context) error {
 	if !f.enabled() {
 		<-ctx.Done()
@@ -71,7 +73,7 @@ func (f *reportFetcher) reportLoop(ctx context.Context) error {
 	}
 }
 
-// handleDue fetches and publishes one report, or schedules another attempt.
+// handleDue fetches and publishes one report of reportList.toFetch, or schedules another attempt.
 func (f *reportFetcher) handleDue(ctx context.Context, key string) error {
 	s, err := f.Queue.Ledger().Sample(ctx, key)
 	if err != nil {

@@ -13,8 +13,9 @@ import (
 )
 
 // waitlist is the poller's index of the waiting jobs by sample, with the time at which each sample
-// is due. There may be a million samples, so it does not hold the messages of the jobs, only their
-// names and sequence numbers. It is not safe for concurrent use.
+// is due. Here, the waiting jobs include the parked ones. There may be a million samples, so the
+// list does not hold the messages of the jobs, only their names and sequence numbers. It is not
+// safe for concurrent use.
 type waitlist struct {
 	entries map[uint64]*waitingSample   // by sampleID.hash
 	clashes map[sampleID]*waitingSample // samples that are not in entries, because another has the same hash
@@ -24,8 +25,8 @@ type waitlist struct {
 
 	due          schedule[*waitingSample]
 	toAsk        map[*waitingSample]struct{} // pending samples that are due: ask WildFire about them
-	jobs         int                         // all waiting jobs
-	parked       int                         // jobs that are parked
+	jobs         int                         // all jobs in the list, including the parked ones
+	parked       int                         // those of them that are parked
 	awaitingTurn int                         // samples with a job that waits for its turn to be requeued
 	oldest       oldest
 }
@@ -55,7 +56,7 @@ type waitingSample struct {
 
 // waitingJob is what the list keeps of a waiting job's record.
 type waitingJob struct {
-	name   string // name of its record: <source>.<job key>; "" for no job
+	name   string // name of its record: <source>.<pipeline.JobKey>; "" for no job
 	seq    uint64
 	since  uint32 // when the record was written, in seconds since 1970
 	rank   uint8  // index in pipeline.Priorities
