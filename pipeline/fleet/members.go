@@ -20,7 +20,7 @@ import (
 	"backburn/pipeline"
 )
 
-// Process describes a member of the fleet.
+// Process is what Join has to know about this process. The other processes see it as a Member.
 type Process struct {
 	Role    string // one of Roles
 	Version string
@@ -72,10 +72,11 @@ type Member struct {
 	// member does not count as the replacement of the dead one (see replaces).
 	Siblings []string `json:"beside,omitempty"`
 
-	Duties // as they were when it last wrote its key, which is at most a third of the lease ago
+	Duties // as they were when the member last wrote this data
 
 	// Gone says that the process ended without leaving the fleet, and no other process replaced it;
-	// it was last seen at Seen.
+	// it was last seen at Seen. Membership.Gone answers another question: whether others may take
+	// over the work of a worker.
 	Gone bool      `json:"gone,omitempty"`
 	Seen time.Time `json:"seen,omitzero"`
 
@@ -85,11 +86,13 @@ type Member struct {
 // Works reports whether a member is alive and may upload.
 func (m Member) Works() bool { return !m.Gone && m.Slots > 0 }
 
-// Membership is a process's place in the fleet. It writes one key again and again, because the
-// server removes the key after its time-to-live. In a worker it also knows the other live workers.
-// Whatever must end with its worker (a claimed sample, leadership, a share of the rate) lasts as
-// long as that key. So clocks are never compared, and an upload needs no key of its own. A
-// Membership is safe for concurrent use.
+// Membership is a process's place in the fleet. It writes the process's key again and again,
+// because the server removes the key after its time-to-live. In a worker it also knows the other
+// live workers. Whatever must end with its worker (a claimed sample, leadership, a share of the
+// rate) depends on that key: while the key exists, no other worker takes over the work, except
+// leadership if the leader's process is known to be dead (TryLead). So the clocks of different
+// machines are never compared, and an upload needs no key of its own. A Membership is safe for
+// concurrent use.
 type Membership struct {
 	store  *Store
 	prefix string
@@ -107,27 +110,31 @@ type Membership struct {
 	live          map[string]Member      // workers
 	absent        map[string]time.Time   // when the key of a worker was first found absent, by ID
 	renewedAt     time.Time
-	recordedAt    time.Time     // when the last-seen record was written
-	recordedState health.State  // the state in that record
-	changed       chan struct{} // closed and replaced when live changes
+	recordedAt    time.Time    // when the last-seen record was written
+	recordedState health.State // the state in that record
+
+	// changed is closed and replaced when a worker is added to live or removed from it, and when
+	// the slots or the leadership of one change.
+	changed chan struct{}
 }
 
 const (
+	// What the keys of live workers begin with. The rest of such a key is the worker's ID.
 	workerKeys = workerPrefix + "."
 
-	// In addition to its key, a member has a last-seen record, which expires after a day instead of
-	// after the lease, so that other processes see that the member died. A member that leaves the
-	// fleet removes it.
+	// In addition to its key, a member has a last-seen record. The record expires after a day, long
+	// after the key, so that other processes see that the member died. A member that leaves the
+	// fleet removes its record.
 	lastPrefix   = "last."
 	lastTTL      = 24 * time.Hour
 	lastInterval = time.Minute
 
-	// How long a new process tries to remove the records of those that it replaces.
+	// How long a new process tries to remove the records of the dead processes that it replaces.
 	replaceWithin = time.Minute
 )
 
-// Join creates a membership. Others see it only once Run has begun. lease is how long others wait
-// before they take over a dead member's work.
+// Join creates a membership. Others see it after the first call of Renew, which Run also makes.
+// lease is how long others wait before they take over a dead member's work.
 func Join(store *Store, lease time.Duration, p Process) *Membership {
 	host, err := os.Hostname()
 	if err != nil {
@@ -231,8 +238,8 @@ func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
 	}
 }
 
-// removeMissing forgets live workers whose keys no longer exist: they left while we were
-// disconnected.
+// removeMissing removes from live the workers whose keys no longer exist: the keys expired or were
+// removed while we were disconnected.
 func (f *Membership) removeMissing(existing map[string]bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -289,10 +296,11 @@ func (f *Membership) renewIfDue(ctx context.Context) {
 	}
 }
 
-// purgeReplaced removes the records of dead processes that this one replaces, so that they are not
-// shown as gone, even after this process leaves. It returns false if it has to be called again,
-// because a record could not be removed, or because a process with our role on our host has a key
-// but may be dead: the key of a dead process exists until it expires, but is never renewed.
+// purgeReplaced removes the last-seen records of the dead processes that this one replaces, so that
+// they are not shown as gone, even after this process leaves. It returns false if it has to be
+// called again. That is so after an error, and while it is unknown whether another process with our
+// role on our host is alive: the key of a dead process remains until it expires, so only a renewed
+// key shows that its process is alive.
 func (f *Membership) purgeReplaced(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, f.ttl/3)
 	defer cancel()
@@ -398,7 +406,7 @@ const (
 	maxSiblings = 50
 )
 
-// describe returns the data that this member publishes about itself.
+// describe returns the data that this member publishes about itself, without its duties.
 func (f *Membership) describe() Member {
 	f.mu.Lock()
 	self, parts := f.self, f.parts
@@ -477,8 +485,9 @@ func (f *Membership) Gone(ctx context.Context, id string) (bool, error) {
 	return time.Since(since) >= f.grace, nil
 }
 
-// LiveWorkers returns the live workers, including ourselves, and a channel that is closed when they
-// change. Only a worker may call it.
+// LiveWorkers returns the live workers, including ourselves, and a channel that is closed when a
+// worker joins or disappears, and when the slots or the leadership of one change. Only a worker may
+// call it.
 func (f *Membership) LiveWorkers() ([]Member, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -611,8 +620,9 @@ func (s *Store) members(ctx context.Context) (live []Member, last map[string]Mem
 }
 
 // replaces reports whether a process replaces a dead one: it has the same role on the same host,
-// started after the other was last seen, and never saw it alive. A last-seen record is up to a
-// minute old.
+// started after the other was last seen, and never saw it alive. The last condition is needed
+// because a member writes its last-seen record only once a minute: it may have been alive after
+// Seen, and beside the new process.
 func replaces(live, dead Member) bool {
 	return live.Role == dead.Role && live.Host == dead.Host && live.Started.After(dead.Seen) && !slices.Contains(live.Siblings, dead.ID)
 }

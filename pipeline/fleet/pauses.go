@@ -12,14 +12,15 @@ import (
 	"backburn/pipeline"
 )
 
-// Pause stops a budget for the whole fleet until a time.
+// Pause is a time in which the fleet does not use a budget.
 type Pause struct {
 	Until  time.Time `json:"until"`
 	Reason string    `json:"reason"`
 	Streak int       `json:"streak,omitempty"` // how many pauses came directly before this one, without a success in between; at most 10
 
-	// Probing means that the time of the pause is over, and one worker makes a single call to find
-	// out whether the fault is gone. The others wait for the result.
+	// Probing means that the original end of the pause has passed, and one worker makes a single
+	// call to find out whether the fault is gone. The others wait for the result, at most until
+	// Until.
 	Probing bool `json:"probing,omitempty"`
 
 	// Doubted means that single samples may be the cause: any success ends the pause.
@@ -34,7 +35,7 @@ type Pause struct {
 }
 
 // Pauses holds the fleet's pauses, kept in the store and watched. A pause applies in this process
-// before it is written for the others. It is safe for concurrent use.
+// before it is written for the others. A Pauses is safe for concurrent use.
 type Pauses struct {
 	store *Store
 	now   func() time.Time
@@ -50,8 +51,8 @@ type Pauses struct {
 
 const pausePrefix = "pause."
 
-// NewPauses returns the pauses of a fleet. now returns the time of day; waiting goroutines check it
-// every tick.
+// NewPauses returns the pauses of a fleet. now returns the current time; waiting goroutines check
+// it every tick.
 func NewPauses(store *Store, now func() time.Time, tick time.Duration) *Pauses {
 	return &Pauses{
 		store:     store,
@@ -173,13 +174,15 @@ func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, ended Pause) (boo
 	return err == nil, err
 }
 
-// pause stops a budget for the whole fleet until a time. If two pauses overlap, the one that ends
-// later applies. If the pause cannot be written within writeTimeout, it applies only in this
+// pause pauses a budget for the whole fleet until next.Until. If two pauses overlap, the one that
+// ends later applies. If the pause cannot be written within writeTimeout, it applies only in this
 // process, the caller gets an error, and Run writes the pause as soon as possible.
 func (p *Pauses) pause(ctx context.Context, b pipeline.Budget, next Pause) error {
 	next.Until = next.Until.UTC().Round(0)
 	if local, on, _ := p.Active(b); !on || local.Probing || local.Until.Before(next.Until) {
-		p.set(b, next) // apply it here at once: a caller that is about to make a call must not wait for the write
+		// Apply it here before the write, which may take long: calls that other goroutines are
+		// about to make have to be stopped now.
+		p.set(b, next)
 	}
 
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
@@ -232,7 +235,8 @@ func (p *Pauses) isCurrent(b pipeline.Budget, pause Pause) bool {
 	return on && current == pause
 }
 
-// write writes a pause to the store.
+// write writes a pause to the store, unless an active pause there ends no earlier. That one then
+// applies in this process, too.
 func (p *Pauses) write(ctx context.Context, b pipeline.Budget, next Pause) error {
 	for {
 		cur, rev, err := Get[Pause](ctx, p.store, pausePrefix+string(b))

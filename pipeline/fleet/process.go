@@ -10,11 +10,11 @@ import (
 	"github.com/nats-io/nuid"
 )
 
-// On Linux, the ID of a member identifies its process: it contains the boot of the machine, the
-// process ID and the start time of the process. The start time distinguishes the process from a
-// later one with the same process ID. After a crash, a restarted worker therefore knows that its
-// predecessor is dead. It can become the leader at once (TryLead), and it takes over the
-// predecessor's claims as soon as the predecessor's key has expired (Gone).
+// On Linux, the ID of a member identifies its process: it contains the machineID (which changes
+// with every boot), the process ID and the start time of the process. The start time distinguishes
+// the process from a later one with the same process ID. After a crash, a restarted worker
+// therefore knows that its predecessor is dead. It can become the leader at once (TryLead), and it
+// takes over the predecessor's claims as soon as the predecessor's key has expired (Gone).
 
 // memberships counts the memberships of this process, because each needs an ID of its own.
 var memberships atomic.Uint64

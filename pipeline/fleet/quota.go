@@ -38,7 +38,8 @@ type reservation struct {
 	urgent int // may come from the reserve: only for urgent jobs
 }
 
-// ErrSpent says that today's budget, or the unreserved part of it, is used up.
+// ErrSpent says that today's budget is used up, or the part of it that the caller may use: what is
+// not reserved for urgent jobs, or the source's share.
 var ErrSpent = errors.New("today's budget is used up")
 
 // dayCount is the count of one day, as stored.
@@ -166,9 +167,10 @@ func (q *Quota) reservation(source string) *reservation {
 	return r
 }
 
-// Refund gives back a call that Take spent and the service did not count. The call normally stays
-// in this process's reservation. Once the day's budget is used up, other workers may have parked
-// jobs for lack of it, so Refund then returns the reservations to the store.
+// Refund gives back a call that Take spent and WildFire did not count. The call normally stays in
+// this process's reservation. Once nothing but the reserve is left of the day's budget, other
+// workers may have parked jobs for lack of it, so Refund then returns the reservations to the
+// store.
 func (q *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) {
 	q.mu.Lock()
 	if q.limit == 0 {
@@ -190,8 +192,8 @@ func (q *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) 
 }
 
 // WatchReturns calls notify whenever a process has returned calls to the store, until ctx ends. It
-// may call notify more often than necessary. While the budget has no limit, nothing is counted and
-// notify is not called.
+// may call notify more often than necessary. While the budget has no limit, Take reserves no calls
+// that could be returned.
 func (q *Quota) WatchReturns(ctx context.Context, notify func()) error {
 	used := map[string]int{} // by day
 
@@ -410,7 +412,7 @@ func (q *Quota) Used() int {
 // BudgetStatus is one budget as an operator sees it.
 type BudgetStatus struct {
 	Used       int       `json:"used"`  // including the reservations of workers
-	Limit      int       `json:"limit"` // 0: unlimited, and not counted
+	Limit      int       `json:"limit"` // 0: unlimited; only Charge counts then
 	ResetsAt   time.Time `json:"resets_at"`
 	Spent      bool      `json:"spent"`                // nothing is left until the reset
 	LastsUntil time.Time `json:"lasts_until,omitzero"` // when the budget will be used up at today's pace; absent if it outlasts the day or is spent

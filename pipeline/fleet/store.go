@@ -12,8 +12,9 @@ import (
 )
 
 // Store is the control bucket with the shared state of a fleet. Every key has a JSON value. The
-// values change by compare-and-set, except those of members' keys, which only their members write.
-// A Store is safe for concurrent use.
+// values change by compare-and-set, except those of members' keys: only the member itself writes
+// them. The process that replaces a dead member may remove its last-seen record. A Store is safe
+// for concurrent use.
 type Store struct {
 	js jetstream.JetStream
 	kv jetstream.KeyValue
