@@ -2,6 +2,7 @@ package poller
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,4 +48,27 @@ func newQuerier() *querier {
 	}
 
 	return &querier{shared: s, rechecker: &rechecker{shared: s}, questions: map[string]*workerQuestion{}}
+}
+
+// After a failed call, the verdicts that were to be rechecked in it are rechecked in the next one.
+func TestRechecksOfAFailedCallAreRepeated(t *testing.T) {
+	t.Parallel()
+	q := newQuerier()
+	now := time.Now()
+	rechecks := &q.rechecker.rechecks
+	rechecks.after = time.Hour
+	for i := range 3 {
+		rechecks.update(digest(i), pipeline.Sample{State: pipeline.StateVerdict, CheckedAt: now.Add(time.Duration(i-2) * time.Hour)})
+	}
+
+	for range 2 { // the third one is not due yet
+		c := q.nextCall()
+		if want := []string{digest(0), digest(1)}; !slices.Equal(c.rechecks, want) || !slices.Equal(c.hashes, want) {
+			t.Fatalf("rechecks %q and hashes %q, want %q", c.rechecks, c.hashes, want)
+		}
+		q.putBack(c)
+	}
+	if len(rechecks.queue) != 3 || rechecks.queue[2].key != digest(2) {
+		t.Errorf("the list is %+v", rechecks.queue)
+	}
 }

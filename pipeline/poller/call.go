@@ -11,6 +11,7 @@ type call struct {
 	link     *Question                 // for get/verdict, instead of hashes
 	awaited  map[string]*waitingSample // those samples of the call for which jobs wait, by key
 	rechecks []string                  // keys of the samples in the call whose verdicts are rechecked
+	taken    []recheck                 // those of rechecks that come from the list of rechecks
 	urgent   bool
 }
 
@@ -122,9 +123,11 @@ func (q *querier) fill(c *call) {
 		q.addAwaited(c, e)
 	}
 
-	rechecks := q.rechecker.rechecks.take(now, wildfire.MaxHashes-len(c.hashes))
-	c.rechecks = append(c.rechecks, rechecks...)
-	c.hashes = append(c.hashes, rechecks...)
+	c.taken = q.rechecker.rechecks.take(now, wildfire.MaxHashes-len(c.hashes))
+	for _, r := range c.taken {
+		c.rechecks = append(c.rechecks, r.key)
+		c.hashes = append(c.hashes, r.key)
+	}
 }
 
 // addAwaited adds a sample to a call because jobs wait for it. If a worker asked about the sample,
@@ -144,8 +147,8 @@ func (q *querier) addAwaited(c *call, e *waitingSample) {
 	}
 }
 
-// putBack returns the workers' questions and the awaited samples of a failed call to their lists.
-// It does not put back the rechecks that the method fill added.
+// putBack returns the workers' questions, the awaited samples and the rechecks of a failed call to
+// their lists.
 func (q *querier) putBack(c call) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -153,6 +156,7 @@ func (q *querier) putBack(c call) {
 	for _, a := range q.questions {
 		a.inCall = false
 	}
+	q.rechecker.rechecks.putBack(c.taken)
 	for _, e := range c.awaited {
 		e.busy = false
 		if !q.list.awaited(e) {

@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"slices"
 	"time"
 
 	"backburn/pipeline"
@@ -58,15 +59,19 @@ func (r *rechecks) shift(by time.Duration) {
 }
 
 // take removes and returns up to n due entries.
-func (r *rechecks) take(now time.Time, n int) []string {
-	var keys []string
-	for len(keys) < n && len(r.queue) > 0 && !r.queue[0].due.After(now) {
-		keys = append(keys, r.queue[0].key)
-		r.queue = r.queue[1:]
+func (r *rechecks) take(now time.Time, n int) []recheck {
+	taken := 0
+	for taken < min(n, len(r.queue)) && !r.queue[taken].due.After(now) {
+		taken++
 	}
+	due := slices.Clone(r.queue[:taken])
+	r.queue = r.queue[taken:]
 
-	return keys
+	return due
 }
+
+// putBack returns the entries that take returned, after a failed call.
+func (r *rechecks) putBack(taken []recheck) { r.queue = slices.Concat(taken, r.queue) }
 
 // untilCall returns the time until the first entry may have a call of its own, at most an hour.
 // For a twenty-fourth of the time rechecks.after, a due entry only waits for room in another call.
