@@ -17,7 +17,7 @@ import (
 type Config struct {
 	_ struct{} `toml:"worker" doc:"How workers upload."`
 
-	Concurrency     int           `toml:"worker.concurrency" doc:"Most uploads at a time in this process, 1 to 256."`
+	Concurrency     int           `toml:"worker.concurrency" doc:"Maximum number of simultaneous uploads in this process, 1 to 256."`
 	Rate            float64       `toml:"worker.rate" reload:"true" doc:"Uploads per second of the whole fleet. Workers share it. 0: no limit."`
 	Burst           int           `toml:"worker.burst" reload:"true" doc:"Uploads of the whole fleet that may start at once. Workers share it."`
 	MaxAttempts     int           `toml:"worker.max_attempts" doc:"Upload attempts, including the first."`
@@ -60,8 +60,7 @@ type Config struct {
 	MaliciousAge time.Duration `toml:"verdicts.malicious_age" doc:"Reuse the verdicts malware, grayware, phishing and c2 for identical contents for this long."`
 	BenignAge    time.Duration `toml:"verdicts.benign_age" doc:"Reuse the verdict benign for this long."`
 
-	// Recheck is also the time after which WildFire is asked again about a withheld sample.
-	Recheck time.Duration `toml:"verdicts.recheck" doc:"Ask about benign verdicts again after this long, in queries that are not full. \"0s\": never."`
+	Recheck time.Duration `toml:"verdicts.recheck" doc:"Ask again about benign verdicts and withheld contents after this long, in queries that are not full. \"0s\": never."`
 
 	_ struct{} `toml:"reports" doc:"WildFire's reports about files. They are fetched once for the whole fleet, published as backburn.report.v1, and kept; docs/reports.md. Each document costs one query, taken from those that verdicts do not need."`
 

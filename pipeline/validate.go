@@ -84,7 +84,7 @@ func ValidTime(t time.Time) bool { return t.UTC().Year() >= 1 && t.UTC().Year() 
 // checkLink returns an error if a link job is invalid. A link job must not have Content.
 func (j *Job) checkLink() error {
 	if j.Content != nil {
-		return Invalid("a url job has no content")
+		return Invalid("a url job must not have content")
 	}
 	if !ValidURL(j.URL) {
 		return Invalid("url must be an http or https URL of at most %d bytes", MaxURLBytes)
@@ -104,7 +104,7 @@ func ValidURL(s string) bool {
 func (j *Job) checkFile() error {
 	switch {
 	case j.URL != "":
-		return Invalid("a file job has no url")
+		return Invalid("a file job must not have a url")
 	case j.Filename == "":
 		return Invalid("filename is required")
 	case j.Size < 0:
