@@ -124,7 +124,7 @@ func TestRecheck(t *testing.T) {
 	var g errgroup.Group
 	g.Go(func() error { return client.Run(ctx) })
 	g.Go(func() error {
-		for fleet.Sleep(ctx, 50*time.Millisecond) == nil {
+		for pipeline.Sleep(ctx, 50*time.Millisecond) == nil {
 			_, err := client.Ask(ctx, poller.Question{Key: sha256Hex("MZ changed"), Recheck: true})
 			if err != nil && ctx.Err() == nil {
 				return err

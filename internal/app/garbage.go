@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
+
+	"backburn/pipeline"
 )
 
 const (
@@ -24,21 +26,15 @@ func limitGarbage(ctx context.Context) error {
 
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	percent := 100 // the runtime's default
-	tick := time.NewTicker(garbageInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-
+	for pipeline.Sleep(ctx, garbageInterval) == nil {
 		metrics.Read(live)
 		if p := gcPercent(live[0].Value.Uint64()); p != percent {
 			percent = p
 			debug.SetGCPercent(p)
 		}
 	}
+
+	return nil
 }
 
 // gcPercent returns the garbage that may accumulate beside live bytes, in percent of them. It is a

@@ -103,7 +103,7 @@ func (p *pathWalk) follow(link int, component string, owner uint32) error {
 	if p.links++; p.links > maxLinks {
 		return unix.ELOOP
 	}
-	if owner != 0 && int(owner) != os.Geteuid() {
+	if !isOwn(owner) {
 		return foreignLink(component, owner)
 	}
 

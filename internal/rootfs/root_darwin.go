@@ -68,7 +68,7 @@ func stateOf(info fs.FileInfo) (State, error) {
 }
 
 // IsOwn reports whether a file belongs to this process's user, or to root.
-func (s State) IsOwn() bool { return s.UID == 0 || int(s.UID) == os.Geteuid() }
+func (s State) IsOwn() bool { return isOwn(s.UID) }
 
 // checkLinks returns an error that matches ErrForeignLink if a name leads through a link of another
 // user. A missing component has none.
@@ -95,7 +95,7 @@ func checkLinks(name string) error {
 		switch links++; {
 		case links > maxLinks:
 			return unix.ELOOP
-		case ok && st.Uid != 0 && int(st.Uid) != os.Geteuid():
+		case ok && !isOwn(st.Uid):
 			return foreignLink(next, st.Uid)
 		}
 		target, err := os.Readlink(next)

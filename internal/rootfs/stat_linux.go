@@ -3,7 +3,6 @@ package rootfs
 import (
 	"errors"
 	"io/fs"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,7 +28,7 @@ func stateOf(st *unix.Statx_t) State {
 }
 
 // IsOwn reports whether a file belongs to this process's user, or to root.
-func (s State) IsOwn() bool { return s.UID == 0 || int(s.UID) == os.Geteuid() }
+func (s State) IsOwn() bool { return isOwn(s.UID) }
 
 // fsync makes a file or the entries of a folder durable if the file system supports that: vboxsf
 // and 9p do not for folders, and read-only file systems do not at all.

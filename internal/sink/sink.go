@@ -14,6 +14,7 @@ import (
 
 	"backburn/internal/backoff"
 	"backburn/internal/sink/format"
+	"backburn/pipeline"
 	"backburn/results"
 )
 
@@ -104,10 +105,8 @@ func (s *Sink) Run(ctx context.Context) error {
 
 		// Somebody has just removed the stream; a worker creates it again.
 		s.log.Warn().Err(err).Msg("the stream of events is missing; retrying")
-		select {
-		case <-ctx.Done():
+		if pipeline.Sleep(ctx, backoff.Delay(attempt, streamRetryMin, streamRetryMax)) != nil {
 			return nil
-		case <-time.After(backoff.Delay(attempt, streamRetryMin, streamRetryMax)):
 		}
 	}
 }

@@ -198,7 +198,7 @@ func (f *Membership) Run(ctx context.Context) error {
 		if err := f.follow(ctx, renew.C); ctx.Err() != nil {
 			return nil
 		} else if err != nil {
-			if Sleep(ctx, time.Second) != nil {
+			if pipeline.Sleep(ctx, time.Second) != nil {
 				return nil
 			}
 		}

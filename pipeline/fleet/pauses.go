@@ -222,7 +222,7 @@ func (p *Pauses) writeQueued(ctx context.Context) {
 		p.mu.Unlock()
 
 		for b, next := range unwritten {
-			for p.isCurrent(b, next) && p.write(ctx, b, next) != nil && Sleep(ctx, time.Second) == nil {
+			for p.isCurrent(b, next) && p.write(ctx, b, next) != nil && pipeline.Sleep(ctx, time.Second) == nil {
 			}
 		}
 	}

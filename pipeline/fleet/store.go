@@ -64,7 +64,7 @@ func Change[T any](ctx context.Context, s *Store, key string, change func(*T) bo
 func (s *Store) follow(ctx context.Context, keys string, changed func(jetstream.KeyValueEntry)) error {
 	for {
 		s.watch(ctx, keys, changed)
-		if err := Sleep(ctx, time.Second); err != nil {
+		if err := pipeline.Sleep(ctx, time.Second); err != nil {
 			return err
 		}
 	}
@@ -92,6 +92,3 @@ func (s *Store) watch(ctx context.Context, keys string, changed func(jetstream.K
 		}
 	}
 }
-
-// Sleep is pipeline.Sleep.
-func Sleep(ctx context.Context, d time.Duration) error { return pipeline.Sleep(ctx, d) }

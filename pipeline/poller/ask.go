@@ -40,7 +40,7 @@ func (q *querier) askLoop(ctx context.Context) error {
 			continue
 		}
 
-		if err := fleet.Sleep(ctx, q.config().Backoff(failures)); err != nil {
+		if err := pipeline.Sleep(ctx, q.config().Backoff(failures)); err != nil {
 			return err
 		}
 		failures++
@@ -58,7 +58,7 @@ func (q *querier) awaitCall(ctx context.Context, pace *pipeline.Pacer) error {
 			}
 			continue
 		}
-		if err := fleet.Sleep(ctx, gatherTime); err != nil {
+		if err := pipeline.Sleep(ctx, gatherTime); err != nil {
 			return err
 		}
 		if err := q.Pauses.Wait(ctx, pipeline.Queries); err != nil {
@@ -70,7 +70,7 @@ func (q *querier) awaitCall(ctx context.Context, pace *pipeline.Pacer) error {
 		if delay <= 0 {
 			return nil
 		}
-		if err := fleet.Sleep(ctx, min(delay, q.Tick)); err != nil {
+		if err := pipeline.Sleep(ctx, min(delay, q.Tick)); err != nil {
 			return err
 		}
 	}

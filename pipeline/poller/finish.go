@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"backburn/pipeline"
-	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/span"
 	"backburn/results"
@@ -159,6 +158,6 @@ func (f *finisher) republish(ctx context.Context, name string, markPublished fun
 		}
 
 		f.Log.Warn().Err(err).Str("job", entry.Event.Data.Source+"/"+entry.Event.Data.JobID).Msg("cannot publish the event of an earlier leader; retrying")
-		_ = fleet.Sleep(ctx, time.Second)
+		_ = pipeline.Sleep(ctx, time.Second)
 	}
 }

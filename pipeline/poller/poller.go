@@ -14,7 +14,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"backburn/pipeline"
-	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 )
 
@@ -74,7 +73,7 @@ func (p *Poller) Run(ctx context.Context) error {
 			_, _ = p.repairStreams(ctx)
 			wait = time.Second
 		}
-		_ = fleet.Sleep(ctx, wait)
+		_ = pipeline.Sleep(ctx, wait)
 	}
 }
 
@@ -202,7 +201,7 @@ func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) er
 		if err != nil && ctx.Err() == nil {
 			p.Log.Debug().Err(err).Msg("cannot read samples; retrying")
 		}
-		if err := fleet.Sleep(ctx, sampleReadTicks*p.Tick); err != nil {
+		if err := pipeline.Sleep(ctx, sampleReadTicks*p.Tick); err != nil {
 			return err
 		}
 	}
@@ -256,7 +255,7 @@ func (p *Poller) shiftTimes(by time.Duration) {
 // and streams.
 func (p *Poller) keepLeading(ctx context.Context) error {
 	for {
-		if err := fleet.Sleep(ctx, p.config().Lease/3); err != nil {
+		if err := pipeline.Sleep(ctx, p.config().Lease/3); err != nil {
 			return err
 		}
 

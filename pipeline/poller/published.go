@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 	"backburn/results"
@@ -128,7 +129,7 @@ func (m *mark) sequence() uint64 {
 // storeRegularly stores the mark every markInterval, if it has moved, until ctx ends.
 func (m *mark) storeRegularly(ctx context.Context, q *queue.Queue) error {
 	for {
-		if err := fleet.Sleep(ctx, markInterval); err != nil {
+		if err := pipeline.Sleep(ctx, markInterval); err != nil {
 			return err
 		}
 

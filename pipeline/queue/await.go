@@ -10,7 +10,6 @@ import (
 
 	"backburn/internal/backoff"
 	"backburn/pipeline"
-	"backburn/pipeline/fleet"
 	"backburn/results"
 )
 
@@ -35,7 +34,7 @@ func (l *Ledger) Await(ctx context.Context, ref pipeline.Ref) (results.Event, er
 		if err == nil {
 			return ev, nil
 		}
-		if serr := fleet.Sleep(ctx, backoff.Delay(attempt, 100*time.Millisecond, 2*time.Second)); serr != nil {
+		if serr := pipeline.Sleep(ctx, backoff.Delay(attempt, 100*time.Millisecond, 2*time.Second)); serr != nil {
 			return results.Event{}, fmt.Errorf("job %s: %w (%w)", ref, ErrNoFinalEvent, err)
 		}
 	}

@@ -17,7 +17,6 @@ import (
 	"backburn/internal/backoff"
 	"backburn/internal/jets"
 	"backburn/pipeline"
-	"backburn/pipeline/fleet"
 )
 
 // committer publishes messages to one stream for many callers at once (group commit). It sends
@@ -173,7 +172,7 @@ func (c *committer) publish(ctx context.Context, durable func(i int, m *outgoing
 		case outcomes != nil:
 			left = again
 		}
-		if serr := fleet.Sleep(ctx, backoff.Delay(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
+		if serr := pipeline.Sleep(ctx, backoff.Delay(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
 			return fmt.Errorf("publish to %s: %w (%w)", msgs[0].Subject, serr, err)
 		}
 		if attempt > 0 { // not after the first: a server that is shutting down returns the same error

@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/pipeline"
-	"backburn/pipeline/fleet"
 	"backburn/pipeline/span"
 	"backburn/results"
 )
@@ -111,7 +110,7 @@ func (e *Events) recordFinal(ctx context.Context, ref pipeline.Ref, end Ending, 
 			return end.Event, false, pipeline.ErrConflict
 		}
 		if entry.Revision == before { // the replica lags behind, or another change was refused
-			if err := fleet.Sleep(ctx, conflictWait); err != nil {
+			if err := pipeline.Sleep(ctx, conflictWait); err != nil {
 				return end.Event, false, err
 			}
 		}

@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"backburn/pipeline"
-	"backburn/pipeline/fleet"
 	"backburn/results"
 )
 
@@ -335,7 +334,7 @@ func (l *Ledger) ChangeSample(ctx context.Context, key string, change func(*pipe
 		if !errors.Is(err, pipeline.ErrConflict) {
 			return s, err
 		}
-		if err := fleet.Sleep(ctx, conflictWait); err != nil {
+		if err := pipeline.Sleep(ctx, conflictWait); err != nil {
 			return s, err
 		}
 	}

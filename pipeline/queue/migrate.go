@@ -111,7 +111,7 @@ func awaitOldWorkers(ctx context.Context, control *fleet.Store) error {
 		case !leads:
 			return nil
 		}
-		if fleet.Sleep(ctx, 200*time.Millisecond) != nil {
+		if pipeline.Sleep(ctx, 200*time.Millisecond) != nil {
 			return fmt.Errorf("%w: %w", ErrUnavailable, errOldWorkers)
 		}
 	}

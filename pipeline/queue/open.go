@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/internal/jets"
+	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 )
 
@@ -123,7 +124,7 @@ func AttachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error
 		if !errors.Is(err, ErrUnavailable) && !jets.Is(err, jets.Unavailable) {
 			return nil, err
 		}
-		if fleet.Sleep(ctx, 200*time.Millisecond) != nil {
+		if pipeline.Sleep(ctx, 200*time.Millisecond) != nil {
 			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}

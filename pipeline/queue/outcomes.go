@@ -10,7 +10,6 @@ import (
 
 	"backburn/internal/backoff"
 	"backburn/pipeline"
-	"backburn/pipeline/fleet"
 	"backburn/results"
 )
 
@@ -43,7 +42,7 @@ func (o *Outcomes) Follow(ctx context.Context, source, folder string, handle fun
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if serr := fleet.Sleep(ctx, backoff.Delay(failures, 200*time.Millisecond, 5*time.Second)); serr != nil {
+		if serr := pipeline.Sleep(ctx, backoff.Delay(failures, 200*time.Millisecond, 5*time.Second)); serr != nil {
 			return fmt.Errorf("follow events of %s: %w (%w)", source, serr, err)
 		}
 	}

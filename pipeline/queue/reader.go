@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"backburn/internal/backoff"
-	"backburn/pipeline/fleet"
+	"backburn/pipeline"
 )
 
 // reader reads the last message of each subject of one stream. A few subjects are requested one by
@@ -75,7 +75,7 @@ func (r *reader) last(ctx context.Context, subjects ...string) ([]*nats.Msg, err
 			return msgs, err
 		}
 
-		if serr := fleet.Sleep(ctx, backoff.Delay(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
+		if serr := pipeline.Sleep(ctx, backoff.Delay(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
 			return nil, fmt.Errorf("read %s: %w (%w)", subjects[0], serr, err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"backburn/internal/backoff"
 	"backburn/internal/jets"
+	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 )
 
@@ -81,7 +82,7 @@ func untilAnswered(ctx context.Context, what string, request func(context.Contex
 		if !jets.Is(err, jets.Unavailable) {
 			return err
 		}
-		if fleet.Sleep(ctx, backoff.Delay(attempt, 200*time.Millisecond, 2*time.Second)) != nil {
+		if pipeline.Sleep(ctx, backoff.Delay(attempt, 200*time.Millisecond, 2*time.Second)) != nil {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}

@@ -12,7 +12,6 @@ import (
 
 	"backburn/internal/backoff"
 	"backburn/pipeline"
-	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 )
 
@@ -64,7 +63,7 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 			continue
 		}
 		faults = 0
-		_ = fleet.Sleep(ctx, feedScanInterval)
+		_ = pipeline.Sleep(ctx, feedScanInterval)
 	}
 }
 
@@ -95,7 +94,7 @@ func (f *fetcher) run(ctx, work context.Context) {
 	wanted := 0 // jobs to request next; 0: wait for one
 	for ctx.Err() == nil && !f.idle.Load() {
 		if pause := f.w.examiner.sources.pause(f.feed.Source); pause > 0 {
-			_ = fleet.Sleep(ctx, min(pause, time.Second))
+			_ = pipeline.Sleep(ctx, min(pause, time.Second))
 			continue
 		}
 
@@ -169,7 +168,7 @@ func waitAfterFault(ctx context.Context, log zerolog.Logger, err error, faults i
 	if faults == 0 && ctx.Err() == nil {
 		log.Warn().Err(err).Msg("cannot fetch jobs; retrying")
 	}
-	_ = fleet.Sleep(ctx, backoff.Delay(faults, 100*time.Millisecond, 5*time.Second))
+	_ = pipeline.Sleep(ctx, backoff.Delay(faults, 100*time.Millisecond, 5*time.Second))
 
 	return faults + 1
 }

@@ -307,7 +307,7 @@ func (u *uploader) afterUpload(work context.Context, d *delivery, sub wildfire.S
 
 // waitForToken waits for worker.retry_min, and then until there is a token.
 func (u *uploader) waitForToken(ctx context.Context) error {
-	if err := fleet.Sleep(ctx, u.config().RetryMin); err != nil || u.tokens == nil {
+	if err := pipeline.Sleep(ctx, u.config().RetryMin); err != nil || u.tokens == nil {
 		return err
 	}
 
@@ -319,7 +319,7 @@ func (u *uploader) waitForToken(ctx context.Context) error {
 func withFinalWriteTime(work context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(work))
 	stop := context.AfterFunc(work, func() {
-		_ = fleet.Sleep(ctx, finalWriteTimeout)
+		_ = pipeline.Sleep(ctx, finalWriteTimeout)
 		cancel()
 	})
 

@@ -5,9 +5,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"backburn/pipeline"
 
-	"backburn/pipeline/fleet"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // window limits how many jobs of a lane a worker holds, and divides its places fairly between the
@@ -48,7 +48,7 @@ func newWindow(n int) *window {
 // returns their number, or 0 when ctx ends.
 func (w *window) reserve(ctx context.Context, feed string, limit int) int {
 	for waited := false; ; waited = true {
-		if waited && fleet.Sleep(ctx, placeGatherTime) != nil {
+		if waited && pipeline.Sleep(ctx, placeGatherTime) != nil {
 			return 0
 		}
 		n, freed := w.tryReserve(feed, limit)
