@@ -37,29 +37,11 @@ func TestAClockThatIsSetBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := &clockFixture{clock: clockAtNoon(), fixture: newFixture(t, wildfiretest.WithDelay(24*time.Hour)), jobs: jobs, first: first}
-			f.cfg.FirstPoll, f.cfg.MaxPoll = first, first
-			f.start()
-			body := func(i int) string { return fmt.Sprint("MZ ", i) }
-			for i := range jobs {
-				f.submitRaw(fmt.Sprint("job-", i), "mail", "x.exe", body(i))
-			}
-			f.waitStatus(func(st queue.Status) bool { return st.Pending.Jobs == jobs })
+			f := startPending(t, jobs, first)
 
 			f.setBack()
 			then(f)
-			for i := range jobs {
-				if !f.wildfire.SetVerdict("", sha256Hex(body(i)), wildfire.Malware) {
-					t.Fatalf("WildFire has no %q", body(i))
-				}
-			}
-			f.waitAskedAgain()
-			all := f.waitEvents(jobs)
-			for i := range jobs {
-				if ev := all.onlyOf(t, fmt.Sprint("job-", i)); ev.Data.Verdict != wildfire.Malware.String() {
-					t.Errorf("job-%d: %s %+v", i, ev.Outcome(), ev.Data.Error)
-				}
-			}
+			f.getVerdicts()
 		})
 	}
 }
@@ -71,30 +53,12 @@ func TestAClockThatJumpsForward(t *testing.T) {
 	t.Parallel()
 	const jobs = 5
 	const first = 10 * time.Minute
-	f := &clockFixture{clock: clockAtNoon(), fixture: newFixture(t, wildfiretest.WithDelay(24*time.Hour)), jobs: jobs, first: first}
-	f.cfg.FirstPoll, f.cfg.MaxPoll = first, first
-	f.start()
-	body := func(i int) string { return fmt.Sprint("MZ ", i) }
-	for i := range jobs {
-		f.submitRaw(fmt.Sprint("job-", i), "mail", "x.exe", body(i))
-	}
-	f.waitStatus(func(st queue.Status) bool { return st.Pending.Jobs == jobs })
+	f := startPending(t, jobs, first)
 
 	f.clock.advance(2 * f.cfg.Deadline)
 	f.waitAskedAgain()
 	f.waitAskedAgain()
-	for i := range jobs {
-		if !f.wildfire.SetVerdict("", sha256Hex(body(i)), wildfire.Malware) {
-			t.Fatalf("WildFire has no %q", body(i))
-		}
-	}
-	f.waitAskedAgain()
-	all := f.waitEvents(jobs)
-	for i := range jobs {
-		if ev := all.onlyOf(t, fmt.Sprint("job-", i)); ev.Data.Verdict != wildfire.Malware.String() {
-			t.Errorf("job-%d: %s %+v", i, ev.Outcome(), ev.Data.Error)
-		}
-	}
+	f.getVerdicts()
 }
 
 // clockFixture is a fixture whose worker uses a clock that can be set back.
@@ -107,6 +71,41 @@ type clockFixture struct {
 	jobs  int
 	first time.Duration
 	stop  func()
+}
+
+// startPending starts a worker with jobs that are pending at WildFire, which is asked about them at
+// intervals of first.
+func startPending(t *testing.T, jobs int, first time.Duration) *clockFixture {
+	t.Helper()
+	f := &clockFixture{clock: clockAtNoon(), fixture: newFixture(t, wildfiretest.WithDelay(24*time.Hour)), jobs: jobs, first: first}
+	f.cfg.FirstPoll, f.cfg.MaxPoll = first, first
+	f.start()
+	for i := range jobs {
+		f.submitRaw(fmt.Sprint("job-", i), "mail", "x.exe", pendingBody(i))
+	}
+	f.waitStatus(func(st queue.Status) bool { return st.Pending.Jobs == jobs })
+
+	return f
+}
+
+// pendingBody returns the contents of a job of startPending.
+func pendingBody(i int) string { return fmt.Sprint("MZ ", i) }
+
+// getVerdicts lets WildFire judge the jobs, and waits until each has its verdict.
+func (f *clockFixture) getVerdicts() {
+	f.t.Helper()
+	for i := range f.jobs {
+		if !f.wildfire.SetVerdict("", sha256Hex(pendingBody(i)), wildfire.Malware) {
+			f.t.Fatalf("WildFire has no %q", pendingBody(i))
+		}
+	}
+	f.waitAskedAgain()
+	all := f.waitEvents(f.jobs)
+	for i := range f.jobs {
+		if ev := all.onlyOf(f.t, fmt.Sprint("job-", i)); ev.Data.Verdict != wildfire.Malware.String() {
+			f.t.Errorf("job-%d: %s %+v", i, ev.Outcome(), ev.Data.Error)
+		}
+	}
 }
 
 func (f *clockFixture) start() {
