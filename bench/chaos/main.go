@@ -1,12 +1,14 @@
 //go:build unix
 
 // Command chaos drops files into a folder while it kills the processes that serve the folder with
-// SIGKILL, at random, and restarts them. It requires exactly one final event for every file, and
-// prints how many files were lost, published twice or uploaded twice.
+// SIGKILL, at random, and restarts them. With -freeze, every other time it stops a process for a
+// while instead, as if its virtual machine were paused. It requires exactly one final event for
+// every file, and prints how many files were lost, published twice or uploaded twice.
 //
 //	go run ./bench/chaos
 //	go run ./bench/chaos -topology run -n 2000
 //	go run ./bench/chaos -topology cluster -every 3s
+//	go run ./bench/chaos -freeze 40s -every 2s -n 1000 -storm 2m
 //
 // The topologies are "split" (three workers, two watchers of the folder and a NATS server), "run"
 // (`backburn run`: everything in one process) and "cluster" (three workers and two watchers on
@@ -37,6 +39,7 @@ type settings struct {
 	n        int
 	every    time.Duration
 	storm    time.Duration
+	freeze   time.Duration
 	topology string
 	race     bool
 	seed     uint64
@@ -51,6 +54,7 @@ func main() {
 	flag.IntVar(&s.n, "n", 10_000, "files")
 	flag.DurationVar(&s.every, "every", 400*time.Millisecond, "mean time between two kills")
 	flag.DurationVar(&s.storm, "storm", 5*time.Minute, "longest time of killing; the files are dropped during its first four fifths")
+	flag.DurationVar(&s.freeze, "freeze", 0, "longest time for which a process is frozen instead of killed; 0: all are killed")
 	flag.StringVar(&s.topology, "topology", "split", "split, run or cluster")
 	flag.BoolVar(&s.race, "race", false, "build the processes with the race detector")
 	flag.Uint64Var(&s.seed, "seed", 1, "random seed for the files and the kills")
@@ -76,6 +80,7 @@ func run(t testing.TB, s settings) {
 		Files:    testkit.Many(s.n, rand.New(rand.NewPCG(s.seed, 3))),
 		Every:    s.every,
 		Storm:    s.storm,
+		Freeze:   s.freeze,
 		Seed:     s.seed,
 		LogEvery: 10 * time.Second,
 	}

@@ -115,3 +115,38 @@ func TestLimitsOfTheQueue(t *testing.T) {
 		worker.Stop()
 	}
 }
+
+// A worker that was frozen longer than its lease, while it held the claim of a file, does not
+// upload the file when it continues: another worker has done that meanwhile.
+func TestAFrozenWorkerLosesItsClaim(t *testing.T) {
+	t.Parallel()
+	ns := testkit.StartNATS(t, &server.Options{})
+	s := testkit.NewSite(t)
+	s.Configure(testkit.Settings{
+		"nats.url":              ns.ClientURL(),
+		"nats.embedded.enabled": false,
+		"watch.claim":           "keep", // so the frozen worker can still read the file
+		"wildfire.ask_first":    false,
+	})
+	available := s.WildFire.Inject(wildfiretest.Rule{Op: wildfiretest.OpToken, Fault: wildfiretest.Fault{Status: 503}})
+	first := s.Start("worker")
+	watcher := s.Start("watcher")
+	files := testkit.Mixed(2, rand.New(rand.NewPCG(5, 5)))
+	s.Drop(files[0])
+	first.Logged("upload deferred; retrying") // it has claimed the file, and has no token
+
+	first.Freeze()
+	second := s.Start("worker")
+	second.Logged("ready")
+	available()
+	js := s.Connect(ns.ClientURL())
+	testkit.Finals(t, js, 1)
+	second.Stop()
+
+	first.Thaw()
+	s.Drop(files[1])
+	testkit.OneEach(t, files, testkit.Finals(t, js, len(files)))
+	first.Stop()
+	s.OnceUploaded(files)
+	watcher.Stop()
+}

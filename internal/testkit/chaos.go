@@ -16,7 +16,8 @@ import (
 )
 
 // Chaos drops files into a site while the processes that serve it are killed, one after the
-// other, at random, and started again.
+// other, at random, and started again. With Freeze, some are stopped for a while instead, as by a
+// paused virtual machine: they continue as if no time had passed.
 type Chaos struct {
 	Site     *Site
 	Files    []File
@@ -24,6 +25,7 @@ type Chaos struct {
 	NATS     string        // address to read the events from
 	Every    time.Duration // mean time between two kills
 	Storm    time.Duration // longest time for dropping files and killing processes
+	Freeze   time.Duration // longest time for which a process is frozen; 0: processes are only killed
 	Seed     uint64
 	LogEvery time.Duration // interval for logging the progress; 0: never
 }
@@ -37,12 +39,14 @@ type Member struct {
 
 	process *Process
 	back    time.Time // when to start it again after a kill
+	thaw    time.Time // when a frozen process continues; zero if it is not frozen
 }
 
 // Figures are the results of a Chaos.
 type Figures struct {
 	Files, Distinct  int
 	Kills            map[string]int // by role
+	Freezes          map[string]int // by role
 	EndedThemselves  int            // processes that found no server and were restarted
 	InStorm          int            // files with a final event at the time of the last kill
 	Took             time.Duration
@@ -55,7 +59,7 @@ type Figures struct {
 func (f Figures) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d files, %d distinct contents, in %s\n", f.Files, f.Distinct, f.Took.Round(time.Second/10))
-	fmt.Fprintf(&b, "kills: %v, ended by themselves and were started again: %d\n", f.Kills, f.EndedThemselves)
+	fmt.Fprintf(&b, "kills: %v, freezes: %v, ended by themselves and were started again: %d\n", f.Kills, f.Freezes, f.EndedThemselves)
 	fmt.Fprintf(&b, "final events: %d messages, %d ids, of which %d while processes were killed\n", f.Finals, f.DistinctFinalIDs, f.InStorm)
 	fmt.Fprintf(&b, "uploads: %d accepted, %.4f for each contents (%d more than once); %d tries", f.Uploads, float64(f.Uploads)/float64(f.Distinct), f.Excess, f.Tries)
 
@@ -69,7 +73,7 @@ func (c *Chaos) Run() Figures {
 	t.Helper()
 	began := time.Now()
 	rnd := rand.New(rand.NewPCG(c.Seed, 1))
-	f := Figures{Files: len(c.Files), Kills: map[string]int{}}
+	f := Figures{Files: len(c.Files), Kills: map[string]int{}, Freezes: map[string]int{}}
 	c.begin("nats server is up", func(m *Member) bool { return m.Program == "nats" })
 	c.begin("ready", func(m *Member) bool { return m.Program != "nats" })
 	js := c.Site.Connect(c.NATS)
@@ -97,7 +101,7 @@ func (c *Chaos) Run() Figures {
 		c.revive(&f)
 		if now := time.Now(); now.After(next) {
 			if next != began {
-				c.kill(rnd, js, &f)
+				c.strike(rnd, js, &f)
 			}
 
 			next = now.Add(c.Every/2 + time.Duration(rnd.Int64N(int64(c.Every))))
@@ -198,8 +202,8 @@ func (c *Chaos) drop(ctx context.Context) {
 	}
 }
 
-// kill kills the next process, if that is allowed.
-func (c *Chaos) kill(rnd *rand.Rand, js jetstream.JetStream, f *Figures) {
+// strike kills or freezes the next process, if that is allowed.
+func (c *Chaos) strike(rnd *rand.Rand, js jetstream.JetStream, f *Figures) {
 	m := &c.Members[rnd.IntN(len(c.Members))]
 	if m.Leads != nil { // it stands for its role
 		at := slices.IndexFunc(c.Members, func(o Member) bool { return o.Role == m.Role && o.Leads(js) })
@@ -213,16 +217,30 @@ func (c *Chaos) kill(rnd *rand.Rand, js jetstream.JetStream, f *Figures) {
 		return
 	}
 
+	if c.Freeze > 0 && m.thaw.IsZero() && rnd.IntN(2) == 0 {
+		m.process.Freeze()
+		m.thaw = time.Now().Add(time.Duration(rnd.Int64N(int64(c.Freeze))))
+		f.Freezes[m.Role]++
+		return
+	}
+
 	m.process.Kill()
-	m.process, m.back = nil, time.Now().Add(time.Duration(rnd.Int64N(int64(c.Every))))
+	m.process = nil
+	m.back = time.Now().Add(time.Duration(rnd.Int64N(int64(c.Every))))
+	m.thaw = time.Time{}
 	f.Kills[m.Role]++
 }
 
 // revive restarts processes that were killed some time ago, and processes that ended because there
-// was no server.
+// was no server. Frozen processes continue when their time is over.
 func (c *Chaos) revive(f *Figures) {
 	for i := range c.Members {
 		m := &c.Members[i]
+		if !m.thaw.IsZero() && time.Now().After(m.thaw) {
+			m.process.Thaw()
+			m.thaw = time.Time{}
+		}
+
 		switch {
 		case m.process != nil && m.process.Ended():
 			m.process.Wait()

@@ -109,9 +109,10 @@ type Membership struct {
 	duties        func() Duties          // nil for none
 	live          map[string]Member      // workers
 	absent        map[string]time.Time   // when the key of a worker was first found absent, by ID
-	renewedAt     time.Time
-	recordedAt    time.Time    // when the last-seen record was written
-	recordedState health.State // the state in that record
+	renewedAt     time.Time              // when the last successful renewal began
+	heldFrom      time.Time              // since when our key has existed without a gap
+	recordedAt    time.Time              // when the last-seen record was written
+	recordedState health.State           // the state in that record
 
 	// changed is closed and replaced when a worker is added to live or removed from it, and when
 	// the slots or the leadership of one change.
@@ -366,6 +367,9 @@ func (f *Membership) Renew(ctx context.Context) error {
 	}
 
 	f.mu.Lock()
+	if f.renewedAt.IsZero() || elapsed(f.renewedAt) >= f.ttl {
+		f.heldFrom = start // the key may have expired meanwhile
+	}
 	f.renewedAt = start
 	due := f.recordedState != self.State || start.Sub(f.recordedAt) >= lastInterval
 	f.mu.Unlock()
@@ -451,7 +455,24 @@ func (f *Membership) leave() {
 func (f *Membership) StillMember() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return !f.renewedAt.IsZero() && time.Since(f.renewedAt) < f.ttl*2/3
+	return !f.renewedAt.IsZero() && elapsed(f.renewedAt) < f.ttl*2/3
+}
+
+// HeldSince reports whether our membership has definitely existed without a gap since t, so that no
+// other worker has taken over what we claimed at t or later. There is a gap if the process was
+// frozen, or disconnected, for longer than its key's time-to-live.
+func (f *Membership) HeldSince(t time.Time) bool {
+	f.mu.Lock()
+	held := !f.heldFrom.IsZero() && !f.heldFrom.After(t)
+	f.mu.Unlock()
+
+	return held && f.StillMember()
+}
+
+// elapsed returns the time since t by whichever clock says more: the monotonic clock stands still
+// while a machine is suspended, and the wall clock can be set back.
+func elapsed(t time.Time) time.Duration {
+	return max(time.Since(t), time.Now().Round(0).Sub(t.Round(0)))
 }
 
 // Gone reports whether a worker is gone for good: its key has expired, and either its process is

@@ -46,7 +46,8 @@ type uploader struct {
 // upload waits for a turn, claims the sample and sends it, and returns what was learned. The job
 // gets its turn before it claims the sample, so that a more urgent job in another worker does not
 // wait for a claim whose owner is itself waiting for a turn. upload returns pipeline.ErrConflict if
-// another worker was faster.
+// another worker was faster, or if it may have taken over the claim: after this process was frozen
+// or disconnected, others may have counted it as dead.
 //
 // If a claimed sample cannot be sent now, upload gives back the turn and the budget, and then waits
 // for both again. It keeps the claim meanwhile, although more urgent jobs may have to wait for it:
@@ -61,6 +62,7 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.News
 	}
 	defer release()
 
+	var claimedAt time.Time
 	for claimed := false; ; claimed = true {
 		switch err := u.admit(ctx, d); {
 		case errors.Is(err, errPaused), errors.Is(err, fleet.ErrSpent):
@@ -72,7 +74,8 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.News
 		}
 
 		if !claimed {
-			if err := u.claim(work, d); err != nil {
+			var err error
+			if claimedAt, err = u.claim(work, d); err != nil {
 				u.turns.release()
 				u.refundUpload(ctx, d)
 				return nil, err
@@ -83,6 +86,12 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.News
 			return notSent, nil
 		case !ok:
 			continue // wait for the end of the pause, or park the job
+		}
+		if !u.member.HeldSince(claimedAt) { // others may have taken the sample over
+			u.slots.release()
+			u.turns.release()
+			u.refundUpload(ctx, d)
+			return nil, pipeline.ErrConflict
 		}
 
 		sub, disp := u.send(work, d)
@@ -140,25 +149,31 @@ func (u *uploader) admit(ctx context.Context, d *delivery) (err error) {
 	}
 }
 
-// claim records that this worker uploads the sample. It returns pipeline.ErrConflict if the sample
-// no longer needs an upload. A stopping worker does not interrupt this write. Otherwise it might
-// not know whether it holds the claim, so it could not release the claim, and other workers would
-// wait for it.
-func (u *uploader) claim(work context.Context, d *delivery) error {
+// claim records that this worker uploads the sample, and returns the time from which it did. It
+// returns pipeline.ErrConflict if the sample no longer needs an upload. A claim is only valid while
+// its worker is a member of the fleet, so claim renews a membership in doubt first. A stopping
+// worker does not interrupt this write. Otherwise it might not know whether it holds the claim, so
+// it could not release the claim, and other workers would wait for it.
+func (u *uploader) claim(work context.Context, d *delivery) (began time.Time, err error) {
 	next := u.decide(d, pipeline.UploadTurn{Owner: u.member.ID()})
 	if next.step.Kind != pipeline.StepSend {
-		return pipeline.ErrConflict
+		return time.Time{}, pipeline.ErrConflict
 	}
 
 	ctx, cancel := withFinalWriteTime(work)
 	defer cancel()
-	began := time.Now()
+	if !u.member.StillMember() {
+		if err := u.member.Renew(ctx); err != nil {
+			return time.Time{}, err
+		}
+	}
+	began = time.Now()
 	if err := u.writeSample(ctx, d, next.sample); err != nil {
-		return err
+		return time.Time{}, err
 	}
 	u.turns.claimed(time.Since(began))
 
-	return nil
+	return began, nil
 }
 
 // takeUpload spends one upload of the day's budget and of the budgets of the job's rules. It
