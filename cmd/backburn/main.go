@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, env config.Env, stdin io.Reader, st
 	return cli.Run(ctx, rootCommand, std)
 }
 
-// commands has the constructor of every command. Each command has its own file.
+// commands has the constructor of every command.
 var commands = []func(*cli.App) *cobra.Command{
 	runCommand,
 	watcherCommand,

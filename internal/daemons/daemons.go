@@ -43,7 +43,7 @@ Exit codes: 0 success, 2 wrong usage or configuration, 3 a part of the work fail
   watcher --check                       # check the configuration and the folders
   watcher --http-listen 127.0.0.1:9465  # health, metrics and status elsewhere`,
 		Parts: config.Processes["watcher"],
-		Serve: serve(app.Roles{Watch: true}),
+		Serve: Serve(app.Roles{Watch: true}),
 	}
 }
 
@@ -65,12 +65,12 @@ Exit codes: 0 success, 2 wrong usage or configuration, 3 a part of the work fail
   worker --check                       # check the configuration and the credentials
   worker --http-listen 127.0.0.1:9466  # health, metrics and status elsewhere`,
 		Parts: config.Processes["worker"],
-		Serve: serve(app.Roles{Work: true}),
+		Serve: Serve(app.Roles{Work: true}),
 	}
 }
 
-// serve runs a process with the roles until ctx ends.
-func serve(roles app.Roles) func(context.Context, *cli.Reload, zerolog.Logger) error {
+// Serve returns the function that runs the parts of a process until ctx ends.
+func Serve(roles app.Roles) func(context.Context, *cli.Reload, zerolog.Logger) error {
 	return func(ctx context.Context, start *cli.Reload, log zerolog.Logger) error {
 		roles.Version = cli.ThisBuild().Version
 		roles.Reload = start
