@@ -25,13 +25,8 @@ sends nothing to other machines.`,
   backburn demo --json      # one event per line, for a program`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d := &demo{
-				out:      tool.Out,
-				screen:   tool.Screen(),
-				messages: tool.Err,
-				asJSON:   asJSON,
-				delay:    delay,
-			}
+			d := &demo{tool: tool, asJSON: asJSON, delay: delay}
+
 			return d.run(cmd.Context(), keep)
 		},
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -27,12 +26,12 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 	}
 
 	if keep {
-		defer fmt.Fprintf(d.messages, "All files are in %s\n", d.dir)
+		defer fmt.Fprintf(d.tool.Err, "All files are in %s\n", d.dir)
 	} else {
 		defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
 	}
 
-	sim, err := startSimulation("127.0.0.1:0", simulationOptions(d.delay, d.delay)...)
+	sim, err := startPacedSimulation(d.delay)
 	if err != nil {
 		return err
 	}
@@ -44,7 +43,7 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 
 	sim.use(&cfg)
 	cfg.Pipeline.Simulated = true
-	log := zerolog.New(d.messages).Level(zerolog.ErrorLevel)
+	log := zerolog.New(d.tool.Err).Level(zerolog.ErrorLevel)
 	server, err := natsd.Start(ctx, cfg, log)
 	if err != nil {
 		return withExitCode(err)
@@ -62,7 +61,7 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 	g.Go(func() error { return n.Run(ctx) })
 	dropAndFollow := func() error {
 		defer stop()
-		fmt.Fprintf(d.messages, "NATS, watcher, worker and a simulated WildFire run in %s\n", d.dir)
+		fmt.Fprintf(d.tool.Err, "NATS, watcher, worker and a simulated WildFire run in %s\n", d.dir)
 		if err := d.drop(filepath.Join(d.dir, "quarantine")); err != nil {
 			return err
 		}
@@ -75,10 +74,9 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 
 // demo is one run of the command.
 type demo struct {
-	out, messages io.Writer
-	screen        cli.Screen // properties of out
-	asJSON        bool
-	delay         time.Duration
+	tool   *cli.App
+	asJSON bool
+	delay  time.Duration
 
 	dir     string
 	samples []sampleFile
@@ -129,18 +127,27 @@ func (d *demo) drop(quarantine string) error {
 		}
 	}
 
-	fmt.Fprintf(d.messages, "%d files dropped into %s\n\n", len(d.samples), quarantine)
+	fmt.Fprintf(d.tool.Err, "%d files dropped into %s\n\n", len(d.samples), quarantine)
 
 	return nil
 }
 
 // follow shows progress until each file has its final event.
 func (d *demo) follow(ctx context.Context, n *app.Node) error {
-	show := newProgress(d.messages, len(d.samples))
+	bars := newProgressBars(d.tool.Err)
+	submitted, decided := bars.count("submitted", len(d.samples)), bars.count("decided", len(d.samples))
 	sub := results.NewSubscriber(n.Queue().JetStream(), results.SubscriberConfig{Prefix: n.Queue().Prefix()})
 	final := map[string]results.Event{}
 	err := sub.Run(ctx, func(_ context.Context, e results.Event) error {
-		show.event(e)
+		switch {
+		case submitted == nil: // not on a terminal
+			fmt.Fprintf(d.tool.Err, "%-10s %-16s %s\n", e.Type.Name(), e.Outcome(), e.Data.Path)
+		case e.Type.Final():
+			decided.done()
+		default:
+			submitted.done()
+		}
+
 		if e.Type.Final() {
 			final[e.Data.Path] = e
 		}
@@ -150,7 +157,8 @@ func (d *demo) follow(ctx context.Context, n *app.Node) error {
 
 		return nil
 	})
-	show.end()
+	bars.end() // some files are never uploaded
+	fmt.Fprintln(d.tool.Err)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -160,7 +168,7 @@ func (d *demo) follow(ctx context.Context, n *app.Node) error {
 
 	if d.asJSON {
 		for _, s := range d.samples {
-			if err := json.NewEncoder(d.out).Encode(final[s.name]); err != nil {
+			if err := json.NewEncoder(d.tool.Out).Encode(final[s.name]); err != nil {
 				return err
 			}
 		}
@@ -175,7 +183,7 @@ func (d *demo) follow(ctx context.Context, n *app.Node) error {
 }
 
 func (d *demo) printNextSteps() {
-	fmt.Fprint(d.out, `
+	fmt.Fprint(d.tool.Out, `
 Every line above is an event that other services can consume; duplicates were uploaded once.
 
 Where to go from here
@@ -200,16 +208,11 @@ func (d *demo) table(final map[string]results.Event) {
 		}
 
 		all.addEvent(e)
-		sum := "-"
-		if len(e.Data.SHA256) >= 12 {
-			sum = e.Data.SHA256[:12]
-		}
-
-		t.add(tone, path.Base(s.name), humanSize(e.Data.Size), sum, verdict, basis,
+		t.add(tone, path.Base(s.name), humanSize(e.Data.Size), shortHash(e.Data.SHA256), verdict, basis,
 			e.Time.Sub(d.dropped[s.name]).Round(100*time.Millisecond).String())
 	}
 
-	p := textWriter{d.out, d.screen}
+	p := stdoutWriter(d.tool)
 	t.print(p)
 	fmt.Fprintf(p, "\n%s\n", all.summary(p))
 }

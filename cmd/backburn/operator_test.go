@@ -36,7 +36,7 @@ func TestOperatorScripts(t *testing.T) {
 // startScriptEnvironment starts the processes for a script, and stops them after the script.
 func startScriptEnvironment(env *testscript.Env) error {
 	const delay = 100 * time.Millisecond
-	sim, err := startSimulation("127.0.0.1:0", wildfiretest.WithDelay(delay), wildfiretest.WithUnknownFor(0))
+	sim, err := startSimulation(wildfiretest.WithDelay(delay), wildfiretest.WithUnknownFor(0))
 	if err != nil {
 		return err
 	}

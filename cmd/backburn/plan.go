@@ -11,9 +11,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/vbauerster/mpb/v8/decor"
 
 	"backburn/internal/app"
 	"backburn/internal/cli"
@@ -195,12 +197,14 @@ func (p *planRun) budgets(ctx context.Context, cfg pipeline.Config) (map[pipelin
 
 // hash finds all files and hashes the new ones.
 func (p *planRun) hash(ctx context.Context, args []string) error {
-	bars := newPlanBars(p.tool.Err)
+	bars := newProgressBars(p.tool.Err)
 	defer bars.end()
+	var bytes atomic.Int64
+	hashed := bars.count("hashed", 0, decor.Any(func(decor.Statistics) string { return "  " + humanSize(bytes.Load()) }))
 
 	failed := func(path string, err error) {
 		p.inventory.Fail()
-		bars.done(0)
+		hashed.done()
 		fmt.Fprintf(bars.messages(), "%s: %s\n", printable(path), printable(err.Error()))
 	}
 	type problem struct {
@@ -214,13 +218,14 @@ func (p *planRun) hash(ctx context.Context, args []string) error {
 		Types: p.inventory.Config.NeedsTypes(),
 		Done: func(f plan.File, _ bool) {
 			p.inventory.Add(f)
-			bars.done(f.Size)
+			bytes.Add(f.Size)
+			hashed.done()
 		},
 		Failed: failed,
 	}
 	err := h.Run(ctx, func(visit func(string) error) error {
 		return walkArgs(ctx, args, func(path string, err error) error {
-			bars.found()
+			hashed.expect(1)
 			if err == nil {
 				err = p.guard.Path(path)
 			}

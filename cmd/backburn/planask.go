@@ -172,10 +172,8 @@ func (p *planRun) submitOne(ctx context.Context, c *plan.Contents) error {
 			return err
 		}
 
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Second):
+		if err := pipeline.Sleep(ctx, time.Second); err != nil {
+			return err
 		}
 	}
 }

@@ -48,7 +48,7 @@ resume, recheck and doctor.`,
 			log := tool.Logger(cfg)
 			reload := tool.NewReload(cfg, config.Processes["run"])
 			if cfg.Simulated() {
-				sim, err := startSimulation("127.0.0.1:0", simulationOptions(delay, delay)...)
+				sim, err := startPacedSimulation(delay)
 				if err != nil {
 					return err
 				}

@@ -30,16 +30,17 @@ const (
 	simulatedTSG    = "1234567890"
 )
 
-// simulationOptions returns options for a simulation with delays that people can follow.
-func simulationOptions(delay, jitter time.Duration) []wildfiretest.Option {
-	return []wildfiretest.Option{wildfiretest.WithDelay(delay), wildfiretest.WithJitter(jitter), wildfiretest.WithUnknownFor(min(time.Second, delay))}
+// startPacedSimulation is startSimulation with delays that people can follow: verdicts take from
+// delay to twice that.
+func startPacedSimulation(delay time.Duration) (*simulation, error) {
+	return startSimulation(wildfiretest.WithDelay(delay), wildfiretest.WithJitter(delay), wildfiretest.WithUnknownFor(min(time.Second, delay)))
 }
 
 // startSimulation serves a simulated WildFire that accepts one service account, with a new secret.
 // The caller stops it.
-func startSimulation(listen string, opts ...wildfiretest.Option) (*simulation, error) {
+func startSimulation(opts ...wildfiretest.Option) (*simulation, error) {
 	secret := rand.Text()
-	s, err := startOpenSimulation(listen, append(opts, wildfiretest.WithClient(simulatedClient, secret, simulatedTSG))...)
+	s, err := startOpenSimulation("127.0.0.1:0", append(opts, wildfiretest.WithClient(simulatedClient, secret, simulatedTSG))...)
 	if err == nil {
 		s.secret = secret
 	}

@@ -23,7 +23,9 @@ type submission struct {
 	asJSON    bool
 	timeout   time.Duration
 	limit     int64 // largest file, in bytes
-	bars      *submitBars
+	bars      *progressBars
+	submitted *countBar
+	decided   *countBar // counts only files that could be submitted; nil without wait
 
 	mu           sync.Mutex
 	entries      []*entry          // in the order in which they were found

@@ -19,8 +19,12 @@ import (
 
 func (s *submission) run(ctx context.Context, args []string) error {
 	s.byJob, s.allFinished = map[string]*entry{}, make(chan struct{})
-	s.bars = newSubmitBars(s.tool.Err, s.wait)
+	s.bars = newProgressBars(s.tool.Err)
 	defer s.bars.end()
+	s.submitted = s.bars.count("submitted", 0)
+	if s.wait {
+		s.decided = s.bars.count("decided", 0)
+	}
 
 	wctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -70,7 +74,8 @@ func (s *submission) submit(ctx context.Context, args []string) error {
 		s.mu.Lock()
 		s.entries = append(s.entries, e)
 		s.mu.Unlock()
-		s.bars.found()
+		s.submitted.expect(1)
+		s.decided.expect(1)
 		g.Go(func() error { return s.submitEntry(gctx, e) })
 
 		return gctx.Err()
@@ -98,26 +103,25 @@ func (s *submission) submitEntry(ctx context.Context, e *entry) error {
 		err = s.publish(ctx, e)
 	}
 
+	s.submitted.done()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case err != nil:
 		e.state, e.err = stateError, err
 		delete(s.byJob, e.job)
-		s.bars.submitted(false)
+		s.decided.expect(-1)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 
 		return s.printEntry(e)
 	case e.state == stateDecided:
-		s.bars.submitted(true)
 		return nil
 	}
 
 	e.state = stateAccepted
 	s.unfinished++
-	s.bars.submitted(true)
 	if s.wait {
 		return nil
 	}
@@ -127,31 +131,21 @@ func (s *submission) submitEntry(ctx context.Context, e *entry) error {
 
 // publish submits an entry. While the queue is full, it retries.
 func (s *submission) publish(ctx context.Context, e *entry) error {
-	name, nameB64 := pipeline.EncodeName(filepath.Base(e.path))
-	path, pathB64 := pipeline.EncodeName(filepath.ToSlash(e.path))
 	j := pipeline.Job{
-		ID:          e.job,
-		Source:      s.source,
-		Priority:    s.priority,
-		Version:     1,
-		Kind:        pipeline.KindFile,
-		Submit:      s.maxSubmit,
-		Filename:    name,
-		FilenameB64: nameB64,
-		Path:        path,
-		PathB64:     pathB64,
+		ID:       e.job,
+		Source:   s.source,
+		Priority: s.priority,
+		Version:  1,
+		Kind:     pipeline.KindFile,
+		Submit:   s.maxSubmit,
 	}
 	if e.url != "" {
-		j = pipeline.Job{
-			ID:         e.job,
-			Source:     s.source,
-			Priority:   s.priority,
-			Version:    1,
-			Kind:       pipeline.KindURL,
-			Submit:     s.maxSubmit,
-			URL:        e.url,
-			ReceivedAt: time.Now().UTC(),
-		}
+		j.Kind = pipeline.KindURL
+		j.URL = e.url
+		j.ReceivedAt = time.Now().UTC()
+	} else {
+		j.Filename, j.FilenameB64 = pipeline.EncodeName(filepath.Base(e.path))
+		j.Path, j.PathB64 = pipeline.EncodeName(filepath.ToSlash(e.path))
 	}
 
 	for isReported := false; ; isReported = true {
@@ -169,10 +163,8 @@ func (s *submission) publish(ctx context.Context, e *entry) error {
 			fmt.Fprintln(s.bars.messages(), "The queue is full; waiting for space.")
 		}
 
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Second):
+		if err := pipeline.Sleep(ctx, time.Second); err != nil {
+			return err
 		}
 	}
 }
@@ -229,7 +221,7 @@ func (s *submission) follow(ctx context.Context, since time.Time) error {
 		}
 
 		e.state, e.event = stateDecided, &ev
-		s.bars.decided()
+		s.decided.done()
 		if err := s.printEntry(e); err != nil {
 			return err
 		}
@@ -253,28 +245,17 @@ const maxConcurrentSubmits = 4
 // cannot be read, visit gets the error.
 func walkArgs(ctx context.Context, args []string, visit func(path string, err error) error) error {
 	for _, arg := range args {
-		if isURL(arg) {
-			if err := visit(arg, nil); err != nil {
-				return err
-			}
-
-			continue
-		}
-
 		info, err := os.Stat(arg)
-		if err == nil && !info.IsDir() {
-			if !info.Mode().IsRegular() {
-				err = errors.New("not a regular file")
-			}
-			if err = visit(arg, err); err != nil {
-				return err
-			}
-
-			continue
-		}
-
-		if err == nil {
-			// Follow a symbolic link to a folder only if it is an argument.
+		switch {
+		case isURL(arg):
+			err = visit(arg, nil)
+		case err != nil:
+			err = visit(arg, err)
+		case info.Mode().IsRegular():
+			err = visit(arg, nil)
+		case !info.IsDir():
+			err = visit(arg, errors.New("not a regular file"))
+		default: // Follow a symbolic link to a folder only if it is an argument.
 			err = filepath.WalkDir(arg+string(filepath.Separator), func(path string, d os.DirEntry, err error) error {
 				switch {
 				case ctx.Err() != nil:
@@ -289,8 +270,6 @@ func walkArgs(ctx context.Context, args []string, visit func(path string, err er
 
 				return visit(path, nil)
 			})
-		} else {
-			err = visit(arg, err)
 		}
 
 		if err != nil {
