@@ -34,7 +34,7 @@ durable, which an operator creates (docs/events.md).`,
   backburn acl --source mail --durable siem > backburn-accounts.conf     # include it in nats-server.conf
   backburn acl gateway --source mail --json | jq -r .publish[]`,
 		Args:      cobra.MaximumNArgs(1),
-		ValidArgs: roleNames(),
+		ValidArgs: texts(acl.Roles()),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if conf && asJSON {
 				return cli.Usagef("either --conf or --json, not both")
@@ -70,13 +70,7 @@ durable, which an operator creates (docs/events.md).`,
 			}
 
 			if asJSON {
-				for _, p := range all {
-					if err := printJSON(tool.Out, p); err != nil {
-						return err
-					}
-				}
-
-				return nil
+				return printJSON(tool.Out, all...)
 			}
 
 			return acl.WriteConf(tool.Out, o.Prefix, all...)
@@ -133,12 +127,4 @@ func ownSources(role acl.Role, cfg config.Config) []string {
 	}
 
 	return sources
-}
-
-func roleNames() []string {
-	var names []string
-	for _, r := range acl.Roles() {
-		names = append(names, string(r))
-	}
-	return names
 }

@@ -21,18 +21,14 @@ var flagCompletions = map[string]completions{
 	"for":        func(*cli.App) []string { return slices.Sorted(maps.Keys(config.Processes)) },
 	"log-format": fixed("auto", "console", "json"),
 	"log-level":  fixed("trace", "debug", "info", "warn", "error"),
-	"priority":   listed(pipeline.Priorities()),
-	"reason":     listed(results.Reasons()),
+	"format":     fixed(reportFormats...),
+	"priority":   fixed(texts(pipeline.Priorities())...),
+	"reason":     fixed(texts(results.Reasons())...),
 	"source":     sourceNames,
 	"type":       typeNames,
 	"verdict": func(*cli.App) []string {
 		return slices.Concat([]string{"benign", "malicious", "unrecognised"}, maliciousVerdicts)
 	},
-}
-
-// commandFlagCompletions has the values of flags that exist in one command only.
-var commandFlagCompletions = map[string]map[string]completions{
-	"report": {"format": fixed(reportFormats...)},
 }
 
 // argumentCompletions has the values of arguments, by command.
@@ -43,17 +39,6 @@ var argumentCompletions = map[string]completions{
 }
 
 func fixed(values ...string) completions { return func(*cli.App) []string { return values } }
-
-func listed[T ~string](values []T) completions {
-	return func(*cli.App) []string {
-		var texts []string
-		for _, v := range values {
-			texts = append(texts, string(v))
-		}
-
-		return texts
-	}
-}
 
 func typeNames(*cli.App) []string {
 	var names []string
@@ -103,11 +88,7 @@ func registerCompletions(cmd *cobra.Command, tool *cli.App) {
 		}
 	}
 	bind := func(flag *pflag.Flag) {
-		f, ok := commandFlagCompletions[cmd.Name()][flag.Name]
-		if !ok {
-			f, ok = flagCompletions[flag.Name]
-		}
-		if ok {
+		if f, ok := flagCompletions[flag.Name]; ok {
 			_ = cmd.RegisterFlagCompletionFunc(flag.Name, offer(f)) // the flag exists and has no completion yet
 		}
 	}

@@ -34,14 +34,21 @@ const attachTimeout = 10 * time.Second
 // attach connects to the configured NATS server and opens the existing queue. It creates nothing.
 // The caller calls release.
 func attach(ctx context.Context, tool *cli.App, cfg config.Config, command string) (q *queue.Queue, release func(), err error) {
-	nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, commandLog(tool, cfg), natsconn.Inbox(cfg.NATS.Prefix, "operator"))
+	q, release, err = dial(ctx, cfg, command, commandLog(tool, cfg))
+
+	return q, release, hintSimulation(cfg, err)
+}
+
+// dial is attach without a hint, and with a log of its own.
+func dial(ctx context.Context, cfg config.Config, command string, log zerolog.Logger) (q *queue.Queue, release func(), err error) {
+	nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, log, natsconn.Inbox(cfg.NATS.Prefix, "operator"))
 	if err != nil {
-		return nil, nil, hintSimulation(cfg, err)
+		return nil, nil, err
 	}
 
 	if q, err = attachTo(ctx, nc, cfg); err != nil {
 		nc.Close()
-		return nil, nil, hintSimulation(cfg, err)
+		return nil, nil, err
 	}
 
 	return q, nc.Close, nil
@@ -65,7 +72,7 @@ func simulationFlag(tool *cli.App, flags *pflag.FlagSet) {
 // exists.
 func hintSimulation(cfg config.Config, err error) error {
 	simulation := cfg
-	if cfg.Simulated() || !cfg.NATS.Embedded.Enabled || simulation.Simulate() != nil {
+	if err == nil || cfg.Simulated() || !cfg.NATS.Embedded.Enabled || simulation.Simulate() != nil {
 		return err
 	}
 	if _, serr := os.Stat(simulation.NATS.Embedded.TokenFile()); serr != nil {

@@ -59,13 +59,7 @@ column is the number that "show", "replay" and "drop" take.`,
 			}
 
 			if f.asJSON {
-				for _, l := range letters {
-					if err := printJSON(tool.Out, l); err != nil {
-						return err
-					}
-				}
-
-				return nil
+				return printJSON(tool.Out, letters...)
 			}
 
 			printLetters(tool, letters, counts)

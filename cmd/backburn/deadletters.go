@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,12 +48,7 @@ func (f *deadFlags) filter() (queue.DeadFilter, error) {
 	out := queue.DeadFilter{Reason: results.Reason(f.reason), Source: f.source}
 	switch {
 	case f.reason != "" && !slices.Contains(results.Reasons(), out.Reason):
-		var all []string
-		for _, r := range results.Reasons() {
-			all = append(all, string(r))
-		}
-
-		return out, cli.Usagef("--reason: expected one of %s, got %q", strings.Join(all, ", "), f.reason)
+		return out, cli.Usagef("--reason: expected one of %s, got %q", strings.Join(texts(results.Reasons()), ", "), f.reason)
 	case f.source != "" && f.source != "unknown" && !pipeline.ValidSource(f.source):
 		return out, cli.Usagef("--source: expected %s, got %q", pipeline.SourceRule, f.source)
 	case f.limit < 0:
@@ -65,12 +61,7 @@ func (f *deadFlags) filter() (queue.DeadFilter, error) {
 }
 
 func letterName(l queue.Letter) string {
-	for _, name := range []string{l.Job.URL, l.Job.Path, l.Job.Filename} {
-		if name != "" {
-			return name
-		}
-	}
-	return "-"
+	return cmp.Or(l.Job.URL, l.Job.Path, l.Job.Filename, "-")
 }
 
 func letterSize(l queue.Letter) string {

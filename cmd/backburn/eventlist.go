@@ -64,27 +64,21 @@ func (l *eventList) line(p textWriter, tone tone, cells []string) {
 		return
 	}
 
-	widths := append(slices.Clone(narrowColumns), p.nameWidth())
-	p.row(tone, []byte("  ~>~"), widths, []string{cells[0], cells[1], cells[2], cells[4], cells[6]})
+	p.row(tone, []byte("  ~>~"), p.withRest(narrowColumns...), []string{cells[0], cells[1], cells[2], cells[4], cells[6]})
 }
 
 // narrowColumns are the widths of the columns before the name on a narrow terminal: time, result,
 // source and size. The hash and the basis are left out.
 var narrowColumns = []int{clockWidth, 18, 10, 8}
 
-// nameWidth is the remaining width for the name on a narrow terminal.
-func (p textWriter) nameWidth() int {
+// withRest appends the remaining width of the terminal to the widths of columns.
+func (p textWriter) withRest(widths ...int) []int {
 	left := p.screen.Width
-	for _, w := range narrowColumns {
+	for _, w := range widths {
 		left -= w + columnGap
 	}
 
-	return max(left, minColumnWidth)
-}
-
-func (l *eventList) show(e results.Event) error {
-	l.print(stdoutWriter(l.tool), e)
-	return nil
+	return append(slices.Clip(widths), max(left, minColumnWidth))
 }
 
 func (l *eventList) print(p textWriter, e results.Event) {
@@ -130,22 +124,11 @@ func (l *eventList) print(p textWriter, e results.Event) {
 // auditLine prints one line of a list that has only audit events: time, action, status, author and
 // subject.
 func (p textWriter) auditLine(tone tone, cells ...string) {
-	widths := []int{len(eventTime(p, time.Time{})), 7, 9, 12}
-	left := p.screen.Width
-	for _, w := range widths {
-		left -= w + columnGap
-	}
-	p.row(tone, []byte("   ~="), append(widths, max(left, minColumnWidth)), cells)
+	p.row(tone, []byte("   ~="), p.withRest(len(eventTime(p, time.Time{})), 7, 9, 12), cells)
 }
 
 // auditTone highlights failed actions.
-func auditTone(a results.Audit) tone {
-	if a.Status == results.AuditFailed {
-		return notable
-	}
-
-	return plain
-}
+func auditTone(a results.Audit) tone { return okTone(a.Status != results.AuditFailed) }
 
 // auditText describes the subject of an action, its result, and where it was started.
 func auditText(a results.Audit) string {

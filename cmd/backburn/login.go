@@ -17,7 +17,6 @@ import (
 
 	"backburn/auth"
 	"backburn/auth/cortex"
-	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/loopback"
@@ -109,9 +108,8 @@ func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, param
 	return nil
 }
 
-// cortexOptions returns the options for login and logout. They equal those of a token source, so
-// that the fleet finds the grant.
-func cortexOptions(ctx context.Context, tool *cli.App, cfg config.Config, profile, command string) ([]auth.Option, func(), error) {
+// cortexOptions returns the options for login and logout. The caller calls done.
+func cortexOptions(ctx context.Context, tool *cli.App, cfg config.Config, profile, command string) (opts []auth.Option, done func(), err error) {
 	if err := checkProfile(cfg, profile); err != nil {
 		return nil, nil, err
 	}
@@ -119,19 +117,13 @@ func cortexOptions(ctx context.Context, tool *cli.App, cfg config.Config, profil
 		return nil, nil, cli.Usagef("profile %q has the kind %q; only %q uses login and logout", profile, kind, auth.KindCortex)
 	}
 
-	t, err := transport(cfg)
-	if err != nil {
-		return nil, nil, err
-	}
-
 	fleet := linkFleet(ctx, cfg, command)
-	opts, err := fleet.tokenOptions(ctx, cfg, profile)
-	if err != nil {
+	if opts, err = fleet.authOptions(ctx, tool, cfg, profile); err != nil {
 		fleet.close()
 		return nil, nil, err
 	}
 
-	return append(opts, auth.WithTransport(t), auth.WithUserAgent(app.UserAgent), auth.WithLogger(commandLog(tool, cfg))), fleet.close, nil
+	return opts, fleet.close, nil
 }
 
 // localCallback returns the address to listen on for the browser, if redirect_url is on this

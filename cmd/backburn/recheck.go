@@ -85,41 +85,29 @@ func recheckAll(ctx context.Context, q *queue.Queue, args []string, lease time.D
 	}()
 
 	for _, arg := range args {
-		a := verdictAnswer{SHA256: strings.ToLower(arg)}
+		r := wildfire.VerdictRecord{SHA256: strings.ToLower(arg)}
 		if isURL(arg) {
-			a = verdictAnswer{URL: arg}
+			r = wildfire.VerdictRecord{URL: arg}
 		}
-		if err := recheckOne(ctx, operator, &a); err != nil {
+		if err := recheckOne(ctx, operator, &r); err != nil {
 			return answers, err
 		}
 
-		answers = append(answers, a)
+		answers = append(answers, newVerdictAnswer(r))
 	}
 
 	return answers, nil
 }
 
 // recheckOne asks about one hash or link and fills in its verdict.
-func recheckOne(ctx context.Context, operator app.Operator, a *verdictAnswer) error {
+func recheckOne(ctx context.Context, operator app.Operator, r *wildfire.VerdictRecord) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, recheckTimeout)
 	defer cancel()
-	verdict, err := operator.Recheck(ctx, a.SHA256, a.URL)
-	switch {
-	case errors.Is(err, poller.ErrQueriesPaused), errors.Is(err, app.ErrNoAnswer):
+	r.Verdict, err = operator.Recheck(ctx, r.SHA256, r.URL)
+	r.HasVerdict = r.Verdict != wildfire.Unknown
+	if errors.Is(err, poller.ErrQueriesPaused) || errors.Is(err, app.ErrNoAnswer) {
 		return cli.Exit(cli.Partial, err)
-	case err != nil:
-		return err
 	}
 
-	a.Verdict = "none"
-	if verdict != wildfire.Unknown {
-		code := int(verdict)
-		a.Verdict = verdict.String()
-		a.Code = &code
-	}
-
-	a.Malicious = verdict.Malicious()
-	a.Final = verdict.Final()
-
-	return nil
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,7 +102,8 @@ func writeOutput(tool *cli.App, name string, write func(io.Writer) error) error 
 		return write(tool.Out)
 	}
 
-	f, err := os.CreateTemp(dirOf(name), ".backburn-*")
+	dir, _ := filepath.Split(name)
+	f, err := os.CreateTemp(cmp.Or(dir, "."), ".backburn-*")
 	if err != nil {
 		return err
 	}
@@ -118,13 +120,6 @@ func writeOutput(tool *cli.App, name string, write func(io.Writer) error) error 
 	}
 
 	return err
-}
-
-func dirOf(name string) string {
-	if i := strings.LastIndexAny(name, `/`+string(os.PathSeparator)); i >= 0 {
-		return name[:i+1]
-	}
-	return "."
 }
 
 // reportRun is one run of the command.
@@ -299,10 +294,11 @@ func printReport(w io.Writer, r wildfire.Report, origin string) {
 		{"sha-1", printable(orDash(r.SHA1))},
 		{"signer", printable(orDash(r.Signer))},
 	})
-	var found [][2]string
+	separator := "\n"
 	add := func(kind string, parts ...string) {
 		parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" })
-		found = append(found, [2]string{kind, strings.Join(parts, "  ")})
+		fmt.Fprintf(w, "%s%-10s  %s\n", separator, kind, printable(defang.text(strings.Join(parts, "  "))))
+		separator = ""
 	}
 	for _, p := range r.Platforms {
 		add("platform", p.Name, p.Malware)
@@ -360,13 +356,7 @@ func printReport(w io.Writer, r wildfire.Report, origin string) {
 	for _, l := range r.Links {
 		add("link", l.URL, l.Verdict)
 	}
-	if len(found) > 0 {
-		fmt.Fprintln(w)
-	}
 
-	for _, line := range found {
-		fmt.Fprintf(w, "%-10s  %s\n", line[0], printable(defang.text(line[1])))
-	}
 	if r.Truncated {
 		fmt.Fprintln(w, truncatedNotice)
 	}

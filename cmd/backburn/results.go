@@ -68,7 +68,9 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 					return printJSON(tool.Out, e)
 				}
 
-				return list.show(e)
+				list.print(stdoutWriter(tool), e)
+
+				return nil
 			}
 			read := sub.Drain
 			if follow {

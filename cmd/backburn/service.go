@@ -16,7 +16,6 @@ import (
 	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
-	"backburn/internal/natsconn"
 	"backburn/internal/natsd"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
@@ -39,23 +38,30 @@ type fleetLink struct {
 func linkFleet(ctx context.Context, cfg config.Config, command string) fleetLink {
 	ctx, cancel := context.WithTimeout(ctx, fleetTimeout)
 	defer cancel()
-	nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, zerolog.Nop(), natsconn.Inbox(cfg.NATS.Prefix, "operator"))
+	q, release, err := dial(ctx, cfg, command, zerolog.Nop())
 	if err != nil {
 		return fleetLink{close: func() {}, reason: err}
 	}
 
-	q, err := attachTo(ctx, nc, cfg)
-	if err != nil {
-		nc.Close()
-		return fleetLink{close: func() {}, reason: err}
-	}
-
-	return fleetLink{queue: q, close: nc.Close}
+	return fleetLink{queue: q, close: release}
 }
 
-// tokenOptions returns the options to share tokens and grants through the fleet, if it is
+// authOptions returns the options of a token source, a login and a logout, which are equal so that
+// the fleet finds the grant.
+func (l fleetLink) authOptions(ctx context.Context, tool *cli.App, cfg config.Config, profile string) ([]auth.Option, error) {
+	t, err := transport(cfg)
+	if err != nil {
+		return nil, err
+	}
+
+	opts, err := l.sharingOptions(ctx, cfg, profile)
+
+	return append(opts, auth.WithTransport(t), auth.WithUserAgent(app.UserAgent), auth.WithLogger(commandLog(tool, cfg))), err
+}
+
+// sharingOptions returns the options to share tokens and grants through the fleet, if it is
 // reachable.
-func (l fleetLink) tokenOptions(ctx context.Context, cfg config.Config, profile string) ([]auth.Option, error) {
+func (l fleetLink) sharingOptions(ctx context.Context, cfg config.Config, profile string) ([]auth.Option, error) {
 	required := cfg.Auth[profile].Share == auth.ShareRequired
 	if l.queue == nil {
 		if required {
@@ -100,17 +106,11 @@ func tokenSource(ctx context.Context, tool *cli.App, cfg config.Config, profile 
 		return nil, err
 	}
 
-	t, err := transport(cfg)
+	opts, err := fleet.authOptions(ctx, tool, cfg, profile)
 	if err != nil {
 		return nil, err
 	}
 
-	opts, err := fleet.tokenOptions(ctx, cfg, profile)
-	if err != nil {
-		return nil, err
-	}
-
-	opts = append(opts, auth.WithTransport(t), auth.WithUserAgent(app.UserAgent), auth.WithLogger(commandLog(tool, cfg)))
 	s, err := auth.New(cfg.Profile(profile), opts...)
 	if err != nil {
 		return nil, cli.Exit(cli.Usage, err)

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"backburn/internal/app"
 	"backburn/pipeline"
@@ -23,10 +22,7 @@ func printStatus(w textWriter, st app.Status) {
 			away = fmt.Sprintf("NATS has been unreachable since %s: %s", formatTime(st.Away.Since), printable(st.Away.Reason))
 		}
 
-		for _, line := range w.wrapped(away, 0) {
-			fmt.Fprintln(w, w.styled(notable, line))
-		}
-
+		w.paragraph(notable, away)
 		fmt.Fprintf(w, "The state of the fleet is unknown. State of the process on this machine (%s):\n", printable(st.Role))
 		printLocal(w, st)
 
@@ -57,10 +53,7 @@ func printPauses(w textWriter, st app.Status) {
 			continue
 		}
 
-		for _, line := range w.wrapped(fmt.Sprintf("PAUSED: %s until %s: %s", b, formatTime(p.Until), printable(p.Reason)), 0) {
-			fmt.Fprintln(w, w.styled(notable, line))
-		}
-
+		w.paragraph(notable, fmt.Sprintf("PAUSED: %s until %s: %s", b, formatTime(p.Until), printable(p.Reason)))
 		fmt.Fprintln(w)
 	}
 }
@@ -148,7 +141,8 @@ func printReportsWaiting(w textWriter, r *queue.ReportsStatus) {
 		line += "; " + r.Reason
 	}
 
-	fmt.Fprintf(w, "\n%s\n", strings.Join(w.wrapped(printable(line), 0), "\n"))
+	fmt.Fprintln(w)
+	w.paragraph(plain, printable(line))
 }
 
 // printDead prints the dead letters by reason.

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"backburn/auth"
@@ -17,42 +16,18 @@ import (
 func printLocal(w textWriter, st app.Status) {
 	printParts(w, st)
 	if st.Token != nil {
-		fmt.Fprintf(w, "\n%s\n", strings.Join(w.wrapped("token "+tokenLine(*st.Token), 0), "\n"))
-	}
-
-	if len(st.Watch) > 0 {
 		fmt.Fprintln(w)
-		t := newTable("~FOLDER", "~SOURCE", "~STATE", ">PENDING", ">IN FLIGHT", ">CLAIMED", ">FINISHED")
-		for _, f := range st.Watch {
-			state := f.State
-			if f.Reason != "" {
-				state += ": " + f.Reason
-			}
-
-			t.add(okTone(f.State == watch.StateOK),
-				printable(f.Path),
-				f.Source,
-				printable(state),
-				strconv.Itoa(f.Pending),
-				strconv.Itoa(f.InFlight),
-				strconv.FormatInt(f.Claimed, 10),
-				strconv.FormatInt(f.Finished, 10))
-		}
-
-		t.print(w)
-		printTroubles(w, st.Watch)
+		w.paragraph(plain, "token "+tokenLine(*st.Token))
 	}
 
+	printFolders(w, st.Watch)
 	printSinks(w, st.Sinks)
-	if len(st.UploadsInProgress) > 0 {
-		fmt.Fprintln(w)
-		t := newTable("~UPLOADING", ">SENT", ">OF", "", ">SINCE")
-		for _, f := range st.UploadsInProgress {
-			t.add(plain, printable(f.Filename), humanSize(f.Sent), humanSize(f.Total), progressBar(int(f.Sent), int(f.Total), 20), formatAge(f.Since))
-		}
-
-		t.print(w)
+	uploads := newTable("~UPLOADING", ">SENT", ">OF", "", ">SINCE")
+	for _, f := range st.UploadsInProgress {
+		uploads.add(plain, printable(f.Filename), humanSize(f.Sent), humanSize(f.Total), progressBar(int(f.Sent), int(f.Total), 20), formatAge(f.Since))
 	}
+
+	uploads.section(w)
 }
 
 // printParts prints the parts of the local process that are not ok or have a note.
@@ -64,47 +39,46 @@ func printParts(w textWriter, st app.Status) {
 		}
 	}
 
-	switch {
-	case len(t.rows) > 0:
-		fmt.Fprintln(w)
-		t.print(w)
-	case st.Role != "":
+	t.section(w)
+	if len(t.rows) == 0 && st.Role != "" {
 		fmt.Fprintf(w, "\nevery part of the process on this machine (%s) is ok\n", printable(st.Role))
 	}
 }
 
-// printTroubles prints the files that cannot be processed.
-func printTroubles(w textWriter, folders []watch.Status) {
-	t := newTable("~FILE IN TROUBLE", "~SOURCE", ">SINCE", "=REASON")
+// printFolders prints the watched folders, and the files that cannot be processed.
+func printFolders(w textWriter, folders []watch.Status) {
+	t := newTable("~FOLDER", "~SOURCE", "~STATE", ">PENDING", ">IN FLIGHT", ">CLAIMED", ">FINISHED")
+	troubles := newTable("~FILE IN TROUBLE", "~SOURCE", ">SINCE", "=REASON")
 	for _, f := range folders {
+		state := f.State
+		if f.Reason != "" {
+			state += ": " + f.Reason
+		}
+
+		t.add(okTone(f.State == watch.StateOK),
+			printable(f.Path),
+			f.Source,
+			printable(state),
+			strconv.Itoa(f.Pending),
+			strconv.Itoa(f.InFlight),
+			strconv.FormatInt(f.Claimed, 10),
+			strconv.FormatInt(f.Finished, 10))
 		for _, file := range f.Troubles {
-			t.add(notable, printable(file.Path), f.Source, formatAge(file.Since), printable(file.Reason))
+			troubles.add(notable, printable(file.Path), f.Source, formatAge(file.Since), printable(file.Reason))
 		}
 		if more := f.Troubled - len(f.Troubles); more > 0 {
-			t.add(notable, fmt.Sprintf("and %d more", more), f.Source, "", "")
+			troubles.add(notable, fmt.Sprintf("and %d more", more), f.Source, "", "")
 		}
 	}
 
-	if len(t.rows) > 0 {
-		fmt.Fprintln(w)
-		t.print(w)
-	}
+	t.section(w)
+	troubles.section(w)
 }
 
 // printSinks prints the state of the sinks.
 func printSinks(w textWriter, sinks []sink.Status) {
-	if len(sinks) == 0 {
-		return
-	}
-
-	fmt.Fprintln(w)
 	t := newTable("~SINK", "KIND", "=STATE", ">SINCE", ">BEHIND", ">LAST")
 	for _, s := range sinks {
-		last := "-"
-		if !s.Last.IsZero() {
-			last = formatAge(s.Last)
-		}
-
 		state := s.State
 		if s.Cause != "" {
 			state += ": " + s.Cause
@@ -113,10 +87,10 @@ func printSinks(w textWriter, sinks []sink.Status) {
 			state += "; " + s.Remedy
 		}
 
-		t.add(okTone(s.Cause == ""), printable(s.Name), s.Kind, printable(state), formatAge(s.Since), strconv.FormatUint(s.Behind, 10), last)
+		t.add(okTone(s.Cause == ""), printable(s.Name), s.Kind, printable(state), formatAge(s.Since), strconv.FormatUint(s.Behind, 10), formatAge(s.Last))
 	}
 
-	t.print(w)
+	t.section(w)
 }
 
 // tokenLine describes the state of a token. It does not contain the token.

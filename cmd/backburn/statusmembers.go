@@ -31,18 +31,12 @@ func printMembers(w textWriter, st app.Status) {
 
 		up := formatDuration(time.Since(m.Started))
 		state := string(m.State)
-		tone := plain
-		if m.State != health.OK {
-			tone = notable
-		}
-
 		if m.Gone {
 			up = "-"
 			state = "GONE, last seen " + formatAge(m.Seen)
-			tone = notable
 		}
 
-		t.add(tone,
+		t.add(okTone(m.State == health.OK && !m.Gone),
 			printable(role),
 			printable(m.Host),
 			strconv.Itoa(m.PID),
@@ -59,10 +53,7 @@ func printMembers(w textWriter, st app.Status) {
 	}
 
 	t.print(w)
-	if len(faults.rows) > 0 {
-		fmt.Fprintln(w)
-		faults.print(w)
-	}
+	faults.section(w)
 }
 
 // printFleetParts prints the folders, sinks and tokens of other processes. printLocal shows those
@@ -94,13 +85,9 @@ func printFleetParts(w textWriter, st app.Status) {
 		}
 	}
 
-	for _, t := range []*table{folders, sinks, tokens} {
-		if len(t.rows) > 0 {
-			fmt.Fprintln(w)
-			t.print(w)
-		}
-	}
-
+	folders.section(w)
+	sinks.section(w)
+	tokens.section(w)
 	if omitted > 0 {
 		fmt.Fprintf(w, "%d more folders and sinks: run `backburn status` on their machines\n", omitted)
 	}

@@ -39,30 +39,27 @@ func (l *statusReader) read(ctx context.Context) (app.Status, error) {
 	defer cancel()
 	local := make(chan *app.Status, 1)
 	go func() { local <- readLocal(localCtx, l.cfg.HTTP.Config) }()
-	st := app.NewStatus()
+	own := app.NewStatus()
 	fleet, err := l.fleet(ctx)
 	if err == nil {
-		st.Status = &fleet
+		own.Status = &fleet
 	}
 	defer time.AfterFunc(localTimeout, cancel).Stop()
 
 	localStatus := <-local
 	if localStatus == nil {
-		return st, err
+		return own, err
 	}
 
-	st.ID = localStatus.ID
-	st.Role = localStatus.Role
-	st.Parts = localStatus.Parts
-	st.UploadsInProgress = localStatus.UploadsInProgress
-	st.Watch = localStatus.Watch
-	st.Sinks = localStatus.Sinks
-	st.Token = localStatus.Token
+	st := *localStatus
+	st.Time = own.Time
+	st.Status = own.Status
+	st.Away = nil
 	switch {
 	case err != nil:
 		st.Away = cmp.Or(localStatus.Away, &app.Away{Since: st.Time, Reason: err.Error()})
 		return st, cli.Exit(cli.Unreachable, err)
-	case localStatus.Token != nil && localStatus.Status != nil: // the limits of a running worker apply, not those of our configuration
+	case st.Token != nil && localStatus.Status != nil: // the limits of a running worker apply, not those of our configuration
 		st.Uploads = localStatus.Uploads
 		st.Queries = localStatus.Queries
 	}

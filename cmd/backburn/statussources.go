@@ -45,11 +45,6 @@ func printSources(w textWriter, what string, by map[string]int) {
 		parts = append(parts, fmt.Sprintf("%s %d", printable(source), by[source]))
 	}
 
-	for i, line := range w.wrapped(what+" by source: "+strings.Join(parts, ", "), 0) {
-		if i == 0 {
-			fmt.Fprintln(w)
-		}
-
-		fmt.Fprintln(w, line)
-	}
+	fmt.Fprintln(w)
+	w.paragraph(plain, what+" by source: "+strings.Join(parts, ", "))
 }

@@ -154,6 +154,27 @@ func (t *table) print(p textWriter) {
 	}
 }
 
+// section prints the table after an empty line, or nothing if it has no rows.
+func (t *table) section(p textWriter) {
+	if len(t.rows) > 0 {
+		fmt.Fprintln(p)
+		t.print(p)
+	}
+}
+
+// printPairs prints rows of names and values.
+func printPairs(w io.Writer, rows [][]string) {
+	t := newTable(make([]string, len(rows[0]))...)
+	for _, cells := range rows {
+		t.add(plain, cells...)
+	}
+
+	widths := t.widths(0)
+	for _, cells := range rows {
+		textWriter{Writer: w}.row(plain, t.kind, widths, cells)
+	}
+}
+
 // row writes one row, on several lines if its last text is wrapped.
 func (p textWriter) row(tone tone, kind []byte, widths []int, cells []string) {
 	var b strings.Builder
@@ -237,6 +258,23 @@ func (p textWriter) wrapped(s string, indent int) []string {
 	}
 
 	return wrap(s, max(p.screen.Width-indent, minColumnWidth))
+}
+
+// paragraph prints a text on as many lines as it needs.
+func (p textWriter) paragraph(tone tone, text string) {
+	for _, line := range p.wrapped(text, 0) {
+		fmt.Fprintln(p, p.styled(tone, line))
+	}
+}
+
+// field prints a name and a text, which is indented to stay beside the name. It may have several
+// lines.
+func (p textWriter) field(name string, tone tone, text string) {
+	const indent = 11
+	for _, line := range p.wrapped(text, indent) {
+		fmt.Fprintf(p, "%-*s%s\n", indent, name, p.styled(tone, line))
+		name = ""
+	}
 }
 
 // progressBar draws the used part of a total as a bar of the given width in characters.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,11 +26,16 @@ func printable(s string) string {
 }
 
 // orDash returns s, or a dash if s is empty.
-func orDash(s string) string {
-	if s == "" {
-		return "-"
+func orDash(s string) string { return cmp.Or(s, "-") }
+
+// texts returns the names of typed constants.
+func texts[T ~string](names []T) []string {
+	var all []string
+	for _, name := range names {
+		all = append(all, string(name))
 	}
-	return s
+
+	return all
 }
 
 // shortHash returns the beginning of a hash.
@@ -38,6 +44,19 @@ func shortHash(hash string) string {
 		return hash[:12]
 	}
 	return orDash(hash)
+}
+
+// humanSize formats a size in bytes for people.
+func humanSize(n int64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	case n >= 1e3:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	}
+	return fmt.Sprintf("%d B", n)
 }
 
 // clip returns the beginning of a text.
@@ -93,16 +112,17 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// printPairs prints rows of names and values.
-func printPairs(w io.Writer, rows [][]string) {
-	alignColumns(rows, func(line string) { fmt.Fprintln(w, strings.TrimRight(line, " ")) })
-}
-
-// printJSON writes one value as one line.
-func printJSON(w io.Writer, v any) error {
+// printJSON writes each value as one line.
+func printJSON[T any](w io.Writer, values ...T) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	for _, v := range values {
+		if err := e.Encode(v); err != nil {
+			return err
+		}
+	}
+
+	return nil
 }
 
 // durationFlag is a flag for a duration that may be given in days.

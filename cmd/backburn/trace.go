@@ -191,7 +191,7 @@ func printTrace(w textWriter, query queue.TraceQuery, t queue.Trace) {
 
 	fmt.Fprintln(w)
 	if t.WaitsFor != "" {
-		fmt.Fprintf(w, "waits for  %s\n", strings.Join(w.wrapped(printable(t.WaitsFor), 11), "\n           "))
+		w.field("waits for", plain, printable(t.WaitsFor))
 	}
 
 	if s := t.Sample; s != nil {
@@ -201,9 +201,7 @@ func printTrace(w textWriter, query queue.TraceQuery, t queue.Trace) {
 			tone = notable
 		}
 
-		for _, line := range w.wrapped(printable(sampleLine(*s)), 11) {
-			fmt.Fprintf(w, "           %s\n", w.styled(tone, line))
-		}
+		w.field("", tone, printable(sampleLine(*s)))
 	}
 
 	if len(t.Timeline) > 0 {
@@ -286,9 +284,9 @@ func printJobOf(w textWriter, timeline []queue.TraceEntry) {
 		}
 	}
 
-	fmt.Fprintf(w, "job        %s\n", strings.Join(w.wrapped(printable(ref.String()), 11), "\n           "))
+	w.field("job", plain, printable(ref.String()))
 	if name != "" {
-		fmt.Fprintf(w, "name       %s\n", strings.Join(w.wrapped(printable(name), 11), "\n           "))
+		w.field("name", plain, printable(name))
 	}
 
 	fmt.Fprintln(w)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -158,13 +159,7 @@ func (s *service) ask(ctx context.Context, hashes, links []string) ([]verdictAns
 
 func printAnswers(tool *cli.App, answers []verdictAnswer, asJSON bool) error {
 	if asJSON {
-		for _, a := range answers {
-			if err := printJSON(tool.Out, a); err != nil {
-				return err
-			}
-		}
-
-		return nil
+		return printJSON(tool.Out, answers...)
 	}
 
 	if len(answers) == 0 {
@@ -173,16 +168,8 @@ func printAnswers(tool *cli.App, answers []verdictAnswer, asJSON bool) error {
 
 	t := newTable("VERDICT", "~OF")
 	for _, a := range answers {
-		of := a.SHA256
-		switch {
-		case a.URL != "":
-			of = printable(a.URL)
-		case of == "":
-			of = a.MD5
-		}
-
 		verdict, tone := styleVerdict(a.Verdict)
-		t.add(tone, verdict, of)
+		t.add(tone, verdict, cmp.Or(printable(a.URL), a.SHA256, a.MD5))
 	}
 
 	t.print(stdoutWriter(tool))

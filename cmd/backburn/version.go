@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -20,7 +19,7 @@ func versionCommand(tool *cli.App) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			build := cli.ThisBuild()
 			if asJSON {
-				return json.NewEncoder(tool.Out).Encode(build)
+				return printJSON(tool.Out, build)
 			}
 
 			_, err := fmt.Fprintln(tool.Out, "backburn", build)
