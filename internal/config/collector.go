@@ -66,7 +66,7 @@ func (p *collector) got(key string) string {
 		return ", got " + quote(redact(text))
 	}
 
-	return ", got " + literal(v.Value, v.leaf)
+	return ", got " + literal(key, v.Value, v.leaf, nil) // it has no string
 }
 
 // value returns a string of the configuration, and whether the key has a value.

@@ -152,13 +152,22 @@ func (d *decoder) table(path string, table map[string]any, n *node, target refle
 		case child.leaf != nil:
 			d.value(at, table[key], target.FieldByIndex(child.leaf.index), child.leaf)
 		default:
-			if inner, ok := table[key].(map[string]any); ok {
+			if inner, ok := typed[map[string]any](d, at, table[key], "a table"); ok {
 				d.table(at, inner, child, target)
-			} else {
-				d.add(at, "expected a table, got %s", d.describe(table[key]))
 			}
 		}
 	}
+}
+
+// typed returns a value as the type that it must have. If it has another one, typed adds a problem
+// and reports false.
+func typed[T any](d *decoder, path string, value any, expected string) (T, bool) {
+	v, ok := value.(T)
+	if !ok {
+		d.add(path, "expected %s, got %s", expected, d.describe(value))
+	}
+
+	return v, ok
 }
 
 // value decodes one value into a field.
@@ -197,12 +206,9 @@ func (d *decoder) plain(path string, value any, target reflect.Value) {
 			target.SetString(s)
 		}
 	case reflect.Bool:
-		if v, ok := value.(bool); ok {
+		if v, ok := typed[bool](d, path, value, "true or false"); ok {
 			target.SetBool(v)
-			return
 		}
-
-		d.add(path, "expected true or false, got %s", d.describe(value))
 	case reflect.Int:
 		if v, ok := value.(int64); ok && !target.OverflowInt(v) {
 			target.SetInt(v)
@@ -227,9 +233,8 @@ func (d *decoder) plain(path string, value any, target reflect.Value) {
 // text expands a string. If the value is not a string or cannot be expanded, it adds a problem and
 // reports false.
 func (d *decoder) text(path string, value any, want string) (string, bool) {
-	s, ok := value.(string)
+	s, ok := typed[string](d, path, value, want)
 	if !ok {
-		d.add(path, "expected %s, got %s", want, d.describe(value))
 		return "", false
 	}
 
@@ -306,9 +311,8 @@ func (d *decoder) secret(path string, value any, target *auth.Secret) {
 }
 
 func (d *decoder) stringMap(path string, value any, target *map[string]string) {
-	table, ok := value.(map[string]any)
+	table, ok := typed[map[string]any](d, path, value, "a table")
 	if !ok {
-		d.add(path, "expected a table, got %s", d.describe(value))
 		return
 	}
 
@@ -323,9 +327,8 @@ func (d *decoder) stringMap(path string, value any, target *map[string]string) {
 }
 
 func (d *decoder) stringList(path string, value any, target *[]string) {
-	array, ok := value.([]any)
+	array, ok := typed[[]any](d, path, value, "an array of strings")
 	if !ok {
-		d.add(path, "expected an array of strings, got %s", d.describe(value))
 		return
 	}
 
@@ -340,21 +343,18 @@ func (d *decoder) stringList(path string, value any, target *[]string) {
 
 // tables decodes an array of tables, each applied to its defaults.
 func tables[T any](d *decoder, path string, value any, target *[]T, l *leaf, fresh func() T, complete func(*T)) {
-	array, ok := value.([]any)
+	array, ok := typed[[]any](d, path, value, "an array of tables ([["+path+"]])")
 	if !ok {
-		d.add(path, "expected an array of tables ([[%s]]), got %s", path, d.describe(value))
 		return
 	}
 
 	list := make([]T, 0, len(array))
 	for i, v := range array {
 		entry, at := fresh(), element(path, i)
-		if table, ok := v.(map[string]any); ok {
+		if table, ok := typed[map[string]any](d, at, v, "a table"); ok {
 			target := reflect.ValueOf(&entry).Elem()
 			d.table(at, table, l.element, target)
 			d.checkKinds(at, table, l.element, target)
-		} else {
-			d.add(at, "expected a table, got %s", d.describe(v))
 		}
 
 		complete(&entry)
@@ -366,21 +366,20 @@ func tables[T any](d *decoder, path string, value any, target *[]T, l *leaf, fre
 
 // profiles adds to the default profiles, and replaces those of the same name.
 func (d *decoder) profiles(path string, value any, target map[string]auth.Profile, l *leaf) {
-	table, ok := value.(map[string]any)
+	table, ok := typed[map[string]any](d, path, value, "tables ([auth.NAME])")
 	if !ok {
-		d.add(path, "expected tables ([auth.NAME]), got %s", d.describe(value))
 		return
 	}
 
 	for _, name := range slices.Sorted(maps.Keys(table)) {
 		at := join(path, name)
-		keys, ok := table[name].(map[string]any)
-		switch {
-		case !bareKey.MatchString(name):
+		if !bareKey.MatchString(name) {
 			d.add(at, "expected a name of letters, digits, _ and -")
 			continue
-		case !ok:
-			d.add(at, "expected a table, got %s", d.describe(table[name]))
+		}
+
+		keys, ok := typed[map[string]any](d, at, table[name], "a table")
+		if !ok {
 			continue
 		}
 

@@ -48,10 +48,7 @@ func (p *collector) authorities(key, file string) {
 // certificate requires a certificate and its key, which other users cannot read.
 func (p *collector) certificate(table, certFile, keyFile string) {
 	cert, key := join(table, "cert_file"), join(table, "key_file")
-	p.checkFile(cert, certFile, func(name string) error {
-		_, err := readRegular(name)
-		return err
-	})
+	p.checkFile(cert, certFile, readable(readRegular))
 	p.private(key, keyFile)
 	if certFile == "" || keyFile == "" || p.failed(cert) || p.failed(key) {
 		return
@@ -89,10 +86,15 @@ func (p *collector) private(key, file string) {
 
 // secret requires a private file with a secret: one line.
 func (p *collector) secret(key, file string) {
-	p.checkFile(key, file, func(name string) error {
-		_, err := auth.ReadSecretFile(name)
+	p.checkFile(key, file, readable(auth.ReadSecretFile))
+}
+
+// readable returns a check that a file can be read.
+func readable[T any](read func(name string) (T, error)) func(string) error {
+	return func(name string) error {
+		_, err := read(name)
 		return err
-	})
+	}
 }
 
 // apiTokens requires tokens that cannot be guessed and that differ, so that a token identifies its
@@ -157,18 +159,9 @@ func (p *collector) sink(at string, s sink.Config) {
 		return
 	}
 
-	p.checkFile(join(at, "secret_file"), s.SecretFile, func(name string) error {
-		_, err := credential.ReadKeys(name)
-		return err
-	})
-	p.checkFile(join(at, "bearer_file"), s.BearerFile, func(name string) error {
-		_, err := credential.ReadBearer(name)
-		return err
-	})
-	p.checkFile(join(at, "headers_file"), s.HeadersFile, func(name string) error {
-		_, err := credential.ReadHeaders(name)
-		return err
-	})
+	p.checkFile(join(at, "secret_file"), s.SecretFile, readable(credential.ReadKeys))
+	p.checkFile(join(at, "bearer_file"), s.BearerFile, readable(credential.ReadBearer))
+	p.checkFile(join(at, "headers_file"), s.HeadersFile, readable(credential.ReadHeaders))
 	p.authorities(join(at, "ca_file"), s.CAFile)
 	p.certificate(at, s.CertFile, s.KeyFile)
 	if s.DeadFile != "" {

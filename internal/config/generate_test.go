@@ -219,11 +219,11 @@ func exampleValue(c *node, table reflect.Value, example bool) string {
 		return tomlString(text)
 	case example && text != "" && v.Kind() != reflect.String:
 		return text
-	case isList && len(literal(v, c.leaf)) > commentWidth:
+	case isList && len(plainLiteral(v, c.leaf)) > commentWidth:
 		return wrappedList(list)
 	}
 
-	return literal(v, c.leaf)
+	return plainLiteral(v, c.leaf)
 }
 
 // isRequired reports whether profiles of a kind need a key, or may need it in place of a secret.
@@ -388,7 +388,7 @@ func defaultOf(c *node, e entry) string {
 		return ""
 	}
 
-	return "`" + strings.ReplaceAll(strings.ReplaceAll(literal(e.value.FieldByIndex(c.leaf.index), c.leaf), "'", `"`), "|", `\|`) + "`"
+	return "`" + strings.ReplaceAll(strings.ReplaceAll(plainLiteral(e.value.FieldByIndex(c.leaf.index), c.leaf), "'", `"`), "|", `\|`) + "`"
 }
 
 // meaning is what a key means, and for which kinds it is.
@@ -400,4 +400,9 @@ func meaning(c *node, e entry) string {
 	}
 
 	return text
+}
+
+// plainLiteral is literal for values that come from no file.
+func plainLiteral(v reflect.Value, l *leaf) string {
+	return literal("", v, l, func(_, value string) string { return tomlString(escape(value)) })
 }

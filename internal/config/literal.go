@@ -14,22 +14,22 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// literal returns a value in TOML syntax; "" for a table.
-func literal(v reflect.Value, l *leaf) string {
+// literal returns a value in TOML syntax; "" for a table. str returns the string of a key.
+func literal(at string, v reflect.Value, l *leaf, str func(at, value string) string) string {
 	switch value := v.Interface().(type) {
 	case time.Duration:
 		return tomlString(FormatDuration(value))
 	case []string:
 		items := make([]string, len(value))
 		for i, item := range value {
-			items[i] = tomlString(escape(item))
+			items[i] = str(element(at, i), item)
 		}
 
 		return "[" + strings.Join(items, ", ") + "]"
 	case map[string]string:
 		items := make([]string, 0, len(value))
 		for _, key := range slices.Sorted(maps.Keys(value)) {
-			items = append(items, quoteKey(key)+" = "+tomlString(escape(value[key])))
+			items = append(items, quoteKey(key)+" = "+str(join(at, key), value[key]))
 		}
 
 		return "{" + strings.Join(items, ", ") + "}"
@@ -41,7 +41,7 @@ func literal(v reflect.Value, l *leaf) string {
 			return tomlString(Size(v.Int()).String())
 		}
 	case reflect.String:
-		return tomlString(escape(v.String()))
+		return str(at, v.String())
 	case reflect.Float64:
 		s := strconv.FormatFloat(v.Float(), 'f', -1, 64)
 		if !strings.ContainsAny(s, ".IN") {

@@ -56,39 +56,26 @@ func (c Config) Own() []guard.Own {
 		}
 	}
 
-	return append(own, ownIn("", schema, reflect.ValueOf(c))...)
-}
-
-// Guarded lists what must not be submitted or uploaded: everything in Own except the folders for
-// files after their verdict, and the secrets in the configuration itself.
-func (c Config) Guarded() []guard.Own {
-	own := slices.DeleteFunc(c.Own(), func(o guard.Own) bool { return strings.Contains(o.Key, ".after.") })
-
-	return append(own, secretsIn("", schema, reflect.ValueOf(c))...)
-}
-
-// secretsIn lists the secret values of a table.
-func secretsIn(path string, n *node, v reflect.Value) []guard.Own {
-	var own []guard.Own
-	eachLeaf(path, n, v, func(at string, _ *leaf, value reflect.Value) {
-		if secret, ok := reflect.TypeAssert[auth.Secret](value); ok && secret.IsSet() {
-			own = append(own, guard.Own{Key: at, Value: secret.Reveal})
-		}
-	})
-
-	return own
-}
-
-// ownIn lists the files and folders in the tagged keys of a table.
-func ownIn(path string, n *node, v reflect.Value) []guard.Own {
-	var own []guard.Own
-	eachLeaf(path, n, v, func(at string, l *leaf, value reflect.Value) {
+	eachLeaf("", schema, reflect.ValueOf(c), func(at string, l *leaf, value reflect.Value) {
 		tag := l.tag.Get("own")
 		if tag == "" {
 			return
 		}
 		if name := ownPath(value.String()); name != "" {
 			own = append(own, guard.Own{Key: at, Path: name, Holds: holds(tag)})
+		}
+	})
+
+	return own
+}
+
+// Guarded lists what must not be submitted or uploaded: everything in Own except the folders for
+// files after their verdict, and the secrets in the configuration itself.
+func (c Config) Guarded() []guard.Own {
+	own := slices.DeleteFunc(c.Own(), func(o guard.Own) bool { return strings.Contains(o.Key, ".after.") })
+	eachLeaf("", schema, reflect.ValueOf(c), func(at string, _ *leaf, value reflect.Value) {
+		if secret, ok := reflect.TypeAssert[auth.Secret](value); ok && secret.IsSet() {
+			own = append(own, guard.Own{Key: at, Value: secret.Reveal})
 		}
 	})
 

@@ -71,15 +71,6 @@ func cutIndex(part string) (name string, index int, ok bool) {
 	return name, index, true
 }
 
-// unquoteKey reverses quoteKey.
-func unquoteKey(part string) string {
-	if s, err := strconv.Unquote(part); err == nil {
-		return s
-	}
-
-	return part
-}
-
 func element(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
 // locate walks the syntax tree of a valid TOML document. It only finds positions; the values come

@@ -3,6 +3,7 @@ package config
 import (
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"backburn/auth"
@@ -173,7 +174,10 @@ func lookup(n *node, table reflect.Value, key string) (found, bool) {
 		v = v.Index(index)
 	case v.Kind() == reflect.Map && rest != "":
 		part, rest = cutKey(rest)
-		if v = v.MapIndex(reflect.ValueOf(unquoteKey(part))); !v.IsValid() {
+		if s, err := strconv.Unquote(part); err == nil {
+			part = s
+		}
+		if v = v.MapIndex(reflect.ValueOf(part)); !v.IsValid() {
 			return found{}, false
 		}
 	}

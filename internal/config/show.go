@@ -4,10 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"maps"
 	"reflect"
-	"slices"
-	"strings"
 
 	"backburn/auth"
 )
@@ -90,7 +87,7 @@ func (s *printer) key(at string, n *node, v reflect.Value) {
 		s.printf("# %s is set, and not shown # %s\n", n.name, source)
 	case isSecret:
 	case n.leaf.element == nil:
-		s.printf("%s = %s # %s\n", n.name, s.literal(at, v, n.leaf), source)
+		s.printf("%s = %s # %s\n", n.name, literal(at, v, n.leaf, s.str), source)
 	case v.Len() == 0 && v.Kind() == reflect.Slice && defaultLen(at) > 0:
 		s.printf("%s = [] # %s\n", n.name, source)
 	}
@@ -106,32 +103,7 @@ func defaultLen(key string) int {
 	return v.Len()
 }
 
-// literal returns a value in TOML syntax, with the names of variables instead of their values.
-func (s *printer) literal(at string, v reflect.Value, l *leaf) string {
-	switch value := v.Interface().(type) {
-	case []string:
-		items := make([]string, len(value))
-		for i, item := range value {
-			items[i] = s.str(element(at, i), item)
-		}
-
-		return "[" + strings.Join(items, ", ") + "]"
-	case map[string]string:
-		items := make([]string, 0, len(value))
-		for _, key := range slices.Sorted(maps.Keys(value)) {
-			items = append(items, quoteKey(key)+" = "+s.str(join(at, key), value[key]))
-		}
-
-		return "{" + strings.Join(items, ", ") + "}"
-	}
-
-	if v.Kind() == reflect.String {
-		return s.str(at, v.String())
-	}
-
-	return literal(v, l)
-}
-
+// str returns a string in TOML syntax, with the names of variables instead of their values.
 func (s *printer) str(at, value string) string {
 	if written, ok := s.cfg.origin.written(at, value); ok {
 		return tomlString(redact(written))
