@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	"backburn/internal/config"
 	"backburn/internal/rootfs"
 	"backburn/internal/ui"
-	"backburn/pipeline/fleet"
 	"backburn/pipeline/poller"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/watch/spool"
@@ -29,16 +27,16 @@ func (n *Node) actionsFor(by, from string, replay queue.ReplayOptions) ui.Action
 }
 
 // dashboardActions adapts an Operator to the dashboard.
-type dashboardActions struct{ operator Operator }
+type dashboardActions struct{ Operator }
 
 func (a dashboardActions) Retry(ctx context.Context, letter uint64) (string, error) {
-	r, err := a.operator.Retry(ctx, letter)
+	r, err := a.Operator.Retry(ctx, letter)
 
 	return r.Job, err
 }
 
 func (a dashboardActions) AskAgain(ctx context.Context, sha256, url string) (string, error) {
-	verdict, err := a.operator.Recheck(ctx, sha256, url)
+	verdict, err := a.Recheck(ctx, sha256, url)
 	switch {
 	case errors.Is(err, poller.ErrQueriesPaused):
 		return "", errors.New("queries are paused; see the budgets")
@@ -49,14 +47,6 @@ func (a dashboardActions) AskAgain(ctx context.Context, sha256, url string) (str
 	}
 
 	return verdict.String(), nil
-}
-
-func (a dashboardActions) Pause(ctx context.Context, reason string, d time.Duration) (fleet.Pause, error) {
-	return a.operator.Pause(ctx, reason, d)
-}
-
-func (a dashboardActions) Resume(ctx context.Context) (fleet.Pause, error) {
-	return a.operator.Resume(ctx)
 }
 
 // ReplayOptions returns where to find the contents of dead letters on this machine.

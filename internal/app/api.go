@@ -24,6 +24,7 @@ func (n *Node) startAPI() error {
 	}
 
 	n.api = s
+	n.intakes = append(n.intakes, s)
 	n.undo = append(n.undo, s.Close)
 	n.log.Info().Str("addr", s.Addr().String()).Int("tokens", len(n.cfg.API.Tokens)).Msg("serving the HTTP API")
 

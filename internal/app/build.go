@@ -4,30 +4,21 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"runtime"
-	"runtime/debug"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"backburn/internal/cli"
 	"backburn/internal/config"
 )
 
 // buildInfo returns the metric with the version of the process.
 func buildInfo(r Roles) prometheus.Collector {
-	revision := ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = s.Value
-			}
-		}
-	}
-
 	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "backburn_build_info", Help: "Version, revision, Go version and role of this process; always 1.",
 	}, []string{"version", "revision", "goversion", "role"})
-	g.WithLabelValues(r.Version, revision, runtime.Version(), r.fleetRole()).Set(1)
+	build := cli.ThisBuild()
+	g.WithLabelValues(r.Version, build.Revision, build.Go, r.fleetRole()).Set(1)
 
 	return g
 }

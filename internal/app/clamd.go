@@ -30,7 +30,7 @@ func (n *Node) startClamd() error {
 		return err
 	}
 
-	n.clamd = s
+	n.intakes = append(n.intakes, s)
 	n.undo = append(n.undo, s.Close)
 	n.log.Info().Str("addr", s.Addr().String()).Str("source", c.Source).Msg("serving the clamd protocol")
 
@@ -49,7 +49,7 @@ func (n *Node) startMail() error {
 	// The milter library and others write to the standard logger.
 	log.SetFlags(0)
 	log.SetOutput(l)
-	n.mail = s
+	n.intakes = append(n.intakes, s)
 	n.undo = append(n.undo, s.Close)
 	n.log.Info().Str("addr", s.Addr().String()).Str("source", c.Source).Msg("filtering mail")
 

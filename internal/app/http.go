@@ -13,12 +13,8 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// startHTTP opens the listener for health, metrics, status and the dashboard, if one is configured.
+// startHTTP opens the listener for health, metrics, status and the dashboard.
 func (n *Node) startHTTP() error {
-	if n.cfg.HTTP.Listen == "" {
-		return nil
-	}
-
 	page, err := n.newDashboard()
 	if err != nil {
 		return err

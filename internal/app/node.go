@@ -1,7 +1,9 @@
 package app
 
 import (
+	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
@@ -9,13 +11,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"backburn/auth"
-	"backburn/internal/clamd"
 	"backburn/internal/config"
 	"backburn/internal/guard"
 	"backburn/internal/health"
 	"backburn/internal/history"
 	"backburn/internal/httpserver"
-	"backburn/internal/mail"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
@@ -47,8 +47,7 @@ type Node struct {
 	http     *httpserver.Server
 	history  *history.Log // recent events, for the dashboard; nil without http
 	api      *httpserver.Server
-	clamd    *clamd.Server
-	mail     *mail.Server
+	intakes  []intake // servers that take in files: the HTTP API, clamd and mail
 	sinks    *sinks
 	traces   trace.TracerProvider // nil without tracing
 
@@ -58,6 +57,12 @@ type Node struct {
 // guarded returns p with this process's guard and tracing.
 func (n *Node) guarded(p *queue.Publisher) *queue.Publisher {
 	return p.Traced(n.traces).Guarded(n.guard)
+}
+
+// intake is a server that takes in files until ctx ends. Requests in progress then get the grace
+// period.
+type intake interface {
+	Run(ctx context.Context, grace time.Duration) error
 }
 
 // Queue returns the node's queue.

@@ -50,14 +50,8 @@ func (n *Node) Run(ctx context.Context) error {
 		lateParts.Go(func() error { return n.history.Run(lateCtx) })
 	}
 
-	if n.api != nil {
-		jobParts.Go(func() error { return n.api.Run(jobCtx, apiGrace) })
-	}
-	if n.clamd != nil {
-		jobParts.Go(func() error { return n.clamd.Run(jobCtx, apiGrace) })
-	}
-	if n.mail != nil {
-		jobParts.Go(func() error { return n.mail.Run(jobCtx, apiGrace) })
+	for _, s := range n.intakes {
+		jobParts.Go(func() error { return s.Run(jobCtx, apiGrace) })
 	}
 	if n.roles.Sinks {
 		jobParts.Go(func() error { return n.sinks.run(jobCtx) })

@@ -49,47 +49,27 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 
-	if n.roles.Work {
-		if err := n.startWorker(ctx); err != nil {
-			return err
+	for _, part := range []struct {
+		isWanted bool
+		start    func() error
+	}{
+		{n.roles.Work, func() error { return n.startWorker(ctx) }},
+		{true, n.joinFleet},
+		{n.roles.Watch, n.startWatchers},
+		{n.roles.API && n.cfg.API.Listen != "", n.startAPI},
+		{n.roles.Clamd && n.cfg.Clamd.Listen != "", n.startClamd},
+		{n.roles.Mail && n.cfg.Mail.Listen != "", n.startMail},
+		{n.roles.Sinks, n.startSinks},
+		{n.cfg.HTTP.Listen != "", n.startHTTP},
+	} {
+		if part.isWanted {
+			if err := part.start(); err != nil {
+				return err
+			}
 		}
 	}
 
-	if err := n.joinFleet(); err != nil {
-		return err
-	}
-
-	if n.roles.Watch {
-		if err := n.startWatchers(); err != nil {
-			return err
-		}
-	}
-
-	if n.roles.API && n.cfg.API.Listen != "" {
-		if err := n.startAPI(); err != nil {
-			return err
-		}
-	}
-
-	if n.roles.Clamd && n.cfg.Clamd.Listen != "" {
-		if err := n.startClamd(); err != nil {
-			return err
-		}
-	}
-
-	if n.roles.Mail && n.cfg.Mail.Listen != "" {
-		if err := n.startMail(); err != nil {
-			return err
-		}
-	}
-
-	if n.roles.Sinks {
-		if err := n.startSinks(); err != nil {
-			return err
-		}
-	}
-
-	return n.startHTTP()
+	return nil
 }
 
 // startGuard creates the guard of Backburn's own files and secrets.

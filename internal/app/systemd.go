@@ -11,15 +11,19 @@ import (
 // notifyReloading reports to systemd that the process reloads its configuration. done reports that
 // the reload is complete. This is the protocol of Type=notify-reload and Type=notify.
 func notifyReloading(log zerolog.Logger) (done func()) {
-	state := daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec()
-	notify := func(state string) {
-		if _, err := daemon.SdNotify(false, state); err != nil {
-			log.Warn().Err(err).Msg("cannot notify systemd")
-		}
-	}
-	notify(state)
+	notify(daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec(), log)
 
-	return func() { notify(daemon.SdNotifyReady) }
+	return func() { notify(daemon.SdNotifyReady, log) }
+}
+
+// notify reports a state to systemd, and returns whether there is one.
+func notify(state string, log zerolog.Logger) (sent bool) {
+	sent, err := daemon.SdNotify(false, state)
+	if err != nil {
+		log.Warn().Err(err).Msg("cannot notify systemd")
+	}
+
+	return sent
 }
 
 // notifySystemd reports the state of the process to systemd (Type=notify) until ctx ends: ready at
@@ -28,15 +32,7 @@ func notifyReloading(log zerolog.Logger) (done func()) {
 // not depend on NATS or WildFire, which a restart would not repair. Without systemd it does
 // nothing.
 func notifySystemd(ctx context.Context, stopping <-chan struct{}, log zerolog.Logger) {
-	notify := func(state string) bool {
-		sent, err := daemon.SdNotify(false, state)
-		if err != nil {
-			log.Warn().Err(err).Msg("cannot notify systemd")
-		}
-
-		return sent
-	}
-	if !notify(daemon.SdNotifyReady) {
+	if !notify(daemon.SdNotifyReady, log) {
 		return
 	}
 
@@ -50,15 +46,15 @@ func notifySystemd(ctx context.Context, stopping <-chan struct{}, log zerolog.Lo
 		tick := time.NewTicker(interval / 2)
 		defer tick.Stop()
 		alive = tick.C
-		notify(daemon.SdNotifyWatchdog)
+		notify(daemon.SdNotifyWatchdog, log)
 	}
 
 	for {
 		select {
 		case <-alive:
-			notify(daemon.SdNotifyWatchdog)
+			notify(daemon.SdNotifyWatchdog, log)
 		case <-stopping:
-			notify(daemon.SdNotifyStopping)
+			notify(daemon.SdNotifyStopping, log)
 			stopping = nil
 		case <-ctx.Done():
 			return
