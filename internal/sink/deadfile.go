@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"time"
@@ -133,21 +134,11 @@ func (d *deadFile) process(ctx context.Context, do func(deadLetter) (keep bool, 
 	if err != nil || path == "" {
 		return err
 	}
-	f, err := rootfs.OpenPath(path, os.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var (
-		kept  []deadLetter
-		stop  error
-		lines = bufio.NewScanner(f)
-	)
-	lines.Buffer(nil, maxLineLength)
-	for lines.Scan() {
-		var l deadLetter
-		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
-			continue // a line truncated by a power failure; its event is still in the stream
+	var kept []deadLetter
+	var stop error
+	for l, err := range lettersIn(path) {
+		if err != nil {
+			return err // the file stays for the next replay
 		}
 		if stop == nil {
 			stop = ctx.Err()
@@ -160,9 +151,6 @@ func (d *deadFile) process(ctx context.Context, do func(deadLetter) (keep bool, 
 			kept = append(kept, l)
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("%s: %w", path, err) // the file stays for the next replay
-	}
 	if len(kept) > 0 {
 		if err := d.add(kept...); err != nil {
 			return errors.Join(stop, err)
@@ -170,6 +158,32 @@ func (d *deadFile) process(ctx context.Context, do func(deadLetter) (keep bool, 
 	}
 
 	return errors.Join(stop, os.Remove(path))
+}
+
+// lettersIn yields the letters in a file, and an error if it cannot be read.
+func lettersIn(path string) iter.Seq2[deadLetter, error] {
+	return func(yield func(deadLetter, error) bool) {
+		f, err := rootfs.OpenPath(path, os.O_RDONLY, 0)
+		if err != nil {
+			yield(deadLetter{}, err)
+			return
+		}
+		defer f.Close()
+		lines := bufio.NewScanner(f)
+		lines.Buffer(nil, maxLineLength)
+		for lines.Scan() {
+			var l deadLetter
+			if json.Unmarshal(lines.Bytes(), &l) != nil {
+				continue // a line truncated by a power failure; its event is still in the stream
+			}
+			if !yield(l, nil) {
+				return
+			}
+		}
+		if err := lines.Err(); err != nil {
+			yield(deadLetter{}, fmt.Errorf("%s: %w", path, err))
+		}
+	}
 }
 
 // moveAside moves the letters to another file. If a killed replay left letters there, it appends to
@@ -222,27 +236,16 @@ func (d *deadFile) moveAside() (string, error) {
 // list calls do for every letter without changing anything.
 func (d *deadFile) list(do func(deadLetter) error) error {
 	for _, path := range []string{d.path + ".replay", d.path} {
-		f, err := rootfs.OpenPath(path, os.O_RDONLY, 0)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		lines := bufio.NewScanner(f)
-		lines.Buffer(nil, maxLineLength)
-		for lines.Scan() {
-			var l deadLetter
-			if json.Unmarshal(lines.Bytes(), &l) != nil {
-				continue
+		for l, err := range lettersIn(path) {
+			if errors.Is(err, fs.ErrNotExist) {
+				break
 			}
-			if err := do(l); err != nil {
-				f.Close()
+			if err == nil {
+				err = do(l)
+			}
+			if err != nil {
 				return err
 			}
-		}
-		if err := errors.Join(lines.Err(), f.Close()); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
 

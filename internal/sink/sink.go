@@ -223,14 +223,10 @@ func (s *Sink) pause(ctx context.Context, d time.Duration, delivery results.Deli
 		if left <= 0 {
 			return ctx.Err() == nil
 		}
-		t := time.NewTimer(min(left, keepAlive))
-		select {
-		case <-ctx.Done():
-			t.Stop()
+		if pipeline.Sleep(ctx, min(left, keepAlive)) != nil {
 			return false
-		case <-t.C:
-			_ = delivery.InProgress()
 		}
+		_ = delivery.InProgress()
 	}
 }
 

@@ -95,21 +95,20 @@ func (s *state) recordFault(f *Fault, attempt int, every time.Duration) bool {
 func (s *state) recordSuccess(behind uint64) (since time.Time, recovered bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now().UTC()
-	since, recovered = s.status.Since, s.status.State != StateOK
-	if recovered {
-		s.status.Since = now
+	before := s.status
+	s.status = Status{
+		Name:   before.Name,
+		Kind:   before.Kind,
+		State:  StateOK,
+		Since:  before.Since,
+		Last:   time.Now().UTC(),
+		Behind: behind,
 	}
-	s.status.State = StateOK
-	s.status.Last = now
-	s.status.Behind = behind
-	s.status.Cause = ""
-	s.status.Class = ""
-	s.status.Remedy = ""
-	s.status.Event = ""
-	s.status.Attempts = 0
+	if before.State != StateOK {
+		s.status.Since = s.status.Last
+	}
 
-	return since, recovered
+	return before.Since, before.State != StateOK
 }
 
 // metrics are the metrics of a sink.

@@ -114,38 +114,16 @@ func cut(s string, limit int) string {
 	return s
 }
 
-// cefText escapes a value: backslash, equals sign and line ends.
-func cefText(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		switch {
-		case r == '\\' || r == '=':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\r':
-			b.WriteString(`\r`)
-		default:
-			b.WriteRune(visible(r))
-		}
-	}
+var (
+	textEscapes   = strings.NewReplacer(`\`, `\\`, "=", `\=`, "\n", `\n`, "\r", `\r`)
+	headerEscapes = strings.NewReplacer(`\`, `\\`, "|", `\|`)
+)
 
-	return b.String()
-}
+// cefText escapes a value: backslash, equals sign and line ends.
+func cefText(s string) string { return strings.Map(visible, textEscapes.Replace(s)) }
 
 // cefHeader escapes a header field: backslash and pipe. A header field cannot contain line ends.
-func cefHeader(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if r == '\\' || r == '|' {
-			b.WriteByte('\\')
-		}
-		b.WriteRune(visible(r))
-	}
-
-	return b.String()
-}
+func cefHeader(s string) string { return strings.Map(visible, headerEscapes.Replace(s)) }
 
 // visible replaces characters that could control a terminal or end a line.
 func visible(r rune) rune {

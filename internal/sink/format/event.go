@@ -1,6 +1,7 @@
 package format
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -118,33 +119,24 @@ func (e event) summary() string {
 }
 
 // report returns the report of a report event, and an empty one for other events.
-func (e event) report() results.Report {
-	if e.Data.Report == nil {
-		return results.Report{}
+func (e event) report() results.Report { return deref(e.Data.Report) }
+
+// deref returns what p points to, or the zero value if p is nil.
+func deref[T any](p *T) T {
+	if p == nil {
+		p = new(T)
 	}
 
-	return *e.Data.Report
+	return *p
 }
 
 // sampleName names what the event is about, for people.
 func (e event) sampleName() string {
-	for _, s := range []string{e.Data.Filename, e.Data.URL, e.Data.SHA256} {
-		if s != "" {
-			return s
-		}
-	}
-
-	return e.Data.JobID
+	return cmp.Or(e.Data.Filename, e.Data.URL, e.Data.SHA256, e.Data.JobID)
 }
 
 // audit returns what a person did, and an empty value for other events.
-func (e event) audit() results.Audit {
-	if e.Data.Audit == nil {
-		return results.Audit{}
-	}
-
-	return *e.Data.Audit
-}
+func (e event) audit() results.Audit { return deref(e.Data.Audit) }
 
 // auditOrigin returns where the person acted from: an IP address or a host.
 func (e event) auditOrigin() (address, host string) {
@@ -166,9 +158,6 @@ func (e event) auditSummary() string {
 		results.AuditPause:   "pause of uploads",
 		results.AuditResume:  "end of the pause of uploads",
 	}[a.Action]
-	if what == "" {
-		what = string(a.Action)
-	}
 
-	return fmt.Sprintf("Audit: %s, by %s: %s", what, a.By, a.Status)
+	return fmt.Sprintf("Audit: %s, by %s: %s", cmp.Or(what, string(a.Action)), a.By, a.Status)
 }

@@ -2,6 +2,7 @@ package format
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -282,13 +283,7 @@ func (e event) jobRef() string {
 }
 
 // failure returns the error of a failed event, and an empty value for other events.
-func (e event) failure() results.Error {
-	if e.Data.Error == nil {
-		return results.Error{}
-	}
-
-	return *e.Data.Error
-}
+func (e event) failure() results.Error { return deref(e.Data.Error) }
 
 // behaviors returns the texts of the report's behaviors.
 func (e event) behaviors() []string {
@@ -337,27 +332,13 @@ var labels = map[string]string{
 // isSet reports whether a value is set.
 func isSet(v any) bool {
 	switch v := v.(type) {
-	case nil:
-		return false
-	case string:
-		return v != ""
-	case []byte:
-		return len(v) > 0
-	case int64:
-		return v != 0
-	case bool:
-		return v
-	case *int:
-		return v != nil
 	case time.Time:
 		return !v.IsZero()
-	case map[string]string:
-		return len(v) > 0
-	case []string:
-		return len(v) > 0
+	case []byte, []string, map[string]string:
+		return reflect.ValueOf(v).Len() > 0
 	}
 
-	return true
+	return v != nil && !reflect.ValueOf(v).IsZero()
 }
 
 // setPath sets the value at a path of nested JSON objects and, if the path contains a number,
