@@ -67,10 +67,7 @@ func (a *alone) Cleanup(f func()) {
 }
 
 func (a *alone) TempDir() string {
-	dir, err := os.MkdirTemp("", "backburn-")
-	if err != nil {
-		a.Fatal(err)
-	}
+	dir := must(os.MkdirTemp("", "backburn-"))(a)
 	a.Cleanup(func() { _ = os.RemoveAll(dir) })
 
 	return dir

@@ -29,7 +29,5 @@ func BuildPrograms(t testing.TB, flags ...string) {
 	if err == nil {
 		err = os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 }

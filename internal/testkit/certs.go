@@ -49,10 +49,7 @@ func (a *Authority) Certificate() (certFile, keyFile string) {
 	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	cert := a.sign(template, a.cert, key)
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	der := must(x509.MarshalPKCS8PrivateKey(key))(a.t)
 
 	return a.write("CERTIFICATE", cert.Raw), a.write("PRIVATE KEY", der)
 }
@@ -61,11 +58,7 @@ func (a *Authority) Certificate() (certFile, keyFile string) {
 // certificates of this authority.
 func (a *Authority) ServerTLS(clients bool) *tls.Config {
 	a.t.Helper()
-	cert, err := tls.LoadX509KeyPair(a.Certificate())
-	if err != nil {
-		a.t.Fatal(err)
-	}
-
+	cert := must(tls.LoadX509KeyPair(a.Certificate()))(a.t)
 	cfg := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}}
 	if clients {
 		cfg.ClientAuth, cfg.ClientCAs = tls.RequireAndVerifyClientCert, a.Pool
@@ -85,35 +78,20 @@ func template() *x509.Certificate {
 
 func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	return key
+	return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
 }
 
 func (a *Authority) sign(template, parent *x509.Certificate, key *ecdsa.PrivateKey) *x509.Certificate {
 	a.t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	der := must(x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, a.key))(a.t)
 
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-
-	return cert
+	return must(x509.ParseCertificate(der))(a.t)
 }
 
 func (a *Authority) write(kind string, der []byte) string {
 	a.t.Helper()
 	file := filepath.Join(a.t.TempDir(), "file.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		a.t.Fatal(err)
-	}
+	noError(a.t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
 
 	return file
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -79,21 +80,10 @@ func (c *Chaos) Run() Figures {
 	js := c.Site.Connect(c.NATS)
 	var decided atomic.Int64
 	ctx, cancel := context.WithCancel(t.Context())
-	counted := make(chan struct{})
-	go func() {
-		defer close(counted)
-		c.count(ctx, js, &decided)
-	}()
-	dropped := make(chan struct{})
-	go func() {
-		defer close(dropped)
-		c.drop(ctx)
-	}()
-	told := make(chan struct{})
-	go func() {
-		defer close(told)
-		c.logProgress(ctx, began, &decided)
-	}()
+	var watching, dropping sync.WaitGroup
+	watching.Go(func() { c.count(ctx, js, &decided) })
+	watching.Go(func() { c.logProgress(ctx, began, &decided) })
+	dropping.Go(func() { c.drop(ctx) })
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
 	undecided := func() bool { return int(decided.Load()) < len(c.Files) }
@@ -109,7 +99,7 @@ func (c *Chaos) Run() Figures {
 	}
 
 	f.InStorm = int(decided.Load())
-	<-dropped
+	dropping.Wait()
 	for c.revive(&f); undecided(); c.revive(&f) {
 		if time.Since(began) > c.Storm+3*Patience {
 			t.Errorf("%d of %d files have a final event", decided.Load(), len(c.Files))
@@ -120,8 +110,7 @@ func (c *Chaos) Run() Figures {
 	}
 
 	cancel()
-	<-counted
-	<-told
+	watching.Wait()
 	f.Took = time.Since(began)
 	c.judge(js, &f)
 
@@ -279,20 +268,16 @@ func (c *Chaos) judge(js jetstream.JetStream, f *Figures) {
 
 	f.DistinctFinalIDs = len(ids)
 	OneEach(t, c.Files, once)
-	seen := map[string]bool{}
-	for _, file := range c.Files {
-		if sum := file.SHA256(); !seen[sum] {
-			seen[sum] = true
-			n := c.Site.WildFire.UploadCount(sum)
-			f.Uploads += n
-			f.Excess += max(n-1, 0)
-			if n == 0 {
-				t.Errorf("%q has an event, and was never uploaded", file.Name)
-			}
+	for _, file := range distinct(c.Files) {
+		n := c.Site.WildFire.UploadCount(file.SHA256())
+		f.Distinct++
+		f.Uploads += n
+		f.Excess += max(n-1, 0)
+		if n == 0 {
+			t.Errorf("%q has an event, and was never uploaded", file.Name)
 		}
 	}
 
-	f.Distinct = len(seen)
 	f.Tries = c.Site.WildFire.Count(wildfire.OpSubmitFile)
 	c.Site.NothingLeft(len(c.Files))
 }

@@ -49,18 +49,9 @@ func (s *Site) connect(url, tokenFile string) jetstream.JetStream {
 		opts = append(opts, nats.Token(strings.TrimSpace(string(token))))
 	}
 
-	nc, err := nats.Connect(url, opts...)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-
+	nc := must(nats.Connect(url, opts...))(s.t)
 	s.t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-
-	return js
+	return must(jetstream.New(nc))(s.t)
 }
 
 // Finals reads events from the first one until n files have a final event, and then all remaining
@@ -159,15 +150,23 @@ func OneEach(t testing.TB, files []File, finals []results.Event) {
 // OnceUploaded requires that WildFire got all distinct contents exactly once.
 func (s *Site) OnceUploaded(files []File) {
 	s.t.Helper()
-	seen := map[string]bool{}
-	for _, f := range files {
-		if sum := f.SHA256(); !seen[sum] {
-			seen[sum] = true
-			if n := s.WildFire.UploadCount(sum); n != 1 {
-				s.t.Errorf("%q was uploaded %d times, want once", f.Name, n)
-			}
+	for _, f := range distinct(files) {
+		if n := s.WildFire.UploadCount(f.SHA256()); n != 1 {
+			s.t.Errorf("%q was uploaded %d times, want once", f.Name, n)
 		}
 	}
+}
+
+// distinct returns the first file of each contents.
+func distinct(files []File) []File {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(slices.Clone(files), func(f File) bool {
+		sum := f.SHA256()
+		isSeen := seen[sum]
+		seen[sum] = true
+
+		return isSeen
+	})
 }
 
 // NothingLeft requires that no file is left in the quarantine, and that all are kept as done. Files
@@ -204,9 +203,7 @@ func (s *Site) tree(dir string) (names []string) {
 
 		return nil
 	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	noError(s.t, err)
 
 	return names
 }
@@ -233,9 +230,7 @@ func Reports(t testing.TB, js jetstream.JetStream, n int) (all []results.Event) 
 		all = append(all, e)
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 
 	return all
 }

@@ -26,11 +26,7 @@ func StartNATS(t testing.TB, opts *server.Options) *server.Server {
 		opts.JetStreamMaxStore = 1 << 40 // the server's default depends on the free space of the disk
 	}
 
-	ns, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-
+	ns := must(server.NewServer(opts))(t)
 	ns.Start()
 	t.Cleanup(func() { StopNATS(ns) })
 	if !ns.ReadyForConnections(30 * time.Second) {

@@ -20,10 +20,7 @@ type Operator struct {
 // NewOperator returns an operator without accounts.
 func NewOperator(t testing.TB) *Operator {
 	t.Helper()
-	key, err := nkeys.CreateOperator()
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := must(nkeys.CreateOperator())(t)
 
 	return &Operator{t: t, key: key, resolver: &server.MemAccResolver{}}
 }
@@ -38,15 +35,8 @@ type Account struct {
 // NewAccount returns an account. Servers know it only after Issue.
 func (o *Operator) NewAccount() *Account {
 	o.t.Helper()
-	key, err := nkeys.CreateAccount()
-	if err != nil {
-		o.t.Fatal(err)
-	}
-
-	public, err := key.PublicKey()
-	if err != nil {
-		o.t.Fatal(err)
-	}
+	key := must(nkeys.CreateAccount())(o.t)
+	public := must(key.PublicKey())(o.t)
 
 	return &Account{Public: public, o: o, key: key}
 }
@@ -59,52 +49,25 @@ func (a *Account) Issue(fill func(*jwt.AccountClaims)) {
 		fill(claims)
 	}
 
-	token, err := claims.Encode(a.o.key)
-	if err != nil {
-		a.o.t.Fatal(err)
-	}
-	if err := a.o.resolver.Store(a.Public, token); err != nil {
-		a.o.t.Fatal(err)
-	}
+	token := must(claims.Encode(a.o.key))(a.o.t)
+	noError(a.o.t, a.o.resolver.Store(a.Public, token))
 }
 
 // User returns a credentials file of a new user of the account.
 func (a *Account) User(fill func(*jwt.UserClaims)) (credentialsFile string) {
 	a.o.t.Helper()
-	key, err := nkeys.CreateUser()
-	if err != nil {
-		a.o.t.Fatal(err)
-	}
-
-	public, err := key.PublicKey()
-	if err != nil {
-		a.o.t.Fatal(err)
-	}
-
-	seed, err := key.Seed()
-	if err != nil {
-		a.o.t.Fatal(err)
-	}
-
+	key := must(nkeys.CreateUser())(a.o.t)
+	public := must(key.PublicKey())(a.o.t)
+	seed := must(key.Seed())(a.o.t)
 	claims := jwt.NewUserClaims(public)
 	if fill != nil {
 		fill(claims)
 	}
 
-	token, err := claims.Encode(a.key)
-	if err != nil {
-		a.o.t.Fatal(err)
-	}
-
-	text, err := jwt.FormatUserConfig(token, seed)
-	if err != nil {
-		a.o.t.Fatal(err)
-	}
-
+	token := must(claims.Encode(a.key))(a.o.t)
+	text := must(jwt.FormatUserConfig(token, seed))(a.o.t)
 	file := filepath.Join(a.o.t.TempDir(), "user.creds")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		a.o.t.Fatal(err)
-	}
+	noError(a.o.t, os.WriteFile(file, text, 0o600))
 
 	return file
 }
@@ -114,22 +77,11 @@ func (o *Operator) Options() *server.Options {
 	o.t.Helper()
 	system := o.NewAccount()
 	system.Issue(nil)
-	public, err := o.key.PublicKey()
-	if err != nil {
-		o.t.Fatal(err)
-	}
-
+	public := must(o.key.PublicKey())(o.t)
 	claims := jwt.NewOperatorClaims(public)
 	claims.SystemAccount = system.Public
-	token, err := claims.Encode(o.key)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-
-	trusted, err := jwt.DecodeOperatorClaims(token)
-	if err != nil {
-		o.t.Fatal(err)
-	}
+	token := must(claims.Encode(o.key))(o.t)
+	trusted := must(jwt.DecodeOperatorClaims(token))(o.t)
 
 	return &server.Options{
 		TrustedOperators: []*jwt.OperatorClaims{trusted},

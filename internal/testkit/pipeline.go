@@ -33,21 +33,13 @@ type Pipeline struct {
 func NewPipeline(t testing.TB, opts ...wildfiretest.Option) *Pipeline {
 	t.Helper()
 	p := &Pipeline{t: t, NATS: StartNATS(t, &server.Options{}), config: pipeline.DefaultConfig()}
-	nc, err := nats.Connect(p.NATS.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-
+	nc := must(nats.Connect(p.NATS.ClientURL()))(t)
 	t.Cleanup(nc.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
-	p.Queue, err = queue.Open(ctx, nc, queue.Topology{
+	p.Queue = must(queue.Open(ctx, nc, queue.Topology{
 		Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, Results: queue.EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 1 << 30},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-
+	}))(t)
 	p.WildFire = wildfiretest.New(append([]wildfiretest.Option{wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0)}, opts...)...)
 	p.web = p.WildFire.Start()
 	t.Cleanup(p.web.Close)
@@ -65,11 +57,7 @@ func (p *Pipeline) Work() {
 	p.t.Helper()
 	cfg := wildfire.DefaultConfig()
 	cfg.BaseURL = p.web.URL
-	wf, err := wildfire.New(cfg, wildfire.StaticToken("token"))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-
+	wf := must(wildfire.New(cfg, wildfire.StaticToken("token")))(p.t)
 	p.t.Cleanup(wf.Close)
 	c := p.config
 	c.Rate = 0
@@ -77,11 +65,7 @@ func (p *Pipeline) Work() {
 	c.QueriesPerDay = 0
 	c.Lease = 3 * time.Second
 	c.FirstPoll, c.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
-	w, err := worker.New(p.Queue, c, wf, wf)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-
+	w := must(worker.New(p.Queue, c, wf, wf))(p.t)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()

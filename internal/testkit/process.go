@@ -40,13 +40,8 @@ func (s *Site) Start(name string, args ...string) *Process {
 	p.cmd.Dir = s.Dir
 	p.cmd.Env = append(os.Environ(), s.env...)
 	p.cmd.Stdout = &p.out
-	stderr, err := p.cmd.StderrPipe()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
+	stderr := must(p.cmd.StderrPipe())(s.t)
+	noError(s.t, p.cmd.Start())
 
 	read := make(chan struct{})
 	go func() { defer close(read); p.read(stderr) }()

@@ -16,10 +16,7 @@ import (
 // blocks yields the code blocks of a document, without the line that names the language.
 func blocks(t testing.TB, document string) iter.Seq[string] {
 	t.Helper()
-	text, err := os.ReadFile(document)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := must(os.ReadFile(document))(t)
 
 	return func(yield func(string) bool) {
 		for i, block := range strings.Split(string(text), "\n```") {
@@ -77,15 +74,9 @@ func ShellLine(t testing.TB, document, begin string) string {
 // OpenDir returns a temporary folder with a short name that other users may read.
 func OpenDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "bb")
-	if err != nil {
-		t.Fatal(err)
-	}
-
+	dir := must(os.MkdirTemp("", "bb"))(t)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, os.Chmod(dir, 0o755))
 
 	return dir
 }
@@ -93,22 +84,14 @@ func OpenDir(t testing.TB) string {
 // FreePort returns an unused port of this machine.
 func FreePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
 
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	return strconv.Itoa(freePorts(t, 1)[0])
 }
 
 // Append adds text to the site's configuration.
 func (s *Site) Append(text string) {
 	s.t.Helper()
-	before, err := os.ReadFile(s.Path("backburn.toml"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	before := must(os.ReadFile(s.Path("backburn.toml")))(s.t)
 	s.WriteFile("backburn.toml", string(before)+"\n"+text)
 }
 
@@ -116,16 +99,10 @@ func (s *Site) Append(text string) {
 // ended with the test; its output is shown if the test failed.
 func (s *Site) Foreign(address string, command ...string) {
 	s.t.Helper()
-	out, err := os.Create(filepath.Join(s.t.(interface{ TempDir() string }).TempDir(), "out"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-
+	out := must(os.Create(filepath.Join(s.t.TempDir(), "out")))(s.t)
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
+	noError(s.t, cmd.Start())
 
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = cmd.Wait() }()

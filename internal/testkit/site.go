@@ -49,9 +49,7 @@ func NewSite(t testing.TB, opts ...wildfiretest.Option) *Site {
 	t.Cleanup(web.Close)
 	s.folder = s.Path("quarantine")
 	for _, dir := range []string{s.folder, s.Path("tmp")} {
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, os.Mkdir(dir, 0o755))
 	}
 
 	s.base = Settings{
@@ -118,9 +116,7 @@ func (s *Site) Configure(changes Settings) {
 // WriteFile writes a file in the site's folder that only its owner may read.
 func (s *Site) WriteFile(name, text string) {
 	s.t.Helper()
-	if err := os.WriteFile(s.Path(name), []byte(text), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
+	noError(s.t, os.WriteFile(s.Path(name), []byte(text), 0o600))
 }
 
 // secretIsHidden looks for the client secret in every file of the site except the dropped ones.

@@ -33,16 +33,8 @@ type Wire struct {
 // ends.
 func NewWire(t testing.TB, server string) *Wire {
 	t.Helper()
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-
+	u := must(url.Parse(server))(t)
+	l := must(new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0"))(t)
 	w := &Wire{
 		t:        t,
 		listener: l,
