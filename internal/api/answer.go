@@ -1,13 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 	"net/http"
 	"strconv"
 	"time"
-
-	"backburn/results"
 )
 
 // problemBase is the beginning of every problem's type. docs/openapi.yaml lists all types.
@@ -15,8 +14,7 @@ const problemBase = "urn:backburn:problem:"
 
 // writeProblem answers with a problem document (RFC 9457).
 func writeProblem(w http.ResponseWriter, status int, kind, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	writeBody(w, status, map[string]any{"type": problemBase + kind, "title": http.StatusText(status), "status": status, "detail": detail})
+	writeBody(w, status, "application/problem+json", map[string]any{"type": problemBase + kind, "title": http.StatusText(status), "status": status, "detail": detail})
 }
 
 // writeRefusal answers requests that the listener refuses.
@@ -25,11 +23,8 @@ func writeRefusal(w http.ResponseWriter, status int, detail string) {
 		http.StatusMisdirectedRequest: "misdirected",
 		http.StatusForbidden:          "forbidden",
 	}[status]
-	if kind == "" {
-		kind = "internal"
-	}
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	writeProblem(w, status, kind, detail)
+	writeProblem(w, status, cmp.Or(kind, "internal"), detail)
 }
 
 // setRetryAfter sets Retry-After.
@@ -39,23 +34,15 @@ func setRetryAfter(w http.ResponseWriter, after time.Duration) {
 
 // writeJSON answers with JSON.
 func writeJSON(w http.ResponseWriter, status int, v any) {
-	if w.Header().Get("Content-Type") == "" {
-		w.Header().Set("Content-Type", "application/json")
-	}
-	writeBody(w, status, v)
+	writeBody(w, status, "application/json", v)
 }
 
-func writeBody(w http.ResponseWriter, status int, v any) {
+func writeBody(w http.ResponseWriter, status int, contentType string, v any) {
 	b, err := json.Marshal(v)
 	if err != nil { // cannot happen: all values are our own types
 		status, b = http.StatusInternalServerError, []byte(`{"type":"`+problemBase+`internal","status":500}`)
 	}
+	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	_, _ = w.Write(append(b, '\n'))
-}
-
-// writeEvent answers with a final event, as consumers get it.
-func writeEvent(w http.ResponseWriter, e results.Event) {
-	w.Header().Set("Content-Type", results.ContentType)
-	writeJSON(w, http.StatusOK, e)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"regexp"
+	"slices"
 
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
@@ -59,15 +60,8 @@ func (s *service) job(w http.ResponseWriter, r *http.Request) {
 
 // belongsTo reports whether a trace found a job of the source.
 func belongsTo(t queue.Trace, source string) bool {
-	if t.State != queue.TraceQueued && t.State != queue.TraceWaiting {
-		return false
-	}
-	for _, entry := range t.Timeline {
-		if entry.Source == source {
-			return true
-		}
-	}
-	return false
+	return (t.State == queue.TraceQueued || t.State == queue.TraceWaiting) &&
+		slices.ContainsFunc(t.Timeline, func(entry queue.TraceEntry) bool { return entry.Source == source })
 }
 
 // Contents is the known state of contents.

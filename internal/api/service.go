@@ -5,34 +5,19 @@ import (
 	"net/http"
 	"sync/atomic"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"backburn/internal/sse"
-	"backburn/pipeline"
 	"backburn/pipeline/queue"
 )
-
-// Queue is the part of *queue.Queue that the API uses.
-type Queue interface {
-	Inspector() *queue.Inspector
-	JetStream() jetstream.JetStream
-	Ledger() *queue.Ledger
-	Prefix() string // nats.prefix
-}
-
-// Intake accepts submissions.
-type Intake interface {
-	Submit(ctx context.Context, j pipeline.Job, c queue.Input) (queue.Receipt, error)
-}
 
 // Deps has the API's dependencies. All fields are required unless stated otherwise.
 type Deps struct {
 	// Ready returns nil while NATS is connected. It answers immediately.
 	Ready  func(ctx context.Context) error
-	Intake Intake
-	Queue  Queue
+	Intake *queue.Publisher // accepts submissions
+	Queue  *queue.Queue
 
 	Registry *prometheus.Registry // optional
 	Log      zerolog.Logger

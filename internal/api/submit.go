@@ -18,6 +18,7 @@ import (
 	"backburn/internal/httpserver"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
+	"backburn/results"
 )
 
 // Accepted is the answer to a submission without a final event yet.
@@ -86,7 +87,7 @@ func (s *service) await(w http.ResponseWriter, r *http.Request, req request) boo
 
 	ev, err := s.deps.Queue.Ledger().Await(ctx, req.job.Ref())
 	if err == nil {
-		writeEvent(w, ev)
+		writeBody(w, http.StatusOK, results.ContentType, ev)
 		return true
 	}
 
