@@ -60,6 +60,13 @@ func foundResult(signature string) result { return result{text: signature + " FO
 
 func errorResult(why string) result { return result{text: why + ". ERROR", failed: true} }
 
+// failedResult counts contents that could not be judged, and returns the answer.
+func (s *Server) failedResult(why string) result {
+	s.count(answeredError)
+
+	return errorResult(why)
+}
+
 // reply sends the answer about one target.
 func (s *Server) reply(r result, name string, to responder) { _ = to.send(name + ": " + r.text) }
 
@@ -122,14 +129,13 @@ func (s *Server) submitAndWait(c judge.Contents, target scanTarget) (judge.Outco
 
 // errorResultFor returns the answer about contents that could not be judged.
 func (s *Server) errorResultFor(err error, target scanTarget) result {
-	s.count(answeredError)
 	if judge.Refused(err) {
 		s.deps.Log.Warn().Err(err).Str("command", target.command).Msg("cannot judge a clamd client's contents")
-		return errorResult("cannot be judged: it changed while it was read, or its name is too long")
+		return s.failedResult("cannot be judged: it changed while it was read, or its name is too long")
 	}
 	s.deps.Log.Error().Err(err).Str("command", target.command).Msg("cannot judge for a clamd client")
 
-	return errorResult("the queue does not answer, or is full")
+	return s.failedResult("the queue does not answer, or is full")
 }
 
 // judgeFile returns the answer about an open file.
@@ -137,19 +143,15 @@ func (s *Server) judgeFile(f *os.File, target scanTarget) result {
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		s.count(answeredError)
-		return errorResult("cannot look at the file")
+		return s.failedResult("cannot look at the file")
 	case !info.Mode().IsRegular():
-		s.count(answeredError)
-		return errorResult("not a regular file")
+		return s.failedResult("not a regular file")
 	case info.Size() > s.cfg.MaxStream:
-		s.count(answeredError)
-		return errorResult("size limit exceeded")
+		return s.failedResult("size limit exceeded")
 	}
 	if err := s.checkNotOwn(f); err != nil {
 		s.deps.Log.Error().Err(err).Str("path", target.path).Msg("a client sent one of Backburn's own files; it is not uploaded")
-		s.count(answeredError)
-		return errorResult("Access denied")
+		return s.failedResult("Access denied")
 	}
 
 	sum := sha256.New()
@@ -157,8 +159,7 @@ func (s *Server) judgeFile(f *os.File, target scanTarget) result {
 	n, err := io.CopyBuffer(sum, io.LimitReader(fromStart(f), s.cfg.MaxStream+1), *buf)
 	buffers.Put(buf)
 	if err != nil || n > s.cfg.MaxStream {
-		s.count(answeredError)
-		return errorResult("cannot read the file")
+		return s.failedResult("cannot read the file")
 	}
 
 	return s.judge(judge.Contents{

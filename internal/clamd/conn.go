@@ -93,6 +93,15 @@ func (p *peer) send(text string, end byte) error {
 	return err
 }
 
+// responder sends the answers to one command.
+type responder struct {
+	p      *peer
+	prefix string
+	end    byte
+}
+
+func (a responder) send(text string) error { return a.p.send(a.prefix+text, a.end) }
+
 // linger gives the client time to read an answer that was sent before its input was read
 // completely. Closing at once could discard the answer.
 func (p *peer) linger() {

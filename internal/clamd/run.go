@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"backburn/internal/local"
 )
 
 // Run serves clients until ctx ends. Clients that wait for a verdict are then answered immediately,
@@ -15,4 +17,15 @@ func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	}
 
 	return nil
+}
+
+// serve serves one client until the connection ends.
+func (s *Server) serve(conn *local.Conn) {
+	n := &session{s: s, p: newPeer(conn)}
+	n.commands.SetLimit(sessionCommands)
+	defer n.p.close()
+	defer func() { _ = n.commands.Wait() }()
+
+	for n.next() && n.numbered {
+	}
 }

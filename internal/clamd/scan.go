@@ -26,14 +26,12 @@ const (
 func (s *Server) scan(command, name string, to responder) {
 	root, rel, ok := s.resolve(name)
 	if !ok {
-		s.count(answeredError)
-		_ = to.send(oneLine(name) + ": Access denied. ERROR")
+		s.reply(s.failedResult("Access denied"), oneLine(name), to)
 		return
 	}
 	dir, err := rootfs.Open(root)
 	if err != nil {
-		s.count(answeredError)
-		_ = to.send(oneLine(name) + ": lstat() failed: " + reason(err) + ". ERROR")
+		s.reply(s.failedResult("lstat() failed: "+reason(err)), oneLine(name), to)
 		return
 	}
 	defer dir.Close()
@@ -46,7 +44,7 @@ func (s *Server) scan(command, name string, to responder) {
 	err = w.visit(rel, name, 0)
 	_ = w.files.Wait()
 	if err == nil && w.folder && !w.answered.Load() {
-		_ = to.send(oneLine(name) + ": OK")
+		s.reply(resultOK, oneLine(name), to)
 	}
 }
 
@@ -148,9 +146,7 @@ func (w *walk) visitFolder(rel, clientName string, depth int) error {
 
 // fail reports something that cannot be read.
 func (w *walk) fail(why, clientName string) error {
-	w.s.count(answeredError)
-
-	return w.report(errorResult(why), clientName)
+	return w.report(w.s.failedResult(why), clientName)
 }
 
 // report sends the answer about one file. In a folder, only malicious and failed files are

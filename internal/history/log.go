@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"backburn/pipeline"
 	"backburn/results"
 )
 
@@ -108,10 +109,7 @@ func (l *Log) follow(ctx context.Context) {
 			return
 		}
 		l.setError(err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(retryInterval):
-		}
+		_ = pipeline.Sleep(ctx, retryInterval)
 	}
 }
 

@@ -39,7 +39,7 @@ func (b *Summary) Overview(now time.Time) Overview {
 	defer b.mu.RUnlock()
 	o := Overview{
 		Hours:   make([]Hour, 0, Hours),
-		Sources: []string{},
+		Sources: b.sources(),
 		Events:  b.events,
 		From:    b.oldestTime(),
 		Older:   b.hasOlder || b.dropped > 0,
@@ -63,7 +63,6 @@ func (b *Summary) Overview(now time.Time) Overview {
 		})
 	}
 	o.Took = Took{Verdicts: all.n, P50: all.percentile(.5), P95: all.percentile(.95)}
-	o.Sources = b.sources()
 
 	return o
 }

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"encoding/hex"
 	"hash/maphash"
 	"path"
@@ -116,11 +117,7 @@ func (b *Summary) count(e results.Event) {
 		delete(b.unfinished, job)
 	}
 	if !isUnfinished {
-		at := d.ReceivedAt
-		if at.IsZero() {
-			at = e.Time
-		}
-		b.hours.at(at).arrived++
+		b.hours.at(cmp.Or(d.ReceivedAt, e.Time)).arrived++
 	}
 }
 
@@ -180,13 +177,7 @@ func (b *Summary) addEntry(e results.Event, seq uint64) {
 
 // messageID returns the mail's Message-ID, which gateways set as metadata.
 func messageID(m map[string]string) string {
-	for _, key := range []string{"message-id", "message_id", "Message-ID"} {
-		if v := m[key]; v != "" {
-			return v
-		}
-	}
-
-	return ""
+	return cmp.Or(m["message-id"], m["message_id"], m["Message-ID"])
 }
 
 // Hit is an event in a list. It has no metadata, which may name people.

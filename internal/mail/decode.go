@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -132,10 +133,9 @@ func nextQuoted(in *bufio.Reader, out []byte) ([]byte, error) {
 	}
 
 	digits, _ := in.Peek(2) // fewer at the end of the input
-	if len(digits) == 2 && hexValue(digits[0]) >= 0 && hexValue(digits[1]) >= 0 {
-		out = append(out, byte(hexValue(digits[0])<<4|hexValue(digits[1])))
+	if n, err := strconv.ParseUint(string(digits), 16, 8); err == nil && len(digits) == 2 {
 		_, err = in.Discard(2)
-		return out, err
+		return append(out, byte(n)), err
 	}
 	if n, ok := softBreak(in); ok {
 		_, err = in.Discard(n)
@@ -165,17 +165,4 @@ func softBreak(in *bufio.Reader) (n int, ok bool) {
 	}
 
 	return 0, false
-}
-
-func hexValue(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	}
-
-	return -1
 }
