@@ -78,10 +78,7 @@ func printProblems(tool *cli.App, err error) error {
 	report := struct {
 		Config   string          `json:"config"` // "" for the defaults
 		Problems config.Problems `json:"problems"`
-	}{tool.File(), problems}
-	if report.Problems == nil {
-		report.Problems = config.Problems{}
-	}
+	}{tool.File(), append(config.Problems{}, problems...)}
 	if err := json.NewEncoder(tool.Out).Encode(report); err != nil {
 		return err
 	}

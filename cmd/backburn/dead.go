@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -115,17 +116,11 @@ func printLetters(tool *cli.App, letters []queue.Letter, counts map[string]uint6
 	p := stdoutWriter(tool)
 	printDead(p, counts)
 	byReason := map[results.Reason][]queue.Letter{}
-	var order []results.Reason
 	for _, l := range letters {
-		if byReason[l.Reason] == nil {
-			order = append(order, l.Reason)
-		}
-
 		byReason[l.Reason] = append(byReason[l.Reason], l)
 	}
 
-	slices.Sort(order)
-	for _, reason := range order {
+	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
 		fmt.Fprintf(p, "\n%s\n", p.styled(strong, printable(string(reason))))
 		t := newTable(">LETTER", "TIME", "JOB", "~SOURCE", ">SIZE", "~NAME", "=ERROR")
 		for _, l := range byReason[reason] {

@@ -89,12 +89,9 @@ func writeNew(name string, body []byte) error {
 		return err
 	}
 
-	if _, err := f.Write(body); err != nil {
-		f.Close()
-		return err
-	}
+	_, err = f.Write(body)
 
-	return f.Close()
+	return errors.Join(err, f.Close())
 }
 
 // letterJSON is a letter with headers and, if wanted, its body.

@@ -38,33 +38,29 @@ func eventTime(p textWriter, t time.Time) string {
 }
 
 func (l *eventList) printHeader() {
-	p := stdoutWriter(l.tool)
-	cells := []string{"TIME", "RESULT", "SOURCE", "SHA-256", "SIZE", "BASIS", "NAME"}
-	if l.uploads {
-		cells = []string{"TIME", "SOURCE", "JOB", "SHA-256", "SIZE", "NAME", "RULE"}
+	heads := []string{"TIME", "RESULT", "SOURCE", "SHA-256", "SIZE", "BASIS", "NAME"}
+	switch {
+	case l.uploads:
+		heads = []string{"TIME", "SOURCE", "JOB", "SHA-256", "SIZE", "NAME", "RULE"}
+	case l.audits:
+		heads = []string{"TIME", "ACTION", "STATUS", "BY", "WHAT"}
 	}
 
-	if l.audits {
-		p.auditLine(strong, "TIME", "ACTION", "STATUS", "BY", "WHAT")
-		return
-	}
-
-	l.line(p, strong, cells)
+	l.line(stdoutWriter(l.tool), strong, heads...)
 }
 
 // line prints the cells of an event.
-func (l *eventList) line(p textWriter, tone tone, cells []string) {
-	if l.uploads {
+func (l *eventList) line(p textWriter, tone tone, cells ...string) {
+	switch {
+	case l.uploads:
 		p.row(tone, []byte("    >~ "), []int{19, 12, 30, 64, 9, 24, 0}, cells)
-		return
-	}
-
-	if !isNarrow(p) {
+	case l.audits:
+		p.row(tone, []byte("   ~="), p.withRest(len(eventTime(p, time.Time{})), 7, 9, 12), cells)
+	case isNarrow(p):
+		p.row(tone, []byte("  ~>~"), p.withRest(narrowColumns...), []string{cells[0], cells[1], cells[2], cells[4], cells[6]})
+	default:
 		p.row(tone, []byte("    >  "), []int{19, 18, 12, 12, 9, 6, 0}, cells)
-		return
 	}
-
-	p.row(tone, []byte("  ~>~"), p.withRest(narrowColumns...), []string{cells[0], cells[1], cells[2], cells[4], cells[6]})
 }
 
 // narrowColumns are the widths of the columns before the name on a narrow terminal: time, result,
@@ -88,25 +84,22 @@ func (l *eventList) print(p textWriter, e results.Event) {
 		size = humanSize(d.Size)
 	}
 
+	text := printable(cmp.Or(d.Path, d.Filename, d.URL))
 	if l.uploads { // a record for audits needs the whole SHA-256
-		l.line(p, plain, []string{
-			d.SubmittedAt.Local().Format(time.DateTime), printable(d.Source), printable(d.JobID), orDash(d.SHA256),
-			size, printable(cmp.Or(d.Path, d.Filename, d.URL)), printable(orDash(d.Policy)),
-		})
+		l.line(p, plain, d.SubmittedAt.Local().Format(time.DateTime), printable(d.Source), printable(d.JobID), orDash(d.SHA256), size, text, printable(orDash(d.Policy)))
 		return
 	}
 
 	l.tally.addEvent(e)
 	if a := d.Audit; a != nil && l.audits {
-		p.auditLine(auditTone(*a), eventTime(p, e.Time), string(a.Action), string(a.Status), printable(a.By), printable(auditText(*a)))
+		l.line(p, auditTone(*a), eventTime(p, e.Time), string(a.Action), string(a.Status), printable(a.By), printable(auditText(*a)))
 		return
 	} else if a != nil {
-		l.line(p, auditTone(*a), []string{eventTime(p, e.Time), string(a.Action) + " " + string(a.Status), "-", shortHash(a.SHA256), "-", "-", printable(a.By + ": " + auditText(*a))})
+		l.line(p, auditTone(*a), eventTime(p, e.Time), string(a.Action)+" "+string(a.Status), "-", shortHash(a.SHA256), "-", "-", printable(a.By+": "+auditText(*a)))
 		return
 	}
 
 	result, tone := styleVerdict(d.Verdict)
-	text := printable(cmp.Or(d.Path, d.Filename, d.URL))
 	switch {
 	case d.Error != nil:
 		result = e.Outcome() // the reason
@@ -118,13 +111,7 @@ func (l *eventList) print(p textWriter, e results.Event) {
 		result = "now " + result
 	}
 
-	l.line(p, tone, []string{eventTime(p, e.Time), printable(result), printable(d.Source), shortHash(d.SHA256), size, orDash(string(d.Basis)), text})
-}
-
-// auditLine prints one line of a list that has only audit events: time, action, status, author and
-// subject.
-func (p textWriter) auditLine(tone tone, cells ...string) {
-	p.row(tone, []byte("   ~="), p.withRest(len(eventTime(p, time.Time{})), 7, 9, 12), cells)
+	l.line(p, tone, eventTime(p, e.Time), printable(result), printable(d.Source), shortHash(d.SHA256), size, orDash(string(d.Basis)), text)
 }
 
 // auditTone highlights failed actions.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -284,6 +283,6 @@ func printPlan(tool *cli.App, r planReport) {
 
 	fmt.Fprintln(tool.Out, "\n"+text)
 	if r.Submitted > 0 {
-		fmt.Fprintf(tool.Out, "%s submitted.\n", strings.TrimSpace(plural(r.Submitted, "file")))
+		fmt.Fprintf(tool.Out, "%s submitted.\n", plural(r.Submitted, "file"))
 	}
 }

@@ -108,10 +108,7 @@ func writeOutput(tool *cli.App, name string, write func(io.Writer) error) error 
 		return err
 	}
 
-	err = write(f)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
+	err = errors.Join(write(f), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), name)
 	}

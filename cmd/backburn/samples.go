@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -32,12 +33,7 @@ func (s sampleFile) write(path string) error {
 		return err
 	}
 
-	if err := f.Truncate(s.sparse); err != nil {
-		f.Close()
-		return err
-	}
-
-	return f.Close()
+	return errors.Join(f.Truncate(s.sparse), f.Close())
 }
 
 // sampleFiles makes harmless files of many kinds. Markers in them decide the simulated verdicts.
@@ -88,14 +84,11 @@ func zipOf(name, text string) ([]byte, error) {
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
 	w, err := z.Create(name)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := w.Write([]byte(text)); err != nil {
-		return nil, err
+	if err == nil {
+		_, err = w.Write([]byte(text))
 	}
 
-	err = z.Close()
+	err = errors.Join(err, z.Close())
 
 	return b.Bytes(), err
 }
@@ -104,17 +97,12 @@ func tarOf(name, text string) ([]byte, error) {
 	var b bytes.Buffer
 	g := gzip.NewWriter(&b)
 	t := tar.NewWriter(g)
-	if err := t.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(text))}); err != nil {
-		return nil, err
-	}
-	if _, err := t.Write([]byte(text)); err != nil {
-		return nil, err
-	}
-	if err := t.Close(); err != nil {
-		return nil, err
+	err := t.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(text))})
+	if err == nil {
+		_, err = t.Write([]byte(text))
 	}
 
-	err := g.Close()
+	err = errors.Join(err, t.Close(), g.Close())
 
 	return b.Bytes(), err
 }

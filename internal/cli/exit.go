@@ -74,10 +74,7 @@ func Code(err error) int {
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code
 	}
-	if _, ok := errors.AsType[config.Problems](err); ok {
-		return Usage
-	}
-	if isAny(err, misconfigured) {
+	if _, ok := errors.AsType[config.Problems](err); ok || isAny(err, misconfigured) {
 		return Usage
 	}
 	if isAny(err, unreachable) {

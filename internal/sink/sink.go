@@ -120,7 +120,7 @@ const (
 // RegisterMetrics registers the sink's metrics. It returns an error while those of another sink
 // with its name are registered.
 func (s *Sink) RegisterMetrics() error {
-	if err := s.metrics.register(s.reg); err != nil {
+	if err := s.reg.Register(s.metrics); err != nil {
 		return fmt.Errorf("sink %s: %w", s.cfg.Name, err)
 	}
 
@@ -129,7 +129,7 @@ func (s *Sink) RegisterMetrics() error {
 
 // UnregisterMetrics unregisters the sink's metrics, so that another sink with its name can register
 // its own. Call it only after Run has returned.
-func (s *Sink) UnregisterMetrics() { s.metrics.unregister(s.reg) }
+func (s *Sink) UnregisterMetrics() { s.reg.Unregister(s.metrics) }
 
 // Status returns the state of the sink. It is safe for concurrent use.
 func (s *Sink) Status() Status { return s.state.get() }

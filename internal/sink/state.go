@@ -161,22 +161,16 @@ func newMetrics(name string, s *state) *metrics {
 	return m
 }
 
-// register registers all metrics on reg, or none.
-func (m *metrics) register(reg prometheus.Registerer) error {
-	for i, c := range m.all {
-		if err := reg.Register(c); err != nil {
-			for _, done := range m.all[:i] {
-				reg.Unregister(done)
-			}
-			return err
-		}
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range m.all {
+		c.Describe(ch)
 	}
-
-	return nil
 }
 
-func (m *metrics) unregister(reg prometheus.Registerer) {
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for _, c := range m.all {
-		reg.Unregister(c)
+		c.Collect(ch)
 	}
 }
