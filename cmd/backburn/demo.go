@@ -11,7 +11,7 @@ import (
 func demoCommand(tool *cli.App) *cobra.Command {
 	var (
 		keep, asJSON bool
-		delay        time.Duration
+		delay        = 3 * time.Second
 	)
 	cmd := &cobra.Command{
 		Use:   "demo",
@@ -32,7 +32,7 @@ sends nothing to other machines.`,
 	}
 	cmd.Flags().BoolVar(&keep, "keep", false, "do not remove the temporary folder")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the final events as JSON lines instead of a table")
-	cmd.Flags().Var(newDurationFlag(&delay, 3*time.Second), "delay", "shortest `time` until a simulated verdict; the longest is twice that")
+	cmd.Flags().Var(durationFlag{&delay}, "delay", "shortest `time` until a simulated verdict; the longest is twice that")
 
 	return cmd
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -168,7 +167,7 @@ func (d *demo) follow(ctx context.Context, n *app.Node) error {
 
 	if d.asJSON {
 		for _, s := range d.samples {
-			if err := json.NewEncoder(d.tool.Out).Encode(final[s.name]); err != nil {
+			if err := printJSON(d.tool.Out, final[s.name]); err != nil {
 				return err
 			}
 		}

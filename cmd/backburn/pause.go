@@ -14,7 +14,7 @@ import (
 
 func pauseCommand(tool *cli.App) *cobra.Command {
 	var (
-		d      time.Duration
+		d      = time.Hour
 		reason string
 	)
 	cmd := &cobra.Command{
@@ -51,7 +51,7 @@ pause ends by itself, or with "backburn resume". Both are recorded as audit even
 		},
 	}
 	simulationFlag(tool, cmd.Flags())
-	cmd.Flags().Var(newDurationFlag(&d, time.Hour), "for", "length of the pause (`time`), at most 7d")
+	cmd.Flags().Var(durationFlag{&d}, "for", "length of the pause (`time`), at most 7d")
 	cmd.Flags().StringVar(&reason, "reason", "", "`text` that status and the dashboard show")
 
 	return cmd

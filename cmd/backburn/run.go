@@ -14,7 +14,7 @@ import (
 )
 
 func runCommand(tool *cli.App) *cobra.Command {
-	var delay time.Duration
+	delay := 5 * time.Second
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run everything in one process",
@@ -109,7 +109,7 @@ resume, recheck and doctor.`,
 		},
 	}
 	tool.BindSimulation(cmd.Flags(), "use a simulated WildFire and separate data; needs no account")
-	cmd.Flags().Var(newDurationFlag(&delay, 5*time.Second), "simulate-delay", "shortest `time` until a simulated verdict; the longest is twice that")
+	cmd.Flags().Var(durationFlag{&delay}, "simulate-delay", "shortest `time` until a simulated verdict; the longest is twice that")
 	tool.BindSetting(cmd.Flags(), "http-listen", "http.listen", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
 
 	return cmd

@@ -13,8 +13,9 @@ import (
 func simulateCommand(tool *cli.App) *cobra.Command {
 	var (
 		listen           string
-		delay, jitter    time.Duration
-		lifetime         time.Duration
+		delay            = 30 * time.Second
+		jitter           = 30 * time.Second
+		lifetime         = 15 * time.Minute
 		uploads, queries int
 		seed             uint64
 	)
@@ -63,9 +64,9 @@ token_url = "%[1]s/am/oauth2/access_token"
 	}
 	f := cmd.Flags()
 	f.StringVar(&listen, "listen", "127.0.0.1:8463", "`host:port` to listen on")
-	f.Var(newDurationFlag(&delay, 30*time.Second), "delay", "`time` from a submission to its verdict")
-	f.Var(newDurationFlag(&jitter, 30*time.Second), "jitter", "up to this much more `time`, depending on the sample")
-	f.Var(newDurationFlag(&lifetime, 15*time.Minute), "token-lifetime", "`time` until an access token expires")
+	f.Var(durationFlag{&delay}, "delay", "`time` from a submission to its verdict")
+	f.Var(durationFlag{&jitter}, "jitter", "up to this much more `time`, depending on the sample")
+	f.Var(durationFlag{&lifetime}, "token-lifetime", "`time` until an access token expires")
 	f.IntVar(&uploads, "quota-uploads", 0, "uploads per day for each credential, 0 for no limit")
 	f.IntVar(&queries, "quota-queries", 0, "queries per day for each credential, 0 for no limit")
 	f.Uint64Var(&seed, "seed", 1, "seed that makes random values repeatable")

@@ -125,14 +125,9 @@ func printJSON[T any](w io.Writer, values ...T) error {
 	return nil
 }
 
-// durationFlag is a flag for a duration that may be given in days.
+// durationFlag is a flag for a duration that may be given in days. Its default is the duration that
+// it points to.
 type durationFlag struct{ d *time.Duration }
-
-// newDurationFlag returns a durationFlag with a default.
-func newDurationFlag(d *time.Duration, value time.Duration) durationFlag {
-	*d = value
-	return durationFlag{d}
-}
 
 func (f durationFlag) Set(s string) error {
 	d, err := config.ParseDuration(s)

@@ -24,10 +24,8 @@ func New(cfg Config, deps Deps) (*httpserver.Server, error) {
 		Routes:        []string{"/v1/submit", "/v1/jobs/", "/v1/verdicts/", "/v1/events"},
 		Authenticates: true,
 		Refuse:        writeRefusal,
+		Registry:      deps.Registry,
 		Log:           deps.Log,
-	}
-	if deps.Registry != nil {
-		opts.Registry = deps.Registry
 	}
 
 	return httpserver.New(cfg.Config, opts, h)
@@ -47,10 +45,8 @@ func handler(cfg Config, deps Deps) (http.Handler, error) {
 		metrics: newMetrics(cfg.Tokens),
 		streams: sse.NewPlaces(maxStreams),
 	}
-	if deps.Registry != nil {
-		if err := s.metrics.register(deps.Registry, &s.inProgress, s.streams); err != nil {
-			return nil, fmt.Errorf("api: metrics: %w", err)
-		}
+	if err := s.metrics.register(deps.Registry, &s.inProgress, s.streams); err != nil {
+		return nil, fmt.Errorf("api: metrics: %w", err)
 	}
 
 	mux := http.NewServeMux()

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"backburn/internal/api"
 	"backburn/internal/httpserver"
 	"backburn/internal/testkit"
@@ -351,7 +353,7 @@ func TestGracefulStop(t *testing.T) {
 	s := newSite(t)
 	taken := s.cfg
 	taken.Listen = strings.TrimPrefix(s.url, "http://")
-	s.deps.Registry = nil
+	s.deps.Registry = prometheus.NewRegistry()
 	if other, err := api.New(taken, s.deps); !errors.Is(err, httpserver.ErrListen) {
 		other.Close()
 		t.Errorf("a second server at one address: %v", err)

@@ -12,14 +12,14 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// Deps has the API's dependencies. All fields are required unless stated otherwise.
+// Deps has the API's dependencies. All fields are required.
 type Deps struct {
 	// Ready returns nil while NATS is connected. It answers immediately.
 	Ready  func(ctx context.Context) error
 	Intake *queue.Publisher // accepts submissions
 	Queue  *queue.Queue
 
-	Registry *prometheus.Registry // optional
+	Registry *prometheus.Registry
 	Log      zerolog.Logger
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"backburn/internal/api"
 )
 
@@ -277,7 +279,7 @@ func TestShortTokens(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.cfg.Tokens = []api.Token{{File: secretFile(t, "fifteen letters"), Source: "a"}}
-	s.deps.Registry = nil
+	s.deps.Registry = prometheus.NewRegistry()
 	if _, err := api.New(s.cfg, s.deps); err == nil || !strings.Contains(err.Error(), "15 characters") || strings.Contains(err.Error(), "fifteen letters") {
 		t.Errorf("got %v", err)
 	}

@@ -37,6 +37,8 @@ type fleetMetrics struct {
 	resetsAt, exhaustedAt, spent *prometheus.Desc // by budget
 	workers, leaders             *prometheus.Desc
 	members                      *prometheus.Desc // by role and state
+
+	all []*prometheus.Desc
 }
 
 // connectedGauge returns the gauge backburn_nats_connected.
@@ -53,10 +55,12 @@ func connectedGauge(parts *health.Registry) prometheus.Collector {
 const otherReason = "other"
 
 func newFleetMetrics(status *statusCache, log zerolog.Logger) *fleetMetrics {
+	var all []*prometheus.Desc
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("backburn_fleet_"+name, help, labels, nil)
+		all = append(all, prometheus.NewDesc("backburn_fleet_"+name, help, labels, nil))
+		return all[len(all)-1]
 	}
-	return &fleetMetrics{
+	m := &fleetMetrics{
 		status: status, log: log,
 		up:          desc("up", "1 if NATS returned the state of the fleet; otherwise the other backburn_fleet_ metrics are absent."),
 		laneJobs:    desc("lane_jobs", "Jobs in a lane of the queue, including the jobs that workers hold.", "lane"),
@@ -74,13 +78,13 @@ func newFleetMetrics(status *statusCache, log zerolog.Logger) *fleetMetrics {
 		leaders:     desc("leaders", "Workers that are the leader, which runs the poller: 1, or 0 while there is none."),
 		members:     desc("members", "Processes of the fleet by role and state; gone are those that died without a replacement.", "role", "state"),
 	}
+	m.all = all
+
+	return m
 }
 
 func (m *fleetMetrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{
-		m.up, m.laneJobs, m.laneHeld, m.laneAge, m.jobs, m.oldest, m.dead,
-		m.used, m.limit, m.resetsAt, m.exhaustedAt, m.spent, m.workers, m.leaders, m.members,
-	} {
+	for _, d := range m.all {
 		ch <- d
 	}
 }

@@ -51,7 +51,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 
 	for _, s := range n.intakes {
-		jobParts.Go(func() error { return s.Run(jobCtx, apiGrace) })
+		jobParts.Go(func() error { return s.Run(jobCtx, intakeGrace) })
 	}
 	if n.roles.Sinks {
 		jobParts.Go(func() error { return n.sinks.run(jobCtx) })

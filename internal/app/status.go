@@ -64,7 +64,7 @@ func (n *Node) Status(ctx context.Context) Status {
 	st := NewStatus()
 	st.ID = n.member.ID()
 	st.Role = n.roles.fleetRole()
-	st.Status, st.Away = n.fleetStatus(ctx, statusAge, statusTimeout)
+	st.Status, st.Away = n.fleetStatus(ctx)
 	st.Parts = n.health.Parts()
 	if n.worker != nil {
 		st.UploadsInProgress = n.worker.Uploads()
@@ -120,16 +120,16 @@ func (n *Node) duties() fleet.Duties {
 }
 
 // fleetStatus returns the state of the fleet, or why it is unknown.
-func (n *Node) fleetStatus(ctx context.Context, maxAge, timeout time.Duration) (*queue.Status, *Away) {
+func (n *Node) fleetStatus(ctx context.Context) (*queue.Status, *Away) {
 	for _, p := range n.health.Of("nats", "") {
 		if p.State != health.OK {
 			return nil, &Away{Since: p.Since, Reason: p.Text()}
 		}
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
-	st, err := n.status.status(ctx, maxAge)
+	st, err := n.status.status(ctx, statusAge)
 	if err != nil {
 		reason := "cannot read the state of the fleet from NATS: " + err.Error()
 		if errors.Is(err, context.DeadlineExceeded) {

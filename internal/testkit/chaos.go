@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backburn/pipeline"
 	"backburn/results"
 	"backburn/wildfire"
 )
@@ -151,10 +152,7 @@ func (c *Chaos) count(ctx context.Context, js jetstream.JetStream, decided *atom
 
 			return nil
 		})
-		select {
-		case <-ctx.Done():
-		case <-time.After(200 * time.Millisecond):
-		}
+		_ = pipeline.Sleep(ctx, 200*time.Millisecond)
 	}
 }
 

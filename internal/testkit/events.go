@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backburn/pipeline"
 	"backburn/results"
 )
 
@@ -73,9 +74,7 @@ func FinalsUnder(t testing.TB, js jetstream.JetStream, prefix string, n int) []r
 			return all
 		}
 
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
+		if pipeline.Sleep(ctx, 100*time.Millisecond) != nil {
 			t.Fatal(err)
 		}
 	}

@@ -2,11 +2,47 @@ package app
 
 import (
 	"log"
+	"time"
 
+	"backburn/internal/api"
 	"backburn/internal/clamd"
 	"backburn/internal/judge"
 	"backburn/internal/mail"
+	"backburn/internal/natsconn"
 )
+
+// intakeGrace is how long submissions in progress may take when a process stops.
+const intakeGrace = 10 * time.Second
+
+// startAPI opens the HTTP API.
+func (n *Node) startAPI() error {
+	s, err := api.New(n.cfg.API, api.Deps{
+		Ready:    natsconn.Ready(n.nc),
+		Intake:   n.guarded(n.queue.CheckingPublisher()),
+		Queue:    n.queue,
+		Registry: n.reg,
+		Log:      n.log.With().Str("component", "api").Logger(),
+	})
+	if err != nil {
+		return err
+	}
+
+	n.api = s
+	n.intakes = append(n.intakes, s)
+	n.undo = append(n.undo, s.Close)
+	n.log.Info().Str("addr", s.Addr().String()).Int("tokens", len(n.cfg.API.Tokens)).Msg("serving the HTTP API")
+
+	return nil
+}
+
+// APIAddr returns the address of the HTTP API, or "" if it is off.
+func (n *Node) APIAddr() string {
+	if n.api == nil {
+		return ""
+	}
+
+	return n.api.Addr().String()
+}
 
 // newJudge returns the Judge for programs that submit a file and wait for the verdict.
 func (n *Node) newJudge() *judge.Judge {
