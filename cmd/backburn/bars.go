@@ -70,7 +70,6 @@ func (c *countBar) expect(more int64) {
 	}
 }
 
-// done counts a file.
 func (c *countBar) done() {
 	if c != nil {
 		c.Increment()

@@ -80,7 +80,6 @@ func profileNames(tool *cli.App) []string {
 	return slices.Sorted(maps.Keys(cfg.Auth))
 }
 
-// registerCompletions registers shell completions for the command and its subcommands.
 func registerCompletions(cmd *cobra.Command, tool *cli.App) {
 	offer := func(f completions) cobra.CompletionFunc {
 		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -135,7 +135,7 @@ func printLetters(tool *cli.App, letters []queue.Letter, counts map[string]uint6
 		}
 
 		if isNarrow(p) {
-			t.removeColumn("JOB") // the number identifies a letter
+			t.removeColumns("JOB") // the number identifies a letter
 		}
 
 		t.print(p)

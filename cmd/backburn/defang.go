@@ -32,7 +32,6 @@ func newDefanger(r wildfire.Report) defanger {
 	return defanger{hosts: strings.NewReplacer(pairs...)}
 }
 
-// defangHost defangs a host name or address.
 func defangHost(host string) string {
 	return strings.NewReplacer(".", "[.]", ":", "[:]").Replace(host)
 }

@@ -28,7 +28,6 @@ func newEventList(tool *cli.App, types []results.Type) *eventList {
 // clockWidth is the width of a time without the year.
 const clockWidth = 15
 
-// eventTime formats the time of an event.
 func eventTime(p textWriter, t time.Time) string {
 	if isNarrow(p) {
 		return t.Local().Format(time.Stamp)
@@ -138,7 +137,6 @@ func auditText(a results.Audit) string {
 	return strings.TrimLeft(strings.Join(parts, ": ")+" "+where+")", " ")
 }
 
-// printSummary prints the number of events.
 func (l *eventList) printSummary() {
 	if line := l.tally.summary(stderrWriter(l.tool)); line != "" {
 		fmt.Fprintln(l.tool.Err, line)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -144,8 +145,8 @@ func loginWithBrowser(ctx context.Context, tool *cli.App, l *cortex.Login, addre
 	}
 
 	server := http.Server{Handler: l.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 32 << 10}
-	served := make(chan struct{})
-	go func() { defer close(served); _ = server.Serve(listener) }() // returns after Shutdown
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(listener) }) // returns after Shutdown
 	defer func() {
 		sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
@@ -153,7 +154,7 @@ func loginWithBrowser(ctx context.Context, tool *cli.App, l *cortex.Login, addre
 			_ = server.Close()
 		}
 
-		<-served
+		serving.Wait()
 	}()
 	start := "http://" + address + cortex.StartPath
 	fmt.Fprintf(tool.Err, "Opening %s in a browser. If no browser appears, open it yourself; Ctrl-C cancels.\n", start)

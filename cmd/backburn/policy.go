@@ -145,7 +145,6 @@ func (t *policyTest) run(ctx context.Context, args []string) error {
 	return err
 }
 
-// applyPolicy applies the policy to a file or a link.
 func (t *policyTest) applyPolicy(arg string) (policyAnswer, error) {
 	j := pipeline.Job{Source: t.source, Priority: pipeline.Normal, Metadata: t.metadata, Submit: t.submit}
 	if isURL(arg) {

@@ -22,7 +22,6 @@ const undecided = "without a verdict"
 // countOrder has the keys of the counts, in the order in which they are printed.
 var countOrder = []string{"benign", "malware", "phishing", "c2", "grayware", "unrecognised", "failed", undecided}
 
-// addEvent counts a final event.
 func (t *resultCounts) addEvent(e results.Event) {
 	switch {
 	case !e.Type.Final():

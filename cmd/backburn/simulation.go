@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"backburn/auth"
@@ -17,11 +18,10 @@ import (
 
 // simulation is a simulated WildFire on a loopback address, with its token service.
 type simulation struct {
-	url      string
-	secret   string
-	server   *wildfiretest.Server
-	http     *http.Server
-	finished chan struct{}
+	url     string
+	secret  string
+	http    *http.Server
+	serving sync.WaitGroup
 }
 
 // The service account that the simulation accepts. Its secret is new each time.
@@ -55,25 +55,20 @@ func startOpenSimulation(listen string, opts ...wildfiretest.Option) (*simulatio
 		return nil, cli.Exit(cli.Unreachable, fmt.Errorf("simulated WildFire: %w", err))
 	}
 
-	s := &simulation{url: "http://" + l.Addr().String(), finished: make(chan struct{})}
-	s.server = wildfiretest.New(opts...)
-	s.http = s.server.NewHTTPServer()
-	go func() {
-		defer close(s.finished)
-		_ = s.http.Serve(s.server.Listener(l)) // returns after stop
-	}()
+	server := wildfiretest.New(opts...)
+	s := &simulation{url: "http://" + l.Addr().String(), http: server.NewHTTPServer()}
+	s.serving.Go(func() { _ = s.http.Serve(server.Listener(l)) }) // returns after stop
 
 	return s, nil
 }
 
-// stop stops the service and waits for it.
 func (s *simulation) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := s.http.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
 		_ = s.http.Close()
 	}
-	<-s.finished
+	s.serving.Wait()
 }
 
 // use makes the configuration refer to the simulation.

@@ -58,7 +58,6 @@ func printPauses(w textWriter, st app.Status) {
 	}
 }
 
-// printLanes prints the queued jobs by priority.
 func printLanes(w textWriter, st app.Status) {
 	lanes := newTable("LANE", ">JOBS", ">HELD", ">OLDEST")
 	for _, p := range pipeline.Priorities() {
@@ -145,7 +144,6 @@ func printReportsWaiting(w textWriter, r *queue.ReportsStatus) {
 	w.paragraph(plain, printable(line))
 }
 
-// printDead prints the dead letters by reason.
 func printDead(w textWriter, dead map[string]uint64) {
 	if len(dead) == 0 {
 		fmt.Fprintln(w, "no dead letters")

@@ -75,7 +75,6 @@ func printFolders(w textWriter, folders []watch.Status) {
 	troubles.section(w)
 }
 
-// printSinks prints the state of the sinks.
 func printSinks(w textWriter, sinks []sink.Status) {
 	t := newTable("~SINK", "KIND", "=STATE", ">SINCE", ">BEHIND", ">LAST")
 	for _, s := range sinks {

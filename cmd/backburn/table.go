@@ -96,13 +96,14 @@ func newTable(head ...string) *table {
 
 func (t *table) add(tone tone, cells ...string) { t.rows = append(t.rows, row{tone, cells}) }
 
-// removeColumn removes a column.
-func (t *table) removeColumn(head string) {
-	i := slices.Index(t.head, head)
-	t.head = slices.Delete(t.head, i, i+1)
-	t.kind = slices.Delete(t.kind, i, i+1)
-	for n := range t.rows {
-		t.rows[n].cells = slices.Delete(t.rows[n].cells, i, i+1)
+func (t *table) removeColumns(heads ...string) {
+	for _, head := range heads {
+		i := slices.Index(t.head, head)
+		t.head = slices.Delete(t.head, i, i+1)
+		t.kind = slices.Delete(t.kind, i, i+1)
+		for n := range t.rows {
+			t.rows[n].cells = slices.Delete(t.rows[n].cells, i, i+1)
+		}
 	}
 }
 

@@ -80,7 +80,6 @@ valid one is reused, and a new one is stored for others. It also works without N
 	return cmd
 }
 
-// printToken prints the state of a token.
 func printToken(w io.Writer, s auth.Status) {
 	ends := "no end"
 	if !s.Expires.IsZero() {

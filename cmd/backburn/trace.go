@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -181,7 +180,6 @@ func hashFile(name string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// printTrace prints a timeline.
 func printTrace(w textWriter, query queue.TraceQuery, t queue.Trace) {
 	printNotice(w, t.Simulated)
 	fmt.Fprintf(w, "state      %s", w.styled(strong, t.State))
@@ -224,7 +222,6 @@ func printTimeline(w textWriter, timeline []queue.TraceEntry) {
 	isSingleJob := len(jobsOf(timeline)) == 1
 	t := newTable("TIME", ">AFTER", "WHAT", "~JOB", "~SOURCE", "~NAME", "=DETAIL")
 	if isSingleJob {
-		t = newTable("TIME", ">AFTER", "WHAT", "=DETAIL")
 		printJobOf(w, timeline)
 	} else {
 		fmt.Fprintln(w)
@@ -250,12 +247,11 @@ func printTimeline(w textWriter, timeline []queue.TraceEntry) {
 			tone = notable
 		}
 
-		cells := []string{formatTime(s.Time), after, s.What, printable(orDash(s.Job)), printable(orDash(s.Source)), printable(orDash(s.Name)), printable(s.Detail)}
-		if isSingleJob {
-			cells = slices.Delete(cells, 3, 6)
-		}
+		t.add(tone, formatTime(s.Time), after, s.What, printable(orDash(s.Job)), printable(orDash(s.Source)), printable(orDash(s.Name)), printable(s.Detail))
+	}
 
-		t.add(tone, cells...)
+	if isSingleJob {
+		t.removeColumns("JOB", "SOURCE", "NAME")
 	}
 
 	t.print(w)
@@ -273,7 +269,6 @@ func jobsOf(timeline []queue.TraceEntry) map[pipeline.Ref]bool {
 	return jobs
 }
 
-// printJobOf prints the job that the entries concern.
 func printJobOf(w textWriter, timeline []queue.TraceEntry) {
 	var ref pipeline.Ref
 	name := ""

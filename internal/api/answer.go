@@ -28,12 +28,10 @@ func writeRefusal(w http.ResponseWriter, status int, detail string) {
 	writeProblem(w, status, cmp.Or(kind, "internal"), detail)
 }
 
-// setRetryAfter sets Retry-After.
 func setRetryAfter(w http.ResponseWriter, after time.Duration) {
 	w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(after.Seconds())))))
 }
 
-// writeJSON answers with JSON.
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	writeBody(w, status, "application/json", v)
 }

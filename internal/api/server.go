@@ -59,7 +59,6 @@ func handler(cfg Config, deps Deps) (http.Handler, error) {
 	return s.authenticated(mux), nil
 }
 
-// notFound answers requests for unknown paths and methods.
 func notFound(w http.ResponseWriter, r *http.Request) {
 	for _, known := range []struct{ path, allow string }{
 		{"/v1/submit", "POST"},

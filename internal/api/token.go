@@ -83,7 +83,6 @@ func newKeyring(tokens []Token, log zerolog.Logger) (*keyring, error) {
 	return k, nil
 }
 
-// reload reads the token's file.
 func (c *client) reload() error {
 	c.readable = false
 	token, err := c.Read()

@@ -14,7 +14,6 @@ import (
 // intakeGrace is how long submissions in progress may take when a process stops.
 const intakeGrace = 10 * time.Second
 
-// startAPI opens the HTTP API.
 func (n *Node) startAPI() error {
 	s, err := api.New(n.cfg.API, api.Deps{
 		Ready:    natsconn.Ready(n.nc),
@@ -53,7 +52,6 @@ func (n *Node) newJudge() *judge.Judge {
 	})
 }
 
-// startClamd starts the server for clamd's protocol.
 func (n *Node) startClamd() error {
 	c := n.cfg.Clamd
 	s, err := clamd.New(c, clamd.Deps{
@@ -73,7 +71,6 @@ func (n *Node) startClamd() error {
 	return nil
 }
 
-// startMail starts the mail filter.
 func (n *Node) startMail() error {
 	c := n.cfg.Mail
 	l := n.log.With().Str("component", "mail").Logger()

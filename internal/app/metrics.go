@@ -166,7 +166,6 @@ func membersByState(members []fleet.Member) map[memberKey]int {
 	return all
 }
 
-// boolValue returns 1 for true and 0 for false.
 func boolValue(b bool) float64 {
 	if b {
 		return 1

@@ -41,7 +41,6 @@ type managedSink struct {
 	done   chan struct{}      // closed when the sink has stopped
 }
 
-// end stops the sink and waits until it has stopped.
 func (m *managedSink) end() {
 	if m.stop == nil {
 		_ = m.target.Close()
@@ -165,7 +164,6 @@ func (s *sinks) prepare(configs []sink.Config) (*sinkChange, error) {
 	return &sinkChange{sinks: s, configs: configs, created: created}, nil
 }
 
-// drop discards the change.
 func (c *sinkChange) drop() { closeTargets(c.created) }
 
 // apply stops the sinks that were changed or removed, and starts those that are new or changed. A

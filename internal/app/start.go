@@ -158,7 +158,6 @@ func (n *Node) joinFleet() error {
 	return n.reg.Register(newFleetMetrics(n.status, n.log))
 }
 
-// startSinks creates the sinks.
 func (n *Node) startSinks() error {
 	n.sinks = &sinks{
 		js:     n.queue.JetStream(),

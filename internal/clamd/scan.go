@@ -58,14 +58,9 @@ func (s *Server) resolve(name string) (root, rel string, ok bool) {
 		if r = path.Clean(r); len(r) < len(root) {
 			continue
 		}
-		switch under, inside := strings.CutPrefix(clean, strings.TrimSuffix(r, "/")+"/"); {
-		case clean == r:
+		if under, inside := strings.CutPrefix(clean+"/", strings.TrimSuffix(r, "/")+"/"); inside {
 			root = r
-			rel = ""
-			ok = true
-		case inside:
-			root = r
-			rel = under
+			rel = strings.TrimSuffix(under, "/")
 			ok = true
 		}
 	}

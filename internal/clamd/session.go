@@ -122,35 +122,31 @@ func (n *session) start(work func()) {
 func (n *session) instream(to responder) bool {
 	spool := judge.NewSpool(n.s.cfg.MaxStream)
 	err := n.readStream(spool)
+	if err == nil {
+		n.start(func() {
+			defer spool.Close()
+			n.s.reply(n.s.judge(spool.Contents(), scanTarget{command: "INSTREAM", filename: "stream"}), "stream", to)
+		})
+
+		return true
+	}
+
+	_ = spool.Close()
 	switch {
 	case errors.Is(err, judge.ErrTooLong):
 		n.s.count(answeredError)
-		_ = spool.Close()
 		_ = to.send("INSTREAM size limit exceeded. ERROR")
 		n.p.linger()
-		return false
 	case isTimeout(err):
-		_ = spool.Close()
 		_ = to.send("INSTREAM read timed out. ERROR")
-		return false
-	case errors.Is(err, errStreamEnded):
-		_ = spool.Close()
-		return false
-	case err != nil: // the disk is full
+	case !errors.Is(err, errStreamEnded): // the disk is full
 		n.s.count(answeredError)
 		n.s.deps.Log.Error().Err(err).Msg("cannot store a stream temporarily")
-		_ = spool.Close()
 		_ = to.send("INSTREAM: no room for the stream. ERROR")
 		n.p.linger()
-		return false
 	}
 
-	n.start(func() {
-		defer spool.Close()
-		n.s.reply(n.s.judge(spool.Contents(), scanTarget{command: "INSTREAM", filename: "stream"}), "stream", to)
-	})
-
-	return true
+	return false
 }
 
 // errStreamEnded means that the client disconnected, or was disconnected, in the middle of a

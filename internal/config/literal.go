@@ -56,7 +56,6 @@ func literal(at string, v reflect.Value, l *leaf, str func(at, value string) str
 	return fmt.Sprint(v.Interface())
 }
 
-// tomlString returns a TOML string.
 func tomlString(s string) string {
 	if !strings.ContainsFunc(s, unicode.IsControl) && utf8.ValidString(s) {
 		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`

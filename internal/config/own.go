@@ -195,7 +195,6 @@ func (p *collector) rootsApart(c Config) {
 	}
 }
 
-// rootApart checks one root.
 func (p *collector) rootApart(c Config, key, root string) {
 	places := apart.Now()
 	own := slices.DeleteFunc(c.Own(), func(o guard.Own) bool { return strings.HasPrefix(o.Key, "watch[") })

@@ -78,7 +78,6 @@ func (s *printer) tables(path, heading string, n *node, v reflect.Value) {
 	}
 }
 
-// key writes a key with its value.
 func (s *printer) key(at string, n *node, v reflect.Value) {
 	source := s.cfg.Source(at)
 	secret, isSecret := v.Interface().(auth.Secret)

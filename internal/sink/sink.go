@@ -148,14 +148,13 @@ func (s *Sink) Reopen() error {
 // an error, the event stays in the stream.
 func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
 	m, err := newMessage(d.Body, s.cfg.Format, s.cfg.Version)
-	if errors.Is(err, format.ErrUnknown) {
-		s.metrics.skipped.Inc()
-		s.log.Debug().Uint64("sequence", d.Sequence).Err(err).Msg("skipped an event whose type the format cannot express")
-		return nil
-	}
 	if err != nil {
 		s.metrics.skipped.Inc()
-		s.log.Error().Uint64("sequence", d.Sequence).Err(err).Msg("skipped a message that is not an event")
+		if errors.Is(err, format.ErrUnknown) {
+			s.log.Debug().Uint64("sequence", d.Sequence).Err(err).Msg("skipped an event whose type the format cannot express")
+		} else {
+			s.log.Error().Uint64("sequence", d.Sequence).Err(err).Msg("skipped a message that is not an event")
+		}
 		return nil
 	}
 	s.state.startEvent(m.ID, d.Pending+1)
@@ -198,7 +197,6 @@ func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
 	}
 }
 
-// send makes one attempt.
 func (s *Sink) send(ctx context.Context, m Message) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()

@@ -145,7 +145,6 @@ func (s *Syslog) connect(ctx context.Context) error {
 	return nil
 }
 
-// dial opens a connection.
 func (s *Syslog) dial(ctx context.Context) (net.Conn, error) {
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second}}
 	if s.cfg.Protocol == SyslogUDP {
@@ -295,7 +294,6 @@ func (s *Syslog) waitOpen(ctx context.Context, d time.Duration) error {
 	return err
 }
 
-// closeConn closes the connection.
 func (s *Syslog) closeConn() {
 	if s.conn == nil {
 		return

@@ -249,7 +249,6 @@ func (c *Chaos) Up(role string) bool {
 	return true
 }
 
-// judge checks the results.
 func (c *Chaos) judge(js jetstream.JetStream, f *Figures) {
 	t := c.Site.t
 	t.Helper()

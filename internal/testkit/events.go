@@ -80,30 +80,38 @@ func FinalsUnder(t testing.TB, js jetstream.JetStream, prefix string, n int) []r
 	}
 }
 
-func finals(ctx context.Context, js jetstream.JetStream, prefix string, n int) (all []results.Event, err error) {
-	sub := results.NewSubscriber(js, results.SubscriberConfig{Prefix: prefix})
+func finals(ctx context.Context, js jetstream.JetStream, prefix string, n int) ([]results.Event, error) {
 	paths := map[string]bool{}
-	err = sub.Run(ctx, func(_ context.Context, e results.Event) error {
+	all, err := read(ctx, js, results.SubscriberConfig{Prefix: prefix}, func(e results.Event) bool {
 		if e.Type.Final() {
 			paths[pathOf(e)] = true
 		}
-		if len(paths) >= n {
-			return results.ErrStop
-		}
 
-		return nil
+		return len(paths) >= n
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%d of %d files have a final event: %w", len(paths), n, err)
 	}
 
-	err = sub.Drain(ctx, func(_ context.Context, e results.Event) error {
-		if e.Type.Final() {
-			all = append(all, e)
+	return slices.DeleteFunc(all, func(e results.Event) bool { return !e.Type.Final() }), nil
+}
+
+// read reads events from the first one until it has enough, and returns all that exist then.
+func read(ctx context.Context, js jetstream.JetStream, cfg results.SubscriberConfig, enough func(results.Event) bool) (all []results.Event, err error) {
+	sub := results.NewSubscriber(js, cfg)
+	err = sub.Run(ctx, func(_ context.Context, e results.Event) error {
+		if enough(e) {
+			return results.ErrStop
 		}
 
 		return nil
 	})
+	if err == nil {
+		err = sub.Drain(ctx, func(_ context.Context, e results.Event) error {
+			all = append(all, e)
+			return nil
+		})
+	}
 
 	return all, err
 }
@@ -208,28 +216,16 @@ func (s *Site) tree(dir string) (names []string) {
 }
 
 // Reports waits for n report events, and returns all report events.
-func Reports(t testing.TB, js jetstream.JetStream, n int) (all []results.Event) {
+func Reports(t testing.TB, js jetstream.JetStream, n int) []results.Event {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), Patience, errors.New("patience"))
 	defer cancel()
-	sub := results.NewSubscriber(js, results.SubscriberConfig{Filter: results.Filter{Types: []results.Type{results.Reported}}})
+	cfg := results.SubscriberConfig{Filter: results.Filter{Types: []results.Type{results.Reported}}}
 	seen := 0
-	err := sub.Run(ctx, func(context.Context, results.Event) error {
-		if seen++; seen >= n {
-			return results.ErrStop
-		}
-
-		return nil
-	})
+	all, err := read(ctx, js, cfg, func(results.Event) bool { seen++; return seen >= n })
 	if err != nil {
 		t.Fatalf("%d of %d report events: %v", seen, n, err)
 	}
-
-	err = sub.Drain(ctx, func(_ context.Context, e results.Event) error {
-		all = append(all, e)
-		return nil
-	})
-	noError(t, err)
 
 	return all
 }

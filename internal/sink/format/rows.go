@@ -329,7 +329,6 @@ var labels = map[string]string{
 	"deviceCustomDate1": "Submitted",
 }
 
-// isSet reports whether a value is set.
 func isSet(v any) bool {
 	switch v := v.(type) {
 	case time.Time:
