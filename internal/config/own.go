@@ -84,27 +84,21 @@ func (c Config) Guarded() []guard.Own {
 
 // eachLeaf calls do for every value of a table and its subtables.
 func eachLeaf(path string, n *node, v reflect.Value, do func(at string, l *leaf, value reflect.Value)) {
-	for _, c := range n.children {
-		at := join(path, c.name)
-		if c.leaf == nil {
-			eachLeaf(at, c, v, do)
-			continue
-		}
-
-		value := v.FieldByIndex(c.leaf.index)
+	n.leaves(path, func(at string, l *leaf) {
+		value := v.FieldByIndex(l.index)
 		switch {
-		case c.leaf.element == nil:
-			do(at, c.leaf, value)
+		case l.element == nil:
+			do(at, l, value)
 		case value.Kind() == reflect.Slice:
 			for i := range value.Len() {
-				eachLeaf(element(at, i), c.leaf.element, value.Index(i), do)
+				eachLeaf(element(at, i), l.element, value.Index(i), do)
 			}
 		default:
 			for _, name := range sortedKeys(value) {
-				eachLeaf(join(at, name), c.leaf.element, value.MapIndex(reflect.ValueOf(name)), do)
+				eachLeaf(join(at, name), l.element, value.MapIndex(reflect.ValueOf(name)), do)
 			}
 		}
-	}
+	})
 }
 
 // holds returns the kind of secrets in a file, from the tag "own".

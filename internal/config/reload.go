@@ -10,23 +10,13 @@ type Change struct {
 
 // Changes lists the keys whose values differ in another configuration, in the reference's order.
 func (c Config) Changes(other Config) []Change {
-	return changes(schema, "", reflect.ValueOf(c), reflect.ValueOf(other))
-}
-
-func changes(n *node, path string, a, b reflect.Value) []Change {
 	var list []Change
-	for _, child := range n.children {
-		at := join(path, child.name)
-		if child.leaf == nil {
-			list = append(list, changes(child, at, a, b)...)
-			continue
+	a, b := reflect.ValueOf(c), reflect.ValueOf(other)
+	schema.leaves("", func(at string, l *leaf) {
+		if !reflect.DeepEqual(a.FieldByIndex(l.index).Interface(), b.FieldByIndex(l.index).Interface()) {
+			list = append(list, Change{Key: at, Reload: l.reloads()})
 		}
-
-		x, y := a.FieldByIndex(child.leaf.index), b.FieldByIndex(child.leaf.index)
-		if !reflect.DeepEqual(x.Interface(), y.Interface()) {
-			list = append(list, Change{Key: at, Reload: child.leaf.reloads()})
-		}
-	}
+	})
 
 	return list
 }
@@ -34,21 +24,15 @@ func changes(n *node, path string, a, b reflect.Value) []Change {
 // Reloaded returns c with the values of other that a running process can apply. Its problems have
 // positions in the file of other.
 func (c Config) Reloaded(other Config) Config {
-	reload(schema, reflect.ValueOf(&c).Elem(), reflect.ValueOf(other))
+	to, from := reflect.ValueOf(&c).Elem(), reflect.ValueOf(other)
+	schema.leaves("", func(_ string, l *leaf) {
+		if l.reloads() {
+			to.FieldByIndex(l.index).Set(from.FieldByIndex(l.index))
+		}
+	})
 	c.origin = other.origin
 
 	return c
-}
-
-func reload(n *node, to, from reflect.Value) {
-	for _, child := range n.children {
-		switch {
-		case child.leaf == nil:
-			reload(child, to, from)
-		case child.leaf.reloads():
-			to.FieldByIndex(child.leaf.index).Set(from.FieldByIndex(child.leaf.index))
-		}
-	}
 }
 
 // reloads reports whether a running process applies a new value.

@@ -105,6 +105,17 @@ func (n *node) child(name string) *node {
 	return n.children[i]
 }
 
+// leaves calls do for each leaf of a table and its subtables, but not for those of their elements.
+func (n *node) leaves(path string, do func(at string, l *leaf)) {
+	for _, c := range n.children {
+		if at := join(path, c.name); c.leaf != nil {
+			do(at, c.leaf)
+		} else {
+			c.leaves(at, do)
+		}
+	}
+}
+
 func (n *node) names() []string {
 	names := make([]string, len(n.children))
 	for i, c := range n.children {
