@@ -56,7 +56,8 @@ func (l *eventList) line(p textWriter, tone tone, cells ...string) {
 	case l.audits:
 		p.row(tone, []byte("   ~="), p.withRest(len(eventTime(p, time.Time{})), 7, 9, 12), cells)
 	case isNarrow(p):
-		p.row(tone, []byte("  ~>~"), p.withRest(narrowColumns...), []string{cells[0], cells[1], cells[2], cells[4], cells[6]})
+		cells = slices.Delete(slices.Delete(cells, 5, 6), 3, 4)
+		p.row(tone, []byte("  ~>~"), p.withRest(narrowColumns...), cells)
 	default:
 		p.row(tone, []byte("    >  "), []int{19, 18, 12, 12, 9, 6, 0}, cells)
 	}
