@@ -297,6 +297,11 @@ func printReport(w io.Writer, r wildfire.Report, origin string) {
 		fmt.Fprintf(w, "%s%-10s  %s\n", separator, kind, printable(defang.text(strings.Join(parts, "  "))))
 		separator = ""
 	}
+	addAll := func(kind string, values []string) {
+		for _, value := range values {
+			add(kind, value)
+		}
+	}
 	for _, p := range r.Platforms {
 		add("platform", p.Name, p.Malware)
 	}
@@ -322,22 +327,13 @@ func printReport(w io.Writer, r wildfire.Report, origin string) {
 		add("domain", defangHost(domain))
 	}
 
-	for _, address := range r.URLs {
-		add("url", address)
-	}
-
-	for _, agent := range r.UserAgents {
-		add("user agent", agent)
-	}
-
+	addAll("url", r.URLs)
+	addAll("user agent", r.UserAgents)
 	for _, d := range r.Dropped {
 		add("dropped", cmp.Or(d.SHA256, d.SHA1, d.MD5), d.Path)
 	}
 
-	for _, path := range r.FilesWritten {
-		add("file", path)
-	}
-
+	addAll("file", r.FilesWritten)
 	for _, k := range r.RegistryKeys {
 		add("registry", k.Key, k.Value, k.Data)
 	}
@@ -346,10 +342,7 @@ func printReport(w io.Writer, r wildfire.Report, origin string) {
 		add("process", p.Name, p.Command)
 	}
 
-	for _, mutex := range r.Mutexes {
-		add("mutex", mutex)
-	}
-
+	addAll("mutex", r.Mutexes)
 	for _, l := range r.Links {
 		add("link", l.URL, l.Verdict)
 	}

@@ -77,14 +77,13 @@ resume, recheck and doctor.`,
 			}
 
 			roles := app.Roles{
-				Watch:   true,
-				Work:    true,
-				API:     true,
-				Clamd:   true,
-				Mail:    true,
-				Sinks:   true,
-				Reload:  reload,
-				Version: cli.ThisBuild().Version,
+				Watch:  true,
+				Work:   true,
+				API:    true,
+				Clamd:  true,
+				Mail:   true,
+				Sinks:  true,
+				Reload: reload,
 			}
 			if cfg.NATS.Embedded.Enabled {
 				server, err := natsd.Start(ctx, cfg, log.With().Str("component", "nats").Logger())

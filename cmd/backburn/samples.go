@@ -109,25 +109,18 @@ func tarOf(name, text string) ([]byte, error) {
 
 // executable returns a program of this machine, or a generated one if none has a suitable size.
 func executable() sampleFile {
-	candidates := []string{"/bin/true", "/usr/bin/true", "/bin/echo"}
+	name, candidates := "true", []string{"/bin/true", "/usr/bin/true", "/bin/echo"}
 	if runtime.GOOS == "windows" {
-		candidates = []string{os.Getenv("SystemRoot") + `\System32\where.exe`}
+		name, candidates = "true.exe", []string{os.Getenv("SystemRoot") + `\System32\where.exe`}
 	}
 
-	for _, name := range candidates {
-		if b, err := os.ReadFile(name); err == nil && len(b) > 0 && len(b) < demoMaxFileSize { //nolint:gosec // a program of this system
-			return sampleFile{name: "true" + exeSuffix(), body: b}
+	for _, path := range candidates {
+		if b, err := os.ReadFile(path); err == nil && len(b) > 0 && len(b) < demoMaxFileSize { //nolint:gosec // a program of this system
+			return sampleFile{name: name, body: b}
 		}
 	}
 
 	return sampleFile{name: "tiny.elf", body: elfFile()}
-}
-
-func exeSuffix() string {
-	if runtime.GOOS == "windows" {
-		return ".exe"
-	}
-	return ""
 }
 
 // peFile returns the header of a Windows program without any code.

@@ -18,7 +18,7 @@ func buildInfo(r Roles) prometheus.Collector {
 		Name: "backburn_build_info", Help: "Version, revision, Go version and role of this process; always 1.",
 	}, []string{"version", "revision", "goversion", "role"})
 	build := cli.ThisBuild()
-	g.WithLabelValues(r.Version, build.Revision, build.Go, r.fleetRole()).Set(1)
+	g.WithLabelValues(build.Version, build.Revision, build.Go, r.fleetRole()).Set(1)
 
 	return g
 }

@@ -77,10 +77,5 @@ func portal(base string) string {
 	return "https://" + u.Hostname() + "/"
 }
 
-// HTTPAddr returns the address of the HTTP listener, or "" if it is off.
-func (n *Node) HTTPAddr() string {
-	if n.http == nil {
-		return ""
-	}
-	return n.http.Addr().String()
-}
+// HTTPAddr returns the address of the HTTP listener, which must be on.
+func (n *Node) HTTPAddr() string { return n.http.Addr().String() }

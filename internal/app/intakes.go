@@ -34,14 +34,8 @@ func (n *Node) startAPI() error {
 	return nil
 }
 
-// APIAddr returns the address of the HTTP API, or "" if it is off.
-func (n *Node) APIAddr() string {
-	if n.api == nil {
-		return ""
-	}
-
-	return n.api.Addr().String()
-}
+// APIAddr returns the address of the HTTP API, which must be on.
+func (n *Node) APIAddr() string { return n.api.Addr().String() }
 
 // newJudge returns the Judge for programs that submit a file and wait for the verdict.
 func (n *Node) newJudge() *judge.Judge {

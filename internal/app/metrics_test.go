@@ -99,13 +99,12 @@ func startAllRoles(t *testing.T) (n *app.Node, stopNATS func()) {
 	cfg, stopNATS := fullConfig(t)
 
 	return start(t, cfg, app.Roles{
-		Watch:   true,
-		Work:    true,
-		Clamd:   true,
-		Mail:    true,
-		API:     true,
-		Sinks:   true,
-		Version: "1.2.3",
+		Watch: true,
+		Work:  true,
+		Clamd: true,
+		Mail:  true,
+		API:   true,
+		Sinks: true,
 	}), stopNATS
 }
 

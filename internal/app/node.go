@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"backburn/auth"
+	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/guard"
 	"backburn/internal/health"
@@ -88,5 +89,5 @@ func (n *Node) config() config.Config {
 
 // fleetProcess describes this process for the other members of the fleet.
 func (n *Node) fleetProcess() fleet.Process {
-	return fleet.Process{Role: n.roles.fleetRole(), Version: n.roles.Version, Config: fingerprint(n.cfg)}
+	return fleet.Process{Role: n.roles.fleetRole(), Version: cli.ThisBuild().Version, Config: fingerprint(n.cfg)}
 }

@@ -20,9 +20,6 @@ type Roles struct {
 	// NATS is the NATS server in this process; nil: the server is another process.
 	NATS EmbeddedNATS
 
-	// Version is the version of the binary.
-	Version string
-
 	// Reload reloads the configuration at SIGHUP; nil: SIGHUP does not reload it.
 	Reload *cli.Reload
 }

@@ -72,7 +72,6 @@ Exit codes: 0 success, 2 wrong usage or configuration, 3 a part of the work fail
 // Serve returns the function that runs the parts of a process until ctx ends.
 func Serve(roles app.Roles) func(context.Context, *cli.Reload, zerolog.Logger) error {
 	return func(ctx context.Context, start *cli.Reload, log zerolog.Logger) error {
-		roles.Version = cli.ThisBuild().Version
 		roles.Reload = start
 		n, err := app.Start(ctx, start.Loaded, roles, log)
 		if err != nil {
