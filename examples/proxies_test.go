@@ -95,10 +95,11 @@ func newBehind(t *testing.T) *behind {
 	must(t, err)
 	b.http = b.run(page)
 	handler, err := api.New(cfg.API, api.Deps{
-		Ready:  natsconn.Ready(nc),
-		Intake: b.q.CheckingPublisher(),
-		Queue:  b.q,
-		Log:    zerolog.Nop(),
+		Ready:    natsconn.Ready(nc),
+		Intake:   b.q.CheckingPublisher(),
+		Queue:    b.q,
+		Registry: prometheus.NewRegistry(),
+		Log:      zerolog.Nop(),
 	})
 	must(t, err)
 	b.api = b.run(handler)
