@@ -34,7 +34,6 @@ func printStatus(w textWriter, st app.Status) {
 	printJobs(w, st)
 	printLanes(w, st)
 	printSources(w, "queued", queuedBySource(st))
-	fmt.Fprintln(w)
 	printBudgets(w, st)
 	printSources(w, "uploads", st.Uploads.By)
 	printMembers(w, st)
@@ -65,7 +64,7 @@ func printLanes(w textWriter, st app.Status) {
 		lanes.add(plain, string(p), strconv.FormatUint(l.Queued, 10), strconv.Itoa(l.Held), formatAge(l.Oldest))
 	}
 
-	lanes.print(w)
+	lanes.section(w)
 }
 
 // printBudgets prints the day's budgets and when they will be used up.
@@ -99,7 +98,7 @@ func printBudgets(w textWriter, st app.Status) {
 			lastsUntil)
 	}
 
-	budgets.print(w)
+	budgets.section(w)
 }
 
 // printJobs prints where unfinished jobs are.
@@ -123,7 +122,6 @@ func printJobs(w textWriter, st app.Status) {
 
 	t.print(w)
 	printReportsWaiting(w, st.Reports)
-	fmt.Fprintln(w)
 }
 
 // printReportsWaiting prints how many reports have not been fetched yet.

@@ -122,22 +122,15 @@ func (l *Log) current() *Summary {
 
 // waitUntilIdle returns when ctx ends, or after an hour without use; then it frees the Summary.
 func (l *Log) waitUntilIdle(ctx context.Context) {
-	tick := time.NewTicker(idleTimeout / 60)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
+	for pipeline.Sleep(ctx, idleTimeout/60) == nil {
+		l.mu.Lock()
+		isIdle := time.Since(l.lastUsed) > idleTimeout
+		if isIdle {
+			l.summary = nil
+		}
+		l.mu.Unlock()
+		if isIdle {
 			return
-		case now := <-tick.C:
-			l.mu.Lock()
-			isIdle := now.Sub(l.lastUsed) > idleTimeout
-			if isIdle {
-				l.summary = nil
-			}
-			l.mu.Unlock()
-			if isIdle {
-				return
-			}
 		}
 	}
 }

@@ -158,19 +158,8 @@ func (c *Chaos) count(ctx context.Context, js jetstream.JetStream, decided *atom
 
 // logProgress logs at intervals how many files have a final event.
 func (c *Chaos) logProgress(ctx context.Context, began time.Time, decided *atomic.Int64) {
-	if c.LogEvery <= 0 {
-		return
-	}
-
-	tick := time.NewTicker(c.LogEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			c.Site.t.Logf("%s: %d of %d files have a final event", time.Since(began).Round(time.Second), decided.Load(), len(c.Files))
-		}
+	for c.LogEvery > 0 && pipeline.Sleep(ctx, c.LogEvery) == nil {
+		c.Site.t.Logf("%s: %d of %d files have a final event", time.Since(began).Round(time.Second), decided.Load(), len(c.Files))
 	}
 }
 
