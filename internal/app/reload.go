@@ -129,17 +129,17 @@ func (n *Node) prepare(ctx context.Context, cfg config.Config) (apply func(), er
 		return func() {}, n.reconfigureWorker(ctx, cfg)
 	}
 
-	change, err := n.sinks.prepare(cfg.Sink)
+	apply, drop, err := n.sinks.prepare(cfg.Sink)
 	if err != nil {
 		return nil, err
 	}
 
 	if err := n.reconfigureWorker(ctx, cfg); err != nil {
-		change.drop()
+		drop()
 		return nil, err
 	}
 
-	return change.apply, nil
+	return apply, nil
 }
 
 // reconfigureWorker applies a configuration to the worker, if there is one.

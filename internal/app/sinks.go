@@ -143,43 +143,32 @@ func (s *sinks) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// sinkChange is a prepared change of the sinks that can no longer fail.
-type sinkChange struct {
-	sinks   *sinks
-	configs []sink.Config  // of all sinks after the change
-	created []*managedSink // new or changed sinks, which do not run yet
-}
-
 // prepare creates the sinks that are new or changed, without affecting the running ones. The caller
-// applies or drops the change before it prepares another one.
-func (s *sinks) prepare(configs []sink.Config) (*sinkChange, error) {
+// applies the change, which can no longer fail, or drops it, before it prepares another one.
+func (s *sinks) prepare(configs []sink.Config) (apply, drop func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	created, err := s.createAll(slices.DeleteFunc(slices.Clone(configs), s.unchangedLocked))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 
-	return &sinkChange{sinks: s, configs: configs, created: created}, nil
+	return func() { s.change(configs, created) }, func() { closeTargets(created) }, nil
 }
 
-func (c *sinkChange) drop() { closeTargets(c.created) }
-
-// apply stops the sinks that were changed or removed, and starts those that are new or changed. A
-// changed sink continues with the event at which it stopped. If run has ended, apply drops the
-// change.
-func (c *sinkChange) apply() {
-	s := c.sinks
+// change stops the sinks that are not among configs, and starts the created ones. A changed sink
+// continues with the event at which it stopped. If run has ended, the created sinks are closed.
+func (s *sinks) change(configs []sink.Config, created []*managedSink) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
-		c.drop()
+		closeTargets(created)
 		return
 	}
 
 	s.all = slices.DeleteFunc(s.all, func(m *managedSink) bool {
-		if slices.ContainsFunc(c.configs, func(cfg sink.Config) bool { return reflect.DeepEqual(cfg, m.cfg) }) {
+		if slices.ContainsFunc(configs, func(cfg sink.Config) bool { return reflect.DeepEqual(cfg, m.cfg) }) {
 			return false
 		}
 
@@ -189,7 +178,7 @@ func (c *sinkChange) apply() {
 
 		return true
 	})
-	for _, m := range c.created {
+	for _, m := range created {
 		if err := m.RegisterMetrics(); err != nil { // the replaced sink of this name has unregistered its own
 			s.log.Error().Err(err).Str("sink", m.cfg.Name).Msg("cannot register metrics; the sink runs without them")
 		}

@@ -45,7 +45,7 @@ type scanTarget struct {
 	path     string // may contain any bytes; "" if there is none
 }
 
-func (s *Server) count(answer string) { s.metrics.answers.WithLabelValues(answer).Inc() }
+func (s *Server) count(answer string) { s.answers.WithLabelValues(answer).Inc() }
 
 // result is the answer about one target.
 type result struct {

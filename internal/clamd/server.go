@@ -1,7 +1,6 @@
 package clamd
 
 import (
-	"fmt"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -68,29 +67,21 @@ type Deps struct {
 	Log      zerolog.Logger
 }
 
-// Server is an open listener. Run serves it.
+// Server is an open listener. Run serves it: at the end of its context, clients that wait for a
+// verdict are answered immediately, with what is known.
 type Server struct {
 	*local.Server
 
 	cfg     Config
 	deps    Deps
-	metrics metrics
+	answers *prometheus.CounterVec
 	started time.Time
 }
 
-// New opens the listener. Run serves it; a caller that does not call Run must call Close. The error
-// matches local.ErrListen if the address is not available.
-func New(cfg Config, deps Deps) (*Server, error) {
-	l, err := local.NewServer(cfg.Config)
-	if err != nil {
-		return nil, fmt.Errorf("clamd.listen: %w", err)
-	}
-
-	s := &Server{Server: l, cfg: cfg, deps: deps, started: time.Now()}
-	if s.metrics, err = newMetrics(deps.Registry, l.Listener); err != nil {
-		s.Close()
-		return nil, err
-	}
-
-	return s, nil
-}
+// The values of the label "answer".
+const (
+	answeredOK      = "ok"
+	answeredFound   = "found"
+	answeredUnknown = "unknown"
+	answeredError   = "error"
+)

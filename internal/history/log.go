@@ -92,7 +92,9 @@ func (l *Log) Run(ctx context.Context) error {
 func (l *Log) follow(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	summary := l.current()
+	l.mu.Lock()
+	summary := l.summary
+	l.mu.Unlock()
 	if summary == nil {
 		return
 	}
@@ -111,13 +113,6 @@ func (l *Log) follow(ctx context.Context) {
 		l.setError(err)
 		_ = pipeline.Sleep(ctx, retryInterval)
 	}
-}
-
-func (l *Log) current() *Summary {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-
-	return l.summary
 }
 
 // waitUntilIdle returns when ctx ends, or after an hour without use; then it frees the Summary.

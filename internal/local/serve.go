@@ -2,27 +2,36 @@ package local
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Server is a Listener with the contexts of what it serves.
 type Server struct {
 	*Listener
 
+	Serve func(*Conn) // serves a connection until it ends; set it before Run
+
 	Ending context.Context //nolint:containedctx // ends for those who wait
 	Life   context.Context //nolint:containedctx // ends for all that is under way
 
+	table     string
 	end, kill context.CancelFunc
 }
 
-// NewServer opens a listener. Run serves it; a caller that does not call Run must call Close.
-func NewServer(cfg Config) (*Server, error) {
+// NewServer opens a listener; table is the name of its keys in the configuration, with which errors
+// begin. Run serves it; a caller that does not call Run must call Close. The error matches
+// ErrListen if the address is not available.
+func NewServer(cfg Config, table string) (*Server, error) {
 	l, err := Listen(cfg)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s.listen: %w", table, err)
 	}
 
-	s := &Server{Listener: l}
+	s := &Server{Listener: l, table: table}
 	s.Life, s.kill = context.WithCancel(context.Background()) //nolint:gosec // Run calls it
 	s.Ending, s.end = context.WithCancel(s.Life)
 
@@ -38,10 +47,10 @@ func (s *Server) Close() {
 // Run serves each connection on its own goroutine until ctx ends. Ending then ends, so that waiting
 // clients are answered, and running requests get the grace period until Life ends. Run returns once
 // all connections are closed; the error is nil if ctx ended. It must be called only once.
-func (s *Server) Run(ctx context.Context, grace time.Duration, serve func(*Conn)) error {
+func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	l := s.Listener
 	served := make(chan error, 1)
-	go func() { served <- l.acceptAll(serve) }()
+	go func() { served <- l.acceptAll(s.Serve) }()
 
 	var err error
 	select {
@@ -57,8 +66,26 @@ func (s *Server) Run(ctx context.Context, grace time.Duration, serve func(*Conn)
 	defer stop()
 	defer context.AfterFunc(last, s.kill)()
 	l.Drain(last)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.table, err)
+	}
 
-	return err
+	return nil
+}
+
+// Register registers a counter of what the server has answered, with a series for each value of its
+// label, and a gauge of the open connections.
+func (s *Server) Register(reg prometheus.Registerer, answers prometheus.CounterOpts, label string, values []string, connections string) (*prometheus.CounterVec, error) {
+	counter := prometheus.NewCounterVec(answers, []string{label})
+	for _, value := range values {
+		counter.WithLabelValues(value)
+	}
+
+	open := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "backburn_" + s.table + "_connections", Help: connections,
+	}, func() float64 { return float64(s.Open()) })
+
+	return counter, errors.Join(reg.Register(counter), reg.Register(open))
 }
 
 func (l *Listener) acceptAll(serve func(*Conn)) error {

@@ -1,8 +1,6 @@
 package mail
 
 import (
-	"errors"
-	"fmt"
 	"net"
 	"regexp"
 	"time"
@@ -81,7 +79,8 @@ type Deps struct {
 	Log      zerolog.Logger
 }
 
-// Server is an open listener. Run serves it.
+// Server is an open listener. Run serves it: at the end of its context, mails that wait for
+// verdicts are answered immediately, with what is known.
 type Server struct {
 	*local.Server
 
@@ -99,33 +98,6 @@ const (
 	outcomeRefused   = "refused"   // too large, or too many attachments
 	outcomeError     = "error"     // refused temporarily
 )
-
-// New opens the listener. Run serves it; a caller that does not call Run must call Close. The error
-// matches local.ErrListen if the address is not available.
-func New(cfg Config, deps Deps) (*Server, error) {
-	l, err := local.NewServer(cfg.Config)
-	if err != nil {
-		return nil, fmt.Errorf("mail.listen: %w", err)
-	}
-
-	s := &Server{Server: l, cfg: cfg, deps: deps}
-	s.mails = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "backburn_mail_messages_total",
-		Help: "Mails by outcome: none (no attachments), clean, malicious, unknown (verdicts missing), refused (over a limit), error (could not be submitted).",
-	}, []string{"outcome"})
-	for _, o := range []string{outcomeNone, outcomeClean, outcomeMalicious, outcomeUnknown, outcomeRefused, outcomeError} {
-		s.mails.WithLabelValues(o)
-	}
-	open := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "backburn_mail_connections", Help: "Open connections of mail servers.",
-	}, func() float64 { return float64(l.Open()) })
-	if err := errors.Join(deps.Registry.Register(s.mails), deps.Registry.Register(open)); err != nil {
-		s.Close()
-		return nil, err
-	}
-
-	return s, nil
-}
 
 // Time limits for mail servers. A mail server is silent while its own client is.
 const (

@@ -1,30 +1,39 @@
 package mail
 
 import (
-	"context"
-	"fmt"
 	"net"
-	"time"
 
 	"github.com/emersion/go-milter"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"backburn/internal/local"
 )
 
-// Run serves mail servers until ctx ends. Mails that wait for verdicts are then answered
-// immediately, with what is known; other requests get the grace period. Run returns once all
-// connections are closed; the error is nil if ctx ended. It must be called only once.
-func (s *Server) Run(ctx context.Context, grace time.Duration) error {
-	if err := s.Server.Run(ctx, grace, func(c *local.Conn) { s.serve(c) }); err != nil {
-		return fmt.Errorf("mail: %w", err)
+// New opens the listener. Run serves it; a caller that does not call Run must call Close. The error
+// matches local.ErrListen if the address is not available.
+func New(cfg Config, deps Deps) (*Server, error) {
+	l, err := local.NewServer(cfg.Config, "mail")
+	if err != nil {
+		return nil, err
 	}
 
-	return nil
+	s := &Server{Server: l, cfg: cfg, deps: deps}
+	s.Serve = s.serve
+	s.mails, err = l.Register(deps.Registry, prometheus.CounterOpts{
+		Name: "backburn_mail_messages_total",
+		Help: "Mails by outcome: none (no attachments), clean, malicious, unknown (verdicts missing), refused (over a limit), error (could not be submitted).",
+	}, "outcome", []string{outcomeNone, outcomeClean, outcomeMalicious, outcomeUnknown, outcomeRefused, outcomeError}, "Open connections of mail servers.")
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+
+	return s, nil
 }
 
 // serve runs a separate milter server for each connection, because the library does not report when
 // a connection ends and has no time limits.
-func (s *Server) serve(c net.Conn) {
+func (s *Server) serve(c *local.Conn) {
 	n := &session{s: s}
 	listener := &singleListener{conn: &timeoutConn{Conn: c}, ended: make(chan struct{})}
 	listener.conn.onClose = func() {
