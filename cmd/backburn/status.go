@@ -43,8 +43,8 @@ is then 4.
 				return cli.Exit(cli.Usage, err)
 			}
 
-			reader := &statusReader{tool: tool, cfg: cfg, wcfg: wcfg}
-			defer reader.release()
+			reader := &statusReader{tool: tool, cfg: cfg, wcfg: wcfg, release: func() {}}
+			defer func() { reader.release() }()
 			show := func(ctx context.Context) error {
 				st, err := reader.read(ctx)
 				if err != nil && st.Role == "" {

@@ -23,14 +23,8 @@ type statusReader struct {
 	cfg  config.Config
 	wcfg pipeline.Config
 
-	queue *queue.Queue // nil until attached
-	done  func()
-}
-
-func (l *statusReader) release() {
-	if l.done != nil {
-		l.done()
-	}
+	queue   *queue.Queue // nil until attached
+	release func()       // of queue; the caller calls it
 }
 
 // read returns the state as far as it is known, and an error if it is incomplete.
@@ -75,7 +69,7 @@ func (l *statusReader) fleet(ctx context.Context) (queue.Status, error) {
 		}
 
 		l.queue = q
-		l.done = release
+		l.release = release
 	}
 
 	return l.queue.Inspector().Status(ctx, l.wcfg)
