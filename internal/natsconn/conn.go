@@ -100,19 +100,21 @@ func watch(log zerolog.Logger) []nats.Option {
 			log.Debug().Err(err).Msg("nats is still unreachable")
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
-			event := log.Error().Err(err)
+			level, text := zerolog.ErrorLevel, "nats reports an error"
+			switch {
+			case errors.Is(err, nats.ErrPermissionViolation):
+				text = "nats denies this process a subject; " + permissionsRemedy
+			case errors.Is(err, nats.ErrSlowConsumer):
+				text = "this process reads too slowly; nats dropped messages"
+			case errors.Is(err, nats.ErrConsumerNotActive): // follows an interruption, which the health registry reports
+				level, text = zerolog.DebugLevel, "a consumer has stopped; nats.go creates it again"
+			}
+
+			event := log.WithLevel(level).Err(err)
 			if sub != nil {
 				event = event.Str("subject", sub.Subject)
 			}
-
-			switch {
-			case errors.Is(err, nats.ErrPermissionViolation):
-				event.Msg("nats denies this process a subject; " + permissionsRemedy)
-			case errors.Is(err, nats.ErrSlowConsumer):
-				event.Msg("this process reads too slowly; nats dropped messages")
-			default:
-				event.Msg("nats reports an error")
-			}
+			event.Msg(text)
 		}),
 	}
 }
