@@ -118,8 +118,20 @@ func TestReadersRemoveTheirConsumers(t *testing.T) {
 		consumers int // one for each request
 		read      func() error
 	}{
-		"jobs":     {q.LedgerStream(), 2, func() error { return q.ledger.readJobs(t.Context(), func(JobHeader) bool { return true }) }},
-		"one job":  {q.LedgerStream(), 2, func() error { return q.ledger.readJobs(t.Context(), func(JobHeader) bool { return false }) }},
+		"jobs": {q.LedgerStream(), 2, func() error {
+			for _, err := range q.ledger.readJobs(t.Context()) {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+		"one job": {q.LedgerStream(), 2, func() error {
+			for _, err := range q.ledger.readJobs(t.Context()) {
+				return err
+			}
+			return nil
+		}},
 		"followed": {q.LedgerStream(), 1, func() error { return followed(t, q) }},
 		"events": {q.ResultsStream(), 2, func() error {
 			_, err := q.events.hasEvent(t.Context(), time.Now(), []string{q.ResultsSubject("*", "*", "mail")}, "none")

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -80,28 +81,16 @@ type DeadLetters struct {
 // returns all of them.
 // All leaves out letters that arrive while it reads.
 func (d *DeadLetters) All(ctx context.Context, f DeadFilter) iter.Seq2[Letter, error] {
-	return func(yield func(Letter, error) bool) {
-		cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{d.filter(f)}, HeadersOnly: true}
-		if !f.Since.IsZero() {
-			cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &f.Since
-		}
-		err := readAll(ctx, d.streams.dead, cfg, readBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-			return yield(d.decode(m.Subject(), m.Headers(), nil, meta.Sequence.Stream, meta.Timestamp), nil)
-		})
-		if err != nil {
-			yield(Letter{}, fmt.Errorf("read dead letters: %w", err))
-		}
+	cfg := jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{d.streams.DeadSubject(cmp.Or(string(f.Reason), "*"), cmp.Or(f.Source, "*"))},
+		HeadersOnly:    true,
 	}
-}
+	if !f.Since.IsZero() {
+		cfg.DeliverPolicy = jetstream.DeliverByStartTimePolicy
+		cfg.OptStartTime = &f.Since
+	}
 
-func (d *DeadLetters) filter(f DeadFilter) string {
-	orAny := func(s string) string {
-		if s == "" {
-			return "*"
-		}
-		return s
-	}
-	return d.streams.DeadSubject(orAny(string(f.Reason)), orAny(f.Source))
+	return decodeAll(readAll(ctx, d.streams.dead, cfg, readBatch), listed)
 }
 
 // Get reads one letter with its body. It returns ErrNoLetter if it does not exist.
@@ -113,18 +102,16 @@ func (d *DeadLetters) Get(ctx context.Context, seq uint64) (Letter, error) {
 	if err != nil {
 		return Letter{}, fmt.Errorf("read dead letter %d: %w", seq, err)
 	}
-	if m.Data == nil {
-		m.Data = []byte{}
-	}
-	return d.decode(m.Subject, m.Header, m.Data, m.Sequence, m.Time), nil
+
+	return d.whole(m), nil
 }
 
-// decode decodes a message of DEAD. body is nil if only headers were read; the job then has only
-// the fields in them.
-func (d *DeadLetters) decode(subject string, h nats.Header, body []byte, seq uint64, at time.Time) Letter {
+// listed returns the letter of a message of DEAD without what is only in its body.
+func listed(m *jetstream.RawStreamMsg) Letter {
+	h := m.Header
 	l := Letter{
-		Seq:    seq,
-		Time:   at.UTC(),
+		Seq:    m.Sequence,
+		Time:   m.Time.UTC(),
 		Reason: results.Reason(h.Get(HeaderReason)),
 		Error:  h.Get(HeaderError),
 		Header: h,
@@ -140,19 +127,22 @@ func (d *DeadLetters) decode(subject string, h nats.Header, body []byte, seq uin
 	if ref, ok := pipeline.ParseRef(h.Get(headerJob)); ok {
 		l.Job.Source = ref.Source
 		l.Job.ID = ref.ID
-	} else if t := strings.Split(subject, "."); len(t) > 0 {
-		l.Job.Source = t[len(t)-1]
-	}
-	if body == nil {
-		return l
+	} else {
+		l.Job.Source = lastToken(m.Subject)
 	}
 
-	m, err := decodeMessage(h, body)
-	if old := h.Get(headerOldSubject); err != nil && old != "" {
-		m, err = openOld(d.streams.Names, old, h, body, seq, at)
+	return l
+}
+
+// whole returns the letter of a message of DEAD.
+func (d *DeadLetters) whole(raw *jetstream.RawStreamMsg) Letter {
+	l := listed(raw)
+	m, err := decodeMessage(raw)
+	if old := raw.Header.Get(headerOldSubject); err != nil && old != "" {
+		m, err = openOld(d.streams.Names, old, raw)
 	}
 	if err != nil {
-		l.Body = body
+		l.Body = raw.Data
 		return l
 	}
 

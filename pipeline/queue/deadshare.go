@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -57,19 +56,17 @@ func (d *DeadLetters) Trim(ctx context.Context) ([]string, error) {
 	}
 	letters := map[string][]letter{}
 	bytes := map[string]int64{}
-	err = readAll(ctx, s, jetstream.OrderedConsumerConfig{HeadersOnly: true}, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-		subject := m.Subject()
-		source := subject[strings.LastIndexByte(subject, '.')+1:]
-		size, _ := strconv.ParseInt(m.Headers().Get(msgSizeHeader), 10, 64)
-		for k, v := range m.Headers() {
+	for m, err := range readAll(ctx, s, jetstream.OrderedConsumerConfig{HeadersOnly: true}, recordBatch) {
+		if err != nil {
+			return nil, err
+		}
+		source := lastToken(m.Subject)
+		size, _ := strconv.ParseInt(m.Header.Get(msgSizeHeader), 10, 64)
+		for k, v := range m.Header {
 			size += int64(headerBytes(k, v))
 		}
-		letters[source] = append(letters[source], letter{meta.Sequence.Stream, size})
+		letters[source] = append(letters[source], letter{m.Sequence, size})
 		bytes[source] += size
-		return true
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read dead letters: %w", err)
 	}
 
 	var trimmed []string
@@ -79,14 +76,11 @@ func (d *DeadLetters) Trim(ctx context.Context) ([]string, error) {
 		if over <= 0 {
 			continue
 		}
-		for _, l := range all {
-			if over <= 0 {
-				break
-			}
-			if err := d.remove(ctx, l.seq); err != nil {
+		for i := 0; i < len(all) && over > 0; i++ {
+			if err := d.remove(ctx, all[i].seq); err != nil {
 				return trimmed, err
 			}
-			over -= l.size
+			over -= all[i].size
 		}
 		trimmed = append(trimmed, source)
 	}

@@ -203,20 +203,20 @@ func (e *Events) HasEnded(ctx context.Context, j pipeline.Job) (bool, error) {
 
 // hasEvent looks for an event with one of these IDs in RESULTS, from shortly before a time. It
 // reads the headers of all events with these subjects, which is fast enough for a rare check.
-func (e *Events) hasEvent(ctx context.Context, from time.Time, subjects []string, ids ...string) (found bool, err error) {
+func (e *Events) hasEvent(ctx context.Context, from time.Time, subjects []string, ids ...string) (bool, error) {
 	from = from.Add(-time.Minute)
-	err = readAll(ctx, e.streams.results, jetstream.OrderedConsumerConfig{
+	for m, err := range readAll(ctx, e.streams.results, jetstream.OrderedConsumerConfig{
 		FilterSubjects: subjects,
 		DeliverPolicy:  jetstream.DeliverByStartTimePolicy,
 		OptStartTime:   &from,
 		HeadersOnly:    true,
-	}, recordBatch, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
-		found = slices.Contains(ids, m.Headers().Get(nats.MsgIdHdr))
+	}, recordBatch) {
+		if err != nil || slices.Contains(ids, m.Header.Get(nats.MsgIdHdr)) {
+			return err == nil, err
+		}
+	}
 
-		return !found
-	})
-
-	return found, err
+	return false, nil
 }
 
 // PublishReport publishes the report about the contents of a job with this final event, unless it

@@ -3,12 +3,12 @@ package queue
 import (
 	"context"
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/pipeline"
@@ -28,12 +28,13 @@ type JobHeader struct {
 	By       string            // of JobDone: the term of the leader that ended it; "" if a worker did
 }
 
-// readJobHeader reads the header of a record.
-func readJobHeader(n Names, subject string, h nats.Header, seq uint64, at time.Time) JobHeader {
+// jobHeader reads the header of a record.
+func (n Names) jobHeader(m *jetstream.RawStreamMsg) JobHeader {
+	h := m.Header
 	r := JobHeader{
-		Name:     strings.TrimPrefix(subject, n.recordSubject("")),
-		Seq:      seq,
-		Time:     at.UTC(),
+		Name:     strings.TrimPrefix(m.Subject, n.recordSubject("")),
+		Seq:      m.Sequence,
+		Time:     m.Time.UTC(),
 		State:    JobState(h.Get(headerState)),
 		Sample:   h.Get(headerSample),
 		Priority: pipeline.Priority(h.Get(headerPriority)),
@@ -71,17 +72,22 @@ func (l *Ledger) followJobs(ctx context.Context, records jetstream.DeliverPolicy
 	if c.CachedInfo().NumPending == 0 {
 		caughtUp()
 	}
-	gate := &callbackGate{}
-	consume, err := c.Consume(gate.calls(func(m jetstream.Msg) {
-		meta, err := m.Metadata()
-		if err != nil {
+
+	var mu sync.Mutex // the client's own Stop does not wait for a running callback
+	ended := false
+	consume, err := c.Consume(func(m jetstream.Msg) {
+		mu.Lock()
+		defer mu.Unlock()
+
+		raw, meta, err := rawMessage(m)
+		if err != nil || ended {
 			return
 		}
-		handle(readJobHeader(l.streams.Names, m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
+		handle(l.streams.jobHeader(raw))
 		if meta.NumPending == 0 {
 			caughtUp()
 		}
-	}), pullExpiry, pullHeartbeat, jetstream.PullMaxMessages(recordBatch))
+	}, pullExpiry, pullHeartbeat, jetstream.PullMaxMessages(recordBatch))
 	if err != nil {
 		removeConsumer(ctx, s, c)
 		return nil, fmt.Errorf("read the ledger: %w", err)
@@ -89,55 +95,19 @@ func (l *Ledger) followJobs(ctx context.Context, records jetstream.DeliverPolicy
 
 	return func() {
 		consume.Stop()
-		gate.end()
+		mu.Lock()
+		ended = true
+		mu.Unlock()
 		removeConsumer(ctx, s, c)
 	}, nil
 }
 
-// callbackGate lets a consumer's callbacks run until end is called. It is needed because the
-// client's own Stop does not wait for a running callback.
-type callbackGate struct {
-	mu    sync.Mutex
-	ended bool
-}
-
-func (g *callbackGate) calls(handle func(jetstream.Msg)) func(jetstream.Msg) {
-	return func(m jetstream.Msg) {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-
-		if !g.ended {
-			handle(m)
-		}
-	}
-}
-
-// end returns once no callback is running and none can start.
-func (g *callbackGate) end() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-
-	g.ended = true
-}
-
-// readJobs visits the jobs that are in the ledger now, until visit returns false.
-func (l *Ledger) readJobs(ctx context.Context, visit func(JobHeader) bool) error {
-	return readAll(ctx, l.streams.ledger, jetstream.OrderedConsumerConfig{
+// readJobs returns the jobs that are in the ledger now. An error ends them.
+func (l *Ledger) readJobs(ctx context.Context) iter.Seq2[JobHeader, error] {
+	return decodeAll(readAll(ctx, l.streams.ledger, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{l.streams.AnyJobRecord()},
 		HeadersOnly:    true,
-	}, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-		return visit(readJobHeader(l.streams.Names, m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
-	})
-}
-
-// ReadJob reads a job's record by its name.
-func (l *Ledger) ReadJob(ctx context.Context, name string) (JobEntry, error) {
-	msgs, err := l.reads.last(ctx, l.streams.recordSubject(name))
-	if err != nil || msgs[0] == nil {
-		return JobEntry{}, err
-	}
-
-	return readJobEntry(msgs[0]), nil
+	}, recordBatch), l.streams.jobHeader)
 }
 
 // ReadWaiting reads a waiting job by the name of its record. It returns nil if the job no longer
@@ -185,18 +155,12 @@ func (l *Ledger) ReadSamples(ctx context.Context, after uint64, since time.Time,
 		cfg.OptStartTime = nil
 		cfg.OptStartSeq = after + 1
 	}
-	err = readAll(ctx, l.streams.ledger, cfg, recordBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-		handle(EncodedSample{
-			Key:  m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:],
-			Body: m.Data(),
-			Time: meta.Timestamp,
-		})
-		last = max(last, meta.Sequence.Stream)
-
-		return true
-	})
-	if err != nil {
-		return after, fmt.Errorf("read samples: %w", err)
+	for m, err := range readAll(ctx, l.streams.ledger, cfg, recordBatch) {
+		if err != nil {
+			return after, err
+		}
+		handle(EncodedSample{Key: lastToken(m.Subject), Body: m.Data, Time: m.Time})
+		last = max(last, m.Sequence)
 	}
 
 	return last, nil

@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/pipeline"
 	"backburn/results"
@@ -86,45 +86,29 @@ type Ledger struct {
 	NoRead bool
 }
 
-// Load reads a sample and a job in one request. It skips a sample with an empty key, and a job with
-// an empty ref.
+// Load reads a job and its sample in one request. An empty key stands for no sample.
 func (l *Ledger) Load(ctx context.Context, sampleKey string, ref pipeline.Ref) (SampleEntry, JobEntry, error) {
-	subjects := make([]string, 0, 2)
-	if ref.ID != "" {
-		subjects = append(subjects, l.streams.JobRecordSubject(ref))
-	}
-	if sampleKey != "" {
-		subjects = append(subjects, l.streams.SampleSubject(sampleKey))
+	if sampleKey == "" {
+		j, err := l.Job(ctx, ref)
+		return SampleEntry{}, j, err
 	}
 
-	s := SampleEntry{Key: sampleKey}
-	var j JobEntry
-	msgs, err := l.reads.last(ctx, subjects...)
+	msgs, err := l.reads.last(ctx, l.streams.JobRecordSubject(ref), l.streams.SampleSubject(sampleKey))
 	if err != nil {
-		return s, j, fmt.Errorf("read the ledger: %w", err)
+		return SampleEntry{Key: sampleKey}, JobEntry{}, err
 	}
 
-	for i, m := range msgs {
-		switch {
-		case m == nil:
-		case subjects[i] == l.streams.SampleSubject(sampleKey):
-			s.Revision = sequenceOf(m)
-			if json.Unmarshal(m.Data, &s.Sample) != nil {
-				s.Sample = pipeline.Sample{} // an unreadable record is overwritten
-			}
-		default:
-			j = readJobEntry(m)
-		}
-	}
-
-	return s, j, nil
+	return readSampleEntry(sampleKey, msgs[1]), readJobEntry(msgs[0]), nil
 }
 
 // Sample reads a sample.
 func (l *Ledger) Sample(ctx context.Context, key string) (SampleEntry, error) {
-	s, _, err := l.Load(ctx, key, pipeline.Ref{})
+	msgs, err := l.reads.last(ctx, l.streams.SampleSubject(key))
+	if err != nil {
+		return SampleEntry{Key: key}, err
+	}
 
-	return s, err
+	return readSampleEntry(key, msgs[0]), nil
 }
 
 // PendingSample returns the last record that this process wrote of a sample, if the sample was
@@ -140,15 +124,42 @@ func (l *Ledger) PendingSample(ctx context.Context, key string) (SampleEntry, er
 
 // Job reads a job's record.
 func (l *Ledger) Job(ctx context.Context, ref pipeline.Ref) (JobEntry, error) {
-	_, j, err := l.Load(ctx, "", ref)
-
-	return j, err
+	return l.ReadJob(ctx, recordName(ref))
 }
 
-// readJobEntry decodes a record. An unreadable one counts as missing, and is overwritten.
-func readJobEntry(m *nats.Msg) JobEntry {
+// ReadJob reads a job's record by its name.
+func (l *Ledger) ReadJob(ctx context.Context, name string) (JobEntry, error) {
+	msgs, err := l.reads.last(ctx, l.streams.recordSubject(name))
+	if err != nil {
+		return JobEntry{}, err
+	}
+
+	return readJobEntry(msgs[0]), nil
+}
+
+// readSampleEntry decodes a record; nil stands for none. An unreadable one is overwritten.
+func readSampleEntry(key string, m *jetstream.RawStreamMsg) SampleEntry {
+	s := SampleEntry{Key: key}
+	if m == nil {
+		return s
+	}
+
+	s.Revision = m.Sequence
+	if json.Unmarshal(m.Data, &s.Sample) != nil {
+		s.Sample = pipeline.Sample{}
+	}
+
+	return s
+}
+
+// readJobEntry decodes a record; nil stands for none. An unreadable one counts as missing, and is
+// overwritten.
+func readJobEntry(m *jetstream.RawStreamMsg) JobEntry {
+	if m == nil {
+		return JobEntry{}
+	}
 	j := JobEntry{
-		Revision: sequenceOf(m),
+		Revision: m.Sequence,
 		State:    JobState(m.Header.Get(headerState)),
 		Sample:   m.Header.Get(headerSample),
 	}
@@ -159,7 +170,7 @@ func readJobEntry(m *nats.Msg) JobEntry {
 			return JobEntry{Revision: j.Revision}
 		}
 	case JobWaiting:
-		msg, err := decodeMessage(m.Header, m.Data)
+		msg, err := decodeMessage(m)
 		if err != nil {
 			return JobEntry{Revision: j.Revision}
 		}

@@ -9,12 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/pipeline"
 	"backburn/pipeline/span"
@@ -73,11 +75,12 @@ type Original struct {
 }
 
 // openPublished decodes a message of JOBS in the current format.
-func openPublished(n Names, subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
-	p, source, requeued, ok := n.parseJobSubject(subject)
+func openPublished(n Names, raw *jetstream.RawStreamMsg) (Message, error) {
+	h := raw.Header
+	p, source, requeued, ok := n.parseJobSubject(raw.Subject)
 	var unreadable error
 	if requeued {
-		m, err := decodeMessage(h, body)
+		m, err := decodeMessage(raw)
 		if err == nil && !m.isWhole() {
 			err = pipeline.Invalid("the requeued job is incomplete")
 		}
@@ -88,12 +91,12 @@ func openPublished(n Names, subject string, h nats.Header, body []byte, seq uint
 		unreadable = err
 	}
 
-	m := Message{AcceptedAt: at.UTC(), Trace: span.Extract(h)}
+	m := Message{AcceptedAt: raw.Time.UTC(), Trace: span.Extract(h)}
 	m.Job.Priority = p
 	m.Job.Source = source
 	m.Job.Repeated = h.Get(headerRepeated) != ""
-	m.Job.ReceivedAt = at.UTC()
-	m.Job.ID = cmp.Or(h.Get(nats.MsgIdHdr), fmt.Sprintf("m%d-%x", seq, at.UnixNano()))
+	m.Job.ReceivedAt = raw.Time.UTC()
+	m.Job.ID = cmp.Or(h.Get(nats.MsgIdHdr), fmt.Sprintf("m%d-%x", raw.Sequence, raw.Time.UnixNano()))
 	if len(m.Job.ID) > pipeline.MaxIDBytes || !utf8.ValidString(m.Job.ID) { // an event could not carry it unchanged
 		m.Job.ID = pipeline.JobKey(m.Job.ID)
 	}
@@ -103,20 +106,20 @@ func openPublished(n Names, subject string, h nats.Header, body []byte, seq uint
 	case !ok:
 		m.Job.Priority = pipeline.Normal
 		m.Job.Source = "unknown"
-		err = pipeline.Invalid("subject %q is not <prefix>.jobs.<urgent|normal|bulk>.<source> with a source of [a-z0-9_-]{1,32}", subject)
+		err = pipeline.Invalid("subject %q is not <prefix>.jobs.<urgent|normal|bulk>.<source> with a source of [a-z0-9_-]{1,32}", raw.Subject)
 	case unreadable != nil:
-		err = fmt.Errorf("%w, on %q, where only workers publish", unreadable, subject)
+		err = fmt.Errorf("%w, on %q, where only workers publish", unreadable, raw.Subject)
 	case isJSON(h):
-		err = m.readJSON(body)
+		err = m.readJSON(raw.Data)
 	default:
-		err = m.readRaw(h, body)
+		err = m.readRaw(h, raw.Data)
 	}
 
 	if err != nil {
 		m.Job = m.Job.Bare()
-		m.Contents = body
+		m.Contents = raw.Data
 		m.Raw = true
-		m.Original = &Original{Subject: subject, Header: bounded(h)}
+		m.Original = &Original{Subject: raw.Subject, Header: bounded(h)}
 	}
 
 	return m, err
@@ -124,17 +127,15 @@ func openPublished(n Names, subject string, h nats.Header, body []byte, seq uint
 
 // openOld decodes a job of version 1, whose messages name the job and its original subject in
 // headers.
-func openOld(n Names, subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
-	if id := h.Get(headerJob); id != "" {
-		withID := nats.Header{}
-		for k, v := range h {
-			withID[k] = v
-		}
-		withID[nats.MsgIdHdr] = []string{id}
-		h = withID
+func openOld(n Names, subject string, raw *jetstream.RawStreamMsg) (Message, error) {
+	old := *raw
+	old.Subject = subject
+	if id := raw.Header.Get(headerJob); id != "" {
+		old.Header = maps.Clone(raw.Header)
+		old.Header[nats.MsgIdHdr] = []string{id}
 	}
 
-	return openPublished(n, subject, h, body, seq, at)
+	return openPublished(n, &old)
 }
 
 // isWhole reports whether a decoded message has the identity of a job and either its contents or
@@ -329,7 +330,8 @@ func (m *Message) encode(to *nats.Msg) error {
 }
 
 // decodeMessage decodes the result of encode.
-func decodeMessage(h nats.Header, body []byte) (Message, error) {
+func decodeMessage(raw *jetstream.RawStreamMsg) (Message, error) {
+	h, body := raw.Header, raw.Data
 	n, err := strconv.Atoi(h.Get(headerRecord))
 	if err != nil || n < 0 || n > len(body) {
 		return Message{}, pipeline.Invalid("the header %s is %q, for a body of %d bytes", headerRecord, h.Get(headerRecord), len(body))

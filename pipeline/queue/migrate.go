@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
@@ -66,7 +66,7 @@ func migrate(ctx context.Context, q *Queue) error {
 	m := migration{ledger: q.ledger, events: q.events, refs: map[string][]pipeline.Ref{}}
 	for _, step := range []struct {
 		from jetstream.Stream
-		each func(context.Context, oldMessage) error
+		each func(context.Context, *jetstream.RawStreamMsg) error
 	}{
 		{records, m.record}, // before the waiting jobs: a job with a final event does not wait
 		{waiting, m.waiting},
@@ -144,38 +144,26 @@ type migration struct {
 	refs map[string][]pipeline.Ref // waiting jobs by sample; guarded by mu
 }
 
-// oldMessage is a message of version 1.
-type oldMessage struct {
-	subject string
-	header  nats.Header
-	body    []byte
-	at      time.Time
-}
-
-// key is the last token of the subject.
-func (m oldMessage) key() string { return m.subject[strings.LastIndexByte(m.subject, '.')+1:] }
-
 // forEach calls migrateOne for the newest message of every subject of a stream, with many calls at
 // the same time.
-func (m *migration) forEach(ctx context.Context, s jetstream.Stream, migrateOne func(context.Context, oldMessage) error) error {
+func (m *migration) forEach(ctx context.Context, s jetstream.Stream, migrateOne func(context.Context, *jetstream.RawStreamMsg) error) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(migrateBatch)
 
-	err := readAll(gctx, s, jetstream.OrderedConsumerConfig{
+	var readErr error
+	for old, err := range readAll(gctx, s, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
-	}, readBatch, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-		old := oldMessage{msg.Subject(), msg.Headers(), msg.Data(), meta.Timestamp}
-		if old.header.Get(jetstream.MarkerReasonHeader) != "" || old.header.Get("KV-Operation") != "" {
-			return true // a deletion
+	}, readBatch) {
+		if readErr = err; err != nil || gctx.Err() != nil {
+			break
+		}
+		if old.Header.Get(jetstream.MarkerReasonHeader) != "" || old.Header.Get("KV-Operation") != "" {
+			continue // a deletion
 		}
 		g.Go(func() error { return migrateOne(gctx, old) })
-		return gctx.Err() == nil
-	})
-	if werr := g.Wait(); werr != nil {
-		return werr
 	}
 
-	return err
+	return cmp.Or(g.Wait(), readErr)
 }
 
 // put writes a record unless the ledger already has it. written says whether put has written the
@@ -190,12 +178,12 @@ func (m *migration) put(ctx context.Context, c *Change) (written bool, err error
 }
 
 // record migrates a job's outcome.
-func (m *migration) record(ctx context.Context, old oldMessage) error {
+func (m *migration) record(ctx context.Context, old *jetstream.RawStreamMsg) error {
 	var r struct {
 		Event json.RawMessage `json:"event"`
 	}
 	var ev results.Event
-	if json.Unmarshal(old.body, &r) != nil || ev.UnmarshalJSON(r.Event) != nil || !pipeline.ValidSource(ev.Data.Source) {
+	if json.Unmarshal(old.Data, &r) != nil || ev.UnmarshalJSON(r.Event) != nil || !pipeline.ValidSource(ev.Data.Source) {
 		return nil //nolint:nilerr // version 1 ignored an unreadable record
 	}
 
@@ -211,10 +199,10 @@ func (m *migration) record(ctx context.Context, old oldMessage) error {
 
 // waiting migrates a waiting job. If the job has a final event, the process may have died before
 // publishing it.
-func (m *migration) waiting(ctx context.Context, old oldMessage) error {
-	t := strings.Split(old.subject, ".")
+func (m *migration) waiting(ctx context.Context, old *jetstream.RawStreamMsg) error {
+	t := strings.Split(old.Subject, ".")
 	sample := t[len(t)-2]
-	msg, err := openOld(m.ledger.streams.Names, old.header.Get(headerOldSubject), old.header, old.body, 0, old.at)
+	msg, err := openOld(m.ledger.streams.Names, old.Header.Get(headerOldSubject), old)
 	if err != nil {
 		return nil //nolint:nilerr // in version 1 only valid jobs waited
 	}
@@ -227,7 +215,7 @@ func (m *migration) waiting(ctx context.Context, old oldMessage) error {
 
 	written, err := m.put(ctx, m.ledger.WaitingUpdate(&msg, Waiting{
 		Sample: sample,
-		Basis:  results.Basis(old.header.Get(headerOldBasis)),
+		Basis:  results.Basis(old.Header.Get(headerOldBasis)),
 	}, 0))
 	if err != nil || written {
 		return err
@@ -242,9 +230,9 @@ func (m *migration) waiting(ctx context.Context, old oldMessage) error {
 
 // sample migrates a sample. Version 1 named jobs by their IDs alone, so the source is known only
 // for waiting jobs. A job that is still in JOBS makes the next attempt in any case.
-func (m *migration) sample(ctx context.Context, old oldMessage) error {
-	s := SampleEntry{Key: old.key()}
-	if json.Unmarshal(old.body, &s.Sample) != nil {
+func (m *migration) sample(ctx context.Context, old *jetstream.RawStreamMsg) error {
+	s := SampleEntry{Key: lastToken(old.Subject)}
+	if json.Unmarshal(old.Data, &s.Sample) != nil {
 		return nil //nolint:nilerr // as in record
 	}
 

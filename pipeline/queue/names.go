@@ -92,6 +92,9 @@ func (n Names) ChangedSubject() string { return n.prefix + ".sample.changed" }
 // WaitingSubject is the subject on which the poller answers how many jobs wait, and for what.
 func (n Names) WaitingSubject() string { return n.prefix + ".waiting" }
 
+// lastToken returns what follows the last dot of a subject: of most subjects, the source.
+func lastToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
+
 // parseJobSubject splits the subject of a job. requeued is true for the subject of RequeueSubject.
 // ok is false if the subject is not that of a valid job.
 func (n Names) parseJobSubject(subject string) (p pipeline.Priority, source string, requeued, ok bool) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/internal/backoff"
 	"backburn/pipeline"
@@ -29,7 +30,7 @@ type reader struct {
 	fault  error // why there is no subscription to answers; nil if there is one
 
 	mu      sync.Mutex
-	queue   map[string][]chan *nats.Msg // waiting callers, by the subject that is not requested yet
+	queue   map[string][]chan *jetstream.RawStreamMsg // waiting callers, by the subject that is not requested yet
 	rounds  map[uint64]*round
 	token   uint64
 	overdue *time.Timer // runs while a round is in progress
@@ -43,8 +44,8 @@ type readRequest struct {
 
 // round is one request.
 type round struct {
-	wanted map[string][]chan *nats.Msg // waiting callers, by the subject without an answer
-	single bool                        // the request is for one subject, so one message answers it
+	wanted map[string][]chan *jetstream.RawStreamMsg // waiting callers, by the subject without an answer
+	single bool                                      // the request is for one subject, so one message answers it
 	sent   time.Time
 }
 
@@ -61,42 +62,45 @@ func newReader(nc *nats.Conn, api, stream string) *reader {
 	return &reader{
 		nc:     nc,
 		api:    api + "DIRECT.GET." + stream,
-		queue:  map[string][]chan *nats.Msg{},
+		queue:  map[string][]chan *jetstream.RawStreamMsg{},
 		rounds: map[uint64]*round{},
 	}
 }
 
 // last returns the last message of every subject, or nil if there is none. It repeats the request
 // until it is answered or ctx ends.
-func (r *reader) last(ctx context.Context, subjects ...string) ([]*nats.Msg, error) {
+func (r *reader) last(ctx context.Context, subjects ...string) ([]*jetstream.RawStreamMsg, error) {
 	for attempt := 0; ; attempt++ {
 		msgs, err := r.try(ctx, subjects)
-		if !errors.Is(err, errReadUnanswered) {
-			return msgs, err
+		switch {
+		case err == nil:
+			return msgs, nil
+		case !errors.Is(err, errReadUnanswered):
+			return nil, fmt.Errorf("read the ledger: %w", err)
 		}
 
 		if serr := pipeline.Sleep(ctx, backoff.Delay(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
-			return nil, fmt.Errorf("read %s: %w (%w)", subjects[0], serr, err)
+			return nil, fmt.Errorf("read the ledger: %w (%w)", serr, err)
 		}
 	}
 }
 
-func (r *reader) try(ctx context.Context, subjects []string) ([]*nats.Msg, error) {
+func (r *reader) try(ctx context.Context, subjects []string) ([]*jetstream.RawStreamMsg, error) {
 	r.once.Do(r.subscribe)
 	if r.fault != nil {
 		return nil, r.fault
 	}
 
-	answers := make([]chan *nats.Msg, len(subjects))
+	answers := make([]chan *jetstream.RawStreamMsg, len(subjects))
 	r.mu.Lock()
 	for i, s := range subjects {
-		answers[i] = make(chan *nats.Msg, 1)
+		answers[i] = make(chan *jetstream.RawStreamMsg, 1)
 		r.queue[s] = append(r.queue[s], answers[i])
 	}
 	r.send()
 	r.mu.Unlock()
 
-	msgs := make([]*nats.Msg, len(subjects))
+	msgs := make([]*jetstream.RawStreamMsg, len(subjects))
 	for i, answer := range answers {
 		select {
 		case m, ok := <-answer:
@@ -133,7 +137,7 @@ func (r *reader) send() {
 			break
 		}
 
-		wanted := make(map[string][]chan *nats.Msg, min(len(r.queue), limit))
+		wanted := make(map[string][]chan *jetstream.RawStreamMsg, min(len(r.queue), limit))
 		for s, answers := range r.queue {
 			delete(r.queue, s)
 			if wanted[s] = answers; len(wanted) == limit {
@@ -223,11 +227,11 @@ func (r *reader) handleAnswer(m *nats.Msg) {
 
 	status := m.Header.Get("Status")
 	if status == "" {
-		s := m.Header.Get("Nats-Subject")
-		for _, answer := range round.wanted[s] {
-			answer <- m
+		raw := directMessage(m)
+		for _, answer := range round.wanted[raw.Subject] {
+			answer <- raw
 		}
-		delete(round.wanted, s)
+		delete(round.wanted, raw.Subject)
 		if round.single {
 			r.complete(token)
 			r.send()
@@ -270,16 +274,16 @@ func (r *reader) resume(token uint64) {
 	delete(r.rounds, token)
 }
 
-// sequenceOf returns the sequence of a message that was read.
-func sequenceOf(m *nats.Msg) uint64 {
-	n, _ := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
+// directMessage returns the message that a direct get found, as the stream stores it.
+func directMessage(m *nats.Msg) *jetstream.RawStreamMsg {
+	seq, _ := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+	at, _ := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
 
-	return n
-}
-
-// timeOf returns when the stream stored a message that was read.
-func timeOf(m *nats.Msg) time.Time {
-	at, _ := time.Parse(time.RFC3339Nano, m.Header.Get("Nats-Time-Stamp"))
-
-	return at
+	return &jetstream.RawStreamMsg{
+		Subject:  m.Header.Get(jetstream.SubjectHeader),
+		Sequence: seq,
+		Header:   m.Header,
+		Data:     m.Data,
+		Time:     at,
+	}
 }

@@ -42,7 +42,7 @@ func TestReaderAsksForManyAtOnce(t *testing.T) {
 		switch {
 		case i >= present && m != nil:
 			t.Errorf("%s does not exist, and has the body %q", subjects[i], m.Data)
-		case i < present && (m == nil || string(m.Data) != fmt.Sprint("body of ", i) || sequenceOf(m) != uint64(i+1) || timeOf(m).IsZero()):
+		case i < present && (m == nil || string(m.Data) != fmt.Sprint("body of ", i) || m.Sequence != uint64(i+1) || m.Time.IsZero()):
 			t.Errorf("%s is %+v", subjects[i], m)
 		}
 	}
@@ -82,7 +82,7 @@ func TestReaderAsksForOne(t *testing.T) {
 	}
 
 	msgs, err := q.ledger.reads.last(t.Context(), subject)
-	if err != nil || msgs[0] == nil || string(msgs[0].Data) != "body" || sequenceOf(msgs[0]) != 1 || timeOf(msgs[0]).IsZero() {
+	if err != nil || msgs[0] == nil || string(msgs[0].Data) != "body" || msgs[0].Sequence != 1 || msgs[0].Time.IsZero() {
 		t.Errorf("read %+v, %v", msgs, err)
 	}
 	if got := asked(); got != "1 and 0" {

@@ -3,6 +3,8 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
+	"iter"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,10 +19,39 @@ const (
 // errCutOff says that a server stopped answering before all messages were read.
 var errCutOff = errors.New("the server stopped in the middle of its answer")
 
-// readAll visits the messages that are in a stream now, until visit returns false. It requests
-// batchSize messages at a time. Batches should be large, because each request creates a new
-// consumer, and removes the one before.
-func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, batchSize int, visit func(jetstream.Msg, *jetstream.MsgMetadata) bool) error {
+// readAll returns the messages that are in a stream now. An error ends them. It requests batchSize
+// messages at a time. Batches should be large, because each request creates a new consumer, and
+// removes the one before.
+func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, batchSize int) iter.Seq2[*jetstream.RawStreamMsg, error] {
+	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
+		stopped := false
+		err := visitAll(ctx, s, cfg, batchSize, func(m *jetstream.RawStreamMsg) bool {
+			stopped = !yield(m, nil)
+			return !stopped
+		})
+		if err != nil && !stopped {
+			yield(nil, fmt.Errorf("read stream %s: %w", s.CachedInfo().Config.Name, err))
+		}
+	}
+}
+
+// decodeAll decodes messages.
+func decodeAll[T any](messages iter.Seq2[*jetstream.RawStreamMsg, error], decode func(*jetstream.RawStreamMsg) T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for m, err := range messages {
+			var decoded T
+			if err == nil {
+				decoded = decode(m)
+			}
+			if !yield(decoded, err) {
+				return
+			}
+		}
+	}
+}
+
+// visitAll calls visit for the messages of readAll, until it returns false.
+func visitAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, batchSize int, visit func(*jetstream.RawStreamMsg) bool) error {
 	cfg.MaxResetAttempts = 2 // otherwise it would retry forever, even after ctx ends
 	c, err := s.OrderedConsumer(ctx, cfg)
 	if err != nil {
@@ -36,11 +67,11 @@ func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsu
 		n, last := 0, false
 		for m := range batch.Messages() {
 			n++
-			meta, err := m.Metadata()
+			raw, meta, err := rawMessage(m)
 			if err != nil {
 				return err
 			}
-			if last = last || !visit(m, meta); last {
+			if last = last || !visit(raw); last {
 				continue // drain what was fetched
 			}
 			last = meta.NumPending == 0
@@ -56,6 +87,22 @@ func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsu
 		}
 	}
 	return ctx.Err()
+}
+
+// rawMessage returns a message that a consumer delivered, as the stream stores it.
+func rawMessage(m jetstream.Msg) (*jetstream.RawStreamMsg, *jetstream.MsgMetadata, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read message metadata: %w", err)
+	}
+
+	return &jetstream.RawStreamMsg{
+		Subject:  m.Subject(),
+		Sequence: meta.Sequence.Stream,
+		Header:   m.Headers(),
+		Data:     m.Data(),
+		Time:     meta.Timestamp,
+	}, meta, nil
 }
 
 // removeTimeout bounds the removal of a consumer.

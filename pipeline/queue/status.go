@@ -207,7 +207,7 @@ const maxListedSources = 200
 func bySource(subjects map[string]uint64) map[string]int {
 	n := map[string]int{}
 	for subject, messages := range subjects {
-		n[subject[strings.LastIndexByte(subject, '.')+1:]] += int(messages)
+		n[lastToken(subject)] += int(messages)
 	}
 	if len(n) <= maxListedSources {
 		return n
@@ -302,14 +302,16 @@ func (i *Inspector) waiting(ctx context.Context) (w Waiters, err error) {
 	if i.ledger.NoRead {
 		return w, nil
 	}
-	err = i.ledger.readJobs(ctx, func(r JobHeader) bool {
-		if r.State == JobWaiting {
+	for r, err := range i.ledger.readJobs(ctx) {
+		switch {
+		case err != nil:
+			return w, err
+		case r.State == JobWaiting:
 			w.Add(r)
 		}
-		return true
-	})
+	}
 
-	return w, err
+	return w, nil
 }
 
 // leaderTimeout bounds the wait for the leader's answer.
@@ -343,12 +345,15 @@ func (i *Inspector) Unknown(ctx context.Context, source string, ids []string) ([
 	for _, id := range ids {
 		missing[id] = true
 	}
-	all, err := i.jobs.search(ctx, source, unknownLimit, func(_ *jetstream.RawStreamMsg, m Message, _ error) bool {
-		delete(missing, m.Job.ID)
-		return len(missing) > 0
-	})
-	if err != nil || !all {
-		return nil, err
+	n := 0
+	for raw, err := range i.jobs.search(ctx, source) {
+		if n++; err != nil || n > unknownLimit {
+			return nil, err
+		}
+		m, _ := i.jobs.open(raw)
+		if delete(missing, m.Job.ID); len(missing) == 0 {
+			break
+		}
 	}
 
 	left := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !missing[id] })

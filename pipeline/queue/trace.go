@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -176,9 +177,20 @@ func (t *tracer) add(s TraceEntry) {
 	t.out.Timeline = append(t.out.Timeline, s)
 }
 
-// noteLimit records that a stream was not read to its end.
-func (t *tracer) noteLimit(stream string) {
-	t.out.Notes = append(t.out.Notes, fmt.Sprintf("only %d messages of %s were read", t.limit, stream))
+// upTo returns no more messages of a stream than the tracer's limit, and notes that there are more.
+func upTo[M any](t *tracer, stream string, messages iter.Seq2[M, error]) iter.Seq2[M, error] {
+	return func(yield func(M, error) bool) {
+		n := 0
+		for m, err := range messages {
+			if n++; n > t.limit && err == nil {
+				t.out.Notes = append(t.out.Notes, fmt.Sprintf("only %d messages of %s were read", t.limit, stream))
+				return
+			}
+			if !yield(m, err) {
+				return
+			}
+		}
+	}
 }
 
 // matches reports whether a job matches the query.
@@ -211,7 +223,7 @@ func (t *tracer) ledger(ctx context.Context) error {
 		case JobDone:
 			t.addFinal(entry.Event)
 		case JobWaiting:
-			if err := t.addWaiting(ctx, t.from.streams.JobRecordSubject(ref)); err != nil {
+			if err := t.addWaiting(ctx, recordName(ref)); err != nil {
 				return err
 			}
 		}
@@ -355,20 +367,19 @@ func (t *tracer) waiting(ctx context.Context) error {
 		return nil
 	}
 
-	var subjects []string
-	err := t.from.ledger.readJobs(ctx, func(r JobHeader) bool {
-		if r.State == JobWaiting && r.Sample == t.key && (t.query.Source == "" || r.Source == t.query.Source) {
-			subjects = append(subjects, t.from.streams.recordSubject(r.Name))
-		}
-		return len(subjects) < t.limit
-	})
-	if err != nil {
-		return err
-	}
-
-	for _, subject := range subjects {
-		if err := t.addWaiting(ctx, subject); err != nil {
+	found := 0
+	for r, err := range t.from.ledger.readJobs(ctx) {
+		if err != nil {
 			return err
+		}
+		if r.State != JobWaiting || r.Sample != t.key || t.query.Source != "" && r.Source != t.query.Source {
+			continue
+		}
+		if err := t.addWaiting(ctx, r.Name); err != nil {
+			return err
+		}
+		if found++; found == t.limit {
+			break
 		}
 	}
 
@@ -376,8 +387,8 @@ func (t *tracer) waiting(ctx context.Context) error {
 }
 
 // addWaiting turns a waiting job into an entry.
-func (t *tracer) addWaiting(ctx context.Context, subject string) error {
-	msgs, err := t.from.ledger.reads.last(ctx, subject)
+func (t *tracer) addWaiting(ctx context.Context, record string) error {
+	msgs, err := t.from.ledger.reads.last(ctx, t.from.streams.recordSubject(record))
 	if err != nil || msgs[0] == nil {
 		return err
 	}
@@ -395,7 +406,7 @@ func (t *tracer) addWaiting(ctx context.Context, subject string) error {
 		detail = "for " + t.parked
 	}
 	t.job = &entry.Message.Job
-	t.add(jobTrace("waiting", entry.Message.Job, entry.Revision, timeOf(msgs[0]), detail))
+	t.add(jobTrace("waiting", entry.Message.Job, entry.Revision, msgs[0].Time, detail))
 
 	return nil
 }
@@ -406,9 +417,13 @@ func (t *tracer) searchJobs(ctx context.Context) error {
 		return nil // the job has already ended
 	}
 
-	all, err := t.from.jobs.search(ctx, t.query.Source, t.limit, func(raw *jetstream.RawStreamMsg, msg Message, err error) bool {
-		if err != nil && t.query.Job == "" || !t.matches(msg.Job) {
-			return true
+	for raw, err := range upTo(t, t.from.streams.JobsStream(), t.from.jobs.search(ctx, t.query.Source)) {
+		if err != nil {
+			return err
+		}
+		msg, invalid := t.from.jobs.open(raw)
+		if invalid != nil && t.query.Job == "" || !t.matches(msg.Job) {
+			continue
 		}
 
 		t.job = &msg.Job
@@ -417,13 +432,12 @@ func (t *tracer) searchJobs(ctx context.Context) error {
 			t.key = pipeline.SampleKey(msg.Job)
 			_ = t.sample(ctx) // optional detail
 		}
-		return t.query.Job == ""
-	})
-	if err == nil && !all {
-		t.noteLimit(t.from.streams.JobsStream())
+		if t.query.Job != "" {
+			break
+		}
 	}
 
-	return err
+	return nil
 }
 
 func jobTrace(what string, j pipeline.Job, seq uint64, at time.Time, detail string) TraceEntry {
@@ -440,24 +454,23 @@ func jobTrace(what string, j pipeline.Job, seq uint64, at time.Time, detail stri
 
 // events reads RESULTS from the time at which the sample was first seen.
 func (t *tracer) events(ctx context.Context) error {
-	from, n := t.earliestTime(), 0
-	cfg := jetstream.OrderedConsumerConfig{
+	from := t.earliestTime()
+	for m, err := range upTo(t, t.from.streams.ResultsStream(), readAll(ctx, t.from.streams.results, jetstream.OrderedConsumerConfig{
 		FilterSubjects: t.subjects(),
-		DeliverPolicy:  jetstream.DeliverByStartTimePolicy, OptStartTime: &from,
-	}
-	err := readAll(ctx, t.from.streams.results, cfg, readBatch, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
-		if n++; n > t.limit {
-			t.noteLimit(t.from.streams.ResultsStream())
-			return false
+		DeliverPolicy:  jetstream.DeliverByStartTimePolicy,
+		OptStartTime:   &from,
+	}, readBatch)) {
+		if err != nil {
+			return err
 		}
-		id := m.Headers().Get(nats.MsgIdHdr)
+		id := m.Header.Get(nats.MsgIdHdr)
 		audit := strings.HasPrefix(id, results.AuditSource+".")
 		if t.query.Job != "" && !audit && !strings.Contains(id, "."+t.query.Job+".") {
-			return true
+			continue
 		}
 		var ev results.Event
-		if ev.UnmarshalJSON(m.Data()) != nil {
-			return true // of a later version
+		if ev.UnmarshalJSON(m.Data) != nil {
+			continue // of a later version
 		}
 		switch {
 		case ev.Data.Audit != nil:
@@ -468,11 +481,8 @@ func (t *tracer) events(ctx context.Context) error {
 		default:
 			t.addEvent(ev)
 		}
-		return true
-	})
-	if err != nil {
-		return fmt.Errorf("%s: %w", t.from.streams.ResultsStream(), err)
 	}
+
 	return nil
 }
 
@@ -554,31 +564,29 @@ func (t *tracer) dead(ctx context.Context) error {
 
 // letter finds the letter of a job among those that match a filter.
 func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
-	n := 0
-	for l, err := range t.from.dead.All(ctx, f) {
+	for l, err := range upTo(t, t.from.streams.DeadStream(), t.from.dead.All(ctx, f)) {
 		if err != nil {
 			return err
 		}
-		if n++; n > t.limit {
-			t.noteLimit(t.from.streams.DeadStream())
-			break
+		if l.Job.ID != job {
+			continue
 		}
-		if l.Job.ID == job {
-			s := TraceEntry{
-				Time:   l.Time,
-				What:   "dead",
-				Job:    job,
-				Source: l.Job.Source,
-				Seq:    l.Seq,
-				Detail: fmt.Sprintf("kept as dead letter %d", l.Seq),
-			}
-			if len(t.finals) == 0 { // no event has the reason
-				s.Detail += ", " + string(l.Reason) + ": " + l.Error
-			}
-			t.add(s)
-			break
+
+		detail := fmt.Sprintf("kept as dead letter %d", l.Seq)
+		if len(t.finals) == 0 { // no event has the reason
+			detail += ", " + string(l.Reason) + ": " + l.Error
 		}
+		t.add(TraceEntry{
+			Time:   l.Time,
+			What:   "dead",
+			Job:    job,
+			Source: l.Job.Source,
+			Seq:    l.Seq,
+			Detail: detail,
+		})
+		break
 	}
+
 	return nil
 }
 
