@@ -11,7 +11,6 @@ import (
 
 	"backburn/internal/jets"
 	"backburn/pipeline"
-	"backburn/pipeline/fleet"
 )
 
 // Open creates the streams and buckets, or updates them to the topology, and returns a handle on
@@ -30,6 +29,17 @@ func Open(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 
 	s := newStreams(js, t)
 	if err := s.Provision(ctx); err != nil {
+		return nil, err
+	}
+	err = untilAnswered(ctx, "look up the streams", func(ctx context.Context) error {
+		err := s.attach(ctx)
+		if errors.Is(err, ErrNoQueue) { // a server of the cluster does not know a new stream yet
+			return &jets.Error{Class: jets.Unavailable, Err: err}
+		}
+
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	q := newQueue(s)
@@ -60,9 +70,6 @@ func checkServer(nc *nats.Conn) error {
 	return nil
 }
 
-// ErrNoQueue says that the server has no Backburn streams under the prefix.
-var ErrNoQueue = errors.New("no Backburn queue")
-
 // Attach returns a handle on an existing queue, for processes that only read or submit. Unlike
 // Open, it creates and updates nothing. domain is the JetStream domain if the connection is to a
 // leaf node, or "" for that of the connected server. It returns ErrNoQueue if a stream or bucket is
@@ -73,24 +80,13 @@ func Attach(ctx context.Context, nc *nats.Conn, domain, prefix string) (*Queue, 
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
 	s := newStreams(js, Topology{Prefix: prefix})
-	for _, name := range []string{s.JobsStream(), s.LedgerStream(), s.ResultsStream(), s.DeadStream()} {
-		if *s.handle(name), err = js.Stream(ctx, name); err != nil {
-			return nil, lookupError(prefix, "stream "+name, err)
-		}
+	if err := s.attach(ctx); err != nil {
+		return nil, err
 	}
 	if err := checkFormat(s.ledger.CachedInfo().Config); err != nil {
 		return nil, err
 	}
-	control, err := js.KeyValue(ctx, s.ControlBucket())
-	if err != nil {
-		return nil, lookupError(prefix, "bucket "+s.ControlBucket(), err)
-	}
-	s.control = fleet.NewStore(js, control)
-	if s.files, err = js.ObjectStore(ctx, s.FilesBucket()); err != nil {
-		return nil, lookupError(prefix, "object bucket "+s.FilesBucket(), err)
-	}
 	s.topology = s.existingTopology()
-	s.recordLedgerInfo(s.ledger.CachedInfo())
 
 	return newQueue(s), nil
 }
@@ -100,10 +96,9 @@ func Attach(ctx context.Context, nc *nats.Conn, domain, prefix string) (*Queue, 
 // gateway in an account of its own makes js with jetstream.NewWithAPIPrefix, with the prefix that
 // `backburn acl` prints.
 func AttachPublisher(ctx context.Context, js jetstream.JetStream, prefix string) (*Publisher, error) {
-	var err error
 	s := newStreams(js, Topology{Prefix: prefix})
-	if s.files, err = js.ObjectStore(ctx, s.FilesBucket()); err != nil {
-		return nil, lookupError(prefix, "object bucket "+s.FilesBucket(), err)
+	if err := s.attachFiles(ctx); err != nil {
+		return nil, err
 	}
 
 	return &Publisher{
@@ -152,15 +147,6 @@ func attachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error
 	q.streams.topology = t
 
 	return q, nil
-}
-
-// lookupError returns an error that says why a part of the queue could not be looked up.
-func lookupError(prefix, part string, err error) error {
-	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) {
-		return fmt.Errorf("%w under prefix %q (%s is not there): has `backburn run` or `worker` ever started here?",
-			ErrNoQueue, prefix, part)
-	}
-	return fmt.Errorf("%s: %w", part, err)
 }
 
 // existingTopology returns the topology of the existing streams.

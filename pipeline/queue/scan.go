@@ -24,12 +24,8 @@ var errCutOff = errors.New("the server stopped in the middle of its answer")
 // removes the one before.
 func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, batchSize int) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
-		stopped := false
-		err := visitAll(ctx, s, cfg, batchSize, func(m *jetstream.RawStreamMsg) bool {
-			stopped = !yield(m, nil)
-			return !stopped
-		})
-		if err != nil && !stopped {
+		err := visitAll(ctx, s, cfg, batchSize, func(m *jetstream.RawStreamMsg) bool { return yield(m, nil) })
+		if err != nil {
 			yield(nil, fmt.Errorf("read stream %s: %w", s.CachedInfo().Config.Name, err))
 		}
 	}
@@ -64,28 +60,33 @@ func visitAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedCons
 		if err != nil {
 			return err
 		}
-		n, last := 0, false
+
+		n := 0
+		last, stopped := false, false
 		for m := range batch.Messages() {
-			n++
+			if n++; last || stopped {
+				continue // drain what was fetched
+			}
 			raw, meta, err := rawMessage(m)
 			if err != nil {
 				return err
 			}
-			if last = last || !visit(raw); last {
-				continue // drain what was fetched
-			}
 			last = meta.NumPending == 0
+			stopped = !visit(raw)
 		}
-		if err := batch.Error(); err != nil {
+
+		switch err := batch.Error(); {
+		case stopped:
+			return nil
+		case err != nil:
 			return err
-		}
-		if n == 0 && c.CachedInfo().NumPending > 0 {
+		case n == 0 && c.CachedInfo().NumPending > 0:
 			return errCutOff
-		}
-		if n == 0 || last {
+		case n == 0 || last:
 			return nil
 		}
 	}
+
 	return ctx.Err()
 }
 

@@ -170,86 +170,54 @@ func (n Names) jobSubjects() []string {
 	return subjects
 }
 
-// control returns the configuration of the bucket with the shared state of the fleet.
-func (t Topology) control() jetstream.KeyValueConfig {
-	return jetstream.KeyValueConfig{
-		Bucket:         NamesFor(t.Prefix).ControlBucket(),
-		Description:    "budgets, pauses, live workers",
-		Storage:        jetstream.FileStorage,
-		Replicas:       t.Replicas,
-		LimitMarkerTTL: time.Minute,
-		MaxBytes:       controlMaxBytes,
-	}
-}
-
-// files returns the configuration of the object bucket for contents.
-func (t Topology) files() jetstream.ObjectStoreConfig {
-	return jetstream.ObjectStoreConfig{
-		Bucket:      NamesFor(t.Prefix).FilesBucket(),
-		Description: "contents that travel",
-		TTL:         t.Queue.orDefaults().FilesMaxAge,
-		MaxBytes:    t.Queue.orDefaults().FilesMaxBytes,
-		Storage:     jetstream.FileStorage,
-		Replicas:    t.Replicas,
-	}
-}
-
-// reports returns the configuration of the bucket for documents about samples, and whether any are
-// kept.
-func (t Topology) reports() (jetstream.ObjectStoreConfig, bool) {
-	return jetstream.ObjectStoreConfig{
-		Bucket:      NamesFor(t.Prefix).ReportsBucket(),
-		Description: "WildFire's reports",
-		TTL:         t.ReportsMaxAge,
-		MaxBytes:    t.ReportsMaxBytes,
-		Storage:     jetstream.FileStorage,
-		Replicas:    t.Replicas,
-	}, t.ReportsMaxAge > 0
-}
-
-// objectBucket returns the required settings of the stream behind an object bucket.
-func objectBucket(c jetstream.ObjectStoreConfig) jetstream.StreamConfig {
-	return jetstream.StreamConfig{
-		Name:        jets.ObjectStream + c.Bucket,
-		Subjects:    []string{jets.ObjectChunks(c.Bucket, ">"), jets.ObjectMeta(c.Bucket, ">")},
-		Discard:     jetstream.DiscardNew,
-		MaxAge:      c.TTL,
-		MaxBytes:    c.MaxBytes,
-		Replicas:    c.Replicas,
-		AllowRollup: true,
-	}
-}
-
-// buckets returns the required settings of the streams behind the buckets, as the client creates
-// them.
+// buckets returns the streams behind the buckets, as the client itself would create them.
 func (t Topology) buckets() []jetstream.StreamConfig {
-	kv := t.control()
+	n := NamesFor(t.Prefix)
+	queue := t.Queue.orDefaults()
+
+	control := t.bucket(jets.KeyStream+n.ControlBucket(), "budgets, pauses, live workers", controlMaxBytes, 0,
+		jets.KeySubject+n.ControlBucket()+".>")
+	control.MaxMsgsPerSubject = 1
+	control.AllowMsgTTL = true // this is how dead members expire
+	control.SubjectDeleteMarkerTTL = time.Minute
+	control.DenyDelete = true
+
 	buckets := []jetstream.StreamConfig{
-		{
-			Name:              jets.KeyStream + kv.Bucket,
-			Subjects:          []string{jets.KeySubject + kv.Bucket + ".>"},
-			Discard:           jetstream.DiscardNew,
-			MaxMsgsPerSubject: 1,
-			MaxBytes:          kv.MaxBytes,
-			Replicas:          kv.Replicas,
-			AllowRollup:       true,
-			AllowDirect:       true,
-			AllowMsgTTL:       true, // this is how dead members expire
-		},
-		objectBucket(t.files()),
+		control,
+		t.objectBucket(n.FilesBucket(), "contents that travel", queue.FilesMaxBytes, queue.FilesMaxAge),
 	}
-	if c, kept := t.reports(); kept {
-		buckets = append(buckets, objectBucket(c))
+	if t.ReportsMaxAge > 0 {
+		buckets = append(buckets, t.objectBucket(n.ReportsBucket(), "WildFire's reports", t.ReportsMaxBytes, t.ReportsMaxAge))
 	}
 
 	return buckets
+}
+
+func (t Topology) objectBucket(name, description string, maxBytes int64, maxAge time.Duration) jetstream.StreamConfig {
+	return t.bucket(jets.ObjectStream+name, description, maxBytes, maxAge, jets.ObjectChunks(name, ">"), jets.ObjectMeta(name, ">"))
+}
+
+// bucket returns what all buckets have in common.
+func (t Topology) bucket(stream, description string, maxBytes int64, maxAge time.Duration, subjects ...string) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        stream,
+		Description: description,
+		Subjects:    subjects,
+		Discard:     jetstream.DiscardNew,
+		MaxBytes:    maxBytes,
+		MaxAge:      maxAge,
+		Storage:     jetstream.FileStorage,
+		Replicas:    t.Replicas,
+		AllowRollup: true,
+		AllowDirect: true,
+	}
 }
 
 // matchesConfig reports whether a stream has the required limits and access settings, and no
 // setting by which messages are dropped, moved or not acknowledged. It allows what an operator may
 // choose, such as compression and placement.
 func matchesConfig(is, want jetstream.StreamConfig) bool {
-	return is.MaxBytes == want.MaxBytes &&
+	return sameLimit(is.MaxBytes, want.MaxBytes) &&
 		is.MaxAge == want.MaxAge &&
 		is.Discard == want.Discard &&
 		max(is.Replicas, 1) == max(want.Replicas, 1) &&
@@ -264,6 +232,7 @@ func matchesConfig(is, want jetstream.StreamConfig) bool {
 		is.ConsumerLimits == (jetstream.StreamConsumerLimits{}) &&
 		slices.Equal(is.Subjects, want.Subjects) &&
 		(want.Duplicates == 0 || is.Duplicates == want.Duplicates) &&
+		(want.SubjectDeleteMarkerTTL == 0 || is.SubjectDeleteMarkerTTL == want.SubjectDeleteMarkerTTL) &&
 		(is.AllowDirect || !want.AllowDirect) &&
 		(is.AllowRollup || !want.AllowRollup) &&
 		(is.AllowAtomicPublish || !want.AllowAtomicPublish) &&

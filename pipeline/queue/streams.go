@@ -51,16 +51,6 @@ func (s *Streams) newCommitter() *committer {
 	return newCommitter(s.js.Conn(), s.ackLatency, s.recreate)
 }
 
-// handle returns the field that holds a stream's handle.
-func (s *Streams) handle(name string) *jetstream.Stream {
-	return map[string]*jetstream.Stream{
-		s.JobsStream():    &s.jobs,
-		s.LedgerStream():  &s.ledger,
-		s.ResultsStream(): &s.results,
-		s.DeadStream():    &s.dead,
-	}[name]
-}
-
 // ErrUnavailable is matched by the error of Open if JetStream is missing or does not become ready
 // in time.
 var ErrUnavailable = errors.New("JetStream is not available")
@@ -105,8 +95,11 @@ func (s *Streams) Provision(ctx context.Context) error {
 	}
 
 	var failed []error
-	for _, r := range s.provisions(oldJobs) {
-		err := untilAnswered(ctx, r.what, r.request)
+	for _, c := range append(s.topology.Streams(), s.topology.buckets()...) {
+		if c.Name == s.LedgerStream() && oldJobs > 0 {
+			c.Metadata[oldJobsKey] = strconv.FormatUint(oldJobs, 10)
+		}
+		err := untilAnswered(ctx, "stream "+c.Name, func(ctx context.Context) error { return s.provisionStream(ctx, c) })
 		if err != nil {
 			failed = append(failed, err)
 		}
@@ -118,60 +111,51 @@ func (s *Streams) Provision(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// provision is a request that makes or corrects one stream or bucket.
-type provision struct {
-	what    string
-	request func(ctx context.Context) error
+// attach looks up the streams and buckets, which exist. It returns ErrNoQueue if one is missing.
+func (s *Streams) attach(ctx context.Context) (err error) {
+	for _, part := range []struct {
+		handle *jetstream.Stream
+		name   string
+	}{
+		{&s.jobs, s.JobsStream()},
+		{&s.ledger, s.LedgerStream()},
+		{&s.results, s.ResultsStream()},
+		{&s.dead, s.DeadStream()},
+	} {
+		if *part.handle, err = s.js.Stream(ctx, part.name); err != nil {
+			return lookupError(s.prefix, "stream "+part.name, err)
+		}
+	}
+	s.recordLedgerInfo(s.ledger.CachedInfo())
+
+	control, err := s.js.KeyValue(ctx, s.ControlBucket())
+	if err != nil {
+		return lookupError(s.prefix, "bucket "+s.ControlBucket(), err)
+	}
+	s.control = fleet.NewStore(s.js, control)
+
+	return s.attachFiles(ctx)
 }
 
-// provisions returns the requests for the whole topology. oldJobs is the last sequence of JOBS that
-// version 1 wrote, for a ledger that does not exist yet.
-func (s *Streams) provisions(oldJobs uint64) []provision {
-	var all []provision
-	for _, c := range s.topology.Streams() {
-		if c.Name == s.LedgerStream() && oldJobs > 0 {
-			c.Metadata[oldJobsKey] = strconv.FormatUint(oldJobs, 10)
-		}
-		all = append(all, provision{"stream " + c.Name, func(ctx context.Context) error {
-			made, err := s.provisionStream(ctx, c)
-			if err != nil {
-				return err
-			}
-
-			if h := s.handle(c.Name); *h == nil {
-				*h = made
-			}
-			if c.Name == s.LedgerStream() {
-				s.recordLedgerInfo(made.CachedInfo())
-			}
-
-			return nil
-		}})
+// attachFiles looks up the object bucket for contents.
+func (s *Streams) attachFiles(ctx context.Context) (err error) {
+	if s.files, err = s.js.ObjectStore(ctx, s.FilesBucket()); err != nil {
+		return lookupError(s.prefix, "object bucket "+s.FilesBucket(), err)
 	}
 
-	all = append(all, provision{"bucket " + s.ControlBucket(), func(ctx context.Context) error {
-		kv, err := s.js.CreateOrUpdateKeyValue(ctx, s.topology.control())
-		if err == nil && s.control == nil {
-			s.control = fleet.NewStore(s.js, kv)
-		}
+	return nil
+}
 
-		return err
-	}}, provision{"object bucket " + s.FilesBucket(), func(ctx context.Context) error {
-		files, err := s.js.CreateOrUpdateObjectStore(ctx, s.topology.files())
-		if err == nil && s.files == nil {
-			s.files = files
-		}
+// ErrNoQueue says that the server has no Backburn streams under the prefix.
+var ErrNoQueue = errors.New("no Backburn queue")
 
-		return err
-	}})
-	if reports, kept := s.topology.reports(); kept {
-		all = append(all, provision{"object bucket " + reports.Bucket, func(ctx context.Context) error {
-			_, err := s.js.CreateOrUpdateObjectStore(ctx, reports)
-			return err
-		}})
+// lookupError returns an error that says why a part of the queue could not be looked up.
+func lookupError(prefix, part string, err error) error {
+	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) {
+		return fmt.Errorf("%w under prefix %q (%s is not there): has `backburn run` or `worker` ever started here?",
+			ErrNoQueue, prefix, part)
 	}
-
-	return all
+	return fmt.Errorf("%s: %w", part, err)
 }
 
 // Repair checks that the streams and buckets exist and have the right limits, and corrects outside
@@ -214,37 +198,39 @@ func (s *Streams) wrong(ctx context.Context) ([]string, error) {
 
 // provisionStream creates a missing stream, and changes one that does not fit. It leaves a stream
 // that fits alone, so that many workers that start together do not burden the server.
-func (s *Streams) provisionStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+func (s *Streams) provisionStream(ctx context.Context, c jetstream.StreamConfig) error {
 	found, err := s.js.Stream(ctx, c.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		found, err = s.js.CreateStream(ctx, c)
-		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			return found, err
-		}
-		// Another process was faster. Some servers of the cluster may not know the stream yet.
-		if found, err = s.js.Stream(ctx, c.Name); errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil, &jets.Error{Op: "look up", Class: jets.Unavailable, Err: err}
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			// Another process was faster. Some servers of the cluster may not know the stream yet.
+			return &jets.Error{Op: "look up", Class: jets.Unavailable, Err: err}
 		}
 	}
 	if err != nil {
-		return found, err
+		return err
 	}
 
 	is := found.CachedInfo().Config
-	if err := s.topology.checkSimulated(is); err != nil {
-		return nil, err
+	if err := checkSimulated(is, isSimulated(c)); err != nil {
+		return err
 	}
-	if matchesConfig(is, c) {
-		return found, nil
+	if !matchesConfig(is, c) {
+		if is.Sealed {
+			return jets.Sealed()
+		}
+		if old := is.Metadata[oldJobsKey]; old != "" {
+			c.Metadata[oldJobsKey] = old
+		}
+		if found, err = s.js.UpdateStream(ctx, keepChoices(c, is)); err != nil {
+			return err
+		}
 	}
-	if is.Sealed {
-		return nil, jets.Sealed()
-	}
-	if old := is.Metadata[oldJobsKey]; old != "" {
-		c.Metadata[oldJobsKey] = old
+	if c.Name == s.LedgerStream() {
+		s.recordLedgerInfo(found.CachedInfo())
 	}
 
-	return s.js.UpdateStream(ctx, keepChoices(c, is))
+	return nil
 }
 
 // checkExisting checks the existing streams before anything is created. It refuses a ledger of a
@@ -261,7 +247,7 @@ func (s *Streams) checkExisting(ctx context.Context) (exists bool, err error) {
 		}
 
 		is := found.CachedInfo().Config
-		if err := s.topology.checkSimulated(is); err != nil {
+		if err := checkSimulated(is, s.topology.Simulated); err != nil {
 			return false, err
 		}
 		if c.Name != s.LedgerStream() {
@@ -291,12 +277,11 @@ func isSimulated(c jetstream.StreamConfig) bool { return c.Metadata[simulatedKey
 
 // checkSimulated refuses a simulated stream in a real fleet, and a real stream in a simulation:
 // otherwise their verdicts would be mixed.
-func (t Topology) checkSimulated(c jetstream.StreamConfig) error {
-	simulated := isSimulated(c)
-	switch {
-	case simulated == t.Simulated:
+func checkSimulated(c jetstream.StreamConfig, here bool) error {
+	switch there := isSimulated(c); {
+	case there == here:
 		return nil
-	case simulated:
+	case there:
 		return fmt.Errorf("%w: stream %s belongs to a simulation, and here WildFire is real: set another nats.prefix, or remove the simulation's streams",
 			ErrMixed, c.Name)
 	}
@@ -358,5 +343,5 @@ func (s *Streams) Simulated() bool { return s.topology.Simulated }
 
 // CheckSimulated returns ErrMixed unless the caller and the fleet are both simulated or both real.
 func (s *Streams) CheckSimulated(simulated bool) error {
-	return Topology{Simulated: simulated}.checkSimulated(s.ledger.CachedInfo().Config)
+	return checkSimulated(s.ledger.CachedInfo().Config, simulated)
 }
