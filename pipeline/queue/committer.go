@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -15,7 +16,6 @@ import (
 	"github.com/nats-io/nuid"
 
 	"backburn/internal/backoff"
-	"backburn/internal/jets"
 	"backburn/pipeline"
 )
 
@@ -61,12 +61,11 @@ type outgoing struct {
 	err error
 }
 
-// batch holds the groups that were sent as one atomic batch.
+// batch holds the messages of whole groups that were sent as one atomic batch.
 type batch struct {
-	groups []*group
-	size   int // messages in the groups
-	token  uint64
-	sent   time.Time
+	messages []*outgoing
+	token    uint64
+	sent     time.Time
 }
 
 // The server's limits for a batch, and the headers of the protocol (ADR-50 of NATS).
@@ -131,49 +130,37 @@ func (c *committer) commit(ctx context.Context, msgs ...*nats.Msg) ([]*outgoing,
 	return g.messages, nil
 }
 
-// publish sends messages until each has an answer. It calls durable, which may be nil, for each
-// message that is durable.
-func (c *committer) publish(ctx context.Context, durable func(i int, m *outgoing), msgs ...*nats.Msg) error {
-	left := make([]int, len(msgs))
-	for i := range left {
-		left[i] = i
-	}
-
+// publish sends messages until each has an answer. It returns the sequence of every message that is
+// durable, and 0 for the others.
+func (c *committer) publish(ctx context.Context, msgs ...*nats.Msg) (seqs []uint64, err error) {
+	seqs = make([]uint64, len(msgs))
 	for attempt := 0; ; attempt++ {
-		sent := make([]*nats.Msg, len(left))
-		for k, i := range left {
-			sent[k] = msgs[i]
+		var left []*nats.Msg
+		var at []int // where they are in msgs
+		for i, m := range msgs {
+			if seqs[i] == 0 {
+				left = append(left, m)
+				at = append(at, i)
+			}
 		}
 
-		outcomes, err := c.commit(ctx, sent...)
-		var again []int
+		outcomes, err := c.commit(ctx, left...)
+		var failed error
 		for k, o := range outcomes {
-			switch {
-			case o.err == nil:
-				if durable != nil {
-					durable(left[k], o)
-				}
-			case jets.Is(o.err, jets.Conflict):
-				return fmt.Errorf("%w: %s", pipeline.ErrConflict, o.msg.Subject)
-			default:
-				if perr := permanent(o.err); perr != nil {
-					return fmt.Errorf("publish to %s: %w", o.msg.Subject, perr)
-				}
-				again = append(again, left[k])
-				err = o.err
+			seqs[at[k]] = o.seq
+			if perr := permanent(o.err); perr != nil && failed == nil {
+				failed = fmt.Errorf("publish to %s: %w", o.msg.Subject, perr)
 			}
 		}
 
 		switch {
-		case err == nil:
-			return nil
+		case err == nil || failed != nil:
+			return seqs, failed
 		case outcomes == nil && ctx.Err() == nil: // no subscription
-			return err
-		case outcomes != nil:
-			left = again
+			return seqs, err
 		}
 		if serr := pipeline.Sleep(ctx, backoff.Delay(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
-			return fmt.Errorf("publish to %s: %w (%w)", msgs[0].Subject, serr, err)
+			return seqs, fmt.Errorf("publish to %s: %w (%w)", msgs[0].Subject, serr, err)
 		}
 		if attempt > 0 { // not after the first: a server that is shutting down returns the same error
 			c.recreate(ctx, err)
@@ -244,29 +231,25 @@ func (c *committer) sendSingle(m *outgoing) {
 // sendBatch sends the gathered messages as one atomic batch. The caller holds mu.
 func (c *committer) sendBatch() {
 	b := c.gather()
+	c.token++
+	b.token = c.token
 	b.sent = time.Now()
 	c.batch = b
 
 	id := nuid.Next()
-	n := 0
-	for _, g := range b.groups {
-		for _, m := range g.messages {
-			n++
-			m.msg.Reply = ""
-			m.msg.Header[headerBatchID] = []string{id}
-			m.msg.Header[headerBatchSeq] = []string{strconv.Itoa(n)}
-			if n == b.size {
-				c.token++
-				b.token = c.token
-				m.msg.Header[headerBatchCommit] = []string{"1"}
-				m.msg.Reply = c.inbox + strconv.FormatUint(c.token, 10)
-			}
+	for i, m := range b.messages {
+		m.msg.Reply = ""
+		m.msg.Header[headerBatchID] = []string{id}
+		m.msg.Header[headerBatchSeq] = []string{strconv.Itoa(i + 1)}
+		if i == len(b.messages)-1 {
+			m.msg.Header[headerBatchCommit] = []string{"1"}
+			m.msg.Reply = c.inbox + strconv.FormatUint(b.token, 10)
+		}
 
-			if err := c.nc.PublishMsg(m.msg); err != nil {
-				c.batch = nil
-				b.fail(err)
-				return
-			}
+		if err := c.nc.PublishMsg(m.msg); err != nil {
+			c.batch = nil
+			b.fail(err)
+			return
 		}
 	}
 }
@@ -277,40 +260,33 @@ func (c *committer) sendBatch() {
 func (c *committer) gather() *batch {
 	b := &batch{}
 	bytes := 0
-	subjects := make(map[string]struct{}, c.queued)
+	subjects := make(map[string]bool, c.queued)
 	later := c.queue[:0:0]
 
 	for _, g := range c.queue {
-		if b.size+len(g.messages) > maxBatchMessages || bytes > maxBatchBytes || g.usesAny(subjects) {
+		if len(b.messages)+len(g.messages) > maxBatchMessages || bytes > maxBatchBytes || g.usesAny(subjects) {
 			later = append(later, g)
 			continue
 		}
 
 		for _, m := range g.messages {
 			if m.msg.Header[headerExpect] != nil {
-				subjects[m.msg.Subject] = struct{}{}
+				subjects[m.msg.Subject] = true
 			}
 			bytes += len(m.msg.Data)
 		}
-		b.groups = append(b.groups, g)
-		b.size += len(g.messages)
+		b.messages = append(b.messages, g.messages...)
 	}
 
 	c.queue = later
-	c.queued -= b.size
+	c.queued -= len(b.messages)
 
 	return b
 }
 
 // usesAny reports whether a message of the group has one of the subjects.
-func (g *group) usesAny(subjects map[string]struct{}) bool {
-	for _, m := range g.messages {
-		if _, found := subjects[m.msg.Subject]; found {
-			return true
-		}
-	}
-
-	return false
+func (g *group) usesAny(subjects map[string]bool) bool {
+	return slices.ContainsFunc(g.messages, func(m *outgoing) bool { return subjects[m.msg.Subject] })
 }
 
 // complete records the outcome of a message, and wakes its caller after the last one.
@@ -325,11 +301,9 @@ func (m *outgoing) complete(seq uint64, err error) {
 
 // fail sets an error on every message of the batch.
 func (b *batch) fail(err error) {
-	for _, g := range b.groups {
-		for _, m := range g.messages {
-			m.removeBatchHeaders()
-			m.complete(0, err)
-		}
+	for _, m := range b.messages {
+		m.removeBatchHeaders()
+		m.complete(0, err)
 	}
 }
 
@@ -367,24 +341,18 @@ func (c *committer) handleAck(answer *nats.Msg) {
 // by itself and succeeds or fails alone. The caller holds mu.
 func (c *committer) batchAnswered(b *batch, last uint64, err error) {
 	if err == nil {
-		c.cost.batch(time.Since(b.sent), b.size)
-
-		seq := last - uint64(b.size)
-		for _, g := range b.groups {
-			for _, m := range g.messages {
-				seq++
-				m.complete(seq, nil)
-			}
+		c.cost.batch(time.Since(b.sent), len(b.messages))
+		first := last + 1 - uint64(len(b.messages))
+		for i, m := range b.messages {
+			m.complete(first+uint64(i), nil)
 		}
 		return
 	}
 
 	c.cost.begin(0)
-	for _, g := range b.groups {
-		for _, m := range g.messages {
-			m.removeBatchHeaders()
-			c.sendSingle(m)
-		}
+	for _, m := range b.messages {
+		m.removeBatchHeaders()
+		c.sendSingle(m)
 	}
 }
 

@@ -204,18 +204,16 @@ func TestCommitterGathers(t *testing.T) {
 			before := c.queued
 
 			b := c.gather()
-			if b.size != tc.taken || len(c.queue) != tc.left || c.queued != before-tc.taken {
+			if len(b.messages) != tc.taken || len(c.queue) != tc.left || c.queued != before-tc.taken {
 				t.Errorf("%d messages, %d groups left, %d messages left; want %d, %d, %d",
-					b.size, len(c.queue), c.queued, tc.taken, tc.left, before-tc.taken)
+					len(b.messages), len(c.queue), c.queued, tc.taken, tc.left, before-tc.taken)
 			}
 			subjects := map[string]bool{}
-			for _, g := range b.groups {
-				for _, m := range g.messages {
-					if m.msg.Header[headerExpect] != nil && subjects[m.msg.Subject] {
-						t.Errorf("subject %s is in the batch twice", m.msg.Subject)
-					}
-					subjects[m.msg.Subject] = true
+			for _, m := range b.messages {
+				if m.msg.Header[headerExpect] != nil && subjects[m.msg.Subject] {
+					t.Errorf("subject %s is in the batch twice", m.msg.Subject)
 				}
+				subjects[m.msg.Subject] = true
 			}
 		})
 	}

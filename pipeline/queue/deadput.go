@@ -54,7 +54,7 @@ func (d *DeadLetters) Put(ctx context.Context, m *Message, reason results.Error,
 	}
 	span.Inject(ctx, h)
 
-	if err := d.commits.publish(ctx, nil, letter); err != nil {
+	if _, err := d.commits.publish(ctx, letter); err != nil {
 		return fmt.Errorf("dead-letter job %s: %w", m.Job.Ref(), err)
 	}
 	if d.onPut != nil {

@@ -13,6 +13,8 @@ import (
 // permanent returns the error if an immediate retry cannot succeed, or nil.
 func permanent(err error) error {
 	switch class := jets.Classify(err); {
+	case class == jets.Conflict:
+		return pipeline.ErrConflict
 	case class == jets.Full:
 		return fmt.Errorf("%w: %w", pipeline.ErrFull, err)
 	case class.Refused(), errors.Is(err, nats.ErrConnectionClosed):

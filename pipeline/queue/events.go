@@ -178,7 +178,9 @@ func (e *Events) publishEncoded(ctx context.Context, ev results.Event, body []by
 	span.Inject(ctx, m.Header)
 	m.Data = body
 
-	return e.commits.publish(ctx, nil, m)
+	_, err := e.commits.publish(ctx, m)
+
+	return err
 }
 
 // isPublished reports whether an event is in RESULTS.

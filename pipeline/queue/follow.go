@@ -121,8 +121,8 @@ func (l *Ledger) ReadWaiting(ctx context.Context, name string) (*Message, uint64
 // WaitingAt is like ReadWaiting, but needs no request if this process itself wrote that revision of
 // the record. The caller must not change the message.
 func (l *Ledger) WaitingAt(ctx context.Context, name string, revision uint64) (*Message, uint64, error) {
-	if r, ok := l.waitingJobs.get(l.streams.recordSubject(name)); ok && r.revision == revision {
-		return r.value, r.revision, nil
+	if r := l.written.get(l.streams.recordSubject(name)); r != nil && r.revision == revision {
+		return r.waiting, revision, nil
 	}
 
 	return l.ReadWaiting(ctx, name)

@@ -51,7 +51,9 @@ func (j *Jobs) Requeue(ctx context.Context, m *Message) error {
 		return err
 	}
 
-	return j.commits.publish(ctx, nil, back)
+	_, err := j.commits.publish(ctx, back)
+
+	return err
 }
 
 // search returns the messages of a source in JOBS, or of all sources if it is "". An error ends

@@ -74,12 +74,11 @@ type SampleEntry struct {
 
 // Ledger reads and writes what is known of samples and jobs. It is safe for concurrent use.
 type Ledger struct {
-	streams        *Streams
-	commits        *committer
-	reads          *reader
-	pendingSamples writeCache[SampleEntry]
-	waitingJobs    writeCache[*Message]
-	finals         finals
+	streams *Streams
+	commits *committer
+	reads   *reader
+	written writeCache
+	finals  finals
 
 	// NoRead says that this process may not read the ledger, so only the leader is asked about
 	// waiting jobs. Set it before the queue is used.
@@ -115,8 +114,8 @@ func (l *Ledger) Sample(ctx context.Context, key string) (SampleEntry, error) {
 // pending in it. Otherwise it reads the record. A sample that is returned as pending may have
 // changed since, so it may only be used for a change of this sample; see pipeline.ErrConflict.
 func (l *Ledger) PendingSample(ctx context.Context, key string) (SampleEntry, error) {
-	if r, ok := l.pendingSamples.get(l.streams.SampleSubject(key)); ok {
-		return r.value, nil
+	if r := l.written.get(l.streams.SampleSubject(key)); r != nil {
+		return SampleEntry{Key: key, Revision: r.revision, Sample: r.sample}, nil
 	}
 
 	return l.Sample(ctx, key)
@@ -184,8 +183,7 @@ func readJobEntry(m *jetstream.RawStreamMsg) JobEntry {
 type Change struct {
 	msg     *nats.Msg
 	err     error
-	sample  *SampleEntry // what is written, if it is a sample
-	waiting *Message     // what is written, if it is a waiting job without contents
+	written *writtenRecord // nil if it is not cached
 
 	Revision uint64 // after a successful Commit: the revision of the new record
 }
@@ -203,7 +201,9 @@ func change(subject string, body []byte, replaces uint64, err error) *Change {
 func (l *Ledger) SampleUpdate(s SampleEntry) *Change {
 	body, err := json.Marshal(s.Sample)
 	c := change(l.streams.SampleSubject(s.Key), body, s.Revision, err)
-	c.sample = &s
+	if s.State == pipeline.StatePending {
+		c.written = &writtenRecord{sample: s.Sample}
+	}
 	if s.Final() || s.State == pipeline.StateNone {
 		c.expires(l.streams.topology.Results.MaxAge)
 	}
@@ -226,7 +226,7 @@ func (l *Ledger) WaitingUpdate(m *Message, why Waiting, replaces uint64) *Change
 	c.err = m.encode(c.msg)
 	if !m.Raw {
 		kept := *m
-		c.waiting = &kept
+		c.written = &writtenRecord{waiting: &kept}
 	}
 
 	h := c.msg.Header
@@ -292,39 +292,18 @@ func (l *Ledger) Commit(ctx context.Context, changes ...*Change) error {
 		msgs[i] = c.msg
 	}
 
-	err := l.commits.publish(ctx, func(i int, m *outgoing) {
-		changes[i].Revision = m.seq
-		l.committed(changes[i])
-	}, msgs...)
-	if err != nil {
-		for _, c := range changes {
-			l.forgetWritten(c)
+	seqs, err := l.commits.publish(ctx, msgs...)
+	for i, c := range changes {
+		c.Revision = seqs[i]
+		if err != nil || c.written == nil || len(c.msg.Data) > maxCachedBytes {
+			l.written.forget(c.msg.Subject)
+			continue
 		}
+		c.written.revision = c.Revision
+		l.written.put(c.msg.Subject, c.written)
 	}
 
 	return err
-}
-
-// committed caches what a change wrote, for PendingSample and WaitingAt.
-func (l *Ledger) committed(c *Change) {
-	subject := c.msg.Subject
-	switch {
-	case len(c.msg.Data) > maxCachedBytes:
-		l.forgetWritten(c)
-	case c.sample != nil && c.sample.State == pipeline.StatePending:
-		c.sample.Revision = c.Revision
-		l.pendingSamples.put(subject, *c.sample, c.Revision)
-	case c.waiting != nil:
-		l.waitingJobs.put(subject, c.waiting, c.Revision)
-	default:
-		l.forgetWritten(c)
-	}
-}
-
-// forgetWritten removes a record from the caches.
-func (l *Ledger) forgetWritten(c *Change) {
-	l.pendingSamples.forget(c.msg.Subject)
-	l.waitingJobs.forget(c.msg.Subject)
 }
 
 // ChangeSample applies change to the newest record until the write succeeds. change returns false

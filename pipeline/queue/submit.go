@@ -280,7 +280,7 @@ func (p *Publisher) publish(ctx context.Context, j pipeline.Job, build func() (*
 
 	ctx, sp := p.spans.Publish(ctx, j)
 	span.Inject(ctx, m.Header)
-	err = p.jobs.commits.publish(ctx, nil, m)
+	_, err = p.jobs.commits.publish(ctx, m)
 	span.End(sp, err != nil)
 
 	return receipt, err

@@ -169,19 +169,19 @@ func TestWhatAnotherProcessWroteIsRead(t *testing.T) {
 func TestKeptRecordsAreBounded(t *testing.T) {
 	t.Parallel()
 
-	var w writeCache[int]
+	var w writeCache
 	for i := range 10 * maxCachedWrites {
-		w.put(fmt.Sprint(i), i, 1)
+		w.put(fmt.Sprint(i), &writtenRecord{revision: 1})
 	}
 	if n := len(w.current) + len(w.previous); n > 2*maxCachedWrites {
 		t.Errorf("%d records are kept", n)
 	}
-	if _, ok := w.get("0"); ok {
+	if w.get("0") != nil {
 		t.Error("the oldest is kept")
 	}
-	w.put("x", 1, 8)
-	w.put("x", 2, 7) // the other writer's answer came first
-	if r, ok := w.get("x"); !ok || r.value != 1 {
+	w.put("x", &writtenRecord{revision: 8})
+	w.put("x", &writtenRecord{revision: 7}) // the other writer's answer came first
+	if r := w.get("x"); r == nil || r.revision != 8 {
 		t.Errorf("an older record took the place of a newer one: %+v", r)
 	}
 
@@ -191,7 +191,7 @@ func TestKeptRecordsAreBounded(t *testing.T) {
 	if err := q.ledger.Commit(t.Context(), q.ledger.WaitingUpdate(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := q.ledger.waitingJobs.get(q.JobRecordSubject(m.Job.Ref())); ok {
+	if q.ledger.written.get(q.JobRecordSubject(m.Job.Ref())) != nil {
 		t.Error("a large record is kept")
 	}
 }
