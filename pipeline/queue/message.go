@@ -54,17 +54,17 @@ const maxJobJSON = 128 << 10
 // they are included. Everything stays with the job: in the ledger, when it is requeued, and in its
 // dead letter.
 type Message struct {
-	Job        pipeline.Job
-	AcceptedAt time.Time     // when the queue accepted it
-	Basis      results.Basis // of a job that waited: the basis of the verdict that it will get
-	RuleBudget string        // of a job that waits for the budget of a rule: pipeline.RuleBudget.Key
-	Trace      span.Context
-	Contents   []byte // of a raw job; nil for a link, or if Job refers to them
-	Raw        bool   // Contents has the job's contents
-	Requeued   bool   // it comes from RequeueSubject, where only workers publish
+	Job        pipeline.Job  `json:"job"`
+	AcceptedAt time.Time     `json:"accepted_at"`     // when the queue accepted it
+	Basis      results.Basis `json:"basis,omitempty"` // of a job that waited: the basis of the verdict that it will get
+	RuleBudget string        `json:"share,omitempty"` // of a job that waits for the budget of a rule: pipeline.RuleBudget.Key
+	Trace      span.Context  `json:"trace,omitzero"`
+	Contents   []byte        `json:"-"`             // of a raw job; nil for a link, or if Job refers to them
+	Raw        bool          `json:"raw,omitempty"` // Contents has the job's contents
+	Requeued   bool          `json:"-"`             // it comes from RequeueSubject, where only workers publish
 
 	// Original describes the publisher's message if that is not a valid job, for its dead letter.
-	Original *Original
+	Original *Original `json:"original,omitempty"`
 }
 
 // Original has the subject and the header of a message that its publisher sent. The body is in
@@ -286,37 +286,26 @@ func (m *Message) readJSON(body []byte) error {
 }
 
 // messageJSON is the beginning of a message that Backburn itself publishes: of a requeued job, a
-// waiting job or a dead letter. The contents follow it.
+// waiting job or a dead letter. It also has the fields that a publisher may not set in a job's
+// JSON. The contents follow it.
 type messageJSON struct {
-	ID         string            `json:"id"`
-	Source     string            `json:"source"`
-	Priority   pipeline.Priority `json:"priority"`
-	Job        pipeline.Job      `json:"job"`
-	Verified   bool              `json:"verified,omitempty"`
-	Repeated   bool              `json:"repeated,omitempty"`
-	Raw        bool              `json:"raw,omitempty"`
-	AcceptedAt time.Time         `json:"accepted_at"`
-	Basis      results.Basis     `json:"basis,omitempty"`
-	RuleBudget string            `json:"share,omitempty"`
-	Trace      span.Context      `json:"trace,omitzero"`
-	Original   *Original         `json:"original,omitempty"`
+	ID       string            `json:"id"`
+	Source   string            `json:"source"`
+	Priority pipeline.Priority `json:"priority"`
+	Verified bool              `json:"verified,omitempty"`
+	Repeated bool              `json:"repeated,omitempty"`
+	*Message
 }
 
 // encode writes the message to a NATS message: a messageJSON, then the contents.
 func (m *Message) encode(to *nats.Msg) error {
 	body, err := json.Marshal(messageJSON{
-		ID:         m.Job.ID,
-		Source:     m.Job.Source,
-		Priority:   m.Job.Priority,
-		Job:        m.Job,
-		Verified:   m.Job.Verified,
-		Repeated:   m.Job.Repeated,
-		Raw:        m.Raw,
-		AcceptedAt: m.AcceptedAt,
-		Basis:      m.Basis,
-		RuleBudget: m.RuleBudget,
-		Trace:      m.Trace,
-		Original:   m.Original,
+		ID:       m.Job.ID,
+		Source:   m.Job.Source,
+		Priority: m.Job.Priority,
+		Verified: m.Job.Verified,
+		Repeated: m.Job.Repeated,
+		Message:  m,
 	})
 	if err != nil {
 		return fmt.Errorf("encode job %s: %w", m.Job.Ref(), err)
@@ -337,20 +326,12 @@ func decodeMessage(raw *jetstream.RawStreamMsg) (Message, error) {
 		return Message{}, pipeline.Invalid("the header %s is %q, for a body of %d bytes", headerRecord, h.Get(headerRecord), len(body))
 	}
 
-	var r messageJSON
+	var m Message
+	r := messageJSON{Message: &m}
 	if err := json.Unmarshal(body[:n], &r); err != nil {
 		return Message{}, pipeline.Invalid("its JSON cannot be read: %v", err)
 	}
 
-	m := Message{
-		Job:        r.Job,
-		AcceptedAt: r.AcceptedAt,
-		Basis:      r.Basis,
-		RuleBudget: r.RuleBudget,
-		Trace:      r.Trace,
-		Raw:        r.Raw,
-		Original:   r.Original,
-	}
 	m.Job.ID = r.ID
 	m.Job.Source = r.Source
 	m.Job.Priority = r.Priority

@@ -3,11 +3,9 @@ package queue
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"strings"
 	"time"
@@ -211,25 +209,6 @@ func (o *Objects) List(ctx context.Context, prefix string) ([]pipeline.ObjectInf
 
 	return out, nil
 }
-
-// hashingReader hashes and counts the bytes that are read.
-type hashingReader struct {
-	r io.Reader
-	h hash.Hash
-	n int64
-}
-
-func newHashingReader(r io.Reader) *hashingReader { return &hashingReader{r: r, h: sha256.New()} }
-
-func (r *hashingReader) Read(b []byte) (int, error) {
-	n, err := r.r.Read(b)
-	r.h.Write(b[:n]) // never fails (hash.Hash)
-	r.n += int64(n)
-
-	return n, err
-}
-
-func (r *hashingReader) sum() string { return hex.EncodeToString(r.h.Sum(nil)) }
 
 // MoveContents moves contents out of a job's message into an object, if the message would otherwise
 // have too little room for the job's record. The job then refers to the object.

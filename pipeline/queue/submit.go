@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"regexp"
 	"strings"
@@ -139,21 +140,22 @@ func (p *Publisher) submit(ctx context.Context, j pipeline.Job, c Input) (Receip
 	}
 	defer r.Close()
 
+	in := &reading{Input: c, r: io.LimitReader(r, c.limit+1), hash: sha256.New(), scan: p.scanFields(j)}
 	room := max(0, min(c.limit, p.objects.nc.MaxPayload()-rawHeadroom))
 	if _, plain := rawHeader(j); !plain || c.size > room {
-		return p.asObject(ctx, j, c, r)
+		return p.asObject(ctx, j, in, in)
 	}
 
 	head := bytes.NewBuffer(make([]byte, 0, max(c.size, 0)+bytes.MinRead))
-	n, err := io.Copy(head, io.LimitReader(r, room+1))
+	n, err := io.Copy(head, io.LimitReader(in, room+1))
 	switch {
 	case err != nil:
 		return Receipt{}, err
 	case n > room:
-		return p.asObject(ctx, j, c, io.MultiReader(head, r))
+		return p.asObject(ctx, j, in, io.MultiReader(head, in))
 	}
 
-	return p.inMessage(ctx, j, c, head.Bytes())
+	return p.inMessage(ctx, j, in, head.Bytes())
 }
 
 // inPlace submits a link, or a job that refers to its contents.
@@ -170,17 +172,12 @@ func (p *Publisher) inPlace(ctx context.Context, j pipeline.Job) (Receipt, error
 }
 
 // inMessage submits a job whose contents are in its message.
-func (p *Publisher) inMessage(ctx context.Context, j pipeline.Job, c Input, body []byte) (Receipt, error) {
-	sum := sha256.Sum256(body)
-	if err := c.verify(j, hex.EncodeToString(sum[:]), int64(len(body))); err != nil {
+func (p *Publisher) inMessage(ctx context.Context, j pipeline.Job, in *reading, body []byte) (Receipt, error) {
+	if err := in.verify(j); err != nil {
 		return Receipt{}, err
 	}
-	j.SetVerified(hex.EncodeToString(sum[:]), int64(len(body)))
-
-	scan := p.scanFields(j)
-	_, _ = scan.Write(body) // never fails
-	p.withholdIfSecret(&j, scan)
-
+	j.SetVerified(in.sum(), in.n)
+	p.withholdIfSecret(&j, in.scan)
 	h, _ := rawHeader(j)
 
 	return p.publish(ctx, j, func() (*nats.Msg, error) {
@@ -205,14 +202,34 @@ func (p *Publisher) withholdIfSecret(j *pipeline.Job, s *guard.Scan) {
 	}
 }
 
+// reading hashes, counts and scans contents while they are read.
+type reading struct {
+	Input
+	r    io.Reader
+	hash hash.Hash
+	scan *guard.Scan
+	n    int64 // bytes that were read
+}
+
+func (in *reading) Read(b []byte) (int, error) {
+	n, err := in.r.Read(b)
+	in.n += int64(n)
+	_, _ = in.hash.Write(b[:n]) // neither ever fails
+	_, _ = in.scan.Write(b[:n])
+
+	return n, err
+}
+
+func (in *reading) sum() string { return hex.EncodeToString(in.hash.Sum(nil)) }
+
 // verify compares the contents that were read with the job's size and hash.
-func (c Input) verify(j pipeline.Job, sum string, n int64) error {
+func (in *reading) verify(j pipeline.Job) error {
 	switch {
-	case c.size >= 0 && n != c.size:
-		return fmt.Errorf("%w: expected %d bytes", pipeline.ErrContentChanged, c.size)
-	case n > c.limit:
-		return fmt.Errorf("%w: more than %d bytes", ErrTooLarge, c.limit)
-	case j.SHA256 != "" && j.SHA256 != sum:
+	case in.size >= 0 && in.n != in.size:
+		return fmt.Errorf("%w: expected %d bytes", pipeline.ErrContentChanged, in.size)
+	case in.n > in.limit:
+		return fmt.Errorf("%w: more than %d bytes", ErrTooLarge, in.limit)
+	case j.SHA256 != "" && j.SHA256 != in.sum():
 		return fmt.Errorf("%w: the SHA-256 differs", pipeline.ErrContentChanged)
 	}
 
@@ -222,31 +239,29 @@ func (c Input) verify(j pipeline.Job, sum string, n int64) error {
 // asObject stores the contents as an object, and then submits the job. Identical contents that
 // exist already are not rewritten, because a worker may be reading them. If the job was not
 // accepted, asObject removes its object. If that is not known, the object stays, and the bucket's
-// age limit removes it if it is never used. Only one chunk is held in memory.
-func (p *Publisher) asObject(ctx context.Context, j pipeline.Job, c Input, r io.Reader) (Receipt, error) {
+// age limit removes it if it is never used. Only one chunk is held in memory. body is all that in
+// reads, from the start.
+func (p *Publisher) asObject(ctx context.Context, j pipeline.Job, in *reading, body io.Reader) (Receipt, error) {
 	name := objectName(j.Ref())
-	scan := p.scanFields(j)
-	counted := newHashingReader(io.TeeReader(io.LimitReader(r, c.limit+1), scan))
-
 	info, err := p.objects.store.GetInfo(ctx, name)
 	fresh := errors.Is(err, jetstream.ErrObjectNotFound)
 	switch {
 	case fresh:
-		_, err = p.objects.put(ctx, name, counted)
+		_, err = p.objects.put(ctx, name, body)
 	case err == nil:
-		_, err = io.Copy(io.Discard, counted)
+		_, err = io.Copy(io.Discard, body)
 	}
 	if err == nil {
-		err = c.verify(j, counted.sum(), counted.n)
+		err = in.verify(j)
 	}
-	if err == nil && !fresh && !hasDigest(info, counted.sum()) {
+	if err == nil && !fresh && !hasDigest(info, in.sum()) {
 		err = ErrOtherContents
 	}
 
 	var receipt Receipt
 	if err == nil {
-		j.SetVerified(counted.sum(), counted.n)
-		p.withholdIfSecret(&j, scan)
+		j.SetVerified(in.sum(), in.n)
+		p.withholdIfSecret(&j, in.scan)
 		j.Content = &pipeline.Content{Object: name}
 		if j.ReceivedAt.IsZero() {
 			j.ReceivedAt = time.Now().UTC()
@@ -254,7 +269,7 @@ func (p *Publisher) asObject(ctx context.Context, j pipeline.Job, c Input, r io.
 		receipt, err = p.publish(ctx, j, func() (*nats.Msg, error) { return p.jsonJob(j) })
 	}
 
-	unwanted := err != nil && (counted.n > c.limit || refused(err) || errors.Is(err, pipeline.ErrContentChanged))
+	unwanted := err != nil && (in.n > in.limit || refused(err) || errors.Is(err, pipeline.ErrContentChanged))
 	if fresh && (unwanted || receipt.Duplicate) {
 		_ = p.objects.Delete(context.WithoutCancel(ctx), name)
 	}
