@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -14,11 +15,11 @@ type finals struct {
 // followFunc calls ended with the record's name of each job that ends, until stop is called.
 type followFunc func(ctx context.Context, ended func(record string)) (stop func(), err error)
 
-// finalsWatch is a consumer of the ledger and the callers that share it.
+// finalsWatch is a consumer of the ledger and the callers that share it. finals.mu guards it.
 type finalsWatch struct {
-	waits   map[string]map[chan struct{}]struct{} // by name of the job's record; guarded by finals.mu
-	started chan struct{}                         // closed once the consumer exists or could not be created
-	stop    func()                                // nil if it could not be created
+	waits   map[string][]chan struct{} // by name of the job's record
+	started chan struct{}              // closed once the consumer exists or could not be created
+	stop    func()                     // nil if it could not be created
 	err     error
 }
 
@@ -31,10 +32,11 @@ func (f *finals) join(ctx context.Context, record string, follow followFunc) (do
 	leave = func() { f.remove(w, record, c) }
 
 	if isFirst {
-		w.stop, w.err = follow(ctx, f.notify)
-		if w.err != nil {
-			f.abandon(w)
-		}
+		stop, err := follow(ctx, f.notify)
+		f.mu.Lock()
+		w.stop = stop
+		w.err = err
+		f.mu.Unlock()
 		close(w.started)
 	}
 
@@ -57,47 +59,30 @@ func (f *finals) add(record string, c chan struct{}) (w *finalsWatch, isFirst bo
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	if isFirst = f.watch == nil; isFirst {
-		f.watch = &finalsWatch{waits: map[string]map[chan struct{}]struct{}{}, started: make(chan struct{})}
+	if isFirst = f.watch == nil || f.watch.err != nil; isFirst {
+		f.watch = &finalsWatch{waits: map[string][]chan struct{}{}, started: make(chan struct{})}
 	}
-	w = f.watch
-	if w.waits[record] == nil {
-		w.waits[record] = map[chan struct{}]struct{}{}
-	}
-	w.waits[record][c] = struct{}{}
+	f.watch.waits[record] = append(f.watch.waits[record], c)
 
-	return w, isFirst
+	return f.watch, isFirst
 }
 
 // remove removes a caller. The last one stops the consumer.
 func (f *finals) remove(w *finalsWatch, record string, c chan struct{}) {
-	if isLast := f.drop(w, record, c); isLast && w.stop != nil {
-		w.stop()
-	}
-}
-
-func (f *finals) drop(w *finalsWatch, record string, c chan struct{}) (isLast bool) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-
-	delete(w.waits[record], c)
+	w.waits[record] = slices.DeleteFunc(w.waits[record], func(other chan struct{}) bool { return other == c })
 	if len(w.waits[record]) == 0 {
 		delete(w.waits, record)
 	}
-	if isLast = len(w.waits) == 0; isLast && f.watch == w {
+	isLast := len(w.waits) == 0
+	if isLast && f.watch == w {
 		f.watch = nil
 	}
+	stop := w.stop
+	f.mu.Unlock()
 
-	return isLast
-}
-
-// abandon makes the next caller start another consumer.
-func (f *finals) abandon(w *finalsWatch) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-
-	if f.watch == w {
-		f.watch = nil
+	if isLast && stop != nil {
+		stop()
 	}
 }
 
@@ -109,7 +94,7 @@ func (f *finals) notify(record string) {
 	if f.watch == nil {
 		return
 	}
-	for c := range f.watch.waits[record] {
+	for _, c := range f.watch.waits[record] {
 		select {
 		case c <- struct{}{}:
 		default:
