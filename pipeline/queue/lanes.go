@@ -90,38 +90,36 @@ func (ls *Lanes) subjects(l SourceLane) []string {
 	return []string{ls.streams.JobSubject(l.Priority, l.Source), ls.streams.RequeueSubject(l.Priority, l.Source)}
 }
 
-// withJobs lists the sources that have jobs now, for each lane.
-func (ls *Lanes) withJobs(ctx context.Context) ([]SourceLane, error) {
+// queued counts the jobs in JOBS, by lane and source. oldest is the sequence of the first of them.
+func (ls *Lanes) queued(ctx context.Context) (jobs map[SourceLane]int, oldest uint64, err error) {
 	info, err := ls.streams.jobs.Info(ctx, jetstream.WithSubjectFilter(ls.streams.prefix+".>"))
 	if err != nil {
-		ls.streams.recreate(ctx, err)
-		return nil, fmt.Errorf("stream %s: %w", ls.streams.JobsStream(), err)
+		return nil, 0, fmt.Errorf("stream %s: %w", ls.streams.JobsStream(), err)
 	}
 
-	var lanes []SourceLane
-	seen := map[SourceLane]bool{}
-	for subject := range info.State.Subjects {
-		t := strings.Split(strings.TrimPrefix(subject, ls.streams.prefix+"."), ".")
-		if len(t) != 3 {
-			continue
-		}
-		l := SourceLane{pipeline.Priority(t[1]), t[2]}
-		if l.Priority.Valid() && !seen[l] {
-			seen[l] = true
-			lanes = append(lanes, l)
+	return ls.streams.byLane(info.State.Subjects), info.State.FirstSeq, nil
+}
+
+// byLane counts messages, which are given by subject, by lane and source.
+func (n Names) byLane(subjects map[string]uint64) map[SourceLane]int {
+	lanes := map[SourceLane]int{}
+	for subject, messages := range subjects {
+		t := strings.Split(strings.TrimPrefix(subject, n.prefix+"."), ".")
+		if len(t) == 3 && pipeline.Priority(t[1]).Valid() {
+			lanes[SourceLane{pipeline.Priority(t[1]), t[2]}] += int(messages)
 		}
 	}
-	slices.SortFunc(lanes, func(a, b SourceLane) int { return strings.Compare(a.Source, b.Source) })
 
-	return lanes, nil
+	return lanes
 }
 
 // Feeds returns the feeds that have jobs now, and creates missing consumers. A consumer has no
 // delivery limit and no back-off list: attempts are counted in the sample's record. If Feeds cannot
 // create some consumers, it returns the other feeds with an error.
 func (ls *Lanes) Feeds(ctx context.Context) ([]Feed, error) {
-	lanes, err := ls.withJobs(ctx)
+	queued, _, err := ls.queued(ctx)
 	if err != nil {
+		ls.streams.recreate(ctx, err)
 		return nil, err
 	}
 
@@ -136,7 +134,7 @@ func (ls *Lanes) Feeds(ctx context.Context) ([]Feed, error) {
 
 	feeds := map[string]Feed{}
 	var fresh []SourceLane
-	for _, l := range lanes {
+	for l := range queued {
 		if f, known := ls.feeds[l.own().Name]; known {
 			feeds[f.Name] = f
 		} else {
@@ -144,6 +142,7 @@ func (ls *Lanes) Feeds(ctx context.Context) ([]Feed, error) {
 		}
 	}
 	if len(fresh) > 0 {
+		slices.SortFunc(fresh, func(a, b SourceLane) int { return strings.Compare(a.Source, b.Source) })
 		err = ls.addFeeds(ctx, fresh, feeds)
 	}
 

@@ -97,25 +97,29 @@ func (i *Inspector) Status(ctx context.Context, cfg pipeline.Config) (Status, er
 		Time:      now,
 		Simulated: i.streams.Simulated(),
 		Paused:    map[pipeline.Budget]fleet.Pause{},
-		Lanes:     map[pipeline.Priority]LaneStatus{},
 		Dead:      map[string]uint64{},
 	}
-	held, err := i.lanes.held(ctx)
-	if err != nil {
+	var err error
+	if st.Lanes, err = i.lanes.status(ctx); err != nil {
 		return st, err
 	}
-	for _, p := range pipeline.Priorities() {
-		lane, err := i.lanes.status(ctx, p, held[p])
-		if err != nil {
-			return st, err
-		}
-		st.Lanes[p] = lane
+	for _, lane := range st.Lanes {
 		st.Queued.Jobs += int(lane.Queued)
 		if !lane.Oldest.IsZero() && (st.Queued.Oldest.IsZero() || lane.Oldest.Before(st.Queued.Oldest)) {
 			st.Queued.Oldest = lane.Oldest
 		}
 	}
-	for _, b := range pipeline.Budgets() {
+
+	for b, budget := range map[pipeline.Budget]struct {
+		status *fleet.BudgetStatus
+		perDay int
+	}{
+		pipeline.Uploads: {&st.Uploads, cfg.UploadsPerDay},
+		pipeline.Queries: {&st.Queries, cfg.QueriesPerDay},
+	} {
+		if *budget.status, err = fleet.BudgetStatusOf(ctx, i.streams.control, b, budget.perDay, now); err != nil {
+			return st, err
+		}
 		p, err := fleet.PauseOf(ctx, i.streams.control, b, now)
 		if err != nil {
 			return st, err
@@ -123,19 +127,12 @@ func (i *Inspector) Status(ctx context.Context, cfg pipeline.Config) (Status, er
 		if p.Reason != "" {
 			st.Paused[b] = p
 		}
-	}
-	if st.Uploads, err = fleet.BudgetStatusOf(ctx, i.streams.control, pipeline.Uploads, cfg.UploadsPerDay, now); err != nil {
-		return st, err
-	}
-	if st.Queries, err = fleet.BudgetStatusOf(ctx, i.streams.control, pipeline.Queries, cfg.QueriesPerDay, now); err != nil {
-		return st, err
-	}
-	for b, s := range map[pipeline.Budget]*fleet.BudgetStatus{pipeline.Uploads: &st.Uploads, pipeline.Queries: &st.Queries} {
-		if st.Paused[b].Spent { // WildFire said so, whatever our own count is
-			s.Spent = true
-			s.LastsUntil = time.Time{}
+		if p.Reason != "" && p.Spent { // WildFire said so, whatever our own count is
+			budget.status.Spent = true
+			budget.status.LastsUntil = time.Time{}
 		}
 	}
+
 	if st.Members, err = fleet.Members(ctx, i.streams.control); err != nil {
 		return st, err
 	}
@@ -174,43 +171,52 @@ func (ls *Lanes) held(ctx context.Context) (map[pipeline.Priority]int, error) {
 	return out, nil
 }
 
-func (ls *Lanes) status(ctx context.Context, p pipeline.Priority, held int) (LaneStatus, error) {
-	var st LaneStatus
-	filter := ls.streams.prefix + ".*." + string(p) + ".*"
-	info, err := ls.streams.jobs.Info(ctx, jetstream.WithSubjectFilter(filter))
+// status returns the state of every lane.
+func (ls *Lanes) status(ctx context.Context) (map[pipeline.Priority]LaneStatus, error) {
+	queued, oldest, err := ls.queued(ctx)
 	if err != nil {
-		return st, fmt.Errorf("stream %s: %w", ls.streams.JobsStream(), err)
+		return nil, err
 	}
-	for _, n := range info.State.Subjects {
-		st.Queued += n
-	}
-	if st.Queued == 0 {
-		return st, nil
-	}
-	st.By = bySource(info.State.Subjects)
-	st.Held = held
-	m, err := ls.streams.jobs.GetMsg(ctx, info.State.FirstSeq, jetstream.WithGetMsgSubject(filter))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return st, nil
-	}
+	held, err := ls.held(ctx)
 	if err != nil {
-		return st, fmt.Errorf("oldest job of lane %s: %w", p, err)
+		return nil, err
 	}
-	st.Oldest = m.Time
-	return st, nil
+
+	lanes := map[pipeline.Priority]LaneStatus{}
+	for _, p := range pipeline.Priorities() {
+		jobs, by := bySource(queued, p)
+		if lanes[p] = (LaneStatus{}); jobs == 0 {
+			continue
+		}
+
+		st := LaneStatus{Queued: jobs, Held: held[p], By: by}
+		m, err := ls.streams.jobs.GetMsg(ctx, oldest, jetstream.WithGetMsgSubject(ls.streams.prefix+".*."+string(p)+".*"))
+		switch {
+		case err == nil:
+			st.Oldest = m.Time
+		case !errors.Is(err, jetstream.ErrMsgNotFound):
+			return nil, fmt.Errorf("oldest job of lane %s: %w", p, err)
+		}
+		lanes[p] = st
+	}
+
+	return lanes, nil
 }
 
 // maxListedSources is how many sources a status lists by name.
 const maxListedSources = 200
 
-// bySource counts messages by source, the last token of their subjects.
-func bySource(subjects map[string]uint64) map[string]int {
-	n := map[string]int{}
-	for subject, messages := range subjects {
-		n[lastToken(subject)] += int(messages)
+// bySource counts the jobs of a lane by source.
+func bySource(queued map[SourceLane]int, p pipeline.Priority) (all uint64, n map[string]int) {
+	n = map[string]int{}
+	for l, jobs := range queued {
+		if l.Priority == p {
+			n[l.Source] = jobs
+			all += uint64(jobs)
+		}
 	}
 	if len(n) <= maxListedSources {
-		return n
+		return all, n
 	}
 
 	least := slices.SortedFunc(maps.Keys(n), func(a, b string) int { return cmp.Compare(n[a], n[b]) })
@@ -221,7 +227,7 @@ func bySource(subjects map[string]uint64) map[string]int {
 	}
 	n["*"] += rest
 
-	return n
+	return all, n
 }
 
 // byReason counts the dead letters.

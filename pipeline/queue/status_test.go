@@ -3,6 +3,8 @@ package queue
 import (
 	"fmt"
 	"testing"
+
+	"backburn/pipeline"
 )
 
 // A status names the sources with the most jobs, for any number of sources, and omits no job.
@@ -16,12 +18,12 @@ func TestJobsBySource(t *testing.T) {
 		subjects[fmt.Sprint("backburn.jobs.bulk.s", i)] = 2
 	}
 
-	by := bySource(subjects)
+	queued, by := bySource(NamesFor("backburn").byLane(subjects), pipeline.Bulk)
 	all := 0
 	for _, n := range by {
 		all += n
 	}
-	if len(by) != maxListedSources+1 || by["mail"] != 100 || by["*"] != 202 || all != 700 {
+	if len(by) != maxListedSources+1 || by["mail"] != 100 || by["*"] != 202 || all != 700 || queued != 700 {
 		t.Errorf("%d names, %d jobs of mail, %d of others, %d of all", len(by), by["mail"], by["*"], all)
 	}
 }
