@@ -104,16 +104,20 @@ func (w *Worker) fail(work context.Context, d *delivery, cause results.Error) (r
 
 // finish ends a job with its final event.
 func (w *Worker) finish(work context.Context, d *delivery, ev results.Event, changes []*queue.Change) (result, error) {
-	ended, err := w.endedBefore(work, d, ev)
-	if err != nil {
-		return result{}, err
-	}
-	if ended {
-		d.outcome = "repeat"
-		return ack, w.q.Ledger().Commit(work, changes...)
+	if d.Job.Repeated && ev.Data.Error != nil && ev.Data.Error.Reason == results.ContentMissing {
+		// Contents are removed when their job ends. If the ledger then loses the job's record and
+		// the job is submitted again, its contents are missing.
+		ended, err := w.q.Events().HasEnded(work, d.Job)
+		if err != nil {
+			return result{}, fmt.Errorf("find the final event of a job that was submitted again: %w", err)
+		}
+		if ended {
+			d.outcome = "repeat"
+			return ack, w.q.Ledger().Commit(work, changes...)
+		}
 	}
 
-	ev, err = w.q.Events().Finish(work, &d.Message, queue.Ending{
+	ev, err := w.q.Events().Finish(work, &d.Message, queue.Ending{
 		Event:   ev,
 		Sample:  d.sample.Key,
 		Entry:   d.entry,
@@ -129,22 +133,6 @@ func (w *Worker) finish(work context.Context, d *delivery, ev results.Event, cha
 	return ack, nil
 }
 
-// endedBefore reports whether a job that is about to fail, because its contents are missing,
-// already has a final event. Contents are removed when their job ends. If the ledger then loses the
-// job's record and the job is submitted again, its contents are missing.
-func (w *Worker) endedBefore(work context.Context, d *delivery, ev results.Event) (bool, error) {
-	if !d.Job.Repeated || ev.Data.Error == nil || ev.Data.Error.Reason != results.ContentMissing {
-		return false, nil
-	}
-
-	ended, err := w.q.Events().HasEnded(work, d.Job)
-	if err != nil {
-		return false, fmt.Errorf("find the final event of a job that was submitted again: %w", err)
-	}
-
-	return ended, nil
-}
-
 // oweReport records that the sample's report is still to be published for the job's source. It does
 // so only if the report is already published for other sources, perhaps while this job was ending.
 func (w *Worker) oweReport(ctx context.Context, d *delivery, s pipeline.Sample) error {
@@ -152,5 +140,9 @@ func (w *Worker) oweReport(ctx context.Context, d *delivery, s pipeline.Sample) 
 		return nil
 	}
 
-	return w.q.Ledger().OweReport(ctx, d.sample.Key, d.Job.Source, w.config(), w.now())
+	_, err := w.q.Ledger().ChangeSample(ctx, d.sample.Key, func(s *pipeline.Sample) bool {
+		return w.config().OweReport(s, d.Job.Source, w.now())
+	})
+
+	return err
 }

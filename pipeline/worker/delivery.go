@@ -26,15 +26,17 @@ type delivery struct {
 }
 
 // result says what to do with a delivery's message: ack it, because the job is done or waits in the
-// ledger, or nak it, so that it is redelivered after a delay.
+// ledger, or nak it, so that it is redelivered after a delay. The zero value says that there is
+// still something to decide.
 type result struct {
-	ack   bool
-	after time.Duration
+	concluded bool
+	ack       bool
+	after     time.Duration
 }
 
-var ack = result{ack: true}
+var ack = result{concluded: true, ack: true}
 
-func retryAfter(d time.Duration) result { return result{after: d} }
+func retryAfter(d time.Duration) result { return result{concluded: true, after: d} }
 
 // decision is the next step of a job, and what led to it.
 type decision struct {

@@ -7,6 +7,7 @@ import (
 	"backburn/pipeline"
 	"backburn/pipeline/poller"
 	"backburn/pipeline/span"
+	"backburn/results"
 	"backburn/wildfire"
 )
 
@@ -17,7 +18,7 @@ import (
 // Each step either teaches something new about the sample, which leads to the next decision, or
 // concludes the job. If another worker wrote one of the records meanwhile, both are read again.
 func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error) {
-	if r, done, err := w.prepare(ctx, work, d); done || err != nil {
+	if r, err := w.prepare(ctx, work, d); r.concluded || err != nil {
 		return r, err
 	}
 
@@ -54,43 +55,52 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 			return result{}, err
 		}
 
-		var done bool
 		if u, uploaded := learned.(pipeline.UploadEnded); uploaded {
-			r, done, err = w.reload(work, d, u) // the upload's outcome still has to be written
+			r, err = w.reload(work, d, u) // the upload's outcome still has to be written
 		} else {
 			learned = pipeline.NoNews{}
-			r, done, err = w.load(ctx, work, d)
+			r, err = w.load(ctx, work, d)
 		}
-		if done || err != nil {
+		if r.concluded || err != nil {
 			return r, err
 		}
 	}
 }
 
 // prepare does what comes before the first decision: it examines the contents, applies the policy
-// to them, and reads the records. done is true if there is nothing to decide now; r then says what
-// to do with the job's message.
-func (w *Worker) prepare(ctx, work context.Context, d *delivery) (r result, done bool, err error) {
+// to them, and reads the records.
+func (w *Worker) prepare(ctx, work context.Context, d *delivery) (result, error) {
 	if d.invalid != nil {
-		r, err = w.failInvalid(ctx, work, d)
-		return r, true, err
+		return w.failUnread(ctx, work, d, results.Error{Reason: results.InvalidJob, Message: d.invalid.Error()})
 	}
 	if err := w.q.Objects().MoveContents(ctx, &d.Message); err != nil {
-		return result{}, false, err
+		return result{}, err
 	}
 	d.RuleBudget = ""
 	if err := w.examiner.examine(ctx, d); err != nil {
-		r, err = w.afterExamineError(ctx, work, d, err)
-		return r, true, err
+		return w.afterExamineError(ctx, work, d, err)
 	}
 
 	w.applyPolicy(d)
 	d.sample.Key = pipeline.SampleKey(d.Job)
-	if r, done, err = w.load(ctx, work, d); done || err != nil {
-		return r, done, err
+	if r, err := w.load(ctx, work, d); r.concluded || err != nil {
+		return r, err
 	}
 
-	return result{}, false, w.recordReportWish(ctx, d)
+	return result{}, w.recordReportWish(ctx, d)
+}
+
+// applyPolicy applies the policy to a job. The job's contents must have been examined.
+func (w *Worker) applyPolicy(d *delivery) {
+	var types []string
+	if d.Job.Kind == pipeline.KindFile && w.config().NeedsTypes() {
+		types = pipeline.TypesOf(d.head.bytes)
+	}
+
+	d.ruling = w.config().RulingFor(pipeline.FactsOf(d.Job, types), d.Job)
+	if d.ruling.Priority != "" {
+		d.Job.Priority = d.ruling.Priority
+	}
 }
 
 // lookUpOwner checks whether the owner of a claimed sample is still uploading it. If the claim

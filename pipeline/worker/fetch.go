@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -39,23 +38,18 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
 
-	fetchers := map[string]*fetcher{} // by the feed's name
+	var fetched sync.Map // names of the feeds that have a fetcher
 	for faults := 0; ctx.Err() == nil; {
 		feeds, err := w.q.Lanes().Feeds(ctx)
 		for _, feed := range feeds {
-			f := fetchers[feed.Name]
-			if f == nil || f.ended.Load() {
-				f = &fetcher{w: w, feed: feed, window: windows[feed.Priority]}
-				fetchers[feed.Name] = f
-				running.Go(func() { f.run(ctx, work) })
+			if _, has := fetched.LoadOrStore(feed.Name, true); has {
+				continue
 			}
-			f.seen = time.Now()
-		}
-		for name, f := range fetchers {
-			f.idle.Store(time.Since(f.seen) > feedIdleTimeout)
-			if f.ended.Load() {
-				delete(fetchers, name)
-			}
+			f := &fetcher{w: w, feed: feed, window: windows[feed.Priority]}
+			running.Go(func() {
+				defer fetched.Delete(feed.Name)
+				f.run(ctx, work)
+			})
 		}
 
 		if err != nil {
@@ -67,32 +61,25 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 	}
 }
 
-// fetcher fetches the jobs of one feed. After fetchAll has created it, only run uses its fields,
-// except the last three, whose comments say who uses them.
+// fetcher fetches the jobs of one feed.
 type fetcher struct {
 	w             *Worker
 	feed          queue.Feed
 	window        *window
 	largestPlaces int // places that the largest job of the last nonempty fetch took; 0 before the first
-
-	seen  time.Time   // when fetchAll last found the feed; only fetchAll uses it
-	idle  atomic.Bool // the feed has long been empty; fetchAll sets it and run reads it
-	ended atomic.Bool // run has returned; run sets it and fetchAll reads it
 }
 
 // After a fetch that returned jobs, the next one requests twice as many, but at least minFetch.
 const minFetch = 8
 
-// run fetches until ctx ends, the feed is idle, or a request for jobs fails. After a failure, the
-// consumer may be lost, so fetchAll starts a new fetcher. While the feed is empty, run reserves no
-// window places and requests one job. Once that job has arrived, run reserves places before it
-// requests more jobs.
+// run fetches until ctx ends, the feed has long been empty, or a request for jobs fails. If the
+// feed has jobs, fetchAll then starts a new fetcher, with a new consumer if that was lost. While
+// the feed is empty, run reserves no window places and requests one job. Once that job has arrived,
+// run reserves places before it requests more jobs.
 func (f *fetcher) run(ctx, work context.Context) {
-	defer f.ended.Store(true)
-
 	log := f.w.log.With().Str("feed", f.feed.Name).Logger()
 	wanted := 0 // jobs to request next; 0: wait for one
-	for ctx.Err() == nil && !f.idle.Load() {
+	for lastJob := time.Now(); ctx.Err() == nil && time.Since(lastJob) < feedIdleTimeout; {
 		if pause := f.w.examiner.sources.pause(f.feed.Source); pause > 0 {
 			_ = pipeline.Sleep(ctx, min(pause, time.Second))
 			continue
@@ -115,6 +102,7 @@ func (f *fetcher) run(ctx, work context.Context) {
 		wanted = 0
 		if taken > 0 {
 			wanted = min(max(2*taken, minFetch), windowSize)
+			lastJob = time.Now()
 		}
 	}
 }

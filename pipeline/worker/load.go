@@ -9,31 +9,22 @@ import (
 	"backburn/results"
 )
 
-// load reads the records of the job and its sample. done is true if the job needs no step: it has
-// ended, it already waits, or its ID belongs to another job. r then says what to do with its
-// message.
-func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, done bool, err error) {
+// load reads the records of the job and its sample. It concludes the delivery if the job needs no
+// step: it has ended, it already waits, or its ID belongs to another job.
+func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, err error) {
 	d.sample, d.entry, err = w.q.Ledger().Load(ctx, d.sample.Key, d.Job.Ref())
-	if err != nil {
-		return result{}, false, err
+	switch {
+	case err != nil:
+		return result{}, err
+	case d.entry.HasOtherSample(d.sample.Key):
+		return w.refuseUsedID(work, d)
+	case d.entry.State == queue.JobDone:
+		return w.republishEnd(work, d)
+	case d.entry.State == queue.JobWaiting && !d.Requeued:
+		return ack, nil // a redelivery: the poller already watches the job
 	}
 
-	if d.entry.HasOtherSample(d.sample.Key) {
-		r, err = w.refuseUsedID(work, d)
-		return r, true, err
-	}
-
-	switch d.entry.State {
-	case queue.JobDone:
-		r, err = w.republishEnd(work, d)
-		return r, true, err
-	case queue.JobWaiting:
-		if !d.Requeued {
-			return ack, true, nil // a redelivery: the poller already watches the job
-		}
-	}
-
-	return result{}, false, nil
+	return result{}, nil
 }
 
 // republishEnd publishes the final event of an ended job again, because the worker that ended the
@@ -75,11 +66,11 @@ func (w *Worker) refuseUsedID(work context.Context, d *delivery) (result, error)
 
 // reload reads the records again after an upload whose outcome could not be written. If the job has
 // ended meanwhile, or another job now has its ID, the outcome is written only to the sample.
-func (w *Worker) reload(work context.Context, d *delivery, u pipeline.UploadEnded) (r result, done bool, err error) {
+func (w *Worker) reload(work context.Context, d *delivery, u pipeline.UploadEnded) (r result, err error) {
 	for {
 		d.sample, d.entry, err = w.q.Ledger().Load(work, d.sample.Key, d.Job.Ref())
 		if err != nil || d.entry.State != queue.JobDone && !d.entry.HasOtherSample(d.sample.Key) {
-			return result{}, false, err
+			return result{}, err
 		}
 
 		next := w.decide(d, u).sample
@@ -87,7 +78,7 @@ func (w *Worker) reload(work context.Context, d *delivery, u pipeline.UploadEnde
 			return w.load(work, work, d)
 		}
 		if err := w.changeSample(work, d, next); err != nil && !errors.Is(err, pipeline.ErrConflict) {
-			return result{}, false, err
+			return result{}, err
 		}
 	}
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/rs/zerolog"
 
 	"backburn/pipeline"
@@ -33,61 +34,57 @@ type metrics struct {
 var verdictNames = []string{"benign", "malware", "grayware", "phishing", "c2", "unrecognised"}
 
 func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pauses *fleet.Pauses) *metrics {
-	if reg == nil {
-		reg = prometheus.NewRegistry()
+	f := promauto.With(reg)
+	counter := func(name, help string) prometheus.Counter {
+		return f.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-		reg.MustRegister(v)
-		return v
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
-	gauge := func(name, help string, value func() float64) {
-		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	gauge := func(name, help string) prometheus.Gauge {
+		return f.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
+	histogram := func(name, help string, buckets ...float64) prometheus.Histogram {
+		return f.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+	}
+
 	m := &metrics{
-		outcomes: counter("backburn_jobs_finished_total", "Jobs that got their final event here.", "event", "outcome"),
-		uploads:  counter("backburn_uploads_total", "Uploads, failed ones included, by the action that followed.", "result"),
-		uploadSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "backburn_upload_seconds", Help: "Time that WildFire took to accept an upload.",
-			Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
-		}),
-		uploadBytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_upload_bytes_total", Help: "Bytes of contents that WildFire accepted."}),
-		queries:     prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_queries_total", Help: "Calls for verdicts that were answered."}),
-		queryHashes: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "backburn_query_hashes", Help: "Hashes in a call for verdicts.", Buckets: []float64{1, 2, 5, 10, 25, 50, 100, 250, 500},
-		}),
-		pending: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "backburn_jobs_waiting", Help: "Jobs that wait for a verdict, as the leader sees them; 0 elsewhere.",
-		}),
-		parked: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "backburn_jobs_parked", Help: "Jobs that wait for a budget or the end of a pause, as the leader sees them; 0 elsewhere.",
-		}),
-		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "backburn_jobs_conflict_total", Help: "Jobs refused because their source used the id before for other contents.",
-		}),
-		dead: counter("backburn_dead_letters_total",
+		outcomes: counters("backburn_jobs_finished_total", "Jobs that got their final event here.", "event", "outcome"),
+		uploads:  counters("backburn_uploads_total", "Uploads, failed ones included, by the action that followed.", "result"),
+		uploadSeconds: histogram("backburn_upload_seconds", "Time that WildFire took to accept an upload.",
+			.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120),
+		uploadBytes: counter("backburn_upload_bytes_total", "Bytes of contents that WildFire accepted."),
+		queries:     counter("backburn_queries_total", "Calls for verdicts that were answered."),
+		queryHashes: histogram("backburn_query_hashes", "Hashes in a call for verdicts.", 1, 2, 5, 10, 25, 50, 100, 250, 500),
+		pending: gauge("backburn_jobs_waiting",
+			"Jobs that wait for a verdict, as the leader sees them; 0 elsewhere."),
+		parked: gauge("backburn_jobs_parked",
+			"Jobs that wait for a budget or the end of a pause, as the leader sees them; 0 elsewhere."),
+		conflicts: counter("backburn_jobs_conflict_total",
+			"Jobs refused because their source used the id before for other contents."),
+		dead: counters("backburn_dead_letters_total",
 			"New dead letters by reason, and whether they need a person.", "reason", "attention"),
-		queriesFailed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "backburn_queries_failed_total", Help: "Calls for verdicts that failed.",
-		}),
-		reports: counter("backburn_reports_total", "Reports that this worker published as the leader, by status.", "status"),
-		reportsDue: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "backburn_reports_waiting", Help: "Samples whose report is to be fetched, as the leader sees them; 0 elsewhere.",
-		}),
+		queriesFailed: counter("backburn_queries_failed_total", "Calls for verdicts that failed."),
+		reports:       counters("backburn_reports_total", "Reports that this worker published as the leader, by status.", "status"),
+		reportsDue: gauge("backburn_reports_waiting",
+			"Samples whose report is to be fetched, as the leader sees them; 0 elsewhere."),
 		log: log,
 	}
-	reg.MustRegister(m.reportsDue, m.uploadSeconds, m.uploadBytes, m.queries, m.queryHashes, m.pending, m.parked, m.conflicts, m.queriesFailed)
-	gauge("backburn_jobs_held", "Jobs that this worker holds.", func() float64 { return float64(held.size()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "backburn_jobs_held", Help: "Jobs that this worker holds."},
+		func() float64 { return float64(held.size()) })
 	for _, b := range pipeline.Budgets() {
-		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "backburn_paused", Help: "1 while the budget is paused for the fleet.", ConstLabels: prometheus.Labels{"budget": string(b)},
+		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name:        "backburn_paused",
+			Help:        "1 while the budget is paused for the fleet.",
+			ConstLabels: prometheus.Labels{"budget": string(b)},
 		}, func() float64 {
 			if _, on, _ := pauses.Active(b); on {
 				return 1
 			}
 			return 0
-		}))
+		})
 	}
+
 	for _, v := range verdictNames {
 		m.outcomes.WithLabelValues("verdict", v)
 	}

@@ -9,13 +9,13 @@ import (
 	"backburn/results"
 )
 
-// failInvalid ends a job that breaks the rules of the message format.
-func (w *Worker) failInvalid(ctx, work context.Context, d *delivery) (result, error) {
-	if r, done, err := w.load(ctx, work, d); done || err != nil {
+// failUnread ends a job whose records were not read yet.
+func (w *Worker) failUnread(ctx, work context.Context, d *delivery, cause results.Error) (result, error) {
+	if r, err := w.load(ctx, work, d); r.concluded || err != nil {
 		return r, err
 	}
 
-	return w.fail(work, d, results.Error{Reason: results.InvalidJob, Message: d.invalid.Error()})
+	return w.fail(work, d, cause)
 }
 
 // afterExamineError ends a job or has it redelivered, depending on why its contents could not be
@@ -40,10 +40,7 @@ func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err e
 				Msg("one of Backburn's own files or secrets was submitted; it is not uploaded")
 		}
 		d.sample.Key = pipeline.SampleKey(d.Job)
-		if r, done, err := w.load(ctx, work, d); done || err != nil {
-			return r, err
-		}
-		return w.fail(work, d, results.Error{Reason: disp.Reason, Message: disp.Message})
+		return w.failUnread(ctx, work, d, results.Error{Reason: disp.Reason, Message: disp.Message})
 
 	case errors.Is(err, pipeline.ErrUnreadable):
 		return w.retryReading(work, d, disp)

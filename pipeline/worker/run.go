@@ -177,6 +177,7 @@ func (w *Worker) Membership() *fleet.Membership { return w.member }
 // after a fault of the service.
 func pauseFault(pauses *fleet.Pauses, b pipeline.Budget) error {
 	p, on, _ := pauses.Active(b)
+	until := p.Until.Format(time.RFC3339)
 	switch {
 	case !on:
 		return nil
@@ -184,22 +185,20 @@ func pauseFault(pauses *fleet.Pauses, b pipeline.Budget) error {
 		return health.Fault{
 			State:  health.Degraded,
 			Cause:  health.CauseQuota,
-			Reason: p.Reason + "; the budget is renewed at " + p.Until.Format(time.RFC3339),
+			Reason: p.Reason + "; the budget is renewed at " + until,
 		}
-	}
-
-	if p.By != "" {
+	case p.By != "":
 		return health.Fault{
 			State:  health.Degraded,
 			Cause:  health.CausePause,
-			Reason: fmt.Sprintf("%s are %s, until %s", b, p.Reason, p.Until.Format(time.RFC3339)),
+			Reason: fmt.Sprintf("%s are %s, until %s", b, p.Reason, until),
 			Remedy: "`backburn resume` ends the pause",
 		}
 	}
 
 	return health.Fault{
 		Cause:  health.CausePause,
-		Reason: fmt.Sprintf("%s are paused until %s: %s", b, p.Until.Format(time.RFC3339), p.Reason),
+		Reason: fmt.Sprintf("%s are paused until %s: %s", b, until, p.Reason),
 		Remedy: "after that time, a single call checks whether the fault is gone",
 	}
 }

@@ -77,7 +77,7 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.News
 			var err error
 			if claimedAt, err = u.claim(work, d); err != nil {
 				u.turns.release()
-				u.refundUpload(ctx, d)
+				u.refund(ctx, d, d.ruling.Budgets)
 				return nil, err
 			}
 		}
@@ -90,7 +90,7 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.News
 		if !u.member.HeldSince(claimedAt) { // others may have taken the sample over
 			u.slots.release()
 			u.turns.release()
-			u.refundUpload(ctx, d)
+			u.refund(ctx, d, d.ruling.Budgets)
 			return nil, pipeline.ErrConflict
 		}
 
@@ -138,14 +138,14 @@ func (u *uploader) admit(ctx context.Context, d *delivery) (err error) {
 			return err
 		}
 		if err := u.limiter.Wait(ctx); err != nil {
-			u.refundUpload(ctx, d)
+			u.refund(ctx, d, d.ruling.Budgets)
 			return err
 		}
 
 		if pause, on, _ := u.pauses.Active(pipeline.Uploads); !on || pause.Probing {
 			return nil
 		}
-		u.refundUpload(ctx, d) // uploads were paused while we waited for the rate limit
+		u.refund(ctx, d, d.ruling.Budgets) // uploads were paused while we waited for the rate limit
 	}
 }
 
@@ -192,22 +192,16 @@ func (u *uploader) takeUpload(ctx context.Context, d *delivery) error {
 			d.RuleBudget = s.Key
 			err = fmt.Errorf("%w, for %s", err, d.ruling.Rule)
 		}
-		u.uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
-		u.refundBudgets(ctx, d.ruling.Budgets[:i])
+		u.refund(ctx, d, d.ruling.Budgets[:i])
 		return err
 	}
 
 	return nil
 }
 
-// refundUpload gives back what takeUpload spent.
-func (u *uploader) refundUpload(ctx context.Context, d *delivery) {
+// refund gives back one upload of the day's budget, and one of some budgets of the job's rules.
+func (u *uploader) refund(ctx context.Context, d *delivery, budgets []pipeline.RuleBudget) {
 	u.uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
-	u.refundBudgets(ctx, d.ruling.Budgets)
-}
-
-// refundBudgets gives back one upload to each of some budgets of rules.
-func (u *uploader) refundBudgets(ctx context.Context, budgets []pipeline.RuleBudget) {
 	for _, s := range budgets {
 		u.budgets.ByKey(s.Key).Refund(ctx, "", pipeline.Normal)
 	}
@@ -225,7 +219,7 @@ func (u *uploader) takeSlot(ctx context.Context, d *delivery) (bool, error) {
 	}
 
 	u.turns.release()
-	u.refundUpload(ctx, d)
+	u.refund(ctx, d, d.ruling.Budgets)
 
 	return false, err
 }
@@ -247,7 +241,7 @@ func (u *uploader) send(work context.Context, d *delivery) (wildfire.Submission,
 	u.metrics.uploads.WithLabelValues(disp.Action.Label()).Inc()
 	if disp.Action != pipeline.Complete && !disp.Unsure {
 		rctx, cancel := withFinalWriteTime(work)
-		u.refundUpload(rctx, d)
+		u.refund(rctx, d, d.ruling.Budgets)
 		cancel()
 	}
 
