@@ -243,7 +243,7 @@ func (f *fixture) waitIdle() {
 	f.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		st, err := f.q.Inspector().Status(f.t.Context(), f.cfg)
+		st, err := f.q.Status(f.t.Context(), f.cfg)
 		if err != nil {
 			f.t.Fatal(err)
 		}
@@ -313,7 +313,7 @@ func (f *fixture) waitStatus(wanted func(queue.Status) bool) queue.Status {
 	f.t.Helper()
 	deadline := time.Now().Add(2 * time.Minute)
 	for {
-		st, err := f.q.Inspector().Status(f.t.Context(), f.cfg)
+		st, err := f.q.Status(f.t.Context(), f.cfg)
 		if err != nil {
 			f.t.Fatal(err)
 		}

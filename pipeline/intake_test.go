@@ -94,7 +94,7 @@ func TestBadJobsAreRefusedAndKept(t *testing.T) {
 			t.Errorf("%s: %s %+v", ev.Data.JobID, ev.Type, ev.Data.Error)
 		}
 	}
-	st, err := f.q.Inspector().Status(t.Context(), f.cfg)
+	st, err := f.q.Status(t.Context(), f.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

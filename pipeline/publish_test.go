@@ -149,7 +149,7 @@ func TestPublishFileRefusesContentsThatDiffer(t *testing.T) {
 			t.Errorf("%s: %v, want one with %q", name, err, tc.want)
 		}
 	}
-	st, err := f.q.Inspector().Status(t.Context(), f.cfg)
+	st, err := f.q.Status(t.Context(), f.cfg)
 	if err != nil || st.Lanes[pipeline.Normal].Queued != 0 {
 		t.Errorf("%d jobs were accepted (%v)", st.Lanes[pipeline.Normal].Queued, err)
 	}

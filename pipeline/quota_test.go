@@ -69,7 +69,7 @@ func TestABudgetLastsTheDay(t *testing.T) {
 	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 20 {
 		t.Errorf("%d uploads, want exactly the budget of 20", n)
 	}
-	st, err := f.q.Inspector().Status(t.Context(), f.cfg)
+	st, err := f.q.Status(t.Context(), f.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -278,7 +278,7 @@ func TestReportsUseSpareBudget(t *testing.T) {
 	if asked := f.wildfire.Count(wildfire.OpReport); asked == 0 || asked > spare || len(all.ofType(results.Reported)) > asked {
 		t.Errorf("%d requests for reports, want up to %d; %d events", asked, spare, len(all.ofType(results.Reported)))
 	}
-	st, err := f.q.Inspector().Status(t.Context(), f.cfg)
+	st, err := f.q.Status(t.Context(), f.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 
 func (f *fixture) trace(q queue.TraceQuery) queue.Trace {
 	f.t.Helper()
-	t, err := f.q.Inspector().Trace(f.t.Context(), q)
+	t, err := f.q.Trace(f.t.Context(), q)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestAttach(t *testing.T) {
 	if err := submitFile(t.Context(), q, pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Bulk, Filename: "x"}, 1, openString("x")); err != nil {
 		t.Fatal(err)
 	}
-	st, err := q.Inspector().Status(t.Context(), pipeline.DefaultConfig())
+	st, err := q.Status(t.Context(), pipeline.DefaultConfig())
 	if err != nil || st.Lanes[pipeline.Bulk].Queued != 1 {
 		t.Errorf("%+v, %v", st.Lanes, err)
 	}
@@ -171,7 +171,7 @@ func TestCharge(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	st, err := f.q.Inspector().Status(t.Context(), pipeline.DefaultConfig())
+	st, err := f.q.Status(t.Context(), pipeline.DefaultConfig())
 	if err != nil || st.Queries.Used != 12 || st.Uploads.Used != 0 {
 		t.Errorf("queries %+v, uploads %+v, %v", st.Queries, st.Uploads, err)
 	}

@@ -18,7 +18,7 @@ func TestUnknownJobs(t *testing.T) {
 	f := newFixture(t, wildfiretest.WithDelay(time.Hour))
 	unknown := func(ids ...string) []string {
 		t.Helper()
-		got, err := f.q.Inspector().Unknown(t.Context(), "mail", ids)
+		got, err := f.q.Unknown(t.Context(), "mail", ids)
 		if err != nil {
 			t.Fatal(err)
 		}

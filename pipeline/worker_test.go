@@ -230,7 +230,7 @@ func TestRefusedContentsFail(t *testing.T) {
 	if ev := all.onlyOf(t, "exact"); ev.Type != results.Verdict {
 		t.Errorf("a file of exactly the limit: %s %+v", ev.Type, ev.Data.Error)
 	}
-	st, err := f.q.Inspector().Status(t.Context(), f.cfg)
+	st, err := f.q.Status(t.Context(), f.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,7 +387,7 @@ func TestEveryQueryIsCounted(t *testing.T) {
 		stop := f.startWorker()
 		f.waitEvents(n)
 		stop()
-		st, err := f.q.Inspector().Status(t.Context(), f.cfg)
+		st, err := f.q.Status(t.Context(), f.cfg)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -81,7 +81,7 @@ func run(t testing.TB, n, times, rate int, most time.Duration) error {
 	fmt.Printf("%d jobs have their final events after %s\n", n, time.Since(began).Round(time.Second))
 
 	events := history.NewLog(s.q, history.DefaultLimits(), zerolog.Nop())
-	web := httptest.NewServer(ui.New(ui.Config{History: events, Trace: s.q.Inspector().Trace, Log: zerolog.Nop()}))
+	web := httptest.NewServer(ui.New(ui.Config{History: events, Trace: s.q.Trace, Log: zerolog.Nop()}))
 	defer web.Close()
 	var g errgroup.Group
 	g.Go(func() error { return events.Run(ctx) })

@@ -267,7 +267,7 @@ func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *queu
 
 // fleet checks for workers, pauses, faults and dead letters.
 func (d *doctor) fleet(ctx context.Context, q *queue.Queue) {
-	st, err := q.Inspector().Status(ctx, pipeline.DefaultConfig())
+	st, err := q.Status(ctx, pipeline.DefaultConfig())
 	if err != nil {
 		d.fail("workers", "", err)
 		return

@@ -72,7 +72,7 @@ func (l *statusReader) fleet(ctx context.Context) (queue.Status, error) {
 		l.release = release
 	}
 
-	return l.queue.Inspector().Status(ctx, l.wcfg)
+	return l.queue.Status(ctx, l.wcfg)
 }
 
 // localTimeout limits the wait for the process on this machine once the state of the fleet is known

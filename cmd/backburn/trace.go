@@ -76,7 +76,7 @@ Exit code 3 means that nothing was found.`,
 				return err
 			}
 			defer release()
-			t, err := q.Inspector().Trace(cmd.Context(), query)
+			t, err := q.Trace(cmd.Context(), query)
 			if err != nil {
 				return err
 			}

@@ -477,7 +477,7 @@ func (c *client) watches(ctx context.Context) {
 	}
 
 	fstop()
-	unknown, err := q.Inspector().Unknown(ctx, "quarantine", []string{"watched", "never"})
+	unknown, err := q.Unknown(ctx, "quarantine", []string{"watched", "never"})
 	if err != nil || !slices.Equal(unknown, []string{"never"}) {
 		c.t.Errorf("the queue does not know %q: %v", unknown, err)
 	}
@@ -510,12 +510,12 @@ func (c *client) reads(ctx context.Context, jobs int) {
 func (c *client) operates(ctx context.Context) {
 	c.t.Helper()
 	q := c.attach()
-	if _, err := q.Inspector().Status(ctx, pipeline.DefaultConfig()); err != nil {
+	if _, err := q.Status(ctx, pipeline.DefaultConfig()); err != nil {
 		c.t.Errorf("status: %v", err)
 	}
 
 	for _, id := range []string{"large", "dead", "nobody-knows"} {
-		if _, err := q.Inspector().Trace(ctx, queue.TraceQuery{Job: id}); err != nil {
+		if _, err := q.Trace(ctx, queue.TraceQuery{Job: id}); err != nil {
 			c.t.Errorf("trace: %v", err)
 		}
 	}
@@ -614,7 +614,7 @@ func (c *client) serves(ctx context.Context) {
 	}
 
 	for _, id := range []string{"api", "nobody-knows"} {
-		if _, err := q.Inspector().Trace(ctx, queue.TraceQuery{Job: id, Source: "proxy"}); err != nil {
+		if _, err := q.Trace(ctx, queue.TraceQuery{Job: id, Source: "proxy"}); err != nil {
 			c.t.Errorf("api: %v", err)
 		}
 	}

@@ -47,7 +47,7 @@ func (s *service) job(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	t, err := s.deps.Queue.Inspector().Trace(ctx, queue.TraceQuery{Job: id, Source: source, Limit: traceLimit})
+	t, err := s.deps.Queue.Trace(ctx, queue.TraceQuery{Job: id, Source: source, Limit: traceLimit})
 	switch {
 	case err != nil:
 		s.writeUnavailable(w, err)

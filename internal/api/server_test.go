@@ -101,7 +101,7 @@ func TestSubmitWithoutAWorker(t *testing.T) {
 		}
 	}
 
-	st, err := s.q.Inspector().Status(t.Context(), pipeline.DefaultConfig())
+	st, err := s.q.Status(t.Context(), pipeline.DefaultConfig())
 	// The repeat is published again, in case the first attempt failed; a worker drops it.
 	if err != nil || st.Lanes[pipeline.Normal].Queued != 4 {
 		t.Errorf("%d jobs, want 4: %v", st.Lanes[pipeline.Normal].Queued, err)
@@ -226,7 +226,7 @@ func TestTruncatedBody(t *testing.T) {
 	}
 
 	s.stop() // waits for the handler
-	st, err := s.q.Inspector().Status(t.Context(), pipeline.DefaultConfig())
+	st, err := s.q.Status(t.Context(), pipeline.DefaultConfig())
 	if err != nil || st.Lanes[pipeline.Normal].Queued != 0 {
 		t.Errorf("half a file was submitted: %v", err)
 	}
@@ -373,7 +373,7 @@ func TestGracefulStop(t *testing.T) {
 	waited := make(chan reply, 1)
 	go func() { waited <- s.do("POST", "/v1/submit?filename=a.exe&wait=2m", strings.NewReader("MZ")) }()
 	for {
-		st, err := s.q.Inspector().Status(t.Context(), pipeline.DefaultConfig())
+		st, err := s.q.Status(t.Context(), pipeline.DefaultConfig())
 		if err != nil {
 			t.Fatal(err)
 		}

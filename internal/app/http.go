@@ -49,7 +49,7 @@ func (n *Node) newDashboard() (http.Handler, error) {
 				return queue.Trace{}, errors.New("a watcher may not read the ledger; use the dashboard of a worker, or run `backburn trace JOB` with a worker's permissions")
 			}
 
-			return n.queue.Inspector().Trace(ctx, q)
+			return n.queue.Trace(ctx, q)
 		},
 		Portal: portal(n.cfg.WildFire.Client.BaseURL),
 		Log:    n.log.With().Str("component", "dashboard").Logger(),

@@ -134,7 +134,7 @@ func (n *Node) connect(ctx context.Context) error {
 			return queue.Status{}, err
 		}
 
-		return n.queue.Inspector().Status(ctx, wcfg)
+		return n.queue.Status(ctx, wcfg)
 	})
 
 	return nil

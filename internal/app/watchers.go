@@ -17,7 +17,7 @@ import (
 func (n *Node) startWatchers() error {
 	for _, c := range n.cfg.Watch {
 		w, err := watch.New(c, folderIntake{n.guarded(n.queue.Publisher())}, n.queue.Events().Outcomes(outcomesReader(c.Path)), n.queue.Objects(),
-			watch.WithLogger(n.log), watch.WithMetrics(n.reg), watch.WithCatalog(n.queue.Inspector()), watch.WithHealth(n.health), watch.WithGuard(n.guard))
+			watch.WithLogger(n.log), watch.WithMetrics(n.reg), watch.WithCatalog(n.queue), watch.WithHealth(n.health), watch.WithGuard(n.guard))
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", c.Path, err)
 		}

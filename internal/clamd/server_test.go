@@ -351,7 +351,7 @@ func TestHalfOpenClients(t *testing.T) {
 	if got := c.reply(0); got != "stream: OK" {
 		t.Errorf("%q", got)
 	}
-	st, err := p.Queue.Inspector().Status(t.Context(), pipeline.DefaultConfig())
+	st, err := p.Queue.Status(t.Context(), pipeline.DefaultConfig())
 	if err != nil || st.Lanes[pipeline.Normal].Queued != 1 {
 		t.Errorf("%+v, want the one job: %v", st.Lanes, err)
 	}
@@ -403,7 +403,7 @@ func TestStop(t *testing.T) {
 	halfSent.send("zINSTREAM\x00\x00\x00\x00\x09MZ")
 	waiting.send("zINSTREAM\x00", chunks("MZ waits", 100))
 	for {
-		st, err := p.Queue.Inspector().Status(t.Context(), pipeline.DefaultConfig())
+		st, err := p.Queue.Status(t.Context(), pipeline.DefaultConfig())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -187,11 +187,11 @@ func (q *querier) addURL(ctx context.Context, c *call) error {
 	}
 	q.mu.Unlock()
 
-	m, _, err := q.Queue.Ledger().ReadWaiting(ctx, job.name)
-	if err != nil || m == nil {
+	entry, err := q.Queue.Ledger().ReadJob(ctx, job.name)
+	if err != nil || entry.Message == nil {
 		return err
 	}
-	c.link.URL = m.Job.URL
+	c.link.URL = entry.Message.Job.URL
 
 	return nil
 }

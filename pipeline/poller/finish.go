@@ -138,10 +138,13 @@ func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJ
 	f.Metrics.Finished(ev)
 	f.forget(e, job)
 	if step.Kind == pipeline.StepFinish && f.config().WantsReport(s.Key, s.Sample) {
-		return f.Queue.Ledger().OweReport(ctx, s.Key, m.Job.Source, f.config(), now)
+		// If the report was published meanwhile, it is still to be published for this job's source.
+		_, err = f.Queue.Ledger().ChangeSample(ctx, s.Key, func(s *pipeline.Sample) bool {
+			return f.config().OweReport(s, m.Job.Source, now)
+		})
 	}
 
-	return nil
+	return err
 }
 
 // republish publishes the final event of a job that an earlier leader ended, in case that leader

@@ -56,7 +56,8 @@ func (f *finisher) requeueOne(ctx context.Context, e *waitingSample) nextCheck {
 		return nextCheck{due: now.Add(f.requeueDelay()), awaitsTurn: true}
 	}
 
-	m, _, err := f.Queue.Ledger().ReadWaiting(ctx, job.name)
+	entry, err := f.Queue.Ledger().ReadJob(ctx, job.name)
+	m := entry.Message
 	switch {
 	case err != nil:
 		return f.retryLater(ctx, e, err, "waiting job cannot be read")

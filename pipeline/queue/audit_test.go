@@ -199,7 +199,7 @@ func TestTraceOfActions(t *testing.T) {
 		"the link's job":      {TraceQuery{Job: "link", Source: "mail"}, []string{rechecked}},
 		"contents of another": {TraceQuery{SHA256: strings.Repeat("1", 64)}, nil},
 	} {
-		trace, err := q.Inspector().Trace(t.Context(), tc.query)
+		trace, err := q.Trace(t.Context(), tc.query)
 		if err != nil {
 			t.Fatal(err)
 		}

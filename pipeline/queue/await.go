@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"backburn/internal/backoff"
 	"backburn/pipeline"
 	"backburn/results"
@@ -70,9 +68,9 @@ func (l *Ledger) await(ctx context.Context, ref pipeline.Ref) (results.Event, er
 // followEnds calls ended with the record's name of each job that ends from now on, until stop is
 // called.
 func (l *Ledger) followEnds(ctx context.Context, ended func(record string)) (stop func(), err error) {
-	return l.followJobs(ctx, jetstream.DeliverNewPolicy, func(r JobHeader) {
+	return l.FollowJobs(ctx, func(r JobHeader) {
 		if r.State == JobDone {
 			ended(r.Name)
 		}
-	}, func() {})
+	}, nil)
 }

@@ -234,8 +234,11 @@ func (d *DeadLetters) Replay(ctx context.Context, seq uint64, r ReplayOptions) (
 		return done, nil
 	}
 
-	if err := d.clearRefusal(ctx, l.Job); err != nil {
-		return done, err
+	if key := pipeline.SampleKey(l.Job); key != "" { // a worker has read it
+		_, err := d.ledger.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return s.ClearRefusal(time.Now().UTC()) })
+		if err != nil {
+			return done, err
+		}
 	}
 	if err := d.jobs.Requeue(ctx, &m); err != nil {
 		return done, fmt.Errorf("replay dead letter %d: %w", seq, err)
@@ -303,19 +306,6 @@ func (d *DeadLetters) storeFound(ctx context.Context, m *Message, size int64, op
 	m.AcceptedAt = time.Now().UTC() // when the object was stored
 
 	return nil
-}
-
-// clearRefusal removes WildFire's recorded refusal of a job's contents, so that WildFire is asked
-// again.
-func (d *DeadLetters) clearRefusal(ctx context.Context, j pipeline.Job) error {
-	key := pipeline.SampleKey(j)
-	if key == "" {
-		return nil // no worker has ever read it
-	}
-
-	_, err := d.ledger.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return s.ClearRefusal(time.Now().UTC()) })
-
-	return err
 }
 
 func (d *DeadLetters) remove(ctx context.Context, seq uint64) error {

@@ -12,8 +12,12 @@ import (
 	"backburn/results"
 )
 
-// putFailed copies a failed job to DEAD completely, with its reason.
+// putFailed copies a job that has failed to DEAD completely, with its reason. m is nil if the
+// caller does not have the job.
 func (d *DeadLetters) putFailed(ctx context.Context, m *Message, ev results.Event) error {
+	if m == nil || ev.Type != results.Failed {
+		return nil
+	}
 	reason := ev.Data.Error
 	if reason == nil {
 		return fmt.Errorf("dead-letter job %s: its event has no reason", m.Job.Ref())

@@ -11,8 +11,9 @@
 // A [Queue] consists of parts: [Streams] creates, checks and repairs the streams and buckets,
 // [Publisher] is for those who submit jobs, [Lanes] and [Jobs] are for workers that fetch and
 // requeue them, [Ledger] has what is known of samples and jobs, [Events] ends jobs and publishes,
-// [Outcomes] delivers final events, [DeadLetters] has the failed jobs, [Objects] the contents,
-// [Reports] WildFire's documents, and [Inspector] reads the state and changes nothing.
+// [Outcomes] delivers final events, [DeadLetters] has the failed jobs, [Objects] the contents, and
+// [Reports] WildFire's documents. [Queue.Status], [Queue.Trace] and [Queue.Unknown] read the state
+// and change nothing.
 //
 // The package decides nothing about jobs: that is the task of package pipeline.
 package queue

@@ -26,8 +26,3 @@ func permanent(err error) error {
 
 // refused reports whether a failed publish definitely had no effect.
 func refused(err error) bool { return jets.Classify(err).Refused() }
-
-// isGone reports whether a stream or bucket does not exist: a publish to it has no responder.
-func isGone(err error) bool {
-	return errors.Is(err, nats.ErrNoResponders) || jets.Is(err, jets.Gone)
-}

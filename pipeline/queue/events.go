@@ -50,7 +50,7 @@ func (e *Events) Finish(ctx context.Context, m *Message, end Ending) (results.Ev
 
 	// A waiting job exists only in its ledger record, so write its dead letter before that is
 	// replaced.
-	if end.By != "" && end.Event.Type == results.Failed {
+	if end.By != "" {
 		if err := e.dead.putFailed(ctx, m, end.Event); err != nil {
 			return end.Event, err
 		}
@@ -64,7 +64,7 @@ func (e *Events) Finish(ctx context.Context, m *Message, end Ending) (results.Ev
 		return ev, e.Republish(ctx, m, ev)
 	}
 
-	if end.By == "" && ev.Type == results.Failed {
+	if end.By == "" {
 		if err := e.dead.putFailed(ctx, m, ev); err != nil {
 			return ev, err
 		}
@@ -87,7 +87,10 @@ func (e *Events) recordFinal(ctx context.Context, ref pipeline.Ref, end Ending, 
 			return entry.Event, true, nil
 		}
 
-		done := e.ledger.doneUpdate(ref, end.Sample, body, end.By, entry.Revision)
+		done := e.ledger.jobUpdate(ref, JobDone, end.Sample, body, entry.Revision)
+		if end.By != "" {
+			done.msg.Header[headerBy] = []string{end.By}
+		}
 		err := e.ledger.Commit(ctx, append(with, done)...)
 		switch {
 		case err == nil:
@@ -133,10 +136,8 @@ func (e *Events) Republish(ctx context.Context, m *Message, ev results.Event) er
 		}
 	}
 
-	if m != nil && ev.Type == results.Failed {
-		if err := e.dead.putFailed(ctx, m, ev); err != nil {
-			return err
-		}
+	if err := e.dead.putFailed(ctx, m, ev); err != nil {
+		return err
 	}
 	if err := e.Publish(ctx, ev); err != nil {
 		return fmt.Errorf("finish job %s/%s: %w", ev.Data.Source, ev.Data.JobID, err)

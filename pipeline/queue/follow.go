@@ -52,13 +52,14 @@ func (n Names) jobHeader(m *jetstream.RawStreamMsg) JobHeader {
 // FollowJobs calls handle for every job of the ledger, in the order in which the records were
 // written, and then for each new one, until stop is called. It calls caughtUp whenever handle has
 // seen all existing records. Both are called by one goroutine at a time; neither runs after stop
-// returns.
+// returns. If caughtUp is nil, handle is called only for new records.
 func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobHeader), caughtUp func()) (stop func(), err error) {
-	return l.followJobs(ctx, jetstream.DeliverAllPolicy, handle, caughtUp)
-}
+	records := jetstream.DeliverAllPolicy
+	if caughtUp == nil {
+		records = jetstream.DeliverNewPolicy
+		caughtUp = func() {}
+	}
 
-// followJobs is FollowJobs with a choice of the records: all of them, or only new ones.
-func (l *Ledger) followJobs(ctx context.Context, records jetstream.DeliverPolicy, handle func(JobHeader), caughtUp func()) (stop func(), err error) {
 	s := l.streams.ledger
 	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{l.streams.AnyJobRecord()},
@@ -110,22 +111,17 @@ func (l *Ledger) readJobs(ctx context.Context) iter.Seq2[JobHeader, error] {
 	}, recordBatch), l.streams.jobHeader)
 }
 
-// ReadWaiting reads a waiting job by the name of its record. It returns nil if the job no longer
-// waits.
-func (l *Ledger) ReadWaiting(ctx context.Context, name string) (*Message, uint64, error) {
-	entry, err := l.ReadJob(ctx, name)
-
-	return entry.Message, entry.Revision, err
-}
-
-// WaitingAt is like ReadWaiting, but needs no request if this process itself wrote that revision of
-// the record. The caller must not change the message.
+// WaitingAt reads a waiting job by the name of its record, without a request if this process itself
+// wrote that revision of the record. The message is nil if the job no longer waits. The caller must
+// not change it.
 func (l *Ledger) WaitingAt(ctx context.Context, name string, revision uint64) (*Message, uint64, error) {
 	if r := l.written.get(l.streams.recordSubject(name)); r != nil && r.revision == revision {
 		return r.waiting, revision, nil
 	}
 
-	return l.ReadWaiting(ctx, name)
+	entry, err := l.ReadJob(ctx, name)
+
+	return entry.Message, entry.Revision, err
 }
 
 // EncodedSample is a sample's record as it is stored. SampleEntry is the decoded record.

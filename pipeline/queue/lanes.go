@@ -256,34 +256,42 @@ func (ls *Lanes) config(name string, subjects []string) jetstream.ConsumerConfig
 	}
 }
 
+// list returns the consumers of all lanes.
+func (ls *Lanes) list(ctx context.Context) (consumers []*jetstream.ConsumerInfo, err error) {
+	all := ls.streams.jobs.ListConsumers(ctx)
+	for info := range all.Info() {
+		if strings.HasPrefix(info.Name, lanePrefix) {
+			consumers = append(consumers, info)
+		}
+	}
+	if err := all.Err(); err != nil {
+		return nil, fmt.Errorf("consumers of %s: %w", ls.streams.JobsStream(), err)
+	}
+
+	return consumers, nil
+}
+
 // RepairConsumers corrects those consumers of lanes that were changed by others, because workers
 // keep using them. A missing consumer is created again by the worker that needs it. RepairConsumers
 // returns the names of those that it corrected.
 func (ls *Lanes) RepairConsumers(ctx context.Context) ([]string, error) {
-	var wrong []*jetstream.ConsumerInfo // with the configuration that each should have
-	list := ls.streams.jobs.ListConsumers(ctx)
-	for info := range list.Info() {
-		if !strings.HasPrefix(info.Name, lanePrefix) {
-			continue
-		}
-
-		want := ls.config(info.Name, info.Config.FilterSubjects)
-		if l, own := laneOf(info.Name); own {
-			want.FilterSubjects = ls.subjects(l)
-		}
-		if info.Paused || !matchesConsumer(info.Config, want) {
-			info.Config = want
-			wrong = append(wrong, info)
-		}
-	}
-	if err := list.Err(); err != nil {
-		return nil, fmt.Errorf("consumers of %s: %w", ls.streams.JobsStream(), err)
+	consumers, err := ls.list(ctx)
+	if err != nil {
+		return nil, err
 	}
 
 	var repaired []string
 	var faults []error
-	for _, info := range wrong {
-		_, err := ls.streams.jobs.CreateOrUpdateConsumer(ctx, info.Config)
+	for _, info := range consumers {
+		want := ls.config(info.Name, info.Config.FilterSubjects)
+		if l, own := laneOf(info.Name); own {
+			want.FilterSubjects = ls.subjects(l)
+		}
+		if !info.Paused && matchesConsumer(info.Config, want) {
+			continue
+		}
+
+		_, err := ls.streams.jobs.CreateOrUpdateConsumer(ctx, want)
 		if err == nil && info.Paused { // an update leaves it paused
 			_, err = ls.streams.jobs.ResumeConsumer(ctx, info.Name)
 		}

@@ -222,7 +222,7 @@ type Waiting struct {
 // WaitingUpdate returns the change that replaces a job's record by the whole waiting job.
 func (l *Ledger) WaitingUpdate(m *Message, why Waiting, replaces uint64) *Change {
 	m.Basis = why.Basis
-	c := change(l.streams.JobRecordSubject(m.Job.Ref()), nil, replaces, nil)
+	c := l.jobUpdate(m.Job.Ref(), JobWaiting, why.Sample, nil, replaces)
 	c.err = m.encode(c.msg)
 	if !m.Raw {
 		kept := *m
@@ -230,8 +230,6 @@ func (l *Ledger) WaitingUpdate(m *Message, why Waiting, replaces uint64) *Change
 	}
 
 	h := c.msg.Header
-	h[headerState] = []string{string(JobWaiting)}
-	h[headerSample] = []string{why.Sample}
 	h[headerPriority] = []string{string(m.Job.Priority)}
 	if !why.Pending.IsZero() {
 		h[headerPending] = []string{strconv.FormatInt(why.Pending.UnixNano(), 10)}
@@ -243,27 +241,15 @@ func (l *Ledger) WaitingUpdate(m *Message, why Waiting, replaces uint64) *Change
 	return c
 }
 
-// acceptedUpdate returns the change that replaces a job's record by one that says that the job is
-// about to be submitted.
-func (l *Ledger) acceptedUpdate(ref pipeline.Ref, sampleKey string, replaces uint64) *Change {
-	c := change(l.streams.JobRecordSubject(ref), nil, replaces, nil)
-	c.msg.Header[headerState] = []string{string(JobAccepted)}
+// jobUpdate returns the change that replaces a job's record. The new record expires unless the job
+// waits.
+func (l *Ledger) jobUpdate(ref pipeline.Ref, state JobState, sampleKey string, body []byte, replaces uint64) *Change {
+	c := change(l.streams.JobRecordSubject(ref), body, replaces, nil)
+	c.msg.Header[headerState] = []string{string(state)}
 	c.msg.Header[headerSample] = []string{sampleKey}
-	c.expires(l.streams.topology.Results.MaxAge)
-
-	return c
-}
-
-// doneUpdate returns the change that replaces a job's record by its final event. by is the term of
-// the leader that ends the job, or "" if a worker ends it.
-func (l *Ledger) doneUpdate(ref pipeline.Ref, sampleKey string, event []byte, by string, replaces uint64) *Change {
-	c := change(l.streams.JobRecordSubject(ref), event, replaces, nil)
-	c.msg.Header[headerState] = []string{string(JobDone)}
-	c.msg.Header[headerSample] = []string{sampleKey}
-	if by != "" {
-		c.msg.Header[headerBy] = []string{by}
+	if state != JobWaiting {
+		c.expires(l.streams.topology.Results.MaxAge)
 	}
-	c.expires(l.streams.topology.Results.MaxAge)
 
 	return c
 }
@@ -337,12 +323,4 @@ const conflictWait = 20 * time.Millisecond
 // notification does no harm, because the poller also checks the jobs at intervals.
 func (l *Ledger) NotifySampleChanged(key string) {
 	_ = l.streams.js.Conn().Publish(l.streams.ChangedSubject(), []byte(key))
-}
-
-// OweReport records that the report about a sample is still to be published for a source, if it was
-// published before the source had a job with that sample.
-func (l *Ledger) OweReport(ctx context.Context, key, source string, cfg pipeline.Config, now time.Time) error {
-	_, err := l.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return cfg.OweReport(s, source, now) })
-
-	return err
 }

@@ -207,11 +207,11 @@ func (m *Message) readRaw(h nats.Header, body []byte) error {
 	j.SetVerified(hex.EncodeToString(sum[:]), int64(len(body)))
 
 	for k, v := range h {
-		if name, ok := cutPrefixFold(k, HeaderMeta); ok && len(v) > 0 {
+		if name, ok := strings.CutPrefix(strings.ToLower(k), strings.ToLower(HeaderMeta)); ok && name != "" && len(v) > 0 {
 			if j.Metadata == nil {
 				j.Metadata = map[string]string{}
 			}
-			j.Metadata[strings.ToLower(name)] = strings.ToValidUTF8(v[0], "\uFFFD")
+			j.Metadata[name] = strings.ToValidUTF8(v[0], "\uFFFD")
 		}
 	}
 
@@ -227,14 +227,6 @@ func (m *Message) readRaw(h nats.Header, body []byte) error {
 	j.SubmitReason = strings.ToValidUTF8(headerFold(h, HeaderSubmitReason), "\uFFFD")
 
 	return j.CheckText()
-}
-
-func cutPrefixFold(s, prefix string) (string, bool) {
-	if len(s) > len(prefix) && strings.EqualFold(s[:len(prefix)], prefix) {
-		return s[len(prefix):], true
-	}
-
-	return "", false
 }
 
 // headerFold finds a header regardless of case, because NATS keeps names as they were sent.

@@ -192,7 +192,7 @@ func (m *migration) record(ctx context.Context, old *jetstream.RawStreamMsg) err
 		sample = pipeline.LinkKey(ev.Data.URL)
 	}
 	ref := pipeline.Ref{Source: ev.Data.Source, ID: ev.Data.JobID}
-	_, err := m.put(ctx, m.ledger.doneUpdate(ref, sample, r.Event, "", 0))
+	_, err := m.put(ctx, m.ledger.jobUpdate(ref, JobDone, sample, r.Event, 0))
 
 	return err
 }

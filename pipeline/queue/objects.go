@@ -43,11 +43,6 @@ const (
 	chunkHeadroom = 1 << 10
 )
 
-// chunkSize returns a size at which a chunk's message stays below the server's limit.
-func (o *Objects) chunkSize() uint32 {
-	return uint32(min(max(o.nc.MaxPayload()-chunkHeadroom, chunkHeadroom), largestChunk))
-}
-
 // objectReadTimeout bounds the reading of one object. Without a deadline in its context, the client
 // would stop reading after five seconds.
 const objectReadTimeout = 10 * time.Minute
@@ -140,9 +135,11 @@ func (o *Objects) put(ctx context.Context, name string, r io.Reader) (*jetstream
 		return nil, nats.ErrConnectionClosed
 	}
 
+	chunk := min(max(o.nc.MaxPayload()-chunkHeadroom, chunkHeadroom), largestChunk) // below the server's limit
+
 	return o.store.Put(ctx, jetstream.ObjectMeta{
 		Name: name,
-		Opts: &jetstream.ObjectMetaOptions{ChunkSize: o.chunkSize()},
+		Opts: &jetstream.ObjectMetaOptions{ChunkSize: uint32(chunk)},
 	}, fullReader{r})
 }
 

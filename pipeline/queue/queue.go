@@ -12,14 +12,13 @@ import (
 // safe for concurrent use.
 type Queue struct {
 	Names
-	streams   *Streams
-	jobs      *Jobs
-	lanes     *Lanes
-	ledger    *Ledger
-	objects   *Objects
-	dead      *DeadLetters
-	events    *Events
-	inspector *Inspector
+	streams *Streams
+	jobs    *Jobs
+	lanes   *Lanes
+	ledger  *Ledger
+	objects *Objects
+	dead    *DeadLetters
+	events  *Events
 }
 
 func newQueue(s *Streams) *Queue {
@@ -45,13 +44,6 @@ func newQueue(s *Streams) *Queue {
 		ledger:  q.ledger,
 		dead:    q.dead,
 		objects: q.objects,
-	}
-	q.inspector = &Inspector{
-		streams: s,
-		jobs:    q.jobs,
-		lanes:   q.lanes,
-		ledger:  q.ledger,
-		dead:    q.dead,
 	}
 
 	return q
@@ -80,9 +72,6 @@ func (q *Queue) Dead() *DeadLetters { return q.dead }
 
 // Events returns the part that ends jobs and publishes events on RESULTS.
 func (q *Queue) Events() *Events { return q.events }
-
-// Inspector returns the part that reads the queue's state.
-func (q *Queue) Inspector() *Inspector { return q.inspector }
 
 // Conn returns the connection, for messages outside the streams.
 func (q *Queue) Conn() *nats.Conn { return q.streams.js.Conn() }

@@ -80,27 +80,17 @@ func (s Status) DeadLetters() (expected, attention uint64) {
 	return expected, attention
 }
 
-// Inspector reads the state of the queue and of its jobs, and changes nothing. It is safe for
-// concurrent use.
-type Inspector struct {
-	streams *Streams
-	jobs    *Jobs
-	lanes   *Lanes
-	ledger  *Ledger
-	dead    *DeadLetters
-}
-
 // Status asks the server for the state of the fleet. cfg has the limits of the budgets.
-func (i *Inspector) Status(ctx context.Context, cfg pipeline.Config) (Status, error) {
+func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error) {
 	now := time.Now().UTC()
 	st := Status{
 		Time:      now,
-		Simulated: i.streams.Simulated(),
+		Simulated: q.streams.Simulated(),
 		Paused:    map[pipeline.Budget]fleet.Pause{},
 		Dead:      map[string]uint64{},
 	}
 	var err error
-	if st.Lanes, err = i.lanes.status(ctx); err != nil {
+	if st.Lanes, err = q.lanes.status(ctx); err != nil {
 		return st, err
 	}
 	for _, lane := range st.Lanes {
@@ -117,10 +107,10 @@ func (i *Inspector) Status(ctx context.Context, cfg pipeline.Config) (Status, er
 		pipeline.Uploads: {&st.Uploads, cfg.UploadsPerDay},
 		pipeline.Queries: {&st.Queries, cfg.QueriesPerDay},
 	} {
-		if *budget.status, err = fleet.BudgetStatusOf(ctx, i.streams.control, b, budget.perDay, now); err != nil {
+		if *budget.status, err = fleet.BudgetStatusOf(ctx, q.streams.control, b, budget.perDay, now); err != nil {
 			return st, err
 		}
-		p, err := fleet.PauseOf(ctx, i.streams.control, b, now)
+		p, err := fleet.PauseOf(ctx, q.streams.control, b, now)
 		if err != nil {
 			return st, err
 		}
@@ -133,10 +123,10 @@ func (i *Inspector) Status(ctx context.Context, cfg pipeline.Config) (Status, er
 		}
 	}
 
-	if st.Members, err = fleet.Members(ctx, i.streams.control); err != nil {
+	if st.Members, err = fleet.Members(ctx, q.streams.control); err != nil {
 		return st, err
 	}
-	waiters, err := i.waiting(ctx)
+	waiters, err := q.waiting(ctx)
 	if err != nil {
 		return st, err
 	}
@@ -144,31 +134,29 @@ func (i *Inspector) Status(ctx context.Context, cfg pipeline.Config) (Status, er
 	st.Parked = waiters.Parked
 	st.Reports = waiters.Reports
 	if st.Parked.Jobs > 0 {
-		spent, err := i.spentRules(ctx, cfg, now)
+		spent, err := q.spentRules(ctx, cfg, now)
 		if err != nil {
 			return st, err
 		}
 		st.Parked.Reason, st.Parked.Until = parkedFor(st, spent)
 	}
-	st.Dead, err = i.dead.byReason(ctx)
+	st.Dead, err = q.dead.byReason(ctx)
 	return st, err
 }
 
 // held counts the jobs of every lane that workers hold or that wait for redelivery.
 func (ls *Lanes) held(ctx context.Context) (map[pipeline.Priority]int, error) {
+	consumers, err := ls.list(ctx)
 	out := map[pipeline.Priority]int{}
-	consumers := ls.streams.jobs.ListConsumers(ctx)
-	for c := range consumers.Info() {
+	for _, c := range consumers {
 		for _, p := range pipeline.Priorities() {
 			if strings.HasPrefix(c.Name, LaneConsumerPrefix(p)) {
 				out[p] += c.NumAckPending
 			}
 		}
 	}
-	if err := consumers.Err(); err != nil {
-		return nil, fmt.Errorf("consumers of %s: %w", ls.streams.JobsStream(), err)
-	}
-	return out, nil
+
+	return out, err
 }
 
 // status returns the state of every lane.
@@ -246,10 +234,10 @@ func (d *DeadLetters) byReason(ctx context.Context) (map[string]uint64, error) {
 }
 
 // spentRules returns the rules whose own uploads of the day are used up.
-func (i *Inspector) spentRules(ctx context.Context, cfg pipeline.Config, now time.Time) ([]string, error) {
+func (q *Queue) spentRules(ctx context.Context, cfg pipeline.Config, now time.Time) ([]string, error) {
 	var rules []string
 	for _, budget := range cfg.RuleBudgets() {
-		st, err := fleet.BudgetStatusOf(ctx, i.streams.control, pipeline.Budget(budget.Key), budget.PerDay, now)
+		st, err := fleet.BudgetStatusOf(ctx, q.streams.control, pipeline.Budget(budget.Key), budget.PerDay, now)
 		if err != nil {
 			return nil, err
 		}
@@ -295,20 +283,20 @@ type Waiters struct {
 }
 
 // waiting asks the leader about waiting jobs; if none answers, it reads the ledger.
-func (i *Inspector) waiting(ctx context.Context) (w Waiters, err error) {
+func (q *Queue) waiting(ctx context.Context) (w Waiters, err error) {
 	actx, cancel := context.WithTimeout(ctx, leaderTimeout)
 	defer cancel()
 
-	m, err := i.streams.js.Conn().RequestWithContext(actx, i.streams.WaitingSubject(), nil)
+	m, err := q.streams.js.Conn().RequestWithContext(actx, q.streams.WaitingSubject(), nil)
 	if err == nil && json.Unmarshal(m.Data, &w) == nil {
 		return w, nil
 	}
 
 	w = Waiters{}
-	if i.ledger.NoRead {
+	if q.ledger.NoRead {
 		return w, nil
 	}
-	for r, err := range i.ledger.readJobs(ctx) {
+	for r, err := range q.ledger.readJobs(ctx) {
 		switch {
 		case err != nil:
 			return w, err
@@ -342,7 +330,7 @@ const unknownLimit = 20_000
 // neither queued nor waiting, and have no final event. A job that was accepted over HTTP and never
 // reached the queue counts as unknown. If too many messages would have to be read, Unknown returns
 // none. It searches JOBS before the ledger: jobs move in that order, so the search misses no job.
-func (i *Inspector) Unknown(ctx context.Context, source string, ids []string) ([]string, error) {
+func (q *Queue) Unknown(ctx context.Context, source string, ids []string) ([]string, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -352,11 +340,11 @@ func (i *Inspector) Unknown(ctx context.Context, source string, ids []string) ([
 		missing[id] = true
 	}
 	n := 0
-	for raw, err := range i.jobs.search(ctx, source) {
+	for raw, err := range q.jobs.search(ctx, source) {
 		if n++; err != nil || n > unknownLimit {
 			return nil, err
 		}
-		m, _ := i.jobs.open(raw)
+		m, _ := q.jobs.open(raw)
 		if delete(missing, m.Job.ID); len(missing) == 0 {
 			break
 		}
@@ -364,16 +352,16 @@ func (i *Inspector) Unknown(ctx context.Context, source string, ids []string) ([
 
 	left := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !missing[id] })
 
-	return i.withoutRecord(ctx, source, left)
+	return q.withoutRecord(ctx, source, left)
 }
 
 // withoutRecord returns the jobs that have no record in the ledger, or one that says only that they
 // were accepted. It reads the records one by one: a watcher may only read those of its own sources,
 // and the server checks that by the subject.
-func (i *Inspector) withoutRecord(ctx context.Context, source string, ids []string) ([]string, error) {
+func (q *Queue) withoutRecord(ctx context.Context, source string, ids []string) ([]string, error) {
 	var missing []string
 	for _, id := range ids {
-		m, err := i.streams.ledger.GetLastMsgForSubject(ctx, i.streams.JobRecordSubject(pipeline.Ref{Source: source, ID: id}))
+		m, err := q.streams.ledger.GetLastMsgForSubject(ctx, q.streams.JobRecordSubject(pipeline.Ref{Source: source, ID: id}))
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			missing = append(missing, id)

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/internal/backoff"
@@ -329,7 +330,7 @@ func (s *Streams) findStream(ctx context.Context, name string) (jetstream.Stream
 // recreate creates missing streams again if err says that one is missing and this process has the
 // permission.
 func (s *Streams) recreate(ctx context.Context, err error) {
-	if !isGone(err) {
+	if !errors.Is(err, nats.ErrNoResponders) && !jets.Is(err, jets.Gone) {
 		return
 	}
 

@@ -317,7 +317,7 @@ func (p *Publisher) accept(ctx context.Context, j pipeline.Job) (known bool, err
 			return entry.State != JobAccepted, nil // a job that is only accepted may never have been published
 		}
 
-		err = p.ledger.Commit(ctx, p.ledger.acceptedUpdate(j.Ref(), key, entry.Revision))
+		err = p.ledger.Commit(ctx, p.ledger.jobUpdate(j.Ref(), JobAccepted, key, nil, entry.Revision))
 		if !errors.Is(err, pipeline.ErrConflict) {
 			return false, err
 		}

@@ -88,15 +88,15 @@ type Trace struct {
 // Trace looks for a job, or for everything about a sample, in the ledger, JOBS, DEAD and RESULTS.
 // It reads records of the ledger by their subjects. If a stream has to be searched, Trace reads at
 // most Limit messages of it, and adds a note if there are more. It consumes no messages.
-func (i *Inspector) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
+func (q *Queue) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
 	t := &tracer{
-		from:    i,
+		from:    q,
 		query:   tq,
 		limit:   cmp.Or(tq.Limit, defaultTraceLimit),
 		finals:  map[pipeline.Ref]results.Event{},
 		actions: map[string]int{},
 	}
-	t.out.Simulated = i.streams.Simulated()
+	t.out.Simulated = q.streams.Simulated()
 	t.out.Timeline = []TraceEntry{}
 	for _, look := range []func(context.Context) error{
 		t.identify, t.ledger, t.waiting, t.searchJobs, t.events, t.dead, t.setState,
@@ -111,7 +111,7 @@ func (i *Inspector) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
 
 // tracer gathers a Trace.
 type tracer struct {
-	from  *Inspector
+	from  *Queue
 	query TraceQuery
 	limit int
 	out   Trace
@@ -132,18 +132,15 @@ func (t *tracer) identify(ctx context.Context) error {
 	if t.query.Job == "" || t.query.Source != "" {
 		return nil
 	}
-	if ref, ok := pipeline.ParseRef(t.query.Job); ok {
-		if found, err := t.sources(ctx, t.query.Job); err != nil || len(found) == 0 {
-			t.query.Source = ref.Source
-			t.query.Job = ref.ID
-			return err
-		}
-	}
 
 	sources, err := t.sources(ctx, t.query.Job)
+	ref, isRef := pipeline.ParseRef(t.query.Job)
 	switch {
 	case err != nil:
 		return err
+	case len(sources) == 0 && isRef:
+		t.query.Source = ref.Source
+		t.query.Job = ref.ID
 	case len(sources) > 1:
 		return fmt.Errorf("%w: put one of these sources before it, as in %s/%s: %s", ErrAmbiguous, sources[0], t.query.Job, strings.Join(sources, ", "))
 	case len(sources) == 1:
@@ -509,10 +506,11 @@ func (t *tracer) addAction(at time.Time, a results.Audit) {
 		return
 	}
 
-	s := TraceEntry{Time: at, What: "audit", Detail: fmt.Sprintf("%s by %s (%s): %s", a.Action, a.By, a.Via, cmp.Or(a.Result, string(a.Status)))}
+	what := string(a.Action)
 	if a.Letter > 0 {
-		s.Detail = fmt.Sprintf("%s of dead letter %d by %s (%s): %s", a.Action, a.Letter, a.By, a.Via, cmp.Or(a.Result, string(a.Status)))
+		what += fmt.Sprintf(" of dead letter %d", a.Letter)
 	}
+	s := TraceEntry{Time: at, What: "audit", Detail: fmt.Sprintf("%s by %s (%s): %s", what, a.By, a.Via, cmp.Or(a.Result, string(a.Status)))}
 	if i, known := t.actions[a.ID]; known {
 		s.Time = t.out.Timeline[i].Time // the time of the request
 		t.out.Timeline[i] = s
@@ -527,20 +525,18 @@ func (t *tracer) earliestTime() time.Time {
 	if !t.query.Since.IsZero() {
 		return t.query.Since
 	}
+
+	known := []time.Time{t.record.SubmittedAt, t.record.ChangedAt, t.record.DecidedAt}
+	for _, ev := range t.finals {
+		known = append(known, ev.Time, ev.Data.ReceivedAt, ev.Data.SubmittedAt)
+	}
 	from := time.Now().Add(-24 * time.Hour)
-	earlier := func(at time.Time) {
+	for _, at := range known {
 		if at = at.Add(-time.Minute); !at.Before(time.Time{}.Add(time.Hour)) && at.Before(from) {
 			from = at
 		}
 	}
-	for _, at := range []time.Time{t.record.SubmittedAt, t.record.ChangedAt, t.record.DecidedAt} {
-		earlier(at)
-	}
-	for _, ev := range t.finals {
-		earlier(ev.Time)
-		earlier(ev.Data.ReceivedAt)
-		earlier(ev.Data.SubmittedAt)
-	}
+
 	return from
 }
 
@@ -594,40 +590,42 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 func (t *tracer) setState(ctx context.Context) error {
 	o := &t.out
 	slices.SortStableFunc(o.Timeline, func(a, b TraceEntry) int { return a.Time.Compare(b.Time) })
-	o.State = TraceUnknown
 	if t.query.Job != "" && t.job != nil {
 		o.Metadata = t.job.Metadata
 	}
-	for _, s := range o.Timeline {
-		switch {
-		case s.What == "queued":
-			if o.State != TraceQueued { // the oldest of them
-				o.State, o.Since = TraceQueued, s.Time
+
+	for _, state := range []string{TraceQueued, TraceWaiting} {
+		oldest := slices.IndexFunc(o.Timeline, func(s TraceEntry) bool { return s.What == state })
+		if oldest < 0 {
+			continue
+		}
+		o.State = state
+		o.Since = o.Timeline[oldest].Time
+		var err error
+		o.WaitsFor, err = t.waitReason(ctx)
+		return err
+	}
+
+	o.State = TraceUnknown
+	for _, ev := range t.finals {
+		if ev.Time.After(o.Since) {
+			o.Since = ev.Time
+			o.State = TraceDone
+			if ev.Type == results.Failed {
+				o.State = TraceFailed
 			}
-		case s.What == "waiting" && o.State != TraceQueued && o.State != TraceWaiting:
-			o.State, o.Since = TraceWaiting, s.Time
 		}
 	}
-	if o.State == TraceUnknown {
-		for _, ev := range t.finals {
-			if ev.Time.After(o.Since) {
-				o.Since, o.State = ev.Time, TraceDone
-				if ev.Type == results.Failed {
-					o.State = TraceFailed
-				}
-			}
-		}
-		if len(t.finals) == 0 && len(o.Timeline) > 0 && o.Timeline[0].What == "dead" {
-			o.State, o.Since = TraceFailed, o.Timeline[0].Time
-		}
-		return nil
+	if len(t.finals) == 0 && len(o.Timeline) > 0 && o.Timeline[0].What == "dead" {
+		o.State = TraceFailed
+		o.Since = o.Timeline[0].Time
 	}
-	var err error
-	o.WaitsFor, err = t.waitReason(ctx)
-	return err
+
+	return nil
 }
 
-// waitReason returns what has to happen before the job's next step.
+// waitReason returns what has to happen before the step that Decide returns for the job, given the
+// records, the default configuration and no policy.
 func (t *tracer) waitReason(ctx context.Context) (string, error) {
 	members, err := fleet.Members(ctx, t.from.streams.control)
 	if err != nil {
@@ -637,7 +635,12 @@ func (t *tracer) waitReason(ctx context.Context) (string, error) {
 		return "a worker: none is running", nil
 	}
 
-	step := t.nextStep()
+	j := pipeline.Job{Priority: pipeline.Normal}
+	if t.job != nil {
+		j = *t.job
+	}
+	usual := pipeline.Circumstances{Config: pipeline.DefaultConfig(), Ruling: pipeline.Unruled()}
+	step, _ := pipeline.Decide(t.record, j, pipeline.NoNews{}, usual, time.Now())
 	for _, b := range budgetsOf(step) {
 		p, err := fleet.PauseOf(ctx, t.from.streams.control, b, time.Now())
 		if err != nil {
@@ -662,19 +665,6 @@ func (t *tracer) waitReason(ctx context.Context) (string, error) {
 	}
 
 	return "its turn to be uploaded, as the day's budget and the rate allow", nil
-}
-
-// nextStep returns what Decide says about the job, given the records, the default configuration and
-// no policy.
-func (t *tracer) nextStep() pipeline.Step {
-	j := pipeline.Job{Priority: pipeline.Normal}
-	if t.job != nil {
-		j = *t.job
-	}
-	p := pipeline.Circumstances{Config: pipeline.DefaultConfig(), Ruling: pipeline.Unruled()}
-	step, _ := pipeline.Decide(t.record, j, pipeline.NoNews{}, p, time.Now())
-
-	return step
 }
 
 // budgetsOf lists the budgets that a step needs.

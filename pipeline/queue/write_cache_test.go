@@ -46,7 +46,8 @@ func TestWrittenRecordsAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := m.Job.Source + "." + pipeline.JobKey(m.Job.ID)
-	readJob, revision, err := q.ledger.ReadWaiting(t.Context(), name)
+	entry, err := q.ledger.ReadJob(t.Context(), name)
+	readJob, revision := entry.Message, entry.Revision
 	if err != nil || readJob == nil {
 		t.Fatalf("%v, %v", readJob, err)
 	}

@@ -113,7 +113,7 @@ func newLossFixture(t *testing.T, transfer string) *lossFixture {
 	l.Root(l.rig.cfg.Source, l.rig.dir)
 	l.Work()
 
-	w, err := watch.New(l.rig.cfg, queueIntake{l.Queue.Publisher()}, l.Queue.Events().Outcomes("test"), l.Queue.Objects(), watch.WithCatalog(l.Queue.Inspector()))
+	w, err := watch.New(l.rig.cfg, queueIntake{l.Queue.Publisher()}, l.Queue.Events().Outcomes("test"), l.Queue.Objects(), watch.WithCatalog(l.Queue))
 	must(t, err)
 	w.SetReconcile(100*time.Millisecond, 100*time.Millisecond)
 	ctx, cancel := context.WithCancel(context.Background())
