@@ -123,7 +123,7 @@ func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJ
 	ev, err = f.Queue.Events().Finish(ctx, m, queue.Ending{
 		Event:   ev,
 		Sample:  s.Key,
-		Entry:   queue.JobEntry{Revision: revision, State: queue.JobWaiting, Sample: s.Key},
+		Entry:   queue.JobEntry{JobHeader: queue.JobHeader{Revision: revision, State: queue.JobWaiting, Sample: s.Key}},
 		Changes: changes,
 		By:      f.term,
 	})

@@ -12,13 +12,13 @@ import (
 // Unless its sample is pending, the sample is then checked at once, because it may have got a
 // verdict meanwhile.
 func (f *finisher) jobWritten(ctx context.Context, r queue.JobHeader) {
-	if r.State == queue.JobDone && r.By != "" && r.By != f.term && r.Seq > f.published.from {
+	if r.State == queue.JobDone && r.By != "" && r.By != f.term && r.Revision > f.published.from {
 		// Call begin before recordSeen, so that the published mark (published.go) cannot move past
 		// this record.
 		markPublished := f.published.begin()
 		f.async(ctx, func() { f.republish(ctx, r.Name, markPublished) })
 	}
-	f.published.recordSeen(r.Seq)
+	f.published.recordSeen(r.Revision)
 
 	if r.State == queue.JobDone && r.By != f.term {
 		f.forgetJob(r)
@@ -55,7 +55,7 @@ func (f *finisher) forgetJob(r queue.JobHeader) {
 	defer f.mu.Unlock()
 
 	if e := f.list.find(r.Sample); e != nil {
-		if j, known := f.list.jobOf(e, r.Name); known && j.seq < r.Seq {
+		if j, known := f.list.jobOf(e, r.Name); known && j.seq < r.Revision {
 			f.list.remove(e, j)
 		}
 	}

@@ -277,7 +277,7 @@ func (l *waitlist) pop(now time.Time) *waitingSample {
 func newWaitingJob(r queue.JobHeader) waitingJob {
 	return waitingJob{
 		name:   strings.Clone(r.Name),
-		seq:    r.Seq,
+		seq:    r.Revision,
 		since:  uint32(r.Time.Unix()),
 		rank:   uint8(max(slices.Index(pipeline.Priorities(), r.Priority), 0)),
 		parked: r.Parked != "",

@@ -4,50 +4,11 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"backburn/pipeline"
 )
-
-// JobHeader is the header of a job's record in the ledger. JobEntry is the whole record.
-type JobHeader struct {
-	Name     string // name of the record: <source>.<job key>, the end of its subject
-	Source   string
-	Seq      uint64
-	Time     time.Time
-	State    JobState
-	Sample   string            // the sample's key
-	Priority pipeline.Priority // of JobWaiting
-	Pending  time.Time         // of JobWaiting: since when WildFire has had the sample; zero: not at all
-	Parked   pipeline.Budget   // of JobWaiting: the budget that it waits for, or ""
-	By       string            // of JobDone: the term of the leader that ended it; "" if a worker did
-}
-
-// jobHeader reads the header of a record.
-func (n Names) jobHeader(m *jetstream.RawStreamMsg) JobHeader {
-	h := m.Header
-	r := JobHeader{
-		Name:     strings.TrimPrefix(m.Subject, n.recordSubject("")),
-		Seq:      m.Sequence,
-		Time:     m.Time.UTC(),
-		State:    JobState(h.Get(headerState)),
-		Sample:   h.Get(headerSample),
-		Priority: pipeline.Priority(h.Get(headerPriority)),
-		Parked:   pipeline.Budget(h.Get(headerParked)),
-		By:       h.Get(headerBy),
-	}
-	r.Source, _, _ = strings.Cut(r.Name, ".")
-	if ns, err := strconv.ParseInt(h.Get(headerPending), 10, 64); err == nil {
-		r.Pending = time.Unix(0, ns).UTC()
-	}
-
-	return r
-}
 
 // FollowJobs calls handle for every job of the ledger, in the order in which the records were
 // written, and then for each new one, until stop is called. It calls caughtUp whenever handle has

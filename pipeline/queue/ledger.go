@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -43,13 +44,25 @@ const (
 	headerBy       = "Backburn-By"       // done: the term of the leader that ended it
 )
 
-// JobEntry is a job's record.
-type JobEntry struct {
-	Revision uint64 // 0: there is none
+// JobHeader is the header of a job's record.
+type JobHeader struct {
+	Name     string // name of the record: <source>.<job key>, the end of its subject
+	Source   string
+	Revision uint64    // 0: there is none
+	Time     time.Time // when it was written
 	State    JobState
-	Sample   string        // the sample's key
-	Event    results.Event // of JobDone
-	Message  *Message      // of JobWaiting
+	Sample   string            // the sample's key
+	Priority pipeline.Priority // of JobWaiting
+	Pending  time.Time         // of JobWaiting: since when WildFire has had the sample; zero: not at all
+	Parked   pipeline.Budget   // of JobWaiting: the budget that it waits for, or ""
+	By       string            // of JobDone: the term of the leader that ended it; "" if a worker did
+}
+
+// JobEntry is a job's whole record.
+type JobEntry struct {
+	JobHeader
+	Event   results.Event // of JobDone
+	Message *Message      // of JobWaiting
 }
 
 // HasOtherSample reports whether the record belongs to a job with another sample: then the source
@@ -97,7 +110,7 @@ func (l *Ledger) Load(ctx context.Context, sampleKey string, ref pipeline.Ref) (
 		return SampleEntry{Key: sampleKey}, JobEntry{}, err
 	}
 
-	return readSampleEntry(sampleKey, msgs[1]), readJobEntry(msgs[0]), nil
+	return readSampleEntry(sampleKey, msgs[1]), l.streams.jobEntry(msgs[0]), nil
 }
 
 // Sample reads a sample.
@@ -133,7 +146,7 @@ func (l *Ledger) ReadJob(ctx context.Context, name string) (JobEntry, error) {
 		return JobEntry{}, err
 	}
 
-	return readJobEntry(msgs[0]), nil
+	return l.streams.jobEntry(msgs[0]), nil
 }
 
 // readSampleEntry decodes a record; nil stands for none. An unreadable one is overwritten.
@@ -151,29 +164,46 @@ func readSampleEntry(key string, m *jetstream.RawStreamMsg) SampleEntry {
 	return s
 }
 
-// readJobEntry decodes a record; nil stands for none. An unreadable one counts as missing, and is
+// jobHeader decodes the header of a record.
+func (n Names) jobHeader(m *jetstream.RawStreamMsg) JobHeader {
+	h := m.Header
+	r := JobHeader{
+		Name:     strings.TrimPrefix(m.Subject, n.recordSubject("")),
+		Revision: m.Sequence,
+		Time:     m.Time.UTC(),
+		State:    JobState(h.Get(headerState)),
+		Sample:   h.Get(headerSample),
+		Priority: pipeline.Priority(h.Get(headerPriority)),
+		Parked:   pipeline.Budget(h.Get(headerParked)),
+		By:       h.Get(headerBy),
+	}
+	r.Source, _, _ = strings.Cut(r.Name, ".")
+	if ns, err := strconv.ParseInt(h.Get(headerPending), 10, 64); err == nil {
+		r.Pending = time.Unix(0, ns).UTC()
+	}
+
+	return r
+}
+
+// jobEntry decodes a record; nil stands for none. An unreadable one counts as missing, and is
 // overwritten.
-func readJobEntry(m *jetstream.RawStreamMsg) JobEntry {
+func (n Names) jobEntry(m *jetstream.RawStreamMsg) JobEntry {
 	if m == nil {
 		return JobEntry{}
 	}
-	j := JobEntry{
-		Revision: m.Sequence,
-		State:    JobState(m.Header.Get(headerState)),
-		Sample:   m.Header.Get(headerSample),
-	}
 
+	j := JobEntry{JobHeader: n.jobHeader(m)}
+	var err error
 	switch j.State {
 	case JobDone:
-		if j.Event.UnmarshalJSON(m.Data) != nil {
-			return JobEntry{Revision: j.Revision}
-		}
+		err = j.Event.UnmarshalJSON(m.Data)
 	case JobWaiting:
-		msg, err := decodeMessage(m)
-		if err != nil {
-			return JobEntry{Revision: j.Revision}
-		}
+		var msg Message
+		msg, err = decodeMessage(m)
 		j.Message = &msg
+	}
+	if err != nil {
+		return JobEntry{JobHeader: JobHeader{Revision: m.Sequence}}
 	}
 
 	return j

@@ -127,7 +127,7 @@ func TestLedgerExpiresFinishedRecords(t *testing.T) {
 	expires(t, q, q.JobRecordSubject(m.Job.Ref()), false)
 
 	ev := pipeline.FailedEvent(m.Job, results.Error{Reason: results.Rejected, Message: "no"}, 1, time.Now())
-	entry := JobEntry{Revision: waiting.Revision, State: JobWaiting}
+	entry := JobEntry{JobHeader: JobHeader{Revision: waiting.Revision, State: JobWaiting}}
 	if _, err := q.Events().Finish(t.Context(), m, Ending{Event: ev, Sample: m.Job.SHA256, Entry: entry}); err != nil {
 		t.Fatal(err)
 	}

@@ -181,14 +181,18 @@ func (r *reader) start(next *round) {
 		}
 	}
 	if err != nil {
-		r.fail(r.token)
+		r.end(r.token, false)
 	}
 }
 
-// fail ends a round with an error. The caller holds mu.
-func (r *reader) fail(token uint64) {
+// end ends a round. If it is complete, subjects without an answer do not exist; otherwise they were
+// not answered. The caller holds mu.
+func (r *reader) end(token uint64, complete bool) {
 	for _, answers := range r.rounds[token].wanted {
 		for _, answer := range answers {
+			if complete {
+				answer <- nil
+			}
 			close(answer)
 		}
 	}
@@ -203,7 +207,7 @@ func (r *reader) failOverdue() {
 	r.overdue = nil
 	for token, round := range r.rounds {
 		if time.Since(round.sent) > commitTimeout {
-			r.fail(token)
+			r.end(token, false)
 		}
 	}
 
@@ -233,7 +237,7 @@ func (r *reader) handleAnswer(m *nats.Msg) {
 		}
 		delete(round.wanted, raw.Subject)
 		if round.single {
-			r.complete(token)
+			r.end(token, true)
 			r.send()
 		}
 		return
@@ -248,22 +252,12 @@ func (r *reader) handleAnswer(m *nats.Msg) {
 	case status == "204" && left != "" && left != "0":
 		r.resume(token)
 	case status == "204", status == "404" && strings.HasPrefix(m.Header.Get("Description"), "No Results"):
-		r.complete(token)
+		r.end(token, true)
 	default:
-		r.fail(token)
+		r.end(token, false)
 	}
 
 	r.send()
-}
-
-// complete ends a round: subjects without an answer do not exist. The caller holds mu.
-func (r *reader) complete(token uint64) {
-	for _, answers := range r.rounds[token].wanted {
-		for _, answer := range answers {
-			answer <- nil
-		}
-	}
-	delete(r.rounds, token)
 }
 
 // resume requests the rest of a round whose answer was truncated. The caller holds mu.

@@ -210,20 +210,11 @@ func (t *tracer) ledger(ctx context.Context) error {
 	case t.query.Job == "":
 		t.key = strings.ToLower(t.query.SHA256)
 	case t.query.Source != "":
-		ref := pipeline.Ref{Source: t.query.Source, ID: t.query.Job}
-		entry, err := t.from.ledger.Job(ctx, ref)
+		entry, err := t.addRecord(ctx, recordName(pipeline.Ref{Source: t.query.Source, ID: t.query.Job}))
 		if err != nil {
 			return err
 		}
 		t.key = entry.Sample
-		switch entry.State {
-		case JobDone:
-			t.addFinal(entry.Event)
-		case JobWaiting:
-			if err := t.addWaiting(ctx, recordName(ref)); err != nil {
-				return err
-			}
-		}
 	}
 
 	return t.sample(ctx)
@@ -372,7 +363,7 @@ func (t *tracer) waiting(ctx context.Context) error {
 		if r.State != JobWaiting || r.Sample != t.key || t.query.Source != "" && r.Source != t.query.Source {
 			continue
 		}
-		if err := t.addWaiting(ctx, r.Name); err != nil {
+		if _, err := t.addRecord(ctx, r.Name); err != nil {
 			return err
 		}
 		if found++; found == t.limit {
@@ -383,29 +374,27 @@ func (t *tracer) waiting(ctx context.Context) error {
 	return nil
 }
 
-// addWaiting turns a waiting job into an entry.
-func (t *tracer) addWaiting(ctx context.Context, record string) error {
-	msgs, err := t.from.ledger.reads.last(ctx, t.from.streams.recordSubject(record))
-	if err != nil || msgs[0] == nil {
-		return err
-	}
-	entry := readJobEntry(msgs[0])
-	if entry.Message == nil {
-		return nil
-	}
-
-	detail := "until its contents have a verdict"
-	if b := msgs[0].Header.Get(headerParked); b != "" {
-		t.parked = "the day's budget of " + b
-		if entry.Message.RuleBudget != "" {
-			t.parked = "the uploads that its policy rule allows in a day"
+// addRecord reads the record of a job by its name, and turns it into an entry if the job waits or
+// has ended.
+func (t *tracer) addRecord(ctx context.Context, name string) (JobEntry, error) {
+	entry, err := t.from.ledger.ReadJob(ctx, name)
+	switch entry.State {
+	case JobDone:
+		t.addFinal(entry.Event)
+	case JobWaiting:
+		detail := "until its contents have a verdict"
+		if entry.Parked != "" {
+			t.parked = "the day's budget of " + string(entry.Parked)
+			if entry.Message.RuleBudget != "" {
+				t.parked = "the uploads that its policy rule allows in a day"
+			}
+			detail = "for " + t.parked
 		}
-		detail = "for " + t.parked
+		t.job = &entry.Message.Job
+		t.add(jobTrace("waiting", entry.Message.Job, entry.Revision, entry.Time, detail))
 	}
-	t.job = &entry.Message.Job
-	t.add(jobTrace("waiting", entry.Message.Job, entry.Revision, msgs[0].Time, detail))
 
-	return nil
+	return entry, err
 }
 
 // searchJobs searches JOBS.

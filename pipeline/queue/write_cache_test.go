@@ -109,7 +109,7 @@ func TestOutdatedRecordsAreForgotten(t *testing.T) {
 	}
 	late := final
 	late.Data.Verdict = "malware"
-	ev, err := q.Events().Finish(t.Context(), again, Ending{Event: late, Sample: m.Job.SHA256, Entry: JobEntry{Revision: revision, State: JobWaiting}, By: "term"})
+	ev, err := q.Events().Finish(t.Context(), again, Ending{Event: late, Sample: m.Job.SHA256, Entry: JobEntry{JobHeader: JobHeader{Revision: revision, State: JobWaiting}}, By: "term"})
 	if err != nil || ev.Data.Verdict != "benign" {
 		t.Errorf("an ended job ends again, as %s, %v", ev.Data.Verdict, err)
 	}

@@ -1,9 +1,8 @@
 package worker
 
 import (
-	"sort"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"backburn/pipeline"
@@ -22,34 +21,29 @@ type Upload struct {
 // progress lists the uploads in progress, for status pages. It is safe for concurrent use.
 type progress struct {
 	mu     sync.Mutex
-	active map[*upload]struct{}
+	active map[*Upload]struct{}
 }
 
-type upload struct {
-	Upload
-	sent atomic.Int64
-}
-
-func newProgress() *progress { return &progress{active: map[*upload]struct{}{}} }
+func newProgress() *progress { return &progress{active: map[*Upload]struct{}{}} }
 
 // start adds an upload. report is called as bytes are sent; the caller calls done when the upload
 // has ended.
 func (p *progress) start(j pipeline.Job, at time.Time) (report func(sent, total int64), done func()) {
-	u := &upload{Upload: Upload{
+	u := &Upload{
 		Job:      j.ID,
 		Filename: j.Filename,
 		Source:   j.Source,
 		Total:    j.Size,
 		Since:    at.UTC(),
-	}}
-	p.mu.Lock()
-	p.active[u] = struct{}{}
-	p.mu.Unlock()
-	return func(sent, _ int64) { u.sent.Store(sent) }, func() {
-		p.mu.Lock()
-		delete(p.active, u)
-		p.mu.Unlock()
 	}
+	locked := func(change func()) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		change()
+	}
+	locked(func() { p.active[u] = struct{}{} })
+
+	return func(sent, _ int64) { locked(func() { u.Sent = sent }) }, func() { locked(func() { delete(p.active, u) }) }
 }
 
 // list returns the uploads in progress, the oldest first.
@@ -59,10 +53,9 @@ func (p *progress) list() []Upload {
 
 	out := make([]Upload, 0, len(p.active))
 	for u := range p.active {
-		v := u.Upload
-		v.Sent = u.sent.Load()
-		out = append(out, v)
+		out = append(out, *u)
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Since.Before(out[j].Since) })
+	slices.SortFunc(out, func(a, b Upload) int { return a.Since.Compare(b.Since) })
+
 	return out
 }
