@@ -47,7 +47,6 @@ func (e *Events) Audited(ctx context.Context, a results.Audit, do func(context.C
 	return result, err
 }
 
-// publishAudit publishes an audit event durably.
 func (e *Events) publishAudit(ctx context.Context, a results.Audit) error {
 	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
 	defer cancel()

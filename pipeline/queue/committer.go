@@ -284,7 +284,6 @@ func (c *committer) gather() *batch {
 	return b
 }
 
-// usesAny reports whether a message of the group has one of the subjects.
 func (g *group) usesAny(subjects map[string]bool) bool {
 	return slices.ContainsFunc(g.messages, func(m *outgoing) bool { return subjects[m.msg.Subject] })
 }
@@ -299,7 +298,6 @@ func (m *outgoing) complete(seq uint64, err error) {
 	}
 }
 
-// fail sets an error on every message of the batch.
 func (b *batch) fail(err error) {
 	for _, m := range b.messages {
 		m.removeBatchHeaders()
@@ -314,7 +312,6 @@ func (m *outgoing) removeBatchHeaders() {
 	delete(m.msg.Header, headerBatchCommit)
 }
 
-// handleAck handles the server's answers.
 func (c *committer) handleAck(answer *nats.Msg) {
 	token, err := strconv.ParseUint(answer.Subject[len(c.inbox):], 10, 64)
 	if err != nil {

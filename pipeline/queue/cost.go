@@ -87,7 +87,6 @@ func (c *cost) single(sent time.Time, durable bool) {
 	c.acks = 0
 }
 
-// batch records how long a batch took.
 func (c *cost) batch(took time.Duration, messages int) {
 	c.batchOverhead.add(time.Now(), max(took-time.Duration(messages)*batchMessageTime, minBatchTime))
 }

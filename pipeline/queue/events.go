@@ -121,25 +121,15 @@ func (e *Events) recordFinal(ctx context.Context, ref pipeline.Ref, end Ending, 
 }
 
 // Republish publishes the final event of a job again, in case a process died after recording and
-// before publishing it. The server's deduplication covers a repeat within its window. For an older
-// event, and for one of version 1, which used other IDs, RESULTS is searched. m is nil if the
-// caller does not have the job.
+// before publishing it. m is nil if the caller does not have the job.
 func (e *Events) Republish(ctx context.Context, m *Message, ev results.Event) error {
-	if time.Since(ev.Time) > e.streams.topology.dedupe()/2 || ev.Time.UnixNano() < e.streams.ledgerCreated.Load() {
-		published, err := e.isPublished(ctx, ev)
-		if err != nil {
-			return fmt.Errorf("finish job %s/%s: %w", ev.Data.Source, ev.Data.JobID, err)
-		}
-		if published {
-			e.dropContents(ctx, m, ev)
-			return nil
+	published, err := e.isPublished(ctx, ev)
+	if err == nil && !published {
+		if err = e.dead.putFailed(ctx, m, ev); err == nil {
+			err = e.Publish(ctx, ev)
 		}
 	}
-
-	if err := e.dead.putFailed(ctx, m, ev); err != nil {
-		return err
-	}
-	if err := e.Publish(ctx, ev); err != nil {
+	if err != nil {
 		return fmt.Errorf("finish job %s/%s: %w", ev.Data.Source, ev.Data.JobID, err)
 	}
 	e.dropContents(ctx, m, ev)
@@ -171,7 +161,6 @@ func (e *Events) Publish(ctx context.Context, ev results.Event) error {
 	return e.publishEncoded(ctx, ev, body)
 }
 
-// publishEncoded publishes an event that is already encoded.
 func (e *Events) publishEncoded(ctx context.Context, ev results.Event, body []byte) error {
 	m := nats.NewMsg(ev.Subject(e.streams.prefix))
 	m.Header["Content-Type"] = []string{results.ContentType}
@@ -184,8 +173,14 @@ func (e *Events) publishEncoded(ctx context.Context, ev results.Event, body []by
 	return err
 }
 
-// isPublished reports whether an event is in RESULTS.
+// isPublished reports whether an event is in RESULTS and would be published twice. The server's
+// deduplication covers a repeat within its window. For an older event, and for one of version 1,
+// which used other IDs, RESULTS is searched.
 func (e *Events) isPublished(ctx context.Context, ev results.Event) (bool, error) {
+	if time.Since(ev.Time) <= e.streams.topology.dedupe()/2 && ev.Time.UnixNano() >= e.streams.ledgerCreated.Load() {
+		return false, nil
+	}
+
 	return e.hasEvent(ctx, ev.Time, []string{ev.Subject(e.streams.prefix)}, messageID(ev), ev.ID()) // the second ID is that of version 1
 }
 
@@ -226,11 +221,8 @@ func (e *Events) hasEvent(ctx context.Context, from time.Time, subjects []string
 // was published before.
 func (e *Events) PublishReport(ctx context.Context, final results.Event, r results.Report, at time.Time) error {
 	ev := pipeline.ReportEvent(final, r, at, int(e.streams.js.Conn().MaxPayload())/2) // the other half is for the fields of final
-	if time.Since(ev.Time) > e.streams.topology.dedupe()/2 {
-		published, err := e.isPublished(ctx, ev)
-		if published || err != nil {
-			return err
-		}
+	if published, err := e.isPublished(ctx, ev); published || err != nil {
+		return err
 	}
 
 	return e.Publish(ctx, ev)

@@ -85,7 +85,6 @@ type Lanes struct {
 	lost  sync.Map        // names of feeds whose consumers do not answer
 }
 
-// subjects returns the subjects of the jobs of l.
 func (ls *Lanes) subjects(l SourceLane) []string {
 	return []string{ls.streams.JobSubject(l.Priority, l.Source), ls.streams.RequeueSubject(l.Priority, l.Source)}
 }
@@ -104,9 +103,8 @@ func (ls *Lanes) queued(ctx context.Context) (jobs map[SourceLane]int, oldest ui
 func (n Names) byLane(subjects map[string]uint64) map[SourceLane]int {
 	lanes := map[SourceLane]int{}
 	for subject, messages := range subjects {
-		t := strings.Split(strings.TrimPrefix(subject, n.prefix+"."), ".")
-		if len(t) == 3 && pipeline.Priority(t[1]).Valid() {
-			lanes[SourceLane{pipeline.Priority(t[1]), t[2]}] += int(messages)
+		if p, source, _, _ := n.parseJobSubject(subject); p.Valid() {
+			lanes[SourceLane{p, source}] += int(messages)
 		}
 	}
 
@@ -191,7 +189,6 @@ func (ls *Lanes) addFeeds(ctx context.Context, lanes []SourceLane, feeds map[str
 	return errors.Join(faults...)
 }
 
-// countConsumers counts the consumers of a lane.
 func countConsumers(names map[string]bool, p pipeline.Priority) int {
 	n := 0
 	for name := range names {
@@ -203,7 +200,6 @@ func countConsumers(names map[string]bool, p pipeline.Priority) int {
 	return n
 }
 
-// consumers lists the names of the consumers of JOBS.
 func (ls *Lanes) consumers(ctx context.Context) (map[string]bool, error) {
 	names := map[string]bool{}
 	list := ls.streams.jobs.ConsumerNames(ctx)
@@ -242,7 +238,6 @@ func (ls *Lanes) makeConsumer(ctx context.Context, name string, subjects []strin
 	return c, nil
 }
 
-// config returns the configuration of a consumer that delivers jobs with these subjects.
 func (ls *Lanes) config(name string, subjects []string) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable:           name,
@@ -256,7 +251,6 @@ func (ls *Lanes) config(name string, subjects []string) jetstream.ConsumerConfig
 	}
 }
 
-// list returns the consumers of all lanes.
 func (ls *Lanes) list(ctx context.Context) (consumers []*jetstream.ConsumerInfo, err error) {
 	all := ls.streams.jobs.ListConsumers(ctx)
 	for info := range all.Info() {

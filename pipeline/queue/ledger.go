@@ -164,7 +164,6 @@ func readSampleEntry(key string, m *jetstream.RawStreamMsg) SampleEntry {
 	return s
 }
 
-// jobHeader decodes the header of a record.
 func (n Names) jobHeader(m *jetstream.RawStreamMsg) JobHeader {
 	h := m.Header
 	r := JobHeader{

@@ -177,7 +177,6 @@ func (m *migration) put(ctx context.Context, c *Change) (written bool, err error
 	return err == nil, err
 }
 
-// record migrates a job's outcome.
 func (m *migration) record(ctx context.Context, old *jetstream.RawStreamMsg) error {
 	var r struct {
 		Event json.RawMessage `json:"event"`

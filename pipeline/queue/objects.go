@@ -129,7 +129,6 @@ func (o *Objects) Put(ctx context.Context, name string, size int64, open func() 
 	return nil
 }
 
-// put stores the bytes of r under a name.
 func (o *Objects) put(ctx context.Context, name string, r io.Reader) (*jetstream.ObjectInfo, error) {
 	if o.nc.IsClosed() { // otherwise the client leaks a goroutine
 		return nil, nats.ErrConnectionClosed
@@ -157,7 +156,6 @@ func (o *Objects) ensure(ctx context.Context, name, sum string, size int64, open
 	return o.Put(ctx, name, size, open)
 }
 
-// hasDigest reports whether an object's contents have this SHA-256.
 func hasDigest(info *jetstream.ObjectInfo, sha256 string) bool {
 	digest, err := jetstream.DecodeObjectDigest(info.Digest)
 

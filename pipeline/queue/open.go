@@ -149,7 +149,6 @@ func attachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error
 	return q, nil
 }
 
-// existingTopology returns the topology of the existing streams.
 func (s *Streams) existingTopology() Topology {
 	jobs := s.jobs.CachedInfo().Config
 	events := s.results.CachedInfo().Config

@@ -31,7 +31,6 @@ func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsu
 	}
 }
 
-// decodeAll decodes messages.
 func decodeAll[T any](messages iter.Seq2[*jetstream.RawStreamMsg, error], decode func(*jetstream.RawStreamMsg) T) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for m, err := range messages {

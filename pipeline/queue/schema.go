@@ -160,7 +160,6 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 	return streams
 }
 
-// jobSubjects returns the subjects of all lanes.
 func (n Names) jobSubjects() []string {
 	var subjects []string
 	for _, p := range pipeline.Priorities() {
@@ -240,7 +239,6 @@ func matchesConfig(is, want jetstream.StreamConfig) bool {
 		slices.EqualFunc(is.Sources, want.Sources, sameSource)
 }
 
-// sameSource reports whether two sources are the same part of the same stream.
 func sameSource(a, b *jetstream.StreamSource) bool {
 	return a.Name == b.Name && a.FilterSubject == b.FilterSubject && len(a.SubjectTransforms) == len(b.SubjectTransforms)
 }

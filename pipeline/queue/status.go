@@ -159,7 +159,6 @@ func (ls *Lanes) held(ctx context.Context) (map[pipeline.Priority]int, error) {
 	return out, err
 }
 
-// status returns the state of every lane.
 func (ls *Lanes) status(ctx context.Context) (map[pipeline.Priority]LaneStatus, error) {
 	queued, oldest, err := ls.queued(ctx)
 	if err != nil {
@@ -194,7 +193,6 @@ func (ls *Lanes) status(ctx context.Context) (map[pipeline.Priority]LaneStatus, 
 // maxListedSources is how many sources a status lists by name.
 const maxListedSources = 200
 
-// bySource counts the jobs of a lane by source.
 func bySource(queued map[SourceLane]int, p pipeline.Priority) (all uint64, n map[string]int) {
 	n = map[string]int{}
 	for l, jobs := range queued {
@@ -218,7 +216,6 @@ func bySource(queued map[SourceLane]int, p pipeline.Priority) (all uint64, n map
 	return all, n
 }
 
-// byReason counts the dead letters.
 func (d *DeadLetters) byReason(ctx context.Context) (map[string]uint64, error) {
 	info, err := d.streams.dead.Info(ctx, jetstream.WithSubjectFilter(d.streams.prefix+".dead.>"))
 	if err != nil {

@@ -138,7 +138,6 @@ func (s *Streams) attach(ctx context.Context) (err error) {
 	return s.attachFiles(ctx)
 }
 
-// attachFiles looks up the object bucket for contents.
 func (s *Streams) attachFiles(ctx context.Context) (err error) {
 	if s.files, err = s.js.ObjectStore(ctx, s.FilesBucket()); err != nil {
 		return lookupError(s.prefix, "object bucket "+s.FilesBucket(), err)
@@ -150,7 +149,6 @@ func (s *Streams) attachFiles(ctx context.Context) (err error) {
 // ErrNoQueue says that the server has no Backburn streams under the prefix.
 var ErrNoQueue = errors.New("no Backburn queue")
 
-// lookupError returns an error that says why a part of the queue could not be looked up.
 func lookupError(prefix, part string, err error) error {
 	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) {
 		return fmt.Errorf("%w under prefix %q (%s is not there): has `backburn run` or `worker` ever started here?",
@@ -263,7 +261,6 @@ func (s *Streams) checkExisting(ctx context.Context) (exists bool, err error) {
 	return exists, nil
 }
 
-// checkFormat refuses a ledger of a later version.
 func checkFormat(ledger jetstream.StreamConfig) error {
 	if n, _ := strconv.Atoi(ledger.Metadata[formatKey]); n > format {
 		return fmt.Errorf("%w: format %d, this version knows %d: update this process", ErrFormat, n, format)

@@ -190,7 +190,6 @@ func upTo[M any](t *tracer, stream string, messages iter.Seq2[M, error]) iter.Se
 	}
 }
 
-// matches reports whether a job matches the query.
 func (t *tracer) matches(j pipeline.Job) bool {
 	if t.query.Source != "" && j.Source != t.query.Source {
 		return false
@@ -220,7 +219,6 @@ func (t *tracer) ledger(ctx context.Context) error {
 	return t.sample(ctx)
 }
 
-// addFinal records a final event.
 func (t *tracer) addFinal(ev results.Event) {
 	ref := pipeline.Ref{Source: ev.Data.Source, ID: ev.Data.JobID}
 	if _, known := t.finals[ref]; known {
@@ -245,7 +243,6 @@ func keyOf(d results.Data) string {
 	return d.SHA256
 }
 
-// addEvent turns an event into an entry.
 func (t *tracer) addEvent(ev results.Event) {
 	d := ev.Data
 	s := TraceEntry{
@@ -302,7 +299,6 @@ func reportDetail(r results.Report) string {
 	return cmp.Or(strings.Join(parts, ", "), "without indicators") + "; kept: " + cmp.Or(strings.Join(r.Kept, ", "), "nothing")
 }
 
-// sample reads the record of the sample.
 func (t *tracer) sample(ctx context.Context) error {
 	if t.key == "" {
 		return nil
@@ -397,7 +393,6 @@ func (t *tracer) addRecord(ctx context.Context, name string) (JobEntry, error) {
 	return entry, err
 }
 
-// searchJobs searches JOBS.
 func (t *tracer) searchJobs(ctx context.Context) error {
 	if len(t.finals) > 0 && t.query.Job != "" {
 		return nil // the job has already ended
@@ -547,7 +542,6 @@ func (t *tracer) dead(ctx context.Context) error {
 	return nil
 }
 
-// letter finds the letter of a job among those that match a filter.
 func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 	for l, err := range upTo(t, t.from.streams.DeadStream(), t.from.dead.All(ctx, f)) {
 		if err != nil {

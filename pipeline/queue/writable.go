@@ -108,7 +108,6 @@ func fullness(info *jetstream.StreamInfo) (f health.Fault, ok bool) {
 	return f, false
 }
 
-// writeFault returns why something cannot be written, and what to do.
 func writeFault(what string, err error) error {
 	f := health.Fault{
 		Cause:  health.CauseOther,

@@ -45,7 +45,6 @@ func (w *writeCache) put(subject string, r *writtenRecord) {
 	w.current[subject] = r
 }
 
-// get returns a record, or nil.
 func (w *writeCache) get(subject string) *writtenRecord {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -102,7 +102,6 @@ func (w *Worker) fail(work context.Context, d *delivery, cause results.Error) (r
 	return w.finish(work, d, pipeline.FailedEvent(d.Job, cause, 0, w.now()), nil)
 }
 
-// finish ends a job with its final event.
 func (w *Worker) finish(work context.Context, d *delivery, ev results.Event, changes []*queue.Change) (result, error) {
 	if d.Job.Repeated && ev.Data.Error != nil && ev.Data.Error.Reason == results.ContentMissing {
 		// Contents are removed when their job ends. If the ledger then loses the job's record and

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"math"
 	"strings"
@@ -83,23 +82,21 @@ func (e *examiner) read(ctx context.Context, d *delivery, c queue.Contents, open
 	if e.config().NeedsTypes() {
 		d.head.left = pipeline.TypesBytes
 	}
-	to := io.Writer(&d.head)
-	var sum hash.Hash // of contents whose hash is not trusted
-	limit := int64(math.MaxInt64)
-	switch {
-	case !j.Verified:
-		sum = sha256.New()
-		to = io.MultiWriter(&d.head, scan, sum)
-	case c.Size <= preScanLimit && scan.Needed():
-		to = io.MultiWriter(&d.head, scan)
-	default:
-		limit = int64(d.head.left)
+	limit := int64(d.head.left)
+	to := []io.Writer{&d.head}
+	sum := sha256.New()
+	if !j.Verified || c.Size <= preScanLimit && scan.Needed() {
+		limit = math.MaxInt64
+		to = append(to, scan)
+	}
+	if !j.Verified {
+		to = append(to, sum)
 	}
 	if limit == 0 {
 		return nil
 	}
 
-	size, err := copyContents(ctx, to, c, opened, limit)
+	size, err := copyContents(ctx, io.MultiWriter(to...), c, opened, limit)
 	if err != nil || j.Verified {
 		return err
 	}

@@ -102,7 +102,6 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 	return m
 }
 
-// poller returns the poller's metrics.
 func (m *metrics) poller() poller.Metrics {
 	return poller.Metrics{
 		Pending:  m.pending,
@@ -118,7 +117,6 @@ func (m *metrics) poller() poller.Metrics {
 	}
 }
 
-// needsAttention says whether dead letters of a reason need a person.
 func needsAttention(r results.Reason) string {
 	if r.Expected() {
 		return "no"
@@ -127,7 +125,6 @@ func needsAttention(r results.Reason) string {
 	return "yes"
 }
 
-// deadLettered counts a new dead letter.
 func (m *metrics) deadLettered(r results.Reason) {
 	m.dead.WithLabelValues(string(r), needsAttention(r)).Inc()
 }

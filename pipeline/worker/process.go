@@ -35,7 +35,15 @@ func (w *Worker) process(ctx, work context.Context, d *delivery) {
 	}
 
 	r, err := w.execute(ctx, work, d)
-	w.endSpan(sp, d, r, err)
+	outcome := "again"
+	if err == nil && r.ack {
+		outcome = cmp.Or(d.outcome, "waiting")
+	}
+	sum := ""
+	if d.Job.Verified {
+		sum = d.Job.SHA256
+	}
+	span.EndJob(sp, outcome, sum, err != nil)
 
 	log := w.log.With().Str("job", d.Job.ID).Str("source", d.Job.Source).Logger()
 	switch {
@@ -49,18 +57,4 @@ func (w *Worker) process(ctx, work context.Context, d *delivery) {
 	if err := w.leases.release(d, r); err != nil {
 		log.Debug().Err(err).Msg("cannot acknowledge a message; it will be redelivered")
 	}
-}
-
-// endSpan ends a delivery's span with what became of it.
-func (w *Worker) endSpan(sp trace.Span, d *delivery, r result, err error) {
-	outcome := "again"
-	if err == nil && r.ack {
-		outcome = cmp.Or(d.outcome, "waiting")
-	}
-
-	sum := ""
-	if d.Job.Verified {
-		sum = d.Job.SHA256
-	}
-	span.EndJob(sp, outcome, sum, err != nil)
 }

@@ -25,7 +25,6 @@ type shared struct {
 	pauses   *fleet.Pauses
 }
 
-// config returns the current configuration.
 func (s *shared) config() pipeline.Config { return s.settings.Current() }
 
 // decide calls pipeline.Decide with the sample's record as d has it, the job, what was learned, and

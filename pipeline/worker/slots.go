@@ -65,7 +65,6 @@ func (s *slots) acquire(ctx context.Context, p pipeline.Priority, source string)
 	return ctx.Err()
 }
 
-// release frees a slot.
 func (s *slots) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

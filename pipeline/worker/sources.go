@@ -39,7 +39,6 @@ func newSources(r *health.Registry) *sources {
 	return &sources{health: r, faults: map[string]*sourceFault{}}
 }
 
-// recordReached records that contents of a source were opened.
 func (s *sources) recordReached(source string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

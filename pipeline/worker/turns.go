@@ -32,7 +32,6 @@ func newTurns(uploadSlots int) *claimTurns {
 	}
 }
 
-// claimed records how long a claim took.
 func (t *claimTurns) claimed(took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -41,7 +40,6 @@ func (t *claimTurns) claimed(took time.Duration) {
 	t.adapt()
 }
 
-// uploaded records that an upload ended.
 func (t *claimTurns) uploaded(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -248,7 +248,6 @@ func (u *uploader) send(work context.Context, d *delivery) (wildfire.Submission,
 	return sub, disp
 }
 
-// submit sends a file or a link.
 func (u *uploader) submit(work context.Context, d *delivery) (wildfire.Submission, error) {
 	if d.Job.Kind == pipeline.KindURL {
 		l, err := u.submitter.SubmitLink(work, d.Job.URL)

@@ -90,10 +90,8 @@ func (w *window) forceReserve(feed string, n int) {
 	w.held[feed] += n
 }
 
-// placesFor returns how many places a job takes.
 func placesFor(m jetstream.Msg) int { return 1 + len(m.Data())/bytesPerPlace }
 
-// release frees places.
 func (w *window) release(feed string, n int) {
 	if n == 0 {
 		return
