@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"backburn/internal/backoff"
+	"backburn/internal/jets"
 	"backburn/pipeline"
 )
 
@@ -167,6 +168,23 @@ func (c *committer) publish(ctx context.Context, msgs ...*nats.Msg) (seqs []uint
 		}
 	}
 }
+
+// permanent returns the error if an immediate retry cannot succeed, or nil.
+func permanent(err error) error {
+	switch class := jets.Classify(err); {
+	case class == jets.Conflict:
+		return pipeline.ErrConflict
+	case class == jets.Full:
+		return fmt.Errorf("%w: %w", pipeline.ErrFull, err)
+	case class.Refused(), errors.Is(err, nats.ErrConnectionClosed):
+		return jets.Explain("", err)
+	}
+
+	return nil
+}
+
+// refused reports whether a failed publish definitely had no effect.
+func refused(err error) bool { return jets.Classify(err).Refused() }
 
 func (c *committer) subscribe() {
 	c.inbox = c.nc.NewInbox() + "."

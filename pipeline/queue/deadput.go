@@ -79,13 +79,13 @@ const maxInvalidContents = 64 << 10
 
 // truncateInvalid bounds what a letter keeps of an invalid message.
 func (d *DeadLetters) truncateInvalid(m *Message) *Message {
-	limit := min(maxInvalidContents, int(d.streams.js.Conn().MaxPayload())-recordHeadroom)
-	if m.Original == nil || len(m.Contents) <= max(limit, 0) {
+	limit := max(0, min(maxInvalidContents, int(d.streams.js.Conn().MaxPayload())-recordHeadroom))
+	if m.Original == nil || len(m.Contents) <= limit {
 		return m
 	}
 
 	short := *m
-	short.Contents = m.Contents[:max(limit, 0)]
+	short.Contents = m.Contents[:limit]
 
 	return &short
 }

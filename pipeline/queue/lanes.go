@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -79,10 +78,7 @@ const (
 // fetch them. It is safe for concurrent use.
 type Lanes struct {
 	streams *Streams
-
-	mu    sync.Mutex
-	feeds map[string]Feed // feeds that belong to one source, by name; guarded by mu
-	lost  sync.Map        // names of feeds whose consumers do not answer
+	feeds   sync.Map // Feed by name, of feeds that belong to one source
 }
 
 func (ls *Lanes) subjects(l SourceLane) []string {
@@ -121,40 +117,33 @@ func (ls *Lanes) Feeds(ctx context.Context) ([]Feed, error) {
 		return nil, err
 	}
 
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-
-	ls.lost.Range(func(name, _ any) bool {
-		delete(ls.feeds, name.(string))
-		ls.lost.Delete(name)
-		return true
-	})
-
-	feeds := map[string]Feed{}
+	var feeds []Feed
 	var fresh []SourceLane
 	for l := range queued {
-		if f, known := ls.feeds[l.own().Name]; known {
-			feeds[f.Name] = f
+		if f, known := ls.feeds.Load(l.own().Name); known {
+			feeds = append(feeds, f.(Feed))
 		} else {
 			fresh = append(fresh, l)
 		}
 	}
-	if len(fresh) > 0 {
-		slices.SortFunc(fresh, func(a, b SourceLane) int { return strings.Compare(a.Source, b.Source) })
-		err = ls.addFeeds(ctx, fresh, feeds)
+	if len(fresh) == 0 {
+		return feeds, nil
 	}
 
-	return slices.Collect(maps.Values(feeds)), err
+	slices.SortFunc(fresh, func(a, b SourceLane) int { return strings.Compare(a.Source, b.Source) })
+	added, err := ls.addFeeds(ctx, fresh)
+
+	return append(feeds, added...), err
 }
 
 // Forget forgets a feed whose consumer does not answer, so that it is created again.
-func (ls *Lanes) Forget(f Feed) { ls.lost.Store(f.Name, true) }
+func (ls *Lanes) Forget(f Feed) { ls.feeds.Delete(f.Name) }
 
-// addFeeds finds or creates the feeds of lanes, and adds them to feeds.
-func (ls *Lanes) addFeeds(ctx context.Context, lanes []SourceLane, feeds map[string]Feed) error {
+// addFeeds finds or creates the feeds of lanes.
+func (ls *Lanes) addFeeds(ctx context.Context, lanes []SourceLane) (feeds []Feed, err error) {
 	names, err := ls.consumers(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 
 	var faults []error
@@ -171,8 +160,8 @@ func (ls *Lanes) addFeeds(ctx context.Context, lanes []SourceLane, feeds map[str
 				faults = append(faults, err)
 				continue
 			}
-			ls.feeds[own.Name] = own
-			feeds[own.Name] = own
+			ls.feeds.Store(own.Name, own)
+			feeds = append(feeds, own)
 		default:
 			joining[l.shared()] = append(joining[l.shared()], ls.subjects(l)...)
 		}
@@ -183,10 +172,10 @@ func (ls *Lanes) addFeeds(ctx context.Context, lanes []SourceLane, feeds map[str
 			faults = append(faults, err)
 			continue
 		}
-		feeds[f.Name] = f
+		feeds = append(feeds, f)
 	}
 
-	return errors.Join(faults...)
+	return feeds, errors.Join(faults...)
 }
 
 func countConsumers(names map[string]bool, p pipeline.Priority) int {

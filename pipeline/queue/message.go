@@ -67,6 +67,24 @@ type Message struct {
 	Original *Original `json:"original,omitempty"`
 }
 
+// jobOf returns what an event says about its job.
+func jobOf(d results.Data) pipeline.Job {
+	j := pipeline.Job{
+		ID:       d.JobID,
+		Source:   d.Source,
+		Kind:     pipeline.KindFile,
+		Filename: d.Filename,
+		Path:     d.Path,
+		SHA256:   d.SHA256,
+		URL:      d.URL,
+	}
+	if d.URL != "" {
+		j.Kind = pipeline.KindURL
+	}
+
+	return j
+}
+
 // Original has the subject and the header of a message that its publisher sent. The body is in
 // Message.Contents.
 type Original struct {

@@ -186,12 +186,8 @@ func (m *migration) record(ctx context.Context, old *jetstream.RawStreamMsg) err
 		return nil //nolint:nilerr // version 1 ignored an unreadable record
 	}
 
-	sample := ev.Data.SHA256
-	if ev.Data.URL != "" {
-		sample = pipeline.LinkKey(ev.Data.URL)
-	}
-	ref := pipeline.Ref{Source: ev.Data.Source, ID: ev.Data.JobID}
-	_, err := m.put(ctx, m.ledger.jobUpdate(ref, JobDone, sample, r.Event, 0))
+	j := jobOf(ev.Data)
+	_, err := m.put(ctx, m.ledger.jobUpdate(j.Ref(), JobDone, pipeline.SampleKey(j), r.Event, 0))
 
 	return err
 }

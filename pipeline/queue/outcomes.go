@@ -3,10 +3,10 @@ package queue
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"backburn/internal/backoff"
 	"backburn/pipeline"
@@ -63,9 +63,9 @@ func (o *Outcomes) follow(ctx context.Context, source, folder string, handle fun
 		return err
 	}
 
-	var delivering sync.WaitGroup
-	defer delivering.Wait()
-	slots := make(chan struct{}, outcomesBatch)
+	var delivering errgroup.Group
+	delivering.SetLimit(outcomesBatch)
+	defer func() { _ = delivering.Wait() }()
 	for ctx.Err() == nil {
 		batch, err := c.Fetch(outcomesBatch, jetstream.FetchMaxWait(fetchWait))
 		if err != nil {
@@ -73,10 +73,9 @@ func (o *Outcomes) follow(ctx context.Context, source, folder string, handle fun
 		}
 		for m := range batch.Messages() {
 			received()
-			slots <- struct{}{}
-			delivering.Go(func() {
-				defer func() { <-slots }()
+			delivering.Go(func() error {
 				o.deliver(ctx, m, handle)
+				return nil
 			})
 		}
 		if err := batch.Error(); err != nil {

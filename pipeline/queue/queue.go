@@ -26,7 +26,7 @@ func newQueue(s *Streams) *Queue {
 		Names:   s.Names,
 		streams: s,
 		jobs:    &Jobs{streams: s, commits: s.newCommitter()},
-		lanes:   &Lanes{streams: s, feeds: map[string]Feed{}},
+		lanes:   &Lanes{streams: s},
 		objects: &Objects{nc: s.js.Conn(), store: s.files},
 	}
 	reads := newReader(s.js.Conn(), jets.APIPrefix(s.js.Options()), s.LedgerStream())

@@ -133,11 +133,20 @@ func (t *tracer) identify(ctx context.Context) error {
 		return nil
 	}
 
-	sources, err := t.sources(ctx, t.query.Job)
+	filter := t.from.streams.prefix + ".ledger.job.*." + pipeline.JobKey(t.query.Job)
+	info, err := t.from.streams.ledger.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", t.from.streams.LedgerStream(), err)
+	}
+	var sources []string
+	for subject := range info.State.Subjects {
+		tokens := strings.Split(subject, ".")
+		sources = append(sources, tokens[len(tokens)-2])
+	}
+	slices.Sort(sources)
+
 	ref, isRef := pipeline.ParseRef(t.query.Job)
 	switch {
-	case err != nil:
-		return err
 	case len(sources) == 0 && isRef:
 		t.query.Source = ref.Source
 		t.query.Job = ref.ID
@@ -148,25 +157,6 @@ func (t *tracer) identify(ctx context.Context) error {
 	}
 
 	return nil
-}
-
-// sources lists the sources that have a job with this ID in the ledger.
-func (t *tracer) sources(ctx context.Context, id string) ([]string, error) {
-	filter := t.from.streams.prefix + ".ledger.job.*." + pipeline.JobKey(id)
-	info, err := t.from.streams.ledger.Info(ctx, jetstream.WithSubjectFilter(filter))
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", t.from.streams.LedgerStream(), err)
-	}
-
-	var sources []string
-	for subject := range info.State.Subjects {
-		if tokens := strings.Split(subject, "."); len(tokens) >= 2 {
-			sources = append(sources, tokens[len(tokens)-2])
-		}
-	}
-	slices.Sort(sources)
-
-	return sources, nil
 }
 
 func (t *tracer) add(s TraceEntry) {
@@ -231,46 +221,29 @@ func (t *tracer) addFinal(ev results.Event) {
 		t.out.Metadata = ev.Data.Metadata
 	}
 	if t.key == "" {
-		t.key = keyOf(ev.Data)
+		t.key = pipeline.SampleKey(jobOf(ev.Data))
 	}
-}
-
-func keyOf(d results.Data) string {
-	if d.URL != "" {
-		return pipeline.LinkKey(d.URL)
-	}
-
-	return d.SHA256
 }
 
 func (t *tracer) addEvent(ev results.Event) {
 	d := ev.Data
-	s := TraceEntry{
-		Time:   ev.Time,
-		What:   ev.Type.Name(),
-		Job:    d.JobID,
-		Source: d.Source,
-		Name:   cmp.Or(d.URL, d.Path, d.Filename),
-	}
-
+	detail := fmt.Sprintf("%s, by %s", d.Verdict, cmp.Or(d.Basis, "WildFire's own decision"))
 	switch {
 	case d.Error != nil:
-		s.Detail = string(d.Error.Reason) + ": " + d.Error.Message
+		detail = string(d.Error.Reason) + ": " + d.Error.Message
 	case ev.Type == results.Submitted:
-		s.Detail = "WildFire accepted the upload"
+		detail = "WildFire accepted the upload"
 		if d.Filetype != "" {
-			s.Detail += " as " + d.Filetype
+			detail += " as " + d.Filetype
 		}
 		if d.Policy != "" {
-			s.Detail += ", by the policy: " + d.Policy
+			detail += ", by the policy: " + d.Policy
 		}
 	case d.Report != nil:
-		s.Detail = reportDetail(*d.Report)
-	default:
-		s.Detail = fmt.Sprintf("%s, by %s", d.Verdict, cmp.Or(d.Basis, "WildFire's own decision"))
+		detail = reportDetail(*d.Report)
 	}
 
-	t.add(s)
+	t.addJob(ev.Type.Name(), jobOf(d), 0, ev.Time, detail)
 }
 
 // reportDetail describes a report event in numbers only, because the author of a malicious file
@@ -387,7 +360,7 @@ func (t *tracer) addRecord(ctx context.Context, name string) (JobEntry, error) {
 			detail = "for " + t.parked
 		}
 		t.job = &entry.Message.Job
-		t.add(jobTrace("waiting", entry.Message.Job, entry.Revision, entry.Time, detail))
+		t.addJob("waiting", entry.Message.Job, entry.Revision, entry.Time, detail)
 	}
 
 	return entry, err
@@ -408,7 +381,7 @@ func (t *tracer) searchJobs(ctx context.Context) error {
 		}
 
 		t.job = &msg.Job
-		t.add(jobTrace("queued", msg.Job, raw.Sequence, raw.Time, "in lane "+string(msg.Job.Priority)))
+		t.addJob("queued", msg.Job, raw.Sequence, raw.Time, "in lane "+string(msg.Job.Priority))
 		if t.key == "" {
 			t.key = pipeline.SampleKey(msg.Job)
 			_ = t.sample(ctx) // optional detail
@@ -421,8 +394,8 @@ func (t *tracer) searchJobs(ctx context.Context) error {
 	return nil
 }
 
-func jobTrace(what string, j pipeline.Job, seq uint64, at time.Time, detail string) TraceEntry {
-	return TraceEntry{
+func (t *tracer) addJob(what string, j pipeline.Job, seq uint64, at time.Time, detail string) {
+	t.add(TraceEntry{
 		Time:   at,
 		What:   what,
 		Job:    j.ID,
@@ -430,7 +403,7 @@ func jobTrace(what string, j pipeline.Job, seq uint64, at time.Time, detail stri
 		Name:   cmp.Or(j.URL, j.Path, j.Filename),
 		Detail: detail,
 		Seq:    seq,
-	}
+	})
 }
 
 // events reads RESULTS from the time at which the sample was first seen.
@@ -456,7 +429,7 @@ func (t *tracer) events(ctx context.Context) error {
 		switch {
 		case ev.Data.Audit != nil:
 			t.addAction(ev.Time, *ev.Data.Audit)
-		case t.query.Job != "" && ev.Data.JobID != t.query.Job, t.query.Job == "" && keyOf(ev.Data) != t.key:
+		case !t.matches(jobOf(ev.Data)):
 		case ev.Type.Final():
 			t.addFinal(ev)
 		default:
@@ -555,14 +528,7 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 		if len(t.finals) == 0 { // no event has the reason
 			detail += ", " + string(l.Reason) + ": " + l.Error
 		}
-		t.add(TraceEntry{
-			Time:   l.Time,
-			What:   "dead",
-			Job:    job,
-			Source: l.Job.Source,
-			Seq:    l.Seq,
-			Detail: detail,
-		})
+		t.addJob("dead", pipeline.Job{ID: job, Source: l.Job.Source}, l.Seq, l.Time, detail)
 		break
 	}
 

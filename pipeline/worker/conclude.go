@@ -16,12 +16,6 @@ import (
 // publishes that. It returns pipeline.ErrConflict if a record has changed meanwhile.
 func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result, error) {
 	before := d.sample.Sample
-	if c.step.Kind == pipeline.StepFinish {
-		// If the sample's report has already been published for other sources, it must now be
-		// published for this source, too.
-		w.config().OweReport(&c.sample, d.Job.Source, w.now())
-	}
-
 	var changes []*queue.Change
 	if c.sample != before {
 		after := d.sample
@@ -67,7 +61,7 @@ func (w *Worker) writeOutcome(work context.Context, d *delivery, c decision, cha
 			basis = d.Basis // the basis was determined before the job waited
 		}
 		r, err := w.finish(work, d, pipeline.VerdictEvent(d.Job, c.sample, basis, w.now()), changes)
-		if err == nil && c.sample.Report == nil {
+		if err == nil {
 			err = w.oweReport(work, d, c.sample)
 		}
 		return r, err
