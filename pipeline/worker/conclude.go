@@ -20,10 +20,10 @@ func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result
 	if c.sample != before {
 		after := d.sample
 		after.Sample = c.sample
-		changes = append(changes, w.q.Ledger().SampleUpdate(after))
+		changes = append(changes, w.Queue.Ledger().SampleUpdate(after))
 		// If the job waits for WildFire, the poller learns of the change from the job's record.
 		if c.step.Kind != pipeline.StepWait || !c.step.Asking {
-			defer w.q.Ledger().NotifySampleChanged(after.Key)
+			defer w.Queue.Ledger().NotifySampleChanged(after.Key)
 		}
 	}
 
@@ -31,7 +31,7 @@ func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result
 	// completes whatever a crash prevented.
 	var published errgroup.Group
 	if firstAccepted(before, c) {
-		published.Go(func() error { return w.q.Events().Publish(work, pipeline.SubmittedEvent(d.Job, c.sample)) })
+		published.Go(func() error { return w.Queue.Events().Publish(work, pipeline.SubmittedEvent(d.Job, c.sample)) })
 	}
 	r, err := w.writeOutcome(work, d, c, changes)
 	if perr := published.Wait(); err == nil && perr != nil {
@@ -60,30 +60,30 @@ func (w *Worker) writeOutcome(work context.Context, d *delivery, c decision, cha
 		if d.Basis != "" && basis == results.BasisCache {
 			basis = d.Basis // the basis was determined before the job waited
 		}
-		r, err := w.finish(work, d, pipeline.VerdictEvent(d.Job, c.sample, basis, w.now()), changes)
+		r, err := w.finish(work, d, pipeline.VerdictEvent(d.Job, c.sample, basis, w.Now()), changes)
 		if err == nil {
 			err = w.oweReport(work, d, c.sample)
 		}
 		return r, err
 
 	case pipeline.StepFail:
-		return w.finish(work, d, pipeline.FailedEvent(d.Job, c.step.Cause, c.step.Attempts, w.now()), changes)
+		return w.finish(work, d, pipeline.FailedEvent(d.Job, c.step.Cause, c.step.Attempts, w.Now()), changes)
 
 	case pipeline.StepWait, pipeline.StepPark:
 		why := queue.Waiting{Sample: d.sample.Key, Basis: c.step.Basis, Parked: c.step.Budget}
 		if c.step.Asking {
 			why.Pending = c.sample.SubmittedAt
 		}
-		return ack, w.q.Ledger().Commit(work, append(changes, w.q.Ledger().WaitingUpdate(&d.Message, why, d.entry.Revision))...)
+		return ack, w.Queue.Ledger().Commit(work, append(changes, w.Queue.Ledger().WaitingUpdate(&d.Message, why, d.entry.Revision))...)
 	}
 
 	if len(changes) > 0 {
-		if err := w.q.Ledger().Commit(work, changes...); err != nil {
+		if err := w.Queue.Ledger().Commit(work, changes...); err != nil {
 			return result{}, err
 		}
 	}
 	if u, ok := c.learned.(pipeline.UploadEnded); ok && u.Disposition.Action == pipeline.Retry {
-		w.log.Warn().Str("job", d.Job.ID).Str("sha256", d.Job.SHA256).Int("attempt", c.sample.Attempts).
+		w.Log.Warn().Str("job", d.Job.ID).Str("sha256", d.Job.SHA256).Int("attempt", c.sample.Attempts).
 			Int("status", u.Disposition.Status).Stringer("delay", c.step.Delay).Str("err", u.Disposition.Message).
 			Msg("upload failed; retrying")
 	}
@@ -93,24 +93,24 @@ func (w *Worker) writeOutcome(work context.Context, d *delivery, c decision, cha
 
 // fail ends a job before any upload, with a failure that does not change the job's sample.
 func (w *Worker) fail(work context.Context, d *delivery, cause results.Error) (result, error) {
-	return w.finish(work, d, pipeline.FailedEvent(d.Job, cause, 0, w.now()), nil)
+	return w.finish(work, d, pipeline.FailedEvent(d.Job, cause, 0, w.Now()), nil)
 }
 
 func (w *Worker) finish(work context.Context, d *delivery, ev results.Event, changes []*queue.Change) (result, error) {
 	if d.Job.Repeated && ev.Data.Error != nil && ev.Data.Error.Reason == results.ContentMissing {
 		// Contents are removed when their job ends. If the ledger then loses the job's record and
 		// the job is submitted again, its contents are missing.
-		ended, err := w.q.Events().HasEnded(work, d.Job)
+		ended, err := w.Queue.Events().HasEnded(work, d.Job)
 		if err != nil {
 			return result{}, fmt.Errorf("find the final event of a job that was submitted again: %w", err)
 		}
 		if ended {
 			d.outcome = "repeat"
-			return ack, w.q.Ledger().Commit(work, changes...)
+			return ack, w.Queue.Ledger().Commit(work, changes...)
 		}
 	}
 
-	ev, err := w.q.Events().Finish(work, &d.Message, queue.Ending{
+	ev, err := w.Queue.Events().Finish(work, &d.Message, queue.Ending{
 		Event:   ev,
 		Sample:  d.sample.Key,
 		Entry:   d.entry,
@@ -133,8 +133,8 @@ func (w *Worker) oweReport(ctx context.Context, d *delivery, s pipeline.Sample) 
 		return nil
 	}
 
-	_, err := w.q.Ledger().ChangeSample(ctx, d.sample.Key, func(s *pipeline.Sample) bool {
-		return w.config().OweReport(s, d.Job.Source, w.now())
+	_, err := w.Queue.Ledger().ChangeSample(ctx, d.sample.Key, func(s *pipeline.Sample) bool {
+		return w.config().OweReport(s, d.Job.Source, w.Now())
 	})
 
 	return err

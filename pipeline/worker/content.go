@@ -127,7 +127,7 @@ func (e *examiner) findContents(ctx context.Context, d *delivery) (c queue.Conte
 		return e.findFile(d.Job.Source, at.Name())
 	}
 
-	c, err = e.q.Objects().Find(ctx, at.Object)
+	c, err = e.Queue.Objects().Find(ctx, at.Object)
 	if err == nil && !d.Job.Verified && c.StoredAt.After(d.AcceptedAt.Add(clockSlack)) {
 		err = fmt.Errorf("%w: object %q was replaced", pipeline.ErrContentChanged, at.Object)
 	}

@@ -73,7 +73,7 @@ func (w *Worker) prepare(ctx, work context.Context, d *delivery) (result, error)
 	if d.invalid != nil {
 		return w.failUnread(ctx, work, d, results.Error{Reason: results.InvalidJob, Message: d.invalid.Error()})
 	}
-	if err := w.q.Objects().MoveContents(ctx, &d.Message); err != nil {
+	if err := w.Queue.Objects().MoveContents(ctx, &d.Message); err != nil {
 		return result{}, err
 	}
 	d.RuleBudget = ""
@@ -107,18 +107,18 @@ func (w *Worker) applyPolicy(d *delivery) {
 // names this worker, its own list of claims decides.
 func (w *Worker) lookUpOwner(ctx context.Context, d *delivery) (pipeline.News, error) {
 	owner := d.sample.Owner
-	if owner == w.member.ID() {
+	if owner == w.Member.ID() {
 		return pipeline.OwnerLookedUp{Owner: owner, Gone: !w.uploader.claims.has(d.sample.Key)}, nil
 	}
 
-	gone, err := w.member.Gone(ctx, owner)
+	gone, err := w.Member.Gone(ctx, owner)
 
 	return pipeline.OwnerLookedUp{Owner: owner, Gone: gone}, err
 }
 
 // ask asks WildFire about the sample, in the fleet's next call.
 func (w *Worker) ask(ctx context.Context, d *delivery) (pipeline.News, error) {
-	actx, sp := w.spans.Ask(ctx)
+	actx, sp := w.Spans.Ask(ctx)
 	answer, err := w.client.Ask(actx, poller.Question{
 		Key:    d.sample.Key,
 		URL:    d.Job.URL,

@@ -40,7 +40,7 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 
 	var fetched sync.Map // names of the feeds that have a fetcher
 	for faults := 0; ctx.Err() == nil; {
-		feeds, err := w.q.Lanes().Feeds(ctx)
+		feeds, err := w.Queue.Lanes().Feeds(ctx)
 		for _, feed := range feeds {
 			if _, has := fetched.LoadOrStore(feed.Name, true); has {
 				continue
@@ -53,7 +53,7 @@ func (w *Worker) fetchAll(ctx, work context.Context) {
 		}
 
 		if err != nil {
-			faults = waitAfterFault(ctx, w.log, err, faults)
+			faults = waitAfterFault(ctx, w.Log, err, faults)
 			continue
 		}
 		faults = 0
@@ -77,7 +77,7 @@ const minFetch = 8
 // the feed is empty, run reserves no window places and requests one job. Once that job has arrived,
 // run reserves places before it requests more jobs.
 func (f *fetcher) run(ctx, work context.Context) {
-	log := f.w.log.With().Str("feed", f.feed.Name).Logger()
+	log := f.w.Log.With().Str("feed", f.feed.Name).Logger()
 	wanted := 0 // jobs to request next; 0: wait for one
 	for lastJob := time.Now(); ctx.Err() == nil && time.Since(lastJob) < feedIdleTimeout; {
 		if pause := f.w.examiner.sources.pause(f.feed.Source); pause > 0 {
@@ -94,7 +94,7 @@ func (f *fetcher) run(ctx, work context.Context) {
 
 		taken, err := f.fetch(ctx, work, n)
 		if err != nil && ctx.Err() == nil {
-			f.w.q.Lanes().Forget(f.feed) // the consumer may be lost with its server: Feeds must create it again
+			f.w.Queue.Lanes().Forget(f.feed) // the consumer may be lost with its server: Feeds must create it again
 			waitAfterFault(ctx, log, err, 0)
 			return
 		}

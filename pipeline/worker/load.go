@@ -12,7 +12,7 @@ import (
 // load reads the records of the job and its sample. It concludes the delivery if the job needs no
 // step: it has ended, it already waits, or its ID belongs to another job.
 func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, err error) {
-	d.sample, d.entry, err = w.q.Ledger().Load(ctx, d.sample.Key, d.Job.Ref())
+	d.sample, d.entry, err = w.Queue.Ledger().Load(ctx, d.sample.Key, d.Job.Ref())
 	switch {
 	case err != nil:
 		return result{}, err
@@ -30,7 +30,7 @@ func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, err err
 // republishEnd publishes the final event of an ended job again, because the worker that ended the
 // job may have died before it published everything.
 func (w *Worker) republishEnd(work context.Context, d *delivery) (result, error) {
-	if err := w.q.Events().Republish(work, &d.Message, d.entry.Event); err != nil {
+	if err := w.Queue.Events().Republish(work, &d.Message, d.entry.Event); err != nil {
 		return result{}, err
 	}
 	if d.entry.Event.Type == results.Verdict {
@@ -52,13 +52,13 @@ func (w *Worker) refuseUsedID(work context.Context, d *delivery) (result, error)
 		Message: "the source used this id before, for other contents: use a new id for each file or link",
 	}
 	id := d.Job.Ref().String() + "." + d.sample.Key
-	if err := w.q.Dead().Put(work, &d.Message, cause, 0, id); err != nil {
+	if err := w.Queue.Dead().Put(work, &d.Message, cause, 0, id); err != nil {
 		return result{}, err
 	}
 
 	d.outcome = string(cause.Reason)
 	w.metrics.conflicts.Inc()
-	w.log.Warn().Str("job", d.Job.Ref().String()).Str("sha256", d.Job.SHA256).
+	w.Log.Warn().Str("job", d.Job.Ref().String()).Str("sha256", d.Job.SHA256).
 		Msg("id was used before for other contents; job refused and kept as a dead letter")
 
 	return ack, nil
@@ -68,7 +68,7 @@ func (w *Worker) refuseUsedID(work context.Context, d *delivery) (result, error)
 // ended meanwhile, or another job now has its ID, the outcome is written only to the sample.
 func (w *Worker) reload(work context.Context, d *delivery, u pipeline.UploadEnded) (r result, err error) {
 	for {
-		d.sample, d.entry, err = w.q.Ledger().Load(work, d.sample.Key, d.Job.Ref())
+		d.sample, d.entry, err = w.Queue.Ledger().Load(work, d.sample.Key, d.Job.Ref())
 		if err != nil || d.entry.State != queue.JobDone && !d.entry.HasOtherSample(d.sample.Key) {
 			return result{}, err
 		}
@@ -92,7 +92,7 @@ func (w *Worker) recordReportWish(ctx context.Context, d *delivery) error {
 	}
 
 	var err error
-	d.sample, err = w.q.Ledger().ChangeSample(ctx, d.sample.Key, func(s *pipeline.Sample) bool {
+	d.sample, err = w.Queue.Ledger().ChangeSample(ctx, d.sample.Key, func(s *pipeline.Sample) bool {
 		return w.config().RecordWish(s, d.Job, d.ruling)
 	})
 

@@ -14,19 +14,13 @@ import (
 // metrics are a worker's metrics. Each label has a fixed set of values, and each counter exists
 // from the start, at zero.
 type metrics struct {
+	poller.Metrics
 	outcomes      *prometheus.CounterVec // by event and outcome
 	uploads       *prometheus.CounterVec // by the action that followed the upload
 	uploadSeconds prometheus.Histogram
 	uploadBytes   prometheus.Counter
-	queries       prometheus.Counter
-	queryHashes   prometheus.Histogram
-	pending       prometheus.Gauge
-	parked        prometheus.Gauge
 	conflicts     prometheus.Counter
 	dead          *prometheus.CounterVec // by reason, and by whether a person is needed
-	queriesFailed prometheus.Counter
-	reports       *prometheus.CounterVec // by status
-	reportsDue    prometheus.Gauge
 	log           zerolog.Logger
 }
 
@@ -54,21 +48,27 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 		uploadSeconds: histogram("backburn_upload_seconds", "Time that WildFire took to accept an upload.",
 			.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120),
 		uploadBytes: counter("backburn_upload_bytes_total", "Bytes of contents that WildFire accepted."),
-		queries:     counter("backburn_queries_total", "Calls for verdicts that were answered."),
-		queryHashes: histogram("backburn_query_hashes", "Hashes in a call for verdicts.", 1, 2, 5, 10, 25, 50, 100, 250, 500),
-		pending: gauge("backburn_jobs_waiting",
-			"Jobs that wait for a verdict, as the leader sees them; 0 elsewhere."),
-		parked: gauge("backburn_jobs_parked",
-			"Jobs that wait for a budget or the end of a pause, as the leader sees them; 0 elsewhere."),
 		conflicts: counter("backburn_jobs_conflict_total",
 			"Jobs refused because their source used the id before for other contents."),
 		dead: counters("backburn_dead_letters_total",
 			"New dead letters by reason, and whether they need a person.", "reason", "attention"),
-		queriesFailed: counter("backburn_queries_failed_total", "Calls for verdicts that failed."),
-		reports:       counters("backburn_reports_total", "Reports that this worker published as the leader, by status.", "status"),
-		reportsDue: gauge("backburn_reports_waiting",
-			"Samples whose report is to be fetched, as the leader sees them; 0 elsewhere."),
 		log: log,
+	}
+	reports := counters("backburn_reports_total", "Reports that this worker published as the leader, by status.", "status")
+	m.Metrics = poller.Metrics{
+		Pending: gauge("backburn_jobs_waiting",
+			"Jobs that wait for a verdict, as the leader sees them; 0 elsewhere."),
+		Parked: gauge("backburn_jobs_parked",
+			"Jobs that wait for a budget or the end of a pause, as the leader sees them; 0 elsewhere."),
+		Queries:  counter("backburn_queries_total", "Calls for verdicts that were answered."),
+		Failed:   counter("backburn_queries_failed_total", "Calls for verdicts that failed."),
+		Hashes:   histogram("backburn_query_hashes", "Hashes in a call for verdicts.", 1, 2, 5, 10, 25, 50, 100, 250, 500),
+		Finished: m.finished,
+
+		ReportsWaiting: gauge("backburn_reports_waiting",
+			"Samples whose report is to be fetched, as the leader sees them; 0 elsewhere."),
+		ReportsFetched: reports.WithLabelValues(string(results.ReportAvailable)),
+		ReportsMissing: reports.WithLabelValues(string(results.ReportMissing)),
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "backburn_jobs_held", Help: "Jobs that this worker holds."},
 		func() float64 { return float64(held.size()) })
@@ -90,10 +90,7 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 	}
 	for _, r := range results.Reasons() {
 		m.outcomes.WithLabelValues("failed", string(r))
-		m.dead.WithLabelValues(string(r), needsAttention(r))
-	}
-	for _, status := range []results.ReportStatus{results.ReportAvailable, results.ReportMissing} {
-		m.reports.WithLabelValues(string(status))
+		m.deadLetters(r)
 	}
 	for _, a := range pipeline.Actions() {
 		m.uploads.WithLabelValues(a.Label())
@@ -102,35 +99,17 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 	return m
 }
 
-func (m *metrics) poller() poller.Metrics {
-	return poller.Metrics{
-		Pending:  m.pending,
-		Parked:   m.parked,
-		Queries:  m.queries,
-		Failed:   m.queriesFailed,
-		Hashes:   m.queryHashes,
-		Finished: m.Finished,
-
-		ReportsWaiting: m.reportsDue,
-		ReportsFetched: m.reports.WithLabelValues(string(results.ReportAvailable)),
-		ReportsMissing: m.reports.WithLabelValues(string(results.ReportMissing)),
-	}
-}
-
-func needsAttention(r results.Reason) string {
+func (m *metrics) deadLetters(r results.Reason) prometheus.Counter {
+	attention := "yes"
 	if r.Expected() {
-		return "no"
+		attention = "no"
 	}
 
-	return "yes"
+	return m.dead.WithLabelValues(string(r), attention)
 }
 
-func (m *metrics) deadLettered(r results.Reason) {
-	m.dead.WithLabelValues(string(r), needsAttention(r)).Inc()
-}
-
-// Finished counts a finished job, and logs the one line about its outcome.
-func (m *metrics) Finished(ev results.Event) {
+// finished counts a finished job, and logs the one line about its outcome.
+func (m *metrics) finished(ev results.Event) {
 	m.outcomes.WithLabelValues(ev.Type.Name(), ev.Outcome()).Inc()
 
 	e := m.log.Info().Str("job", ev.Data.JobID).Str("source", ev.Data.Source).Str("file", ev.Data.Filename)

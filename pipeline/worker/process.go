@@ -15,7 +15,7 @@ import (
 // redelivered. An urgent job becomes normal if its source may not have urgent jobs.
 func (w *Worker) accept(msg jetstream.Msg) *delivery {
 	d := &delivery{msg: msg}
-	d.Message, d.invalid = w.q.Jobs().Decode(msg)
+	d.Message, d.invalid = w.Queue.Jobs().Decode(msg)
 	if d.Job.Priority == pipeline.Urgent && !w.config().MayBeUrgent(d.Job.Source) {
 		d.Job.Priority = pipeline.Normal
 	}
@@ -28,7 +28,7 @@ func (w *Worker) accept(msg jetstream.Msg) *delivery {
 // job is redelivered. The error is logged here and nowhere else, and not at all while the worker is
 // stopping.
 func (w *Worker) process(ctx, work context.Context, d *delivery) {
-	ctx, sp := w.spans.Job(ctx, d.Job, d.Trace)
+	ctx, sp := w.Spans.Job(ctx, d.Job, d.Trace)
 	if sp != nil {
 		work = trace.ContextWithSpan(work, sp)
 		d.Trace = span.Current(ctx) // later steps of the job belong to this delivery's trace
@@ -45,7 +45,7 @@ func (w *Worker) process(ctx, work context.Context, d *delivery) {
 	}
 	span.EndJob(sp, outcome, sum, err != nil)
 
-	log := w.log.With().Str("job", d.Job.ID).Str("source", d.Job.Source).Logger()
+	log := w.Log.With().Str("job", d.Job.ID).Str("source", d.Job.Source).Logger()
 	switch {
 	case err != nil && ctx.Err() == nil:
 		log.Warn().Err(err).Msg("cannot process job now; it will be redelivered")

@@ -26,7 +26,7 @@ func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err e
 	switch {
 	case disp.Action == pipeline.ReleaseJob:
 		if w.examiner.sources.recordUnreachable(d.Job.Source, err) {
-			w.log.Error().Err(err).Str("source", d.Job.Source).
+			w.Log.Error().Err(err).Str("source", d.Job.Source).
 				Msg("cannot reach this source's contents; its jobs are left to other workers")
 		}
 		return retryAfter(disp.Delay), nil
@@ -36,7 +36,7 @@ func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err e
 
 	case disp.Action == pipeline.Terminate:
 		if errors.Is(err, pipeline.ErrOwn) {
-			w.log.Error().Err(err).Str("job", d.Job.Ref().String()).Str("file", d.Job.Filename).
+			w.Log.Error().Err(err).Str("job", d.Job.Ref().String()).Str("file", d.Job.Filename).
 				Msg("one of Backburn's own files or secrets was submitted; it is not uploaded")
 		}
 		d.sample.Key = pipeline.SampleKey(d.Job)
@@ -60,7 +60,7 @@ func (w *Worker) retryReading(work context.Context, d *delivery, disp pipeline.D
 
 	tries := int(min(meta.NumDelivered, 1<<20))
 	if tries < w.config().MaxAttempts {
-		w.log.Warn().Str("job", d.Job.ID).Int("attempt", tries).Str("err", disp.Message).Msg("cannot read contents; retrying")
+		w.Log.Warn().Str("job", d.Job.ID).Int("attempt", tries).Str("err", disp.Message).Msg("cannot read contents; retrying")
 		return retryAfter(w.config().Backoff(tries - 1)), nil
 	}
 

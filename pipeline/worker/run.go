@@ -15,6 +15,7 @@ import (
 	"backburn/pipeline/poller"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/span"
+	"backburn/results"
 )
 
 // New makes a worker for an open queue. The worker starts no work before Run.
@@ -23,7 +24,10 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poll
 		return nil, err
 	}
 
-	o := options{log: zerolog.Nop(), now: time.Now, tick: defaultTick, process: fleet.Process{Role: "worker"}}
+	o := options{
+		Deps:    poller.Deps{Log: zerolog.Nop(), Now: time.Now, Tick: defaultTick},
+		process: fleet.Process{Role: "worker"},
+	}
 	for _, f := range opts {
 		f(&o)
 	}
@@ -33,60 +37,43 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poll
 	o.process.Slots = cfg.Concurrency
 
 	control := q.Control()
-	pauses := fleet.NewPauses(control, o.now, o.tick)
 	leases := newLeases()
-	s := &shared{
-		q:        q,
-		settings: pipeline.NewSettings(cfg),
-		log:      o.log,
-		metrics:  newMetrics(o.reg, o.log, leases, pauses),
-		spans:    span.New(o.traces),
-		now:      o.now,
-		member:   fleet.Join(control, cfg.Lease, o.process),
-		pauses:   pauses,
-	}
+	s := &shared{Deps: o.Deps}
+	s.Queue = q
+	s.Verdicts = verdicts
+	s.Settings = pipeline.NewSettings(cfg)
+	s.Member = fleet.Join(control, cfg.Lease, o.process)
+	s.Pauses = fleet.NewPauses(control, s.Now, s.Tick)
+	s.Queries = fleet.NewQuota(control, pipeline.Queries, cfg.QueriesPerDay, cfg.ReservePercent, s.Now)
+	s.Uploads = fleet.NewQuota(control, pipeline.Uploads, cfg.UploadsPerDay, cfg.ReservePercent, s.Now)
+	s.RuleBudgets = fleet.NewRuleBudgets(control, cfg.RuleBudgets(), s.Now)
+	s.Spans = span.New(o.traces)
+	s.metrics = newMetrics(o.reg, s.Log, leases, s.Pauses)
+	s.Metrics = s.metrics.Metrics
+	s.AwaitToken = func(ctx context.Context) error { return s.waitForToken(ctx, o.tokens) }
+
 	w := &Worker{
 		shared:   s,
 		examiner: &examiner{shared: s, sources: newSources(o.health), guard: o.guard},
 		uploader: &uploader{
 			shared:    s,
 			submitter: submitter,
-			tokens:    o.tokens,
-			uploads:   fleet.NewQuota(control, pipeline.Uploads, cfg.UploadsPerDay, cfg.ReservePercent, o.now),
-			budgets:   fleet.NewRuleBudgets(control, cfg.RuleBudgets(), o.now),
 			limiter:   rate.NewLimiter(limitOf(cfg.Rate), cfg.Burst),
 			turns:     newTurns(cfg.Concurrency),
 			slots:     newSlots(cfg.Concurrency),
 			claims:    newClaims(),
 			progress:  newProgress(),
 		},
-		queries: fleet.NewQuota(control, pipeline.Queries, cfg.QueriesPerDay, cfg.ReservePercent, o.now),
-		client:  poller.NewClient(q, pauses, cfg.Lease),
-		leases:  leases,
+		client: poller.NewClient(q, s.Pauses, cfg.Lease),
+		poller: poller.New(s.Deps),
+		leases: leases,
 
 		reconfigured: make(chan struct{}, 1),
 	}
 	for _, b := range pipeline.Budgets() {
-		o.health.Func(string(b), "", func() error { return pauseFault(pauses, b) })
+		o.health.Func(string(b), "", func() error { return pauseFault(s.Pauses, b) })
 	}
-	q.Dead().OnPut(w.metrics.deadLettered)
-	w.poller = poller.New(poller.Deps{
-		Queue:       q,
-		Member:      w.member,
-		Pauses:      pauses,
-		Verdicts:    verdicts,
-		Reports:     o.reports,
-		Queries:     w.queries,
-		Uploads:     w.uploader.uploads,
-		RuleBudgets: w.uploader.budgets,
-		Settings:    w.settings,
-		Log:         o.log,
-		Metrics:     w.metrics.poller(),
-		Spans:       w.spans,
-		Now:         o.now,
-		Tick:        o.tick,
-		AwaitToken:  w.uploader.waitForToken,
-	})
+	q.Dead().OnPut(func(r results.Reason) { s.metrics.deadLetters(r).Inc() })
 
 	return w, nil
 }
@@ -111,7 +98,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	var g errgroup.Group
 	for _, run := range []func(context.Context) error{
-		w.member.Run, w.pauses.Run, w.client.Run, w.poller.Run, w.shareRate,
+		w.Member.Run, w.Pauses.Run, w.client.Run, w.poller.Run, w.shareRate,
 		func(ctx context.Context) error { return w.leases.run(ctx, w.config().Lease) },
 	} {
 		g.Go(func() error { return run(services) })
@@ -122,22 +109,22 @@ func (w *Worker) Run(ctx context.Context) error {
 	idle := make(chan struct{})
 	go func() { w.jobs.Wait(); close(idle) }()
 	if n := w.leases.size(); n > 0 {
-		w.log.Info().Int("jobs", n).Stringer("timeout", w.config().ShutdownTimeout).Msg("finishing jobs in progress")
+		w.Log.Info().Int("jobs", n).Stringer("timeout", w.config().ShutdownTimeout).Msg("finishing jobs in progress")
 	}
 
 	select {
 	case <-idle:
 	case <-time.After(w.config().ShutdownTimeout):
-		w.log.Warn().Int("jobs", w.leases.size()).Msg("shutdown timeout reached; returning jobs to the queue")
+		w.Log.Warn().Int("jobs", w.leases.size()).Msg("shutdown timeout reached; returning jobs to the queue")
 		stopWork()
 		<-idle
 	}
 
 	releaseCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	w.uploader.uploads.Release(releaseCtx)
-	w.queries.Release(releaseCtx)
-	for _, s := range w.uploader.budgets.All() {
+	w.uploader.Uploads.Release(releaseCtx)
+	w.Queries.Release(releaseCtx)
+	for _, s := range w.RuleBudgets.All() {
 		s.Release(releaseCtx)
 	}
 	stopServices()
@@ -153,10 +140,10 @@ func (w *Worker) Reconfigure(ctx context.Context, cfg pipeline.Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	w.settings.Set(cfg)
+	w.Settings.Set(cfg)
 
-	w.uploader.budgets.Set(cfg.RuleBudgets())
-	for q, perDay := range map[*fleet.Quota]int{w.uploader.uploads: cfg.UploadsPerDay, w.queries: cfg.QueriesPerDay} {
+	w.RuleBudgets.Set(cfg.RuleBudgets())
+	for q, perDay := range map[*fleet.Quota]int{w.uploader.Uploads: cfg.UploadsPerDay, w.Queries: cfg.QueriesPerDay} {
 		q.SetLimit(perDay, cfg.ReservePercent)
 		q.Release(ctx)
 	}
@@ -170,7 +157,7 @@ func (w *Worker) Reconfigure(ctx context.Context, cfg pipeline.Config) error {
 }
 
 // Membership is the worker's place in the fleet.
-func (w *Worker) Membership() *fleet.Membership { return w.member }
+func (w *Worker) Membership() *fleet.Membership { return w.Member }
 
 // pauseFault returns the cause of a budget's pause as a health.Fault, or nil if the budget is not
 // paused. The fault's state is Degraded if the budget is used up or a person paused it, and Failed
@@ -216,7 +203,7 @@ func (w *Worker) Uploads() []Upload { return w.uploader.progress.list() }
 // slots of the live workers.
 func (w *Worker) shareRate(ctx context.Context) error {
 	for {
-		members, changed := w.member.LiveWorkers()
+		members, changed := w.Member.LiveWorkers()
 		total := 0
 		for _, m := range members {
 			total += m.Slots

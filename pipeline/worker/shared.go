@@ -3,29 +3,18 @@ package worker
 import (
 	"context"
 	"math/rand/v2"
-	"time"
-
-	"github.com/rs/zerolog"
 
 	"backburn/pipeline"
-	"backburn/pipeline/fleet"
-	"backburn/pipeline/queue"
-	"backburn/pipeline/span"
+	"backburn/pipeline/poller"
 )
 
-// shared is what the parts of a worker have in common.
+// shared is what the parts of a worker have in common, its poller included.
 type shared struct {
-	q        *queue.Queue
-	settings *pipeline.Settings
-	log      zerolog.Logger
-	metrics  *metrics
-	spans    span.Spans
-	now      func() time.Time
-	member   *fleet.Membership
-	pauses   *fleet.Pauses
+	poller.Deps
+	metrics *metrics
 }
 
-func (s *shared) config() pipeline.Config { return s.settings.Current() }
+func (s *shared) config() pipeline.Config { return s.Settings.Current() }
 
 // decide calls pipeline.Decide with the sample's record as d has it, the job, what was learned, and
 // the circumstances.
@@ -33,9 +22,9 @@ func (s *shared) decide(d *delivery, learned pipeline.News) decision {
 	step, sample := pipeline.Decide(d.sample.Sample, d.Job, learned, pipeline.Circumstances{
 		Config: s.config(),
 		Ruling: d.ruling,
-		Self:   s.member.ID(),
+		Self:   s.Member.ID(),
 		Random: rand.Float64(),
-	}, s.now())
+	}, s.Now())
 
 	return decision{learned, step, sample}
 }
@@ -46,7 +35,7 @@ func (s *shared) changeSample(ctx context.Context, d *delivery, next pipeline.Sa
 	if err := s.writeSample(ctx, d, next); err != nil {
 		return err
 	}
-	s.q.Ledger().NotifySampleChanged(d.sample.Key)
+	s.Queue.Ledger().NotifySampleChanged(d.sample.Key)
 
 	return nil
 }
@@ -56,8 +45,8 @@ func (s *shared) changeSample(ctx context.Context, d *delivery, next pipeline.Sa
 func (s *shared) writeSample(ctx context.Context, d *delivery, next pipeline.Sample) error {
 	entry := d.sample
 	entry.Sample = next
-	c := s.q.Ledger().SampleUpdate(entry)
-	if err := s.q.Ledger().Commit(ctx, c); err != nil {
+	c := s.Queue.Ledger().SampleUpdate(entry)
+	if err := s.Queue.Ledger().Commit(ctx, c); err != nil {
 		return err
 	}
 
@@ -65,4 +54,19 @@ func (s *shared) writeSample(ctx context.Context, d *delivery, next pipeline.Sam
 	d.sample.Revision = c.Revision
 
 	return nil
+}
+
+// Tokens says when a token is available; auth.Source implements it.
+type Tokens interface {
+	// WaitReady returns nil once a call would not fail for lack of a token, or ctx's error.
+	WaitReady(ctx context.Context) error
+}
+
+// waitForToken waits for worker.retry_min, and then until there is a token, unless tokens is nil.
+func (s *shared) waitForToken(ctx context.Context, tokens Tokens) error {
+	if err := pipeline.Sleep(ctx, s.config().RetryMin); err != nil || tokens == nil {
+		return err
+	}
+
+	return tokens.WaitReady(ctx)
 }

@@ -21,19 +21,10 @@ type Submitter interface {
 	SubmitLink(ctx context.Context, link string) (wildfire.LinkSubmission, error)
 }
 
-// Tokens says when a token is available; auth.Source implements it.
-type Tokens interface {
-	// WaitReady returns nil once a call would not fail for lack of a token, or ctx's error.
-	WaitReady(ctx context.Context) error
-}
-
 // uploader sends samples to WildFire as pauses, budgets, rate and slots allow.
 type uploader struct {
 	*shared
 	submitter Submitter
-	tokens    Tokens // nil without WithTokens
-	uploads   *fleet.Quota
-	budgets   *fleet.RuleBudgets // of rules
 	limiter   *rate.Limiter
 	turns     *claimTurns
 	slots     *slots
@@ -56,8 +47,8 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.News
 	release, ok := u.claims.hold(d.sample.Key, d.Job.Priority)
 	if !ok { // another job here uploads the sample: wait as if its claim were already in the ledger
 		d.sample.State = pipeline.StateUploading
-		d.sample.Owner = u.member.ID()
-		d.sample.ChangedAt = u.now()
+		d.sample.Owner = u.Member.ID()
+		d.sample.ChangedAt = u.Now()
 		return pipeline.OwnerLookedUp{Owner: d.sample.Owner}, nil
 	}
 	defer release()
@@ -87,7 +78,7 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.News
 		case !ok:
 			continue // wait for the end of the pause, or park the job
 		}
-		if !u.member.HeldSince(claimedAt) { // others may have taken the sample over
+		if !u.Member.HeldSince(claimedAt) { // others may have taken the sample over
 			u.slots.release()
 			u.turns.release()
 			u.refund(ctx, d, d.ruling.Budgets)
@@ -100,8 +91,8 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.News
 		}
 
 		// Neither the file nor the service is at fault: for example, there is no token.
-		u.log.Warn().Str("err", disp.Message).Str("job", d.Job.ID).Msg("upload deferred; retrying")
-		if err := u.waitForToken(ctx); err != nil {
+		u.Log.Warn().Str("err", disp.Message).Str("job", d.Job.ID).Msg("upload deferred; retrying")
+		if err := u.AwaitToken(ctx); err != nil {
 			return u.afterUpload(work, d, sub, disp), nil
 		}
 	}
@@ -128,10 +119,10 @@ func (u *uploader) admit(ctx context.Context, d *delivery) (err error) {
 	}()
 
 	for {
-		if _, paused, _ := u.pauses.ActiveLong(pipeline.Uploads); paused {
+		if _, paused, _ := u.Pauses.ActiveLong(pipeline.Uploads); paused {
 			return errPaused
 		}
-		if err := u.pauses.Wait(ctx, pipeline.Uploads); err != nil {
+		if err := u.Pauses.Wait(ctx, pipeline.Uploads); err != nil {
 			return err
 		}
 		if err := u.takeUpload(ctx, d); err != nil {
@@ -142,7 +133,7 @@ func (u *uploader) admit(ctx context.Context, d *delivery) (err error) {
 			return err
 		}
 
-		if pause, on, _ := u.pauses.Active(pipeline.Uploads); !on || pause.Probing {
+		if pause, on, _ := u.Pauses.Active(pipeline.Uploads); !on || pause.Probing {
 			return nil
 		}
 		u.refund(ctx, d, d.ruling.Budgets) // uploads were paused while we waited for the rate limit
@@ -155,15 +146,15 @@ func (u *uploader) admit(ctx context.Context, d *delivery) (err error) {
 // worker does not interrupt this write. Otherwise it might not know whether it holds the claim, so
 // it could not release the claim, and other workers would wait for it.
 func (u *uploader) claim(work context.Context, d *delivery) (began time.Time, err error) {
-	next := u.decide(d, pipeline.UploadTurn{Owner: u.member.ID()})
+	next := u.decide(d, pipeline.UploadTurn{Owner: u.Member.ID()})
 	if next.step.Kind != pipeline.StepSend {
 		return time.Time{}, pipeline.ErrConflict
 	}
 
 	ctx, cancel := withFinalWriteTime(work)
 	defer cancel()
-	if !u.member.StillMember() {
-		if err := u.member.Renew(ctx); err != nil {
+	if !u.Member.StillMember() {
+		if err := u.Member.Renew(ctx); err != nil {
 			return time.Time{}, err
 		}
 	}
@@ -179,12 +170,12 @@ func (u *uploader) claim(work context.Context, d *delivery) (began time.Time, er
 // takeUpload spends one upload of the day's budget and of the budgets of the job's rules. It
 // returns fleet.ErrSpent if one of them is used up.
 func (u *uploader) takeUpload(ctx context.Context, d *delivery) error {
-	if err := u.uploads.Take(ctx, d.Job.Source, d.Job.Priority); err != nil {
+	if err := u.Uploads.Take(ctx, d.Job.Source, d.Job.Priority); err != nil {
 		return err
 	}
 
 	for i, s := range d.ruling.Budgets {
-		err := u.budgets.ByKey(s.Key).Take(ctx, "", pipeline.Normal)
+		err := u.RuleBudgets.ByKey(s.Key).Take(ctx, "", pipeline.Normal)
 		if err == nil {
 			continue
 		}
@@ -201,9 +192,9 @@ func (u *uploader) takeUpload(ctx context.Context, d *delivery) error {
 
 // refund gives back one upload of the day's budget, and one of some budgets of the job's rules.
 func (u *uploader) refund(ctx context.Context, d *delivery, budgets []pipeline.RuleBudget) {
-	u.uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
+	u.Uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
 	for _, s := range budgets {
-		u.budgets.ByKey(s.Key).Refund(ctx, "", pipeline.Normal)
+		u.RuleBudgets.ByKey(s.Key).Refund(ctx, "", pipeline.Normal)
 	}
 }
 
@@ -212,7 +203,7 @@ func (u *uploader) refund(ctx context.Context, d *delivery, budgets []pipeline.R
 func (u *uploader) takeSlot(ctx context.Context, d *delivery) (bool, error) {
 	err := u.slots.acquire(ctx, d.Job.Priority, d.Job.Source)
 	if err == nil {
-		if pause, on, _ := u.pauses.Active(pipeline.Uploads); !on || pause.Probing {
+		if pause, on, _ := u.Pauses.Active(pipeline.Uploads); !on || pause.Probing {
 			return true, nil
 		}
 		u.slots.release()
@@ -227,7 +218,7 @@ func (u *uploader) takeSlot(ctx context.Context, d *delivery) (bool, error) {
 // send makes one upload and classifies its outcome. It releases the slot and the turn of the
 // caller. If WildFire certainly did not count the upload, send gives it back to the budget.
 func (u *uploader) send(work context.Context, d *delivery) (wildfire.Submission, pipeline.Disposition) {
-	uctx, sp := u.spans.Upload(work, d.contents.Size, d.sample.Attempts+1)
+	uctx, sp := u.Spans.Upload(work, d.contents.Size, d.sample.Attempts+1)
 	sub, err := u.submit(uctx, d)
 	u.slots.release()
 	u.turns.release()
@@ -254,7 +245,7 @@ func (u *uploader) submit(work context.Context, d *delivery) (wildfire.Submissio
 		return wildfire.Submission{URL: l.URL, SHA256: l.SHA256, MD5: l.MD5, Uncertain: l.Uncertain}, err
 	}
 
-	report, done := u.progress.start(d.Job, u.now())
+	report, done := u.progress.start(d.Job, u.Now())
 	defer done()
 
 	began := time.Now()
@@ -282,44 +273,35 @@ func (u *uploader) afterUpload(work context.Context, d *delivery, sub wildfire.S
 	if disp.Answered() {
 		u.breaker.success()
 		u.refusals.Accepted(d.sample.Key)
-		u.pauses.EndAfterSuccess(ctx, pipeline.Uploads)
+		u.Pauses.EndAfterSuccess(ctx, pipeline.Uploads)
 	}
 
 	var err error
 	switch disp.Action {
 	case pipeline.Complete:
-		u.log.Debug().Str("job", d.Job.ID).Str("sha256", d.Job.SHA256).Bool("uncertain", sub.Uncertain).Msg("submitted")
+		u.Log.Debug().Str("job", d.Job.ID).Str("sha256", d.Job.SHA256).Bool("uncertain", sub.Uncertain).Msg("submitted")
 	case pipeline.Retry:
 		if disp.Reason == results.AttemptsExhausted && u.breaker.fault(d.sample.Key) {
-			u.log.Error().Str("err", disp.Message).Msg("uploads of several files failed in a row; uploads paused")
-			err = u.pauses.PauseAfterFault(ctx, pipeline.Uploads, "WildFire fails: "+disp.Message)
+			u.Log.Error().Str("err", disp.Message).Msg("uploads of several files failed in a row; uploads paused")
+			err = u.Pauses.PauseAfterFault(ctx, pipeline.Uploads, "WildFire fails: "+disp.Message)
 		}
 	case pipeline.ParkBudget:
 		var p fleet.Pause
-		p, err = u.pauses.PauseSpent(ctx, pipeline.Uploads)
-		u.log.Warn().Time("until", p.Until).Msg("upload budget is used up; uploads stop until the reset")
+		p, err = u.Pauses.PauseSpent(ctx, pipeline.Uploads)
+		u.Log.Warn().Time("until", p.Until).Msg("upload budget is used up; uploads stop until the reset")
 	case pipeline.PauseFleet:
-		u.log.Error().Str("job", d.Job.ID).Str("err", disp.Message).Msg("uploads are paused")
+		u.Log.Error().Str("job", d.Job.ID).Str("err", disp.Message).Msg("uploads are paused")
 		if disp.Doubted {
-			err = u.pauses.PauseInDoubt(ctx, pipeline.Uploads, disp.Message)
+			err = u.Pauses.PauseInDoubt(ctx, pipeline.Uploads, disp.Message)
 		} else {
-			err = u.pauses.PauseAfterFault(ctx, pipeline.Uploads, disp.Message)
+			err = u.Pauses.PauseAfterFault(ctx, pipeline.Uploads, disp.Message)
 		}
 	}
 	if err != nil {
-		u.log.Warn().Err(err).Msg("cannot write a pause; it applies only to this process")
+		u.Log.Warn().Err(err).Msg("cannot write a pause; it applies only to this process")
 	}
 
 	return pipeline.UploadEnded{Disposition: disp, MD5: sub.MD5, Filetype: sub.Filetype}
-}
-
-// waitForToken waits for worker.retry_min, and then until there is a token.
-func (u *uploader) waitForToken(ctx context.Context) error {
-	if err := pipeline.Sleep(ctx, u.config().RetryMin); err != nil || u.tokens == nil {
-		return err
-	}
-
-	return u.tokens.WaitReady(ctx)
 }
 
 // withFinalWriteTime returns a context that lasts a moment longer than work, so that a claim or the

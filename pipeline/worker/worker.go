@@ -21,7 +21,6 @@ type Worker struct {
 	*shared
 	examiner *examiner
 	uploader *uploader
-	queries  *fleet.Quota
 	client   *poller.Client
 	poller   *poller.Poller
 	leases   *leases
@@ -42,24 +41,20 @@ func WithTokens(t Tokens) Option { return func(o *options) { o.tokens = t } }
 func WithGuard(g *guard.Guard) Option { return func(o *options) { o.guard = g } }
 
 type options struct {
-	guard  *guard.Guard
-	tokens Tokens
-	log    zerolog.Logger
-	reg    prometheus.Registerer
-	traces trace.TracerProvider
-	now    func() time.Time
-	tick   time.Duration
-
-	reports poller.ReportClient
+	poller.Deps
+	guard   *guard.Guard
+	tokens  Tokens
+	reg     prometheus.Registerer
+	traces  trace.TracerProvider
 	health  *health.Registry
 	process fleet.Process
 }
 
 // WithReports sets the client that fetches reports; without it none are fetched.
-func WithReports(r poller.ReportClient) Option { return func(o *options) { o.reports = r } }
+func WithReports(r poller.ReportClient) Option { return func(o *options) { o.Reports = r } }
 
 // WithLogger sets the logger; without it the worker logs nothing.
-func WithLogger(l zerolog.Logger) Option { return func(o *options) { o.log = l } }
+func WithLogger(l zerolog.Logger) Option { return func(o *options) { o.Log = l } }
 
 // WithMetrics sets the registry for metrics; without it they are not registered.
 func WithMetrics(r prometheus.Registerer) Option { return func(o *options) { o.reg = r } }
@@ -77,11 +72,11 @@ func WithHealth(r *health.Registry) Option { return func(o *options) { o.health 
 func WithProcess(p fleet.Process) Option { return func(o *options) { o.process = p } }
 
 // WithClock sets the clock on which quotas, the age of verdicts and schedules depend.
-func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+func WithClock(now func() time.Time) Option { return func(o *options) { o.Now = now } }
 
 // WithTick sets how often goroutines that wait for a time of day check the clock. A timer alone is
 // not enough: it does not notice that the clock was set or the machine was suspended. The default
 // is one second. A test clock that runs faster needs a shorter tick.
-func WithTick(d time.Duration) Option { return func(o *options) { o.tick = d } }
+func WithTick(d time.Duration) Option { return func(o *options) { o.Tick = d } }
 
 const defaultTick = time.Second
