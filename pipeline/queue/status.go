@@ -114,10 +114,11 @@ func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error)
 		if err != nil {
 			return st, err
 		}
-		if p.Reason != "" {
-			st.Paused[b] = p
+		if p.Reason == "" {
+			continue
 		}
-		if p.Reason != "" && p.Spent { // WildFire said so, whatever our own count is
+		st.Paused[b] = p
+		if p.Spent { // WildFire said so, whatever our own count is
 			budget.status.Spent = true
 			budget.status.LastsUntil = time.Time{}
 		}
@@ -134,11 +135,9 @@ func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error)
 	st.Parked = waiters.Parked
 	st.Reports = waiters.Reports
 	if st.Parked.Jobs > 0 {
-		spent, err := q.spentRules(ctx, cfg, now)
-		if err != nil {
+		if st.Parked.Reason, st.Parked.Until, err = q.parkedFor(ctx, st, cfg); err != nil {
 			return st, err
 		}
-		st.Parked.Reason, st.Parked.Until = parkedFor(st, spent)
 	}
 	st.Dead, err = q.dead.byReason(ctx)
 	return st, err
@@ -230,45 +229,35 @@ func (d *DeadLetters) byReason(ctx context.Context) (map[string]uint64, error) {
 	return out, nil
 }
 
-// spentRules returns the rules whose own uploads of the day are used up.
-func (q *Queue) spentRules(ctx context.Context, cfg pipeline.Config, now time.Time) ([]string, error) {
-	var rules []string
-	for _, budget := range cfg.RuleBudgets() {
-		st, err := fleet.BudgetStatusOf(ctx, q.streams.control, pipeline.Budget(budget.Key), budget.PerDay, now)
-		if err != nil {
-			return nil, err
+// parkedFor returns what parked jobs wait for, and until when.
+func (q *Queue) parkedFor(ctx context.Context, st Status, cfg pipeline.Config) (reason string, until time.Time, err error) {
+	for _, b := range pipeline.Budgets() {
+		if p, on := st.Paused[b]; on {
+			return string(b) + " are paused: " + p.Reason, p.Until, nil
 		}
-		if st.Spent {
+	}
+	switch {
+	case st.Uploads.Spent:
+		return "today's uploads are used up", st.Uploads.ResetsAt, nil
+	case st.Queries.Spent:
+		return "today's queries are used up", st.Queries.ResetsAt, nil
+	}
+
+	var rules []string // those whose own uploads of the day are used up
+	for _, budget := range cfg.RuleBudgets() {
+		rule, err := fleet.BudgetStatusOf(ctx, q.streams.control, pipeline.Budget(budget.Key), budget.PerDay, st.Time)
+		if err != nil {
+			return "", time.Time{}, err
+		}
+		if rule.Spent {
 			rules = append(rules, budget.Rule)
 		}
 	}
-
-	return rules, nil
-}
-
-// parkedFor returns what parked jobs wait for, and until when. spentRules are the rules whose own
-// uploads of the day are used up.
-func parkedFor(st Status, spentRules []string) (reason string, until time.Time) {
-	for _, b := range pipeline.Budgets() {
-		if p, on := st.Paused[b]; on {
-			return string(b) + " are paused: " + p.Reason, p.Until
-		}
-	}
-	for _, b := range pipeline.Budgets() {
-		s := st.Uploads
-		if b == pipeline.Queries {
-			s = st.Queries
-		}
-		if s.Spent {
-			return "today's " + string(b) + " are used up", s.ResetsAt
-		}
+	if len(rules) > 0 {
+		return "today's uploads by " + strings.Join(rules, " and ") + " are used up", st.Uploads.ResetsAt, nil
 	}
 
-	if len(spentRules) > 0 {
-		return "today's uploads by " + strings.Join(spentRules, " and ") + " are used up", st.Uploads.ResetsAt
-	}
-
-	return "the rest of the budget is reserved for urgent jobs or for other sources", st.Uploads.ResetsAt
+	return "the rest of the budget is reserved for urgent jobs or for other sources", st.Uploads.ResetsAt, nil
 }
 
 // Waiters is what the leader answers on Names.WaitingSubject.
