@@ -199,8 +199,7 @@ func (c *committer) subscribe() {
 
 // send sends the messages that may be sent now. The caller holds mu.
 func (c *committer) send() {
-	defer c.scheduleCheck()
-
+sending:
 	for len(c.queue) > 0 && c.batch == nil && len(c.singles) < maxInFlight {
 		switch limit := c.cost.maxSingles(); {
 		case c.cost.cheap() || c.queued+len(c.singles) <= limit || len(c.queue[0].messages) > maxBatchMessages:
@@ -208,13 +207,10 @@ func (c *committer) send() {
 		case len(c.singles) == 0:
 			c.sendBatch()
 		default:
-			return // wait for the answers to the messages in progress; meanwhile more gather
+			break sending // wait for the answers to the messages in progress; meanwhile more gather
 		}
 	}
-}
 
-// scheduleCheck makes failOverdue run soon if anything is in progress. The caller holds mu.
-func (c *committer) scheduleCheck() {
 	if c.check == nil && (c.batch != nil || len(c.singles) > 0) {
 		c.check = time.AfterFunc(commitTimeout/8, c.failOverdue)
 	}

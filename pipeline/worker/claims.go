@@ -20,8 +20,6 @@ type claims struct {
 	uploading map[string][]pipeline.Priority // the priorities of the uploading jobs, by sample key
 }
 
-func newClaims() *claims { return &claims{uploading: map[string][]pipeline.Priority{}} }
-
 // hold records that a job is about to upload a sample, until release is called. ok is false if a
 // job that is at least as urgent already uploads the sample: the caller's job can wait for that
 // upload.

@@ -27,10 +27,15 @@ func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result
 		}
 	}
 
+	// Is this the first step to learn that WildFire has accepted this job's upload?
+	accepted := c.step.Basis == results.BasisUpload &&
+		(c.sample.State == pipeline.StatePending && before.State != pipeline.StatePending ||
+			c.step.Kind == pipeline.StepFinish && before.Unsure)
+
 	// The event "submitted" and the records may become durable in any order: the next delivery
 	// completes whatever a crash prevented.
 	var published errgroup.Group
-	if firstAccepted(before, c) {
+	if accepted {
 		published.Go(func() error { return w.Queue.Events().Publish(work, pipeline.SubmittedEvent(d.Job, c.sample)) })
 	}
 	r, err := w.writeOutcome(work, d, c, changes)
@@ -39,17 +44,6 @@ func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result
 	}
 
 	return r, err
-}
-
-// firstAccepted reports whether this is the first step to learn that WildFire has accepted this
-// job's upload.
-func firstAccepted(before pipeline.Sample, c decision) bool {
-	if c.step.Basis != results.BasisUpload {
-		return false
-	}
-
-	return c.sample.State == pipeline.StatePending && before.State != pipeline.StatePending ||
-		c.step.Kind == pipeline.StepFinish && before.Unsure
 }
 
 // writeOutcome writes the outcome of the step, in one commit with the change of the job's sample.

@@ -81,26 +81,21 @@ func (w *Worker) prepare(ctx, work context.Context, d *delivery) (result, error)
 		return w.afterExamineError(ctx, work, d, err)
 	}
 
-	w.applyPolicy(d)
+	var types []string
+	if d.Job.Kind == pipeline.KindFile && w.config().NeedsTypes() {
+		types = pipeline.TypesOf(d.head.bytes)
+	}
+	d.ruling = w.config().RulingFor(pipeline.FactsOf(d.Job, types), d.Job)
+	if d.ruling.Priority != "" {
+		d.Job.Priority = d.ruling.Priority
+	}
+
 	d.sample.Key = pipeline.SampleKey(d.Job)
 	if r, err := w.load(ctx, work, d); r.concluded || err != nil {
 		return r, err
 	}
 
 	return result{}, w.recordReportWish(ctx, d)
-}
-
-// applyPolicy applies the policy to a job. The job's contents must have been examined.
-func (w *Worker) applyPolicy(d *delivery) {
-	var types []string
-	if d.Job.Kind == pipeline.KindFile && w.config().NeedsTypes() {
-		types = pipeline.TypesOf(d.head.bytes)
-	}
-
-	d.ruling = w.config().RulingFor(pipeline.FactsOf(d.Job, types), d.Job)
-	if d.ruling.Priority != "" {
-		d.Job.Priority = d.ruling.Priority
-	}
 }
 
 // lookUpOwner checks whether the owner of a claimed sample is still uploading it. If the claim

@@ -13,8 +13,6 @@ type leases struct {
 	held map[*delivery]struct{}
 }
 
-func newLeases() *leases { return &leases{held: map[*delivery]struct{}{}} }
-
 // take makes run extend the lease of a delivery until release is called.
 func (l *leases) take(d *delivery) {
 	l.mu.Lock()

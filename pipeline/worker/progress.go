@@ -24,8 +24,6 @@ type progress struct {
 	active map[*Upload]struct{}
 }
 
-func newProgress() *progress { return &progress{active: map[*Upload]struct{}{}} }
-
 // start adds an upload. report is called as bytes are sent; the caller calls done when the upload
 // has ended.
 func (p *progress) start(j pipeline.Job, at time.Time) (report func(sent, total int64), done func()) {

@@ -37,7 +37,7 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poll
 	o.process.Slots = cfg.Concurrency
 
 	control := q.Control()
-	leases := newLeases()
+	leases := &leases{held: map[*delivery]struct{}{}}
 	s := &shared{Deps: o.Deps}
 	s.Queue = q
 	s.Verdicts = verdicts
@@ -61,8 +61,8 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poll
 			limiter:   rate.NewLimiter(limitOf(cfg.Rate), cfg.Burst),
 			turns:     newTurns(cfg.Concurrency),
 			slots:     newSlots(cfg.Concurrency),
-			claims:    newClaims(),
-			progress:  newProgress(),
+			claims:    &claims{uploading: map[string][]pipeline.Priority{}},
+			progress:  &progress{active: map[*Upload]struct{}{}},
 		},
 		client: poller.NewClient(q, s.Pauses, cfg.Lease),
 		poller: poller.New(s.Deps),
