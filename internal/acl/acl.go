@@ -43,15 +43,20 @@ func For(role Role, o Options) (Permissions, error) {
 	b.subscribe(inbox + ".>")
 	b.build(o, inbox)
 
-	api := ""
+	system, api := "$JS.API", ""
+	if o.Domain != "" {
+		system = "$JS." + o.Domain + ".API"
+		api = system
+	}
+
 	switch {
 	case role.Outside():
 		// In an account without JetStream the server itself answers on $JS.API.
 		api = APIPrefix(o.Prefix)
 		b.replaceAPIPrefix(api)
 	case o.Domain != "":
-		b.replaceAPIPrefix("$JS." + o.Domain + ".API")
-		b.addBucketWrites("$JS." + o.Domain + ".API")
+		b.replaceAPIPrefix(system)
+		b.addBucketWrites(system)
 	}
 
 	return Permissions{
@@ -61,6 +66,7 @@ func For(role Role, o Options) (Permissions, error) {
 		API:       api,
 		Publish:   unique(b.publishSubjects),
 		Subscribe: unique(b.subscribeSubjects),
+		system:    system,
 	}, nil
 }
 

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -46,17 +49,72 @@ type site struct {
 	t       *testing.T
 	s       *server.Server
 	perms   map[string]acl.Permissions // by name of the user without the prefix
+	domain  string                     // JetStream domain, if the server is a leaf node
 	connect func(acl.Permissions) natsconn.Config
 }
 
 // mode is a way to give a server its users.
-type mode func(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) natsconn.Config)
+type mode struct {
+	domain string
+	start  func(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) natsconn.Config)
+}
+
+const hub = "hub" // a JetStream domain
 
 // modes are the two ways that the server supports: a configuration file with passwords, and JWTs
-// that an operator signs, with the server's default limits and an account that requires max_bytes.
-var modes = map[string]mode{"configuration": withConfigFile, "operator": withOperator}
+// that an operator signs, with the server's default limits and an account that requires max_bytes;
+// and the first of them on a leaf node, without JetStream and with its own.
+var modes = map[string]mode{
+	"configuration":            {"", withConfigFile},
+	"operator":                 {"", withOperator},
+	"leaf node":                {hub, onLeafNode(false)},
+	"leaf node with JetStream": {hub, onLeafNode(true)},
+}
+
+// onLeafNode gives the users to a leaf node of a server that has the streams.
+func onLeafNode(jetStream bool) func(*testing.T, []acl.Permissions) (*server.Server, func(acl.Permissions) natsconn.Config) {
+	return func(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) natsconn.Config) {
+		t.Helper()
+		hubOptions := readConf(t, `
+			leafnodes { listen: 127.0.0.1:-1, authorization { users: [{user: leaf, password: leaf, account: BACKBURN}] } }
+			accounts { BACKBURN { jetstream: enabled } }`)
+		hubOptions.ServerName = hub
+		hubOptions.JetStreamDomain = hub
+		testkit.StartNATS(t, hubOptions)
+
+		opts := readConf(t, conf(t, all))
+		opts.ServerName = "leaf"
+		opts.Host = "127.0.0.1"
+		opts.NoSigs = true
+		opts.NoLog = true
+		opts.JetStream = jetStream
+		opts.JetStreamDomain = "leaf"
+		opts.StoreDir = t.TempDir()
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(hubOptions.LeafNode.Port))
+		remote := &url.URL{Scheme: "nats", User: url.UserPassword("leaf", "leaf"), Host: address}
+		opts.LeafNode.Remotes = []*server.RemoteLeafOpts{{URLs: []*url.URL{remote}, LocalAccount: "BACKBURN"}}
+		leaf, err := server.NewServer(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaf.Start()
+		t.Cleanup(func() { testkit.StopNATS(leaf) })
+		if !leaf.ReadyForConnections(30 * time.Second) {
+			t.Fatal("the leaf node did not start")
+		}
+
+		return leaf, withPassword(t, hub)
+	}
+}
 
 func withConfigFile(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) natsconn.Config) {
+	t.Helper()
+
+	return testkit.StartNATS(t, readConf(t, conf(t, all))), withPassword(t, "")
+}
+
+// conf returns the users as the server's configuration, and sets the variables for its passwords.
+func conf(t *testing.T, all []acl.Permissions) string {
 	t.Helper()
 	for _, p := range all {
 		t.Setenv(acl.Variable(p.User), "pw-"+p.User)
@@ -67,25 +125,36 @@ func withConfigFile(t *testing.T, all []acl.Permissions) (*server.Server, func(a
 		t.Fatal(err)
 	}
 
+	return conf.String()
+}
+
+// readConf returns the options of a configuration, with a random port.
+func readConf(t *testing.T, text string) *server.Options {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "nats.conf")
-	if err := os.WriteFile(file, conf.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 
 	opts, err := server.ProcessConfigFile(file)
 	if err != nil {
-		t.Fatalf("the server does not read it: %v\n%s", err, conf.String())
+		t.Fatalf("the server does not read it: %v\n%s", err, text)
 	}
 
 	opts.Port = server.RANDOM_PORT
 
-	return testkit.StartNATS(t, opts), func(p acl.Permissions) natsconn.Config {
+	return opts
+}
+
+// withPassword returns the configuration of a user's client.
+func withPassword(t *testing.T, domain string) func(acl.Permissions) natsconn.Config {
+	return func(p acl.Permissions) natsconn.Config {
 		password := filepath.Join(t.TempDir(), "password")
 		if err := os.WriteFile(password, []byte("pw-"+p.User+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 
-		return natsconn.Config{User: p.User, PasswordFile: password}
+		return natsconn.Config{User: p.User, PasswordFile: password, Domain: domain}
 	}
 }
 
@@ -150,7 +219,7 @@ func claims(p acl.Permissions) func(*jwt.UserClaims) {
 }
 
 // allRoles has a user of each role, some with options.
-func allRoles(t *testing.T) []acl.Permissions {
+func allRoles(t *testing.T, domain string) []acl.Permissions {
 	t.Helper()
 	var all []acl.Permissions
 	for _, r := range []struct {
@@ -167,6 +236,7 @@ func allRoles(t *testing.T) []acl.Permissions {
 		{acl.API, acl.Options{Sources: []string{"proxy"}}},
 	} {
 		r.o.Prefix = prefix
+		r.o.Domain = domain
 		p, err := acl.For(r.role, r.o)
 		if err != nil {
 			t.Fatal(err)
@@ -180,22 +250,23 @@ func allRoles(t *testing.T) []acl.Permissions {
 
 func newSite(t *testing.T, make mode) *site {
 	t.Helper()
-	st := &site{t: t, perms: map[string]acl.Permissions{}}
-	all := allRoles(t)
+	st := &site{t: t, perms: map[string]acl.Permissions{}, domain: make.domain}
+	all := allRoles(t, make.domain)
 	for _, p := range all {
 		st.perms[strings.TrimPrefix(p.User, prefix+"-")] = p
 	}
-	st.s, st.connect = make(t, all)
+	st.s, st.connect = make.start(t, all)
 
 	return st
 }
 
 // client is a connection of a role, with the server's permission errors.
 type client struct {
-	t    *testing.T
-	user string
-	nc   *nats.Conn
-	js   jetstream.JetStream
+	t      *testing.T
+	user   string
+	domain string
+	nc     *nats.Conn
+	js     jetstream.JetStream
 
 	mu      sync.Mutex
 	denials []string
@@ -208,7 +279,7 @@ func (st *site) as(user string) *client {
 		st.t.Fatalf("no user %s", user)
 	}
 
-	c := &client{t: st.t, user: user}
+	c := &client{t: st.t, user: user, domain: st.domain}
 	cfg := st.connect(p)
 	cfg.URL = st.s.ClientURL()
 	nc, err := natsconn.Connect(cfg, "test", zerolog.Nop(), natsconn.Inbox(prefix, strings.TrimPrefix(p.Inbox, "_INBOX_"+prefix+"_")))
@@ -267,7 +338,7 @@ func (c *client) attach() *queue.Queue {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), 20*time.Second)
 	defer cancel()
-	q, err := queue.Attach(ctx, c.nc, "", prefix)
+	q, err := queue.Attach(ctx, c.nc, c.domain, prefix)
 	if err != nil {
 		c.expectNoDenials()
 		c.t.Fatalf("%s: %v", c.user, err)
@@ -290,9 +361,10 @@ func (c *client) makeDurable(ctx context.Context, name string) {
 	}
 }
 
-func topology() queue.Topology {
+func (c *client) topology() queue.Topology {
 	return queue.Topology{
 		Prefix:   prefix,
+		Domain:   c.domain,
 		Replicas: 1,
 		Lease:    3 * time.Second,
 		Results:  queue.EventLimits{MaxAge: 24 * time.Hour, MaxBytes: 64 << 20},
@@ -317,7 +389,7 @@ func (st *site) work() *client {
 	c := st.as("worker")
 	ctx, cancel := context.WithTimeout(st.t.Context(), 30*time.Second)
 	defer cancel()
-	q, err := queue.Open(ctx, c.nc, topology())
+	q, err := queue.Open(ctx, c.nc, c.topology())
 	if err != nil {
 		c.expectNoDenials()
 		st.t.Fatal(err)
@@ -362,7 +434,7 @@ func contents(s string) (int64, func() (io.ReadCloser, error)) {
 // recheck asks WildFire again, as the operator's command does.
 func (c *client) recheck(ctx context.Context, q *queue.Queue) {
 	c.t.Helper()
-	ask := poller.NewClient(q, fleet.NewPauses(q.Control(), time.Now, time.Second), topology().Lease)
+	ask := poller.NewClient(q, fleet.NewPauses(q.Control(), time.Now, time.Second), c.topology().Lease)
 	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- ask.Run(running) }()
@@ -396,6 +468,8 @@ func everyRoleWorks(t *testing.T, st *site) {
 	mail.submitsFiles(ctx)
 	web.publishesRaw(ctx)
 	watcher.watches(ctx)
+	watcher.joins(ctx, "watcher")
+	httpAPI.joins(ctx, "api")
 	operator.makeDurable(ctx, "siem")
 	consumer.reads(ctx, 5)
 	operator.operates(ctx)
@@ -450,7 +524,7 @@ func (c *client) publishesRaw(ctx context.Context) {
 // watches submits a file and waits for its event, as a watcher.
 func (c *client) watches(ctx context.Context) {
 	c.t.Helper()
-	q, err := queue.AttachOrOpen(ctx, c.nc, topology())
+	q, err := queue.AttachOrOpen(ctx, c.nc, c.topology())
 	if err != nil {
 		c.expectNoDenials()
 		c.t.Fatal(err)
@@ -480,6 +554,22 @@ func (c *client) watches(ctx context.Context) {
 	unknown, err := q.Unknown(ctx, "quarantine", []string{"watched", "never"})
 	if err != nil || !slices.Equal(unknown, []string{"never"}) {
 		c.t.Errorf("the queue does not know %q: %v", unknown, err)
+	}
+}
+
+// joins writes that the process is alive, and reads who else is.
+func (c *client) joins(ctx context.Context, role string) {
+	c.t.Helper()
+	control := c.attach().Control()
+	member := fleet.Join(control, c.topology().Lease, fleet.Process{Role: role})
+	if err := member.Renew(ctx); err != nil {
+		c.expectNoDenials()
+		c.t.Fatalf("%s joins: %v", c.user, err)
+	}
+
+	members, err := fleet.Members(ctx, control)
+	if err != nil || !slices.ContainsFunc(members, func(m fleet.Member) bool { return m.ID == member.ID() }) {
+		c.t.Errorf("%s is no member: %v", c.user, err)
 	}
 }
 
@@ -623,13 +713,13 @@ func (c *client) serves(ctx context.Context) {
 // A watcher that starts first waits for a worker to create the queue, because it may not do so
 // itself.
 func TestWatcherWaitsForTheQueue(t *testing.T) {
-	st := newSite(t, withConfigFile)
+	st := newSite(t, modes["configuration"])
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	watcher := st.as("watcher")
 	attached := make(chan error, 1)
 	go func() {
-		_, err := queue.AttachOrOpen(ctx, watcher.nc, topology())
+		_, err := queue.AttachOrOpen(ctx, watcher.nc, watcher.topology())
 		attached <- err
 	}()
 	for { // it has tried to create it
@@ -652,7 +742,7 @@ func TestWatcherWaitsForTheQueue(t *testing.T) {
 
 // Each role is denied everything else.
 func TestRolesAreDeniedEverythingElse(t *testing.T) {
-	st := newSite(t, withConfigFile)
+	st := newSite(t, modes["configuration"])
 	st.work()
 	api := "$JS.API."
 	sealed := []string{ // only for the worker and the operator
@@ -731,7 +821,7 @@ func TestRolesAreDeniedEverythingElse(t *testing.T) {
 // subject, which no lane reads, so it does not become a job; and requests to the server cannot be
 // made this way.
 func TestReplySubjectsOfAConsumer(t *testing.T) {
-	st := newSite(t, withConfigFile)
+	st := newSite(t, modes["configuration"])
 	worker := st.work()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
@@ -799,7 +889,7 @@ func TestReplySubjectsOfAConsumer(t *testing.T) {
 // A consumer that could create its own durable would choose where the server delivers, including
 // heartbeats: an empty status message can delete a stream. So it is denied.
 func TestConsumerCannotCreateItsDurable(t *testing.T) {
-	st := newSite(t, withConfigFile)
+	st := newSite(t, modes["configuration"])
 	worker := st.work()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()

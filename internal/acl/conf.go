@@ -47,7 +47,7 @@ func Accounts(prefix string, all ...Permissions) []Account {
 	for _, subject := range exported(outside) {
 		system.Exports = append(system.Exports, Export{
 			Subject:  subject,
-			Stream:   strings.HasPrefix(subject, "$JS.API.CONSUMER.MSG.NEXT."), // a request has many answers
+			Stream:   strings.Contains(subject, ".API.CONSUMER.MSG.NEXT."), // a request has many answers
 			Accounts: importers(outside, subject),
 		})
 	}
@@ -132,7 +132,7 @@ func exported(outside []Permissions) []string {
 // systemSubject returns the name of a client's subject in the account with the streams.
 func systemSubject(p Permissions, subject string) string {
 	if rest, ok := strings.CutPrefix(subject, p.API+"."); ok && p.API != "" {
-		return "$JS.API." + rest
+		return p.system + "." + rest
 	}
 	return subject
 }

@@ -24,6 +24,8 @@ type Permissions struct {
 	API       string   `json:"api_prefix,omitempty"` // JetStream API prefix that the client must use; "" for $JS.API
 	Publish   []string `json:"publish"`              // allowed subjects; all others are denied
 	Subscribe []string `json:"subscribe"`            // likewise
+
+	system string // JetStream API prefix in the account with the streams
 }
 
 // Options narrow a role.

@@ -11,7 +11,9 @@ import (
 // name another, until the test ends. It listens on any free port unless opts say otherwise.
 func StartNATS(t testing.TB, opts *server.Options) *server.Server {
 	t.Helper()
-	opts.ServerName = "test"
+	if opts.ServerName == "" {
+		opts.ServerName = "test"
+	}
 	opts.Host = "127.0.0.1"
 	opts.JetStream = true
 	opts.NoSigs = true

@@ -394,7 +394,7 @@ func (f *Membership) write(ctx context.Context, key string, self Member, ttl, ti
 	if err != nil {
 		return err
 	}
-	m := nats.NewMsg(jets.KeySubject + f.store.kv.Bucket() + "." + key)
+	m := nats.NewMsg(jets.KeyWrite(f.store.js.Options(), f.store.kv.Bucket(), key))
 	m.Data = body
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
