@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
+	"backburn/internal/acl"
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
@@ -32,16 +33,24 @@ func commandLog(tool *cli.App, cfg config.Config) zerolog.Logger {
 const attachTimeout = 10 * time.Second
 
 // attach connects to the configured NATS server and opens the existing queue. It creates nothing.
-// The caller calls release.
-func attach(ctx context.Context, tool *cli.App, cfg config.Config, command string) (q *queue.Queue, release func(), err error) {
-	q, release, err = dial(ctx, cfg, command, commandLog(tool, cfg))
+// The caller calls release. The configured NATS user has the role operator, or one of the others.
+func attach(ctx context.Context, tool *cli.App, cfg config.Config, command string, others ...acl.Role) (q *queue.Queue, release func(), err error) {
+	q, release, err = dial(ctx, cfg, command, commandLog(tool, cfg), others...)
 
 	return q, release, hintSimulation(cfg, err)
 }
 
 // dial is attach without a hint, and with a log of its own.
-func dial(ctx context.Context, cfg config.Config, command string, log zerolog.Logger) (q *queue.Queue, release func(), err error) {
-	nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, log, natsconn.Inbox(cfg.NATS.Prefix, "operator"))
+func dial(ctx context.Context, cfg config.Config, command string, log zerolog.Logger, others ...acl.Role) (q *queue.Queue, release func(), err error) {
+	nc, err := connectAs(cfg, command, acl.Operator, log)
+	for _, role := range others {
+		if !errors.Is(err, natsconn.ErrRole) {
+			break
+		}
+		if other, oerr := connectAs(cfg, command, role, log); oerr == nil {
+			nc, err = other, nil
+		}
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -52,6 +61,10 @@ func dial(ctx context.Context, cfg config.Config, command string, log zerolog.Lo
 	}
 
 	return q, nc.Close, nil
+}
+
+func connectAs(cfg config.Config, command string, role acl.Role, log zerolog.Logger) (*nats.Conn, error) {
+	return natsconn.Connect(cfg.NATS, "backburn "+command, log, natsconn.Inbox(cfg.NATS.Prefix, string(role)))
 }
 
 // openQueue reads the configuration and attaches to its queue.

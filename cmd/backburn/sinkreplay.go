@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"backburn/internal/acl"
 	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
@@ -69,7 +70,8 @@ dead_file. If it rejects single events, the exit code is 3.`,
 				return r.end(replay.DeliverDeadLetters(cmd.Context(), from))
 			}
 
-			q, release, err := attach(cmd.Context(), tool, cfg, "sink replay")
+			// The sink's own process has the configuration, with its NATS user.
+			q, release, err := attach(cmd.Context(), tool, cfg, "sink replay", acl.API, acl.Worker)
 			if err != nil {
 				return err
 			}

@@ -56,7 +56,7 @@ func (e *commandError) Unwrap() error { return e.err }
 var (
 	misconfigured = []error{watch.ErrUnusable, queue.ErrMixed}
 	unreachable   = []error{
-		natsconn.ErrUnreachable, natsconn.ErrRefused, natsconn.ErrOversized, natsconn.ErrTLS, natsconn.ErrClosed,
+		natsconn.ErrUnreachable, natsconn.ErrRefused, natsconn.ErrOversized, natsconn.ErrTLS, natsconn.ErrClosed, natsconn.ErrRole,
 		queue.ErrUnavailable, httpserver.ErrListen, local.ErrListen,
 	}
 )

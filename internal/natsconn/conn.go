@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -67,14 +68,51 @@ func Connect(cfg Config, name string, log zerolog.Logger, opts ...nats.Option) (
 	options = append(options, credentials...)
 	options = append(options, transport...)
 	options = append(options, opts...)
+	var checked atomic.Bool
+	options = append(options, quietUntil(&checked))
 	warnUnencrypted(cfg, log)
 
 	nc, err := nats.Connect(strings.Join(cfg.URLs(), ","), options...)
 	if err != nil {
 		return nil, explain(cfg, err)
 	}
+	if mayNotReceive(nc) {
+		nc.Close()
+		return nil, wrongRole(cfg, nc.Opts.InboxPrefix)
+	}
+	checked.Store(true)
 
 	return nc, nil
+}
+
+// mayNotReceive reports whether the server denies the connection its own inbox prefix. Then no
+// request would ever be answered.
+func mayNotReceive(nc *nats.Conn) bool {
+	if nc.Opts.InboxPrefix == "" {
+		return false
+	}
+	sub, err := nc.SubscribeSync(nc.NewInbox())
+	if err != nil {
+		return false // the connection is lost, and the first request will show it
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+
+	// The server's error arrives before its answer.
+	return nc.FlushTimeout(dialTimeout) == nil && errors.Is(nc.LastError(), nats.ErrPermissionViolation)
+}
+
+// quietUntil drops denials until Connect has checked the connection and can return them.
+func quietUntil(checked *atomic.Bool) nats.Option {
+	return func(o *nats.Options) error {
+		others := o.AsyncErrorCB
+		o.AsyncErrorCB = func(nc *nats.Conn, sub *nats.Subscription, err error) {
+			if checked.Load() || !errors.Is(err, nats.ErrPermissionViolation) {
+				others(nc, sub, err)
+			}
+		}
+
+		return nil
+	}
 }
 
 // JetStream returns the JetStream context of a connection, in the configured domain.

@@ -166,6 +166,22 @@ func restricted(t *testing.T) string {
 	return s.ClientURL()
 }
 
+// A user who may not receive answers gets none, so Connect says at once why.
+func TestUserOfAnotherRole(t *testing.T) {
+	t.Parallel()
+	var log lines
+	registry := health.New(zerolog.Nop())
+	part := registry.Part("permissions", "")
+	_, err := natsconn.Connect(natsconn.Config{URL: restricted(t)}, "test", zerolog.New(&log),
+		natsconn.Inbox("backburn", "operator"), natsconn.ReportDenials(part))
+	if !errors.Is(err, natsconn.ErrRole) || !strings.Contains(err.Error(), "credentials of the role operator") {
+		t.Errorf("%v: want %v, and the role", err, natsconn.ErrRole)
+	}
+	if strings.Contains(log.all.String(), "denies") || part.Status().State != health.OK {
+		t.Errorf("the error is also reported: %s %+v", log.all.String(), part.Status())
+	}
+}
+
 func TestForbiddenSubjectIsLogged(t *testing.T) {
 	t.Parallel()
 	log := lines{seen: make(chan string, 16)}

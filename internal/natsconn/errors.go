@@ -21,6 +21,7 @@ var (
 	ErrOversized   = errors.New("the credentials are larger than the NATS server accepts")
 	ErrTLS         = errors.New("no TLS connection to the NATS server")
 	ErrClosed      = errors.New("the NATS server closes the connection")
+	ErrRole        = errors.New("the NATS user has another role")
 )
 
 // explain adds the meaning of a connection error, and what to do about it.
@@ -56,6 +57,14 @@ func condition(cfg Config, err error) error {
 	}
 
 	return ErrUnreachable
+}
+
+// wrongRole is the error for a user that may not receive answers at the inbox prefix.
+func wrongRole(cfg Config, inbox string) error {
+	role := inbox[strings.LastIndex(inbox, "_")+1:]
+
+	return fmt.Errorf("connect to %s: %w: it may not receive answers at %s.>; "+
+		"use the credentials of the role %s, whose permissions `backburn acl` prints", cfg.URL, ErrRole, inbox, role)
 }
 
 // defaultControlLine is a server's default limit for a client's first line; lineHeadroom is the
