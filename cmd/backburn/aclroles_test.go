@@ -168,11 +168,20 @@ func TestCommandsWithPermissions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newACLSite(t, leafNode)
+			s.as("watcher")
+			early := s.Start("backburn", "watcher")
+			early.Logged("part is degraded") // it may not create the queue
+			s.denied.all()
 			for _, process := range []struct{ command, role string }{
-				{"worker", "worker"}, {"watcher", "watcher"}, {"api", "api"}, {"clamd", "api"}, {"mail", "api"}, {"sink", "api"},
+				{"worker", "worker"}, {"api", "api"}, {"clamd", "api"}, {"mail", "api"}, {"sink", "api"},
 			} {
 				s.as(process.role)
 				s.Start("backburn", process.command).Logged("ready")
+			}
+
+			early.Logged("ready")
+			if _, parts := early.Ask("/readyz"); !strings.Contains(parts, `{"part":"permissions","state":"ok"`) {
+				t.Errorf("the watcher that started first: %s", parts)
 			}
 
 			s.WriteFile("malware.exe", "MZ malware")

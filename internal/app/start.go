@@ -88,10 +88,8 @@ const openTimeout = time.Minute
 // connect connects to NATS, and attaches the process to the queue.
 func (n *Node) connect(ctx context.Context) error {
 	role := n.roles.natsRole()
-	options := []nats.Option{
-		natsconn.Inbox(n.cfg.NATS.Prefix, role),
-		natsconn.ReportDenials(n.health.Part("permissions", "")),
-	}
+	permissions := n.health.Part("permissions", "")
+	options := []nats.Option{natsconn.Inbox(n.cfg.NATS.Prefix, role), natsconn.ReportDenials(permissions)}
 	if n.roles.NATS != nil {
 		options = append(options, n.roles.NATS.InProcess())
 	}
@@ -126,6 +124,7 @@ func (n *Node) connect(ctx context.Context) error {
 	if n.queue, err = open(openCtx, nc, topology); err != nil {
 		return err
 	}
+	permissions.OK() // only attempts to create the queue, which a worker has created meanwhile, were denied
 
 	n.queue.Ledger().NoRead = role == "watcher"
 	n.status = newStatusCache(func(ctx context.Context) (queue.Status, error) {
