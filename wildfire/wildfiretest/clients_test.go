@@ -2,13 +2,16 @@ package wildfiretest_test
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -115,6 +118,7 @@ func TestFormsOfPanPythonAreAccepted(t *testing.T) {
 		"file":          {"submit/file", []string{key, panFile("wildfire-tempfile.js", "x")}, 200, "sha256", []string{sha("x")}},
 		"URL":           {"submit/url", []string{key, panField("url", "https://example.test/a.exe")}, 200, "filename", []string{""}},
 		"link":          {"submit/link", []string{key, panField("link", "foo")}, 200, "url", []string{"http://foo"}},
+		"upper case":    {"submit/link", []string{key, panField("link", "HTTP://a")}, 200, "url", []string{"HTTP://a"}},
 		"blank link":    {"submit/link", []string{key, panField("link", " ")}, 200, "sha256", []string{sha("http:// ")}},
 		"NUL as a link": {"submit/link", []string{key, panField("link", "\x00")}, 200, "sha256", []string{sha("http://\x00")}},
 		"links":         {"submit/links", []string{key, panFile("pan", "panlnk\nhttp://a\nb")}, 200, "url", []string{"http://a", "http://b"}},
@@ -196,6 +200,7 @@ func TestFieldsInTheURLAreAccepted(t *testing.T) {
 		"urlencoded": {"get/verdict?apikey=key&hash=" + sha("MZ"), urlencoded, ""},
 		"half":       {"get/verdict?hash=" + sha("MZ"), urlencoded, "apikey=key"},
 		"upload":     {"submit/file?apikey=key", contentType, upload},
+		"no body":    {"get/verdict?apikey=key&hash=" + sha("MZ"), contentType, ""},
 		"with agent": {"get/report?apikey=key&agent=xsoartim&hash=" + sha(""), contentType, none},
 	}
 	for name, tt := range tests {
@@ -209,6 +214,38 @@ func TestFieldsInTheURLAreAccepted(t *testing.T) {
 
 	if got := post(t, web.URL+"/publicapi/submit/file?apikey=other", contentType, upload); got.status != http.StatusUnauthorized {
 		t.Errorf("another key: got %d", got.status)
+	}
+}
+
+// TestRefusalOfALargeFileArrives: a client that reads the answer only after it has sent everything,
+// like those of Python, gets it.
+func TestRefusalOfALargeFileArrives(t *testing.T) {
+	t.Parallel()
+	const size = 24 << 20 // more than the sockets buffer
+	_, web := start(t, wildfiretest.WithAPIKey("key"), wildfiretest.WithMaxFileSize(1<<20))
+	contentType, form := panForm(panFile("a.exe", strings.Repeat("x", size)))
+	for path, want := range map[string]string{
+		"submit/file?apikey=key":   "413",
+		"submit/file?apikey=other": "401",
+		"submit/none":              "404",
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", web.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+
+			if _, err := fmt.Fprintf(conn, "POST /publicapi/%s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
+				path, contentType, len(form), form); err != nil {
+				t.Fatal(err)
+			}
+			line, err := bufio.NewReader(conn).ReadString('\n')
+			if err != nil || !strings.HasPrefix(line, "HTTP/1.1 "+want) {
+				t.Errorf("got %q, %v; want %s", line, err, want)
+			}
+		})
 	}
 }
 

@@ -64,6 +64,9 @@ func boundaryOf(contentType string) (string, bool) {
 
 func (x *exchange) readMultipart(boundary string, onFile func(url.Values, string, io.Reader) bool) (url.Values, bool) {
 	form := x.r.URL.Query() // fields in the URL count too, whatever the body
+	if x.r.ContentLength == 0 {
+		return form, true
+	}
 	reader := multipart.NewReader(x.r.Body, boundary)
 	for {
 		part, err := reader.NextPart()

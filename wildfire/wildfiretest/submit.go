@@ -364,7 +364,7 @@ func isWebURL(location string) bool {
 // a scheme and nearly any other text, but no scheme except http and https.
 func acceptableLink(link string) bool {
 	scheme, _, found := strings.Cut(link, "://")
-	return link != "" && (!found || scheme == "http" || scheme == "https")
+	return link != "" && (!found || strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
 
 // filetype returns the service's label for a file, by its first bytes or otherwise by its
