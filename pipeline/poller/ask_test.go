@@ -41,6 +41,47 @@ func TestFilesAndLinksTakeTurns(t *testing.T) {
 	}
 }
 
+// A source with many links, even urgent ones, does not keep those of another source waiting.
+func TestLinksOfSourcesTakeTurns(t *testing.T) {
+	t.Parallel()
+	link := func(source string, i int) string { return fmt.Sprintf("http://%s.example/%d", source, i) }
+	for name, add := range map[string]func(b *querier, source string, i int){
+		"questions of workers": func(b *querier, source string, i int) {
+			url := link(source, i)
+			qn := Question{Key: pipeline.LinkKey(url), URL: url, Urgent: source == "flood", Sources: []string{source}}
+			b.questions[qn.Key] = &workerQuestion{Question: qn}
+		},
+		"links that jobs wait for": func(b *querier, source string, i int) {
+			e := b.list.add(idOf(t, pipeline.LinkKey(link(source, i))), waitingJob{name: fmt.Sprint(source, ".", i), seq: uint64(i), rank: 0}, time.Now())
+			b.list.toAsk[e] = struct{}{}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newQuerier()
+			of := map[string]string{} // sources by key
+			for i := range 1000 {
+				add(b, "flood", i)
+				of[pipeline.LinkKey(link("flood", i))] = "flood"
+			}
+			for i := range 5 {
+				add(b, "mail", 2000+i)
+				of[pipeline.LinkKey(link("mail", 2000+i))] = "mail"
+			}
+
+			calls := map[string]int{}
+			for range 10 {
+				c := b.nextCall()
+				calls[of[c.link.Key]]++
+				delete(b.questions, c.link.Key)
+			}
+			if calls["mail"] != 5 || calls["flood"] != 5 {
+				t.Errorf("calls %v, want 5 of each", calls)
+			}
+		})
+	}
+}
+
 func newQuerier() *querier {
 	s := &shared{
 		Deps: Deps{Now: time.Now, Settings: pipeline.NewSettings(pipeline.DefaultConfig())},

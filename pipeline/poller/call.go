@@ -43,34 +43,105 @@ func (q *querier) nextCall() call {
 // nextLinkCall returns a call for one link, or false if there is no link to ask about. The caller
 // holds mu.
 func (q *querier) nextLinkCall() (call, bool) {
-	for _, a := range q.questions {
-		if a.URL == "" {
-			continue
-		}
+	link, ok := q.nextLink()
+	if !ok {
+		return call{}, false
+	}
+	q.turns.take(link.sources)
 
-		qn := a.Question
-		a.inCall = true
-		c := call{link: &qn, urgent: a.Urgent, awaited: map[string]*waitingSample{}}
-		if a.Recheck {
-			c.rechecks = []string{a.Key}
-		}
-		if e := q.list.find(a.Key); e != nil { // jobs wait for the link, too
-			if _, due := q.list.toAsk[e]; due {
-				q.addAwaited(&c, e)
-			}
-		}
+	c := call{awaited: map[string]*waitingSample{}}
+	a := link.question
+	if a == nil {
+		c.link = &Question{Key: link.sample.sample.key()} // addURL adds the URL
+		q.addAwaited(&c, link.sample)
+
 		return c, true
 	}
 
-	for e := range q.list.toAsk {
-		if e.sample.link {
-			c := call{link: &Question{Key: e.sample.key()}, awaited: map[string]*waitingSample{}} // addURL adds the URL
+	qn := a.Question
+	a.inCall = true
+	c.link = &qn
+	c.urgent = a.Urgent
+	if a.Recheck {
+		c.rechecks = []string{a.Key}
+	}
+	if e := q.list.find(a.Key); e != nil { // jobs wait for the link, too
+		if _, due := q.list.toAsk[e]; due {
 			q.addAwaited(&c, e)
-			return c, true
 		}
 	}
 
-	return call{}, false
+	return c, true
+}
+
+// maxLinks limits the links that are compared for one call; if there are more, it is any of them.
+const maxLinks = 5000
+
+// linkChoice is a link that may be asked about.
+type linkChoice struct {
+	question *workerQuestion // nil: sample, for which jobs wait
+	sample   *waitingSample
+	sources  []string
+	urgent   bool
+	turn     int
+}
+
+// before reports whether a link is asked about before another: first that of the source that has
+// waited longest, then an urgent one, then one for which a worker holds a job.
+func (c linkChoice) before(other linkChoice) bool {
+	switch {
+	case c.turn != other.turn:
+		return c.turn < other.turn
+	case c.urgent != other.urgent:
+		return c.urgent
+	}
+	return c.question != nil && other.question == nil
+}
+
+// nextLink returns the next link to ask about, or false if there is none. The caller holds mu.
+func (q *querier) nextLink() (best linkChoice, found bool) {
+	compared := 0
+	consider := func(c linkChoice) {
+		compared++
+		if len(c.sources) == 0 {
+			c.sources = []string{""}
+		}
+		if c.turn = q.turns.of(c.sources); !found || c.before(best) {
+			best = c
+			found = true
+		}
+	}
+
+	for _, a := range q.questions {
+		if compared >= maxLinks {
+			break
+		}
+		if a.URL != "" {
+			consider(linkChoice{question: a, sources: a.Sources, urgent: a.Urgent})
+		}
+	}
+
+	compared = 0
+	for e := range q.list.toAsk {
+		if compared >= maxLinks {
+			break
+		}
+		if !e.sample.link {
+			continue
+		}
+
+		c := linkChoice{sample: e}
+		for j := range q.list.jobsOf(e) {
+			c.sources = append(c.sources, j.source())
+			c.urgent = c.urgent || j.priority() == pipeline.Urgent
+			if len(c.sources) == maxSources {
+				break
+			}
+		}
+		consider(c)
+	}
+
+	return best, found
 }
 
 // nextHashCall returns a call with the workers' questions and the samples that are due. The caller

@@ -23,6 +23,21 @@ type Question struct {
 	URL     string `json:"url,omitempty"`    // of a link; each link is asked about in a call of its own
 	Urgent  bool   `json:"urgent,omitempty"` // the call may use the reserve of the budget
 	Recheck bool   `json:"again,omitempty"`  // somebody asked by hand: if the verdict has changed, publish and record the change
+
+	// Sources are those of the jobs that need the answer. Links of different sources take turns.
+	Sources []string `json:"sources,omitempty"`
+}
+
+// maxSources limits the sources of a question, so that it stays small.
+const maxSources = 10
+
+// addSources adds sources that the question does not have yet.
+func (qn *Question) addSources(sources []string) {
+	for _, s := range sources {
+		if len(qn.Sources) < maxSources && !slices.Contains(qn.Sources, s) {
+			qn.Sources = append(slices.Clone(qn.Sources), s)
+		}
+	}
 }
 
 // Answer is WildFire's answer to a Question.
@@ -83,6 +98,7 @@ func (c *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 		question.Recheck = question.Recheck || qn.Recheck
 		question.sent = time.Time{}
 	}
+	question.addSources(qn.Sources)
 	question.waiters = append(question.waiters, ch)
 	c.mu.Unlock()
 	signal(c.wake)

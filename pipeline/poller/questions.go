@@ -17,6 +17,7 @@ type querier struct {
 	rechecker *rechecker
 	questions map[string]*workerQuestion // by key; guarded by mu
 	linksTurn bool                       // the current call is for a link, if a link waits; guarded by mu
+	turns     linkTurns                  // guarded by mu
 }
 
 // workerQuestion is a question, and the inboxes of the workers that want the answer.
@@ -45,6 +46,7 @@ func (q *querier) receive(m *nats.Msg) {
 		}
 		a.Urgent = a.Urgent || qn.Urgent
 		a.Recheck = a.Recheck || qn.Recheck
+		a.addSources(qn.Sources)
 		a.inboxes[m.Reply] = true
 		if e := q.list.find(qn.Key); a.Recheck && e != nil && e.pending && !e.busy {
 			q.list.toAsk[e] = struct{}{} // jobs wait for the sample, too: one call serves both

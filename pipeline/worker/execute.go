@@ -115,9 +115,10 @@ func (w *Worker) lookUpOwner(ctx context.Context, d *delivery) (pipeline.News, e
 func (w *Worker) ask(ctx context.Context, d *delivery) (pipeline.News, error) {
 	actx, sp := w.Spans.Ask(ctx)
 	answer, err := w.client.Ask(actx, poller.Question{
-		Key:    d.sample.Key,
-		URL:    d.Job.URL,
-		Urgent: d.Job.Priority == pipeline.Urgent,
+		Key:     d.sample.Key,
+		URL:     d.Job.URL,
+		Urgent:  d.Job.Priority == pipeline.Urgent,
+		Sources: []string{d.Job.Source},
 	})
 	span.EndAsk(sp, answer.Verdict.String(), err != nil)
 

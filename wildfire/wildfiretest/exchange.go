@@ -72,15 +72,15 @@ const maxUnread = 256 << 20
 
 // readRest reads the rest of a body, so that clients that read an answer only after they have sent
 // everything get it. A client that waits for "100 Continue" sends nothing.
-func (x *exchange) readRest() {
-	if x.r.Header.Get("Expect") == "" {
-		_, _ = io.CopyN(io.Discard, x.r.Body, maxUnread)
+func readRest(r *http.Request) {
+	if r.Header.Get("Expect") == "" {
+		_, _ = io.CopyN(io.Discard, r.Body, maxUnread)
 	}
 }
 
 // refuse answers with an error, in the form that the fault specifies, if any.
 func (x *exchange) refuse(status int, message string) {
-	x.readRest()
+	readRest(x.r)
 	contentType, body := errorBody(status, message, x.fault.Body, x.style)
 	if x.fault.RetryAfter != "" {
 		x.w.Header().Set("Retry-After", x.fault.RetryAfter)
