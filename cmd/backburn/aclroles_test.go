@@ -229,3 +229,19 @@ func TestCommandsWithPermissions(t *testing.T) {
 		})
 	}
 }
+
+// A command that reaches no JetStream says what to check: the domain, if one is set.
+func TestWrongDomain(t *testing.T) {
+	t.Parallel()
+	ns := testkit.StartNATS(t, &server.Options{JetStreamDomain: "hub"})
+	for domain, want := range map[string]string{"hub": "no Backburn queue", "other": "check that nats.domain names"} {
+		s := testkit.NewSite(t)
+		s.Configure(testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "nats.domain": domain})
+		testkit.Fails(t, s.Start("backburn", "dead", "list"), 4, want)
+		p := s.Start("backburn", "doctor")
+		p.Wait()
+		if !strings.Contains(p.Stdout(), want) {
+			t.Errorf("doctor with the domain %s: %s", domain, p.Stdout())
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"backburn/internal/acl"
 	"backburn/internal/cli"
 	"backburn/internal/config"
+	"backburn/internal/jets"
 	"backburn/internal/natsconn"
 	"backburn/pipeline/queue"
 )
@@ -110,8 +111,8 @@ func attachTo(ctx context.Context, nc *nats.Conn, cfg config.Config) (*queue.Que
 	defer cancel()
 	q, err := queue.Attach(actx, nc, cfg.NATS.Domain, cfg.NATS.Prefix)
 	if err != nil && ctx.Err() == nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("JetStream does not answer at %s: %w", cfg.NATS.URL, err)
+		if jets.Is(err, jets.Unavailable) {
+			err = fmt.Errorf("JetStream does not answer at %s: %w; %s", cfg.NATS.URL, err, cfg.NATS.JetStreamRemedy())
 		}
 		return nil, cli.Exit(cli.Unreachable, err)
 	}

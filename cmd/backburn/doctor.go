@@ -240,7 +240,7 @@ func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *queu
 	}
 
 	if err != nil {
-		d.fail("jetstream", "start the server with JetStream (-js), or enable JetStream for this account", err)
+		d.fail("jetstream", cfg.NATS.JetStreamRemedy(), err)
 		return nc, nil
 	}
 

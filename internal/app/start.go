@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -121,7 +122,9 @@ func (n *Node) connect(ctx context.Context) error {
 	if n.roles.Work {
 		open = queue.Open
 	}
-	if n.queue, err = open(openCtx, nc, topology); err != nil {
+	if n.queue, err = open(openCtx, nc, topology); errors.Is(err, queue.ErrUnavailable) {
+		return fmt.Errorf("%w; %s", err, n.cfg.NATS.JetStreamRemedy())
+	} else if err != nil {
 		return err
 	}
 	permissions.OK() // only attempts to create the queue, which a worker has created meanwhile, were denied

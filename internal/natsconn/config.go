@@ -137,3 +137,12 @@ func (c Config) checkCredentials(want func(ok bool, key, expected string, relate
 	want(c.User == "" || c.PasswordFile != "", "password_file", "a file with the password of nats.user", "user")
 	want(c.PasswordFile == "" || c.User != "", "user", "the user of nats.password_file", "password_file")
 }
+
+// JetStreamRemedy returns what to do if the server is connected, and JetStream does not answer.
+func (c Config) JetStreamRemedy() string {
+	if c.Domain != "" {
+		return "check that nats.domain names the JetStream domain of the streams, and that the leaf node is connected to that server"
+	}
+
+	return "start the server with JetStream (-js), or enable JetStream for this account; behind a leaf node, set nats.domain"
+}
