@@ -458,3 +458,17 @@ func TestDelete(t *testing.T) {
 		t.Errorf("no such stream: %v", err)
 	}
 }
+
+// An error says once that there was no answer, and otherwise what the last answer was.
+func TestGaveUp(t *testing.T) {
+	t.Parallel()
+	for want, last := range map[string]error{
+		"no answer: publish: context deadline exceeded":             fmt.Errorf("publish: %w", context.DeadlineExceeded),
+		"context deadline exceeded (nats: no response from stream)": nats.ErrNoStreamResponse,
+		"context deadline exceeded (nats: no responders available)": errors.New("nats: no responders available"),
+	} {
+		if got := jets.GaveUp(context.DeadlineExceeded, last); got.Error() != want || !errors.Is(got, context.DeadlineExceeded) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package jets
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,9 +39,19 @@ func Retry(ctx context.Context, request func(context.Context) error) error {
 			return err
 		}
 		if serr := pause(ctx, backoff.Delay(earlier, firstPause, longestPause)); serr != nil {
-			return fmt.Errorf("%w (%w)", serr, err)
+			return GaveUp(serr, err)
 		}
 	}
+}
+
+// GaveUp is the error of a request whose repetition was stopped, usually by the end of its context.
+// last is the error of the last attempt.
+func GaveUp(stopped, last error) error {
+	if errors.Is(last, stopped) { // the attempt was stopped before it was answered
+		return fmt.Errorf("no answer: %w", last)
+	}
+
+	return fmt.Errorf("%w (%w)", stopped, last)
 }
 
 func attempt(ctx context.Context, request func(context.Context) error) error {

@@ -161,7 +161,7 @@ func (c *committer) publish(ctx context.Context, msgs ...*nats.Msg) (seqs []uint
 			return seqs, err
 		}
 		if serr := pipeline.Sleep(ctx, backoff.Delay(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
-			return seqs, fmt.Errorf("publish to %s: %w (%w)", msgs[0].Subject, serr, err)
+			return seqs, fmt.Errorf("publish to %s: %w", msgs[0].Subject, jets.GaveUp(serr, err))
 		}
 		if attempt > 0 { // not after the first: a server that is shutting down returns the same error
 			c.recreate(ctx, err)

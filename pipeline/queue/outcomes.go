@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"backburn/internal/backoff"
+	"backburn/internal/jets"
 	"backburn/pipeline"
 	"backburn/results"
 )
@@ -43,7 +44,7 @@ func (o *Outcomes) Follow(ctx context.Context, source, folder string, handle fun
 			return ctx.Err()
 		}
 		if serr := pipeline.Sleep(ctx, backoff.Delay(failures, 200*time.Millisecond, 5*time.Second)); serr != nil {
-			return fmt.Errorf("follow events of %s: %w (%w)", source, serr, err)
+			return fmt.Errorf("follow events of %s: %w", source, jets.GaveUp(serr, err))
 		}
 	}
 }

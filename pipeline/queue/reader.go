@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/internal/backoff"
+	"backburn/internal/jets"
 	"backburn/pipeline"
 )
 
@@ -80,7 +81,7 @@ func (r *reader) last(ctx context.Context, subjects ...string) ([]*jetstream.Raw
 		}
 
 		if serr := pipeline.Sleep(ctx, backoff.Delay(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
-			return nil, fmt.Errorf("read the ledger: %w (%w)", serr, err)
+			return nil, fmt.Errorf("read the ledger: %w", jets.GaveUp(serr, err))
 		}
 	}
 }
