@@ -10,17 +10,12 @@ import (
 )
 
 // checkLoop handles samples when they are due. Those that are pending at WildFire join the samples
-// to ask about; the others are checked. checkLoop calls shiftTimes after the clock was set back.
-func (f *finisher) checkLoop(ctx context.Context, shiftTimes func(time.Duration)) error {
+// to ask about; the others are checked.
+func (f *finisher) checkLoop(ctx context.Context) error {
 	_, _, pauseChanged := f.Pauses.Active(pipeline.Uploads)
-	clock := newClock(f.Now)
 
 	for {
-		if by := clock.jumped(); by < 0 {
-			f.Log.Warn().Stringer("by", by).Msg("the clock was set back; adjusting the times of waiting jobs")
-			shiftTimes(by)
-		}
-		f.recordJump() // often, so that the time of each jump is known well
+		f.checkClock() // often, so that the time of each jump is known well
 
 		toCheck, next := f.takeDue()
 		for _, e := range toCheck {
@@ -164,7 +159,7 @@ func (f *finisher) applyStep(ctx context.Context, e *waitingSample, s queue.Samp
 		return f.requeueOne(ctx, e) // the job that was to upload may have been removed by hand
 
 	case pipeline.StepFail: // the sample's deadline has passed
-		return f.timeOut(ctx, e, s, next)
+		return nextCheck{due: f.Now(), pending: true} // ask WildFire once more before the jobs fail
 
 	case pipeline.StepReconsider:
 		s.Sample = next

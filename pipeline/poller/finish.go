@@ -46,22 +46,26 @@ func (f *finisher) isEarly(submitted time.Time) (due time.Time, early bool) {
 // skippedSince returns how much of the time since t the clock skipped. That part does not count
 // towards a deadline.
 func (f *finisher) skippedSince(t time.Time) time.Duration {
-	f.recordJump()
+	f.checkClock()
 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	return f.unobserved.since(t)
+	return f.clock.skippedSince(t)
 }
 
-// recordJump records and logs whether the clock has jumped forward since the last call.
-func (f *finisher) recordJump() {
+// checkClock handles a jump of the clock since the last call.
+func (f *finisher) checkClock() {
 	f.mu.Lock()
-	by := f.unobserved.note()
+	by := f.clock.jumped()
 	f.mu.Unlock()
 
-	if by > 0 {
+	switch {
+	case by > 0:
 		f.Log.Warn().Stringer("by", by).Msg("the clock jumped forward; the deadlines of pending samples move by as much")
+	case by < 0:
+		f.Log.Warn().Stringer("by", by).Msg("the clock was set back; adjusting the times of waiting jobs")
+		f.shiftTimes(by)
 	}
 }
 

@@ -26,7 +26,8 @@ type finisher struct {
 	published mark
 	term      string // identifies the current term of leadership in the records of ended jobs
 
-	unobserved unobserved // guarded by mu
+	clock      *clock                 // guarded by mu
+	shiftTimes func(by time.Duration) // adjusts the times in all lists after the clock was set back
 }
 
 // reschedule puts a sample that is no longer busy back into the schedule. If no job waits for the

@@ -39,9 +39,11 @@ func New(d Deps) *Poller {
 	}
 	p := &Poller{shared: s, rechecker: &rechecker{shared: s}}
 	p.finisher = &finisher{
-		shared:    s,
-		rechecker: p.rechecker,
-		requeues:  rate.NewLimiter(requeueRate(s.config().Rate), maxRequeueRate),
+		shared:     s,
+		rechecker:  p.rechecker,
+		requeues:   rate.NewLimiter(requeueRate(s.config().Rate), maxRequeueRate),
+		clock:      newClock(s.Now),
+		shiftTimes: p.shiftTimes,
 	}
 	p.querier = &querier{shared: s, finisher: p.finisher, rechecker: p.rechecker}
 	p.fetcher = &reportFetcher{shared: s, querier: p.querier, wakeReport: make(chan struct{}, 1)}
@@ -99,7 +101,7 @@ func (p *Poller) serve(ctx context.Context) error {
 	p.querier.questions = map[string]*workerQuestion{}
 	p.rechecker.rechecks = rechecks{after: p.config().Recheck, since: p.Now().Add(-p.config().Recheck - maxLeaderGap)}
 	p.finisher.term = nuid.Next()
-	p.finisher.unobserved = unobserved{clock: newClock(p.Now)}
+	p.finisher.clock.restart()
 	p.mu.Unlock()
 
 	p.fetcher.reportsMu.Lock()
@@ -120,7 +122,7 @@ func (p *Poller) serve(ctx context.Context) error {
 
 	defer p.tasks.Wait()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.finisher.checkLoop(ctx, p.shiftTimes) })
+	g.Go(func() error { return p.finisher.checkLoop(ctx) })
 	g.Go(func() error { return p.querier.askLoop(ctx) })
 	g.Go(func() error { return p.fetcher.reportLoop(ctx) })
 	g.Go(func() error { return p.followSamples(ctx, jobsRead) })

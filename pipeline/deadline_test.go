@@ -1,0 +1,61 @@
+package pipeline_test
+
+import (
+	"testing"
+	"time"
+
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/results"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+// A sample reaches its deadline while no process runs, and WildFire has a verdict by then. WildFire
+// is asked once more before the sample's jobs fail, whatever the record of a job says about the
+// sample.
+func TestTheLastQuestionComesAtTheDeadline(t *testing.T) {
+	t.Parallel()
+	for name, hasVerdict := range map[string]bool{"a verdict": true, "no verdict": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			const body = "MZ overdue"
+			m := &queue.Message{Raw: true, Contents: []byte(body)}
+			m.Job = pipeline.Job{
+				ID:       "overdue",
+				Source:   "mail",
+				Priority: pipeline.Normal,
+				Version:  1,
+				Kind:     pipeline.KindFile,
+				Filename: "a.exe",
+			}
+			m.Job.SetVerified(sha256Hex(body), int64(len(body)))
+			sample := queue.SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{
+				State:       pipeline.StatePending,
+				Job:         "mail/another",
+				Resubmitted: true, // so that it is not uploaded again
+				SubmittedAt: time.Now().Add(-2 * f.cfg.Deadline),
+			}}
+			ledger := f.q.Ledger()
+			waiting := ledger.WaitingUpdate(m, queue.Waiting{Sample: sample.Key, Basis: results.BasisShared}, 0)
+			if err := ledger.Commit(t.Context(), ledger.SampleUpdate(sample), waiting); err != nil {
+				t.Fatal(err)
+			}
+
+			want := string(results.VerdictTimeout)
+			if hasVerdict {
+				f.wildfire.Know(wildfiretest.Known{SHA256: sample.Key, Verdict: wildfire.Malware})
+				want = wildfire.Malware.String()
+			}
+			f.startWorker()
+
+			if ev := f.waitEvents(1).onlyOf(t, "overdue"); ev.Outcome() != want {
+				t.Errorf("the job ended as %s, want %s", ev.Outcome(), want)
+			}
+			if n := f.wildfire.Count(wildfire.OpVerdicts); n == 0 {
+				t.Error("WildFire was not asked")
+			}
+		})
+	}
+}
