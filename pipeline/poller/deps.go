@@ -75,7 +75,7 @@ type Metrics struct {
 type shared struct {
 	Deps
 
-	taskLimit chan struct{} // holds one element for each goroutine of async that has started its work; its capacity is maxTasks
+	taskLimit chan struct{} // holds one element for each goroutine of async; its capacity is maxTasks
 	tasks     sync.WaitGroup
 	wakeCheck chan struct{} // wakes checkLoop: something became due; capacity 1
 	wakeAsk   chan struct{} // wakes askLoop: there is something to ask; capacity 1
@@ -85,7 +85,7 @@ type shared struct {
 }
 
 const (
-	maxTasks = 1024 // most functions that async runs at a time
+	maxTasks = 1024 // most goroutines of async at a time
 
 	// A loop that nobody wakes looks for work after this many ticks. A tick is normally one second.
 	idleTicks = 60
@@ -94,16 +94,17 @@ const (
 // config returns the current configuration.
 func (s *shared) config() pipeline.Config { return s.Settings.Current() }
 
-// async runs f in a goroutine and returns at once. At most maxTasks such functions run at a time.
-// If ctx ends before f can start, f is not called. serve waits for all of them.
+// async runs f in a goroutine. It first waits until fewer than maxTasks such goroutines run; if ctx
+// ends meanwhile, it does not call f. f must not call async.
 func (s *shared) async(ctx context.Context, f func()) {
+	select {
+	case s.taskLimit <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
 	s.tasks.Go(func() {
-		select {
-		case s.taskLimit <- struct{}{}:
-			defer func() { <-s.taskLimit }()
-			f()
-		case <-ctx.Done():
-		}
+		defer func() { <-s.taskLimit }()
+		f()
 	})
 }
 

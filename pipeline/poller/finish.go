@@ -79,7 +79,7 @@ func (f *finisher) hasWaitingJobs(e *waitingSample) bool {
 
 // finishJobs handles every job that waits for a sample, as Decide says for the sample's record s:
 // it ends the job with a verdict or a reason, or requeues the job. The changes are written together
-// with the end of the first job.
+// with the end of the first job, or alone if no job waits any more.
 func (f *finisher) finishJobs(ctx context.Context, e *waitingSample, s queue.SampleEntry, changes ...*queue.Change) nextCheck {
 	f.mu.Lock()
 	jobs := slices.Collect(f.list.jobsOf(e))
@@ -90,6 +90,9 @@ func (f *finisher) finishJobs(ctx context.Context, e *waitingSample, s queue.Sam
 			return f.retryLater(ctx, e, err, "waiting job cannot be ended")
 		}
 		changes = nil
+	}
+	if err := f.Queue.Ledger().Commit(ctx, changes...); err != nil { // all jobs have ended meanwhile
+		return f.retryLater(ctx, e, err, "sample cannot be written")
 	}
 
 	return nextCheck{due: f.Now().Add(f.config().Lease)} // check again for jobs that arrived meanwhile
@@ -133,8 +136,9 @@ func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJ
 	})
 	span.EndVerdict(sp, ev, err != nil)
 	if err != nil {
-		// Do not call markPublished: the event may be in the ledger but not published, so the
-		// published mark must stay before it.
+		// The event may be in the ledger but not published. A retry would not publish it, because
+		// the job no longer waits.
+		f.republish(ctx, job.name, markPublished)
 		return err
 	}
 
@@ -151,8 +155,8 @@ func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJ
 	return err
 }
 
-// republish publishes the final event of a job that an earlier leader ended, in case that leader
-// did not publish it.
+// republish publishes the final event in a job's record, if there is one, because it may not have
+// been published before. It retries until that succeeds or ctx ends.
 func (f *finisher) republish(ctx context.Context, name string, markPublished func()) {
 	for ctx.Err() == nil {
 		entry, err := f.Queue.Ledger().ReadJob(ctx, name)
@@ -164,7 +168,7 @@ func (f *finisher) republish(ctx context.Context, name string, markPublished fun
 			return
 		}
 
-		f.Log.Warn().Err(err).Str("job", entry.Event.Data.Source+"/"+entry.Event.Data.JobID).Msg("cannot publish the event of an earlier leader; retrying")
+		f.Log.Warn().Err(err).Str("job", name).Msg("cannot publish a recorded event; retrying")
 		_ = pipeline.Sleep(ctx, time.Second)
 	}
 }

@@ -114,13 +114,16 @@ func (p *Poller) serve(ctx context.Context) error {
 
 	jobsRead := make(chan struct{})
 	stop, err := p.subscribe(ctx, sync.OnceFunc(func() { close(jobsRead) }))
-	defer stop()
+	defer func() {
+		cancel() // first, because a task may wait for its context to end, and stop for a task
+		stop()
+		p.tasks.Wait()
+	}()
 	if err != nil {
 		return err
 	}
 	p.Log.Debug().Msg("this worker leads")
 
-	defer p.tasks.Wait()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.finisher.checkLoop(ctx) })
 	g.Go(func() error { return p.querier.askLoop(ctx) })
