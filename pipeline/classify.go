@@ -143,9 +143,8 @@ var (
 		{wildfire.ErrAnswer, transient},
 		{wildfire.ErrSource, Disposition{Action: Retry, Reason: results.ContentMissing}},
 	}
-	// Terminate means that WildFire rejects the query. A rejected query about one link counts as an
-	// answer without a verdict, so that it is not repeated and blocks no other query. The link's
-	// jobs end when WildFire refuses the submission of the link, or at the deadline.
+	// Terminate means that WildFire rejects the query. A link whose query is rejected counts as
+	// unknown to WildFire, so that the query is not repeated and blocks no other.
 	onQuery = []outcomeRow{
 		{wildfire.ErrToken, noToken},
 		{wildfire.ErrUnauthorized, noAccess},

@@ -8,8 +8,8 @@ import "time"
 type Pacer struct {
 	Limit int // calls a day; 0: no pacing
 
-	tokens float64
-	last   time.Time
+	tokens float64   // calls that may be made now
+	last   time.Time // of the last refill
 }
 
 // burst is how many calls may be made without a delay: one hour's share of the daily limit.
@@ -21,22 +21,41 @@ func (p *Pacer) Delay(now time.Time, left int, reset time.Time) time.Duration {
 	if p.Limit == 0 {
 		return 0
 	}
-	if p.last.IsZero() {
-		p.last, p.tokens = now, p.burst()
-	}
-	perSecond := float64(left) / max(reset.Sub(now).Seconds(), 1)
-	p.tokens = min(p.tokens+max(now.Sub(p.last).Seconds(), 0)*perSecond, p.burst()) // the clock may have been set back
-	p.last = now
-	if p.tokens >= 1 {
+
+	perSecond := p.refill(now, left, reset)
+	switch {
+	case p.tokens >= 1:
 		p.tokens--
 		return 0
-	}
-	if perSecond <= 0 {
+	case perSecond <= 0:
 		return reset.Sub(now)
 	}
-	return time.Duration((1 - p.tokens) / perSecond * float64(time.Second))
+
+	return max(time.Duration((1-p.tokens)/perSecond*float64(time.Second)), 1)
 }
 
 // Plenty reports whether so few calls were made recently that one may be used for work that can
-// wait.
-func (p *Pacer) Plenty() bool { return p.Limit == 0 || p.last.IsZero() || p.tokens > p.burst()/2 }
+// wait. The arguments are those of Delay.
+func (p *Pacer) Plenty(now time.Time, left int, reset time.Time) bool {
+	if p.Limit == 0 {
+		return true
+	}
+	p.refill(now, left, reset)
+
+	return p.tokens > p.burst()/2
+}
+
+// refill adds the calls that have become possible since the last refill, and returns how many
+// become possible per second.
+func (p *Pacer) refill(now time.Time, left int, reset time.Time) (perSecond float64) {
+	if p.last.IsZero() {
+		p.last = now
+		p.tokens = p.burst()
+	}
+	perSecond = float64(left) / max(reset.Sub(now).Seconds(), 1)
+	elapsed := max(now.Sub(p.last).Seconds(), 0) // the clock may have been set back
+	p.tokens = min(p.tokens+elapsed*perSecond, p.burst())
+	p.last = now
+
+	return perSecond
+}

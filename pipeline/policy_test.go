@@ -148,6 +148,24 @@ func TestWithheldJobsGetALaterVerdict(t *testing.T) {
 	}
 }
 
+// A later verdict on withheld contents is published even if nothing is rechecked and no report is
+// fetched.
+func TestWithheldJobsGetALaterVerdictWithoutRechecks(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Recheck = 0
+	f.cfg.Rules = []pipeline.Rule{{Source: "hr", Submit: pipeline.SubmitLookup}}
+	f.startWorker()
+	f.submitRaw("a", "hr", "malware.exe", "MZ malware")
+	f.waitEvents(1)
+
+	f.submitRaw("b", "mail", "malware.exe", "MZ malware")
+	all := f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Changed)) >= 1 })
+	if changed := all.ofJob("a").ofType(results.Changed); len(changed) != 1 || changed[0].Data.Verdict != "malware" {
+		t.Errorf("the changed events are %s", changed)
+	}
+}
+
 // Recently withheld contents cause no second query.
 func TestWithheldIsRemembered(t *testing.T) {
 	t.Parallel()

@@ -78,3 +78,22 @@ func TestPacerLetsCallsFollowEachOtherAfterAQuietHour(t *testing.T) {
 		t.Error("without a limit there is a delay")
 	}
 }
+
+// A burst leaves no calls for work that can wait. After some quiet hours there are such calls.
+func TestPacerHasPlentyAfterAQuietHour(t *testing.T) {
+	t.Parallel()
+	p := pipeline.Pacer{Limit: 1050}
+	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	reset := now.Add(15 * time.Hour)
+	if !p.Plenty(now, 1050, reset) {
+		t.Error("at first there is no plenty")
+	}
+	for p.Delay(now, 1000, reset) == 0 {
+	}
+	if p.Plenty(now, 1000, reset) {
+		t.Error("there is plenty right after a burst")
+	}
+	if !p.Plenty(now.Add(time.Hour), 1000, reset) {
+		t.Error("there is no plenty after a quiet hour")
+	}
+}

@@ -10,8 +10,8 @@ import (
 	"backburn/wildfire"
 )
 
-// gatherTime is how long a question waits, so that others can share its call. Each call uses
-// one of the day's queries, and the wait is short compared with WildFire's response time.
+// gatherTime is how long a question waits, so that others can share its call. Each call uses one of
+// the day's queries, and the wait is short compared with WildFire's response time.
 const gatherTime = 20 * time.Millisecond
 
 // askLoop asks WildFire whenever there are questions and the budget allows a call.
@@ -52,7 +52,8 @@ func (q *querier) askLoop(ctx context.Context) error {
 func (q *querier) awaitCall(ctx context.Context, pace *pipeline.Pacer) error {
 	for {
 		pace.Limit = q.config().QueriesPerDay
-		if !q.hasQuestions(pace.Plenty()) {
+		now := q.Now()
+		if !q.hasQuestions(pace.Plenty(now, q.queriesLeft(), pipeline.ResetAfter(now))) {
 			if err := q.awaitSignal(ctx, q.wakeAsk, q.untilRecheck()); err != nil {
 				return err
 			}
@@ -65,8 +66,8 @@ func (q *querier) awaitCall(ctx context.Context, pace *pipeline.Pacer) error {
 			return err
 		}
 
-		now := q.Now()
-		delay := pace.Delay(now, q.Queries.Limit()-q.Queries.Used(), pipeline.ResetAfter(now))
+		now = q.Now()
+		delay := pace.Delay(now, q.queriesLeft(), pipeline.ResetAfter(now))
 		if delay <= 0 {
 			return nil
 		}
@@ -75,6 +76,9 @@ func (q *querier) awaitCall(ctx context.Context, pace *pipeline.Pacer) error {
 		}
 	}
 }
+
+// queriesLeft returns how many queries are left until the reset. It makes no request.
+func (q *querier) queriesLeft() int { return q.Queries.Limit() - q.Queries.Used() }
 
 // untilRecheck returns the time until a recheck may have a call of its own. If that time has come
 // but there is no spare budget, it returns a minute.
@@ -93,7 +97,18 @@ func (q *querier) untilRecheck() time.Duration {
 // questions are asked again.
 func (q *querier) askOnce(ctx context.Context) error {
 	c := q.nextCall()
-	records, err := q.query(ctx, &c)
+	if err := q.addURL(ctx, &c); err != nil {
+		q.putBack(c)
+		return err
+	}
+	if c.isEmpty() { // nobody wants an answer any more
+		for _, e := range c.awaited {
+			q.finisher.reschedule(e, nextCheck{due: q.Now()})
+		}
+		return nil
+	}
+
+	records, err := q.query(ctx, c)
 	if err != nil {
 		q.putBack(c)
 		return err
@@ -102,18 +117,17 @@ func (q *querier) askOnce(ctx context.Context) error {
 	q.Metrics.Queries.Inc()
 	q.Metrics.Hashes.Observe(float64(len(c.hashes)))
 
-	q.reply(records)
+	rechecks := q.reply(records)
+	for _, r := range c.rechecks {
+		rechecks = append(rechecks, r.key)
+	}
 	for key, e := range c.awaited {
 		r, ok := records[key]
 		q.async(ctx, func() { q.finisher.reschedule(e, q.finisher.handleAnswer(ctx, e, r, ok)) })
 	}
-	for _, key := range c.rechecks {
-		r, ok := records[key]
-		if !ok {
-			continue
-		}
+	for _, key := range rechecks {
 		q.async(ctx, func() {
-			if err := q.rechecker.handleAnswer(ctx, key, r); err != nil && ctx.Err() == nil {
+			if err := q.rechecker.handleAnswer(ctx, key, records[key]); err != nil && ctx.Err() == nil {
 				q.Log.Warn().Err(err).Str("sample", key).Msg("cannot publish a changed verdict")
 			}
 		})
@@ -123,16 +137,7 @@ func (q *querier) askOnce(ctx context.Context) error {
 }
 
 // query makes one call, which uses one of the day's queries. It returns the records by sample key.
-func (q *querier) query(ctx context.Context, c *call) (map[string]wildfire.VerdictRecord, error) {
-	if c.link != nil {
-		if err := q.addURL(ctx, c); err != nil {
-			return nil, err
-		}
-		if c.link.URL == "" {
-			return nil, nil // no job waits for the link any more
-		}
-	}
-
+func (q *querier) query(ctx context.Context, c call) (map[string]wildfire.VerdictRecord, error) {
 	priority := pipeline.Normal
 	if c.urgent {
 		priority = pipeline.Urgent
@@ -163,8 +168,8 @@ func (q *querier) queryLink(ctx context.Context, link Question) (map[string]wild
 	case errors.Is(err, wildfire.ErrNoVerdict):
 		r = wildfire.VerdictRecord{} // WildFire has a record, but no readable verdict
 	case err != nil && pipeline.Classify(pipeline.OpQuery, err).Action == pipeline.Terminate:
-		q.Log.Warn().Err(err).Str("link", link.Key).Msg("WildFire rejected a query about a link; it counts as an answer without a verdict")
-		return nil, nil // as if WildFire did not know the link
+		q.Log.Warn().Err(err).Str("link", link.Key).Msg("WildFire rejected a query about a link; it counts as unknown to WildFire")
+		return nil, nil
 	case err != nil:
 		return nil, err
 	}
@@ -172,14 +177,14 @@ func (q *querier) queryLink(ctx context.Context, link Question) (map[string]wild
 	return map[string]wildfire.VerdictRecord{link.Key: r}, nil
 }
 
-// addURL adds the URL to a call for a link, unless a worker's question has brought it. It reads the
-// URL from one of the jobs that wait for the link.
+// addURL adds the URL to a call for a link that has none yet. It reads the URL from one of the jobs
+// that wait for the link, and adds none if that job no longer waits.
 func (q *querier) addURL(ctx context.Context, c *call) error {
-	e := c.awaited[c.link.Key]
-	if c.link.URL != "" || e == nil {
+	if c.link == nil || c.link.URL != "" {
 		return nil
 	}
 
+	e := c.awaited[c.link.Key]
 	q.mu.Lock()
 	var job waitingJob
 	for job = range q.list.jobsOf(e) {

@@ -1,12 +1,17 @@
 package poller
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/wildfire"
 )
 
@@ -104,12 +109,120 @@ func TestRechecksOfAFailedCallAreRepeated(t *testing.T) {
 
 	for range 2 { // the third one is not due yet
 		c := q.nextCall()
-		if want := []string{digest(0), digest(1)}; !slices.Equal(c.rechecks, want) || !slices.Equal(c.hashes, want) {
-			t.Fatalf("rechecks %q and hashes %q, want %q", c.rechecks, c.hashes, want)
+		if want := []string{digest(0), digest(1)}; len(c.rechecks) != 2 || !slices.Equal(c.hashes, want) {
+			t.Fatalf("rechecks %+v and hashes %q, want %q", c.rechecks, c.hashes, want)
 		}
 		q.putBack(c)
 	}
 	if len(rechecks.queue) != 3 || rechecks.queue[2].key != digest(2) {
 		t.Errorf("the list is %+v", rechecks.queue)
+	}
+}
+
+// A worker asks for a recheck while a call asks about the same sample. The answer of that call is
+// the recheck.
+func TestARecheckDuringACall(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.querier.questions = map[string]*workerQuestion{}
+	ask := func(qn Question) {
+		body, err := json.Marshal([]Question{qn})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.querier.receive(&nats.Msg{Reply: "inbox", Data: body})
+	}
+	ask(Question{Key: digest(1)})
+	if c := f.querier.nextCall(); len(c.hashes) != 1 {
+		t.Fatalf("the call asks about %d samples", len(c.hashes))
+	}
+	ask(Question{Key: digest(1), Recheck: true})
+
+	if again := f.querier.reply(nil); !slices.Equal(again, []string{digest(1)}) {
+		t.Errorf("rechecked: %q", again)
+	}
+}
+
+// A sample's record changes while a call asks about the sample. If the call fails, the record is
+// read before the next call, which may be hours later.
+func TestAChangeDuringAFailedCall(t *testing.T) {
+	t.Parallel()
+	q := newQuerier()
+	e := q.list.add(idOf(t, digest(1)), waitingJob{name: "mail.a", seq: 1}, time.Now())
+	e.pending = true
+	q.list.toAsk[e] = struct{}{}
+	c := q.nextHashCall()
+	f := &finisher{shared: q.shared}
+	f.sampleChanged(&nats.Msg{Data: []byte(digest(1))})
+
+	q.putBack(c)
+
+	if next := q.list.pop(time.Now()); next != e || e.pending || len(q.list.toAsk) != 0 {
+		t.Errorf("the sample that is due is %+v, and %d samples are asked about", next, len(q.list.toAsk))
+	}
+}
+
+// verdicts is a VerdictClient that counts its calls and knows nothing.
+type verdicts struct{ calls int }
+
+func (v *verdicts) Verdicts(context.Context, []string) ([]wildfire.VerdictRecord, error) {
+	v.calls++
+
+	return nil, nil
+}
+
+func (v *verdicts) URLVerdict(context.Context, string) (wildfire.VerdictRecord, error) {
+	v.calls++
+
+	return wildfire.VerdictRecord{}, nil
+}
+
+// If what was to be asked about ends before the call, no call is made. So nothing is known about
+// WildFire, and a pause in doubt goes on.
+func TestNoCallWithoutAQuestion(t *testing.T) {
+	t.Parallel()
+	wf := &verdicts{}
+	f := newFixture(t, wf)
+	link := f.list.add(idOf(t, pipeline.LinkKey("https://example.com/")), waitingJob{name: "proxy.gone", seq: 1}, time.Now())
+	f.list.toAsk[link] = struct{}{}
+	if err := f.Pauses.PauseInDoubt(t.Context(), pipeline.Queries, "refused"); err != nil {
+		t.Fatal(err)
+	}
+
+	for range 3 { // one for the link, whose job no longer waits, and others for nothing
+		if err := f.querier.askOnce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	if _, paused, _ := f.Pauses.Active(pipeline.Queries); wf.calls != 0 || !paused {
+		t.Errorf("%d calls; paused: %t", wf.calls, paused)
+	}
+	if f.list.next().IsZero() {
+		t.Error("the link is forgotten")
+	}
+}
+
+// WildFire's answer about withheld contents may leave out the sample. WildFire is asked again later
+// all the same.
+func TestWithheldContentsWithoutARecord(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, &verdicts{})
+	key := digest(1)
+	before := time.Now().Add(-time.Hour).UTC()
+	s := queue.SampleEntry{Key: key, Sample: pipeline.Sample{WithheldAt: before, CheckedAt: before}}
+	if err := f.Queue.Ledger().Commit(t.Context(), f.Queue.Ledger().SampleUpdate(s)); err != nil {
+		t.Fatal(err)
+	}
+	f.rechecker.rechecks = newRechecks(time.Minute, time.Now().Add(-2*time.Hour))
+	f.rechecker.update(key, s.Sample)
+
+	if err := f.querier.askOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.tasks.Wait()
+
+	if s, err := f.Queue.Ledger().Sample(t.Context(), key); err != nil || !s.CheckedAt.After(before) {
+		t.Errorf("the sample was last checked at %s, %v", s.CheckedAt, err)
 	}
 }

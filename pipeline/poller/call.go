@@ -10,10 +10,13 @@ type call struct {
 	hashes   []string                  // for get/verdicts
 	link     *Question                 // for get/verdict, instead of hashes
 	awaited  map[string]*waitingSample // those samples of the call for which jobs wait, by key
-	rechecks []string                  // keys of the samples in the call whose verdicts are rechecked
-	taken    []recheck                 // those of rechecks that come from the list of rechecks
+	rechecks []recheck                 // from the list of rechecks
 	urgent   bool
 }
+
+// isEmpty reports whether the call asks about nothing. The samples that were due when nextCall was
+// to be called may have been decided meanwhile, or the job with a link's URL may have ended.
+func (c *call) isEmpty() bool { return len(c.hashes) == 0 && (c.link == nil || c.link.URL == "") }
 
 // nextCall returns the next call. It takes the workers' questions first, because a worker holds a
 // job until its question is answered. Then it takes samples that are due, and then samples that
@@ -62,9 +65,6 @@ func (q *querier) nextLinkCall() (call, bool) {
 	a.inCall = true
 	c.link = &qn
 	c.urgent = a.Urgent
-	if a.Recheck {
-		c.rechecks = []string{a.Key}
-	}
 	if e := q.list.find(a.Key); e != nil { // jobs wait for the link, too
 		if _, due := q.list.toAsk[e]; due {
 			q.addAwaited(&c, e)
@@ -155,9 +155,6 @@ func (q *querier) nextHashCall() call {
 		a.inCall = true
 		c.hashes = append(c.hashes, a.Key)
 		c.urgent = c.urgent || a.Urgent
-		if a.Recheck {
-			c.rechecks = append(c.rechecks, a.Key)
-		}
 	}
 
 	for e := range q.list.toAsk {
@@ -194,9 +191,8 @@ func (q *querier) fill(c *call) {
 		q.addAwaited(c, e)
 	}
 
-	c.taken = q.rechecker.rechecks.take(now, wildfire.MaxHashes-len(c.hashes))
-	for _, r := range c.taken {
-		c.rechecks = append(c.rechecks, r.key)
+	c.rechecks = q.rechecker.rechecks.take(now, wildfire.MaxHashes-len(c.hashes))
+	for _, r := range c.rechecks {
 		c.hashes = append(c.hashes, r.key)
 	}
 }
@@ -219,7 +215,7 @@ func (q *querier) addAwaited(c *call, e *waitingSample) {
 }
 
 // putBack returns the workers' questions, the awaited samples and the rechecks of a failed call to
-// their lists.
+// their lists. An awaited sample that changed during the call is checked first.
 func (q *querier) putBack(c call) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -227,13 +223,19 @@ func (q *querier) putBack(c call) {
 	for _, a := range q.questions {
 		a.inCall = false
 	}
-	q.rechecker.rechecks.putBack(c.taken)
+	q.rechecker.rechecks.putBack(c.rechecks)
 	for _, e := range c.awaited {
 		e.busy = false
-		if !q.list.awaited(e) {
+		switch {
+		case !q.list.awaited(e):
 			q.list.drop(e)
-			continue
+		case e.checkAgain:
+			e.checkAgain = false
+			e.pending = false
+			q.list.schedule(e, q.Now())
+			signal(q.wakeCheck)
+		default:
+			q.list.toAsk[e] = struct{}{}
 		}
-		q.list.toAsk[e] = struct{}{}
 	}
 }

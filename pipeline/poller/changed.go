@@ -23,13 +23,12 @@ func (rc *rechecker) update(key string, s pipeline.Sample) {
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
 
-	if rc.rechecks.update(key, s); len(rc.rechecks.queue) == 1 {
+	if rc.rechecks.update(key, s) {
 		signal(rc.wakeAsk) // askLoop sleeps until the first entry is due
 	}
 }
 
-// handleAnswer acts on the answer to a recheck. The sample has a verdict, or the policy withholds
-// it.
+// handleAnswer acts on the answer to a recheck. The record is zero if WildFire returned none.
 func (rc *rechecker) handleAnswer(ctx context.Context, key string, r wildfire.VerdictRecord) error {
 	s, err := rc.Queue.Ledger().Sample(ctx, key)
 	switch {

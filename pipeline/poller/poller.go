@@ -99,7 +99,7 @@ func (p *Poller) serve(ctx context.Context) error {
 	p.mu.Lock()
 	p.list = newWaitlist()
 	p.querier.questions = map[string]*workerQuestion{}
-	p.rechecker.rechecks = rechecks{after: p.config().Recheck, since: p.Now().Add(-p.config().Recheck - maxLeaderGap)}
+	p.rechecker.rechecks = newRechecks(p.config().Recheck, p.Now())
 	p.finisher.term = nuid.Next()
 	p.finisher.clock.restart()
 	p.mu.Unlock()
@@ -170,28 +170,25 @@ func (p *Poller) subscribe(ctx context.Context, allRead func()) (stop func(), er
 // maxJobReadWait is the longest time that followSamples waits until the jobs are read.
 const maxJobReadWait = time.Minute
 
-// maxLeaderGap is how long the fleet can be without a leader before rechecks, reports or late
-// verdicts are lost. A new leader looks back further by this much.
+// maxLeaderGap is how much further a new leader looks back, because the fleet may have been without
+// a leader. After a longer gap, rechecks and late verdicts may be lost.
 const maxLeaderGap = 10 * time.Minute
 
-// sampleReadTicks is the time between two reads of the changed samples, in ticks. Rechecks and
-// reports can wait that long. If a sample changes several times in between, only its newest record
-// is read.
+// sampleReadTicks is the time between two reads of the changed samples, in ticks. If a sample
+// changes several times in between, only its newest record is read.
 const sampleReadTicks = 2
 
-// followSamples reads the records of all samples that are recent enough for a recheck or a report,
-// and then repeatedly those that have changed, until ctx ends. It starts after the jobs are read,
-// or after maxJobReadWait. There may be a million samples and as many jobs, and rechecks and
-// reports are less urgent than jobs.
+// followSamples reads the records of all samples that are recent enough for a recheck, a report or
+// a late verdict, and then repeatedly those that have changed, until ctx ends. It starts after the
+// jobs are read, or after maxJobReadWait. There may be a million samples and as many jobs, and the
+// samples are less urgent.
 func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) error {
-	lookBack := p.rechecker.rechecks.after
+	p.mu.Lock()
+	since := p.rechecker.rechecks.since
+	p.mu.Unlock()
 	if p.fetcher.enabled() {
-		lookBack = max(lookBack, reportLookBack)
+		since = earlierOf(since, p.Now().Add(-reportLookBack-maxLeaderGap))
 	}
-	if lookBack == 0 {
-		return nil
-	}
-	since := p.Now().Add(-lookBack - maxLeaderGap)
 
 	select {
 	case <-jobsRead:

@@ -66,9 +66,10 @@ func (q *querier) hasQuestions(plenty bool) bool {
 	return len(q.questions)+len(q.list.toAsk) > 0 || plenty && q.rechecker.rechecks.untilCall(q.Now()) <= 0
 }
 
-// reply answers the workers' questions in the last call. The records are those that WildFire
-// returned, by sample key; WildFire does not know a sample for which it returned none.
-func (q *querier) reply(records map[string]wildfire.VerdictRecord) {
+// reply answers the workers' questions in the last call, and returns the keys of those to recheck.
+// The records are those that WildFire returned, by sample key. A sample without a record counts as
+// unknown to WildFire.
+func (q *querier) reply(records map[string]wildfire.VerdictRecord) (rechecks []string) {
 	byInbox := map[string][]Answer{}
 	q.mu.Lock()
 	for key, a := range q.questions {
@@ -76,6 +77,9 @@ func (q *querier) reply(records map[string]wildfire.VerdictRecord) {
 			continue
 		}
 		delete(q.questions, key)
+		if a.Recheck {
+			rechecks = append(rechecks, key)
+		}
 
 		r, ok := records[key]
 		ans := Answer{Key: key, Verdict: wildfire.Unknown, MD5: r.MD5}
@@ -93,4 +97,6 @@ func (q *querier) reply(records map[string]wildfire.VerdictRecord) {
 			_ = q.Queue.Conn().Publish(inbox, body) // if it is lost, the worker asks again
 		}
 	}
+
+	return rechecks
 }

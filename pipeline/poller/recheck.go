@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 type rechecks struct {
 	after time.Duration // the time between WildFire's last answer and the recheck; 0: no rechecks
 	since time.Time     // samples that were last asked about before this time are not rechecked
-	queue []recheck     // in the order of their updates, which is roughly that of their due times
+	queue []recheck     // in the order of recheck.compare, without repetitions
 }
 
 type recheck struct {
@@ -22,37 +23,45 @@ type recheck struct {
 	due time.Time
 }
 
+// compare orders rechecks by the time at which they are due.
+func (r recheck) compare(o recheck) int {
+	return cmp.Or(r.due.Compare(o.due), cmp.Compare(r.key, o.key))
+}
+
+// newRechecks returns the empty list of a leader whose term begins now. It takes all samples that
+// may not have been rechecked before.
+func newRechecks(after time.Duration, now time.Time) rechecks {
+	return rechecks{after: after, since: now.Add(-after - waitForRoom(after) - maxLeaderGap)}
+}
+
+// waitForRoom is how long a due entry only waits for room in another call. Then it may have a call
+// of its own while the budget is plentiful.
+func waitForRoom(after time.Duration) time.Duration { return after / 24 }
+
 // maxRechecks bounds the list. Further samples are not rechecked.
 const maxRechecks = 200_000
 
-// update adds a sample, if its record calls for a recheck.
-func (r *rechecks) update(key string, s pipeline.Sample) {
+// update adds a sample, if its record calls for a recheck. It reports whether the sample is now the
+// first in the list.
+func (r *rechecks) update(key string, s pipeline.Sample) (first bool) {
 	withheld := s.State == pipeline.StateNone && !s.WithheldAt.IsZero()
 	harmless := s.State == pipeline.StateVerdict && !wildfire.Verdict(s.Verdict).Malicious()
 	if r.after == 0 || s.CheckedAt.Before(r.since) || pipeline.IsLink(key) || !withheld && !harmless || len(r.queue) >= maxRechecks {
-		return
+		return false
 	}
 
-	due := s.CheckedAt.Add(r.after)
-	if !r.holds(key, due) {
-		r.queue = append(r.queue, recheck{key, due})
-	}
-}
-
-// holds reports whether the list has an entry already. A leader adds a sample when it writes the
-// verdict, and finds it again when it reads the ledger.
-func (r *rechecks) holds(key string, due time.Time) bool {
-	for i := len(r.queue) - 1; i >= 0 && !r.queue[i].due.Before(due); i-- {
-		if r.queue[i].key == key {
-			return true
-		}
+	entry := recheck{key, s.CheckedAt.Add(r.after)}
+	i, found := slices.BinarySearchFunc(r.queue, entry, recheck.compare)
+	if !found {
+		r.queue = slices.Insert(r.queue, i, entry)
 	}
 
-	return false
+	return i == 0
 }
 
 // shift moves all times by the given duration, after the clock was set.
 func (r *rechecks) shift(by time.Duration) {
+	r.since = r.since.Add(by)
 	for i := range r.queue {
 		r.queue[i].due = r.queue[i].due.Add(by)
 	}
@@ -71,15 +80,17 @@ func (r *rechecks) take(now time.Time, n int) []recheck {
 }
 
 // putBack returns the entries that take returned, after a failed call.
-func (r *rechecks) putBack(taken []recheck) { r.queue = slices.Concat(taken, r.queue) }
+func (r *rechecks) putBack(taken []recheck) {
+	r.queue = slices.Concat(taken, r.queue)
+	slices.SortFunc(r.queue, recheck.compare)
+	r.queue = slices.CompactFunc(r.queue, func(a, b recheck) bool { return a.compare(b) == 0 })
+}
 
 // untilCall returns the time until the first entry may have a call of its own, at most an hour.
-// For a twenty-fourth of the time rechecks.after, a due entry only waits for room in another call.
-// Then it may have a call of its own while the budget is plentiful.
 func (r *rechecks) untilCall(now time.Time) time.Duration {
 	if len(r.queue) == 0 {
 		return time.Hour
 	}
 
-	return min(r.queue[0].due.Add(r.after/24).Sub(now), time.Hour)
+	return min(r.queue[0].due.Add(waitForRoom(r.after)).Sub(now), time.Hour)
 }

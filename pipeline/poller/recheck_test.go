@@ -1,0 +1,70 @@
+package poller
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"backburn/pipeline"
+)
+
+// Samples are rechecked in the order in which they are due, and each once, in whatever order their
+// records are read.
+func TestRechecksAreInOrder(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	r := newRechecks(time.Hour, now)
+	update := func(i int) bool {
+		return r.update(digest(i), pipeline.Sample{State: pipeline.StateVerdict, CheckedAt: now.Add(time.Duration(i) * time.Minute)})
+	}
+	for n, i := range []int{3, 1, 4, 1, 5, 2, 5} {
+		if first := update(i); first != (n == 0 || i == 1) {
+			t.Errorf("sample %d is first: %t", i, first)
+		}
+	}
+
+	var keys []string
+	taken := r.take(now.Add(time.Hour+3*time.Minute), 10)
+	for _, one := range taken {
+		keys = append(keys, one.key)
+	}
+	if want := []string{digest(1), digest(2), digest(3)}; !slices.Equal(keys, want) {
+		t.Errorf("rechecked %q, want %q", keys, want)
+	}
+
+	update(2) // its record is read again during the call
+	r.putBack(taken)
+	if len(r.queue) != 5 || !slices.IsSortedFunc(r.queue, recheck.compare) {
+		t.Errorf("after a failed call the list is %+v", r.queue)
+	}
+}
+
+// A sample that was checked after the clock was set back is rechecked.
+func TestRechecksFollowAClockThatIsSetBack(t *testing.T) {
+	t.Parallel()
+	const back = -48 * time.Hour
+	now := time.Now()
+	r := newRechecks(time.Hour, now)
+
+	r.shift(back)
+	r.update(digest(1), pipeline.Sample{State: pipeline.StateVerdict, CheckedAt: now.Add(back)})
+
+	if len(r.queue) != 1 {
+		t.Error("the sample is not rechecked")
+	}
+}
+
+// A new leader rechecks the samples that the previous one had not rechecked yet, because they
+// waited for room in another call.
+func TestANewLeaderRechecksWhatIsOverdue(t *testing.T) {
+	t.Parallel()
+	const after = 24 * time.Hour
+	now := time.Now()
+	r := newRechecks(after, now)
+
+	r.update(digest(1), pipeline.Sample{State: pipeline.StateVerdict, CheckedAt: now.Add(-after - waitForRoom(after))})
+
+	if len(r.queue) != 1 {
+		t.Error("the sample is not rechecked")
+	}
+}
