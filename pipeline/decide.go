@@ -23,19 +23,21 @@ type (
 		Gone  bool   // the owner has left the fleet, or is this worker and no longer holds the claim
 	}
 
-	// Answered is WildFire's answer to a question about the sample. Known says that the answer has
-	// an entry for the sample. If the entry's verdict is Unknown, the poller sets Known to true,
-	// but a worker sets it to false.
+	// Answered is WildFire's answer to a question about the sample.
 	Answered struct {
-		Known   bool
+		// HasEntry says that the answer has an entry for the sample. For an entry with the verdict
+		// Unknown, the poller sets it, but a worker does not.
+		HasEntry bool
+
 		Verdict wildfire.Verdict // Pending for an entry without a verdict
 		MD5     string
 	}
 
-	// Unanswered means that queries are paused, or their budget is used up, for a long time.
+	// Unanswered means that queries are paused for a long time.
 	Unanswered struct{}
 
-	// NotAdmitted means that uploads are paused, or their budget is used up, for a long time.
+	// NotAdmitted means that uploads are paused for a long time, or that today's budget has no
+	// upload left for the job.
 	NotAdmitted struct{}
 
 	// UploadTurn means that it is the job's turn to upload, in the worker Owner.
@@ -298,7 +300,7 @@ func (d *decision) answered(e Answered) Step {
 	switch {
 	case step.Kind == StepLookUpOwner, step.Kind == StepFinish, step.Kind == StepFail:
 		return step
-	case e.Known && e.Verdict.Final(), e.Known && e.Verdict == wildfire.Pending:
+	case e.HasEntry && e.Verdict.Final(), e.HasEntry && e.Verdict == wildfire.Pending:
 		return d.lookedUp(e)
 	case step.Kind == StepWait: // another job makes the next upload attempt
 		return step
@@ -367,7 +369,7 @@ func (d *decision) lookedUp(e Answered) Step {
 // polled decides about a pending sample that was asked about.
 func (d *decision) polled(e Answered) Step {
 	switch v := e.Verdict; {
-	case !e.Known, v == wildfire.Pending:
+	case !e.HasEntry, v == wildfire.Pending:
 	case v.Final():
 		basis := d.basis()
 		d.s.setVerdict(v, e.MD5, d.now)

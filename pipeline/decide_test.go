@@ -172,8 +172,8 @@ var (
 	ownerAlive = pipeline.OwnerLookedUp{Owner: otherWorker}
 	ownerGone  = pipeline.OwnerLookedUp{Owner: otherWorker, Gone: true}
 	unknown    = pipeline.Answered{Verdict: wildfire.Unknown}
-	malware    = pipeline.Answered{Known: true, Verdict: wildfire.Malware, MD5: "m"}
-	analyzing  = pipeline.Answered{Known: true, Verdict: wildfire.Pending}
+	malware    = pipeline.Answered{HasEntry: true, Verdict: wildfire.Malware, MD5: "m"}
+	analyzing  = pipeline.Answered{HasEntry: true, Verdict: wildfire.Pending}
 	claimed    = pipeline.UploadTurn{Owner: thisWorker}
 	uploadDone = pipeline.UploadEnded{MD5: "m", Filetype: "PE"}
 )
@@ -183,7 +183,7 @@ func uploadOutcome(d pipeline.Disposition) pipeline.UploadEnded {
 }
 
 func answered(v wildfire.Verdict) pipeline.Answered {
-	return pipeline.Answered{Known: true, Verdict: v}
+	return pipeline.Answered{HasEntry: true, Verdict: v}
 }
 
 // Changes to a sample.
@@ -293,8 +293,8 @@ func retrying(s *pipeline.Sample) {
 	s.ChangedAt = decideNow
 }
 
-// decisions covers Decide completely: every state and all news. Rows that say "never" cannot
-// occur, because the caller has read the record before such news. They are defined anyway.
+// decisions covers Decide completely: every state and all news. Rows that say "never" cannot occur,
+// because the caller has read the record before such news. They are defined anyway.
 func decisions() []decision {
 	const (
 		none      = pipeline.StateNone
@@ -1037,7 +1037,7 @@ func randomSample(r *rand.Rand) pipeline.Sample {
 func randomAnswer(r *rand.Rand) pipeline.News {
 	v := randomOf(r, wildfire.Benign, wildfire.Malware, wildfire.Pending, wildfire.AnalysisError, wildfire.Unknown, wildfire.InvalidHash, wildfire.Flawed)
 
-	return pipeline.Answered{Known: v != wildfire.Unknown || r.IntN(2) == 0, Verdict: v}
+	return pipeline.Answered{HasEntry: v != wildfire.Unknown || r.IntN(2) == 0, Verdict: v}
 }
 
 func randomOutcome(r *rand.Rand) pipeline.News {

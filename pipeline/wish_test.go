@@ -99,7 +99,7 @@ func TestWishesOutliveVerdicts(t *testing.T) {
 	j := pipeline.Job{ID: "j", Source: "mail", Kind: pipeline.KindFile}
 	for name, e := range map[string]pipeline.News{
 		"claimed":   pipeline.UploadTurn{Owner: "w"},
-		"looked up": pipeline.Answered{Known: true, Verdict: wildfire.Malware},
+		"looked up": pipeline.Answered{HasEntry: true, Verdict: wildfire.Malware},
 	} {
 		if _, next := pipeline.Decide(s, j, e, p, now); next.Wishes == nil || next == s {
 			t.Errorf("%s: %+v", name, next)

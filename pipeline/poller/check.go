@@ -82,7 +82,7 @@ func (f *finisher) check(ctx context.Context, e *waitingSample) nextCheck {
 func (f *finisher) handleAnswer(ctx context.Context, e *waitingSample, r wildfire.VerdictRecord, ok bool) nextCheck {
 	learned := answered(r, ok)
 	read := f.Queue.Ledger().Sample
-	if learned.Known && learned.Verdict.Final() {
+	if learned.HasEntry && learned.Verdict.Final() {
 		read = f.Queue.Ledger().PendingSample // this may be an old copy, but then the write below fails
 	}
 	s, err := read(ctx, e.sample.key())
@@ -119,7 +119,7 @@ func (f *finisher) handleAnswer(ctx context.Context, e *waitingSample, r wildfir
 // answered converts an answer to news for Decide. If WildFire's record has no readable verdict, the
 // sample is being analyzed.
 func answered(r wildfire.VerdictRecord, ok bool) pipeline.Answered {
-	a := pipeline.Answered{Known: ok, Verdict: r.Verdict, MD5: r.MD5}
+	a := pipeline.Answered{HasEntry: ok, Verdict: r.Verdict, MD5: r.MD5}
 	if ok && !r.HasVerdict {
 		a.Verdict = wildfire.Pending
 	}

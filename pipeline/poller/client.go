@@ -48,8 +48,8 @@ type Answer struct {
 }
 
 // Client sends a worker's questions to the fleet's poller and returns the answers. It repeats a
-// question until there is an answer, so the death of a poller or the loss of a message does no
-// harm. Questions are only in memory. A Client is safe for concurrent use.
+// question while anybody waits for the answer, so the death of a poller or the loss of a message
+// does no harm. Questions are only in memory. A Client is safe for concurrent use.
 type Client struct {
 	q      *queue.Queue
 	pauses *fleet.Pauses
@@ -63,7 +63,7 @@ type Client struct {
 // openQuestion is a question without an answer yet.
 type openQuestion struct {
 	Question
-	sent    time.Time     // when it was last sent; zero: send it now
+	due     time.Time     // when it is sent next; zero: now
 	sends   int           // how often it was sent
 	waiters []chan Answer // each of capacity 1
 }
@@ -96,7 +96,7 @@ func (c *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 	if qn.Urgent && !question.Urgent || qn.Recheck && !question.Recheck { // send it now, with the new flags
 		question.Urgent = question.Urgent || qn.Urgent
 		question.Recheck = question.Recheck || qn.Recheck
-		question.sent = time.Time{}
+		question.due = time.Time{}
 	}
 	question.addSources(qn.Sources)
 	question.waiters = append(question.waiters, ch)
@@ -145,7 +145,7 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 	defer func() { _ = sub.Unsubscribe() }()
 
-	tick := time.NewTicker(askRetryMin)
+	tick := time.NewTicker(firstRepeat / 2)
 	defer tick.Stop()
 
 	for {
@@ -159,25 +159,28 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 }
 
-// askRetryMin is the time between two looks for questions to repeat, and half the delay before an
-// unanswered question is sent for the second time. The delay then doubles each time, up to a third
-// of the lease.
-const askRetryMin = 250 * time.Millisecond
+// firstRepeat is the delay before an unanswered question is sent for the second time.
+const firstRepeat = 500 * time.Millisecond
 
-// send sends every question that is new or has waited long enough to be repeated, in messages of up
-// to 500 questions.
+// untilRepeat returns the delay before a question that was sent this many times is sent again. It
+// doubles each time, up to a third of the lease.
+func untilRepeat(sends int, lease time.Duration) time.Duration {
+	return min(firstRepeat<<min(sends-1, 10), lease/3)
+}
+
+// send sends every question that is due, in messages of up to 500 questions.
 func (c *Client) send(inbox string) {
 	now := time.Now()
 	var due []Question
 
 	c.mu.Lock()
 	for _, question := range c.open {
-		wait := min(askRetryMin<<min(question.sends, 10), c.lease/3)
-		if question.sent.IsZero() || now.Sub(question.sent) >= wait {
-			question.sent = now
-			question.sends++
-			due = append(due, question.Question)
+		if now.Before(question.due) {
+			continue
 		}
+		question.sends++
+		question.due = now.Add(untilRepeat(question.sends, c.lease))
+		due = append(due, question.Question)
 	}
 	c.mu.Unlock()
 

@@ -83,7 +83,7 @@ func (q *querier) reply(records map[string]wildfire.VerdictRecord) (rechecks []s
 
 		r, ok := records[key]
 		ans := Answer{Key: key, Verdict: wildfire.Unknown, MD5: r.MD5}
-		if learned := answered(r, ok); learned.Known {
+		if learned := answered(r, ok); learned.HasEntry {
 			ans.Verdict = learned.Verdict
 		}
 		for inbox := range a.inboxes {

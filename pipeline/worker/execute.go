@@ -130,8 +130,8 @@ func (w *Worker) ask(ctx context.Context, d *delivery) (pipeline.News, error) {
 	}
 
 	return pipeline.Answered{
-		Known:   answer.Verdict != wildfire.Unknown,
-		Verdict: answer.Verdict,
-		MD5:     answer.MD5,
+		HasEntry: answer.Verdict != wildfire.Unknown,
+		Verdict:  answer.Verdict,
+		MD5:      answer.MD5,
 	}, nil
 }
