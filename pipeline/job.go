@@ -110,22 +110,6 @@ func (j *Job) Withhold(why string) {
 	j.SubmitReason = why[:min(len(why), MaxSubmitReason)]
 }
 
-// Content says where the contents of a job are. Either Object is set, or Path, PathB64 or both.
-type Content struct {
-	Object  string `json:"object,omitempty"`   // name in the object bucket
-	Path    string `json:"path,omitempty"`     // slash-separated name below the source's root
-	PathB64 []byte `json:"path_b64,omitempty"` // the bytes of a Path that is not UTF-8; takes precedence
-}
-
-// Name returns the path with its exact bytes.
-func (c *Content) Name() string {
-	if c.PathB64 != nil {
-		return string(c.PathB64)
-	}
-
-	return c.Path
-}
-
 // extension returns the extension of a job's file name in lower case, with the dot; "." for a name
 // without one. WildFire recognizes scripts by their extension.
 func extension(j Job) string { return cmp.Or(strings.ToLower(path.Ext(j.Filename)), ".") }
