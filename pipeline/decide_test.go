@@ -1063,3 +1063,19 @@ func randomNews(r *rand.Rand, s pipeline.Sample, p pipeline.Circumstances) pipel
 		randomOutcome(r),
 	)
 }
+
+// A sample that is given up still says that jobs were withheld, so that they get a later verdict.
+func TestWithheldJobsAreNotForgotten(t *testing.T) {
+	t.Parallel()
+	withheld := decideNow.Add(-48 * time.Hour)
+	s := pipeline.Sample{State: pipeline.StatePending, SubmittedAt: withheld, WithheldAt: withheld}
+
+	step, next := pipeline.Decide(s, pipeline.Job{}, pipeline.NoNews{}, pipeline.Circumstances{
+		Config: pipeline.DefaultConfig(),
+		Ruling: pipeline.Unruled(),
+	}, decideNow)
+
+	if step.Kind != pipeline.StepFail || !next.WithheldAt.Equal(withheld) {
+		t.Errorf("%s, and the sample is %+v", step.Kind, next)
+	}
+}

@@ -107,7 +107,7 @@ const MaxSubmitReason = 512
 // Withhold sets Submit so that nothing about the job is sent to WildFire, not even its hash.
 func (j *Job) Withhold(why string) {
 	j.Submit = SubmitNever
-	j.SubmitReason = why[:min(len(why), MaxSubmitReason)]
+	j.SubmitReason = Cut(why, MaxSubmitReason)
 }
 
 // extension returns the extension of a job's file name in lower case, with the dot; "." for a name

@@ -97,9 +97,10 @@ func (r *Refusal) covers(j Job) bool {
 // Final reports whether the sample has a verdict or a refusal, however old.
 func (s *Sample) Final() bool { return s.State == StateVerdict || s.State == StateRefused }
 
-// reset forgets everything about a sample except the policy's wishes about its report.
+// reset forgets everything about a sample except the policy's wishes about its report, and that
+// jobs were withheld.
 func (s *Sample) reset(now time.Time) {
-	*s = Sample{ChangedAt: now, Wishes: s.Wishes}
+	*s = Sample{ChangedAt: now, WithheldAt: s.WithheldAt, Wishes: s.Wishes}
 }
 
 // claim records that a worker uploads the sample for a job. The caller has made sure that no

@@ -286,7 +286,7 @@ func (f *Membership) handleEntry(id string, e jetstream.KeyValueEntry) {
 func (f *Membership) renewIfDue(ctx context.Context) {
 	state := f.describe().State
 	f.mu.Lock()
-	due := time.Since(f.renewedAt) >= f.ttl/3 || state != f.recordedState
+	due := elapsed(f.renewedAt) >= f.ttl/3 || state != f.recordedState
 	f.mu.Unlock()
 
 	if due && f.Renew(ctx) != nil {

@@ -104,13 +104,17 @@ func (p *Pauses) Active(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 	return c, c.isActive(p.now()), p.changed
 }
 
-// isActive reports whether the pause is active. A pause after a fault counts as ended if its end is
-// further away than any such pause lasts: it was written before the clock was set back, or by a
+// isActive reports whether the pause is active. Unless it is manual, it counts as ended if its end
+// is further away than any such pause lasts: it was written before the clock was set back, or by a
 // process whose clock is ahead.
 func (p Pause) isActive(now time.Time) bool {
 	left := p.Until.Sub(now)
+	longest := LongestFaultPause
+	if p.Spent {
+		longest = longestSpentPause
+	}
 
-	return left > 0 && (p.Spent || p.By != "" || left <= LongestFaultPause+clockSlack)
+	return left > 0 && (p.By != "" || left <= longest+clockSlack)
 }
 
 // ActiveLong is like Active, but a pause counts as active only if it lasts so long that workers
@@ -317,6 +321,9 @@ func (p *Pauses) EndAfterSuccess(ctx context.Context, b pipeline.Budget) {
 const LongestFaultPause = 10 * time.Minute
 
 const (
+	// The longest pause of a spent budget: pipeline.ResetAfter is up to 90 seconds after midnight.
+	longestSpentPause = 24*time.Hour + 90*time.Second
+
 	// The length of the first pause after a fault, and the time for a probe.
 	firstPause = 30 * time.Second
 

@@ -15,9 +15,8 @@ import (
 )
 
 // Quota keeps the fleet's count of one day's budget in the store. A process first counts a small
-// block of calls by compare-and-set, and then makes those calls without another write. So the count
-// is never too low, and too high by no more than the calls that were counted and not made. The day
-// ends at 00:00 UTC.
+// block of calls by compare-and-set, and then makes those calls without another write. If it dies,
+// the rest of its block stays counted. The day ends at 00:00 UTC.
 type Quota struct {
 	store  *Store
 	budget pipeline.Budget
@@ -38,9 +37,27 @@ type reservation struct {
 	urgent int // may come from the reserve: only for urgent jobs
 }
 
-// ErrSpent says that today's budget is used up, or the part of it that the caller may use: what is
-// not reserved for urgent jobs, or the source's share.
+// ErrSpent says that today's budget is used up. The errors of Take also match it if only the caller
+// may use no more; their text says why.
 var ErrSpent = errors.New("today's budget is used up")
+
+// spentError says why Take refuses a call.
+type spentError string
+
+func (e spentError) Error() string        { return string(e) }
+func (e spentError) Is(target error) bool { return target == ErrSpent }
+
+// whySpent returns the error of Take if s allows no call.
+func whySpent(b pipeline.Budget, s pipeline.Spending, account string, p pipeline.Priority) error {
+	switch {
+	case s.Used >= s.Limit:
+		return spentError(fmt.Sprintf("today's budget of %s is used up: %d of %d", b, s.Used, s.Limit))
+	case p != pipeline.Urgent && s.Used >= s.Limit-s.Reserve:
+		return spentError(fmt.Sprintf("the rest of today's budget of %s is reserved for urgent jobs: %d of %d are used", b, s.Used, s.Limit))
+	}
+
+	return spentError(fmt.Sprintf("the share of %s in today's budget of %s is used up: it used %d of %d", account, b, s.UsedBy[account], s.Limit))
+}
 
 // dayCount is the count of one day, as stored.
 type dayCount struct {
@@ -55,11 +72,14 @@ const (
 
 	// The number of sources that are counted separately. All others together count as one source.
 	maxSpenders = 200
-	others      = "*" // their account
+	others      = "*" // the account of those others
 )
 
 // account is the name under which a source's calls are counted.
 func (s *dayCount) account(source string) string {
+	if source == "" {
+		return ""
+	}
 	_, known := s.By[source]
 	if _, asked := s.Asked[source]; !known && !asked && max(len(s.By), len(s.Asked)) >= maxSpenders {
 		return others
@@ -118,8 +138,9 @@ func quotaKey(b pipeline.Budget, t time.Time) string {
 func (q *Quota) key(day string) string { return "quota." + string(q.budget) + "." + day }
 
 // Take spends one call of the budget for a job of a source; "" is for a call that serves all
-// sources. It returns ErrSpent if no call is left for jobs of that priority, or if the source has
-// used its share while other sources want theirs (see pipeline.Spending).
+// sources. Its error matches ErrSpent if no call is left for jobs of that priority, or if the
+// source has used its share and other sources want theirs, or may want them later (see
+// pipeline.Spending).
 func (q *Quota) Take(ctx context.Context, source string, p pipeline.Priority) error {
 	for {
 		if q.Limit() == 0 {
@@ -137,7 +158,7 @@ func (q *Quota) Take(ctx context.Context, source string, p pipeline.Priority) er
 }
 
 // spendReservation takes one call from this process's reservation for the source. It returns false
-// if none is left there.
+// if none is left there for jobs of the priority.
 func (q *Quota) spendReservation(source string, p pipeline.Priority) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -169,8 +190,8 @@ func (q *Quota) reservation(source string) *reservation {
 
 // Refund gives back a call that Take spent and WildFire did not count. The call normally stays in
 // this process's reservation. Once nothing but the reserve is left of the day's budget, other
-// workers may have parked jobs for lack of it, so Refund then returns the reservations to the
-// store.
+// workers may have parked jobs for lack of it, so Refund then calls Release. It does not check
+// whether Take spent the call on the day before.
 func (q *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) {
 	q.mu.Lock()
 	if q.limit == 0 {
@@ -278,12 +299,7 @@ func (q *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Prio
 	account := s.account(source)
 	left := spending.Allowance(account, p)
 	if left == 0 && !s.recordDemand(account, q.now()) {
-		spent := fmt.Errorf("%w: %d of %d %s", ErrSpent, s.Used, spending.Limit, q.budget)
-		if account != "" {
-			spent = fmt.Errorf("%w, %d of them by %s", spent, s.By[account], account)
-		}
-
-		return spent
+		return whySpent(q.budget, spending, account, p)
 	}
 
 	n := 0
@@ -329,7 +345,7 @@ func (s *dayCount) recordDemand(source string, now time.Time) bool {
 	return true
 }
 
-// Available reports whether Take would succeed for a source now.
+// Available reports whether a call is left for a source now. Another caller may take it before.
 func (q *Quota) Available(ctx context.Context, source string, p pipeline.Priority) (bool, error) {
 	q.mu.Lock()
 	if q.limit == 0 {
@@ -366,6 +382,7 @@ func (q *Quota) Spare(ctx context.Context) (int, error) {
 }
 
 // Release returns this process's reservations to the store, so that other processes can use them.
+// After an error of the store, nobody uses them.
 func (q *Quota) Release(ctx context.Context) {
 	q.mu.Lock()
 	day := q.day

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -31,15 +32,17 @@ func (s *RuleBudgets) Set(rules []pipeline.RuleBudget) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	for _, q := range s.byKey {
-		q.SetLimit(0, 0)
-	}
+	removed := maps.Clone(s.byKey)
 	for _, r := range rules {
+		delete(removed, r.Key)
 		if q := s.byKey[r.Key]; q != nil {
 			q.SetLimit(r.PerDay, 0)
 			continue
 		}
 		s.byKey[r.Key] = NewQuota(s.store, pipeline.Budget(r.Key), r.PerDay, 0, s.now)
+	}
+	for _, q := range removed {
+		q.SetLimit(0, 0)
 	}
 }
 

@@ -140,9 +140,9 @@ func (w *Worker) Reconfigure(ctx context.Context, cfg pipeline.Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
+	w.RuleBudgets.Set(cfg.RuleBudgets()) // before the rules, because a job uses the budgets of its rules
 	w.Settings.Set(cfg)
 
-	w.RuleBudgets.Set(cfg.RuleBudgets())
 	for q, perDay := range map[*fleet.Quota]int{w.uploader.Uploads: cfg.UploadsPerDay, w.Queries: cfg.QueriesPerDay} {
 		q.SetLimit(perDay, cfg.ReservePercent)
 		q.Release(ctx)
