@@ -184,6 +184,16 @@ func (p *Part) Check(err error) {
 	p.setLocked(err)
 }
 
+// explainUnknown sets the reason of a part whose state is not known yet.
+func (p *Part) explainUnknown(reason string) {
+	p.r.mu.Lock()
+	defer p.r.mu.Unlock()
+
+	if p.status.State == Unknown {
+		p.status.Reason = reason
+	}
+}
+
 // Status returns the state of the part.
 func (p *Part) Status() Status {
 	p.r.mu.Lock()

@@ -57,8 +57,17 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
+// slowAnswer is how long a call may have no answer before the part says so. Whether the service can
+// be reached stays unknown until the call ends.
+const slowAnswer = 10 * time.Second
+
 // RoundTrip makes a call and reports its outcome.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	slow := time.AfterFunc(slowAnswer, func() {
+		t.s.Part.explainUnknown(t.s.Name + " has not answered a call within " + slowAnswer.String() + "; still waiting")
+	})
+	defer slow.Stop()
+
 	res, err := t.next.RoundTrip(r)
 	if err != nil {
 		if f, ok := Unreachable(err); ok {

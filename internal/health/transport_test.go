@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -208,3 +209,37 @@ func TestChecksForALostService(t *testing.T) {
 	cancel()
 	<-done
 }
+
+// While a service has not answered its first call, its state is unknown. After some seconds the part
+// says why. The answer ends that.
+func TestAServiceThatDoesNotAnswerYet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		part := health.New(zerolog.Nop()).UnknownPart("wildfire", "")
+		answer := make(chan *http.Response)
+		next := roundTripper(func(*http.Request) (*http.Response, error) { return <-answer, nil })
+		tr := health.NewTransport(next, health.Service{Part: part, Name: "WildFire"})
+		go func() {
+			res, err := tr.RoundTrip(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+			if err == nil {
+				_ = res.Body.Close()
+			}
+		}()
+
+		time.Sleep(11 * time.Second)
+		if s := part.Status(); s.State != health.Unknown || s.Text() != "WildFire has not answered a call within 10s; still waiting" {
+			t.Errorf("the part is %s: %q", s.State, s.Text())
+		}
+
+		answer <- &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}
+		synctest.Wait()
+		if s := part.Status(); s.State != health.OK || s.Text() != "" {
+			t.Errorf("after the answer the part is %s: %q", s.State, s.Text())
+		}
+	})
+}
+
+// roundTripper is a function as a transport.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
