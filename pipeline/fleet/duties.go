@@ -43,7 +43,7 @@ type Token struct {
 	Expires time.Time `json:"expires,omitzero"`
 }
 
-// Limits for the duties of a member: about 6 KiB in total.
+// Limits for the duties of a member.
 const (
 	maxFolders = 12
 	maxSinks   = 12
@@ -78,7 +78,7 @@ func firstEntries[T any](list []T, n int, isOK func(T) bool) []T {
 	return ordered
 }
 
-// cut shortens a text of more than limit bytes to limit bytes and an ellipsis.
+// cut shortens a text of more than limit bytes to at most limit bytes and an ellipsis.
 func cut(s string, limit int) string {
 	if len(s) > limit {
 		s = pipeline.Cut(s, limit) + "…"

@@ -74,11 +74,12 @@ type Member struct {
 
 	Duties // as they were when the member last wrote this data
 
-	// Gone says that the process ended without leaving the fleet, and no other process replaced it;
-	// it was last seen at Seen. Membership.Gone answers another question: whether others may take
-	// over the work of a worker.
-	Gone bool      `json:"gone,omitempty"`
-	Seen time.Time `json:"seen,omitzero"`
+	// Gone says that the member's key expired, and that no other process has replaced the member:
+	// the process died, or cannot reach the server. Membership.Gone answers another question:
+	// whether others may take over the work of a worker.
+	Gone bool `json:"gone,omitempty"`
+
+	Seen time.Time `json:"seen,omitzero"` // if Gone: when the member last wrote its last-seen record
 
 	keySeq string // the sequence number of the last write of its key
 }
@@ -114,8 +115,8 @@ type Membership struct {
 	recordedAt    time.Time              // when the last-seen record was written
 	recordedState health.State           // the state in that record
 
-	// changed is closed and replaced when a worker is added to live or removed from it, and when
-	// the slots or the leadership of one change.
+	// changed is closed and replaced at least when a worker is added to live or removed from it,
+	// and when the slots or the leadership of one change.
 	changed chan struct{}
 }
 
@@ -124,7 +125,7 @@ const (
 	workerKeys = workerPrefix + "."
 
 	// In addition to its key, a member has a last-seen record. The record expires after a day, long
-	// after the key, so that other processes see that the member died. A member that leaves the
+	// after the key, so that other processes see that the member is gone. A member that leaves the
 	// fleet removes its record.
 	lastPrefix   = "last."
 	lastTTL      = 24 * time.Hour
@@ -476,8 +477,8 @@ func elapsed(t time.Time) time.Duration {
 }
 
 // Gone reports whether a worker is gone for good: its key has expired, and either its process is
-// known to be dead or the key has been absent for a while. The delay is needed because after an
-// outage of the server every worker's key is absent for a moment.
+// known to be dead or the key has been absent for a while. An empty ID is gone. The delay is needed
+// because after an outage of the server every worker's key is absent for a moment.
 func (f *Membership) Gone(ctx context.Context, id string) (bool, error) {
 	if id == f.self.ID {
 		return false, nil
@@ -506,9 +507,8 @@ func (f *Membership) Gone(ctx context.Context, id string) (bool, error) {
 	return time.Since(since) >= f.grace, nil
 }
 
-// LiveWorkers returns the live workers, including ourselves, and a channel that is closed when a
-// worker joins or disappears, and when the slots or the leadership of one change. Only a worker may
-// call it.
+// LiveWorkers returns the live workers, including ourselves, and a channel that is closed when they
+// may have changed. Only a worker may call it.
 func (f *Membership) LiveWorkers() ([]Member, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -595,8 +595,8 @@ func (f *Membership) Live(id string) bool {
 	return live || id == f.self.ID
 }
 
-// Members returns the processes of a fleet, ordered by their start: live processes, and dead ones
-// that no other process has replaced.
+// Members returns the processes of a fleet, ordered by their start: live processes, and those that
+// are gone and that no other process has replaced.
 func Members(ctx context.Context, s *Store) ([]Member, error) {
 	live, last, err := s.members(ctx)
 	if err != nil {
@@ -648,7 +648,7 @@ func replaces(live, dead Member) bool {
 	return live.Role == dead.Role && live.Host == dead.Host && live.Started.After(dead.Seen) && !slices.Contains(live.Siblings, dead.ID)
 }
 
-// withGone adds to the live members the dead ones that no other process has replaced.
+// withGone adds to the live members those that are gone and that no other process has replaced.
 func withGone(live []Member, last map[string]Member) []Member {
 	for _, m := range live {
 		delete(last, m.ID)

@@ -46,7 +46,7 @@ type Pauses struct {
 	changed   chan struct{}             // closed and replaced at every change
 	unwritten map[pipeline.Budget]Pause // not in the store yet
 
-	writeDue chan struct{} // has a value while unwritten has pauses to write
+	writeDue chan struct{} // wakes writeQueued: there are pauses to write; capacity 1
 }
 
 const pausePrefix = "pause."
@@ -126,7 +126,8 @@ func (p *Pauses) ActiveLong(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 
 // Wait blocks while the budget is paused. After any pause but a manual one, Wait first returns to
 // only one caller in the whole fleet: that caller's call is the probe. If it succeeds
-// (EndAfterSuccess), the other callers continue at once.
+// (EndAfterSuccess), the other callers continue at once. If its result is not known within
+// firstPause, another caller becomes the probe.
 func (p *Pauses) Wait(ctx context.Context, b pipeline.Budget) error {
 	for {
 		c, on, changed := p.Active(b)
@@ -152,8 +153,8 @@ func (p *Pauses) Wait(ctx context.Context, b pipeline.Budget) error {
 	}
 }
 
-// probe makes the caller the probe, unless another caller was faster. If the probe does not report
-// a result within firstPause, another caller becomes the probe.
+// probe makes the caller the probe, unless another caller was faster. After a manual pause it ends
+// the pause instead.
 func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, ended Pause) (bool, error) {
 	stored, rev, err := Get[Pause](ctx, p.store, pausePrefix+string(b))
 	if err != nil {
@@ -179,8 +180,9 @@ func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, ended Pause) (boo
 }
 
 // pause pauses a budget for the whole fleet until next.Until. If two pauses overlap, the one that
-// ends later applies. If the pause cannot be written within writeTimeout, it applies only in this
-// process, the caller gets an error, and Run writes the pause as soon as possible.
+// ends later applies, but a pause that is Probing is always replaced. If the pause cannot be
+// written within writeTimeout, it applies only in this process, the caller gets an error, and Run
+// writes the pause as soon as possible.
 func (p *Pauses) pause(ctx context.Context, b pipeline.Budget, next Pause) error {
 	next.Until = next.Until.UTC().Round(0)
 	if local, on, _ := p.Active(b); !on || local.Probing || local.Until.Before(next.Until) {
@@ -239,8 +241,8 @@ func (p *Pauses) isCurrent(b pipeline.Budget, pause Pause) bool {
 	return on && current == pause
 }
 
-// write writes a pause to the store, unless an active pause there ends no earlier. That one then
-// applies in this process, too.
+// write writes a pause to the store, unless an active pause there ends no earlier and is not
+// Probing. That one then applies in this process, too.
 func (p *Pauses) write(ctx context.Context, b pipeline.Budget, next Pause) error {
 	for {
 		cur, rev, err := Get[Pause](ctx, p.store, pausePrefix+string(b))

@@ -10,9 +10,9 @@ import (
 	"github.com/nats-io/nuid"
 )
 
-// On Linux, the ID of a member identifies its process: it contains the machineID (which changes
-// with every boot), the process ID and the start time of the process. The start time distinguishes
-// the process from a later one with the same process ID. After a crash, a restarted worker
+// On Linux, the ID of a member identifies its process: it contains the machineID, the process ID
+// and the start time of the process. The start time distinguishes the process from a later one with
+// the same process ID. After a crash, a worker that was restarted in the same scope (machineID)
 // therefore knows that its predecessor is dead. It can become the leader at once (TryLead), and it
 // takes over the predecessor's claims as soon as the predecessor's key has expired (Gone).
 
@@ -32,9 +32,8 @@ func newMemberID() string {
 	return fmt.Sprintf("%s-%d-%s-%d", machine, os.Getpid(), strconv.FormatUint(began, 36), memberships.Add(1))
 }
 
-// processEnded reports whether the process of a member has definitely ended: it ran on this
-// machine, and its process ID is unused or reused. It returns false for processes on other
-// machines.
+// processEnded reports whether the process of a member has definitely ended: it has the machineID
+// of this process, and its process ID is unused or reused. For any other member it returns false.
 func processEnded(memberID string) bool {
 	parts := strings.Split(memberID, "-")
 	if len(parts) != 4 {

@@ -212,9 +212,8 @@ func (q *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) 
 	}
 }
 
-// WatchReturns calls notify whenever a process has returned calls to the store, until ctx ends. It
-// may call notify more often than necessary. While the budget has no limit, Take reserves no calls
-// that could be returned.
+// WatchReturns calls notify after a process has returned calls to the store, until ctx ends. While
+// the budget has no limit, Take reserves no calls that could be returned.
 func (q *Quota) WatchReturns(ctx context.Context, notify func()) error {
 	used := map[string]int{} // by day
 

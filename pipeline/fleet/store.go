@@ -12,9 +12,8 @@ import (
 )
 
 // Store is the control bucket with the shared state of a fleet. Every key has a JSON value. The
-// values change by compare-and-set, except those of members' keys: only the member itself writes
-// them. The process that replaces a dead member may remove its last-seen record. A Store is safe
-// for concurrent use.
+// values change by compare-and-set, except those that a member writes about itself. The process
+// that replaces a dead member may remove its last-seen record. A Store is safe for concurrent use.
 type Store struct {
 	js jetstream.JetStream
 	kv jetstream.KeyValue
@@ -51,16 +50,16 @@ func (s *Store) Save(ctx context.Context, key string, v any, revision uint64) (u
 	return next, err
 }
 
-// Change applies change to the newest value until the write succeeds. change returns false to
-// leave the value as it is.
+// Change applies change to the newest value until the write succeeds. change returns false to leave
+// the value as it is.
 func Change[T any](ctx context.Context, s *Store, key string, change func(*T) bool) error {
 	_, err := jets.NewKV[T](s.js, s.kv).Change(ctx, key, change)
 
 	return err
 }
 
-// follow calls changed with the newest entry of each matching key, and with every later change,
-// until ctx ends. It restarts a watch that breaks.
+// follow calls changed with the newest entry of each matching key, and with later changes, until
+// ctx ends. It restarts a watch that breaks, and then passes on the newest entries again.
 func (s *Store) follow(ctx context.Context, keys string, changed func(jetstream.KeyValueEntry)) error {
 	for {
 		s.watch(ctx, keys, changed)

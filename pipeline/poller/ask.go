@@ -30,7 +30,7 @@ func (q *querier) askLoop(ctx context.Context) error {
 			failures = 0
 			continue
 		case errors.Is(err, fleet.ErrSpent):
-			// What is left of the budget is reserved for urgent jobs, which may arrive at any time.
+			// An urgent question, which may arrive at any time, can perhaps use the reserve.
 			if err := q.awaitSignal(ctx, q.wakeAsk, idleTicks*q.Tick); err != nil {
 				return err
 			}
@@ -212,7 +212,7 @@ func (q *querier) afterQueryError(ctx context.Context, err error) bool {
 	case pipeline.ParkBudget:
 		var pause fleet.Pause
 		pause, writeErr = q.Pauses.PauseSpent(ctx, pipeline.Queries)
-		q.Log.Warn().Time("until", pause.Until).Msg("query budget is used up; queries stop until the reset")
+		q.Log.Warn().Time("until", pause.Until).Msg("query budget is used up; queries paused")
 	case pipeline.PauseFleet:
 		q.Log.Error().Err(err).Msg("WildFire rejects queries; queries paused")
 		writeErr = q.Pauses.PauseAfterFault(ctx, pipeline.Queries, disp.Message)
@@ -224,7 +224,7 @@ func (q *querier) afterQueryError(ctx context.Context, err error) bool {
 		return false
 	}
 	if writeErr != nil {
-		q.Log.Warn().Err(writeErr).Msg("cannot write a pause; it applies only to this process")
+		q.Log.Warn().Err(writeErr).Msg("cannot write a pause yet; it applies only to this process")
 	}
 
 	return true

@@ -44,7 +44,7 @@ func (rc *rechecker) handleAnswer(ctx context.Context, key string, r wildfire.Ve
 }
 
 // publishChangedVerdict publishes and then records that WildFire changed a verdict. If this process
-// dies in between, the next recheck finds the change again.
+// dies in between, a later recheck finds the change again.
 func (rc *rechecker) publishChangedVerdict(ctx context.Context, s queue.SampleEntry, r wildfire.VerdictRecord) error {
 	now := rc.Now().UTC().Truncate(time.Second)
 	before := wildfire.Verdict(s.Verdict)
@@ -74,8 +74,7 @@ func (rc *rechecker) publishChangedVerdict(ctx context.Context, s queue.SampleEn
 }
 
 // handleWithheld records WildFire's answer about a withheld sample. If there is no verdict,
-// WildFire is asked again later, as long as RESULTS still has the events of the jobs that ended as
-// withheld.
+// WildFire is asked again later, until the event of the first job that ended as withheld expires.
 func (rc *rechecker) handleWithheld(ctx context.Context, key string, r wildfire.VerdictRecord) error {
 	_, err := rc.Queue.Ledger().ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
 		if s.State != pipeline.StateNone || s.WithheldAt.IsZero() {
@@ -114,7 +113,7 @@ func (rc *rechecker) publishWithheld(ctx context.Context, key string, s pipeline
 		rc.Log.Info().Str("sha256", key).Stringer("verdict", wildfire.Verdict(s.Verdict)).Int("jobs", published).
 			Msg("withheld contents now have a verdict")
 	case ctx.Err() == nil:
-		rc.Log.Warn().Err(err).Str("sha256", key).Msg("cannot publish the verdict on withheld contents; the next leader retries")
+		rc.Log.Warn().Err(err).Str("sha256", key).Msg("cannot publish the verdict on withheld contents")
 	}
 }
 
@@ -122,7 +121,7 @@ func (rc *rechecker) publishWithheld(ctx context.Context, key string, s pipeline
 type lateVerdict struct {
 	key     string
 	earlier results.Filter // matches the final events of those jobs
-	since   time.Time      // no such event is older than this
+	since   time.Time      // where the search for them begins, less a minute
 	verdict wildfire.Verdict
 	at      time.Time
 }

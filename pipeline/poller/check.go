@@ -83,7 +83,7 @@ func (f *finisher) handleAnswer(ctx context.Context, e *waitingSample, r wildfir
 	learned := answered(r, ok)
 	read := f.Queue.Ledger().Sample
 	if learned.HasEntry && learned.Verdict.Final() {
-		read = f.Queue.Ledger().PendingSample // this may be an old copy, but then the write below fails
+		read = f.Queue.Ledger().PendingSample // if this is an old copy, the change below is refused
 	}
 	s, err := read(ctx, e.sample.key())
 	if err != nil {

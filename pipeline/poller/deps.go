@@ -68,10 +68,8 @@ type Metrics struct {
 	ReportsMissing prometheus.Counter // reports that were given up
 }
 
-// shared is what the parts of a poller have in common. It is safe for concurrent use.
-//
-// Its mutex guards the three lists from which a call to WildFire takes what it asks about: list,
-// querier.questions and rechecker.rechecks.
+// shared is what the parts of a poller have in common. Its mutex guards the three lists from which
+// a call to WildFire takes what it asks about: list, querier.questions and rechecker.rechecks.
 type shared struct {
 	Deps
 
@@ -87,7 +85,7 @@ type shared struct {
 const (
 	maxTasks = 1024 // most goroutines of async at a time
 
-	// A loop that nobody wakes looks for work after this many ticks. A tick is normally one second.
+	// The longest wait of awaitSignal, in ticks. A tick is normally one second.
 	idleTicks = 60
 )
 

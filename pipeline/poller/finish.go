@@ -12,9 +12,9 @@ import (
 	"backburn/results"
 )
 
-// timeOut ends the jobs of a sample that has no verdict at its deadline. Then it replaces the
-// sample with the parameter freed, which Decide returned, so that a later job can upload the sample
-// again.
+// timeOut ends the jobs of a sample that has no verdict at its deadline, unless the clock has
+// jumped. Then it replaces the sample with the parameter freed, which Decide returned, so that a
+// later job can upload the sample again.
 func (f *finisher) timeOut(ctx context.Context, e *waitingSample, s queue.SampleEntry, freed pipeline.Sample) nextCheck {
 	if due, early := f.isEarly(s.SubmittedAt); early {
 		return nextCheck{due: due, pending: true}

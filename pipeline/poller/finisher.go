@@ -51,7 +51,8 @@ func (f *finisher) reschedule(e *waitingSample, check nextCheck) {
 	signal(f.wakeCheck)
 }
 
-// retryLater logs an error about a sample, and returns when to check the sample again.
+// retryLater logs an error about a sample, unless that is a conflict, and returns when to check the
+// sample again.
 func (f *finisher) retryLater(ctx context.Context, e *waitingSample, err error, message string) nextCheck {
 	if ctx.Err() == nil && !errors.Is(err, pipeline.ErrConflict) {
 		f.Log.Warn().Err(err).Str("sha256", e.sample.key()).Msg(message + "; retrying")
@@ -60,8 +61,9 @@ func (f *finisher) retryLater(ctx context.Context, e *waitingSample, err error, 
 	return nextCheck{due: f.Now().Add(f.config().Lease / 3)}
 }
 
-// scheduleChecks has all samples checked at once, except those that are pending. It is called after
-// uploads were paused or resumed, unused uploads were returned to the budget, or settings changed.
+// scheduleChecks makes all samples due for a check now, except the pending ones. A busy sample is
+// checked once it is no longer busy. scheduleChecks is called after uploads were paused or resumed,
+// unused uploads were returned to the budget, or settings changed.
 func (f *finisher) scheduleChecks() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -49,7 +49,8 @@ func (f *finisher) jobWritten(ctx context.Context, r queue.JobHeader) {
 	signal(f.wakeCheck)
 }
 
-// forgetJob removes from the waitlist a job that a worker or an earlier leader ended.
+// forgetJob removes from the waitlist a job that a worker or an earlier leader ended, if its record
+// names the sample.
 func (f *finisher) forgetJob(r queue.JobHeader) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -61,8 +62,7 @@ func (f *finisher) forgetJob(r queue.JobHeader) {
 	}
 }
 
-// sampleChanged handles a worker's message that it has changed a sample's record. It makes the
-// sample due now.
+// sampleChanged handles a message that a sample's record has changed. It makes the sample due now.
 func (f *finisher) sampleChanged(m *nats.Msg) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -70,9 +70,7 @@ func (p *Poller) Run(ctx context.Context) error {
 
 		wait := p.config().Lease / 3
 		if err != nil {
-			// Without the control bucket nobody can lead. The error of the repair is ignored: if
-			// the repair fails, the next attempt to lead fails, too.
-			_, _ = p.repairStreams(ctx)
+			_, _ = p.repairStreams(ctx) // without the control bucket nobody can lead
 			wait = time.Second
 		}
 		_ = pipeline.Sleep(ctx, wait)
@@ -80,8 +78,7 @@ func (p *Poller) Run(ctx context.Context) error {
 }
 
 // withinLease calls ask, which tries for leadership or looks it up, and gives up after a lease. If
-// the control bucket is missing, ask never gets an answer, and the caller must not wait for one,
-// because the caller repairs the bucket.
+// the control bucket is missing, ask gets no answer before the caller has repaired the bucket.
 func (p *Poller) withinLease(ctx context.Context, ask func(context.Context) (bool, error)) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.config().Lease)
 	defer cancel()
@@ -89,7 +86,7 @@ func (p *Poller) withinLease(ctx context.Context, ask func(context.Context) (boo
 	return ask(ctx)
 }
 
-// serve does the leader's work until ctx ends, an error occurs, or leadership is no longer certain.
+// serve does the leader's work until ctx ends or an error occurs, such as the loss of leadership.
 func (p *Poller) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -252,8 +249,8 @@ func (p *Poller) shiftTimes(by time.Duration) {
 	signal(p.fetcher.wakeReport)
 }
 
-// keepLeading returns when another worker leads, or when this worker is perhaps no longer a member,
-// or the ledger has perhaps been replaced. Until then it trims dead letters and repairs consumers
+// keepLeading returns an error once it is no longer certain that this worker leads, is a member,
+// and has read the ledger that exists now. Until then it trims dead letters and repairs consumers
 // and streams.
 func (p *Poller) keepLeading(ctx context.Context) error {
 	for {

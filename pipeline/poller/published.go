@@ -126,7 +126,8 @@ func (m *mark) sequence() uint64 {
 	return s
 }
 
-// storeRegularly stores the mark every markInterval, if it has moved, until ctx ends.
+// storeRegularly stores the mark every markInterval, if it has moved, until ctx ends or a write
+// fails.
 func (m *mark) storeRegularly(ctx context.Context, q *queue.Queue) error {
 	for {
 		if err := pipeline.Sleep(ctx, markInterval); err != nil {

@@ -27,7 +27,7 @@ type reportEntry struct {
 	owed  bool      // the entry is in reportList.owed, not in reportList.toFetch
 }
 
-// maxReports bounds the list. Further reports are not fetched.
+// maxReports is the length of the list at which no further report to fetch is added.
 const maxReports = 200_000
 
 func newReportList(settings *pipeline.Settings) *reportList {

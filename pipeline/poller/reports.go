@@ -142,7 +142,7 @@ func (f *reportFetcher) publishReport(ctx context.Context, s queue.SampleEntry, 
 	} else {
 		f.Metrics.ReportsFetched.Inc()
 	}
-	f.Log.Info().Str("sha256", s.Key).Str("status", string(report.Status)).Strs("sources", sources).Msg("report published")
+	f.Log.Info().Str("sha256", s.Key).Str("status", string(report.Status)).Strs("sources", sources).Msg("report done")
 
 	return nil
 }

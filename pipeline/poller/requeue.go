@@ -8,6 +8,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
 )
 
 const (
@@ -49,8 +50,8 @@ func (f *finisher) requeueOne(ctx context.Context, e *waitingSample) nextCheck {
 	if pause, paused, _ := f.Pauses.ActiveLong(pipeline.Uploads); paused {
 		return nextCheck{due: pause.Until}
 	}
-	if ok, err := f.Uploads.Available(ctx, job.source(), job.priority()); err != nil || !ok {
-		return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}
+	if check, spent := f.ifSpent(ctx, e, f.Uploads, job.source(), job.priority()); spent {
+		return check
 	}
 	if !f.requeues.Allow() {
 		return nextCheck{due: now.Add(f.requeueDelay()), awaitsTurn: true}
@@ -66,8 +67,8 @@ func (f *finisher) requeueOne(ctx context.Context, e *waitingSample) nextCheck {
 		return nextCheck{due: now}
 	}
 	if budget := f.RuleBudgets.ByKey(m.RuleBudget); budget != nil {
-		if ok, err := budget.Available(ctx, "", pipeline.Normal); err != nil || !ok {
-			return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}
+		if check, spent := f.ifSpent(ctx, e, budget, "", pipeline.Normal); spent {
+			return check
 		}
 	}
 	if err := f.Queue.Jobs().Requeue(ctx, m); err != nil {
@@ -75,6 +76,21 @@ func (f *finisher) requeueOne(ctx context.Context, e *waitingSample) nextCheck {
 	}
 
 	return nextCheck{due: now.Add(4 * f.config().Lease)}
+}
+
+// ifSpent returns when to check a sample again if a budget has no upload left or cannot be read.
+// Otherwise spent is false.
+func (f *finisher) ifSpent(ctx context.Context, e *waitingSample, b *fleet.Quota, source string, p pipeline.Priority) (check nextCheck, spent bool) {
+	ok, err := b.Available(ctx, source, p)
+	switch {
+	case err != nil:
+		return f.retryLater(ctx, e, err, "upload budget cannot be read"), true
+	case ok:
+		return nextCheck{}, false
+	}
+	now := f.Now()
+
+	return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}, true
 }
 
 // requeueDelay returns the time until the next attempt to requeue a job. It is a random part of the

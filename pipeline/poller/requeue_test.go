@@ -1,10 +1,13 @@
 package poller
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"backburn/pipeline"
 )
 
 // Parked jobs are requeued no faster than they could be uploaded. The more jobs are parked, the
@@ -34,5 +37,27 @@ func TestParkedJobsAreRequeuedAtTheFleetsRate(t *testing.T) {
 		if most >= longest || sum/times < longest/4 {
 			t.Errorf("%d parked: the next check is due after at most %s, and %s on average; want a spread over %s", waiting, most, sum/times, longest)
 		}
+	}
+}
+
+// If the upload budget cannot be read, the sample is checked again soon. If the budget is used up,
+// the sample waits.
+func TestASampleWhoseBudgetCannotBeRead(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.Uploads.SetLimit(1, 0)
+	e := f.list.add(idOf(t, digest(1)), waitingJob{name: "mail.a", seq: 1, rank: 1}, time.Now())
+
+	unreachable, cancel := context.WithCancel(t.Context())
+	cancel()
+	if check := f.finisher.requeueOne(unreachable, e); time.Until(check.due) > f.config().Lease {
+		t.Errorf("the next check is in %s", time.Until(check.due))
+	}
+
+	if err := f.Uploads.Take(t.Context(), "mail", pipeline.Normal); err != nil {
+		t.Fatal(err)
+	}
+	if check := f.finisher.requeueOne(t.Context(), e); time.Until(check.due) < f.config().Lease {
+		t.Errorf("after the last upload, the next check is in %s", time.Until(check.due))
 	}
 }

@@ -31,8 +31,8 @@ type waitlist struct {
 	oldest       oldest
 }
 
-// oldest is when the oldest jobs began to wait. A scan of all jobs finds this out. Its result is
-// reused for a while, and so may be a little out of date if there are many jobs.
+// oldest is when the oldest records of waiting jobs were written. A scan of all jobs finds this
+// out. Its result is reused for a while, and so may be a little out of date if there are many jobs.
 type oldest struct {
 	pending, parked uint32    // seconds since 1970
 	until           time.Time // the result is reused until this time
@@ -51,7 +51,7 @@ type waitingSample struct {
 	checkAgain bool       // something changed while the sample was busy
 	awaitsTurn bool       // a job of the sample waits for its turn to be requeued
 	job        waitingJob // one of its jobs; the others are in waitlist.more
-	submitted  moment     // when WildFire got the sample, or else when its first job began to wait
+	submitted  moment     // when WildFire got the sample; before that is known, when a job's record was written
 }
 
 // waitingJob is what the list keeps of a waiting job's record.
@@ -80,7 +80,7 @@ func newWaitlist() *waitlist {
 	}
 }
 
-// find returns the sample with a key, or nil if no job waits for it.
+// find returns the sample with a key, or nil if the list does not have it.
 func (l *waitlist) find(key string) *waitingSample {
 	id, ok := parseSampleID(key)
 	if !ok {
@@ -166,7 +166,7 @@ func (l *waitlist) removeJob(e *waitingSample, name string) {
 	}
 }
 
-// add adds a job that has been waiting since the time at, and returns its sample. If the job is in
+// add adds a job whose record was written at the time at, and returns its sample. If the job is in
 // the list already, the newer of its records counts.
 func (l *waitlist) add(id sampleID, j waitingJob, at time.Time) *waitingSample {
 	e := l.get(id)
@@ -208,8 +208,8 @@ func (l *waitlist) count(j waitingJob, known bool, by int) {
 	}
 }
 
-// remove removes a job that no longer waits. If no other job waits for the sample, and the sample
-// is not busy, it is dropped, too.
+// remove removes a job, unless the list has another record of it. If no job waits for the sample
+// then, and the sample is not busy, it is dropped, too.
 func (l *waitlist) remove(e *waitingSample, j waitingJob) {
 	if current, known := l.jobOf(e, j.name); known && current.seq == j.seq {
 		l.removeJob(e, j.name)
@@ -245,13 +245,11 @@ func (l *waitlist) setAwaitsTurn(e *waitingSample, awaits bool) {
 	e.awaitsTurn = awaits
 }
 
-// schedule sets when the sample is due. A busy sample joins the schedule later, in reschedule.
+// schedule sets when the sample is due, unless it is busy: reschedule sets that later.
 func (l *waitlist) schedule(e *waitingSample, at time.Time) {
-	if e.busy {
-		e.due = momentOf(at)
-		return
+	if !e.busy {
+		l.due.set(e, at)
 	}
-	l.due.set(e, at)
 }
 
 // next returns when the first sample is due, or the zero time if there is none.
@@ -284,7 +282,7 @@ func newWaitingJob(r queue.JobHeader) waitingJob {
 	}
 }
 
-// waiters returns how many jobs wait for a verdict and how many are parked, and since when.
+// waiters returns how many jobs wait for their samples and how many are parked, and since when.
 func (l *waitlist) waiters() queue.Waiters {
 	began := time.Now()
 	if !began.Before(l.oldest.until) {

@@ -288,7 +288,7 @@ func (u *uploader) afterUpload(work context.Context, d *delivery, sub wildfire.S
 	case pipeline.ParkBudget:
 		var p fleet.Pause
 		p, err = u.Pauses.PauseSpent(ctx, pipeline.Uploads)
-		u.Log.Warn().Time("until", p.Until).Msg("upload budget is used up; uploads stop until the reset")
+		u.Log.Warn().Time("until", p.Until).Msg("upload budget is used up; uploads paused")
 	case pipeline.PauseFleet:
 		u.Log.Error().Str("job", d.Job.ID).Str("err", disp.Message).Msg("uploads are paused")
 		if disp.Doubted {
@@ -298,7 +298,7 @@ func (u *uploader) afterUpload(work context.Context, d *delivery, sub wildfire.S
 		}
 	}
 	if err != nil {
-		u.Log.Warn().Err(err).Msg("cannot write a pause; it applies only to this process")
+		u.Log.Warn().Err(err).Msg("cannot write a pause yet; it applies only to this process")
 	}
 
 	return pipeline.UploadEnded{Disposition: disp, MD5: sub.MD5, Filetype: sub.Filetype}
