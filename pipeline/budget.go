@@ -22,9 +22,9 @@ func Budgets() []Budget { return []Budget{Uploads, Queries} }
 // Day returns the date, in UTC, of the day whose budgets apply at t.
 func Day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// ResetAfter returns the time after t at which the budgets are surely renewed: 00:00 UTC, plus a
-// minute because WildFire's clock may differ from ours, plus a random time because clients all over
-// the world call at midnight.
+// ResetAfter returns the time after t at which the budgets are expected to be renewed: the next
+// 00:00 UTC, plus a minute because WildFire's clock may differ from ours, plus up to 30 seconds,
+// random, because clients all over the world call at midnight.
 func ResetAfter(t time.Time) time.Time {
 	y, m, d := t.UTC().Date()
 

@@ -69,8 +69,8 @@ type Disposition struct {
 	Message string // for operators
 	Status  int    // HTTP status; 0 without an answer
 
-	// Delay is the delay before the job is tried again. Except after ReleaseJob, the configured
-	// delay applies if it is longer. After Retry, worker.retry_max limits Delay.
+	// Delay is the delay before the job is tried again. The caller may use a longer one, and after
+	// Retry worker.retry_max limits Delay.
 	Delay time.Duration
 
 	// MaxAttempts limits the sample's attempts, including those before this one. If the configured
@@ -169,8 +169,8 @@ var (
 	}
 )
 
-// Classify decides what the outcome of a call means. No other function does. After an error that
-// matches no row, the call is retried until the attempts are used up.
+// Classify decides what the outcome of a call means. No other function does. An error that matches
+// no row means Retry.
 func Classify(op Op, err error) Disposition {
 	if err == nil {
 		return Disposition{Action: Complete}

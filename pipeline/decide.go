@@ -20,7 +20,7 @@ type (
 	// OwnerLookedUp says whether the owner of the claim may still be uploading the sample.
 	OwnerLookedUp struct {
 		Owner string // the sample's owner when it was looked up
-		Gone  bool   // the owner has left the fleet, or is this worker and no longer holds the claim
+		Gone  bool   // the owner is gone, or is this worker and no longer holds the claim
 	}
 
 	// Answered is WildFire's answer to a question about the sample.
@@ -62,8 +62,8 @@ func (UploadEnded) news()   {}
 // StepKind is the kind of the next step of a job.
 type StepKind int
 
-// The steps. Finish, Fail, Wait, Park and Retry end the work on a job for now. The caller carries
-// out each of the others, and calls Decide again with the news from it.
+// The steps. Finish, Fail, Wait, Park and Retry end the work on a job for now. A worker carries out
+// each of the others, and calls Decide again with the news from it.
 const (
 	StepFinish      StepKind = iota // the job ends with its sample's verdict
 	StepFail                        // the job ends with a reason
@@ -131,7 +131,7 @@ func (p Circumstances) unknownGrace() time.Duration {
 
 // Decide returns the next step of a job and the new record of its sample. No other function chooses
 // a step. Decide has no side effects, and the same arguments give the same result. If the record
-// has changed, the caller writes it before the step's effect, or together with it.
+// has changed, the caller writes it as well.
 func Decide(s Sample, j Job, e News, p Circumstances, now time.Time) (Step, Sample) {
 	now = now.Round(0) // no monotonic reading: records hold the time of day alone
 	d := decision{s: s, j: j, p: p, now: now}
@@ -220,7 +220,8 @@ func (d *decision) fromRecord() Step {
 	return d.askOrUpload()
 }
 
-// pending decides about a sample that WildFire has. At the deadline the job fails.
+// pending decides about a sample that WildFire has. At the deadline the job fails, and the sample
+// is reset, so that a later job can upload it again.
 func (d *decision) pending() Step {
 	deadline := d.s.SubmittedAt.Add(d.p.Deadline)
 	if !d.now.Before(deadline) {
@@ -393,7 +394,7 @@ func (d *decision) polled(e Answered) Step {
 // claimedByUs reports whether the worker that calls Decide has claimed the sample.
 func (d *decision) claimedByUs() bool { return d.s.State == StateUploading && d.s.Owner == d.p.Self }
 
-// uploadEnded decides after an upload attempt. If another worker has taken over the claim, the
+// uploadEnded decides after an upload attempt. If this worker no longer holds the claim, the
 // outcome is ignored.
 func (d *decision) uploadEnded(e UploadEnded) Step {
 	if !d.claimedByUs() {

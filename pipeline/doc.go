@@ -49,8 +49,9 @@
 //
 // Of all jobs with the same contents, one uploads them. The upload is repeated only if it failed,
 // if its worker died and WildFire does not know the contents afterwards, or if WildFire lost them
-// or could not analyze them. Once a verdict has expired, they may be uploaded again. Waiting for a
-// budget, a slot, a token or the end of a pause never counts as an attempt.
+// or could not analyze them. Later jobs may upload them again: after the verdict or the refusal has
+// expired, or after jobs have failed because there was no verdict in time. Waiting for a budget, a
+// slot, a token or the end of a pause never counts as an attempt.
 //
 // # What it does not do
 //

@@ -18,8 +18,8 @@ type Ref struct {
 // String returns "source/id", the form for people.
 func (r Ref) String() string { return r.Source + "/" + r.ID }
 
-// ParseRef reads "source/id". If there is no valid source before a slash, it takes the whole text
-// as an ID, and ok is false.
+// ParseRef reads "source/id". If the text does not have this form, with a valid source, ParseRef
+// takes the whole text as an ID, and ok is false.
 func ParseRef(s string) (r Ref, ok bool) {
 	source, id, found := strings.Cut(s, "/")
 	if !found || !ValidSource(source) || id == "" {
@@ -50,8 +50,8 @@ func ValidSource(s string) bool {
 	return true
 }
 
-// JobKey turns any job ID into a valid subject token. IDs that are valid already, such as the
-// watcher's, stay unchanged.
+// JobKey turns any job ID into a valid subject token. IDs of up to 128 letters, digits, _ and -,
+// such as the watcher's, stay unchanged.
 func JobKey(id string) string {
 	fits := id != "" && len(id) <= 128
 	for _, c := range []byte(id) {

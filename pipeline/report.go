@@ -9,8 +9,8 @@ import (
 )
 
 // ReportEvent returns the event with the report about a job's contents. final is the job's final
-// event. ReportEvent shortens the report's lists until its JSON has at most limit bytes, and at
-// most results.MaxReportBytes.
+// event. ReportEvent shortens the report's lists until the report's JSON has at most limit bytes,
+// and at most results.MaxReportBytes, or the lists are empty.
 func ReportEvent(final results.Event, r results.Report, at time.Time, limit int) results.Event {
 	ev := final
 	ev.Type = results.Reported

@@ -14,8 +14,8 @@ type State string
 
 // The states of a sample.
 const (
-	// StateNone means that nothing has happened yet, or that a claim was released. Any worker may
-	// claim the sample.
+	// StateNone means that any worker may claim the sample: nothing has happened yet, or what
+	// happened no longer matters.
 	StateNone State = ""
 
 	// StateUploading means that the worker Owner has claimed the sample, and may be uploading it.
@@ -53,7 +53,7 @@ type Sample struct {
 	ChangedAt time.Time `json:"changed_at,omitzero"` // when State was last set
 
 	Attempts    int  `json:"attempts,omitempty"`    // upload attempts that failed
-	Resubmitted bool `json:"resubmitted,omitempty"` // the second upload is allowed or was made; there is no third
+	Resubmitted bool `json:"resubmitted,omitempty"` // a second upload is allowed or was made, because WildFire lost or could not analyze the first
 
 	MD5         string    `json:"md5,omitempty"`
 	Size        int64     `json:"size,omitempty"` // in bytes
@@ -62,7 +62,7 @@ type Sample struct {
 
 	Verdict   int       `json:"verdict"` // valid if State is StateVerdict
 	DecidedAt time.Time `json:"decided_at,omitzero"`
-	CheckedAt time.Time `json:"checked_at,omitzero"` // when WildFire last gave this verdict, or said that it does not know the sample
+	CheckedAt time.Time `json:"checked_at,omitzero"` // when the verdict was recorded, or when WildFire last did not know a withheld sample
 
 	// Rule is the rule that let the contents leave. It is written before the first byte is sent.
 	Rule string `json:"rule,omitempty"`
@@ -105,7 +105,7 @@ func (s *Sample) reset(now time.Time) {
 
 // claim records that a worker uploads the sample for a job. The caller has made sure that no
 // verdict or refusal applies to the job: an old one has expired, or refuses only file names with
-// another extension. It is forgotten first, together with the attempts.
+// another extension. claim forgets the old one, and the attempts before it.
 func (s *Sample) claim(owner string, j Job, now time.Time) {
 	if s.Final() {
 		s.reset(now)
@@ -169,7 +169,7 @@ type ReportNote struct {
 }
 
 // maxReportSources bounds the sources in ReportWishes; for further ones, reports.verdicts decides.
-// It also bounds the sources in a ReportNote: beyond it, OweReport adds none.
+// If a ReportNote has as many sources, OweReport adds none.
 const maxReportSources = 100
 
 // OweReport adds a source to Report.Owed when one of its jobs ends with the sample's verdict. It

@@ -50,7 +50,7 @@ func (j *Job) Check() error {
 	return Invalid(`kind is %q, expected "file" or "url"`, j.Kind)
 }
 
-// CheckText returns an error if a name, the metadata, the time or Submit of a job is invalid.
+// CheckText returns an error if a name, the metadata, the time, Submit or its reason is invalid.
 func (j *Job) CheckText() error {
 	if max(len(j.Filename), len(j.FilenameB64), len(j.Path), len(j.PathB64)) > MaxNameBytes {
 		return Invalid("a name of more than %d bytes", MaxNameBytes)
@@ -140,8 +140,8 @@ func (c *Content) check() error {
 	return CheckRelative(c.Name())
 }
 
-// drive matches the beginning of an absolute name on Windows, such as C:\ or C:/. A colon
-// without a slash after it is allowed, because it is an ordinary character on other systems.
+// drive matches the beginning of an absolute name on Windows, such as C:\ or C:/. A colon without a
+// slash after it is allowed, because it is an ordinary character on other systems.
 var drive = regexp.MustCompile(`^[A-Za-z]:[/\\]`)
 
 // CheckRelative refuses a name whose spelling could lead out of the root. Symbolic links are

@@ -210,8 +210,8 @@ func TestChecksForALostService(t *testing.T) {
 	<-done
 }
 
-// While a service has not answered its first call, its state is unknown. After some seconds the part
-// says why. The answer ends that.
+// While a service has not answered its first call, its state is unknown. After some seconds the
+// part says why. The answer ends that.
 func TestAServiceThatDoesNotAnswerYet(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
