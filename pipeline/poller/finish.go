@@ -12,8 +12,7 @@ import (
 	"backburn/results"
 )
 
-// timeOut ends the jobs of a sample that has no verdict at its deadline, unless the clock has
-// jumped. Then it replaces the sample with the parameter freed, which Decide returned, so that a
+// timeOut ends the jobs of a sample that has no verdict at its deadline, unless isEarly. Then it replaces the sample with the parameter freed, which Decide returned, so that a
 // later job can upload the sample again.
 func (f *finisher) timeOut(ctx context.Context, e *waitingSample, s queue.SampleEntry, freed pipeline.Sample) nextCheck {
 	if due, early := f.isEarly(s.SubmittedAt); early {
@@ -36,22 +35,15 @@ func (f *finisher) timeOut(ctx context.Context, e *waitingSample, s queue.Sample
 // isEarly reports whether a sample's deadline has passed only because the clock jumped. It returns
 // when to ask about the sample next.
 func (f *finisher) isEarly(submitted time.Time) (due time.Time, early bool) {
-	skipped := f.skippedSince(submitted)
+	f.checkClock()
+	f.mu.Lock()
+	skipped := f.clock.skippedSince(submitted)
+	f.mu.Unlock()
+
 	now := f.Now()
 	deadline := submitted.Add(f.config().Deadline + skipped)
 
 	return earlierOf(f.config().Schedule().Next(submitted, now), deadline), now.Before(deadline)
-}
-
-// skippedSince returns how much of the time since t the clock skipped. That part does not count
-// towards a deadline.
-func (f *finisher) skippedSince(t time.Time) time.Duration {
-	f.checkClock()
-
-	f.mu.Lock()
-	defer f.mu.Unlock()
-
-	return f.clock.skippedSince(t)
 }
 
 // checkClock handles a jump of the clock since the last call.

@@ -28,8 +28,8 @@ func (r recheck) compare(o recheck) int {
 	return cmp.Or(r.due.Compare(o.due), cmp.Compare(r.key, o.key))
 }
 
-// newRechecks returns the empty list of a leader whose term begins now. It takes all samples that
-// may not have been rechecked before.
+// newRechecks returns the empty list of a leader whose term begins now. Its time since is early
+// enough for samples that still waited for room in another call.
 func newRechecks(after time.Duration, now time.Time) rechecks {
 	return rechecks{after: after, since: now.Add(-after - waitForRoom(after) - maxLeaderGap)}
 }
