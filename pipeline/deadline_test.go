@@ -1,10 +1,12 @@
 package pipeline_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 	"backburn/results"
 	"backburn/wildfire"
@@ -58,4 +60,38 @@ func TestTheLastQuestionComesAtTheDeadline(t *testing.T) {
 			}
 		})
 	}
+}
+
+// While uploads are paused, a job whose contents WildFire refused long ago waits. It does not go
+// back and forth between the poller and a worker, with a query each time.
+func TestAnExpiredRefusalDuringAPause(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const body = "MZ refused"
+	sample := queue.SampleEntry{Key: sha256Hex(body), Sample: pipeline.Sample{
+		State:   pipeline.StateRefused,
+		Refusal: &pipeline.Refusal{Error: results.Error{Reason: results.UnsupportedType}, At: time.Now().Add(-48 * time.Hour)},
+	}}
+	if err := f.q.Ledger().Commit(t.Context(), f.q.Ledger().SampleUpdate(sample)); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	if _, err := fleet.PauseManually(t.Context(), f.q.Control(), pipeline.Uploads, "alice", "", now, now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	f.startWorker()
+	f.waitStatus(func(st queue.Status) bool { return st.Paused[pipeline.Uploads].By == "alice" })
+	f.submitRaw("waits", "mail", "a.exe", body)
+	f.waitStatus(func(st queue.Status) bool { return st.Parked.Jobs == 1 })
+
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if f.wildfire.Wait(ctx, func() bool { return f.wildfire.Count(wildfire.OpVerdicts) > 1 }) == nil {
+		t.Errorf("%d queries about one waiting job", f.wildfire.Count(wildfire.OpVerdicts))
+	}
+
+	if _, err := fleet.Resume(t.Context(), f.q.Control(), pipeline.Uploads, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	f.waitEvents(1)
 }

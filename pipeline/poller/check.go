@@ -171,13 +171,7 @@ func (f *finisher) applyStep(ctx context.Context, e *waitingSample, s queue.Samp
 		return f.applyRecord(ctx, e, s)
 	}
 
-	if step.Kind == pipeline.StepAsk {
-		if pause, paused, _ := f.Pauses.ActiveLong(pipeline.Queries); paused {
-			return nextCheck{due: pause.Until} // a worker could not ask WildFire now
-		}
-	}
-
-	return f.requeueOne(ctx, e)
+	return f.requeueFor(ctx, e, step)
 }
 
 // pendingCheck returns when to ask about a pending sample: at due, which Decide computed from the

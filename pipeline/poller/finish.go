@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -12,8 +13,9 @@ import (
 	"backburn/results"
 )
 
-// timeOut ends the jobs of a sample that has no verdict at its deadline, unless isEarly. Then it replaces the sample with the parameter freed, which Decide returned, so that a
-// later job can upload the sample again.
+// timeOut ends the jobs of a sample that has no verdict at its deadline, unless isEarly. Then it
+// replaces the sample with the parameter freed, which Decide returned, so that a later job can
+// upload the sample again.
 func (f *finisher) timeOut(ctx context.Context, e *waitingSample, s queue.SampleEntry, freed pipeline.Sample) nextCheck {
 	if due, early := f.isEarly(s.SubmittedAt); early {
 		return nextCheck{due: due, pending: true}
@@ -69,36 +71,44 @@ func (f *finisher) hasWaitingJobs(e *waitingSample) bool {
 	return f.list.awaited(e)
 }
 
-// finishJobs handles every job that waits for a sample, as Decide says for the sample's record s:
-// it ends the job with a verdict or a reason, or requeues the job. The changes are written together
-// with the end of the first job, or alone if no job waits any more.
+// finishJobs ends every job that waits for a sample with a verdict or a reason, as Decide says for
+// the sample's record s. Of the jobs that need a worker instead, it requeues one. The changes are
+// written together with the end of the first job, or alone if no job waits any more.
 func (f *finisher) finishJobs(ctx context.Context, e *waitingSample, s queue.SampleEntry, changes ...*queue.Change) nextCheck {
 	f.mu.Lock()
 	jobs := slices.Collect(f.list.jobsOf(e))
 	f.mu.Unlock()
 
+	var rest *pipeline.Step
 	for _, job := range jobs {
-		if err := f.finishJob(ctx, e, job, s, changes); err != nil {
+		step, err := f.finishJob(ctx, e, job, s, changes)
+		if err != nil {
 			return f.retryLater(ctx, e, err, "waiting job cannot be ended")
 		}
 		changes = nil
+		rest = cmp.Or(step, rest)
 	}
 	if err := f.Queue.Ledger().Commit(ctx, changes...); err != nil { // all jobs have ended meanwhile
 		return f.retryLater(ctx, e, err, "sample cannot be written")
 	}
 
+	if rest != nil {
+		return f.requeueFor(ctx, e, *rest)
+	}
+
 	return nextCheck{due: f.Now().Add(f.config().Lease)} // check again for jobs that arrived meanwhile
 }
 
-// finishJob ends or requeues one waiting job.
-func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJob, s queue.SampleEntry, changes []*queue.Change) error {
+// finishJob ends one waiting job. If a worker has to process the job instead, finishJob returns the
+// step that the worker has to carry out.
+func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJob, s queue.SampleEntry, changes []*queue.Change) (*pipeline.Step, error) {
 	m, revision, err := f.Queue.Ledger().WaitingAt(ctx, job.name, job.seq)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if m == nil {
 		f.forget(e, job)
-		return f.Queue.Ledger().Commit(ctx, changes...)
+		return nil, f.Queue.Ledger().Commit(ctx, changes...)
 	}
 
 	step, _ := f.decide(s.Sample, m.Job, pipeline.NoNews{})
@@ -111,10 +121,7 @@ func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJ
 	case pipeline.StepFail:
 		ev = pipeline.FailedEvent(m.Job, step.Cause, step.Attempts, now)
 	default:
-		if err := f.Queue.Ledger().Commit(ctx, changes...); err != nil {
-			return err
-		}
-		return f.Queue.Jobs().Requeue(ctx, m)
+		return &step, f.Queue.Ledger().Commit(ctx, changes...)
 	}
 
 	ctx, sp := f.Spans.Verdict(ctx, m.Job, m.Trace)
@@ -131,7 +138,7 @@ func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJ
 		// The event may be in the ledger but not published. A retry would not publish it, because
 		// the job no longer waits.
 		f.republish(ctx, job.name, markPublished)
-		return err
+		return nil, err
 	}
 
 	markPublished()
@@ -144,7 +151,7 @@ func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJ
 		})
 	}
 
-	return err
+	return nil, err
 }
 
 // republish publishes the final event in a job's record, if there is one, because it may not have

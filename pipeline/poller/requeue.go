@@ -31,6 +31,17 @@ func requeueRate(perSecond float64) rate.Limit {
 	return rate.Limit(min(2*perSecond, maxRequeueRate))
 }
 
+// requeueFor requeues a job of a sample for a step that a worker has to carry out.
+func (f *finisher) requeueFor(ctx context.Context, e *waitingSample, step pipeline.Step) nextCheck {
+	if step.Kind == pipeline.StepAsk {
+		if pause, paused, _ := f.Pauses.ActiveLong(pipeline.Queries); paused {
+			return nextCheck{due: pause.Until} // a worker could not ask WildFire now
+		}
+	}
+
+	return f.requeueOne(ctx, e)
+}
+
 // requeueOne requeues the most urgent job of a sample, because no worker is processing the sample.
 // The other jobs wait for the outcome of that job.
 func (f *finisher) requeueOne(ctx context.Context, e *waitingSample) nextCheck {
