@@ -167,10 +167,6 @@ func (p *Poller) subscribe(ctx context.Context, allRead func()) (stop func(), er
 // maxJobReadWait is the longest time that followSamples waits until the jobs are read.
 const maxJobReadWait = time.Minute
 
-// maxLeaderGap is how much further a new leader looks back, because the fleet may have been without
-// a leader. After a longer gap, rechecks and late verdicts may be lost.
-const maxLeaderGap = 10 * time.Minute
-
 // sampleReadTicks is the time between two reads of the changed samples, in ticks. If a sample
 // changes several times in between, only its newest record is read.
 const sampleReadTicks = 2

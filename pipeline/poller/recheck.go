@@ -28,6 +28,10 @@ func (r recheck) compare(o recheck) int {
 	return cmp.Or(r.due.Compare(o.due), cmp.Compare(r.key, o.key))
 }
 
+// maxLeaderGap is how much further a new leader looks back, because the fleet may have been without
+// a leader. After a longer gap, rechecks and late verdicts may be lost.
+const maxLeaderGap = 10 * time.Minute
+
 // newRechecks returns the empty list of a leader whose term begins now. Its time since is early
 // enough for samples that still waited for room in another call.
 func newRechecks(after time.Duration, now time.Time) rechecks {
