@@ -68,7 +68,7 @@ func TestAPollerStopsWhenAnotherLeads(t *testing.T) {
 	_, err := f.Queue.Events().Finish(t.Context(), m, queue.Ending{
 		Event:  pipeline.FailedEvent(m.Job, results.Error{Reason: results.VerdictTimeout}, 0, time.Now()),
 		Sample: sample.Key,
-		Entry:  queue.JobEntry{Revision: revision, State: queue.JobWaiting, Sample: sample.Key},
+		Entry:  queue.JobEntry{JobHeader: queue.JobHeader{Revision: revision, State: queue.JobWaiting, Sample: sample.Key}},
 		By:     "earlier",
 	})
 	if err == nil {
