@@ -218,9 +218,9 @@ func TestExamples(t *testing.T) {
 	odd := sample(t, "unsupported.xyz", "?")
 	s.run(t, "gateway", "nodejs", "node", "publish.mjs", "mail", odd, "odd")
 
-	// The two consumers share the events of one durable.
+	// The two consumers share the events of one durable, whatever their order.
 	two := s.run(t, "consumer", "go", "go", "run", "./consumer", "siem", "2")
-	if strings.Count(two, `"verdict":"malware"`) == 0 || strings.Count(two, "\n") != 2 {
+	if strings.Count(two, `"id":"`) != 2 || strings.Count(two, "\n") != 2 {
 		t.Errorf("the consumer in Go: %s", two)
 	}
 
