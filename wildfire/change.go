@@ -3,11 +3,8 @@ package wildfire
 import (
 	"context"
 	"errors"
-	"net/http"
+	"regexp"
 	"strconv"
-	"strings"
-
-	"github.com/beevik/etree"
 )
 
 // maxComment is the documented length of a comment, in bytes.
@@ -55,42 +52,28 @@ func (c *Client) postVerdictChange(ctx context.Context, op Op, sha256 string, ve
 	err = c.do(ctx, apiCall{
 		op:    op,
 		build: form(op, append(fields, more...)...),
-		handle: func(response *http.Response, token string) error {
-			body, err := readLimited(response.Body, maxAnswer)
-			var root *etree.Element
+		handle: document(op, maxAnswer, func(body []byte) error {
+			root, err := wildfireRoot(body, maxTags)
 			if err == nil {
-				root, err = wildfireRoot(body, maxTags)
-			}
-			if err != nil {
-				return receiptError(op, response, token, body, err)
+				text = childText(root, "body")
 			}
 
-			text = childText(root, "body")
-
-			return nil
-		},
+			return err
+		}),
 	})
 
 	return text, err
 }
 
+var newVerdict = regexp.MustCompile(`new verdict:\s*(-?[0-9]+)`)
+
 // parseNewVerdict parses "new verdict:<n>" in the text of an answer.
 func parseNewVerdict(text string) (Verdict, bool) {
-	_, rest, ok := strings.Cut(text, "new verdict:")
-	if !ok {
+	found := newVerdict.FindStringSubmatch(text)
+	if found == nil {
 		return 0, false
 	}
-
-	rest = strings.TrimSpace(rest)
-	end := len(rest)
-	for i, r := range rest {
-		if !(r >= '0' && r <= '9' || i == 0 && r == '-') {
-			end = i
-			break
-		}
-	}
-
-	code, err := strconv.ParseInt(rest[:end], 10, 32)
+	code, err := strconv.ParseInt(found[1], 10, 32)
 
 	return Verdict(code), err == nil
 }

@@ -380,6 +380,24 @@ func answerError(op Op, response *http.Response, token string, body []byte, err 
 	return failure
 }
 
+// document returns a function that reads an answer of at most limit bytes and passes it to parse.
+func document(op Op, limit int64, parse func(body []byte) error) func(*http.Response, string) error {
+	return func(response *http.Response, token string) error {
+		body, err := readLimited(response.Body, limit)
+		if err == nil {
+			err = parse(body)
+		}
+		switch {
+		case err == nil:
+			return nil
+		case op.submits():
+			return receiptError(op, response, token, body, err)
+		}
+
+		return answerError(op, response, token, body, err)
+	}
+}
+
 // drain reads the rest of an answer, up to a limit, so that its connection can be reused.
 func drain(body io.ReadCloser) {
 	_, _ = io.CopyN(io.Discard, body, maxDrain)
@@ -389,7 +407,7 @@ func drain(body io.ReadCloser) {
 // form returns a function that builds a small body of form fields: urlencoded, or multipart for the
 // operations that require it.
 func form(op Op, fields ...field) func([]field) (payload, error) {
-	if op.multipart() {
+	if op.submits() {
 		return multipartForm(fields, "", "")
 	}
 

@@ -148,14 +148,8 @@ func (c Config) Validate() error {
 // is allowed, because the URL may contain a password.
 func (c Config) endpoint() (string, error) {
 	u, err := url.Parse(c.BaseURL)
-	if err != nil {
-		return "", errors.New(`an address such as "https://host/path"`)
-	}
-
 	switch {
-	case u.Scheme != "https" && u.Scheme != "http":
-		return "", errors.New(`an address such as "https://host/path"`)
-	case u.Host == "" || u.Hostname() == "":
+	case err != nil, u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "":
 		return "", errors.New(`an address such as "https://host/path"`)
 	case u.User != nil:
 		return "", errors.New("no user or password in the address")

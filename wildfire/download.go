@@ -38,7 +38,7 @@ func (c *Client) Sample(ctx context.Context, hash string, w io.Writer) (Download
 	if err != nil {
 		return Download{}, invalidArgument(OpSample, err)
 	}
-	return c.download(ctx, downloadRequest{op: OpSample, hash: hash}, w, field{"hash", hash})
+	return c.download(ctx, apiCall{op: OpSample}, hash, w, field{"hash", hash})
 }
 
 // PCAP writes the network capture of a sample's analysis to w. platform is the number of the
@@ -57,7 +57,7 @@ func (c *Client) PCAP(ctx context.Context, hash string, platform int, w io.Write
 		fields = append(fields, field{"platform", strconv.Itoa(platform)})
 	}
 
-	return c.download(ctx, downloadRequest{op: OpPCAP}, w, fields...)
+	return c.download(ctx, apiCall{op: OpPCAP}, "", w, fields...)
 }
 
 // Artifact is a kind of result from the analysis of a web page.
@@ -78,14 +78,14 @@ func (c *Client) WebArtifacts(ctx context.Context, url string, w io.Writer, kind
 
 	fields := []field{{"url", url}}
 	if len(kinds) > 0 {
-		names := make([]string, len(kinds))
-		for i, kind := range kinds {
-			names[i] = string(kind)
+		var names []string
+		for _, kind := range kinds {
+			names = append(names, string(kind))
 		}
 		fields = append(fields, field{"types", strings.Join(names, ",")})
 	}
 
-	return c.download(ctx, downloadRequest{op: OpWebArtifacts}, w, fields...)
+	return c.download(ctx, apiCall{op: OpWebArtifacts}, "", w, fields...)
 }
 
 // ReportPDF writes the report about a sample to w as PDF.
@@ -94,7 +94,7 @@ func (c *Client) ReportPDF(ctx context.Context, hash string, w io.Writer) (Downl
 	if err != nil {
 		return Download{}, invalidArgument(OpReport, err)
 	}
-	return c.download(ctx, downloadRequest{op: OpReport}, w, field{"hash", hash}, field{"format", "pdf"})
+	return c.download(ctx, apiCall{op: OpReport}, "", w, field{"hash", hash}, field{"format", "pdf"})
 }
 
 // TestKind is a type of test file.
@@ -116,48 +116,32 @@ func (c *Client) TestFile(ctx context.Context, kind TestKind, w io.Writer) (Down
 	default:
 		return Download{}, invalidArgument(OpTestFile, errors.New("unknown kind of test file"))
 	}
-	return c.download(ctx, downloadRequest{op: OpTestFile, path: "test/" + string(kind), public: true}, w)
+	return c.download(ctx, apiCall{op: OpTestFile, path: "test/" + string(kind), public: true}, "", w)
 }
 
-// downloadRequest describes a download.
-type downloadRequest struct {
-	op     Op
-	path   string // below the endpoint; "": the operation is the path
-	hash   string // the hash that the contents must have; "" checks nothing
-	public bool   // the call needs no credential
-}
-
-// download makes a call whose answer is a file, and writes the file to w.
-func (c *Client) download(ctx context.Context, request downloadRequest, w io.Writer, fields ...field) (Download, error) {
-	var got Download
-	build := form(request.op, fields...)
-	if request.public {
-		build = func([]field) (payload, error) { return payload{}, nil }
+// download makes a call whose answer is a file, and writes the file to w. The file must have the
+// hash, unless that is "".
+func (c *Client) download(ctx context.Context, call apiCall, hash string, w io.Writer, fields ...field) (got Download, err error) {
+	call.build = form(call.op, fields...)
+	if call.public {
+		call.build = func([]field) (payload, error) { return payload{}, nil }
 	}
+	call.stream = true
+	call.handle = func(response *http.Response, token string) (err error) {
+		if response.StatusCode != http.StatusOK {
+			return unexpectedStatus(call.op, response, token) // an answer such as 206 does not have the whole file
+		}
+		got, err = c.receive(call.op, hash, response, token, w)
 
-	err := c.do(ctx, apiCall{
-		op:     request.op,
-		path:   request.path,
-		build:  build,
-		stream: true,
-		public: request.public,
-		handle: func(response *http.Response, token string) error {
-			if response.StatusCode != http.StatusOK {
-				return c.unexpectedStatus(request.op, response, token) // an answer such as 206 does not have the whole file
-			}
-
-			var err error
-			got, err = c.receive(request, response, token, w)
-
-			return err
-		},
-	})
+		return err
+	}
+	err = c.do(ctx, call)
 
 	return got, err
 }
 
 // unexpectedStatus returns the error for a success status other than 200.
-func (*Client) unexpectedStatus(op Op, response *http.Response, token string) error {
+func unexpectedStatus(op Op, response *http.Response, token string) error {
 	failure := &APIError{Op: op, Status: response.StatusCode, kind: ErrUnexpectedStatus}
 	if head, _ := bufio.NewReader(response.Body).Peek(maxHead); looksLikeText(head) && !isWildFireXML(head) {
 		failure.Foreign = describeForeign(response, head, token)
@@ -168,9 +152,9 @@ func (*Client) unexpectedStatus(op Op, response *http.Response, token string) er
 
 // receive writes the requested file to w. If the answer is something else, such as a document of
 // WildFire's or a page of a proxy, it writes nothing and returns an error.
-func (c *Client) receive(request downloadRequest, response *http.Response, token string, w io.Writer) (Download, error) {
+func (c *Client) receive(op Op, hash string, response *http.Response, token string, w io.Writer) (Download, error) {
 	reader := bufio.NewReader(response.Body)
-	if isNotFile(request.op, response, reader) {
+	if isNotFile(op, response, reader) {
 		body, err := readLimited(reader, maxAnswer)
 		if err == nil {
 			if _, err = wildfireRoot(body, maxTags); err == nil {
@@ -178,7 +162,7 @@ func (c *Client) receive(request downloadRequest, response *http.Response, token
 			}
 		}
 
-		return Download{}, answerError(request.op, response, token, body, err)
+		return Download{}, answerError(op, response, token, body, err)
 	}
 
 	head, _ := reader.Peek(maxHead)
@@ -190,20 +174,20 @@ func (c *Client) receive(request downloadRequest, response *http.Response, token
 	got.Size, err = copyLimited(io.MultiWriter(&callerWriter{w}, digests), reader, c.cfg.MaxDownload)
 	sha, md5 := digests.sum()
 	got.SHA256 = sha
-	failure := &APIError{Op: request.op, Status: response.StatusCode, Err: err}
+	failure := &APIError{Op: op, Status: response.StatusCode, Err: err}
 	switch {
-	case err == nil && request.hash != "" && request.hash != sha && request.hash != md5 && !sentAsFile(response):
-		failure.kind, failure.Foreign = ErrForeignAnswer, describeForeign(response, head, token)
-	case err == nil && request.hash != "" && request.hash != sha && request.hash != md5:
-		failure.kind, failure.Err = ErrAnswer, errors.New("contents do not have the requested hash")
-	case err == nil:
+	case err == nil && (hash == "" || hash == sha || hash == md5):
 		return got, nil
+	case err == nil && !sentAsFile(response):
+		failure.kind, failure.Foreign = ErrForeignAnswer, describeForeign(response, head, token)
+	case err == nil:
+		failure.kind, failure.Err = ErrAnswer, errors.New("contents do not have the requested hash")
 	case errors.Is(err, errTooLong):
 		failure.kind, failure.Err = ErrDownloadLimit, fmt.Errorf("over %d bytes", c.cfg.MaxDownload)
 	case errors.Is(err, ErrSink):
 		failure.kind = ErrSink
 	default:
-		return got, answerError(request.op, response, token, head, err)
+		return got, answerError(op, response, token, head, err)
 	}
 
 	return got, failure
@@ -228,19 +212,9 @@ func isNotFile(op Op, response *http.Response, reader *bufio.Reader) bool {
 		return false
 	}
 
-	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte(byteOrderMark)), " \t\r\n")
-	if bytes.HasPrefix(head, []byte("<?xml")) {
-		_, head, _ = bytes.Cut(head, []byte("?>"))
-		head = bytes.TrimLeft(head, " \t\r\n")
-	}
+	root := rootOf(head)
 
-	for _, root := range []string{"<error", "<response", "<submission"} {
-		if bytes.HasPrefix(head, []byte(root)) {
-			return true
-		}
-	}
-
-	return false
+	return root == "error" || root == "response" || root == "submission"
 }
 
 // sentAsFile reports whether the headers of an answer say that it is a file.

@@ -194,77 +194,53 @@ type ContentError struct {
 // Error describes the difference.
 func (e *ContentError) Error() string { return e.Detail }
 
+// documentedStatuses has the sentinel for each error status that WildFire documents (WildFire API
+// Reference, "Error Codes"). classify knows the operations for which the meaning is another.
+var documentedStatuses = map[int]error{
+	400: ErrInvalidRequest,
+	401: ErrUnauthorized,
+	403: ErrForbidden,
+	404: ErrNoSuchOperation,
+	405: ErrMethod,
+	409: ErrConflict,
+	410: ErrGone,
+	413: ErrTooLarge,
+	415: ErrMediaType,
+	417: ErrSameVerdict,
+	418: ErrUnsupportedType,
+	419: ErrQueryQuota,
+	420: ErrMissingArgument,
+	421: ErrInvalidArgument,
+	422: ErrUnprocessable,
+	429: ErrTooManyRequests,
+	456: ErrInvalidRequest,
+	500: ErrServer,
+	503: ErrUnavailable,
+	513: ErrUploadFailed,
+}
+
 // classify returns the sentinel for a status that is not a success. The meaning of some statuses
 // depends on the operation, and that of 403 also on the message, which must be in lower case.
 func classify(op Op, status int, message string) error {
-	switch status {
-	case 400, 456:
-		return ErrInvalidRequest
-	case 401:
-		return ErrUnauthorized
-	case 403:
-		switch {
-		case op == OpVerdictsChanged && !strings.Contains(message, "permission"):
-			return ErrInvalidDate
-		case op.maybeNotFound():
-			return ErrSampleForbidden
-		}
-
-		return ErrForbidden
-	case 404:
-		switch {
-		case op == OpReport || op == OpPCAP || op == OpWebArtifacts:
-			return ErrNotReady
-		case op.maybeNotFound(), op == OpVerdict: // an appliance does not support URLs
-			return ErrNotFound
-		}
-
-		return ErrNoSuchOperation
-	case 405:
-		return ErrMethod
-	case 409:
-		return ErrConflict
-	case 410:
-		return ErrGone
-	case 413:
-		if op == OpVerdicts {
-			return ErrTooManyEntries
-		}
-
-		return ErrTooLarge
-	case 415:
-		return ErrMediaType
-	case 417:
-		return ErrSameVerdict
-	case 418:
-		if op == OpSubmitLinks {
-			return ErrMalformedList
-		}
-
-		return ErrUnsupportedType
-	case 419:
-		if op.costsUpload() {
-			return ErrUploadQuota
-		}
-
-		return ErrQueryQuota
-	case 420:
-		return ErrMissingArgument
-	case 421:
-		return ErrInvalidArgument
-	case 422:
-		return ErrUnprocessable
-	case 429:
-		return ErrTooManyRequests
-	case 408, 502, 504:
-		return ErrGateway
-	case 503:
-		return ErrUnavailable
-	case 513:
-		return ErrUploadFailed
-	}
-
 	switch {
+	case status == 403 && op == OpVerdictsChanged && !strings.Contains(message, "permission"):
+		return ErrInvalidDate
+	case status == 403 && op.maybeNotFound():
+		return ErrSampleForbidden
+	case status == 404 && (op == OpReport || op == OpPCAP || op == OpWebArtifacts):
+		return ErrNotReady
+	case status == 404 && (op.maybeNotFound() || op == OpVerdict): // an appliance does not support URLs
+		return ErrNotFound
+	case status == 413 && op == OpVerdicts:
+		return ErrTooManyEntries
+	case status == 418 && op == OpSubmitLinks:
+		return ErrMalformedList
+	case status == 419 && op.costsUpload():
+		return ErrUploadQuota
+	case documentedStatuses[status] != nil:
+		return documentedStatuses[status]
+	case status == 408, status == 502, status == 504:
+		return ErrGateway
 	case status >= 300 && status < 400:
 		return ErrRedirect
 	case status >= 500 && status < 600:

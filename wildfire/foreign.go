@@ -72,19 +72,11 @@ func pageTitle(body []byte, credential string) string {
 // have sent it. Otherwise it returns nil. WildFire sometimes answers without a body, so an empty
 // answer counts as WildFire's if its status is documented.
 func foreignStatus(response *http.Response, body []byte, credential string) *ForeignAnswer {
-	if isWildFireXML(body) || isBlank(body) && documentedStatuses[response.StatusCode] {
+	if isWildFireXML(body) || isBlank(body) && documentedStatuses[response.StatusCode] != nil {
 		return nil
 	}
 
 	return describeForeign(response, body, credential)
-}
-
-// documentedStatuses are the statuses that WildFire documents (WildFire API Reference, "Error
-// Codes").
-var documentedStatuses = map[int]bool{
-	400: true, 401: true, 403: true, 404: true, 405: true, 409: true, 410: true, 413: true, 415: true,
-	417: true, 418: true, 419: true, 420: true, 421: true, 422: true, 429: true, 456: true,
-	500: true, 503: true, 513: true,
 }
 
 // isWildFireXML reports whether a body is a WildFire document in XML, even if it is truncated.

@@ -6,10 +6,14 @@ import (
 	"strings"
 )
 
+// Lengths of digests in hexadecimal.
 const (
 	md5Length    = 32
+	sha1Length   = 40
 	sha256Length = 64
 )
+
+const hexDigits = "0123456789abcdef"
 
 // normalHash returns an MD5 or SHA-256 in lower case. It refuses everything else, including a
 // SHA-1, so that requests contain only hexadecimal text.
@@ -18,22 +22,12 @@ func normalHash(hash string) (string, error) {
 		return "", fmt.Errorf("hash of %d characters: must be an MD5 (32) or a SHA-256 (64) in hexadecimal", len(hash))
 	}
 
-	lower := true
-	for i := range len(hash) {
-		switch b := hash[i]; {
-		case b >= '0' && b <= '9', b >= 'a' && b <= 'f':
-		case b >= 'A' && b <= 'F':
-			lower = false
-		default:
-			return "", errors.New("hash: not hexadecimal")
-		}
+	hash = strings.ToLower(hash)
+	if strings.Trim(hash, hexDigits) != "" {
+		return "", errors.New("hash: not hexadecimal")
 	}
 
-	if lower {
-		return hash, nil
-	}
-
-	return strings.ToLower(hash), nil
+	return hash, nil
 }
 
 // invalidArgument returns the error of a call whose arguments are invalid, so that nothing is sent.
@@ -41,27 +35,13 @@ func invalidArgument(op Op, err error) error {
 	return &APIError{Op: op, Err: err, kind: ErrInvalidArgument}
 }
 
-// hashOf returns a digest of the given length in lower case, or "" if the text is not one.
+// hashOf returns a digest of the given length in lower case, or "" if the text is not one. White
+// space around it does not matter.
 func hashOf(text string, length int) string {
-	if len(text) != length {
-		return ""
-	}
-	hash, err := normalHash(text)
-	if err != nil {
-		return ""
-	}
-
-	return hash
-}
-
-// sha1Of returns a SHA-1 in lower case, or "" if the text is not one.
-func sha1Of(text string) string {
 	text = strings.ToLower(strings.TrimSpace(text))
-	if len(text) != sha1Length || strings.Trim(text, "0123456789abcdef") != "" {
+	if len(text) != length || strings.Trim(text, hexDigits) != "" {
 		return ""
 	}
 
-	return strings.Clone(text)
+	return strings.Clone(text) // a copy, so that a larger text can be freed
 }
-
-const sha1Length = 40

@@ -3,7 +3,6 @@ package wildfire
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 )
 
@@ -75,17 +74,10 @@ func (c *Client) postLinks(ctx context.Context, op Op, build func([]field) (payl
 	err := c.do(ctx, apiCall{
 		op:    op,
 		build: build,
-		handle: func(response *http.Response, token string) error {
-			body, err := readLimited(response.Body, maxReport) // a large limit, because the answer repeats the URLs
-			if err == nil {
-				records, err = parseLinks(body)
-			}
-			if err != nil {
-				return receiptError(op, response, token, body, err)
-			}
-
-			return nil
-		},
+		handle: document(op, maxReport, func(body []byte) (err error) { // a large limit, because the answer repeats the URLs
+			records, err = parseLinks(body)
+			return err
+		}),
 	})
 
 	return records, err

@@ -43,6 +43,6 @@ func (op Op) maybeNotFound() bool {
 	return false
 }
 
-// multipart reports whether the operation requires a multipart body. It answers 415 to an
-// urlencoded one.
-func (op Op) multipart() bool { return strings.HasPrefix(string(op), "submit/") }
+// submits reports whether the operation sends something to WildFire. Its answer is a receipt. Its
+// body must be multipart: it answers 415 to an urlencoded one.
+func (op Op) submits() bool { return strings.HasPrefix(string(op), "submit/") }

@@ -112,16 +112,17 @@ func (r *reportReader) addRegistryKey(f frame) {
 	}
 }
 
-func (r *reportReader) addMutex(name string) {
-	if name = r.clean(name); name != "" && name != "<NULL>" {
-		add(r, "mutex", &r.report.Mutexes, name, name)
+// addText adds a string of the report to a list, unless it is empty.
+func (r *reportReader) addText(name string, list *[]string, text string) {
+	if text = r.clean(text); text != "" {
+		add(r, name, list, text, text)
 	}
 }
 
-func (r *reportReader) addWrittenFile(path string) {
-	if path = r.clean(path); path != "" {
-		add(r, "written", &r.report.FilesWritten, path, path)
-	}
+// addWrittenFile adds a file that the sample wrote and, if WildFire hashed it, a dropped file.
+func (r *reportReader) addWrittenFile(f frame, path string) {
+	r.addText("written", &r.report.FilesWritten, path)
+	r.addDroppedFile(f, path)
 }
 
 // addDroppedFile adds a file that has a hash and is not the sample itself. If a file occurs in
@@ -131,9 +132,9 @@ func (r *reportReader) addDroppedFile(f frame, path string) {
 	d := DroppedFile{
 		Path:   r.clean(path),
 		Size:   parseSize(f.attr("size")),
-		SHA256: hashOf(strings.TrimSpace(f.attr("sha256")), sha256Length),
-		SHA1:   sha1Of(f.attr("sha1")),
-		MD5:    hashOf(strings.TrimSpace(f.attr("md5")), md5Length),
+		SHA256: hashOf(f.attr("sha256"), sha256Length),
+		SHA1:   hashOf(f.attr("sha1"), sha1Length),
+		MD5:    hashOf(f.attr("md5"), md5Length),
 	}
 	if kind := r.clean(f.attr("type")); len(kind) <= maxFileType {
 		d.Type = kind
@@ -158,6 +159,16 @@ func (r *reportReader) addDroppedFile(f frame, path string) {
 
 // maxFileType is the longest file type that is kept, in bytes.
 const maxFileType = 32
+
+// parseSize parses a number of bytes. It returns 0 for anything else.
+func parseSize(text string) int64 {
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	if err != nil {
+		return 0
+	}
+
+	return max(n, 0)
+}
 
 func (r *reportReader) addConnection(f frame) {
 	ip, ok := addressOf(f.attr("ip"))
@@ -184,9 +195,7 @@ func (r *reportReader) addRequest(f frame) {
 	}
 	r.addURL(uri)
 	r.addHost(host)
-	if agent := r.clean(f.attr("user_agent")); agent != "" {
-		add(r, "agent", &r.report.UserAgents, agent, agent)
-	}
+	r.addText("agent", &r.report.UserAgents, f.attr("user_agent"))
 }
 
 func (r *reportReader) addURL(text string) {
@@ -231,10 +240,7 @@ func (r *reportReader) addHost(text string) {
 	if host, _, err := net.SplitHostPort(text); err == nil {
 		text = host
 	}
-	if _, ok := addressOf(strings.Trim(text, "[]")); ok {
-		r.addIP(strings.Trim(text, "[]"))
-		return
-	}
+	r.addIP(strings.Trim(text, "[]"))
 	r.addDomain(text)
 }
 

@@ -8,11 +8,17 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/runes"
 	"golang.org/x/text/transform"
+)
+
+// Limits on a report's XML, in addition to maxReport, maxReportTags and maxDepth.
+const (
+	maxTag    = 1 << 20 // bytes of one tag, whose attributes are all in memory at once
+	maxDomain = 253     // bytes of a domain name (RFC 1035, section 2.3.4)
+	maxLabel  = 63      // bytes of a label of a domain name
 )
 
 // readReport reads a report as a stream of elements, to the end of its root. A parsed tree would
@@ -32,11 +38,11 @@ func readReport(r io.Reader) (Report, error) {
 
 		switch token := token.(type) {
 		case xml.StartElement:
-			if elements++; elements > maxReportTags {
-				return Report{}, errors.New("too many elements")
-			}
-
+			elements++
 			err = reader.start(token)
+			if elements > maxReportTags {
+				err = errors.New("too many elements")
+			}
 		case xml.CharData:
 			err = reader.chars(token)
 		case xml.EndElement:
@@ -70,31 +76,20 @@ func (c *cappedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// cleanReader converts a stream to valid UTF-8, and replaces characters that XML does not allow.
-// clean does the same for a body in memory.
+// cleanReader is clean for a stream.
 func cleanReader(r io.Reader) io.Reader {
 	buffered := bufio.NewReader(r)
 	if mark, _ := buffered.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
 		_, _ = buffered.Discard(len(byteOrderMark))
 	}
 
-	head, _ := buffered.Peek(200)
+	head, _ := buffered.Peek(maxDeclaration)
 	var decode transform.Transformer = runes.ReplaceIllFormed()
 	if declaresLatin1(head) {
 		decode = charmap.ISO8859_1.NewDecoder()
 	}
 
 	return transform.NewReader(buffered, transform.Chain(decode, runes.Map(xmlRune)))
-}
-
-// xmlRune replaces characters that XML does not allow (XML 1.0, section 2.2).
-func xmlRune(r rune) rune {
-	switch {
-	case r < ' ' && r != '\t' && r != '\n' && r != '\r', r == 0xFFFE, r == 0xFFFF, r == utf8.RuneError:
-		return '?'
-	}
-
-	return r
 }
 
 // tagLimiter returns an error if a tag is longer than maxTag. A ">" in quotes does not end a tag,
@@ -134,6 +129,38 @@ func (l *tagLimiter) Read(p []byte) (int, error) {
 	}
 
 	return n, err
+}
+
+// frame is an element whose end tag has not been read.
+type frame struct {
+	name  string // in lower case: some reports have "Create", others "create"
+	attrs []xml.Attr
+}
+
+// attr returns the value of an attribute, or "" if the element does not have it.
+func (f frame) attr(name string) string {
+	for _, a := range f.attrs {
+		if a.Name.Local == name {
+			return a.Value
+		}
+	}
+
+	return ""
+}
+
+// reportReader builds a Report from the elements of the XML.
+type reportReader struct {
+	report   Report
+	platform Platform // the environment whose report is being read
+	frames   []frame  // the open elements, the root first
+	root     string   // name of the outermost element; "" before it begins
+	text     []byte   // text of the innermost element so far
+	hasFile  bool     // the document has a file_info element
+	message  string   // message in an error document
+	done     bool     // the outermost element has ended
+
+	seen  map[string]struct{} // keys of the entries in the lists, see add
+	bytes map[string]int      // size of each list, by its name
 }
 
 // start handles a start tag. It adds the element to the frames, and reads data from its attributes.
@@ -267,15 +294,15 @@ func (r *reportReader) readAttributes(path string, f frame) {
 	case "report/process_tree/process":
 		r.addProcess(f.attr("name"), f.attr("text"), f.attr("pid"))
 	case "report/process_list/process/file/create", "report/process_list/process/file/write", "report/process_list/process/file/copy":
-		r.addWrittenFile(f.attr("name"))
-		r.addDroppedFile(f, f.attr("name"))
+		r.addWrittenFile(f, f.attr("name"))
 	case "report/file/file_written":
-		r.addWrittenFile(f.attr("written_file"))
-		r.addDroppedFile(f, f.attr("written_file"))
+		r.addWrittenFile(f, f.attr("written_file"))
 	case "report/process_list/process/registry/create", "report/process_list/process/registry/set":
 		r.addRegistryKey(f)
 	case "report/process_list/process/mutex/createmutex":
-		r.addMutex(f.attr("name"))
+		if name := r.clean(f.attr("name")); name != "<NULL>" {
+			r.addText("mutex", &r.report.Mutexes, name)
+		}
 	}
 }
 
@@ -296,11 +323,11 @@ func (r *reportReader) readText(path string, f frame, text string) {
 	case "file_info/size":
 		report.Size = parseSize(text)
 	case "file_info/sha256":
-		setFirst(&report.SHA256, hashOf(strings.TrimSpace(text), sha256Length))
+		setFirst(&report.SHA256, hashOf(text, sha256Length))
 	case "file_info/sha1":
-		setFirst(&report.SHA1, sha1Of(text))
+		setFirst(&report.SHA1, hashOf(text, sha1Length))
 	case "file_info/md5":
-		setFirst(&report.MD5, hashOf(strings.TrimSpace(text), md5Length))
+		setFirst(&report.MD5, hashOf(text, md5Length))
 
 	case "report/platform":
 		r.platform.ID = r.clean(text)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"time"
 )
 
@@ -42,17 +41,7 @@ func (c *Client) fetchJSON(ctx context.Context, fields []field, parse func([]byt
 		op:     OpReport,
 		build:  form(OpReport, fields...),
 		stream: true,
-		handle: func(response *http.Response, token string) error {
-			body, err := readLimited(response.Body, maxReport)
-			if err == nil {
-				err = parse(body)
-			}
-			if err != nil {
-				return answerError(OpReport, response, token, body, err)
-			}
-
-			return nil
-		},
+		handle: document(OpReport, maxReport, parse),
 	})
 }
 

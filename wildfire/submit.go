@@ -98,12 +98,8 @@ func (c *Client) checkFile(file File) error {
 		return refuse(ErrEmptyFile, "0 bytes")
 	case c.cfg.MaxFileSize > 0 && file.Size > c.cfg.MaxFileSize:
 		return refuse(ErrTooLarge, "%d bytes, the limit is %d", file.Size, c.cfg.MaxFileSize)
-	}
-
-	if file.SHA256 != "" {
-		if hash, err := normalHash(file.SHA256); err != nil || len(hash) != sha256Length {
-			return refuse(ErrInvalidArgument, "File.SHA256 is not a SHA-256")
-		}
+	case file.SHA256 != "" && (len(file.SHA256) != sha256Length || hashOf(file.SHA256, sha256Length) == ""):
+		return refuse(ErrInvalidArgument, "File.SHA256 is not a SHA-256")
 	}
 
 	return nil
@@ -181,21 +177,14 @@ func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submissi
 	err := c.do(ctx, apiCall{
 		op:    OpSubmitURL,
 		build: form(OpSubmitURL, fields...),
-		handle: func(response *http.Response, token string) error {
-			body, err := readLimited(response.Body, maxAnswer)
-			var records []Submission
-			if err == nil {
-				records, err = parseReceipts(body)
-			}
-			if err != nil {
-				return receiptError(OpSubmitURL, response, token, body, err)
-			}
+		handle: document(OpSubmitURL, maxAnswer, func(body []byte) error {
+			records, err := parseReceipts(body)
 			if len(records) > 0 && records[0].SHA256 != "" {
 				submission = records[0]
 			}
 
-			return nil
-		},
+			return err
+		}),
 	})
 	if err != nil {
 		return Submission{}, err

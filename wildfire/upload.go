@@ -102,8 +102,8 @@ func (u *upload) body(fields []field) (payload, error) {
 		expect:      u.large,
 		open:        func() (io.ReadCloser, error) { return u.open(prefix, suffix) },
 		mayRetry:    u.mayRetry,
-		failed:      u.failed,
-		sent:        u.sent,
+		failed:      func() error { return u.current.Load().failure() },
+		sent:        func() bool { return u.current.Load().finished() },
 		watch:       func(dog *watchdog) { u.watchdog.Store(dog); dog.progress(&stateSending, 0) },
 		abort:       u.abort,
 	}, nil
@@ -120,25 +120,9 @@ func (u *upload) open(prefix, suffix []byte) (io.ReadCloser, error) {
 		upload: u, watchdog: u.watchdog.Load(), contents: contents,
 		prefix: prefix, suffix: suffix, left: u.file.Size, hashes: getHashes(),
 	}
-	if previous := u.current.Swap(stream); previous != nil {
-		_ = previous.Close()
-	}
+	_ = u.current.Swap(stream).Close()
 
 	return stream, nil
-}
-
-// failed returns the error from reading the file in the current attempt, or nil.
-func (u *upload) failed() error {
-	if stream := u.current.Load(); stream != nil {
-		return stream.failure()
-	}
-	return nil
-}
-
-// sent reports whether the transport has read the whole body in the current attempt.
-func (u *upload) sent() bool {
-	stream := u.current.Load()
-	return stream != nil && stream.finished()
 }
 
 // mayRetry allows a second attempt if the connection broke in the middle of a large body. The
@@ -146,7 +130,7 @@ func (u *upload) sent() bool {
 // the whole body was sent, the upload is not repeated, because it may have been counted.
 func (u *upload) mayRetry(err error) bool {
 	stream := u.current.Load()
-	return u.large && stream != nil && stream.started() && !stream.finished() &&
+	return u.large && stream.started() && !stream.finished() &&
 		errors.Is(err, ErrTransport) && !errors.Is(err, ErrStalled) && isConnectionClosed(err)
 }
 
@@ -165,18 +149,14 @@ func (u *upload) close() {
 }
 
 // abort closes the contents of the current attempt.
-func (u *upload) abort() {
-	if stream := u.current.Load(); stream != nil {
-		_ = stream.Close()
-	}
-}
+func (u *upload) abort() { _ = u.current.Load().Close() }
 
 // uploadStream is the body of one attempt: the form's beginning, the contents, and the form's end.
 // The contents are hashed while they are read. The end is sent only if their size and hash are as
 // expected.
 //
 // The transport's goroutine calls Read. The caller's goroutine calls the methods that return the
-// result.
+// result, and Close; before the first attempt there is no stream, and they are called on nil.
 type uploadStream struct {
 	upload   *upload
 	watchdog *watchdog
@@ -317,7 +297,7 @@ func (s *uploadStream) feedWatchdog() {
 
 // Close closes the contents. The transport may call it more than once, and while Read hangs.
 func (s *uploadStream) Close() error {
-	if s.closed.Swap(true) {
+	if s == nil || s.closed.Swap(true) {
 		return nil
 	}
 
@@ -339,7 +319,7 @@ var errBodyClosed = errors.New("body closed")
 
 // failure returns why the body could not be read, or nil.
 func (s *uploadStream) failure() error {
-	if !s.mu.TryLock() {
+	if s == nil || !s.mu.TryLock() {
 		return nil // Read hangs in the source: the watchdog or the caller's context ended the attempt
 	}
 	defer s.mu.Unlock()
@@ -352,7 +332,7 @@ func (s *uploadStream) failure() error {
 
 // finished reports whether the whole body was read.
 func (s *uploadStream) finished() bool {
-	if !s.mu.TryLock() {
+	if s == nil || !s.mu.TryLock() {
 		return false // Read still runs, so the body is not finished
 	}
 	defer s.mu.Unlock()
@@ -361,6 +341,9 @@ func (s *uploadStream) finished() bool {
 
 // started reports whether the form's beginning was read, so that the contents are next.
 func (s *uploadStream) started() bool {
+	if s == nil {
+		return false
+	}
 	if !s.mu.TryLock() {
 		return true // Read still runs, so it reads the contents
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -63,20 +64,11 @@ func (c *Client) fetchVerdict(ctx context.Context, what field, about func(Verdic
 	switch {
 	case err != nil:
 		return VerdictRecord{}, err
-	case what.name == "hash" && len(found) > 1 && countSamples(found) > 1:
+	case what.name == "hash" && slices.ContainsFunc(found, func(r VerdictRecord) bool { return r.SHA256 != found[0].SHA256 }):
 		return VerdictRecord{}, &APIError{Op: OpVerdict, Status: http.StatusOK, kind: ErrAmbiguous}
 	}
 
 	return found[0], nil
-}
-
-// countSamples returns the number of different SHA-256 values in the records.
-func countSamples(records []VerdictRecord) int {
-	seen := make(map[string]struct{}, len(records))
-	for _, record := range records {
-		seen[record.SHA256] = struct{}{}
-	}
-	return len(seen)
 }
 
 // Verdicts asks about any number of samples by MD5 or SHA-256, at most MaxHashes per call.
@@ -200,24 +192,16 @@ func (c *Client) fetchRecords(ctx context.Context, op Op, build func([]field) (p
 	return c.do(ctx, apiCall{
 		op:    op,
 		build: build,
-		handle: func(response *http.Response, token string) error {
-			body, err := readLimited(response.Body, limit)
-			if err == nil {
-				var records []VerdictRecord
-				if records, err = parseVerdicts(body, tags); err == nil {
-					if op != OpVerdictsChanged {
-						records = mergeRecords(records)
-					}
-
-					err = use(records)
-				}
-			}
-
+		handle: document(op, limit, func(body []byte) error {
+			records, err := parseVerdicts(body, tags)
 			if err != nil {
-				return answerError(op, response, token, body, err)
+				return err
+			}
+			if op != OpVerdictsChanged {
+				records = mergeRecords(records)
 			}
 
-			return nil
-		},
+			return use(records)
+		}),
 	})
 }

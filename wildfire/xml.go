@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/beevik/etree"
+	"golang.org/x/text/encoding/charmap"
 )
 
 // Limits on answers. A list of 500 verdicts is about 110 KB and 2,000 elements.
@@ -19,6 +20,7 @@ const (
 	maxErrorAnswer = 64 << 10  // bytes of an answer with an error status
 	maxDrain       = 256 << 10 // bytes read so that a connection can be reused
 	maxDepth       = 64        // nested elements
+	maxDeclaration = 200       // bytes in which an XML declaration must end
 	maxTags        = 64 << 10  // start and end tags
 	maxReportTags  = 1 << 20   // tags of a report or a long list
 )
@@ -79,51 +81,30 @@ func hasDirective(e *etree.Element) bool {
 	return false
 }
 
-// clean converts a body to valid UTF-8 without control characters, because Go's XML parser accepts
-// nothing else. Nearly all bodies are valid already, and are returned without a copy.
+// clean converts a body to valid UTF-8 without the characters that XML does not allow, because Go's
+// XML parser accepts nothing else. Nearly all bodies are valid already, and are returned without a
+// copy.
 func clean(body []byte) []byte {
-	body = bytes.TrimPrefix(body, []byte(byteOrderMark))
-	body = bytes.TrimLeft(body, " \t\r\n")
-	if !utf8.Valid(body) {
-		body = toUTF8(body)
+	body = bytes.TrimLeft(bytes.TrimPrefix(body, []byte(byteOrderMark)), " \t\r\n")
+	if declaresLatin1(body[:min(len(body), maxDeclaration)]) && !utf8.Valid(body) {
+		body, _ = charmap.ISO8859_1.NewDecoder().Bytes(body) // never fails
 	}
-
-	for i, b := range body {
-		if b < ' ' && b != '\t' && b != '\n' && b != '\r' {
-			out := bytes.Clone(body)
-			for j := i; j < len(out); j++ {
-				if b := out[j]; b < ' ' && b != '\t' && b != '\n' && b != '\r' {
-					out[j] = '?'
-				}
-			}
-
-			return withoutNoncharacters(out)
-		}
-	}
-
-	return withoutNoncharacters(body)
-}
-
-// withoutNoncharacters replaces U+FFFE and U+FFFF, which XML does not allow either.
-func withoutNoncharacters(body []byte) []byte {
-	if !bytes.Contains(body, []byte("\xef\xbf\xbe")) && !bytes.Contains(body, []byte("\xef\xbf\xbf")) {
+	if bytes.IndexFunc(body, func(r rune) bool { return xmlRune(r) != r }) < 0 {
 		return body
 	}
-	body = bytes.ReplaceAll(body, []byte("\xef\xbf\xbe"), []byte("?"))
-	return bytes.ReplaceAll(body, []byte("\xef\xbf\xbf"), []byte("?"))
+
+	return bytes.Map(xmlRune, body)
 }
 
-// toUTF8 decodes the body if it declares Latin-1. Otherwise it replaces invalid UTF-8.
-func toUTF8(body []byte) []byte {
-	if !declaresLatin1(body[:min(len(body), 200)]) {
-		return bytes.ToValidUTF8(body, []byte("?"))
-	}
-	out := make([]byte, 0, len(body)+len(body)/8)
-	for _, b := range body {
-		out = utf8.AppendRune(out, rune(b))
+// xmlRune replaces bytes that are not UTF-8, and characters that XML does not allow (XML 1.0,
+// section 2.2).
+func xmlRune(r rune) rune {
+	switch {
+	case r < ' ' && r != '\t' && r != '\n' && r != '\r', r == 0xFFFE, r == 0xFFFF, r == utf8.RuneError:
+		return '?'
 	}
 
-	return out
+	return r
 }
 
 // declaresLatin1 reports whether the XML declaration names Latin-1 or Windows-1252 as the encoding.
