@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"backburn/internal/backoff"
 )
 
 // Client calls one WildFire host with one credential. It is safe for concurrent use.
@@ -334,7 +336,7 @@ func (c *Client) statusError(op Op, response *http.Response, token string) error
 		Op:         op,
 		Status:     response.StatusCode,
 		Message:    message,
-		RetryAfter: parseRetryAfter(response.Header.Get("Retry-After"), time.Now()),
+		RetryAfter: backoff.RetryAfter(response.Header.Get("Retry-After"), time.Now(), MaxRetryAfter),
 		Foreign:    foreignStatus(response, answer, token),
 		kind:       classify(op, response.StatusCode, strings.ToLower(message)),
 	}

@@ -1,5 +1,11 @@
 package wildfire
 
+import (
+	"time"
+
+	"backburn/internal/backoff"
+)
+
 // Internal functions for fuzzing and benchmarks.
 var (
 	ParseVerdicts   = func(b []byte) ([]VerdictRecord, error) { return parseVerdicts(b, maxTags) }
@@ -7,7 +13,7 @@ var (
 	ParseLinks      = parseLinks
 	ParseURLReport  = parseURLReport
 	ParseMAEC       = parseMAEC
-	ParseRetryAfter = parseRetryAfter
+	ParseRetryAfter = func(v string, now time.Time) time.Duration { return backoff.RetryAfter(v, now, MaxRetryAfter) }
 	SanitizeMessage = sanitizeMessage
 	Printable       = printable
 )

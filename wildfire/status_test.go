@@ -318,31 +318,6 @@ func TestForbiddenChangedVerdictsIsNoInvalidDate(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsParsed(t *testing.T) {
-	t.Parallel()
-	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
-	tests := map[string]time.Duration{
-		"":                              0,
-		"120":                           2 * time.Minute,
-		" 7 ":                           7 * time.Second,
-		"0":                             0,
-		"-5":                            0,
-		"1.5":                           0,
-		"soon":                          0,
-		"86401":                         wildfire.MaxRetryAfter,
-		"99999999999":                   wildfire.MaxRetryAfter,
-		"99999999999999999999999999999": wildfire.MaxRetryAfter,
-		"Sat, 21 Nov 2026 09:01:00 GMT": time.Minute,
-		"Sat, 21 Nov 2026 08:59:00 GMT": 0,
-		"Sat, 21 Nov 2099 09:01:00 GMT": wildfire.MaxRetryAfter,
-	}
-	for value, want := range tests {
-		if got := wildfire.ParseRetryAfter(value, now); got != want {
-			t.Errorf("%q: got %v, want %v", value, got, want)
-		}
-	}
-}
-
 func TestRetryAfterReachesTheCaller(t *testing.T) {
 	t.Parallel()
 	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {

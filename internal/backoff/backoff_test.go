@@ -53,3 +53,29 @@ func TestDelayIsInTheUpperHalf(t *testing.T) {
 		t.Errorf("got %s, want none", d)
 	}
 }
+
+func TestRetryAfterIsParsed(t *testing.T) {
+	t.Parallel()
+	const limit = 24 * time.Hour
+	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	tests := map[string]time.Duration{
+		"":                              0,
+		"120":                           2 * time.Minute,
+		" 7 ":                           7 * time.Second,
+		"0":                             0,
+		"-5":                            0,
+		"1.5":                           0,
+		"soon":                          0,
+		"86401":                         limit,
+		"99999999999":                   limit,
+		"99999999999999999999999999999": limit,
+		"Sat, 21 Nov 2026 09:01:00 GMT": time.Minute,
+		"Sat, 21 Nov 2026 08:59:00 GMT": 0,
+		"Sat, 21 Nov 2099 09:01:00 GMT": limit,
+	}
+	for value, want := range tests {
+		if got := backoff.RetryAfter(value, now, limit); got != want {
+			t.Errorf("%q: got %v, want %v", value, got, want)
+		}
+	}
+}

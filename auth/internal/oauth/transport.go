@@ -12,11 +12,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"backburn/auth/internal/secret"
+	"backburn/internal/backoff"
 )
 
 const (
@@ -102,7 +101,7 @@ func (t *formTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 	t.seen.received = true
 	t.seen.status = resp.StatusCode
-	t.seen.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())
+	t.seen.retryAfter = backoff.RetryAfter(resp.Header.Get("Retry-After"), time.Now(), maxRetryAfter)
 	t.seen.mediaType, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
 
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
@@ -221,32 +220,4 @@ func serverError(fields map[string]json.RawMessage) (code, desc string) {
 	}
 
 	return code, desc
-}
-
-// parseRetryAfter reads both forms of Retry-After (RFC 9110 section 10.2.3), clamped to
-// maxRetryAfter. It returns 0 if there is no value or it is unreadable.
-func parseRetryAfter(value string, now time.Time) time.Duration {
-	value = strings.TrimSpace(value)
-	if value == "" {
-		return 0
-	}
-
-	if n, err := strconv.ParseUint(value, 10, 63); err == nil {
-		if n > uint64(maxRetryAfter/time.Second) {
-			return maxRetryAfter
-		}
-
-		return time.Duration(n) * time.Second
-	}
-
-	if strings.Trim(value, "0123456789") == "" {
-		return maxRetryAfter // too large for an integer
-	}
-
-	at, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-
-	return min(max(at.Sub(now), 0), maxRetryAfter)
 }
