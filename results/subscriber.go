@@ -105,12 +105,7 @@ func (s *Subscriber) Run(ctx context.Context, handle Handler) error {
 
 // RunRaw is Run for programs that forward events: it delivers events of every type, unchanged.
 func (s *Subscriber) RunRaw(ctx context.Context, handle RawHandler) error {
-	err := s.run(ctx, handle, true)
-	if errors.Is(err, ErrStop) {
-		return nil
-	}
-
-	return err
+	return s.run(ctx, handle, true)
 }
 
 // Drain passes every event that is stored now to handle, and returns. Its error is that of the
@@ -121,12 +116,7 @@ func (s *Subscriber) Drain(ctx context.Context, handle Handler) error {
 
 // DrainRaw is Drain for programs that forward events.
 func (s *Subscriber) DrainRaw(ctx context.Context, handle RawHandler) error {
-	err := s.run(ctx, handle, false)
-	if errors.Is(err, ErrStop) {
-		return nil
-	}
-
-	return err
+	return s.run(ctx, handle, false)
 }
 
 const (
@@ -137,7 +127,7 @@ const (
 )
 
 // run reads events until ctx ends, a handler returns an error that ends reading or, unless follow
-// is set, all existing events were read.
+// is set, all existing events were read. ErrStop from a handler is a success.
 func (s *Subscriber) run(ctx context.Context, handle RawHandler, follow bool) error {
 	p := position{since: s.cfg.Since}
 	for ctx.Err() == nil {
@@ -151,13 +141,13 @@ func (s *Subscriber) run(ctx context.Context, handle RawHandler, follow bool) er
 		if err == nil {
 			err = s.read(ctx, c, handle, follow, &p)
 		}
-		var handled *handlerError
+		handled, ok := errors.AsType[handlerError](err)
 		switch {
-		case errors.As(err, &handled):
-			return handled.err
-		case err == nil && !follow:
+		case errors.Is(err, ErrStop), err == nil && !follow:
 			return nil
-		case err != nil && !follow:
+		case ok:
+			return handled.error
+		case !follow:
 			return fmt.Errorf("read results: %w", err)
 		}
 		if !wait(ctx, retryDelay) {
@@ -257,12 +247,10 @@ func (s *Subscriber) drain(ctx context.Context, c jetstream.Consumer, handle Raw
 
 // wait waits for d. It returns false if ctx ends first.
 func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
 	case <-ctx.Done():
 		return false
-	case <-t.C:
+	case <-time.After(d):
 		return true
 	}
 }
@@ -290,9 +278,9 @@ const (
 
 // mayAnswerLater reports whether the server may answer the same request later.
 func mayAnswerLater(err error) bool {
-	var api *jetstream.APIError
+	api, ok := errors.AsType[*jetstream.APIError](err)
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) ||
-		errors.As(err, &api) && api.Code == 503
+		ok && api.Code == 503
 }
 
 // reconnecting reports whether the connection is down and will reconnect.
@@ -400,11 +388,9 @@ func (s *Subscriber) remove(ctx context.Context, c jetstream.Consumer) {
 }
 
 // handlerError is an error of the handler that ends reading, as opposed to an error of the server.
-type handlerError struct{ err error }
+type handlerError struct{ error }
 
-func (e *handlerError) Error() string { return e.err.Error() }
-
-func (e *handlerError) Unwrap() error { return e.err }
+func (e handlerError) Unwrap() error { return e.error }
 
 // handleMessage passes a message to the handler and, for a durable, acknowledges it.
 func (s *Subscriber) handleMessage(ctx context.Context, m jetstream.Msg, handle RawHandler, p *position) error {
@@ -434,10 +420,10 @@ func (s *Subscriber) handleMessage(ctx context.Context, m jetstream.Msg, handle 
 	case errors.Is(err, errUnknown):
 		return nil // the event is of a later version
 	case !durable && err != nil:
-		return &handlerError{err}
+		return handlerError{err}
 	case errors.Is(err, ErrStop):
 		_ = m.Ack()
-		return &handlerError{err}
+		return handlerError{err}
 	case err != nil:
 		return m.NakWithDelay(retryDelay)
 	case durable:
