@@ -36,38 +36,27 @@ func New(log zerolog.Logger) *Registry {
 
 // Part returns the part with a name, and creates it if necessary. A new part is OK, because it has
 // not failed.
-func (r *Registry) Part(part, of string) *Part {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-
-	return r.partLocked(part, of, OK)
-}
+func (r *Registry) Part(part, of string) *Part { return r.part(part, of, OK, false) }
 
 // UnknownPart is Part for a part whose state is unknown until its first use, such as a service.
-func (r *Registry) UnknownPart(part, of string) *Part {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-
-	return r.partLocked(part, of, Unknown)
-}
+func (r *Registry) UnknownPart(part, of string) *Part { return r.part(part, of, Unknown, false) }
 
 // RequiredPart is UnknownPart for a part without which the process is not ready.
-func (r *Registry) RequiredPart(part, of string) *Part {
+func (r *Registry) RequiredPart(part, of string) *Part { return r.part(part, of, Unknown, true) }
+
+// part returns the part with a name; a new one has this state. A part that was required once stays
+// required.
+func (r *Registry) part(part, of string, state State, required bool) *Part {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.partLocked(part, of, Unknown)
-	p.status.required = true
 
-	return p
-}
-
-func (r *Registry) partLocked(part, of string, state State) *Part {
 	k := key{part, of}
-	if p := r.parts[k]; p != nil {
-		return p
+	p := r.parts[k]
+	if p == nil {
+		p = &Part{r: r, logged: OK, status: Status{Part: part, Of: of, State: state, Since: r.now().UTC()}}
+		r.parts[k] = p
 	}
-	p := &Part{r: r, logged: OK, status: Status{Part: part, Of: of, State: state, Since: r.now().UTC()}}
-	r.parts[k] = p
+	p.status.required = p.status.required || required
 
 	return p
 }
@@ -75,10 +64,11 @@ func (r *Registry) partLocked(part, of string, state State) *Part {
 // Func creates a part whose state comes from ask on every read. ask must be fast and must not call
 // the registry. It returns nil, a Note, a Fault or another error.
 func (r *Registry) Func(part, of string, ask func() error) {
+	p := r.Part(part, of)
+
 	r.mu.Lock()
 	defer r.mu.Unlock()
-
-	r.partLocked(part, of, OK).check = ask
+	p.check = ask
 }
 
 // Remove removes a part that no longer exists, such as a sink that was removed from the
@@ -161,28 +151,13 @@ type Part struct {
 }
 
 // OK records a success of the part. It reports whether that ends a fault.
-func (p *Part) OK() bool {
-	p.r.mu.Lock()
-	defer p.r.mu.Unlock()
-
-	return p.setLocked(nil)
-}
+func (p *Part) OK() bool { return p.set(nil) }
 
 // Fault records a fault of the part. It reports whether the part was ok before.
-func (p *Part) Fault(f Fault) bool {
-	p.r.mu.Lock()
-	defer p.r.mu.Unlock()
-
-	return p.setLocked(f)
-}
+func (p *Part) Fault(f Fault) bool { return p.set(f) }
 
 // Check records the result of the part's work; nil is a success.
-func (p *Part) Check(err error) {
-	p.r.mu.Lock()
-	defer p.r.mu.Unlock()
-
-	p.setLocked(err)
-}
+func (p *Part) Check(err error) { p.set(err) }
 
 // explainUnknown sets the reason of a part whose state is not known yet.
 func (p *Part) explainUnknown(reason string) {
@@ -201,6 +176,13 @@ func (p *Part) Status() Status {
 	p.refreshLocked()
 
 	return p.status
+}
+
+func (p *Part) set(err error) bool {
+	p.r.mu.Lock()
+	defer p.r.mu.Unlock()
+
+	return p.setLocked(err)
 }
 
 // setLocked reports whether the part changed from ok to not ok, or the reverse.
@@ -272,14 +254,12 @@ func (p *Part) logLocked(now time.Time) {
 	}
 	p.logged = s.State
 	p.loggedAt = now
-	if bad {
-		p.loggedReason = s.Reason
-	}
-
 	if !bad {
 		s.fields(p.r.log.Info()).Msg("part works again")
 		return
 	}
+
+	p.loggedReason = s.Reason
 	e := p.r.log.Warn()
 	if s.State == Failed {
 		e = p.r.log.Error()
@@ -316,12 +296,11 @@ func (r *Registry) Probe(part, of string, p Probe) {
 	p.RetryEvery = cmp.Or(p.RetryEvery, time.Second)
 	p.Timeout = cmp.Or(p.Timeout, 5*time.Second)
 
+	probe := &probe{Probe: p, part: r.part(part, of, Unknown, !p.Optional)}
+
 	r.mu.Lock()
 	defer r.mu.Unlock()
-
-	h := r.partLocked(part, of, Unknown)
-	h.status.required = !p.Optional
-	r.probes = append(r.probes, &probe{Probe: p, part: h})
+	r.probes = append(r.probes, probe)
 }
 
 func (p *probe) run(ctx context.Context) {
@@ -332,12 +311,10 @@ func (p *probe) run(ctx context.Context) {
 		if p.part.Status().State != OK {
 			wait = p.RetryEvery
 		}
-		t := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-			t.Stop()
 			return
-		case <-t.C:
+		case <-time.After(wait):
 		}
 	}
 }
@@ -365,7 +342,7 @@ func (p *probe) runOnce(ctx context.Context) {
 		case err := <-answer:
 			switch {
 			case ctx.Err() != nil:
-			case err != nil && actx.Err() != nil && !isFault(err):
+			case err != nil && actx.Err() != nil && !isType[Fault](err):
 				p.part.Fault(Fault{Cause: CauseTimeout, Reason: fmt.Sprintf("no answer within %s: %s", p.Timeout, err)})
 			default:
 				p.part.Check(err)
@@ -377,12 +354,6 @@ func (p *probe) runOnce(ctx context.Context) {
 			}
 		}
 	}
-}
-
-func isFault(err error) bool {
-	_, ok := errors.AsType[Fault](err)
-
-	return ok
 }
 
 // waiter is a call of Await.

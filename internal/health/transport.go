@@ -202,20 +202,9 @@ func isTimeout(err error) bool {
 }
 
 func isTLS(err error) bool {
-	for _, is := range []bool{
-		isType[*tls.CertificateVerificationError](err),
-		isType[x509.UnknownAuthorityError](err),
-		isType[x509.HostnameError](err),
-		isType[x509.CertificateInvalidError](err),
-		isType[tls.RecordHeaderError](err),
-		isType[tls.AlertError](err),
-	} {
-		if is {
-			return true
-		}
-	}
-
-	return strings.Contains(err.Error(), "tls: ")
+	return isType[*tls.CertificateVerificationError](err) || isType[x509.UnknownAuthorityError](err) ||
+		isType[x509.HostnameError](err) || isType[x509.CertificateInvalidError](err) ||
+		isType[tls.RecordHeaderError](err) || isType[tls.AlertError](err) || strings.Contains(err.Error(), "tls: ")
 }
 
 func isType[E error](err error) bool {
@@ -227,9 +216,6 @@ func isType[E error](err error) bool {
 // shortText returns an error as one short line, without the URL, which may contain a secret.
 func shortText(err error) string {
 	s := strings.Join(strings.Fields(err.Error()), " ")
-	if len(s) > 200 {
-		s = s[:200]
-	}
 
-	return s
+	return s[:min(len(s), 200)]
 }
