@@ -2,7 +2,6 @@ package clamd
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -16,9 +15,8 @@ import (
 
 // Limits of a scan.
 const (
-	maxScanDepth     = 64  // nested folders
-	maxParallelScans = 8   // files that a MULTISCAN judges at once
-	nameBatch        = 256 // names that are read from a folder at a time
+	maxScanDepth     = 64 // nested folders
+	maxParallelScans = 8  // files that a MULTISCAN judges at once
 )
 
 // scan judges a file, or the files of a folder. SCAN and ALLMATCHSCAN stop at the first malicious
@@ -117,26 +115,16 @@ func (w *walk) visitFolder(rel, clientName string, depth int) error {
 	if depth == maxScanDepth {
 		return w.fail("too many nested folders", clientName)
 	}
-	dir, err := w.root.OpenDir(rel)
-	if err != nil {
-		return w.fail(reason(err), clientName)
-	}
-	defer dir.Close()
-
-	for {
-		names, err := dir.Readdirnames(nameBatch)
-		for _, name := range names {
-			if err := w.visit(path.Join(rel, name), strings.TrimSuffix(clientName, "/")+"/"+name, depth+1); err != nil {
-				return err
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
+	for e, err := range w.root.Entries(rel) {
+		if err != nil {
 			return w.fail(reason(err), clientName)
 		}
+		if err := w.visit(path.Join(rel, e.Name()), strings.TrimSuffix(clientName, "/")+"/"+e.Name(), depth+1); err != nil {
+			return err
+		}
 	}
+
+	return nil
 }
 
 // fail reports something that cannot be read.

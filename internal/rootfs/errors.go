@@ -96,5 +96,9 @@ func check(op, rel string) error {
 		}
 	}
 
-	return checkSystem(op, rel)
+	if isForbiddenName(rel) {
+		return fmt.Errorf("%w: %q", ErrOutside, rel)
+	}
+
+	return nil
 }

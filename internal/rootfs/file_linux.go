@@ -32,18 +32,15 @@ func (f *File) Read(p []byte) (int, error) {
 	f.mu.Unlock()
 	defer f.readEnded()
 
-	for {
-		n, err := unix.Read(f.fd, p)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
-			return 0, fmt.Errorf("read: %w", err)
-		case n == 0 && len(p) > 0:
-			return 0, io.EOF
-		}
-		return n, nil
+	n, err := retry(func() (int, error) { return unix.Read(f.fd, p) })
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("read: %w", err)
+	case n == 0 && len(p) > 0:
+		return 0, io.EOF
 	}
+
+	return n, nil
 }
 
 // readEnded releases the descriptor if Close left that to this read.

@@ -1,6 +1,7 @@
 package rootfs
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -100,10 +101,11 @@ func (p *pathWalk) moveTo(fd int) {
 
 // follow continues at the target of a link.
 func (p *pathWalk) follow(link int, component string, owner uint32) error {
-	if p.links++; p.links > maxLinks {
+	p.links++
+	switch {
+	case p.links > maxLinks:
 		return unix.ELOOP
-	}
-	if !isOwn(owner) {
+	case !isOwn(owner):
 		return foreignLink(component, owner)
 	}
 
@@ -112,11 +114,7 @@ func (p *pathWalk) follow(link int, component string, owner uint32) error {
 	if err != nil {
 		return err
 	}
-	p.rest = string(target[:n]) + "/" + p.rest
-	p.rest = strings.TrimRight(p.rest, "/")
-	if p.rest == "" {
-		p.rest = "/"
-	}
+	p.rest = cmp.Or(strings.TrimRight(string(target[:n])+"/"+p.rest, "/"), "/")
 
 	return nil
 }
@@ -125,14 +123,4 @@ func (p *pathWalk) open(component string, flags int, perm fs.FileMode) (int, err
 	return retry(func() (int, error) {
 		return unix.Openat(p.at, component, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, uint32(perm.Perm()))
 	})
-}
-
-// retry repeats a system call that a signal has interrupted.
-func retry(call func() (int, error)) (int, error) {
-	for {
-		fd, err := call()
-		if !errors.Is(err, unix.EINTR) {
-			return fd, err
-		}
-	}
 }

@@ -18,8 +18,9 @@ const (
 	// ClosesBeforeRename says whether a file must be closed before it is renamed.
 	ClosesBeforeRename = false
 
-	errLoop   = unix.ELOOP
-	errNotDir = unix.ENOTDIR
+	errLoop        = unix.ELOOP
+	errNotDir      = unix.ENOTDIR
+	errCrossDevice = unix.EXDEV
 )
 
 func (r *Root) lstat(rel string) (State, error) {
@@ -66,9 +67,6 @@ func stateOf(info fs.FileInfo) (State, error) {
 		Perm:     info.Mode().Perm(),
 	}, nil
 }
-
-// IsOwn reports whether a file belongs to this process's user, or to root.
-func (s State) IsOwn() bool { return isOwn(s.UID) }
 
 // checkLinks returns an error that matches ErrForeignLink if a name leads through a link of another
 // user. A missing component has none.
@@ -155,16 +153,3 @@ func (r *Root) FileSystem() (FileSystem, error) {
 		Total:  int64(st.Blocks) * int64(st.Bsize),
 	}, nil
 }
-
-// IsTooLong reports whether a name is too long for the file system.
-func IsTooLong(err error) bool { return errors.Is(err, unix.ENAMETOOLONG) }
-
-// IsNoSpace reports whether the file system is full.
-func IsNoSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
-
-func isCrossDevice(err error) bool { return errors.Is(err, unix.EXDEV) }
-
-func isNotDir(err error) bool { return errors.Is(err, unix.ENOTDIR) }
-
-// checkSystem needs no further rules on this system.
-func checkSystem(_, _ string) error { return nil }

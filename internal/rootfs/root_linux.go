@@ -1,6 +1,7 @@
 package rootfs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,12 +37,7 @@ func Open(name string, opts ...Option) (*Root, error) {
 }
 
 func newRoot(name string, fd int, oneMount bool) *Root {
-	return &Root{
-		path:     name,
-		fd:       fd,
-		oneMount: oneMount,
-		kept:     map[string]int{},
-	}
+	return &Root{path: name, fd: fd, oneMount: oneMount, kept: map[string]int{}}
 }
 
 // Sub opens a folder below the root as a root of its own. The caller closes it.
@@ -144,20 +140,18 @@ func (r *Root) walk(rel string, flags int, perm fs.FileMode) (fd int, err error)
 
 // openComponent opens a name in a folder. A link fails with ELOOP, whatever the flags.
 func openComponent(dirfd int, name string, flags int, perm fs.FileMode) (int, error) {
-	for try := 0; ; try++ {
-		fd, err := unix.Openat(dirfd, name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, uint32(perm.Perm()))
-		if errors.Is(err, unix.EINTR) && try < maxRetries {
-			continue
+	fd, err := retry(func() (int, error) {
+		return unix.Openat(dirfd, name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, uint32(perm.Perm()))
+	})
+	if errors.Is(err, unix.ENOTDIR) {
+		var st unix.Stat_t
+		statErr := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		if statErr == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+			err = unix.ELOOP
 		}
-		if errors.Is(err, unix.ENOTDIR) {
-			var st unix.Stat_t
-			statErr := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
-			if statErr == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
-				err = unix.ELOOP
-			}
-		}
-		return fd, err
 	}
+
+	return fd, err
 }
 
 // sameMount reports whether two descriptors are on one mount, if the kernel can tell.
@@ -221,11 +215,7 @@ func (r *Root) withParent(op, rel string, f func(dirfd int, base string) error) 
 		defer unix.Close(fd)
 	}
 
-	for range maxRetries {
-		if err = f(fd, base); !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
+	_, err = retry(func() (int, error) { return 0, f(fd, base) })
 	if errors.Is(err, unix.EXDEV) {
 		return fmt.Errorf("%w: %w", ErrOtherMount, &fs.PathError{Op: op, Path: rel, Err: err})
 	}
@@ -293,12 +283,9 @@ func (r *Root) Create(rel string) (*os.File, error) {
 	return f, err
 }
 
-// OpenDir opens a folder for File.ReadDir; "" is the root.
-func (r *Root) OpenDir(rel string) (*os.File, error) {
-	if rel == "" {
-		rel = "."
-	}
-	fd, err := r.openat(rel, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+// openDir opens a folder; "" and "." are the root.
+func (r *Root) openDir(rel string) (*os.File, error) {
+	fd, err := r.openat(cmp.Or(rel, "."), unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -401,7 +388,7 @@ func (r *Root) Remove(rel string) error {
 
 // ChmodDir sets the permissions of a folder; "" is the root.
 func (r *Root) ChmodDir(rel string, perm fs.FileMode) error {
-	d, err := r.OpenDir(rel)
+	d, err := r.openDir(rel)
 	if err != nil {
 		return err
 	}

@@ -170,9 +170,9 @@ func (r *Root) Create(rel string) (*os.File, error) {
 	return r.r.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// OpenDir opens a folder for File.ReadDir; "" is the root.
-func (r *Root) OpenDir(rel string) (*os.File, error) {
-	if rel == "" {
+// openDir opens a folder; "" and "." are the root.
+func (r *Root) openDir(rel string) (*os.File, error) {
+	if rel == "" || rel == "." {
 		return r.r.Open(".")
 	}
 	if err := r.CheckDir(rel); err != nil {
@@ -228,7 +228,7 @@ func Move(from *Root, rel string, to *Root, toRel string) error {
 	}
 
 	err := renamePath(pathBelow(from.path, rel), pathBelow(to.path, toRel))
-	if isCrossDevice(err) {
+	if errors.Is(err, errCrossDevice) {
 		return fmt.Errorf("%w: %w", ErrOtherMount, err)
 	}
 
@@ -291,10 +291,7 @@ func Chtimes(f *os.File, mtime int64) error {
 
 // SyncDir makes the entries of a folder durable if the system supports that.
 func (r *Root) SyncDir(rel string) error {
-	if rel == "." {
-		rel = ""
-	}
-	d, err := r.OpenDir(rel)
+	d, err := r.openDir(rel)
 	if err != nil {
 		return err
 	}

@@ -18,8 +18,9 @@ const (
 	// ClosesBeforeRename says whether a file must be closed before it is renamed.
 	ClosesBeforeRename = true
 
-	errLoop   = windows.ERROR_CANT_RESOLVE_FILENAME
-	errNotDir = windows.ERROR_DIRECTORY
+	errLoop        = windows.ERROR_CANT_RESOLVE_FILENAME
+	errNotDir      = windows.ERROR_DIRECTORY
+	errCrossDevice = windows.ERROR_NOT_SAME_DEVICE
 )
 
 // openAttributes opens a file or folder only for its attributes. With the flag
@@ -188,17 +189,11 @@ func IsNoSpace(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL)
 }
 
-func isCrossDevice(err error) bool { return errors.Is(err, windows.ERROR_NOT_SAME_DEVICE) }
-
 func isNotDir(err error) bool { return errors.Is(err, windows.ERROR_DIRECTORY) }
 
-// checkSystem refuses names with a special meaning on Windows: drives, streams, backslashes.
-func checkSystem(_, rel string) error {
-	if strings.ContainsAny(rel, `\:`) || !filepath.IsLocal(filepath.FromSlash(rel)) {
-		return fmt.Errorf("%w: %q", ErrOutside, rel)
-	}
-
-	return nil
+// isForbiddenName refuses names with a special meaning on Windows: drives, streams, backslashes.
+func isForbiddenName(rel string) bool {
+	return strings.ContainsAny(rel, `\:`) || !filepath.IsLocal(filepath.FromSlash(rel))
 }
 
 // checkLinks does nothing here: creating links requires a privilege.

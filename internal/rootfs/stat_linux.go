@@ -27,20 +27,23 @@ func stateOf(st *unix.Statx_t) State {
 	return s
 }
 
-// IsOwn reports whether a file belongs to this process's user, or to root.
-func (s State) IsOwn() bool { return isOwn(s.UID) }
-
 // fsync makes a file or the entries of a folder durable if the file system supports that: vboxsf
 // and 9p do not for folders, and read-only file systems do not at all.
 func fsync(fd int) error {
+	_, err := retry(func() (int, error) { return 0, unix.Fsync(fd) })
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
+		return nil
+	}
+
+	return err
+}
+
+// retry repeats a system call that a signal has interrupted.
+func retry(call func() (int, error)) (int, error) {
 	for {
-		err := unix.Fsync(fd)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOTSUP):
-			return nil
+		n, err := call()
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
 		}
-		return err
 	}
 }

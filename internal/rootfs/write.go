@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"path"
 	"path/filepath"
 )
@@ -33,6 +34,35 @@ func (r *Root) MkdirAll(rel string, perm fs.FileMode) error {
 	}
 
 	return nil
+}
+
+// entryBatch is the number of entries of a folder that are read at once.
+const entryBatch = 512
+
+// Entries returns the entries of a folder as they are read, in no particular order; "" and "." are
+// the root. An error is the last pair.
+func (r *Root) Entries(rel string) iter.Seq2[fs.DirEntry, error] {
+	return func(yield func(fs.DirEntry, error) bool) {
+		d, err := r.openDir(rel)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer d.Close()
+
+		for err == nil {
+			var entries []fs.DirEntry
+			entries, err = d.ReadDir(entryBatch)
+			for _, e := range entries {
+				if !yield(e, nil) {
+					return
+				}
+			}
+		}
+		if !errors.Is(err, io.EOF) {
+			yield(nil, err)
+		}
+	}
 }
 
 // ReadFile returns the contents of a small file. It returns ErrTooLarge if the file has more than

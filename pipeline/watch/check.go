@@ -115,6 +115,10 @@ func (c *checker) fileSystem(r *rootfs.Root) {
 	c.add("free_space", OK, detail, "")
 }
 
+// leaseSamples is how many entries of a folder are looked at in search of files with writers that
+// cannot be detected.
+const leaseSamples = 512
+
 // lease checks that writers are detected: those of a file that lease creates, and those of files
 // that are already in the folder and may belong to other users.
 func (c *checker) lease(f *folder) {
@@ -142,14 +146,16 @@ func (c *checker) lease(f *folder) {
 		c.add("lease", Warn, "cannot tell whether files are open for writing: "+err.Error()+consequence, "")
 		return
 	}
-	d, err := f.root.OpenDir("")
-	if err != nil {
-		c.add("lease", Warn, err.Error(), "")
-		return
-	}
-	defer d.Close()
-	entries, _ := d.ReadDir(scanBatch) // an error is left to the watcher, which reports it
-	for _, e := range entries {
+	entries := 0
+	for e, err := range f.root.Entries("") {
+		if err != nil {
+			c.add("lease", Warn, err.Error(), "")
+			return
+		}
+		entries++
+		if entries > leaseSamples {
+			break
+		}
 		if !e.Type().IsRegular() {
 			continue
 		}

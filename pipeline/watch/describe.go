@@ -2,8 +2,6 @@ package watch
 
 import (
 	"context"
-	"errors"
-	"io"
 	"path"
 
 	"backburn/internal/rootfs"
@@ -45,7 +43,7 @@ func (f *folder) findDescription(ctx context.Context, rel string) string {
 	var names []string
 	if f.kind().NeedsNames(base) {
 		var err error
-		if names, err = f.listNames(path.Clean("/" + dir)[1:]); err != nil && !rootfs.IsGone(err) {
+		if names, err = f.listNames(path.Dir(rel)); err != nil && !rootfs.IsGone(err) {
 			f.reportFault(ctx, "metadata", err)
 			return ""
 		}
@@ -69,24 +67,14 @@ func (f *folder) findDescription(ctx context.Context, rel string) string {
 
 // listNames returns the names in a folder.
 func (f *folder) listNames(dir string) (names []string, err error) {
-	d, err := f.root.OpenDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-
-	for {
-		entries, err := d.ReadDir(scanBatch)
-		for _, e := range entries {
-			names = append(names, e.Name())
-		}
-		if errors.Is(err, io.EOF) {
-			return names, nil
-		}
+	for e, err := range f.root.Entries(dir) {
 		if err != nil {
 			return nil, err
 		}
+		names = append(names, e.Name())
 	}
+
+	return names, nil
 }
 
 // addDescription adds the contents of a description to a job, and reports whether there is one. If

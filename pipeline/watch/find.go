@@ -3,9 +3,9 @@ package watch
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"math/rand/v2"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -225,38 +225,26 @@ func (f *finder) scanDir(ctx context.Context, dir string, visit visitFunc) (subf
 	}
 	f.watchDir(dir)
 
-	d, err := f.root.OpenDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-
-	for ctx.Err() == nil {
-		entries, err := d.ReadDir(scanBatch)
-		for _, e := range entries {
-			rel := e.Name()
-			if dir != "" {
-				rel = dir + "/" + rel
-			}
-			if e.IsDir() {
-				if f.shouldScan(ctx, rel) {
-					subfolders = append(subfolders, rel)
-				}
-				continue
-			}
-			if err := visit(ctx, rel, e.Type()); err != nil {
-				return subfolders, err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return subfolders, nil
+	for e, err := range f.root.Entries(dir) {
+		if err == nil {
+			err = ctx.Err()
 		}
 		if err != nil {
 			return subfolders, err
 		}
+
+		rel := path.Join(dir, e.Name())
+		switch {
+		case !e.IsDir():
+			if err := visit(ctx, rel, e.Type()); err != nil {
+				return subfolders, err
+			}
+		case f.shouldScan(ctx, rel):
+			subfolders = append(subfolders, rel)
+		}
 	}
 
-	return subfolders, ctx.Err()
+	return subfolders, nil
 }
 
 // watchDir subscribes to the events of a folder. This must happen before scanning it: a file that

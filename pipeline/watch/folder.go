@@ -34,9 +34,6 @@ type folder struct {
 // when a name vanishes, which every claim causes.
 const eventsByDefault = runtime.GOOS != "darwin"
 
-// scanBatch is the number of directory entries read at once.
-const scanBatch = 512
-
 // openFolder opens the watched folder and its spool. The caller closes it.
 func openFolder(w *Watcher) (f *folder, err error) {
 	root, state, err := openRoots(w.path, w.cfg)

@@ -18,7 +18,6 @@ package spool
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"time"
 
@@ -255,30 +254,17 @@ func (s *Spool) FindClaimed(id string, likely ...string) (string, error) {
 	return found, err
 }
 
-// batch is the number of directory entries read at once.
-const batch = 512
-
 // Each calls visit with each name in a folder of the spool, in no particular order, until visit
 // returns false.
 func (s *Spool) Each(dir string, visit func(name string) bool) error {
-	f, err := s.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-
-	for {
-		entries, err := f.ReadDir(batch)
-		for _, d := range entries {
-			if !visit(d.Name()) {
-				return nil
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for e, err := range s.Entries(dir) {
 		if err != nil {
 			return err
 		}
+		if !visit(e.Name()) {
+			break
+		}
 	}
+
+	return nil
 }
