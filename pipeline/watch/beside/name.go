@@ -2,6 +2,7 @@ package beside
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,15 +26,13 @@ const hashDigits = 64
 // DescribedFile returns the path of the file that a description is about, derived from the
 // description's path rel. ok is false if rel is not the name of a description.
 func (k Kind) DescribedFile(rel string) (file string, ok bool) {
-	file, ok = strings.CutSuffix(rel, suffix)
 	switch k {
 	case JSON:
+		file, ok = strings.CutSuffix(rel, suffix)
 		return file, ok && file != "" && !strings.HasSuffix(file, "/")
 	case Suricata:
-		var number, seconds string
-		file, number = cutLast(file)
-		file, seconds = cutLast(file)
-		return file, ok && isNumber(number) && isNumber(seconds) && isHash(path.Base(file))
+		file, _, ok = splitSuricata(rel)
+		return file, ok
 	default:
 		return "", false
 	}
@@ -48,11 +47,8 @@ func (k Kind) Newest(base string, names []string) (newest string) {
 
 	var last [2]uint64
 	for _, name := range names {
-		of, ok := k.DescribedFile(name)
-		if !ok || of != base {
-			continue
-		}
-		if at := sequence(name); newest == "" || at[0] > last[0] || at[0] == last[0] && at[1] > last[1] {
+		of, at, ok := splitSuricata(name)
+		if ok && of == base && (newest == "" || slices.Compare(at[:], last[:]) > 0) {
 			newest = name
 			last = at
 		}
@@ -65,30 +61,21 @@ func (k Kind) Newest(base string, names []string) (newest string) {
 // file.
 func (k Kind) NeedsNames(base string) bool { return k == Suricata && isHash(base) }
 
-// sequence returns the seconds and the number in the name of one of Suricata's descriptions.
-func sequence(name string) (at [2]uint64) {
-	rest, number := cutLast(strings.TrimSuffix(name, suffix))
-	_, seconds := cutLast(rest)
-	at[0], _ = strconv.ParseUint(seconds, 10, 64)
-	at[1], _ = strconv.ParseUint(number, 10, 64)
-
-	return at
-}
-
-// cutLast splits s at its last dot.
-func cutLast(s string) (rest, last string) {
-	dot := strings.LastIndexByte(s, '.')
-	if dot < 0 {
-		return s, ""
+// splitSuricata splits the name of one of Suricata's descriptions into the name of its file, and the
+// seconds and the number.
+func splitSuricata(rel string) (file string, at [2]uint64, ok bool) {
+	file, ok = strings.CutSuffix(rel, suffix)
+	for i := 1; ok && i >= 0; i-- {
+		dot := strings.LastIndexByte(file, '.')
+		if dot < 0 {
+			return "", at, false
+		}
+		var err error
+		at[i], err = strconv.ParseUint(file[dot+1:], 10, 64)
+		file, ok = file[:dot], err == nil
 	}
 
-	return s[:dot], s[dot+1:]
-}
-
-func isNumber(s string) bool {
-	_, err := strconv.ParseUint(s, 10, 64)
-
-	return err == nil && s[0] != '+'
+	return file, at, ok && isHash(path.Base(file))
 }
 
 func isHash(s string) bool { return len(s) == hashDigits && strings.Trim(s, "0123456789abcdef") == "" }

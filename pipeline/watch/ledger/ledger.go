@@ -184,14 +184,19 @@ func (l *Ledger) Close() {
 
 // Get returns the record of a file.
 func (l *Ledger) Get(i rootfs.Identity) (r Record, ok bool) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	_ = l.db.View(func(tx *bolt.Tx) error { // fails only when closed
+	_ = l.view(func(tx *bolt.Tx) error { // fails only when closed
 		r, ok = DecodeRecord(tx.Bucket(filesBucket).Get(Key(i)))
 		return nil
 	})
 
 	return r, ok
+}
+
+func (l *Ledger) view(f func(tx *bolt.Tx) error) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+
+	return l.db.View(f)
 }
 
 // batch makes a change durable, together with concurrent ones.
@@ -240,9 +245,7 @@ func (l *Ledger) MarkFinished(id string, now time.Time) (wasOpen bool, err error
 
 // IsOpen reports whether a job is published and has no final event.
 func (l *Ledger) IsOpen(id string) (open bool) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	_ = l.db.View(func(tx *bolt.Tx) error { // fails only when closed
+	_ = l.view(func(tx *bolt.Tx) error { // fails only when closed
 		open = tx.Bucket(openBucket).Get([]byte(id)) != nil
 		return nil
 	})
@@ -252,10 +255,8 @@ func (l *Ledger) IsOpen(id string) (open bool) {
 
 // OpenJobs returns the jobs without a final event, and the times of their publication.
 func (l *Ledger) OpenJobs() (map[string]time.Time, error) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
 	jobs := map[string]time.Time{}
-	err := l.db.View(func(tx *bolt.Tx) error {
+	err := l.view(func(tx *bolt.Tx) error {
 		return tx.Bucket(openBucket).ForEach(func(k, v []byte) error {
 			jobs[string(k)] = decodeTime(v)
 			return nil
@@ -281,32 +282,30 @@ func (l *Ledger) ForgetJobs(ids []string) (forgotten []string, err error) {
 	err = l.batch(func(tx *bolt.Tx) error {
 		forgotten = forgotten[:0] // bbolt runs a failed batch again
 		files, open := tx.Bucket(filesBucket), tx.Bucket(openBucket)
-		var keys [][]byte
+		var keys, jobs [][]byte
 		err := files.ForEach(func(k, v []byte) error {
 			r, ok := DecodeRecord(v)
 			if ok && want[r.ID] && open.Get([]byte(r.ID)) != nil {
 				keys = append(keys, bytes.Clone(k))
+				jobs = append(jobs, []byte(r.ID))
 				forgotten = append(forgotten, r.ID)
 			}
 			return nil
 		})
-		if err != nil {
-			return err
-		}
-		for _, k := range keys {
-			if err := files.Delete(k); err != nil {
-				return err
-			}
-		}
-		for _, id := range forgotten {
-			if err := open.Delete([]byte(id)); err != nil {
-				return err
-			}
-		}
-		return nil
+		return errors.Join(err, deleteAll(files, keys), deleteAll(open, jobs))
 	})
 
 	return forgotten, err
+}
+
+func deleteAll(b *bolt.Bucket, keys [][]byte) error {
+	for _, k := range keys {
+		if err := b.Delete(k); err != nil {
+			return err
+		}
+	}
+
+	return nil
 }
 
 func encodeTime(t time.Time) []byte {
@@ -328,8 +327,7 @@ func decodeTime(b []byte) time.Time {
 func (l *Ledger) Maintain(now time.Time, exists func(key []byte, r Record) bool) error {
 	var gone [][]byte
 	n, done := 0, false
-	l.mu.RLock()
-	err := l.db.View(func(tx *bolt.Tx) error {
+	err := l.view(func(tx *bolt.Tx) error {
 		c := tx.Bucket(filesBucket).Cursor()
 		k, v := c.Seek(l.cursor)
 		for ; k != nil && n < recordBatch; k, v = c.Next() {
@@ -351,7 +349,6 @@ func (l *Ledger) Maintain(now time.Time, exists func(key []byte, r Record) bool)
 		}
 		return nil
 	})
-	l.mu.RUnlock()
 	if err != nil {
 		return err
 	}
@@ -369,8 +366,7 @@ func (l *Ledger) Maintain(now time.Time, exists func(key []byte, r Record) bool)
 // prune removes the given records, and final events that have waited too long for their record.
 func (l *Ledger) prune(gone [][]byte) error {
 	var stale [][]byte
-	l.mu.RLock()
-	err := l.db.View(func(tx *bolt.Tx) error {
+	err := l.view(func(tx *bolt.Tx) error {
 		return tx.Bucket(finalBucket).ForEach(func(k, v []byte) error {
 			if time.Since(decodeTime(v)) > finalExpiry {
 				stale = append(stale, bytes.Clone(k))
@@ -378,23 +374,12 @@ func (l *Ledger) prune(gone [][]byte) error {
 			return nil
 		})
 	})
-	l.mu.RUnlock()
 	if err != nil || len(gone)+len(stale) == 0 {
 		return err
 	}
 
 	return l.batch(func(tx *bolt.Tx) error {
-		for _, k := range gone {
-			if err := tx.Bucket(filesBucket).Delete(k); err != nil {
-				return err
-			}
-		}
-		for _, k := range stale {
-			if err := tx.Bucket(finalBucket).Delete(k); err != nil {
-				return err
-			}
-		}
-		return nil
+		return errors.Join(deleteAll(tx.Bucket(filesBucket), gone), deleteAll(tx.Bucket(finalBucket), stale))
 	})
 }
 

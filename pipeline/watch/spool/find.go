@@ -27,8 +27,11 @@ func JobIDOf(folder, name string) (id string, ok bool) {
 // NewestJob returns the ID of the newest job among the claimed and kept files with this name, or
 // "". It works with or without a running watcher.
 func NewestJob(folder, base string) (id string, err error) {
-	s, err := openIfExists(folder)
-	if s == nil {
+	s, err := openSpool(folder)
+	if rootfs.IsGone(err) {
+		return "", nil
+	}
+	if err != nil {
 		return "", err
 	}
 	defer s.Close()
@@ -55,9 +58,9 @@ func NewestJob(folder, base string) (id string, err error) {
 // OpenFailed opens the kept file of a failed job. likely is the name under which it was claimed, or
 // "". It returns fs.ErrNotExist if there is no such file. The caller closes the file.
 func OpenFailed(folder, id, likely string) (*rootfs.File, error) {
-	s, err := openIfExists(folder)
-	if err == nil && s == nil {
-		err = fs.ErrNotExist
+	s, err := openSpool(folder)
+	if rootfs.IsGone(err) {
+		return nil, fs.ErrNotExist
 	}
 	if err != nil {
 		return nil, err
@@ -88,23 +91,15 @@ func OpenFailed(folder, id, likely string) (*rootfs.File, error) {
 	return s.Open(Failed + "/" + found)
 }
 
-// openIfExists opens a spool without changing it. It returns nil if there is none.
-func openIfExists(folder string) (*Spool, error) {
+// openSpool opens the spool of a folder without changing it.
+func openSpool(folder string) (*Spool, error) {
 	root, err := rootfs.Open(folder)
-	if rootfs.IsGone(err) {
-		return nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
 
-	s, err := OpenExisting(root)
-	if rootfs.IsGone(err) {
-		return nil, nil
-	}
-
-	return s, err
+	return OpenExisting(root)
 }
 
 // DoneFolders returns the folders of finished files.

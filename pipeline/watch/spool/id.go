@@ -76,15 +76,16 @@ func IDTime(id string) time.Time {
 	return time.UnixMilli(int64(ms)).UTC()
 }
 
+// IsLeftover reports whether an ID is so old that a temporary file named after it was left by a
+// crash.
+func IsLeftover(id string) bool { return ValidID(id) && time.Since(IDTime(id)) > LeftoverAge }
+
 // IDTag returns the tag of the folder in which the file was found.
 func IDTag(id string) string { return id[idLen-tagLen:] }
 
 // dirTag returns the tag for a folder. attempt is the number of tags that were tried before and
 // belong to other folders.
 func dirTag(dir string, attempt int) string {
-	if dir == "" {
-		return RootTag
-	}
 	sum := sha256.Sum256([]byte(dir))
 	var b [tagLen]byte
 	encode32(b[:], binary.BigEndian.Uint64(sum[:])+uint64(attempt))
@@ -127,9 +128,6 @@ func SplitName(name string) (id, base string, whole, ok bool) {
 
 	return name[:idLen], base, !strings.HasPrefix(base, HashedPrefix), true
 }
-
-// baseOf returns the last component of a relative path.
-func baseOf(rel string) string { return path.Base(rel) }
 
 // SidecarSuffix is appended to a file's name to form the name of its sidecar.
 const SidecarSuffix = ".json"

@@ -30,10 +30,10 @@ type Paths struct {
 
 func newPaths(r *rootfs.Root) *Paths { return &Paths{root: r, tags: map[string]string{}} }
 
-// Tag returns the tag of a folder; "" is the watched folder. The record of a new tag is durable
+// Tag returns the tag of a folder; "." is the watched folder. The record of a new tag is durable
 // when Tag returns.
 func (p *Paths) Tag(dir string) (string, error) {
-	if dir == "" {
+	if dir == "." {
 		return RootTag, nil
 	}
 	p.mu.Lock()
@@ -50,7 +50,7 @@ func (p *Paths) Tag(dir string) (string, error) {
 		}
 		have, err := p.read(tag)
 		if errors.Is(err, fs.ErrNotExist) {
-			if err = p.write(tag, dir); errors.Is(err, fs.ErrExist) {
+			if err = p.record(tag, dir); errors.Is(err, fs.ErrExist) {
 				have, err = p.read(tag) // another watcher has just recorded it
 			} else {
 				have = dir
@@ -70,18 +70,8 @@ func (p *Paths) Tag(dir string) (string, error) {
 	}
 }
 
-// record durably records the whole path of one claimed file.
-func (p *Paths) record(id, rel string) error { return p.write(id, rel) }
-
-// Remove removes what record wrote.
-func (p *Paths) Remove(id string) error {
-	err := p.root.Remove(pathsDir + "/" + id)
-	if rootfs.IsGone(err) {
-		return nil
-	}
-
-	return err
-}
+// Remove removes the record of a claimed file, if there is one.
+func (p *Paths) Remove(id string) error { return removeIfExists(p.root, pathsDir+"/"+id) }
 
 // Original returns where a claimed file was found.
 func (p *Paths) Original(id, base string, whole bool) (string, error) {
@@ -124,9 +114,10 @@ func (p *Paths) read(name string) (string, error) {
 	return rel, nil
 }
 
-// write creates a record, durably and atomically. It returns fs.ErrExist if the record exists.
-func (p *Paths) write(name, content string) error {
-	return p.root.WriteFile(pathsDir+"/"+name, []byte(content), rootfs.Write{
+// record creates a record, durably and atomically. name is a folder's tag or, with the whole path of
+// one claimed file, its ID. It returns fs.ErrExist if the record exists.
+func (p *Paths) record(name, rel string) error {
+	return p.root.WriteFile(pathsDir+"/"+name, []byte(rel), rootfs.Write{
 		Temp:      tmpDir + "/" + NewID(time.Now(), RootTag),
 		NoReplace: true,
 	})

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"time"
 
 	"backburn/internal/rootfs"
@@ -70,12 +71,11 @@ func (s *Spool) prepare(folder *rootfs.Root) error {
 		return err
 	}
 	for _, dir := range []string{Claimed, Done, tmpDir, pathsDir} {
-		if err := s.MkdirAll(dir, 0o700); err != nil {
-			return mountHint(err)
+		err := s.MkdirAll(dir, 0o700)
+		if err == nil && dir != Done {
+			err = s.KeepOpen(dir)
 		}
-	}
-	for _, dir := range []string{Claimed, tmpDir, pathsDir} {
-		if err := s.KeepOpen(dir); err != nil {
+		if err != nil {
 			return mountHint(err)
 		}
 	}
@@ -168,7 +168,7 @@ func (s *Spool) Write(rel string, content []byte, replace bool) error {
 // returns the new name. If the original name cannot be part of the new one, Claim first records
 // the original path durably.
 func (s *Spool) Claim(folder *rootfs.Root, rel, id string) (name string, err error) {
-	base := baseOf(rel)
+	base := path.Base(rel)
 	name, whole := ClaimedName(id, base)
 	if whole {
 		err := rootfs.Move(folder, rel, s.Root, Claimed+"/"+name)
@@ -205,13 +205,14 @@ func (s *Spool) TakeDescription(folder *rootfs.Root, rel, id string) error {
 }
 
 // RemoveDescription removes what TakeDescription moved, if anything.
-func (s *Spool) RemoveDescription(id string) error {
-	err := s.Remove(Beside + "/" + id)
-	if rootfs.IsGone(err) {
-		return nil
+func (s *Spool) RemoveDescription(id string) error { return removeIfExists(s.Root, Beside+"/"+id) }
+
+func removeIfExists(r *rootfs.Root, rel string) error {
+	if err := r.Remove(rel); !rootfs.IsGone(err) {
+		return err
 	}
 
-	return err
+	return nil
 }
 
 // ChangeID renames a claimed file, so that it has another ID, and returns its new name. rel is the

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"time"
 
 	"backburn/internal/rootfs"
@@ -12,22 +13,14 @@ const LeftoverAge = time.Hour
 // Sweep removes leftovers of crashes, and the records of folders that are gone. gone reports
 // whether a subfolder of the watched folder is gone.
 func (s *Spool) Sweep(gone func(dir string) bool) error {
-	if err := s.sweepTmp(); err != nil {
-		return err
-	}
-
-	if err := s.sweepPaths(gone); err != nil {
-		return err
-	}
-
-	return s.sweepDescriptions()
+	return errors.Join(s.sweepTmp(), s.sweepPaths(gone), s.sweepDescriptions())
 }
 
 // sweepDescriptions removes the descriptions of files that are no longer claimed.
 func (s *Spool) sweepDescriptions() error {
 	unused := map[string]bool{}
 	err := s.Each(Beside, func(id string) bool {
-		if ValidID(id) && time.Since(IDTime(id)) > LeftoverAge {
+		if IsLeftover(id) {
 			unused[id] = true
 		}
 		return true
@@ -56,18 +49,13 @@ func (s *Spool) sweepDescriptions() error {
 // sweepTmp removes partly written files.
 func (s *Spool) sweepTmp() (err error) {
 	listErr := s.Each(tmpDir, func(name string) bool {
-		if ValidID(name) && time.Since(IDTime(name)) > LeftoverAge {
-			if err = s.Remove(tmpDir + "/" + name); rootfs.IsGone(err) {
-				err = nil
-			}
+		if IsLeftover(name) {
+			err = removeIfExists(s.Root, tmpDir+"/"+name)
 		}
 		return err == nil
 	})
-	if err == nil {
-		err = listErr
-	}
 
-	return err
+	return errors.Join(err, listErr)
 }
 
 // sweepPaths removes the records of folders that are gone. There may be many, because some
