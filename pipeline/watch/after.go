@@ -43,24 +43,12 @@ func (f *finisher) handleFinal(ctx context.Context, id string, e results.Event) 
 			return err
 		}
 	}
-	if f.mayHaveDescription() {
-		if err := f.spool.RemoveDescription(id); err != nil {
-			return err
-		}
+	if err := f.spool.RemoveDescription(id); err != nil {
+		return err
 	}
 	f.w.inFlight.remove(id)
 
 	return nil
-}
-
-// mayHaveDescription reports whether the spool may hold descriptions of claimed files to remove.
-func (f *finisher) mayHaveDescription() bool {
-	if f.cfg.Metadata != MetadataNone {
-		return true
-	}
-	_, err := f.spool.Lstat(spool.Beside) // there may be some from an earlier configuration
-
-	return err == nil
 }
 
 // finish disposes of a claimed file as configured for its event, durably. It first checks that the
@@ -136,11 +124,11 @@ func (f *finisher) dispose(ctx context.Context, file *finishedFile) (err error) 
 	}
 
 	label := file.action
-	dirs := []syncDir{{spool: true, rel: spool.Claimed}}
+	dirs := []syncDir{{f.spool.Root, spool.Claimed}}
 	switch file.action {
 	case AfterKeep:
 		err = f.moveToDone(ctx, file)
-		dirs = slices.Insert(dirs, 0, syncDir{spool: true, rel: file.doneDir})
+		dirs = slices.Insert(dirs, 0, syncDir{f.spool.Root, file.doneDir})
 	case AfterDelete:
 		err = f.spool.Remove(file.path())
 	case AfterRestore:

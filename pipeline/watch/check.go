@@ -186,7 +186,8 @@ func (c *checker) events(ctx context.Context, r *rootfs.Root) {
 	}
 	n, err := fsnotify.NewWatcher()
 	if err != nil {
-		c.add("events", Warn, "not available: "+err.Error(), eventLimits(0).fix)
+		_, fix := eventLimits(0)
+		c.add("events", Warn, "not available: "+err.Error(), fix)
 		return
 	}
 	defer n.Close()
@@ -198,12 +199,12 @@ func (c *checker) events(ctx context.Context, r *rootfs.Root) {
 	if c.cfg.Recursive {
 		folders = countFolders(ctx, c.path)
 	}
-	limits := eventLimits(folders)
+	detail, fix := eventLimits(folders)
 	level := OK
-	if limits.fix != "" {
+	if fix != "" {
 		level = Warn
 	}
-	c.add("events", level, limits.detail, limits.fix)
+	c.add("events", level, detail, fix)
 }
 
 // countFolders counts the folders to watch, up to one million.

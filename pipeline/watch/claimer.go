@@ -41,12 +41,9 @@ type opener struct {
 
 // take checks a file and passes it to the claimer. The caller has an in-flight reservation, which
 // take releases. want is the file's last known state, and unchanged is how long the file has been
-// in it. report may be nil.
+// in it.
 func (op *opener) take(ctx context.Context, rel string, want rootfs.State, unchanged time.Duration, report func(settle.Outcome)) {
 	defer op.w.inFlight.endPublishing()
-	if report == nil {
-		report = func(settle.Outcome) {}
-	}
 
 	f, st, o := op.inspect(ctx, rel, want, unchanged)
 	if o != settle.Take {
@@ -106,11 +103,7 @@ func (op *opener) openErrorOutcome(ctx context.Context, rel string, err error) s
 	}
 
 	op.w.log.Debug().Str("path", rel).Err(err).Msg("cannot open a file; retrying")
-	if isFileFault(err) {
-		op.reportTrouble(ctx, rel, cannotOpen, err)
-	} else {
-		op.reportFault(ctx, "open", err)
-	}
+	op.reportError(ctx, rel, cannotOpen, "open", err)
 
 	return settle.Failed
 }

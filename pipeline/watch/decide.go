@@ -24,9 +24,6 @@ const maxPath = 4096
 // errPathTooLong means that a path is longer than maxPath.
 var errPathTooLong = errors.New("more than 4096 bytes")
 
-// tasks are the goroutines that take and publish files.
-type tasks struct{ sync.WaitGroup }
-
 // decider is the only part that decides about names. It examines the files; package settle
 // interprets what it finds.
 type decider struct {
@@ -35,7 +32,7 @@ type decider struct {
 	scans   *scans
 	known   *knownFiles
 	exclude settle.Globs
-	tasks   *tasks
+	tasks   *sync.WaitGroup // the goroutines that take and publish files
 }
 
 // run owns the pending set until ctx ends.
@@ -168,7 +165,7 @@ func (d *decider) examineNow(ctx context.Context, rel string) error {
 	}
 
 	unchanged := d.w.clock() - e.Since
-	d.tasks.Go(func() { d.take(ctx, rel, e.State, unchanged, nil) })
+	d.tasks.Go(func() { d.take(ctx, rel, e.State, unchanged, func(settle.Outcome) {}) })
 
 	return nil
 }
@@ -234,20 +231,10 @@ func (d *decider) eligible(rel string, st rootfs.State) bool {
 // marksExistingFile reports whether rel is a done file that marks all files of its folder, or one
 // file that exists.
 func (d *decider) marksExistingFile(rel string) bool {
-	done := d.rules.Done
-	if done == nil {
-		return false
+	isDone, marked := d.rules.Done.Is(rel)
+	if !isDone || marked == "" {
+		return isDone && d.rules.Done.Shared()
 	}
-	isDone, marked := done.Is(rel)
-	switch {
-	case !isDone:
-		return false
-	case done.Shared():
-		return true
-	case marked == "":
-		return false
-	}
-
 	_, err := d.root.Lstat(marked)
 
 	return !rootfs.IsGone(err)

@@ -12,13 +12,6 @@ import (
 // kind returns the configured kind of descriptions beside files.
 func (f *folder) kind() beside.Kind { return beside.Kind(f.cfg.Metadata) }
 
-// hasDescriptionName reports whether rel has the name of a description of another file.
-func (f *folder) hasDescriptionName(rel string) bool {
-	_, ok := f.kind().DescribedFile(rel)
-
-	return ok
-}
-
 // isDescription reports whether rel is a description, and not a file to submit. Suricata's JSON
 // files always are descriptions. Other JSON files are descriptions only if the file that they would
 // describe exists.

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"path"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -34,7 +33,6 @@ type finder struct {
 	doneFile *settle.DoneFile // nil without one
 	known    *knownFiles
 	decider  *decider // takes files directly when there is no room in memory
-	prefix   string   // prefix of event names: the folder's path with a separator
 	recheck  func()   // makes the maintainer check the folder
 }
 
@@ -80,8 +78,8 @@ func (f *finder) reportEvent(ev fsnotify.Event) {
 	if !ev.Has(fsnotify.Create) && !ev.Has(fsnotify.Write) && !ev.Has(fsnotify.Chmod) {
 		return // the name no longer exists, perhaps because we claimed the file
 	}
-	rel, ok := strings.CutPrefix(ev.Name, f.prefix)
-	if !ok {
+	rel, err := filepath.Rel(f.root.Name(), ev.Name)
+	if err != nil {
 		return
 	}
 
@@ -89,9 +87,6 @@ func (f *finder) reportEvent(ev fsnotify.Event) {
 	if !f.hints.add(rel, true) {
 		f.w.m.overflows.Inc()
 		f.scans.requestFull()
-	}
-	if f.doneFile == nil {
-		return
 	}
 	if isDone, marked := f.doneFile.Is(rel); isDone {
 		if marked == "" || !f.hints.add(marked, true) {
@@ -135,7 +130,7 @@ func (f *finder) run(ctx context.Context) error {
 func (f *finder) scanAll(ctx context.Context) (end time.Time, took time.Duration, err error) {
 	begin := time.Now()
 	f.scans.begin()
-	f.sawOtherMount.Store(false)
+	f.w.health.beginScan()
 
 	var n int64
 	err = f.scanTree(ctx, "", func(ctx context.Context, rel string, t fs.FileMode) error {
@@ -149,7 +144,7 @@ func (f *finder) scanAll(ctx context.Context) (end time.Time, took time.Duration
 		return time.Now(), 0, err
 	}
 
-	f.clearFaults()
+	f.w.health.endScan()
 	end = time.Now()
 	took = end.Sub(begin)
 	f.w.scanned.Store(n)
@@ -163,32 +158,13 @@ func (f *finder) scanAll(ctx context.Context) (end time.Time, took time.Duration
 	return end, took, nil
 }
 
-// clearFaults ends the faults that did not recur in a full scan.
-func (f *finder) clearFaults() {
-	if !f.scans.unwatched.Load() {
-		f.w.health.set("watches", "")
-	}
-	if !f.scans.failed.Load() {
-		f.w.health.set("scan", "")
-	}
-	if !f.sawOtherMount.Load() {
-		f.w.health.set("mount", "")
-	}
-}
-
 // visitFunc is called for an entry that a scan found, with its path in the folder and its type.
 type visitFunc func(ctx context.Context, rel string, t fs.FileMode) error
 
 // visit reports an entry that a scan found. If there is no room for its name, the entry is judged
 // immediately.
 func (f *finder) visit(ctx context.Context, rel string, t fs.FileMode) error {
-	if spool.Within(rel) {
-		return nil
-	}
-	if t.IsRegular() && f.known.hasName(rel) {
-		return nil
-	}
-	if f.hints.add(rel, false) {
+	if spool.Within(rel) || t.IsRegular() && f.known.hasName(rel) || f.hints.add(rel, false) {
 		return nil
 	}
 
@@ -258,7 +234,6 @@ func (f *finder) watchDir(rel string) {
 		return // the scan reports a folder that cannot be read
 	}
 
-	f.scans.unwatched.Store(true)
 	reason := "some folders are not watched, only scanned: " + err.Error()
 	if rootfs.IsNoSpace(err) {
 		reason = "some folders are not watched, only scanned: the limit of inotify watches is reached; raise it with " +
@@ -311,7 +286,6 @@ func (f *finder) handleScanError(ctx context.Context, dir string, err error) (re
 		f.reportTrouble(ctx, dir, cannotScan, err)
 		return false
 	}
-	f.scans.failed.Store(true)
 	f.reportFault(ctx, "scan", err)
 
 	return true

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"sync/atomic"
 
 	"backburn/internal/rootfs"
 	"backburn/pipeline"
@@ -16,17 +15,16 @@ import (
 
 // folder is the open watched folder, with what all parts of a session share.
 type folder struct {
-	w             *Watcher
-	cfg           Config
-	root          *rootfs.Root // the watched folder
-	spool         *spool.Spool
-	stateRoot     *rootfs.Root    // holds the spool: root or, if Config.StateDir is set, the folder Config.Source in it
-	spoolInside   bool            // the spool is in the watched folder, so files can be claimed into it
-	id            string          // identifies this folder
-	dev           uint64          // device number
-	remote        bool            // it is on a network file system
-	claimedDir    rootfs.Identity // the folder of claimed files
-	sawOtherMount atomic.Bool     // the current scan found another mount in the folder
+	w           *Watcher
+	cfg         Config
+	root        *rootfs.Root // the watched folder
+	spool       *spool.Spool
+	stateRoot   *rootfs.Root    // holds the spool: root or, if Config.StateDir is set, the folder Config.Source in it
+	spoolInside bool            // the spool is in the watched folder, so files can be claimed into it
+	id          string          // identifies this folder
+	dev         uint64          // device number
+	remote      bool            // it is on a network file system
+	claimedDir  rootfs.Identity // the folder of claimed files
 }
 
 // eventsByDefault reports whether Watch = "auto" uses file system events. It does not on macOS:
@@ -136,6 +134,16 @@ func (f *folder) reportFault(ctx context.Context, part string, err error) {
 	}
 }
 
+// reportError records an error as the trouble of a file if it concerns only that file, and otherwise
+// as a fault of a part of the work.
+func (f *folder) reportError(ctx context.Context, rel, what, part string, err error) {
+	if isFileFault(err) {
+		f.reportTrouble(ctx, rel, what, err)
+	} else {
+		f.reportFault(ctx, part, err)
+	}
+}
+
 // reportTrouble records a fault of a single file.
 func (f *folder) reportTrouble(ctx context.Context, rel, what string, err error) {
 	if ctx.Err() == nil {
@@ -154,7 +162,6 @@ func isMount(err error) bool { return errors.Is(err, rootfs.ErrOtherMount) }
 
 // reportMount records that files at rel cannot be taken because they are on another mount.
 func (f *folder) reportMount(rel string) {
-	f.sawOtherMount.Store(true)
 	f.w.m.skipped["mount"].Inc()
 	f.w.health.set("mount", fmt.Sprintf("another file system is mounted inside the folder, at or above %q; watch it as a folder of its own", rel))
 }

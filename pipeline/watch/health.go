@@ -2,6 +2,7 @@ package watch
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,33 +13,32 @@ import (
 // folder's source.
 const PartPrefix = "folder"
 
-// partKind says how a fault of one part of the work affects the folder's state.
-type partKind struct {
-	state   health.State // the folder's state while this part has a fault
-	expires bool         // the fault may end without notice, for example when a file is removed
-}
-
-// partKinds lists the parts. While one is degraded, files are still taken and finished.
-var partKinds = map[string]partKind{
-	"watches":  {state: health.Degraded},
-	"events":   {state: health.Degraded},
-	"mount":    {state: health.Degraded},
-	"queue":    {state: health.Degraded},
-	"janitor":  {state: health.Degraded},
-	"metadata": {state: health.Degraded, expires: true},
-	"intake":   {state: health.Failed},
-	"outcomes": {state: health.Failed},
-	"prepare":  {state: health.Failed},
-	"space":    {state: health.Failed},
-	"scan":     {state: health.Failed},
-	"claim":    {state: health.Failed, expires: true},
-	"open":     {state: health.Failed, expires: true},
-	"ledger":   {state: health.Failed, expires: true},
-	"after":    {state: health.Failed, expires: true},
-}
-
 // faultExpiry is how long a fault without a known end is shown after it last occurred.
 const faultExpiry = 2 * time.Minute
+
+// partFaults lists the parts of the work, each with its fault. While a part is degraded, files are
+// still taken and finished. A fault that expires may end without notice, for example when a file is
+// removed.
+var partFaults = map[string]health.Fault{
+	"watches":  {State: health.Degraded},
+	"events":   {State: health.Degraded},
+	"mount":    {State: health.Degraded},
+	"queue":    {State: health.Degraded},
+	"janitor":  {State: health.Degraded},
+	"metadata": {State: health.Degraded, Expires: faultExpiry},
+	"intake":   {State: health.Failed},
+	"outcomes": {State: health.Failed},
+	"prepare":  {State: health.Failed},
+	"space":    {State: health.Failed, Cause: health.CauseFull},
+	"scan":     {State: health.Failed},
+	"claim":    {State: health.Failed, Expires: faultExpiry},
+	"open":     {State: health.Failed, Expires: faultExpiry},
+	"ledger":   {State: health.Failed, Expires: faultExpiry},
+	"after":    {State: health.Failed, Expires: faultExpiry},
+}
+
+// scanParts are the parts whose faults end when they do not recur in a full scan.
+var scanParts = []string{"watches", "scan", "mount"}
 
 // folderHealth reports the state of a folder to the registry.
 type folderHealth struct {
@@ -48,6 +48,7 @@ type folderHealth struct {
 	folder *health.Part  // the folder as a whole
 	parts  map[string]*health.Part
 	mode   atomic.Value // string: how the folder is watched
+	inScan sync.Map     // names of the parts with a fault since the current scan began
 }
 
 func newFolderHealth(reg *health.Registry, cfg Config) *folderHealth {
@@ -58,15 +59,12 @@ func newFolderHealth(reg *health.Registry, cfg Config) *folderHealth {
 		folder: reg.RequiredPart(PartPrefix, cfg.Source), // unknown until the folder is open
 		parts:  map[string]*health.Part{},
 	}
-	for name := range partKinds {
+	for name := range partFaults {
 		h.parts[name] = reg.Part(PartPrefix+"_"+name, cfg.Source)
 	}
 
 	return h
 }
-
-// opened reports that the folder as a whole is usable.
-func (h *folderHealth) opened() { h.folder.OK() }
 
 // closed reports why the folder is not usable at all. This clears the faults of its parts.
 func (h *folderHealth) closed(reason string) {
@@ -84,14 +82,32 @@ func (h *folderHealth) set(name, reason string) {
 		return
 	}
 
-	f := health.Fault{State: partKinds[name].state, Reason: reason}
-	if partKinds[name].expires {
+	f := partFaults[name]
+	f.Reason = reason
+	if f.Expires > 0 {
 		f.Expires = h.expiry
 	}
-	if name == "space" {
-		f.Cause = health.CauseFull
-	}
+	h.inScan.Store(name, nil)
 	p.Fault(f)
+}
+
+// beginScan marks the start of a full scan, and endScan its end. They end the faults of scanParts
+// that did not recur.
+func (h *folderHealth) beginScan() { h.inScan.Clear() }
+
+func (h *folderHealth) endScan() {
+	for _, name := range scanParts {
+		if !h.recurs(name) {
+			h.set(name, "")
+		}
+	}
+}
+
+// recurs reports whether a part has had a fault since the current scan began.
+func (h *folderHealth) recurs(name string) bool {
+	_, ok := h.inScan.Load(name)
+
+	return ok
 }
 
 // registerTroubles adds a note about files in trouble to the folder's state, which stays ok.

@@ -15,12 +15,12 @@ const maxPublishing = 256
 // concurrent use.
 type inFlight struct {
 	mu         sync.Mutex
-	max        int                     // Config.MaxInFlight
-	files      map[string]inFlightFile // claimed and unfinished, by ID
-	reserved   int                     // reserved and not yet claimed
-	publishing int                     // files that are being claimed and published
-	blocked    string                  // why no more files may be claimed, or ""
-	changed    chan struct{}           // closed when there may be room; nil if nobody waits
+	max        int                      // Config.MaxInFlight
+	files      map[string]*inFlightFile // claimed and unfinished, by ID
+	reserved   int                      // reserved and not yet claimed
+	publishing int                      // files that are being claimed and published
+	blocked    string                   // why no more files may be claimed, or ""
+	changed    chan struct{}            // closed, and replaced, when there may be room
 }
 
 // inFlightFile is a claimed, unfinished file.
@@ -31,7 +31,9 @@ type inFlightFile struct {
 	published time.Time // zero before that
 }
 
-func newInFlight(limit int) *inFlight { return &inFlight{max: limit, files: map[string]inFlightFile{}} }
+func newInFlight(limit int) *inFlight {
+	return &inFlight{max: limit, files: map[string]*inFlightFile{}, changed: make(chan struct{})}
+}
 
 // tryReserve reserves room for one more file, which then counts as being published. If there is no
 // room, tryReserve returns a channel that is closed when it is worth trying again.
@@ -45,36 +47,35 @@ func (f *inFlight) tryReserve() (ok bool, retry <-chan struct{}) {
 		return true, nil
 	}
 
-	return false, f.changedLocked()
+	return false, f.changed
 }
 
 // reserve calls tryReserve until it succeeds or ctx ends.
-func (f *inFlight) reserve(ctx context.Context) error {
+func (f *inFlight) reserve(ctx context.Context) error { return await(ctx, f.tryReserve) }
+
+// beginPublishing waits until a file that is already claimed may be published.
+func (f *inFlight) beginPublishing(ctx context.Context) error { return await(ctx, f.tryPublishing) }
+
+func (f *inFlight) tryPublishing() (ok bool, retry <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	if f.publishing < maxPublishing {
+		f.publishing++
+		return true, nil
+	}
+
+	return false, f.changed
+}
+
+// await calls try until it succeeds or ctx ends. If it does not succeed, try returns a channel that
+// is closed when it is worth trying again.
+func await(ctx context.Context, try func() (ok bool, retry <-chan struct{})) error {
 	for {
-		ok, retry := f.tryReserve()
+		ok, retry := try()
 		if ok {
 			return nil
 		}
-		select {
-		case <-retry:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// beginPublishing waits until a file that is already claimed may be published.
-func (f *inFlight) beginPublishing(ctx context.Context) error {
-	for {
-		f.mu.Lock()
-		if f.publishing < maxPublishing {
-			f.publishing++
-			f.mu.Unlock()
-			return nil
-		}
-		retry := f.changedLocked()
-		f.mu.Unlock()
-
 		select {
 		case <-retry:
 		case <-ctx.Done():
@@ -103,7 +104,7 @@ func (f *inFlight) cancelReservation() {
 func (f *inFlight) addClaimed(id, name string, since time.Time) {
 	f.mu.Lock()
 	f.reserved--
-	f.files[id] = inFlightFile{name: name, since: since}
+	f.files[id] = &inFlightFile{name: name, since: since}
 	f.mu.Unlock()
 }
 
@@ -115,7 +116,7 @@ func (f *inFlight) add(id, name string, since time.Time) bool {
 
 	_, known := f.files[id]
 	if !known {
-		f.files[id] = inFlightFile{name: name, since: since}
+		f.files[id] = &inFlightFile{name: name, since: since}
 	}
 
 	return !known
@@ -125,7 +126,12 @@ func (f *inFlight) add(id, name string, since time.Time) bool {
 func (f *inFlight) name(id string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.files[id].name
+
+	if file := f.files[id]; file != nil {
+		return file.name
+	}
+
+	return ""
 }
 
 // has reports whether a file is claimed and unfinished.
@@ -151,9 +157,8 @@ func (f *inFlight) markPublished(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	if file, ok := f.files[id]; ok {
+	if file := f.files[id]; file != nil {
 		file.published = time.Now()
-		f.files[id] = file
 	}
 }
 
@@ -163,12 +168,11 @@ func (f *inFlight) markUnpublished(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	file, ok := f.files[id]
-	if !ok || file.published.IsZero() {
+	file := f.files[id]
+	if file == nil || file.published.IsZero() {
 		return false
 	}
 	file.published = time.Time{}
-	f.files[id] = file
 
 	return true
 }
@@ -188,17 +192,19 @@ func (f *inFlight) publishedBefore(t time.Time) []string {
 	return ids
 }
 
-// ids returns the IDs of all files.
-func (f *inFlight) ids() []string {
+// names returns the names of the files in spool.Claimed, by their IDs.
+func (f *inFlight) names() map[string]string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	ids := make([]string, 0, len(f.files))
-	for id := range f.files {
-		ids = append(ids, id)
+	names := make(map[string]string, len(f.files))
+	for id, file := range f.files {
+		if file.name != "" {
+			names[id] = file.name
+		}
 	}
 
-	return ids
+	return names
 }
 
 // block prevents further reservations for the given reason; "" allows them again.
@@ -221,21 +227,10 @@ func (f *inFlight) reset() {
 	f.mu.Unlock()
 }
 
-// changedLocked returns the channel that notifyLocked closes next. The caller holds mu.
-func (f *inFlight) changedLocked() <-chan struct{} {
-	if f.changed == nil {
-		f.changed = make(chan struct{})
-	}
-
-	return f.changed
-}
-
 // notifyLocked wakes everybody who waits for room. The caller holds mu.
 func (f *inFlight) notifyLocked() {
-	if f.changed != nil {
-		close(f.changed)
-		f.changed = nil
-	}
+	close(f.changed)
+	f.changed = make(chan struct{})
 }
 
 // summary returns the number of files, when the oldest was claimed, and why no more may be claimed,

@@ -62,11 +62,8 @@ func (k *keeper) take(ctx context.Context, rel string, f *rootfs.File, st rootfs
 		report(settle.Forget)
 	case errors.Is(err, errUnsettled):
 		report(settle.Changed)
-	case isFileFault(err):
-		k.reportTrouble(ctx, rel, cannotOpen, err)
-		report(settle.Failed)
 	default:
-		k.reportFault(ctx, "claim", err)
+		k.reportError(ctx, rel, cannotOpen, "claim", err)
 		report(settle.Failed)
 	}
 }

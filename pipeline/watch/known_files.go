@@ -89,11 +89,8 @@ func (k *knownFiles) checkContents(ctx context.Context, rel string, f *rootfs.Fi
 	switch {
 	case errors.Is(err, errUnsettled):
 		return settle.Changed
-	case err != nil && isFileFault(err):
-		k.reportTrouble(ctx, rel, cannotOpen, err)
-		return settle.Failed
 	case err != nil:
-		k.reportFault(ctx, "ledger", err)
+		k.reportError(ctx, rel, cannotOpen, "ledger", err)
 		return settle.Failed
 	case same:
 		k.w.health.set("ledger", "")

@@ -14,9 +14,10 @@ const (
 	recommendedInstances = 128
 )
 
-// eventLimits compares the limits of inotify with what is needed to watch this many folders.
+// eventLimits describes the limits of inotify, and how to raise those that are too low to watch this
+// many folders.
 // folders is 0 if events are not available at all.
-func eventLimits(folders int) limits {
+func eventLimits(folders int) (detail, fix string) {
 	read := func(name string) int {
 		b, err := os.ReadFile("/proc/sys/fs/inotify/" + name)
 		if err != nil {
@@ -31,8 +32,8 @@ func eventLimits(folders int) limits {
 	watches := read("max_user_watches")
 	instances := read("max_user_instances")
 	queue := read("max_queued_events")
-	l := limits{detail: fmt.Sprintf("inotify, %d folders; max_user_watches %d, max_user_instances %d, max_queued_events %d",
-		folders, watches, instances, queue)}
+	detail = fmt.Sprintf("inotify, %d folders; max_user_watches %d, max_user_instances %d, max_queued_events %d",
+		folders, watches, instances, queue)
 	var fixes []string
 	raise := func(name string, have, want int) {
 		if have >= 0 && have < want {
@@ -44,10 +45,9 @@ func eventLimits(folders int) limits {
 	if queue >= 0 && queue < 16384 { // the kernel's default; larger bursts only cause a scan
 		raise("max_queued_events", queue, recommendedQueue)
 	}
-	l.fix = strings.Join(fixes, "; ")
-	if folders == 0 && l.fix == "" { // no instance available: other processes have used them up
-		l.fix = fmt.Sprintf("sysctl fs.inotify.max_user_instances=%d", max(2*instances, recommendedInstances))
+	if folders == 0 && len(fixes) == 0 { // no instance available: other processes have used them up
+		raise("max_user_instances", instances, max(2*instances, recommendedInstances))
 	}
 
-	return l
+	return detail, strings.Join(fixes, "; ")
 }

@@ -5,6 +5,4 @@ package watch
 import "fmt"
 
 // eventLimits knows no limits on this system.
-func eventLimits(folders int) limits {
-	return limits{detail: fmt.Sprintf("%d folders", folders)}
-}
+func eventLimits(folders int) (detail, fix string) { return fmt.Sprintf("%d folders", folders), "" }

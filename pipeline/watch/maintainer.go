@@ -23,7 +23,6 @@ const janitorEvery = 10 * time.Minute
 type maintainer struct {
 	*folder
 	events          *fsnotify.Watcher
-	scans           *scans
 	known           *knownFiles
 	claimers        []claimer
 	recheckRequests chan struct{} // a value requests a check before the next is due
@@ -102,7 +101,7 @@ func (m *maintainer) checkFolder() error {
 		return fmt.Errorf("%s/%s was removed or replaced", spool.Dir, spool.Claimed)
 	}
 
-	if m.events != nil && !slices.Contains(m.events.WatchList(), m.root.Name()) && !m.scans.unwatched.Load() {
+	if m.events != nil && !slices.Contains(m.events.WatchList(), m.root.Name()) && !m.w.health.recurs("watches") {
 		return errReplaced
 	}
 	if m.events == nil && m.cfg.Watch != WatchPoll && !m.remote && eventsByDefault {

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"backburn/internal/backoff"
 	"backburn/internal/rootfs"
 	"backburn/pipeline"
 	"backburn/pipeline/watch/settle"
@@ -22,9 +24,9 @@ type mover struct {
 	*finisher
 	claimSyncer *syncer
 	doneFile    *settle.DoneFile // nil without one
+	tasks       *sync.WaitGroup  // goroutines that publish recovered files
 
-	unprepared atomic.Int64   // claimed files that cannot be prepared at present
-	tasks      sync.WaitGroup // goroutines that publish recovered files
+	unprepared atomic.Int64 // claimed files that cannot be prepared at present
 }
 
 func (m *mover) take(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, report func(settle.Outcome)) {
@@ -46,8 +48,7 @@ func (m *mover) take(ctx context.Context, rel string, f *rootfs.File, st rootfs.
 
 // claim renames a file into the spool under a new ID. It returns nil if the file was not claimed.
 func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) (*claimedFile, settle.Outcome) {
-	dir, _ := path.Split(rel)
-	tag, err := m.spool.Paths.Tag(path.Clean("/" + dir)[1:])
+	tag, err := m.spool.Paths.Tag(path.Dir(rel))
 	if err != nil {
 		f.Close()
 		m.reportFault(ctx, "claim", err)
@@ -100,10 +101,8 @@ func (m *mover) takeDescription(ctx context.Context, c *claimedFile) {
 	case err == nil, rootfs.IsGone(err), errors.Is(err, fs.ErrExist):
 		m.w.health.set("metadata", "")
 		m.w.troubles.clear(name)
-	case isFileFault(err):
-		m.reportTrouble(ctx, name, cannotClaim, err)
 	default:
-		m.reportFault(ctx, "metadata", fmt.Errorf("move the metadata beside a file: %w", err))
+		m.reportError(ctx, name, cannotClaim, "metadata", fmt.Errorf("move the metadata beside a file: %w", err))
 	}
 }
 
@@ -115,12 +114,11 @@ func (m *mover) moveErrorOutcome(ctx context.Context, rel string, err error) set
 	case isMount(err):
 		m.reportMount(rel)
 		return settle.Forget
-	case isFileFault(err):
-		m.w.m.deferred["immovable"].Inc()
-		m.reportTrouble(ctx, rel, cannotClaim, err)
-	default:
-		m.reportFault(ctx, "claim", err)
 	}
+	if isFileFault(err) {
+		m.w.m.deferred["immovable"].Inc()
+	}
+	m.reportError(ctx, rel, cannotClaim, "claim", err)
 
 	return settle.Failed
 }
@@ -179,25 +177,22 @@ func (m *mover) publishClaimed(ctx context.Context, c *claimedFile) {
 			return
 		}
 
-		wait := max(m.cfg.Settle, 50*time.Millisecond)
-		switch {
-		case errors.Is(err, errUnsettled):
+		wait := backoff.Doubled(try, settle.RetryMin, settle.RetryMax)
+		if errors.Is(err, errUnsettled) {
 			m.w.m.deferred["writer"].Inc()
-		case isFileFault(err):
-			m.reportTrouble(ctx, spool.JobPath(c.name), cannotOpen, err)
-			wait = min(settle.RetryMin<<min(try, 16), settle.RetryMax)
-		default:
-			if !unprepared {
+			wait = max(m.cfg.Settle, 50*time.Millisecond)
+		} else {
+			if !isFileFault(err) && !unprepared {
 				unprepared = true
 				m.unprepared.Add(1)
 			}
-			m.reportFault(ctx, "prepare", err)
-			wait = min(settle.RetryMin<<min(try, 16), settle.RetryMax)
+			m.reportError(ctx, spool.JobPath(c.name), cannotOpen, "prepare", err)
 		}
 
 		m.w.inFlight.endPublishing()
 		sleepErr := pipeline.Sleep(ctx, wait)
-		if err := m.w.inFlight.beginPublishing(context.WithoutCancel(ctx)); err != nil || sleepErr != nil {
+		_ = m.w.inFlight.beginPublishing(context.WithoutCancel(ctx)) // the caller ends it
+		if sleepErr != nil {
 			return
 		}
 	}
@@ -271,9 +266,9 @@ func (m *mover) prepareJob(ctx context.Context, c *claimedFile) (pipeline.Job, e
 	if err := m.hashers.setHash(ctx, c.f, before, m.cfg.MaxFileSize, &job); err != nil {
 		return pipeline.Job{}, err
 	}
-	dirs := []syncDir{{spool: true, rel: spool.Claimed}, {rel: path.Dir(c.rel)}}
+	dirs := []syncDir{{m.spool.Root, spool.Claimed}, {m.root, path.Dir(c.rel)}}
 	if described {
-		dirs = append([]syncDir{{spool: true, rel: spool.Beside}}, dirs...)
+		dirs = slices.Insert(dirs, 0, syncDir{m.spool.Root, spool.Beside})
 	}
 	if err := m.claimSyncer.sync(ctx, c.f, dirs...); err != nil {
 		return pipeline.Job{}, err

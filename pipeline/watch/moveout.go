@@ -198,7 +198,7 @@ func sweepCopies(after After) error {
 		for _, e := range entries {
 			name, isCopy := strings.CutPrefix(e.Name(), copyPrefix)
 			id, _ := strings.CutSuffix(name, copySuffix)
-			if isCopy && spool.ValidID(id) && time.Since(spool.IDTime(id)) > spool.LeftoverAge {
+			if isCopy && spool.IsLeftover(id) {
 				errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
 			}
 		}

@@ -13,12 +13,11 @@ import (
 const adoptAfter = time.Minute
 
 func (m *mover) recover(ctx context.Context, minAge time.Duration) error {
-	before := m.w.inFlight.ids()
-	present := map[string]struct{}{}
+	missing := m.w.inFlight.names()
 	var found []*claimedFile
 	err := m.spool.Each(spool.Claimed, func(name string) bool {
 		if id, base, whole, ok := spool.SplitName(name); ok {
-			present[id] = struct{}{}
+			delete(missing, id)
 			if c := m.adopt(id, name, base, whole, minAge); c != nil {
 				found = append(found, c)
 			}
@@ -31,14 +30,7 @@ func (m *mover) recover(ctx context.Context, minAge time.Duration) error {
 
 	// A file claimed while the folder was being read may have been missed. So only files that were
 	// known before and are missing now count as gone.
-	for _, id := range before {
-		if _, ok := present[id]; ok {
-			continue
-		}
-		name := m.w.inFlight.name(id)
-		if name == "" {
-			continue
-		}
+	for id, name := range missing {
 		if _, err := m.spool.Lstat(spool.Claimed + "/" + name); rootfs.IsGone(err) {
 			m.w.inFlight.remove(id)
 		}

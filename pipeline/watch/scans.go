@@ -2,8 +2,9 @@ package watch
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -16,8 +17,6 @@ type scans struct {
 	subtrees   map[string]struct{} // new folders
 	everything bool
 	wake       chan struct{}
-	unwatched  atomic.Bool // a folder could not be watched during the current scan
-	failed     atomic.Bool // a folder could not be read during the current scan
 }
 
 func newScans() *scans {
@@ -46,12 +45,10 @@ func (c *scans) requestSubtree(rel string) {
 
 // await waits until a scan is requested, ctx ends, or d has passed.
 func (c *scans) await(ctx context.Context, d time.Duration) {
-	due := time.NewTimer(d)
-	defer due.Stop()
 	select {
 	case <-ctx.Done():
 	case <-c.wake:
-	case <-due.C:
+	case <-time.After(d):
 	}
 }
 
@@ -61,9 +58,7 @@ func (c *scans) next() (subtrees []string, full bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	for rel := range c.subtrees {
-		subtrees = append(subtrees, rel)
-	}
+	subtrees = slices.Collect(maps.Keys(c.subtrees))
 	clear(c.subtrees)
 
 	return subtrees, c.everything
@@ -75,6 +70,4 @@ func (c *scans) begin() {
 	c.everything = false
 	clear(c.subtrees)
 	c.mu.Unlock()
-	c.unwatched.Store(false)
-	c.failed.Store(false)
 }

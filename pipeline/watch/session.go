@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -35,7 +33,7 @@ type session struct {
 	finder       *finder
 	decider      *decider
 	maintainer   *maintainer
-	tasks        tasks
+	tasks        sync.WaitGroup // goroutines that take and publish files
 }
 
 // watch works on the folder until ctx ends or the folder is replaced.
@@ -57,7 +55,7 @@ func (w *Watcher) watch(ctx context.Context) error {
 	defer known.close()
 
 	w.inFlight.reset()
-	w.health.opened()
+	w.health.folder.OK()
 
 	s := &session{folder: f, known: known}
 	s.openEvents()
@@ -111,7 +109,7 @@ func (s *session) wire(hashers *hashers) {
 			hints:   hints,
 			recheck: recheck,
 		}
-		s.mover = &mover{finisher: f, claimSyncer: s.claimSyncer, doneFile: doneFile}
+		s.mover = &mover{finisher: f, claimSyncer: s.claimSyncer, doneFile: doneFile, tasks: &s.tasks}
 		s.claimers = append(s.claimers, s.mover)
 	}
 	var activeClaimer claimer = s.mover
@@ -127,12 +125,12 @@ func (s *session) wire(hashers *hashers) {
 		folder:  s.folder,
 		claimer: activeClaimer,
 		rules: settle.Rules{
-			Settle:             s.cfg.Settle,
-			StaleAfter:         s.cfg.StaleAfter,
-			Remote:             s.remote,
-			Temporary:          settle.CompileGlobs(s.cfg.Defer, true),
-			Done:               doneFile,
-			HasDescriptionName: s.hasDescriptionName,
+			Settle:       s.cfg.Settle,
+			StaleAfter:   s.cfg.StaleAfter,
+			Remote:       s.remote,
+			Temporary:    settle.CompileGlobs(s.cfg.Defer, true),
+			Done:         doneFile,
+			Descriptions: s.kind(),
 		},
 	}
 	s.decider = &decider{
@@ -152,13 +150,11 @@ func (s *session) wire(hashers *hashers) {
 		doneFile: doneFile,
 		known:    s.known,
 		decider:  s.decider,
-		prefix:   withSeparator(s.root.Name()),
 		recheck:  recheck,
 	}
 	s.maintainer = &maintainer{
 		folder:          s.folder,
 		events:          s.events,
-		scans:           scans,
 		known:           s.known,
 		claimers:        s.claimers,
 		recheckRequests: recheckRequests,
@@ -175,9 +171,6 @@ func (s *session) run(ctx context.Context) error {
 	defer close(stop)
 
 	g, ctx := errgroup.WithContext(ctx)
-	if s.mover != nil {
-		defer s.mover.tasks.Wait()
-	}
 	defer s.tasks.Wait()
 
 	// The order matters: subscribe to events, add the claimed files to those in flight and check
@@ -260,13 +253,4 @@ func (s *session) handleFinal(ctx context.Context, id string, e results.Event) e
 	s.w.inFlight.remove(id)
 
 	return nil
-}
-
-// withSeparator returns dir with a trailing separator.
-func withSeparator(dir string) string {
-	if strings.HasSuffix(dir, string(filepath.Separator)) {
-		return dir // the root of the file system
-	}
-
-	return dir + string(filepath.Separator)
 }

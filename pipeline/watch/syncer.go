@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"backburn/internal/rootfs"
-	"backburn/pipeline/watch/spool"
 )
 
 // maxSingleSyncs is the largest number of files that are synced one by one. For more, one call for
@@ -24,7 +23,6 @@ const maxSyncPause = 25 * time.Millisecond
 // back into the folder, and it would be claimed again under another ID.
 type syncer struct {
 	root      *rootfs.Root // the watched folder
-	spool     *spool.Spool
 	requests  chan syncRequest
 	onFlushed func() // called when a group is durable; for tests
 }
@@ -39,14 +37,13 @@ type syncRequest struct {
 
 // syncDir is a folder whose entries must become durable.
 type syncDir struct {
-	spool bool // in the spool, otherwise in the watched folder
-	rel   string
+	root *rootfs.Root // the spool's or the watched folder's
+	rel  string
 }
 
 func newSyncer(f *folder, flushed func()) *syncer {
 	return &syncer{
 		root:      f.root,
-		spool:     f.spool,
 		requests:  make(chan syncRequest, maxPublishing),
 		onFlushed: flushed,
 	}
@@ -159,11 +156,7 @@ func (s *syncer) flushDirs(group []syncRequest) error {
 }
 
 func (s *syncer) flushDir(d syncDir) error {
-	r := s.root
-	if d.spool {
-		r = s.spool.Root
-	}
-	err := r.SyncDir(d.rel)
+	err := d.root.SyncDir(d.rel)
 	if err == nil {
 		return nil
 	}

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"syscall"
@@ -112,10 +113,7 @@ func (t *troubles) clear(rel string) {
 // prune ends the faults of files that no longer exist according to gone.
 func (t *troubles) prune(gone func(rel string) bool) {
 	t.mu.Lock()
-	names := make([]string, 0, len(t.files))
-	for rel := range t.files {
-		names = append(names, rel)
-	}
+	names := slices.Collect(maps.Keys(t.files))
 	t.mu.Unlock()
 
 	for _, rel := range names {

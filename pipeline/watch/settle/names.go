@@ -104,7 +104,8 @@ func (l Globs) Match(rel string) bool {
 	return false
 }
 
-// DoneFile has the rule for the names of done files, which mark other files as complete.
+// DoneFile has the rule for the names of done files, which mark other files as complete. With nil,
+// there are no done files.
 type DoneFile struct {
 	before, after string // surround the name
 	noExt         bool   // the name without its extension
@@ -152,10 +153,10 @@ func CompileDoneFile(setting string) *DoneFile {
 }
 
 // Shared reports whether one done file marks all files of a folder.
-func (d DoneFile) Shared() bool { return d.fixed != "" }
+func (d *DoneFile) Shared() bool { return d.fixed != "" }
 
 // NameFor returns the name of the done file of rel.
-func (d DoneFile) NameFor(rel string) string {
+func (d *DoneFile) NameFor(rel string) string {
 	dir, base := path.Split(rel)
 	if d.fixed != "" {
 		return dir + d.fixed
@@ -169,7 +170,10 @@ func (d DoneFile) NameFor(rel string) string {
 
 // Is reports whether rel has the name of a done file. marked is the file that it marks, or "" if
 // the name does not say which.
-func (d DoneFile) Is(rel string) (ok bool, marked string) {
+func (d *DoneFile) Is(rel string) (ok bool, marked string) {
+	if d == nil {
+		return false, ""
+	}
 	dir, base := path.Split(rel)
 	if d.fixed != "" {
 		return base == d.fixed, ""

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"backburn/internal/rootfs"
+	"backburn/pipeline/watch/beside"
 )
 
 // BlindFactor is the factor by which Rules.Settle is extended where writers cannot be detected.
@@ -28,9 +29,7 @@ type Rules struct {
 	Temporary  Globs
 	Done       *DoneFile // nil without one
 
-	// HasDescriptionName reports whether a file has the name of a description of another file. It
-	// may be nil.
-	HasDescriptionName func(rel string) bool
+	Descriptions beside.Kind // their names count as temporary
 }
 
 // SettleTime returns how long a file must stay unchanged, and the reason. blind means that writers
@@ -69,18 +68,10 @@ func (r Rules) RecheckDelay(left time.Duration, why string) time.Duration {
 
 // temporary reports whether a file looks as if it will be renamed or written to.
 func (r Rules) temporary(rel string, st rootfs.State) bool {
-	if st.Mtime == 0 { // rsync -a --partial leaves the time 0, in 1970
-		return true
-	}
-	if r.Temporary.Match(rel) || r.HasDescriptionName != nil && r.HasDescriptionName(rel) {
-		return true
-	}
-	if r.Done == nil {
-		return false
-	}
-	done, _ := r.Done.Is(rel)
+	isDone, _ := r.Done.Is(rel)
+	_, isDescription := r.Descriptions.DescribedFile(rel)
 
-	return done
+	return isDone || isDescription || r.Temporary.Match(rel) || st.Mtime == 0 // rsync -a --partial leaves the time 0, in 1970
 }
 
 // History is what is known about one file from earlier examinations.
