@@ -45,19 +45,10 @@ type metrics struct {
 	saveErrors   prometheus.Counter
 }
 
-// readings are the functions that compute gauges at each scrape.
-type readings struct {
-	waiters   func() float64
-	remaining func() float64 // seconds
-	cooldown  func() float64 // seconds
-	skew      func() float64 // seconds
-	ready     func() float64 // 0 or 1
-	grantAge  func() float64 // seconds
-}
-
-// newMetrics creates the metrics of a profile and registers them with r, which may be nil. It fails
+// newMetrics creates the metrics of a Source and registers them with r, which may be nil. It fails
 // if another Source of this name is registered.
-func newMetrics(profile string, r prometheus.Registerer, read readings) (*metrics, error) {
+func newMetrics(s *Source, r prometheus.Registerer) (*metrics, error) {
+	profile := s.profile.Name
 	labels := prometheus.Labels{"profile": profile}
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_auth_" + name, Help: help, ConstLabels: labels})
@@ -85,12 +76,12 @@ func newMetrics(profile string, r prometheus.Registerer, read readings) (*metric
 
 	m.all = []prometheus.Collector{
 		m.refreshes, m.requests, m.breaker, m.conflicts, m.bucketErrors, m.rolls, m.saveErrors,
-		gauge("waiters", "Callers waiting for a token.", read.waiters),
-		gauge("token_remaining_seconds", "Seconds until the token expires; 0 without one, +Inf if it never expires.", read.remaining),
-		gauge("cooldown_seconds", "Seconds until the token endpoint may be asked again.", read.cooldown),
-		gauge("clock_skew_seconds", "This machine's clock minus the token issuer's.", read.skew),
-		gauge("ready", "1 while there is a valid token.", read.ready),
-		gauge("grant_age_seconds", "Age of the refresh token; 0 without one.", read.grantAge),
+		gauge("waiters", "Callers waiting for a token.", func() float64 { return float64(s.waiters.Load()) }),
+		gauge("token_remaining_seconds", "Seconds until the token expires; 0 without one, +Inf if it never expires.", s.remainingSeconds),
+		gauge("cooldown_seconds", "Seconds until the token endpoint may be asked again.", s.cooldownSeconds),
+		gauge("clock_skew_seconds", "This machine's clock minus the token issuer's.", func() float64 { return s.clockSkew().Seconds() }),
+		gauge("ready", "1 while there is a valid token.", s.readiness),
+		gauge("grant_age_seconds", "Age of the refresh token; 0 without one.", s.grantAge),
 	}
 	if r == nil {
 		return m, nil

@@ -96,11 +96,10 @@ func (m *minter) clockSkew() time.Duration { return time.Duration(m.skew.Load())
 // asAuthError converts err to an *AuthError. The result contains no secret and not the current
 // token, which may be nil.
 func (m *minter) asAuthError(op string, err error, current *cachedToken) *AuthError {
-	var e *AuthError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*AuthError](err); ok {
 		return e
 	}
-	e = &AuthError{Profile: m.profile.Name, Op: op, Class: ErrTemporary}
+	e := &AuthError{Profile: m.profile.Name, Op: op, Class: ErrTemporary}
 	e.Describe(err, oauth.NewScrubber(m.profile.ClientID, m.knownSecrets(current)...))
 
 	return e

@@ -6,6 +6,30 @@ import (
 	"time"
 )
 
+// reason is why a renewal starts. Its values are label values of a metric.
+type reason string
+
+const (
+	reasonInitial  reason = "initial"  // there was no token
+	reasonEarly    reason = "early"    // the token is in its renewal window
+	reasonExpired  reason = "expired"  // the token has expired
+	reasonRejected reason = "rejected" // a service refused the token
+)
+
+var reasons = []reason{reasonInitial, reasonEarly, reasonExpired, reasonRejected}
+
+// renewalRequest says why a renewal starts, and which token it replaces.
+type renewalRequest struct {
+	reason  reason
+	current *cachedToken // the token to replace, or nil
+	probe   bool         // a cool-down for a refused token has ended, so the service may accept even the same token now
+}
+
+// refusedBefore reports whether token is the token that was just refused.
+func (req renewalRequest) refusedBefore(token string) bool {
+	return req.current != nil && req.current.rejected.Load() && !req.probe && Fingerprint(token) == req.current.id
+}
+
 // startRenewal starts a renewal. mu is held and no renewal runs.
 func (s *Source) startRenewal(why reason) {
 	r := &renewal{done: make(chan struct{})}
@@ -34,8 +58,8 @@ func (s *Source) obtain(ctx context.Context, req renewalRequest) (*cachedToken, 
 	return s.mintLocal(ctx, req)
 }
 
-// renewalReason returns the reason to renew tok, which may be nil.
-func (s *Source) renewalReason(tok *cachedToken, now time.Time) reason {
+// reasonToRenew returns the reason to renew tok, which may be nil.
+func reasonToRenew(tok *cachedToken, now time.Time) reason {
 	switch {
 	case tok == nil:
 		return reasonInitial
@@ -62,7 +86,7 @@ func (s *Source) finishRenewal(r *renewal, req renewalRequest, tok *cachedToken,
 		s.renewalFailed(req, err, now)
 		r.err = s.asAuthError(opRenew, err, s.current.Load()).After(s.cool.remaining(now))
 
-	case tok.id == s.lastRefused && !req.probe && s.renewalReason(s.current.Load(), now) == reasonRejected:
+	case tok.id == s.lastRefused && !req.probe && reasonToRenew(s.current.Load(), now) == reasonRejected:
 		// The server returned the refused token again. Do not install it.
 		s.tripBreaker(now)
 		r.err = s.cool.err.After(s.cool.remaining(now))
@@ -115,11 +139,8 @@ func (s *Source) renewalFailed(req renewalRequest, err error, now time.Time) {
 
 // revisionOf returns the revision of the shared record that contains err, or 0.
 func revisionOf(err error) uint64 {
-	var recorded recordedError
-	if errors.As(err, &recorded) {
-		return recorded.revision
-	}
-	return 0
+	recorded, _ := errors.AsType[recordedError](err)
+	return recorded.revision
 }
 
 // tripBreaker opens the loop breaker for the token that was refused last. mu is held.
@@ -198,6 +219,6 @@ func (s *Source) renewNow() {
 	now := time.Now()
 	tok := s.current.Load()
 	if !s.closed && s.renewal == nil && !tok.servable(now) && s.cool.remaining(now) == 0 {
-		s.startRenewal(s.renewalReason(tok, now))
+		s.startRenewal(reasonToRenew(tok, now))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"backburn/auth/internal/kv"
@@ -36,12 +37,13 @@ type shared struct {
 	}
 	lastAlone time.Time
 
+	bucketDown atomic.Bool // the last call to the bucket failed
+
 	mu         sync.Mutex // never held across a wait
 	keys       recordKeys
 	keysSecret Secret             // the client secret from which keys was derived
 	unwatch    context.CancelFunc // ends the running watch
 	lastGen    uint64             // highest generation seen; a record with a lower one is a replay
-	bucketDown bool               // the last call to the bucket failed
 }
 
 // recordKeys says where the record is and how it is sealed. Both depend on the client secret.
@@ -81,35 +83,22 @@ func newShared(m *minter, o options) (*shared, error) {
 // bucketLost records that the bucket did not answer. The first failure is logged.
 func (s *shared) bucketLost(cause error) {
 	s.minter.metrics.bucketErrors.Inc()
-	s.mu.Lock()
-	wasDown := s.bucketDown
-	s.bucketDown = true
-	s.mu.Unlock()
-
-	if !wasDown {
+	if !s.bucketDown.Swap(true) {
 		s.minter.log.Warn().Str("reason", kv.Reason(cause)).Bool("required", s.required).Msg("cannot reach the token bucket")
 	}
 }
 
 // bucketReached records that the bucket answers, and logs it after failures.
 func (s *shared) bucketReached() {
-	s.mu.Lock()
-	wasDown := s.bucketDown
-	s.bucketDown = false
-	s.mu.Unlock()
-
-	if wasDown {
+	if s.bucketDown.Swap(false) {
 		s.minter.log.Info().Msg("the token bucket is reachable again")
 	}
 }
 
 // waitForChange waits for d, for a change of the record, or for the end of ctx.
 func (s *shared) waitForChange(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return nil
 	case <-s.changed:
 		return nil

@@ -73,21 +73,12 @@ func (s *Source) Status() Status {
 	return st
 }
 
-// readings returns the values of the metrics of s.
-func (s *Source) readings() readings {
-	return readings{
-		waiters:   func() float64 { return float64(s.waiters.Load()) },
-		remaining: s.remainingSeconds,
-		cooldown:  s.cooldownSeconds,
-		skew:      func() float64 { return s.clockSkew().Seconds() },
-		ready: func() float64 {
-			if s.Status().Ready {
-				return 1
-			}
-			return 0
-		},
-		grantAge: s.grantAge,
+// readiness returns 1 while there is a valid token, otherwise 0.
+func (s *Source) readiness() float64 {
+	if s.current.Load().servable(time.Now()) {
+		return 1
 	}
+	return 0
 }
 
 func (s *Source) remainingSeconds() float64 {

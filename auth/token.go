@@ -57,17 +57,11 @@ func (s *Source) WaitReady(ctx context.Context) error {
 			return err
 		}
 
-		timer := time.NewTimer(left)
 		select {
-		case <-timer.C:
+		case <-time.After(left):
 		case <-changed:
 		case <-ctx.Done():
-		}
-
-		timer.Stop()
-
-		if err := ctx.Err(); err != nil {
-			return err
+			return ctx.Err()
 		}
 	}
 }
@@ -167,7 +161,7 @@ func (s *Source) tokenOrRenewal() (*cachedToken, *renewal, error) {
 		return nil, nil, s.cool.err.After(left)
 	}
 
-	s.startRenewal(s.renewalReason(tok, now))
+	s.startRenewal(reasonToRenew(tok, now))
 
 	return nil, s.renewal, nil
 }

@@ -14,8 +14,7 @@ import (
 // Grant gets access tokens with the refresh token that a Login stored. Only one goroutine at a time
 // may call Mint; all other methods are safe for concurrent use.
 type Grant struct {
-	config  Config
-	store   *store
+	*store
 	metrics Metrics
 
 	background     context.Context //nolint:containedctx // ends with Close
@@ -29,7 +28,7 @@ func NewGrant(c Config, m Metrics) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Grant{config: c, store: s, metrics: m}
+	g := &Grant{store: s, metrics: m}
 	g.background, g.stopBackground = context.WithCancel(context.Background())
 
 	return g, nil
@@ -41,31 +40,25 @@ func (g *Grant) Close() {
 	g.wg.Wait()
 }
 
-// Generation returns the number of the newest refresh token seen.
-func (g *Grant) Generation() uint64 { return g.store.generation() }
-
-// Reload reports whether a newer refresh token is stored than those used or reported before.
-func (g *Grant) Reload(ctx context.Context) bool { return g.store.reload(ctx) }
-
 // Mint gets an access token with the stored refresh token (RFC 6749 section 6). It stores any new
 // refresh token before it returns the access token, so a crash in between does not lose the grant.
 // Its errors are *oauth.Error.
 func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
 	clientSecret := g.config.Secret.Get()
-	g.store.addSecret(clientSecret)
-	unlock, err := g.store.lock(ctx)
+	g.addSecret(clientSecret)
+	unlock, err := g.lock(ctx)
 	if err != nil {
 		return oauth.Minted{}, g.storeError(err)
 	}
 	defer unlock()
 
-	if err := g.store.flush(ctx); err != nil {
+	if err := g.flush(ctx); err != nil {
 		// The newest refresh token exists only in memory. Another refresh would replace it with one
 		// that cannot be stored either.
 		return oauth.Minted{}, g.storeError(err)
 	}
 
-	r, err := g.store.load(ctx) // under the lock: another process may have refreshed
+	r, err := g.load(ctx) // under the lock: another process may have refreshed
 	if err != nil {
 		return oauth.Minted{}, g.storeError(err)
 	}
@@ -75,7 +68,7 @@ func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
 		return oauth.Minted{}, err
 	}
 
-	g.store.file.At(stageResponse)
+	g.file.At(stageResponse)
 	if m.Refresh != r.Token {
 		g.replace(ctx, r, m.Refresh, used)
 	}
@@ -101,7 +94,7 @@ func (g *Grant) tryTokens(ctx context.Context, clientSecret secret.Secret, r rec
 		return m, used, err
 	}
 
-	if newer, loadErr := g.store.load(ctx); loadErr == nil && newer.Token != r.Token {
+	if newer, loadErr := g.load(ctx); loadErr == nil && newer.Token != r.Token {
 		if m, err := try(newer.Token); err == nil {
 			return m, newer.Token, nil
 		}
@@ -120,8 +113,8 @@ func (g *Grant) tryTokens(ctx context.Context, clientSecret secret.Secret, r rec
 // ambiguous reports whether the server may have performed the refresh although no usable answer
 // came.
 func ambiguous(err error) bool {
-	var e *oauth.Error
-	return errors.As(err, &e) && e.Temporary() && (e.Status == 0 || e.Status/100 == 2)
+	e, ok := errors.AsType[*oauth.Error](err)
+	return ok && e.Temporary() && (e.Status == 0 || e.Status/100 == 2)
 }
 
 // replace stores a new refresh token in place of r's. If that fails, it keeps the token in memory,
@@ -137,7 +130,7 @@ func (g *Grant) replace(ctx context.Context, r record, token, used string) {
 		g.config.Log.Info().Uint64("generation", next.Generation).Msg("the server replaced the refresh token")
 	}
 
-	if err := g.store.saveOrKeep(context.WithoutCancel(ctx), next); err != nil {
+	if err := g.saveOrKeep(context.WithoutCancel(ctx), next); err != nil {
 		g.metrics.Saves.Inc()
 		g.config.Log.Error().Err(err).Msg("cannot store the new refresh token; it is lost if this process stops now")
 		g.wg.Go(g.retrySaving)
@@ -170,13 +163,13 @@ func (g *Grant) retrySaving() {
 
 // flushLocked stores the unsaved refresh token under the store's lock.
 func (g *Grant) flushLocked(ctx context.Context) error {
-	unlock, err := g.store.lock(ctx)
+	unlock, err := g.lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 
-	return g.store.flush(ctx)
+	return g.flush(ctx)
 }
 
 // storeError turns an error of the store into an *oauth.Error.
@@ -194,24 +187,4 @@ func (g *Grant) storeError(err error) error {
 	}
 
 	return e
-}
-
-// Status describes the grant without secrets.
-type Status struct {
-	Obtained   time.Time // zero if there is none
-	Generation uint64
-	Unsaved    bool // the newest refresh token could not be stored yet
-}
-
-// Status reports the state of the grant as it was last read or written.
-func (g *Grant) Status() Status {
-	g.store.mu.Lock()
-	defer g.store.mu.Unlock()
-
-	st := Status{Generation: g.store.last.Generation, Unsaved: g.store.unsaved != nil}
-	if g.store.last.Obtained != 0 {
-		st.Obtained = time.UnixMilli(g.store.last.Obtained).UTC()
-	}
-
-	return st
 }

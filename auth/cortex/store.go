@@ -47,7 +47,7 @@ type store struct {
 	secrets  []secret.Secret // client secrets seen, newest last, to open values sealed before a rotation
 	last     record          // the record last read or written, without tokens
 	newest   uint64          // highest generation seen
-	reported uint64          // highest generation that load, save or reload has reported
+	reported uint64          // highest generation that load, save or Reload has reported
 	unsaved  *record         // a record that could not be saved yet, or nil
 	warnedAt time.Time       // when the age of the grant was last warned of
 }
@@ -189,16 +189,16 @@ func (s *store) recordGeneration(generation uint64) {
 	s.reported = s.newest
 }
 
-// generation returns the highest generation seen.
-func (s *store) generation() uint64 {
+// Generation returns the number of the newest refresh token seen.
+func (s *store) Generation() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.newest
 }
 
-// reload looks for a grant that is newer than those that were used or reported before, and
+// Reload looks for a grant that is newer than those that were used or reported before, and
 // reports whether there is one: somebody logged in, or another process refreshed.
-func (s *store) reload(ctx context.Context) bool {
+func (s *store) Reload(ctx context.Context) bool {
 	stored := s.newestStored(ctx)
 
 	s.mu.Lock()
@@ -220,15 +220,11 @@ func (s *store) remember(r record) {
 	age := time.Since(time.UnixMilli(r.Obtained))
 
 	s.mu.Lock()
+	defer s.mu.Unlock()
+
 	s.last = r
-	warn := age > warnAge && time.Since(s.warnedAt) > 24*time.Hour
-	if warn {
+	if age > warnAge && time.Since(s.warnedAt) > 24*time.Hour {
 		s.warnedAt = time.Now()
-	}
-
-	s.mu.Unlock()
-
-	if warn {
 		s.config.Log.Warn().Stringer("age", age.Round(time.Second)).Msg("the grant is old and may soon expire: authorize again")
 	}
 }
@@ -388,4 +384,24 @@ func (s *store) unsavedRecord() *record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.unsaved
+}
+
+// Status describes the grant without secrets.
+type Status struct {
+	Obtained   time.Time // zero if there is none
+	Generation uint64
+	Unsaved    bool // the newest refresh token could not be stored yet
+}
+
+// Status reports the state of the grant as it was last read or written.
+func (s *store) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	st := Status{Generation: s.last.Generation, Unsaved: s.unsaved != nil}
+	if s.last.Obtained != 0 {
+		st.Obtained = time.UnixMilli(s.last.Obtained).UTC()
+	}
+
+	return st
 }

@@ -119,9 +119,9 @@ func mapConflict(op, key string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var api *jetstream.APIError
+	api, ok := errors.AsType[*jetstream.APIError](err)
 	if errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch) ||
-		errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == wrongSequenceBusy) {
+		ok && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == wrongSequenceBusy) {
 		return fmt.Errorf("%s %s: %w", op, key, auth.ErrKeyConflict)
 	}
 

@@ -1,3 +1,7 @@
+// Package oauth makes single token requests (RFC 6749) in the forms that several vendors require,
+// and turns every failure into an *Error without secrets.
+//
+// It stores no tokens and retries nothing.
 package oauth
 
 import (
@@ -25,6 +29,21 @@ type Client struct {
 	Transport http.RoundTripper
 	UserAgent string
 }
+
+// The ways in which a client authenticates itself at a token endpoint. RFC 6749 section 2.3.1
+// form-encodes the id and secret of Basic authentication; many servers do not decode them, so both
+// encodings are available and none is guessed.
+const (
+	AuthBasicRaw  = "basic-raw"  // base64(id:secret)
+	AuthBasicForm = "basic-form" // base64(form-encoded id:form-encoded secret), RFC 6749
+	AuthBody      = "body"       // client_id and client_secret in the body
+)
+
+// How the body of a request is encoded.
+const (
+	BodyForm = "form" // application/x-www-form-urlencoded, RFC 6749
+	BodyJSON = "json" // application/json, what the vendor's own Cortex SDKs send
+)
 
 // Hints are instructions for operators, one for each cause.
 type Hints struct {

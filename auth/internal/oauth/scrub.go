@@ -63,9 +63,6 @@ func (s Scrubber) Clean(text string) string {
 		}
 	}, text)
 	text = strings.Join(strings.Fields(s.replacer.Replace(text)), " ")
-	if len(text) > maxDesc {
-		text = text[:maxDesc]
-	}
 
-	return text
+	return text[:min(len(text), maxDesc)]
 }

@@ -2,5 +2,7 @@
 // file, for example by a link, or one of its folders.
 package safepath
 
-// NoFollow makes opening fail if the last element of a path is a symbolic link.
-const NoFollow = noFollow
+import "errors"
+
+// ErrUnsafe is wrapped by errors of Check if other users can replace a path element.
+var ErrUnsafe = errors.New("other users can replace it")

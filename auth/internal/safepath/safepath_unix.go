@@ -12,7 +12,8 @@ import (
 	"syscall"
 )
 
-const noFollow = syscall.O_NOFOLLOW
+// NoFollow makes opening fail if the last element of a path is a symbolic link.
+const NoFollow = syscall.O_NOFOLLOW
 
 const maxLinks = 40 // as in Linux
 
@@ -45,7 +46,8 @@ func Check(path string) error {
 			continue
 		}
 
-		if links++; links > maxLinks {
+		links++
+		if links > maxLinks {
 			return fmt.Errorf("%s: too many links", path)
 		}
 

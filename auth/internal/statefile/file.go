@@ -141,23 +141,17 @@ func (f File) Lock(ctx context.Context) (unlock func(), err error) {
 			return func() { _ = file.Close() }, nil // closing unlocks
 		}
 		if err == nil {
-			err = pause(ctx)
+			select {
+			case <-time.After(lockPoll):
+			case <-ctx.Done():
+				err = ctx.Err()
+			}
 		}
 
 		if err != nil {
 			_ = file.Close()
 			return nil, err
 		}
-	}
-}
-
-// pause waits before the next attempt to lock.
-func pause(ctx context.Context) error {
-	select {
-	case <-time.After(lockPoll):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 
