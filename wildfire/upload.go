@@ -207,9 +207,7 @@ func (s *uploadStream) Read(p []byte) (int, error) {
 
 	if !s.done {
 		s.done = true
-		if s.watchdog != nil {
-			s.watchdog.awaitAnswer()
-		}
+		s.watchdog.awaitAnswer()
 	}
 
 	return n, io.EOF
@@ -218,10 +216,7 @@ func (s *uploadStream) Read(p []byte) (int, error) {
 // readContents reads the next piece of the contents.
 func (s *uploadStream) readContents(p []byte) (int, error) {
 	p = p[:min(int64(len(p)), s.left)]
-	if s.watchdog != nil {
-		s.watchdog.state.Store(&stateSource)
-	}
-
+	s.watchdog.state.Store(&stateSource)
 	for range maxEmptyReads {
 		n, err := s.contents.Read(p)
 		if n > 0 {
@@ -290,9 +285,7 @@ func (s *uploadStream) verifyContents() error {
 
 // feedWatchdog reports to the watchdog how many bytes of the contents were read.
 func (s *uploadStream) feedWatchdog() {
-	if s.watchdog != nil {
-		s.watchdog.progress(&stateSending, s.upload.file.Size-s.left)
-	}
+	s.watchdog.progress(&stateSending, s.upload.file.Size-s.left)
 }
 
 // Close closes the contents. The transport may call it more than once, and while Read hangs.

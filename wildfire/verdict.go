@@ -81,7 +81,12 @@ type VerdictRecord struct {
 // parseVerdicts reads get-verdict-info elements.
 func parseVerdicts(body []byte, tags int) ([]VerdictRecord, error) {
 	found, err := parseRecords(body, tags, verdictElement, (*verdictReader).set)
-	return verdictRecords(found), err
+	var records []VerdictRecord
+	for i := range found {
+		records = append(records, found[i].VerdictRecord)
+	}
+
+	return records, err
 }
 
 const verdictElement = "get-verdict-info"
@@ -108,24 +113,11 @@ func (r *verdictReader) set(field, text string) {
 		code, err := strconv.ParseInt(text, 10, 32)
 		// If two verdicts differ, neither is reliable.
 		r.HasVerdict = err == nil && (!r.seen || r.HasVerdict && r.Verdict == Verdict(code))
-		r.Verdict, r.seen = Verdict(code), true
-	}
-}
-
-// verdictRecords returns the records that were read. Verdict is 0 where HasVerdict is not set.
-func verdictRecords(found []verdictReader) []VerdictRecord {
-	if found == nil {
-		return nil
-	}
-
-	records := make([]VerdictRecord, len(found))
-	for i := range found {
-		if records[i] = found[i].VerdictRecord; !records[i].HasVerdict {
-			records[i].Verdict = 0
+		r.Verdict, r.seen = 0, true
+		if r.HasVerdict {
+			r.Verdict = Verdict(code)
 		}
 	}
-
-	return records
 }
 
 // parseTime parses a time in UTC in one of WildFire's formats. It returns the zero time for any

@@ -228,22 +228,12 @@ func (r *Root) withParent(op, rel string, f func(dirfd int, base string) error) 
 
 // Open opens a regular file for reading; ErrNotRegular for anything else. It never blocks.
 func (r *Root) Open(rel string) (*File, error) {
-	fd, err := r.openat(rel, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	fd, err := r.openRegular(rel, unix.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
 
-	f := &File{fd: fd}
-	st, err := f.Stat()
-	if err == nil && !st.Regular {
-		err = fmt.Errorf("%w: %s", ErrNotRegular, rel)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-
-	return f, nil
+	return &File{fd: fd}, nil
 }
 
 // OpenFile opens a regular file as os.OpenFile does; ErrNotRegular for anything else.
@@ -251,22 +241,30 @@ func (r *Root) OpenFile(rel string, flags int, perm fs.FileMode) (*os.File, erro
 	if flags&unix.O_CREAT == 0 {
 		perm = 0 // required by openat2
 	}
-	fd, err := r.openat(rel, flags|unix.O_NONBLOCK|unix.O_NOCTTY, perm)
+	fd, err := r.openRegular(rel, flags, perm)
 	if err != nil {
 		return nil, err
 	}
 
-	f := os.NewFile(uintptr(fd), pathBelow(r.path, rel))
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
+	return os.NewFile(uintptr(fd), pathBelow(r.path, rel)), nil
+}
+
+func (r *Root) openRegular(rel string, flags int, perm fs.FileMode) (int, error) {
+	fd, err := r.openat(rel, flags|unix.O_NONBLOCK|unix.O_NOCTTY, perm)
+	if err != nil {
+		return -1, err
+	}
+
+	st, err := (&File{fd: fd}).Stat()
+	if err == nil && !st.Regular {
 		err = fmt.Errorf("%w: %s", ErrNotRegular, rel)
 	}
 	if err != nil {
-		f.Close()
-		return nil, err
+		unix.Close(fd)
+		return -1, err
 	}
 
-	return f, nil
+	return fd, nil
 }
 
 // Create makes a new file for reading and writing, for its owner alone.

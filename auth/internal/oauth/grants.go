@@ -54,7 +54,7 @@ func (c Client) Revoke(ctx context.Context, endpoint string, password, token sec
 	defer cancel()
 
 	const op = "revocation"
-	transport := c.newTransport(password)
+	transport := &formTransport{client: c, password: password}
 	scrub := NewScrubber(c.ID, token.Reveal(), password.Reveal())
 	form := url.Values{"token": {token.Reveal()}, "token_type_hint": {"refresh_token"}}
 
@@ -89,16 +89,6 @@ func (c Client) codeConfig() *oauth2.Config {
 	}
 }
 
-// newTransport returns the transport for one request.
-func (c Client) newTransport(password secret.Secret) *formTransport {
-	return &formTransport{
-		base:      c.Transport,
-		userAgent: c.UserAgent,
-		json:      c.Body == BodyJSON,
-		client:    clientIdentity{id: c.ID, secret: password, style: c.Auth},
-	}
-}
-
 // perform makes the request of one grant and turns any failure into an *Error. hidden are the
 // secrets in the request besides the client's.
 func (c Client) perform(ctx context.Context, op string, password secret.Secret, hidden []string,
@@ -107,7 +97,7 @@ func (c Client) perform(ctx context.Context, op string, password secret.Secret, 
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 
-	transport := c.newTransport(password)
+	transport := &formTransport{client: c, password: password}
 	client := &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

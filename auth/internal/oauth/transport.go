@@ -3,7 +3,6 @@ package oauth
 import (
 	"bytes"
 	"crypto/tls"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,34 +41,15 @@ func NewTransport() *http.Transport {
 	}
 }
 
-// clientIdentity has the client's credentials and their encoding.
-type clientIdentity struct {
-	id     string
-	secret secret.Secret
-	style  string // one of the Auth constants
-}
-
-// basic returns the value of an Authorization header.
-func (c clientIdentity) basic() string {
-	id, password := c.id, c.secret.Reveal()
-	if c.style == AuthBasicForm {
-		id, password = url.QueryEscape(id), url.QueryEscape(password)
-	}
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+password))
-}
-
 // formTransport is the transport for one request of golang.org/x/oauth2 to a token endpoint. It
 // adapts the request to the vendor's server. It adds the client's credentials to a copy of the
 // request, so that errors of the caller cannot contain the credentials. It limits the size of the
 // answer, removes expires_in, which x/oauth2 parses too strictly, and records the details of
 // errors.
 type formTransport struct {
-	base      http.RoundTripper
-	client    clientIdentity
-	json      bool // encode the body as JSON
-	userAgent string
-
-	seen answer // set by RoundTrip
+	client   Client
+	password secret.Secret
+	seen     answer // set by RoundTrip
 }
 
 // answer is a token endpoint's answer without the tokens.
@@ -93,7 +73,7 @@ func (t *formTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 
 	t.seen = answer{sent: time.Now()}
-	resp, err := t.base.RoundTrip(out)
+	resp, err := t.client.Transport.RoundTrip(out)
 	if err != nil {
 		return nil, err
 	}
@@ -134,19 +114,23 @@ func (t *formTransport) outgoing(req *http.Request) (*http.Request, error) {
 
 	out := req.Clone(req.Context())
 	out.Header.Set("Accept", "application/json")
-	if t.userAgent != "" {
-		out.Header.Set("User-Agent", t.userAgent)
+	if t.client.UserAgent != "" {
+		out.Header.Set("User-Agent", t.client.UserAgent)
 	}
 
-	if t.client.style == AuthBody {
-		form.Set("client_id", t.client.id)
-		form.Set("client_secret", t.client.secret.Reveal())
-	} else {
-		out.Header.Set("Authorization", t.client.basic())
+	id, password := t.client.ID, t.password.Reveal()
+	switch t.client.Auth {
+	case AuthBody:
+		form.Set("client_id", id)
+		form.Set("client_secret", password)
+	case AuthBasicForm:
+		out.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(password))
+	default:
+		out.SetBasicAuth(id, password)
 	}
 
 	body, mediaType := []byte(form.Encode()), "application/x-www-form-urlencoded"
-	if t.json {
+	if t.client.Body == BodyJSON {
 		body, mediaType = jsonForm(form), "application/json"
 	}
 
@@ -180,17 +164,13 @@ func (t *formTransport) incoming(req *http.Request, resp *http.Response, body []
 		body, _ = json.Marshal(fields) // cannot fail, because the fields were just decoded
 	}
 
-	return &http.Response{
-		Status:        resp.Status,
-		StatusCode:    resp.StatusCode,
-		Proto:         resp.Proto,
-		ProtoMajor:    resp.ProtoMajor,
-		ProtoMinor:    resp.ProtoMinor,
-		Header:        http.Header{"Content-Type": {"application/json"}},
-		Body:          io.NopCloser(bytes.NewReader(body)),
-		ContentLength: int64(len(body)),
-		Request:       req,
-	}
+	out := *resp
+	out.Header = http.Header{"Content-Type": {"application/json"}}
+	out.Body = io.NopCloser(bytes.NewReader(body))
+	out.ContentLength = int64(len(body))
+	out.Request = req // and not the copy with the credentials
+
+	return &out
 }
 
 func jsonObject(body []byte) (fields map[string]json.RawMessage, ok bool) {

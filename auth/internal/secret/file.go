@@ -46,9 +46,6 @@ func ReadLines(name string) ([]Secret, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(raw) > maxFile {
-		return nil, fmt.Errorf("%w %s: is larger than 64 KiB", errFile, path)
-	}
 
 	var secrets []Secret
 	number := 0
@@ -81,6 +78,9 @@ func read(name string) (raw, path string, err error) {
 	}
 	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(content) > maxFile {
+		err = errors.New("is larger than 64 KiB")
+	}
 	if err != nil {
 		return "", path, fmt.Errorf("%w %s: %w", errFile, path, err)
 	}
@@ -149,10 +149,6 @@ const byteOrderMark = "\xef\xbb\xbf"
 
 // trim returns the secret in the contents of a file, or an error about these contents.
 func trim(raw string) (string, error) {
-	if len(raw) > maxFile {
-		return "", errors.New("is larger than 64 KiB")
-	}
-
 	value, cut := strings.CutSuffix(strings.TrimPrefix(raw, byteOrderMark), "\r\n")
 	if !cut {
 		value = strings.TrimSuffix(value, "\n")
