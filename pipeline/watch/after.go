@@ -3,7 +3,6 @@ package watch
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -117,8 +116,14 @@ func (f *finisher) takeResubmitted() []*claimedFile {
 
 // dispose disposes of an unchanged file as configured for its event.
 func (f *finisher) dispose(ctx context.Context, file *finishedFile) (err error) {
+	// The sidecar is written before its file is removed or moved, so that after a crash in between
+	// both steps are repeated.
 	if f.cfg.Sidecar {
-		if err := f.writeSidecar(file); err != nil {
+		file.sidecar, err = sidecarOf(file.event)
+		if err == nil && !isFolder(file.action) { // otherwise moveOut writes it
+			err = f.writeSidecar(file.doneDir, file.name, file.sidecar)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -151,33 +156,23 @@ func (f *finisher) dispose(ctx context.Context, file *finishedFile) (err error) 
 	return f.syncer.sync(ctx, nil, dirs...)
 }
 
-// writeSidecar encodes the sidecar of a file, and writes it unless moveOut will do so. The sidecar
-// is written before its file is removed or moved, so that after a crash in between both steps are
-// repeated.
-func (f *finisher) writeSidecar(file *finishedFile) error {
-	b, err := json.Marshal(file.event)
-	if err != nil {
-		return err
-	}
-	file.sidecar = append(b, '\n')
-	if file.action != AfterKeep && file.action != AfterDelete && file.action != AfterRestore {
-		return nil
-	}
-	if err := f.spool.MkdirAll(file.doneDir, 0o700); err != nil {
+// writeSidecar writes the sidecar of a file to the spool.
+func (f *folder) writeSidecar(doneDir, name string, sidecar []byte) error {
+	if err := f.spool.MkdirAll(doneDir, 0o700); err != nil {
 		return err
 	}
 
-	return f.spool.Write(file.doneDir+"/"+file.name+spool.SidecarSuffix, file.sidecar, true)
+	return f.spool.Write(doneDir+"/"+name+spool.SidecarSuffix, sidecar, true)
 }
 
 // moveToDone moves a file to its verdict's folder in the spool, creating the folder if necessary.
 func (f *finisher) moveToDone(ctx context.Context, file *finishedFile) error {
-	to, err := renameNumbered(ctx, f.spool.Root, file.path(), f.spool.Root, file.doneDir, file.name)
+	to, err := renameNumbered(ctx, f.spool.Root, file.path(), f.spool.Root, file.doneDir+"/"+file.name)
 	if rootfs.IsGone(err) {
 		if err := f.spool.MkdirAll(file.doneDir, 0o700); err != nil {
 			return err
 		}
-		to, err = renameNumbered(ctx, f.spool.Root, file.path(), f.spool.Root, file.doneDir, file.name)
+		to, err = renameNumbered(ctx, f.spool.Root, file.path(), f.spool.Root, file.doneDir+"/"+file.name)
 	}
 	if err == nil {
 		f.copies.keep(file.id, to)
@@ -186,11 +181,11 @@ func (f *finisher) moveToDone(ctx context.Context, file *finishedFile) error {
 	return err
 }
 
-// renameNumbered moves a file to a name in dir, adding a number if the name is taken. It returns
-// the file's new path.
-func renameNumbered(ctx context.Context, from *rootfs.Root, rel string, to *rootfs.Root, dir, name string) (toRel string, err error) {
+// renameNumbered moves a file to the path wanted, adding a number to its name if that is taken. It
+// returns the file's new path.
+func renameNumbered(ctx context.Context, from *rootfs.Root, rel string, to *rootfs.Root, wanted string) (toRel string, err error) {
 	for n := 0; ctx.Err() == nil; n++ {
-		toRel = path.Join(dir, spool.Numbered(name, n))
+		toRel = path.Join(path.Dir(wanted), spool.Numbered(path.Base(wanted), n))
 		if err = rootfs.Move(from, rel, to, toRel); !errors.Is(err, fs.ErrExist) {
 			return toRel, err
 		}
@@ -202,7 +197,7 @@ func renameNumbered(ctx context.Context, from *rootfs.Root, rel string, to *root
 // restore moves a claimed file back to where it was found, adding a number if the name is taken.
 // The ledger has a record of the file before it reappears, so that it is not claimed again.
 func (f *finisher) restore(ctx context.Context, file *finishedFile) error {
-	rel, err := f.restorePath(file.rel)
+	rel, err := restorePath(f.root, file.rel)
 	if err != nil {
 		return err
 	}
@@ -223,7 +218,7 @@ func (f *finisher) restore(ctx context.Context, file *finishedFile) error {
 	}
 	f.w.notifyStep("restoring")
 
-	to, err := renameNumbered(ctx, f.spool.Root, file.path(), f.root, path.Dir(rel), path.Base(rel))
+	to, err := renameNumbered(ctx, f.spool.Root, file.path(), f.root, rel)
 	if err != nil {
 		return err
 	}
@@ -249,17 +244,17 @@ func (f *finisher) restore(ctx context.Context, file *finishedFile) error {
 	return err
 }
 
-// restorePath returns the path to restore a file to, normally the one where it was found. If its
+// restorePath returns the path to return a file to, normally the one where it was found. If its
 // folder cannot be created, or is on another mount, the file goes directly into the watched folder.
-func (f *finisher) restorePath(rel string) (string, error) {
+func restorePath(root *rootfs.Root, rel string) (string, error) {
 	dir := path.Dir(rel)
 	if dir == "." {
 		return rel, nil
 	}
 
-	err := f.root.MkdirAll(dir, 0o777)
+	err := root.MkdirAll(dir, 0o777)
 	if err == nil {
-		err = f.root.CheckDir(dir)
+		err = root.CheckDir(dir)
 	}
 	switch {
 	case err == nil:

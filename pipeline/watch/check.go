@@ -232,7 +232,7 @@ func (c *checker) after() {
 	for key, action := range map[string]string{
 		"after.benign": c.cfg.After.Benign, "after.malicious": c.cfg.After.Malicious, "after.failed": c.cfg.After.Failed,
 	} {
-		if action == AfterKeep || action == AfterDelete || action == AfterRestore {
+		if !isFolder(action) {
 			continue
 		}
 		out, err := openOrMake(action)

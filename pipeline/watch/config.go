@@ -208,7 +208,7 @@ func (c Config) checkAfter(key, action string, want requirement) {
 		want(action == AfterKeep, key, `"keep", because files stay where they are with claim = "keep"`, "claim")
 	case c.Metadata != MetadataNone && action == AfterRestore:
 		want(false, key, `another value, because the metadata beside the file would be lost`, "metadata")
-	case !isWord && !strings.ContainsAny(action, `/\`):
+	case !isWord && !isFolder(action):
 		want(false, key, `"keep", "delete", "restore", or a folder with a slash such as "./archive"`)
 	case !isWord && c.Path != "":
 		want(!within(c.Path, action), key, "a folder that is not inside the watched one, where its files would be taken again", "path")

@@ -112,6 +112,22 @@ func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64, tee io.Wr
 	return sum, nil
 }
 
+// digest hashes a whole file.
+func (h *hashers) digest(ctx context.Context, r *rootfs.Root, rel string) (sum [sha256.Size]byte, size int64, err error) {
+	f, err := r.Open(rel)
+	if err != nil {
+		return sum, 0, err
+	}
+	defer f.Close()
+
+	st, err := f.Stat()
+	if err == nil {
+		sum, err = h.sum(ctx, f, st.Size, io.Discard)
+	}
+
+	return sum, st.Size, err
+}
+
 // checkUnchanged returns errUnsettled if a file has changed, or is open for writing.
 func checkUnchanged(f *rootfs.File, before rootfs.State) error {
 	after, err := f.Stat()

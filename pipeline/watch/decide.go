@@ -38,17 +38,11 @@ type decider struct {
 // run owns the pending set until ctx ends.
 func (d *decider) run(ctx context.Context) {
 	p := settle.NewPending(d.cfg.Settle)
-	names := map[string]bool{} // swapped with the map in hints in each round
-	var results []result
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
 
 	var oldestUpdated time.Duration
 	for ctx.Err() == nil {
-		names, results = d.hints.swap(names, results, p.Len())
+		names, results := d.hints.drain(p.Len())
 		d.addReports(p, names, results)
-		clear(names)
-		results = results[:0]
 
 		wait := d.examineDue(ctx, p)
 		freed := d.dispatch(ctx, p)
@@ -59,11 +53,10 @@ func (d *decider) run(ctx context.Context) {
 			oldestUpdated = now
 		}
 
-		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
 		case <-d.hints.wake:
-		case <-timer.C:
+		case <-time.After(wait):
 		case <-freed: // nil, which blocks forever, unless a file waits for room
 		}
 	}

@@ -54,14 +54,14 @@ func (h *hints) addResult(r result) {
 	signal(h.wake)
 }
 
-// swap returns everything reported since the last call. It stores later reports in the given
-// containers, which must be empty.
-func (h *hints) swap(names map[string]bool, results []result, tracked int) (map[string]bool, []result) {
+// drain returns everything reported since the last call. tracked is the number of names that the
+// decider has already.
+func (h *hints) drain(tracked int) (names map[string]bool, results []result) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	names, h.names = h.names, names
-	results, h.results = h.results, results
+	names, h.names = h.names, map[string]bool{}
+	results, h.results = h.results, nil
 	h.tracked = tracked + len(names)
 
 	return names, results

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"path"
 	"sync"
@@ -169,7 +168,13 @@ func (k *keeper) handleFinal(_ context.Context, id string, e results.Event) erro
 		return nil
 	}
 	if k.cfg.Sidecar && k.w.inFlight.has(id) && k.w.inFlight.name(id) == "" {
-		if err := k.writeSidecar(id, e); err != nil {
+		_, verdict := k.cfg.After.actionFor(e)
+		name, _ := spool.ClaimedName(id, path.Base(eventName(e)))
+		sidecar, err := sidecarOf(e)
+		if err == nil {
+			err = k.writeSidecar(spool.Done+"/"+verdict, name, sidecar)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -184,20 +189,4 @@ func (k *keeper) handleFinal(_ context.Context, id string, e results.Event) erro
 	}
 
 	return nil
-}
-
-// writeSidecar writes the final event of a file that stays in place.
-func (k *keeper) writeSidecar(id string, e results.Event) error {
-	_, verdict := k.cfg.After.actionFor(e)
-	done := spool.Done + "/" + verdict
-	if err := k.spool.MkdirAll(done, 0o700); err != nil {
-		return err
-	}
-	b, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	name, _ := spool.ClaimedName(id, path.Base(eventName(e)))
-
-	return k.spool.Write(done+"/"+name+spool.SidecarSuffix, append(b, '\n'), true)
 }

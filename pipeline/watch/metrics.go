@@ -34,20 +34,18 @@ func newMetrics(reg prometheus.Registerer, source string) *metrics {
 	if reg == nil {
 		reg = prometheus.NewRegistry()
 	}
+	const prefix = "backburn_watch_"
 	gauge := func(name, help string) prometheus.Gauge {
-		return register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Namespace: "backburn", Subsystem: "watch", Name: name, Help: help,
-		}, []string{"source"})).WithLabelValues(source)
+		opts := prometheus.GaugeOpts{Name: prefix + name, Help: help}
+		return register(reg, prometheus.NewGaugeVec(opts, []string{"source"})).WithLabelValues(source)
 	}
 	counter := func(name, help string) prometheus.Counter {
-		return register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: "backburn", Subsystem: "watch", Name: name, Help: help,
-		}, []string{"source"})).WithLabelValues(source)
+		opts := prometheus.CounterOpts{Name: prefix + name, Help: help}
+		return register(reg, prometheus.NewCounterVec(opts, []string{"source"})).WithLabelValues(source)
 	}
 	counters := func(name, help, label string, values []string) map[string]prometheus.Counter {
-		vec := register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: "backburn", Subsystem: "watch", Name: name, Help: help,
-		}, []string{"source", label}))
+		opts := prometheus.CounterOpts{Name: prefix + name, Help: help}
+		vec := register(reg, prometheus.NewCounterVec(opts, []string{"source", label}))
 		m := make(map[string]prometheus.Counter, len(values))
 		for _, v := range values {
 			m[v] = vec.WithLabelValues(source, v)
@@ -55,9 +53,8 @@ func newMetrics(reg prometheus.Registerer, source string) *metrics {
 		return m
 	}
 	histogram := func(name, help string, buckets []float64) prometheus.Observer {
-		return register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "backburn", Subsystem: "watch", Name: name, Help: help, Buckets: buckets,
-		}, []string{"source"})).WithLabelValues(source)
+		opts := prometheus.HistogramOpts{Name: prefix + name, Help: help, Buckets: buckets}
+		return register(reg, prometheus.NewHistogramVec(opts, []string{"source"})).WithLabelValues(source)
 	}
 
 	return &metrics{

@@ -2,11 +2,9 @@ package watch
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -139,7 +137,7 @@ func (f *finisher) copyOut(ctx context.Context, file *finishedFile, out *rootfs.
 		if !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		same, serr := sameContents(ctx, out, tmp, to)
+		same, serr := f.sameContents(ctx, out, tmp, to)
 		if serr != nil || !same {
 			return errors.Join(err, serr)
 		}
@@ -156,12 +154,12 @@ func (f *finisher) copyOut(ctx context.Context, file *finishedFile, out *rootfs.
 }
 
 // sameContents reports whether two regular files hold the same bytes.
-func sameContents(ctx context.Context, r *rootfs.Root, a, b string) (bool, error) {
-	sumA, sizeA, err := digest(ctx, r, a)
+func (f *finisher) sameContents(ctx context.Context, r *rootfs.Root, a, b string) (bool, error) {
+	sumA, sizeA, err := f.hashers.digest(ctx, r, a)
 	if err != nil {
 		return false, err
 	}
-	sumB, sizeB, err := digest(ctx, r, b)
+	sumB, sizeB, err := f.hashers.digest(ctx, r, b)
 	if rootfs.CauseOf(err) == rootfs.Special || rootfs.CauseOf(err) == rootfs.Outside {
 		return false, nil
 	}
@@ -169,26 +167,11 @@ func sameContents(ctx context.Context, r *rootfs.Root, a, b string) (bool, error
 	return sizeA == sizeB && sumA == sumB, err
 }
 
-func digest(ctx context.Context, r *rootfs.Root, rel string) (sum [sha256.Size]byte, size int64, err error) {
-	f, err := r.Open(rel)
-	if err != nil {
-		return sum, 0, err
-	}
-	defer f.Close()
-
-	h := sha256.New()
-	if size, err = io.Copy(h, &contextReader{ctx, f}); err != nil {
-		return sum, 0, fmt.Errorf("compare copies: %w", err)
-	}
-
-	return [sha256.Size]byte(h.Sum(nil)), size, nil
-}
-
 // sweepCopies removes unfinished copies from the folders to which finished files are moved.
 func sweepCopies(after After) error {
 	var errs []error
 	for _, dir := range []string{after.Benign, after.Malicious, after.Failed} {
-		if !strings.ContainsAny(dir, `/\`) {
+		if !isFolder(dir) {
 			continue
 		}
 		entries, err := os.ReadDir(dir)

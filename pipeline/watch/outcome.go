@@ -1,6 +1,9 @@
 package watch
 
 import (
+	"encoding/json"
+	"strings"
+
 	"backburn/results"
 	"backburn/wildfire"
 )
@@ -18,6 +21,16 @@ func (a After) actionFor(e results.Event) (action, verdict string) {
 	default:
 		return AfterKeep, "unrecognised"
 	}
+}
+
+// isFolder reports whether an action is a folder to move files to.
+func isFolder(action string) bool { return strings.ContainsAny(action, `/\`) }
+
+// sidecarOf returns the sidecar of a file with this final event.
+func sidecarOf(e results.Event) ([]byte, error) {
+	b, err := json.Marshal(e)
+
+	return append(b, '\n'), err
 }
 
 // eventName returns the name of the file that an event is about.

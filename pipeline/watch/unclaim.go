@@ -95,25 +95,19 @@ func (u *unclaimer) emptyFolder(ctx context.Context, dir string, move bool) erro
 }
 
 func (u *unclaimer) unclaim(ctx context.Context, dir, name string) error {
-	rel := u.origin(name)
-	parent := path.Dir(rel)
-	if parent != "." {
-		if err := u.folder.MkdirAll(parent, 0o777); err != nil {
-			if !rootfs.IsBlocked(err) {
-				return err
-			}
-			parent = "."
-		}
+	rel, err := restorePath(u.folder, u.origin(name))
+	if err != nil {
+		return err
 	}
 
-	to, err := renameNumbered(ctx, u.spool.Root, path.Join(dir, name), u.folder, parent, path.Base(rel))
+	to, err := renameNumbered(ctx, u.spool.Root, path.Join(dir, name), u.folder, rel)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // removed in the meantime
 	}
 	if err != nil {
 		return err
 	}
-	if err := u.folder.SyncDir(parent); err != nil {
+	if err := u.folder.SyncDir(path.Dir(to)); err != nil {
 		return err
 	}
 	u.report(path.Join(spool.Dir, dir, name), to)
