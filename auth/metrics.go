@@ -45,16 +45,12 @@ type metrics struct {
 	saveErrors   prometheus.Counter
 }
 
-// newMetrics creates the metrics of a Source and registers them with r, which may be nil. It fails
-// if another Source of this name is registered.
-func newMetrics(s *Source, r prometheus.Registerer) (*metrics, error) {
-	profile := s.profile.Name
+// newMetrics creates the metrics of a profile and registers them with r, which may be nil, together
+// with the gauges. It fails if another Source of this name is registered.
+func newMetrics(profile string, r prometheus.Registerer, gauges []prometheus.Collector) (*metrics, error) {
 	labels := prometheus.Labels{"profile": profile}
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_auth_" + name, Help: help, ConstLabels: labels})
-	}
-	gauge := func(name, help string, f func() float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "backburn_auth_" + name, Help: help, ConstLabels: labels}, f)
 	}
 	m := &metrics{
 		registry: r,
@@ -74,15 +70,7 @@ func newMetrics(s *Source, r prometheus.Registerer) (*metrics, error) {
 		}
 	}
 
-	m.all = []prometheus.Collector{
-		m.refreshes, m.requests, m.breaker, m.conflicts, m.bucketErrors, m.rolls, m.saveErrors,
-		gauge("waiters", "Callers waiting for a token.", func() float64 { return float64(s.waiters.Load()) }),
-		gauge("token_remaining_seconds", "Seconds until the token expires; 0 without one, +Inf if it never expires.", s.remainingSeconds),
-		gauge("cooldown_seconds", "Seconds until the token endpoint may be asked again.", s.cooldownSeconds),
-		gauge("clock_skew_seconds", "This machine's clock minus the token issuer's.", func() float64 { return s.clockSkew().Seconds() }),
-		gauge("ready", "1 while there is a valid token.", s.readiness),
-		gauge("grant_age_seconds", "Age of the refresh token; 0 without one.", s.grantAge),
-	}
+	m.all = append(gauges, m.refreshes, m.requests, m.breaker, m.conflicts, m.bucketErrors, m.rolls, m.saveErrors)
 	if r == nil {
 		return m, nil
 	}

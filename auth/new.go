@@ -45,7 +45,7 @@ func (s *Source) assemble(o options) (err error) {
 	if s.shared, err = newShared(s.minter, o); err != nil {
 		return err
 	}
-	if s.metrics, err = newMetrics(s, o.registry); err != nil {
+	if s.metrics, err = newMetrics(s.profile.Name, o.registry, s.gauges()); err != nil {
 		return err
 	}
 	if s.grant, err = s.profile.preset().grant(s.profile.parts(s.credential, s.metrics, o)); err != nil {

@@ -3,6 +3,8 @@ package auth
 import (
 	"math"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Status describes a Source for operators. It contains no secrets and no tokens.
@@ -71,6 +73,23 @@ func (s *Source) Status() Status {
 	st.GrantUnsaved = grant.Unsaved
 
 	return st
+}
+
+// gauges returns the metrics that are computed at each scrape.
+func (s *Source) gauges() []prometheus.Collector {
+	gauge := func(name, help string, f func() float64) prometheus.Collector {
+		labels := prometheus.Labels{"profile": s.profile.Name}
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "backburn_auth_" + name, Help: help, ConstLabels: labels}, f)
+	}
+
+	return []prometheus.Collector{
+		gauge("waiters", "Callers waiting for a token.", func() float64 { return float64(s.waiters.Load()) }),
+		gauge("token_remaining_seconds", "Seconds until the token expires; 0 without one, +Inf if it never expires.", s.remainingSeconds),
+		gauge("cooldown_seconds", "Seconds until the token endpoint may be asked again.", s.cooldownSeconds),
+		gauge("clock_skew_seconds", "This machine's clock minus the token issuer's.", func() float64 { return s.clockSkew().Seconds() }),
+		gauge("ready", "1 while there is a valid token.", s.readiness),
+		gauge("grant_age_seconds", "Age of the refresh token; 0 without one.", s.grantAge),
+	}
 }
 
 // readiness returns 1 while there is a valid token, otherwise 0.

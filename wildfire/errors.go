@@ -176,6 +176,30 @@ var families = map[error]error{
 	ErrAnswerMismatch: ErrContentChanged,
 }
 
+// ForeignAnswer describes an answer that is not in WildFire's form. It came from a captive portal,
+// a proxy, a web filter or a virus scanner. Only the title of a page is taken from the answer's
+// body.
+type ForeignAnswer struct {
+	// ContentType is the answer's media type, from its header or, without one, detected from its
+	// first bytes. It is empty if the answer had no body.
+	ContentType string
+
+	// Title is the title of an HTML page, or empty. Like APIError.Message, it is made safe: at most
+	// 80 bytes of printable ASCII.
+	Title string
+}
+
+// String describes the answer in a few words.
+func (f *ForeignAnswer) String() string {
+	switch {
+	case f.ContentType == "":
+		return "without a body"
+	case f.Title == "":
+		return f.ContentType
+	}
+	return fmt.Sprintf("%s %q", f.ContentType, f.Title)
+}
+
 // ContentError says what was wrong with the contents of an upload. There are two cases.
 //
 // If the contents that were read do not have the size and hash in File, Answered is empty and the

@@ -3,7 +3,6 @@ package wildfire
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"html"
 	"mime"
 	"net/http"
@@ -11,32 +10,8 @@ import (
 	"strings"
 )
 
-// ForeignAnswer describes an answer that is not in WildFire's form. It came from a captive portal,
-// a proxy, a web filter or a virus scanner. Only the title of a page is taken from the answer's
-// body.
-type ForeignAnswer struct {
-	// ContentType is the answer's media type, from its header or, without one, detected from its
-	// first bytes. It is empty if the answer had no body.
-	ContentType string
-
-	// Title is the title of an HTML page, or empty. Like APIError.Message, it is made safe: at most
-	// 80 bytes of printable ASCII.
-	Title string
-}
-
 // maxTitle is the greatest length of ForeignAnswer.Title, in bytes.
 const maxTitle = 80
-
-// String describes the answer in a few words.
-func (f *ForeignAnswer) String() string {
-	switch {
-	case f.ContentType == "":
-		return "without a body"
-	case f.Title == "":
-		return f.ContentType
-	}
-	return fmt.Sprintf("%s %q", f.ContentType, f.Title)
-}
 
 // describeForeign describes an answer. body is the part of it that was read.
 func describeForeign(response *http.Response, body []byte, credential string) *ForeignAnswer {

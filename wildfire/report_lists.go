@@ -160,16 +160,6 @@ func (r *reportReader) addDroppedFile(f frame, path string) {
 // maxFileType is the longest file type that is kept, in bytes.
 const maxFileType = 32
 
-// parseSize parses a number of bytes. It returns 0 for anything else.
-func parseSize(text string) int64 {
-	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
-	if err != nil {
-		return 0
-	}
-
-	return max(n, 0)
-}
-
 func (r *reportReader) addConnection(f frame) {
 	ip, ok := addressOf(f.attr("ip"))
 	if !ok {

@@ -14,13 +14,6 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// Limits on a report's XML, in addition to maxReport, maxReportTags and maxDepth.
-const (
-	maxTag    = 1 << 20 // bytes of one tag, whose attributes are all in memory at once
-	maxDomain = 253     // bytes of a domain name (RFC 1035, section 2.3.4)
-	maxLabel  = 63      // bytes of a label of a domain name
-)
-
 // readReport reads a report as a stream of elements, to the end of its root. A parsed tree would
 // take many times the report's size. Most of the report, such as the timeline of system calls, is
 // not used.
@@ -129,38 +122,6 @@ func (l *tagLimiter) Read(p []byte) (int, error) {
 	}
 
 	return n, err
-}
-
-// frame is an element whose end tag has not been read.
-type frame struct {
-	name  string // in lower case: some reports have "Create", others "create"
-	attrs []xml.Attr
-}
-
-// attr returns the value of an attribute, or "" if the element does not have it.
-func (f frame) attr(name string) string {
-	for _, a := range f.attrs {
-		if a.Name.Local == name {
-			return a.Value
-		}
-	}
-
-	return ""
-}
-
-// reportReader builds a Report from the elements of the XML.
-type reportReader struct {
-	report   Report
-	platform Platform // the environment whose report is being read
-	frames   []frame  // the open elements, the root first
-	root     string   // name of the outermost element; "" before it begins
-	text     []byte   // text of the innermost element so far
-	hasFile  bool     // the document has a file_info element
-	message  string   // message in an error document
-	done     bool     // the outermost element has ended
-
-	seen  map[string]struct{} // keys of the entries in the lists, see add
-	bytes map[string]int      // size of each list, by its name
 }
 
 // start handles a start tag. It adds the element to the frames, and reads data from its attributes.

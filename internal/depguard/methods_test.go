@@ -14,7 +14,7 @@ var largeTypes = map[string]int{
 	"backburn/auth.Source":                    45,
 	"backburn/internal/app.Node":              32,
 	"backburn/internal/config.collector":      32,
-	"backburn/wildfire.Client":                38,
+	"backburn/wildfire.Client":                37,
 	"backburn/wildfire/wildfiretest.Server":   39,
 	"backburn/wildfire/wildfiretest.exchange": 45,
 }

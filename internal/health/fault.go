@@ -96,3 +96,9 @@ func faultOf(err error) Fault {
 
 	return f
 }
+
+func isType[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+
+	return ok
+}

@@ -207,12 +207,6 @@ func isTLS(err error) bool {
 		isType[tls.RecordHeaderError](err) || isType[tls.AlertError](err) || strings.Contains(err.Error(), "tls: ")
 }
 
-func isType[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-
-	return ok
-}
-
 // shortText returns an error as one short line, without the URL, which may contain a secret.
 func shortText(err error) string {
 	s := strings.Join(strings.Fields(err.Error()), " ")

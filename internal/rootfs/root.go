@@ -11,17 +11,6 @@ import (
 	"path/filepath"
 )
 
-// Option changes how a root resolves names.
-type Option func(*options)
-
-type options struct{ oneMount bool }
-
-// OneMount refuses names that are on another mount than the root.
-func OneMount() Option { return func(o *options) { o.oneMount = true } }
-
-// pathBelow returns the path of rel below a root, with the system's separators.
-func pathBelow(root, rel string) string { return filepath.Join(root, filepath.FromSlash(rel)) }
-
 // Name returns the path by which the root was opened.
 func (r *Root) Name() string { return r.path }
 

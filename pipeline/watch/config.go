@@ -215,6 +215,9 @@ func (c Config) checkAfter(key, action string, want requirement) {
 	}
 }
 
+// isFolder reports whether an action is a folder to move files to.
+func isFolder(action string) bool { return strings.ContainsAny(action, `/\`) }
+
 // within reports whether name is folder or below it. It compares only the paths.
 func within(folder, name string) bool {
 	f, err1 := filepath.Abs(folder)

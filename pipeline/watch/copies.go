@@ -1,7 +1,11 @@
 package watch
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"sync"
 
 	"backburn/internal/rootfs"
@@ -105,4 +109,42 @@ func (c *copies) rename(from, to string) {
 		delete(c.made, from)
 		c.made[to] = made
 	}
+}
+
+// copyFile copies a file of the given size and keeps its holes, so that a sparse file does not fill
+// the disk.
+func copyFile(ctx context.Context, dst *os.File, src *rootfs.File, size int64) error {
+	for at := int64(0); at < size; {
+		from, to, err := src.NextData(at, size)
+		if err != nil {
+			return err
+		}
+		if _, err := dst.Seek(from, io.SeekStart); err != nil {
+			return err
+		}
+		_, err = io.CopyN(dst, &contextReader{ctx, src}, to-from)
+		if errors.Is(err, io.EOF) {
+			return errUnsettled
+		}
+		if err != nil {
+			return err
+		}
+		at = to
+	}
+
+	return dst.Truncate(size)
+}
+
+// contextReader stops reading when ctx ends.
+type contextReader struct {
+	ctx context.Context //nolint:containedctx // io.Reader has no context parameter
+	r   io.Reader
+}
+
+func (c *contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+
+	return c.r.Read(p)
 }

@@ -1,15 +1,14 @@
 package watch
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 
 	"backburn/internal/rootfs"
-	"backburn/pipeline"
 	"backburn/pipeline/watch/spool"
 )
 
@@ -82,6 +81,19 @@ func openRoots(name string, cfg Config) (root, state *rootfs.Root, err error) {
 	return root, state, nil
 }
 
+// openOrMake opens a folder that the operator named, and creates it if it is missing.
+func openOrMake(name string, opts ...rootfs.Option) (*rootfs.Root, error) {
+	r, err := rootfs.Open(name, opts...)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return r, err
+	}
+	if err := os.MkdirAll(name, 0o700); err != nil {
+		return nil, err
+	}
+
+	return rootfs.Open(name, opts...)
+}
+
 // readProperties reads the fields of folder that do not change while it is open.
 func (f *folder) readProperties() error {
 	info, err := f.root.FileSystem()
@@ -124,61 +136,4 @@ func (f *folder) relativeIdentity(i rootfs.Identity) rootfs.Identity {
 	}
 
 	return i
-}
-
-// reportFault records a fault of a part of the work, which is retried. It ignores errors after the
-// end of ctx.
-func (f *folder) reportFault(ctx context.Context, part string, err error) {
-	if ctx.Err() == nil {
-		f.w.health.set(part, part+": "+err.Error())
-	}
-}
-
-// reportError records an error as the trouble of a file if it concerns only that file, and otherwise
-// as a fault of a part of the work.
-func (f *folder) reportError(ctx context.Context, rel, what, part string, err error) {
-	if isFileFault(err) {
-		f.reportTrouble(ctx, rel, what, err)
-	} else {
-		f.reportFault(ctx, part, err)
-	}
-}
-
-// reportTrouble records a fault of a single file.
-func (f *folder) reportTrouble(ctx context.Context, rel, what string, err error) {
-	if ctx.Err() == nil {
-		f.w.troubles.record(rel, what, err, f.w.clock())
-	}
-}
-
-// reportOwnFile records that a file in the folder belongs to Backburn itself.
-func (f *folder) reportOwnFile(ctx context.Context, rel string, err error) {
-	f.w.m.deferred["own"].Inc()
-	f.reportTrouble(ctx, rel, isLeftAlone, err)
-}
-
-// isMount reports whether the error says that a file is on another mount than the folder.
-func isMount(err error) bool { return errors.Is(err, rootfs.ErrOtherMount) }
-
-// reportMount records that files at rel cannot be taken because they are on another mount.
-func (f *folder) reportMount(rel string) {
-	f.w.m.skipped["mount"].Inc()
-	f.w.health.set("mount", fmt.Sprintf("another file system is mounted inside the folder, at or above %q; watch it as a folder of its own", rel))
-}
-
-// newJob returns a job with the fields that do not depend on how the file was claimed.
-func (f *folder) newJob(id, rel string, st rootfs.State) pipeline.Job {
-	job := pipeline.Job{
-		ID:       id,
-		Source:   f.cfg.Source,
-		Priority: f.cfg.Priority,
-		Version:  1,
-		Kind:     pipeline.KindFile,
-		Size:     st.Size,
-		Content:  &pipeline.Content{},
-	}
-	job.Filename, job.FilenameB64 = pipeline.EncodeName(filepath.Base(rel))
-	job.Path, job.PathB64 = pipeline.EncodeName(rel)
-
-	return job
 }

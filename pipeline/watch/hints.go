@@ -66,3 +66,11 @@ func (h *hints) drain(tracked int) (names map[string]bool, results []result) {
 
 	return names, results
 }
+
+// signal wakes the receiver of a channel of capacity one.
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

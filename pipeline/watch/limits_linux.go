@@ -14,9 +14,8 @@ const (
 	recommendedInstances = 128
 )
 
-// eventLimits describes the limits of inotify, and how to raise those that are too low to watch this
-// many folders.
-// folders is 0 if events are not available at all.
+// eventLimits describes the limits of inotify, and how to raise those that are too low to watch
+// this many folders. folders is 0 if events are not available at all.
 func eventLimits(folders int) (detail, fix string) {
 	read := func(name string) int {
 		b, err := os.ReadFile("/proc/sys/fs/inotify/" + name)

@@ -2,7 +2,6 @@ package watch
 
 import (
 	"encoding/json"
-	"strings"
 
 	"backburn/results"
 	"backburn/wildfire"
@@ -22,9 +21,6 @@ func (a After) actionFor(e results.Event) (action, verdict string) {
 		return AfterKeep, "unrecognised"
 	}
 }
-
-// isFolder reports whether an action is a folder to move files to.
-func isFolder(action string) bool { return strings.ContainsAny(action, `/\`) }
 
 // sidecarOf returns the sidecar of a file with this final event.
 func sidecarOf(e results.Event) ([]byte, error) {

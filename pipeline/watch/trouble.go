@@ -1,17 +1,13 @@
 package watch
 
 import (
-	"errors"
 	"maps"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
-
-	"backburn/internal/rootfs"
 )
 
 const (
@@ -152,16 +148,4 @@ func (t *troubles) updateCountLocked() {
 		}
 	}
 	t.count.Set(float64(n))
-}
-
-// isFileFault reports whether an error concerns only one file.
-func isFileFault(err error) bool {
-	switch rootfs.CauseOf(err) {
-	case rootfs.Denied, rootfs.Busy, rootfs.Outside, rootfs.Special:
-		return true
-	case rootfs.Missing:
-		return !rootfs.IsGone(err)
-	}
-
-	return errors.Is(err, syscall.EIO) // a bad sector; if the whole disk has failed, every file reports this
 }

@@ -61,8 +61,8 @@ func (k Kind) Newest(base string, names []string) (newest string) {
 // file.
 func (k Kind) NeedsNames(base string) bool { return k == Suricata && isHash(base) }
 
-// splitSuricata splits the name of one of Suricata's descriptions into the name of its file, and the
-// seconds and the number.
+// splitSuricata splits the name of one of Suricata's descriptions into the name of its file, and
+// the seconds and the number.
 func splitSuricata(rel string) (file string, at [2]uint64, ok bool) {
 	file, ok = strings.CutSuffix(rel, suffix)
 	for i := 1; ok && i >= 0; i-- {

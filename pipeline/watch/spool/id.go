@@ -76,6 +76,9 @@ func IDTime(id string) time.Time {
 	return time.UnixMilli(int64(ms)).UTC()
 }
 
+// LeftoverAge is the age at which an entry counts as left behind by a crash.
+const LeftoverAge = time.Hour
+
 // IsLeftover reports whether an ID is so old that a temporary file named after it was left by a
 // crash.
 func IsLeftover(id string) bool { return ValidID(id) && time.Since(IDTime(id)) > LeftoverAge }

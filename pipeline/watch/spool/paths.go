@@ -114,11 +114,19 @@ func (p *Paths) read(name string) (string, error) {
 	return rel, nil
 }
 
-// record creates a record, durably and atomically. name is a folder's tag or, with the whole path of
-// one claimed file, its ID. It returns fs.ErrExist if the record exists.
+// record creates a record, durably and atomically. name is a folder's tag or, with the whole path
+// of one claimed file, its ID. It returns fs.ErrExist if the record exists.
 func (p *Paths) record(name, rel string) error {
 	return p.root.WriteFile(pathsDir+"/"+name, []byte(rel), rootfs.Write{
 		Temp:      tmpDir + "/" + NewID(time.Now(), RootTag),
 		NoReplace: true,
 	})
+}
+
+func removeIfExists(r *rootfs.Root, rel string) error {
+	if err := r.Remove(rel); !rootfs.IsGone(err) {
+		return err
+	}
+
+	return nil
 }

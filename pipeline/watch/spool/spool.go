@@ -207,14 +207,6 @@ func (s *Spool) TakeDescription(folder *rootfs.Root, rel, id string) error {
 // RemoveDescription removes what TakeDescription moved, if anything.
 func (s *Spool) RemoveDescription(id string) error { return removeIfExists(s.Root, Beside+"/"+id) }
 
-func removeIfExists(r *rootfs.Root, rel string) error {
-	if err := r.Remove(rel); !rootfs.IsGone(err) {
-		return err
-	}
-
-	return nil
-}
-
 // ChangeID renames a claimed file, so that it has another ID, and returns its new name. rel is the
 // file's original path.
 func (s *Spool) ChangeID(name, id, newID, rel string) (newName string, err error) {

@@ -7,9 +7,6 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// LeftoverAge is the age at which an entry counts as left behind by a crash.
-const LeftoverAge = time.Hour
-
 // Sweep removes leftovers of crashes, and the records of folders that are gone. gone reports
 // whether a subfolder of the watched folder is gone.
 func (s *Spool) Sweep(gone func(dir string) bool) error {

@@ -5,10 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
-	"hash"
 	"io"
-	"os"
 	"runtime"
 	"sync"
 
@@ -142,111 +139,4 @@ func checkUnchanged(f *rootfs.File, before rootfs.State) error {
 	}
 
 	return nil
-}
-
-// storeContents puts a file's contents into the object store if Transfer is "object", and records
-// the object in the job. open opens the file at its start.
-func (f *folder) storeContents(ctx context.Context, st rootfs.State, job *pipeline.Job, open func() (*rootfs.File, error)) error {
-	if f.cfg.Transfer != TransferObject {
-		return nil
-	}
-
-	name := f.objectName(job.ID)
-	job.Content = &pipeline.Content{Object: name}
-	if st.Size > f.cfg.MaxFileSize {
-		return nil // over the size limit: the job fails without its contents
-	}
-
-	err := f.w.objects.Put(ctx, name, st.Size, func() (io.ReadCloser, error) {
-		in, err := open()
-		if err != nil {
-			return nil, err
-		}
-		return &verifiedReader{
-			f:          in,
-			ctx:        ctx,
-			hash:       sha256.New(),
-			remaining:  st.Size,
-			wantSHA256: job.SHA256,
-		}, nil
-	})
-	if err != nil {
-		return fmt.Errorf("store contents: %w", err)
-	}
-	f.w.notifyStep("stored")
-
-	return nil
-}
-
-// objectName returns the name of a job's contents in the object store. It contains the folder's ID,
-// so that the janitors of two folders do not remove each other's objects.
-func (f *folder) objectName(id string) string { return f.objectPrefix() + id }
-
-func (f *folder) objectPrefix() string { return f.cfg.Source + "/" + f.id + "/" }
-
-// verifiedReader reads a file and checks its length and hash. If they differ from what was
-// expected, it returns an error instead of the last bytes.
-type verifiedReader struct {
-	f          *rootfs.File
-	ctx        context.Context //nolint:containedctx // io.Reader has no context parameter
-	hash       hash.Hash
-	remaining  int64
-	wantSHA256 string
-}
-
-func (v *verifiedReader) Read(p []byte) (int, error) {
-	if err := v.ctx.Err(); err != nil {
-		return 0, err
-	}
-
-	n, err := v.f.Read(p)
-	v.hash.Write(p[:n])
-	if v.remaining -= int64(n); v.remaining < 0 || errors.Is(err, io.EOF) && v.remaining > 0 {
-		return 0, errUnsettled
-	}
-	if v.remaining == 0 && hex.EncodeToString(v.hash.Sum(nil)) != v.wantSHA256 {
-		return 0, errUnsettled
-	}
-
-	return n, err
-}
-
-func (v *verifiedReader) Close() error { return v.f.Close() }
-
-// copyFile copies a file of the given size and keeps its holes, so that a sparse file does not fill
-// the disk.
-func copyFile(ctx context.Context, dst *os.File, src *rootfs.File, size int64) error {
-	for at := int64(0); at < size; {
-		from, to, err := src.NextData(at, size)
-		if err != nil {
-			return err
-		}
-		if _, err := dst.Seek(from, io.SeekStart); err != nil {
-			return err
-		}
-		_, err = io.CopyN(dst, &contextReader{ctx, src}, to-from)
-		if errors.Is(err, io.EOF) {
-			return errUnsettled
-		}
-		if err != nil {
-			return err
-		}
-		at = to
-	}
-
-	return dst.Truncate(size)
-}
-
-// contextReader stops reading when ctx ends.
-type contextReader struct {
-	ctx context.Context //nolint:containedctx // io.Reader has no context parameter
-	r   io.Reader
-}
-
-func (c *contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-
-	return c.r.Read(p)
 }
