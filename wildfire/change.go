@@ -48,21 +48,16 @@ func (c *Client) postVerdictChange(ctx context.Context, op Op, sha256 string, ve
 	}
 
 	fields := []field{{"hash", hash}, {"verdict", strconv.Itoa(int(verdict))}, {"comment", comment}}
-	var text string
-	err = c.do(ctx, apiCall{
-		op:    op,
-		build: form(op, append(fields, more...)...),
-		handle: document(op, maxAnswer, func(body []byte) error {
-			root, err := wildfireRoot(body, maxTags)
-			if err == nil {
-				text = childText(root, "body")
-			}
+	call := apiCall{op: op, build: form(op, append(fields, more...)...)}
 
-			return err
-		}),
+	return fetch(ctx, c, call, maxAnswer, func(body []byte) (string, error) {
+		root, err := wildfireRoot(body, maxTags)
+		if err != nil {
+			return "", err
+		}
+
+		return childText(root, "body"), nil
 	})
-
-	return text, err
 }
 
 var newVerdict = regexp.MustCompile(`new verdict:\s*(-?[0-9]+)`)

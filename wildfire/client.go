@@ -382,22 +382,25 @@ func answerError(op Op, response *http.Response, token string, body []byte, err 
 	return failure
 }
 
-// document returns a function that reads an answer of at most limit bytes and passes it to parse.
-func document(op Op, limit int64, parse func(body []byte) error) func(*http.Response, string) error {
-	return func(response *http.Response, token string) error {
+// fetch makes a call whose answer is a document of at most limit bytes, and parses it.
+func fetch[T any](ctx context.Context, c *Client, call apiCall, limit int64, parse func(body []byte) (T, error)) (result T, err error) {
+	call.handle = func(response *http.Response, token string) error {
 		body, err := readLimited(response.Body, limit)
 		if err == nil {
-			err = parse(body)
+			result, err = parse(body)
 		}
 		switch {
 		case err == nil:
 			return nil
-		case op.submits():
-			return receiptError(op, response, token, body, err)
+		case call.op.submits():
+			return receiptError(call.op, response, token, body, err)
 		}
 
-		return answerError(op, response, token, body, err)
+		return answerError(call.op, response, token, body, err)
 	}
+	err = c.do(ctx, call)
+
+	return result, err
 }
 
 // drain reads the rest of an answer, up to a limit, so that its connection can be reused.

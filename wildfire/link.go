@@ -70,17 +70,7 @@ func (c *Client) SubmitLinks(ctx context.Context, links []string) ([]LinkSubmiss
 
 // postLinks submits links and returns the receipts in the answer.
 func (c *Client) postLinks(ctx context.Context, op Op, build func([]field) (payload, error)) ([]LinkSubmission, error) {
-	var records []LinkSubmission
-	err := c.do(ctx, apiCall{
-		op:    op,
-		build: build,
-		handle: document(op, maxReport, func(body []byte) (err error) { // a large limit, because the answer repeats the URLs
-			records, err = parseLinks(body)
-			return err
-		}),
-	})
-
-	return records, err
+	return fetch(ctx, c, apiCall{op: op, build: build}, maxReport, parseLinks) // a large limit, because the answer repeats the URLs
 }
 
 // parseLinks reads submit-link-info elements. It sets Uncertain for one without a SHA-256.

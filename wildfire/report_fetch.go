@@ -14,26 +14,14 @@ import (
 // verdict. Until then, and also if WildFire does not know the sample, the error matches
 // ErrNotReady.
 func (c *Client) Report(ctx context.Context, hash string) (Report, error) {
-	var report Report
-	err := c.fetchReport(ctx, hash, func(answer io.Reader) (Report, error) {
-		var err error
-		report, err = readReport(answer)
-
-		return report, err
-	})
-	if err != nil {
-		return Report{}, err
-	}
-
-	return report, nil
+	return c.fetchReport(ctx, hash, readReport)
 }
 
 // ReportXML fetches the report about a sample as WildFire's XML, and checks that ParseReport can
 // read it.
 func (c *Client) ReportXML(ctx context.Context, hash string) ([]byte, error) {
 	var document []byte
-	err := c.fetchReport(ctx, hash, func(answer io.Reader) (Report, error) {
-		var err error
+	_, err := c.fetchReport(ctx, hash, func(answer io.Reader) (_ Report, err error) {
 		if document, err = readLimited(answer, maxReport); err != nil {
 			return Report{}, err
 		}
@@ -48,13 +36,13 @@ func (c *Client) ReportXML(ctx context.Context, hash string) ([]byte, error) {
 }
 
 // fetchReport fetches an XML report and passes it to read.
-func (c *Client) fetchReport(ctx context.Context, hash string, read func(io.Reader) (Report, error)) error {
-	hash, err := normalHash(hash)
+func (c *Client) fetchReport(ctx context.Context, hash string, read func(io.Reader) (Report, error)) (report Report, err error) {
+	hash, err = normalHash(hash)
 	if err != nil {
-		return invalidArgument(OpReport, err)
+		return Report{}, invalidArgument(OpReport, err)
 	}
 
-	return c.do(ctx, apiCall{
+	err = c.do(ctx, apiCall{
 		op:     OpReport,
 		build:  form(OpReport, field{"hash", hash}, field{"format", "xml"}),
 		stream: true,
@@ -63,17 +51,21 @@ func (c *Client) fetchReport(ctx context.Context, hash string, read func(io.Read
 			head, _ := answer.Peek(maxReportHead)
 			head = bytes.Clone(head)
 
-			report, err := read(answer)
+			var err error
+			report, err = read(answer)
 			if err == nil && len(hash) == sha256Length && report.SHA256 != "" && report.SHA256 != hash {
 				err = errors.New("report about another sample")
 			}
 			if err != nil {
+				report = Report{}
 				return answerError(OpReport, response, token, head, err)
 			}
 
 			return nil
 		},
 	})
+
+	return report, err
 }
 
 // maxReportHead is how many bytes of an answer are kept to recognize its sender.

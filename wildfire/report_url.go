@@ -23,26 +23,12 @@ func (c *Client) URLReport(ctx context.Context, url string) (URLReport, error) {
 		return URLReport{}, invalidArgument(OpReport, err)
 	}
 
-	var report URLReport
-	err := c.fetchJSON(ctx, []field{{"url", url}}, func(body []byte) (err error) {
-		report, err = parseURLReport(body)
-		return err
-	})
-	if err != nil {
-		return URLReport{}, err
-	}
-
-	return report, nil
+	return fetch(ctx, c, jsonReport(field{"url", url}), maxReport, parseURLReport)
 }
 
-// fetchJSON fetches a report in JSON and passes it to parse.
-func (c *Client) fetchJSON(ctx context.Context, fields []field, parse func([]byte) error) error {
-	return c.do(ctx, apiCall{
-		op:     OpReport,
-		build:  form(OpReport, fields...),
-		stream: true,
-		handle: document(OpReport, maxReport, parse),
-	})
+// jsonReport is the call for a report in JSON.
+func jsonReport(fields ...field) apiCall {
+	return apiCall{op: OpReport, build: form(OpReport, fields...), stream: true}
 }
 
 // ReportMAEC fetches the report about a sample as a MAEC document, which is JSON. Until the report
@@ -53,16 +39,7 @@ func (c *Client) ReportMAEC(ctx context.Context, hash string) (json.RawMessage, 
 		return nil, invalidArgument(OpReport, err)
 	}
 
-	var report json.RawMessage
-	err = c.fetchJSON(ctx, []field{{"hash", hash}, {"format", "maec"}}, func(body []byte) error {
-		report, err = parseMAEC(body)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-
-	return report, nil
+	return fetch(ctx, c, jsonReport(field{"hash", hash}, field{"format", "maec"}), maxReport, parseMAEC)
 }
 
 // parseURLReport reads {"success": …, "result": {"analysis_time", "url_type", "report"}}. The value

@@ -49,18 +49,13 @@ type Submission struct {
 // no error. If the answer is a success in any other form, such as a login page, the error matches
 // ErrForeignAnswer: WildFire did not send the answer, and may or may not have the file.
 func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption) (Submission, error) {
-	var options submitOptions
-	for _, option := range opts {
-		option(&options)
-	}
 	if err := c.checkFile(file); err != nil {
 		return Submission{}, err
 	}
 
-	u := &upload{
-		file:     file,
-		progress: options.progress,
-		large:    c.cfg.ExpectContinue > 0 && file.Size >= c.cfg.ExpectContinue,
+	u := &upload{file: file, large: c.cfg.ExpectContinue > 0 && file.Size >= c.cfg.ExpectContinue}
+	for _, option := range opts {
+		option(u)
 	}
 	defer u.close()
 
@@ -173,24 +168,15 @@ func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submissi
 		fields = append(fields, field{"context", SafeFilename(name)})
 	}
 
-	submission := Submission{URL: location, Uncertain: true}
-	err := c.do(ctx, apiCall{
-		op:    OpSubmitURL,
-		build: form(OpSubmitURL, fields...),
-		handle: document(OpSubmitURL, maxAnswer, func(body []byte) error {
-			records, err := parseReceipts(body)
-			if len(records) > 0 && records[0].SHA256 != "" {
-				submission = records[0]
-			}
-
-			return err
-		}),
-	})
-	if err != nil {
+	records, err := fetch(ctx, c, apiCall{op: OpSubmitURL, build: form(OpSubmitURL, fields...)}, maxAnswer, parseReceipts)
+	switch {
+	case err != nil:
 		return Submission{}, err
+	case len(records) == 0 || records[0].SHA256 == "":
+		return Submission{URL: location, Uncertain: true}, nil
 	}
 
-	return submission, nil
+	return records[0], nil
 }
 
 // parseReceipts reads upload-file-info elements. An invalid digest counts as absent.

@@ -36,18 +36,14 @@ type File struct {
 }
 
 // SubmitOption changes one submission.
-type SubmitOption func(*submitOptions)
-
-type submitOptions struct {
-	progress func(sent, total int64)
-}
+type SubmitOption func(*upload)
 
 // WithProgress calls f while a file is sent. The arguments are the number of bytes of the file that
 // were sent so far, and the file's size. f is called from another goroutine, never concurrently
 // with itself and never after SubmitFile has returned. It must return at once. A repeated attempt
 // starts again from 0.
 func WithProgress(f func(sent, total int64)) SubmitOption {
-	return func(o *submitOptions) { o.progress = f }
+	return func(u *upload) { u.progress = f }
 }
 
 // upload is the upload of one file, with all its attempts.

@@ -42,24 +42,13 @@ func (c *Client) URLVerdict(ctx context.Context, url string) (VerdictRecord, err
 // fetchVerdict makes a call for the verdict on what, which is a hash or a URL. It ignores records
 // for which about returns false.
 func (c *Client) fetchVerdict(ctx context.Context, what field, about func(VerdictRecord) bool) (VerdictRecord, error) {
-	var found []VerdictRecord
-	err := c.fetchRecords(ctx, OpVerdict, form(OpVerdict, what), func(records []VerdictRecord) error {
-		for _, record := range records {
-			if !about(record) {
-				continue
-			}
-			if !record.HasVerdict {
-				return ErrNoVerdict
-			}
-
-			found = append(found, record)
+	found, err := c.fetchRecords(ctx, OpVerdict, form(OpVerdict, what), func(records []VerdictRecord) ([]VerdictRecord, error) {
+		records = slices.DeleteFunc(records, func(r VerdictRecord) bool { return !about(r) })
+		if len(records) == 0 || slices.ContainsFunc(records, func(r VerdictRecord) bool { return !r.HasVerdict }) {
+			return nil, ErrNoVerdict
 		}
 
-		if len(found) == 0 {
-			return ErrNoVerdict
-		}
-
-		return nil
+		return records, nil
 	})
 	switch {
 	case err != nil:
@@ -99,13 +88,12 @@ func (c *Client) Verdicts(ctx context.Context, hashes []string) ([]VerdictRecord
 		batch := wanted[:min(len(wanted), MaxHashes)]
 		wanted = wanted[len(batch):]
 		text := strings.Join(batch, "\n") + "\n"
-		err := c.fetchRecords(ctx, OpVerdicts, multipartForm(nil, "hashes.txt", text), func(records []VerdictRecord) error {
-			all = append(all, selectRecords(batch, records)...)
-			return nil
-		})
+		records, err := c.fetchRecords(ctx, OpVerdicts, multipartForm(nil, "hashes.txt", text), allRecords)
 		if err != nil {
 			return all, err
 		}
+
+		all = append(all, selectRecords(batch, records)...)
 	}
 
 	return all, nil
@@ -172,36 +160,33 @@ func (c *Client) VerdictsChanged(ctx context.Context, since time.Time) ([]Verdic
 		return nil, invalidArgument(OpVerdictsChanged, errors.New("date must lie between 30 days ago and today"))
 	}
 
-	var changed []VerdictRecord
 	build := form(OpVerdictsChanged, field{"date", day.Format(time.DateOnly)})
-	err := c.fetchRecords(ctx, OpVerdictsChanged, build, func(records []VerdictRecord) error {
-		changed = records
-		return nil
-	})
 
-	return changed, err
+	return c.fetchRecords(ctx, OpVerdictsChanged, build, allRecords)
 }
 
-// fetchRecords makes a call whose answer has get-verdict-info elements, and passes them to use.
-func (c *Client) fetchRecords(ctx context.Context, op Op, build func([]field) (payload, error), use func([]VerdictRecord) error) error {
+// fetchRecords makes a call whose answer has get-verdict-info elements, and returns those that choose
+// returns.
+func (c *Client) fetchRecords(ctx context.Context, op Op, build func([]field) (payload, error),
+	choose func([]VerdictRecord) ([]VerdictRecord, error),
+) ([]VerdictRecord, error) {
 	limit, tags := int64(maxAnswer), maxTags
 	if op == OpVerdictsChanged {
 		limit, tags = maxReport, maxReportTags // a sample has a record for each change
 	}
 
-	return c.do(ctx, apiCall{
-		op:    op,
-		build: build,
-		handle: document(op, limit, func(body []byte) error {
-			records, err := parseVerdicts(body, tags)
-			if err != nil {
-				return err
-			}
-			if op != OpVerdictsChanged {
-				records = mergeRecords(records)
-			}
+	return fetch(ctx, c, apiCall{op: op, build: build}, limit, func(body []byte) ([]VerdictRecord, error) {
+		records, err := parseVerdicts(body, tags)
+		if err != nil {
+			return nil, err
+		}
+		if op != OpVerdictsChanged {
+			records = mergeRecords(records)
+		}
 
-			return use(records)
-		}),
+		return choose(records)
 	})
 }
+
+// allRecords chooses all records of an answer.
+func allRecords(records []VerdictRecord) ([]VerdictRecord, error) { return records, nil }
