@@ -12,7 +12,9 @@ func (s *Source) credentialReplaced(ctx context.Context, err error) bool {
 	if !errors.Is(err, ErrCredentialRejected) && !errors.Is(err, ErrReauthorize) {
 		return false
 	}
-	if !s.reloadCredential(ctx) {
+	secrets, _ := s.credential.reload() // an unreadable secret, such as one that is being replaced, is unchanged
+	grants := s.grant.Reload(ctx)
+	if !secrets && !grants {
 		return false
 	}
 
@@ -24,12 +26,4 @@ func (s *Source) credentialReplaced(ctx context.Context, err error) bool {
 	s.announce()
 
 	return true
-}
-
-// reloadCredential reads the secrets and the grant again, and reports whether any of them is new. A
-// secret that is unreadable, for example while it is being replaced, counts as unchanged.
-func (s *Source) reloadCredential(ctx context.Context) bool {
-	secrets, _ := s.credential.reload()
-	grants := s.grant.Reload(ctx)
-	return secrets || grants
 }

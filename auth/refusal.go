@@ -52,7 +52,8 @@ func (s *Source) handleRefusal(tok *cachedToken, now time.Time) {
 	age := tok.age(now)
 	aged := tok.life > 0 && age >= tok.renewAt // it may have expired on the way, or by the service's clock
 	worked := tok.accepted.Load() || age >= s.timing.freshFor
-	repeated := !tok.accepted.Load() && s.cool.breaks == 0 && s.refusedWithin(s.timing.repeatWindow, now)
+	repeated := !tok.accepted.Load() && s.cool.breaks == 0 && // and none was accepted since the last refusal
+		!s.refusedAt.IsZero() && now.Sub(s.refusedAt) < s.timing.repeatWindow
 
 	s.refusedAt = now
 	s.lastRefused = tok.id
@@ -67,9 +68,4 @@ func (s *Source) handleRefusal(tok *cachedToken, now time.Time) {
 
 	s.log.Info().Str("fingerprint", tok.id).Uint64("generation", tok.generation).
 		Msg("the service refused the token; renewing it")
-}
-
-// refusedWithin reports whether a token was refused less than d ago, with none accepted since.
-func (s *Source) refusedWithin(d time.Duration, now time.Time) bool {
-	return !s.refusedAt.IsZero() && now.Sub(s.refusedAt) < d
 }

@@ -96,7 +96,8 @@ func (s *Source) renewalSucceeded(req renewalRequest, tok *cachedToken, took tim
 // renewalFailed logs and counts a failed renewal, and starts a cool-down. mu is held.
 func (s *Source) renewalFailed(req renewalRequest, err error, now time.Time) {
 	e := s.asAuthError(opRenew, err, s.current.Load())
-	s.cool.begin(now, e, revisionOf(err), s.timing)
+	recorded, _ := errors.AsType[recordedError](err) // its revision is 0 if the shared record does not contain err
+	s.cool.begin(now, e, recorded.revision, s.timing)
 	s.recordError(e, now)
 
 	event := s.log.Warn()
@@ -111,12 +112,6 @@ func (s *Source) renewalFailed(req renewalRequest, err error, now time.Time) {
 		Stringer("pause", s.cool.remaining(now)).
 		Bool("old_token_good", s.current.Load().servable(now)).
 		Msg("cannot renew the token")
-}
-
-// revisionOf returns the revision of the shared record that contains err, or 0.
-func revisionOf(err error) uint64 {
-	recorded, _ := errors.AsType[recordedError](err)
-	return recorded.revision
 }
 
 // tripBreaker opens the loop breaker for the token that was refused last. mu is held.

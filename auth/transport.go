@@ -38,7 +38,9 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 
 	token, err := t.source.Token(req.Context())
 	if err != nil {
-		closeBody(req.Body)
+		if req.Body != nil {
+			_ = req.Body.Close()
+		}
 		return nil, err
 	}
 
@@ -110,11 +112,5 @@ func (s *Source) header(h http.Header, token string) {
 	h.Set("Authorization", "Bearer "+token)
 	if s.credential.apiKey != nil {
 		h.Set("WatchGuard-API-Key", s.credential.apiKey.Get().Reveal())
-	}
-}
-
-func closeBody(body io.Closer) {
-	if body != nil {
-		_ = body.Close()
 	}
 }

@@ -165,8 +165,8 @@ func (c *Client) VerdictsChanged(ctx context.Context, since time.Time) ([]Verdic
 	return c.fetchRecords(ctx, OpVerdictsChanged, build, allRecords)
 }
 
-// fetchRecords makes a call whose answer has get-verdict-info elements, and returns those that choose
-// returns.
+// fetchRecords makes a call whose answer has get-verdict-info elements, and returns those that
+// choose returns.
 func (c *Client) fetchRecords(ctx context.Context, op Op, build func([]field) (payload, error),
 	choose func([]VerdictRecord) ([]VerdictRecord, error),
 ) ([]VerdictRecord, error) {

@@ -232,7 +232,10 @@ func (l *Login) complete(ctx context.Context, query url.Values, session string) 
 	}
 
 	a, err := l.exchange(ctx, query, p)
-	l.setOutcome(a, err)
+	l.once.Do(func() { // the first outcome counts
+		l.outcome, l.err = a, err
+		close(l.done)
+	})
 
 	return a, err
 }
@@ -319,14 +322,6 @@ func (l *Login) persist(ctx context.Context, token string) (Authorized, error) {
 		Generation: r.Generation,
 		Obtained:   time.UnixMilli(r.Obtained).UTC(),
 	}, nil
-}
-
-// setOutcome records the outcome; the first one counts.
-func (l *Login) setOutcome(a Authorized, err error) {
-	l.once.Do(func() {
-		l.outcome, l.err = a, err
-		close(l.done)
-	})
 }
 
 // Wait waits until Handler or Complete has finished the login, and returns the outcome.

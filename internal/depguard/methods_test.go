@@ -11,10 +11,10 @@ const maxMethods = 29
 
 // largeTypes are the types that still have more, with their number, which may only fall.
 var largeTypes = map[string]int{
-	"backburn/auth.Source":                    45,
+	"backburn/auth.Source":                    43,
 	"backburn/internal/app.Node":              32,
 	"backburn/internal/config.collector":      32,
-	"backburn/wildfire.Client":                37,
+	"backburn/wildfire.Client":                36,
 	"backburn/wildfire/wildfiretest.Server":   39,
 	"backburn/wildfire/wildfiretest.exchange": 45,
 }

@@ -215,6 +215,8 @@ func (c Config) checkAfter(key, action string, want requirement) {
 	}
 }
 
+func (a After) actions() []string { return []string{a.Benign, a.Malicious, a.Failed} }
+
 // isFolder reports whether an action is a folder to move files to.
 func isFolder(action string) bool { return strings.ContainsAny(action, `/\`) }
 
@@ -233,8 +235,7 @@ func within(folder, name string) bool {
 // usesLedger reports whether, with this configuration, finished files can be seen again in the
 // folder.
 func (c Config) usesLedger() bool {
-	return c.Claim == ClaimKeep ||
-		c.After.Benign == AfterRestore || c.After.Malicious == AfterRestore || c.After.Failed == AfterRestore
+	return c.Claim == ClaimKeep || slices.Contains(c.After.actions(), AfterRestore)
 }
 
 // LedgerDir returns the folder in which or below which the ledger is. That is StateDir, with the

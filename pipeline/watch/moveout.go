@@ -170,7 +170,7 @@ func (f *finisher) sameContents(ctx context.Context, r *rootfs.Root, a, b string
 // sweepCopies removes unfinished copies from the folders to which finished files are moved.
 func sweepCopies(after After) error {
 	var errs []error
-	for _, dir := range []string{after.Benign, after.Malicious, after.Failed} {
+	for _, dir := range after.actions() {
 		if !isFolder(dir) {
 			continue
 		}

@@ -169,8 +169,6 @@ func Shorten(name string, size int) string {
 // with such names are ignored.
 const probePrefix = ".backburn-probe-"
 
-func probeName(temp string) string { return probePrefix + path.Base(temp) }
-
 // IsProbe reports whether a file in the watched folder has the name of a renaming test.
 func IsProbe(rel string) bool {
 	id, ok := strings.CutPrefix(path.Base(rel), probePrefix)

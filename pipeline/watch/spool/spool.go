@@ -115,7 +115,7 @@ func mountHint(err error) error {
 // are on one mount: two mounts of the same file system have the same device number.
 func (s *Spool) probeRename(folder *rootfs.Root) error {
 	inside := s.Temp()
-	outside := probeName(inside)
+	outside := probePrefix + path.Base(inside)
 	f, err := s.Create(inside)
 	if err != nil {
 		return err
