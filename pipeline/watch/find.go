@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"math/rand/v2"
-	"path"
 	"path/filepath"
 	"time"
 
@@ -209,7 +208,10 @@ func (f *finder) scanDir(ctx context.Context, dir string, visit visitFunc) (subf
 			return subfolders, err
 		}
 
-		rel := path.Join(dir, e.Name())
+		rel := e.Name()
+		if dir != "" {
+			rel = dir + "/" + rel
+		}
 		switch {
 		case !e.IsDir():
 			if err := visit(ctx, rel, e.Type()); err != nil {
