@@ -120,13 +120,16 @@ var errReplaying = errors.New("another replay of this sink is running")
 // maxLineLength is the maximum length of a line in bytes.
 const maxLineLength = 16 << 20
 
-// process calls do for every letter, and keeps those for which do returns true. It does not change
-// letters that are added meanwhile. If the process is killed, no letter is lost, but the next call
-// may call do again for some of them.
+// process calls do for every letter until do returns an error, and keeps the letters for which do
+// returns true and those that remain. It does not change letters that are added meanwhile. If the
+// process is killed, no letter is lost, but the next call may call do again for some of them.
 func (d *deadFile) process(ctx context.Context, do func(deadLetter) (keep bool, err error)) error {
 	replayLock := flock.New(d.path + ".replay.lock")
-	if got, err := replayLock.TryLock(); err != nil || !got {
-		return errors.Join(err, errReplaying)
+	switch got, err := replayLock.TryLock(); {
+	case err != nil:
+		return err
+	case !got:
+		return errReplaying
 	}
 	defer func() { _ = replayLock.Unlock() }()
 
@@ -147,7 +150,7 @@ func (d *deadFile) process(ctx context.Context, do func(deadLetter) (keep bool, 
 		if stop == nil {
 			keep, stop = do(l)
 		}
-		if keep || stop != nil {
+		if keep {
 			kept = append(kept, l)
 		}
 	}

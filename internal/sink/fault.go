@@ -39,7 +39,7 @@ func Kinds() []Kind { return []Kind{Unavailable, Failing, Misconfigured, Refused
 type Fault struct {
 	Kind       Kind
 	Cause      health.Cause  // defaults to health.CauseOther
-	RetryAfter time.Duration // delay requested by the receiver; 0 if none
+	RetryAfter time.Duration // delay requested by the receiver, at most maxRetryAfter; 0 if none
 	Remedy     string        // what an operator can do; "" if nothing
 	Err        error
 }

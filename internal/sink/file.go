@@ -178,36 +178,56 @@ func (f *File) rotate() error {
 	if err := f.close(); err != nil {
 		return err
 	}
-	ext := filepath.Ext(f.cfg.Path)
-	stem := strings.TrimSuffix(f.cfg.Path, ext) + "-"
-	if err := os.Rename(f.cfg.Path, stem+time.Now().UTC().Format(stampLayout)+ext); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	stamps := f.rotated()
+	stamp := time.Now().UTC()
+	if len(stamps) > 0 && !stamp.After(stamps[len(stamps)-1]) {
+		stamp = stamps[len(stamps)-1].Add(1) // the clock was set back
 	}
-	if f.cfg.MaxBackups > 0 {
-		f.prune(stem, ext)
+	err := os.Rename(f.cfg.Path, f.rotatedName(stamp))
+	if err == nil && f.cfg.MaxBackups > 0 {
+		f.prune(append(stamps, stamp))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 
 	return f.open()
 }
 
-// prune removes the oldest rotated files. If a file cannot be removed, the next rotation tries
-// again.
-func (f *File) prune(stem, ext string) {
+// rotatedName returns the path of the file that was rotated at a time.
+func (f *File) rotatedName(stamp time.Time) string {
+	ext := filepath.Ext(f.cfg.Path)
+
+	return strings.TrimSuffix(f.cfg.Path, ext) + "-" + stamp.Format(stampLayout) + ext
+}
+
+// rotated returns the timestamps of the rotated files, from old to new. It returns none if the
+// folder cannot be read.
+func (f *File) rotated() []time.Time {
 	entries, err := os.ReadDir(filepath.Dir(f.cfg.Path))
 	if err != nil {
-		return
+		return nil
 	}
-	var old []string
+	ext := filepath.Ext(f.cfg.Path)
+	prefix := strings.TrimSuffix(filepath.Base(f.cfg.Path), ext) + "-"
+	var stamps []time.Time
 	for _, e := range entries { // sorted by name, and therefore by time
-		stamp, ok := strings.CutPrefix(e.Name(), filepath.Base(stem))
-		stamp, hasExt := strings.CutSuffix(stamp, ext)
-		if _, err := time.Parse(stampLayout, stamp); ok && hasExt && err == nil {
-			old = append(old, e.Name())
+		text, hasPrefix := strings.CutPrefix(e.Name(), prefix)
+		text, hasExt := strings.CutSuffix(text, ext)
+		if stamp, err := time.Parse(stampLayout, text); hasPrefix && hasExt && err == nil {
+			stamps = append(stamps, stamp)
 		}
 	}
-	for len(old) > f.cfg.MaxBackups {
-		_ = os.Remove(filepath.Join(filepath.Dir(f.cfg.Path), old[0]))
-		old = old[1:]
+
+	return stamps
+}
+
+// prune removes the oldest rotated files. If a file cannot be removed, the next rotation tries
+// again.
+func (f *File) prune(stamps []time.Time) {
+	for len(stamps) > f.cfg.MaxBackups {
+		_ = os.Remove(f.rotatedName(stamps[0]))
+		stamps = stamps[1:]
 	}
 }
 

@@ -137,6 +137,31 @@ func TestFileRotatesBySize(t *testing.T) {
 	}
 }
 
+// After the clock was set back, a rotation still removes the oldest file, not the newest.
+func TestFileRotatesAfterTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	f, path := newArchive(t, func(c *sink.Config) { c.MaxSize, c.MaxBackups = 1_000_000, 2 })
+	for _, stamp := range []string{"20990101T000000.000000000Z", "20990102T000000.000000000Z"} {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), "events-"+stamp+".jsonl"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := message(t, event("a"))
+	m.Body = []byte(`"` + strings.Repeat("x", 600_000) + `"`)
+	for range 2 {
+		if err := f.Send(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(path), "events-2*.jsonl"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	if info, err := os.Stat(files[1]); err != nil || info.Size() < 600_000 {
+		t.Errorf("the newest file is not kept: %q, %v", files, err)
+	}
+}
+
 // Whatever other programs do with the file, each line is appended to the file that has the name.
 func TestFileFollowsItsName(t *testing.T) {
 	t.Parallel()

@@ -104,6 +104,31 @@ func TestReplayOfDeadLetters(t *testing.T) {
 	}
 }
 
+// An accepted letter is removed even if its result cannot be reported.
+func TestReplayThatCannotReport(t *testing.T) {
+	t.Parallel()
+	js := stream(t)
+	h := newWebhookReceiver(t, map[string][]int{"one": {422}, "two": {422}})
+	cfg := shortDelays(t)
+	r := start(t, js, cfg, h.target())
+	publish(t, js, "one", "two", "three")
+	waitFor(t, "the last event is accepted", func() bool { return h.acceptedJobs() == "three" })
+	r.stop()
+	target := h.target()
+	defer target.Close()
+	h.mu.Lock()
+	h.answers = nil
+	h.mu.Unlock()
+	errFull := errors.New("no space left")
+	replay := sink.Replay{Config: cfg, Target: target, Each: func(sink.Replayed) error { return errFull }}
+	if err := replay.DeliverDeadLetters(t.Context(), time.Time{}); !errors.Is(err, errFull) {
+		t.Errorf("got %v", err)
+	}
+	if got := deadLetters(t, cfg.DeadFile); h.acceptedJobs() != "three one" || len(got) != 1 || !strings.HasPrefix(got[0], "two: ") {
+		t.Errorf("accepted %q, dead letters %q", h.acceptedJobs(), got)
+	}
+}
+
 func TestReplayFromTheStream(t *testing.T) {
 	t.Parallel()
 	js := stream(t)

@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/internal/backoff"
+	"backburn/internal/jets"
 	"backburn/internal/sink/format"
 	"backburn/pipeline"
 	"backburn/results"
@@ -99,19 +100,23 @@ func (s *Sink) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if !errors.Is(err, jetstream.ErrStreamNotFound) {
+
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNotFound): // somebody has just removed it; a worker creates it again
+			s.log.Warn().Err(err).Msg("the stream of events is missing; retrying")
+		case jets.Is(err, jets.Unavailable):
+			s.log.Warn().Err(err).Msg("NATS does not answer; retrying")
+		default:
 			return fmt.Errorf("sink %s: %w", s.cfg.Name, err)
 		}
 
-		// Somebody has just removed the stream; a worker creates it again.
-		s.log.Warn().Err(err).Msg("the stream of events is missing; retrying")
 		if pipeline.Sleep(ctx, backoff.Delay(attempt, streamRetryMin, streamRetryMax)) != nil {
 			return nil
 		}
 	}
 }
 
-// Delays while the stream is missing.
+// Delays while the stream is missing or NATS does not answer.
 const (
 	streamRetryMin = 200 * time.Millisecond
 	streamRetryMax = 10 * time.Second
@@ -150,6 +155,7 @@ func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
 	m, err := newMessage(d.Body, s.cfg.Format, s.cfg.Version)
 	if err != nil {
 		s.metrics.skipped.Inc()
+		s.state.setBehind(d.Pending)
 		if errors.Is(err, format.ErrUnknown) {
 			s.log.Debug().Uint64("sequence", d.Sequence).Err(err).Msg("skipped an event whose type the format cannot express")
 		} else {
@@ -176,7 +182,7 @@ func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
 		if f.Kind == Failing {
 			failing++
 		}
-		if s.dead != nil && (f.Kind == Refused || failing >= s.cfg.MaxAttempts) {
+		if s.dead != nil && (f.Kind == Refused || f.Kind == Failing && failing >= s.cfg.MaxAttempts) {
 			deadErr := s.dead.add(deadLetter{Time: time.Now().UTC(), Attempts: attempt, Error: f.Error(), Event: m.Event})
 			if deadErr == nil {
 				s.metrics.dead.Inc()
@@ -210,7 +216,7 @@ func (s *Sink) retryDelay(f *Fault, attempt int) time.Duration {
 		d = s.cfg.Pause
 	}
 
-	return max(d, min(f.RetryAfter, maxRetryAfter))
+	return max(d, f.RetryAfter)
 }
 
 // pause waits for d, and keeps the delivery in progress meanwhile. It returns false if ctx ends

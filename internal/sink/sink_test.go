@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -426,6 +427,37 @@ func TestSinkWaitsForAReceiver(t *testing.T) {
 	}
 }
 
+// If NATS does not answer while a sink starts, the sink waits; the process goes on.
+func TestSinkWaitsForNATS(t *testing.T) {
+	t.Parallel()
+	js := stream(t)
+	h := newWebhookReceiver(t, nil)
+	var silent atomic.Bool
+	silent.Store(true)
+	r := launch(t, silentJetStream{js, &silent}, shortDelays(t), h.target())
+	waitFor(t, "the sink waits", func() bool { return r.logs.count("NATS does not answer") > 0 })
+	silent.Store(false)
+	waitFor(t, "the consumer exists", func() bool {
+		_, err := js.Consumer(t.Context(), "BACKBURN_RESULTS", "sink-test")
+		return err == nil
+	})
+	publish(t, js, "one")
+	waitFor(t, "the event is delivered", func() bool { return strings.HasSuffix(h.acceptedJobs(), "one") })
+}
+
+// silentJetStream does not answer requests for a consumer while silent is set.
+type silentJetStream struct {
+	jetstream.JetStream
+	silent *atomic.Bool
+}
+
+func (s silentJetStream) Consumer(ctx context.Context, stream, name string) (jetstream.Consumer, error) {
+	if s.silent.Load() {
+		return nil, nats.ErrNoResponders
+	}
+	return s.JetStream.Consumer(ctx, stream, name)
+}
+
 // Somebody removes the stream of events while a sink starts. The sink waits until it exists again.
 func TestSinkWaitsForTheStream(t *testing.T) {
 	t.Parallel()
@@ -469,6 +501,71 @@ func TestUnwrittenDeadLettersStayInTheStream(t *testing.T) {
 	if dead := deadLetters(t, cfg.DeadFile); len(dead) != 1 || !strings.HasPrefix(dead[0], "one: ") {
 		t.Errorf("dead letters %q, want that of job one", dead)
 	}
+}
+
+// An event that was rejected often enough, but could not be written to the dead-letter file, is not
+// dead-lettered because the receiver is then unavailable.
+func TestUnavailableReceiverAfterAFullDisk(t *testing.T) {
+	t.Parallel()
+	js := stream(t)
+	h := newWebhookReceiver(t, nil)
+	h.answerAll(500)
+	cfg := shortDelays(t)
+	r := start(t, js, cfg, h.target())
+	if err := os.RemoveAll(filepath.Dir(cfg.DeadFile)); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, js, "one")
+	waitFor(t, "the status shows the fault", func() bool { return strings.Contains(r.Status().Cause, "dead_file") })
+	h.answerAll(503)
+	waitFor(t, "the receiver is unavailable", func() bool { return strings.Contains(r.Status().Cause, "503") })
+	if err := os.MkdirAll(filepath.Dir(cfg.DeadFile), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	attempts := h.attempts("one")
+	waitFor(t, "it was tried again", func() bool { return h.attempts("one") > attempts+2 })
+	h.answerAll(0)
+	waitFor(t, "the event is accepted", func() bool { return h.acceptedJobs() == "one" || len(deadLetters(t, cfg.DeadFile)) > 0 })
+	if dead := deadLetters(t, cfg.DeadFile); len(dead) > 0 {
+		t.Errorf("dead letters %q", dead)
+	}
+}
+
+// Skipped events are not pending.
+func TestSkippedEventsAreNotPending(t *testing.T) {
+	t.Parallel()
+	js := stream(t)
+	release := make(chan struct{})
+	h := newWebhookReceiver(t, nil)
+	target := h.target()
+	cfg := shortDelays(t)
+	r := start(t, js, cfg, blockedTarget{target, release})
+	publish(t, js, "one")
+	if _, err := js.Publish(t.Context(), "backburn.results.verdict.malware.mail", []byte("no JSON")); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "both are pending", func() bool {
+		r.UpdateBehind(t.Context())
+		return r.Status().Behind == 2
+	})
+	close(release)
+	waitFor(t, "one is skipped", func() bool { return r.count(t, "backburn_sink_events_total", "skipped") == 1 })
+	waitFor(t, "none is pending", func() bool { return r.Status().Behind == 0 })
+}
+
+// blockedTarget is a target that sends nothing before it is released.
+type blockedTarget struct {
+	sink.Target
+	release chan struct{}
+}
+
+func (b blockedTarget) Send(ctx context.Context, m sink.Message) error {
+	select {
+	case <-b.release:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return b.Target.Send(ctx, m)
 }
 
 // Events of a later version are delivered unchanged, unless the format cannot express them.

@@ -33,9 +33,10 @@ type Syslog struct {
 	cfg Config
 	tls *tls.Config
 
-	conn    *connection   // nil if there is none
-	recent  []sentMessage // sent over this connection, or over the last one if conn is nil
-	brokeAt time.Time     // when the last connection broke
+	dialContext func(ctx context.Context, network, address string) (net.Conn, error)
+
+	conn   *connection   // nil if there is none
+	recent []sentMessage // what the receiver may not have read; without a connection, what to repeat
 }
 
 // connection is a connection with a goroutine that reads from it.
@@ -72,7 +73,8 @@ func NewSyslog(cfg Config) (*Syslog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("address: %w", err)
 	}
-	s := &Syslog{cfg: cfg}
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second}}
+	s := &Syslog{cfg: cfg, dialContext: dialer.DialContext}
 	if cfg.Protocol == SyslogTLS {
 		if s.tls, err = cfg.clientConfig(host); err != nil {
 			return nil, err
@@ -128,29 +130,33 @@ func (s *Syslog) connect(ctx context.Context) error {
 	repeats := s.recent
 	s.recent = nil
 	for i, m := range repeats {
-		if m.at.Before(s.brokeAt.Add(-recentTime)) {
-			continue // sent so long before the break that the receiver has read it
+		err := s.write(ctx, m.text)
+		timedOut := ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded)
+		if err == nil || !timedOut { // a slow receiver is no reason to give up a message
+			m.repeats++
 		}
-		m.repeats++
-		if err := s.write(ctx, m.text); err != nil {
-			s.recent = append(s.recent, repeats[i+1:]...)
-			if m.repeats < maxRepeats {
-				s.recent = slices.Insert(s.recent, 0, m)
-			}
-			return s.connFault(err)
+		if err == nil {
+			s.remember(m)
+			continue
 		}
-		s.remember(m)
+
+		fault := s.connFault(err) // removes from s.recent what the receiver has read
+		if m.repeats < maxRepeats {
+			s.recent = append(s.recent, m)
+		}
+		s.recent = append(s.recent, repeats[i+1:]...)
+
+		return fault
 	}
 
 	return nil
 }
 
 func (s *Syslog) dial(ctx context.Context) (net.Conn, error) {
-	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second}}
 	if s.cfg.Protocol == SyslogUDP {
-		return dialer.DialContext(ctx, "udp", s.cfg.Address)
+		return s.dialContext(ctx, "udp", s.cfg.Address)
 	}
-	conn, err := dialer.DialContext(ctx, "tcp", s.cfg.Address)
+	conn, err := s.dialContext(ctx, "tcp", s.cfg.Address)
 	if err != nil || s.tls == nil {
 		return conn, err
 	}
@@ -294,17 +300,21 @@ func (s *Syslog) waitOpen(ctx context.Context, d time.Duration) error {
 	return err
 }
 
+// closeConn closes the connection. It keeps in s.recent only the messages to repeat.
 func (s *Syslog) closeConn() {
 	if s.conn == nil {
 		return
 	}
-	s.brokeAt = time.Now()
+	brokeAt := time.Now()
 	if closed, err := s.conn.hasEnded(); closed {
-		s.brokeAt = s.conn.endedAt
+		brokeAt = s.conn.endedAt
 		if _, reset := unacknowledged(s.conn.Conn); err == nil && !reset {
 			s.recent = nil // the receiver has read all messages
 		}
 	}
+	s.recent = slices.DeleteFunc(s.recent, func(m sentMessage) bool {
+		return m.repeats >= maxRepeats || m.at.Before(brokeAt.Add(-recentTime)) // older ones count as read
+	})
 	_ = s.conn.SetDeadline(time.Now().Add(time.Second)) // for the TLS closing handshake
 	_ = s.conn.Close()
 	s.conn.reader.Wait()

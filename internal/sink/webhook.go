@@ -37,6 +37,8 @@ func NewWebhook(cfg Config) (*Webhook, error) {
 		return nil, err
 	}
 	t.MaxResponseHeaderBytes = 64 << 10
+	// Without pings, attempts would share an HTTP/2 connection whose other end is gone.
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: cfg.Timeout, PingTimeout: cfg.Timeout}
 	w.client = &http.Client{
 		Transport: t,
 		// Do not send credentials to another server.
@@ -104,13 +106,14 @@ func faultOf(status int, after time.Duration) error {
 	return f
 }
 
-// retryAfter parses the Retry-After header (RFC 9110, section 10.2.3); 0 if it has no valid value.
+// retryAfter parses the Retry-After header (RFC 9110, section 10.2.3). It returns 0 for an invalid
+// value or a time in the past, and at most maxRetryAfter.
 func retryAfter(v string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseInt(v, 10, 32); err == nil {
-		return max(0, time.Duration(seconds)*time.Second)
+	if seconds, err := strconv.ParseUint(v, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
 	}
 	if at, err := http.ParseTime(v); err == nil {
-		return max(0, at.Sub(now))
+		return min(max(0, at.Sub(now)), maxRetryAfter)
 	}
 
 	return 0

@@ -3,16 +3,21 @@ package sink_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -277,10 +282,15 @@ func TestRetryAfterIsParsed(t *testing.T) {
 	}
 	defer w.Close()
 	for value, within := range map[string][2]time.Duration{
-		"120":            {2 * time.Minute, 2 * time.Minute},
-		"-1":             {},
-		"":               {},
-		"soon, or never": {},
+		"120":                           {2 * time.Minute, 2 * time.Minute},
+		"-1":                            {},
+		"":                              {},
+		"soon, or never":                {},
+		"+5":                            {},
+		"1.5":                           {},
+		"4294967296":                    {15 * time.Minute, 15 * time.Minute},
+		"99999999999999999999999":       {15 * time.Minute, 15 * time.Minute},
+		"Fri, 31 Dec 9999 23:59:59 GMT": {15 * time.Minute, 15 * time.Minute},
 		time.Now().Add(10 * time.Minute).UTC().Format(http.TimeFormat): {9 * time.Minute, 10 * time.Minute},
 		time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat):       {},
 	} {
@@ -289,6 +299,110 @@ func TestRetryAfterIsParsed(t *testing.T) {
 		if !ok || f.Kind != sink.Unavailable || f.RetryAfter < within[0] || f.RetryAfter > within[1] {
 			t.Errorf("%q: %+v", value, f)
 		}
+	}
+}
+
+// A firewall forgets an HTTP/2 connection: neither end notices. Later attempts use a new connection.
+func TestWebhookLeavesADeadConnection(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("the webhook speaks %s", r.Proto)
+		}
+	}))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	p := startProxy(t, srv.Listener.Addr().String())
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const timeout = 500 * time.Millisecond
+	w, err := sink.NewWebhook(sink.Config{URL: "https://" + p.Addr().String(), Timeout: timeout, TLSFiles: sink.TLSFiles{CAFile: ca}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	attempt := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		defer cancel()
+		return w.Send(ctx, message(t, event("a")))
+	}
+	waitFor(t, "the event is accepted", func() bool { return attempt() == nil })
+	p.forget()
+	if err := attempt(); err == nil {
+		t.Error("an event was accepted over a dead connection")
+	}
+	waitFor(t, "a later attempt is accepted", func() bool { return attempt() == nil })
+}
+
+// proxy forwards connections until it forgets them.
+type proxy struct {
+	net.Listener
+	mu    sync.Mutex
+	conns []*forwarded
+}
+
+// forwarded is a connection through a proxy.
+type forwarded struct {
+	net.Conn
+	forgotten atomic.Bool
+}
+
+// Write discards the data of a forgotten connection.
+func (f *forwarded) Write(b []byte) (int, error) {
+	if f.forgotten.Load() {
+		return len(b), nil
+	}
+	return f.Conn.Write(b)
+}
+
+func startProxy(t *testing.T, address string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{Listener: l}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", address)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			p.mu.Lock()
+			toClient, toServer := &forwarded{Conn: client}, &forwarded{Conn: server}
+			p.conns = append(p.conns, toClient, toServer)
+			p.mu.Unlock()
+			wg.Go(func() { _, _ = io.Copy(toServer, client) })
+			wg.Go(func() { _, _ = io.Copy(toClient, server) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		p.mu.Lock()
+		for _, c := range p.conns {
+			c.Close()
+		}
+		p.mu.Unlock()
+		wg.Wait()
+	})
+	return p
+}
+
+// forget makes the proxy discard everything that arrives on its present connections.
+func (p *proxy) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		c.forgotten.Store(true)
 	}
 }
 
