@@ -33,7 +33,8 @@ type Spool struct {
 // NewSpool makes a spool for at most limit bytes.
 func NewSpool(limit int64) *Spool { return &Spool{limit: limit, sum: sha256.New()} }
 
-// Write appends to the contents. Its error matches ErrTooLong, or says that the disk is full.
+// Write appends to the contents. Its error matches ErrTooLong, or is that of the temporary file.
+// After an error the contents are incomplete.
 func (s *Spool) Write(p []byte) (int, error) {
 	if s.size+int64(len(p)) > s.limit {
 		return 0, fmt.Errorf("%w: at most %d bytes", ErrTooLong, s.limit)

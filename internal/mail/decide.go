@@ -41,10 +41,14 @@ func (s *Server) log(m *message) *zerolog.Event {
 func (s *Server) decide(m *message, client string, to *milter.Modifier) (milter.Response, error) {
 	submissions, err := s.submitAll(m, client)
 	switch {
-	case errors.Is(err, errTooManyParts):
+	case errors.Is(err, errTooManyAttachments):
 		s.count(outcomeRefused)
 		s.log(m).Int("max_parts", s.cfg.MaxParts).Msg("refused a mail: too many attachments")
 		return reply("554 5.6.0 More than %d attachments", s.cfg.MaxParts)
+	case errors.Is(err, errTooManyParts):
+		s.count(outcomeRefused)
+		s.log(m).Msg("refused a mail: too many parts")
+		return reply("554 5.6.0 Too many parts (%s)", m.id)
 	case err != nil:
 		return s.tempfail(m, err)
 	}
@@ -77,6 +81,9 @@ func (s *Server) tempfail(m *message, err error) (milter.Response, error) {
 	return reply("451 4.3.0 The filter cannot take this mail now, try again later (%s)", m.id)
 }
 
+// errTooManyAttachments means that a mail exceeds Config.MaxParts.
+var errTooManyAttachments = errors.New("too many attachments")
+
 // submitAll submits all attachments, one after the other.
 func (s *Server) submitAll(m *message, client string) ([]*submission, error) {
 	var submissions []*submission
@@ -87,7 +94,7 @@ func (s *Server) submitAll(m *message, client string) ([]*submission, error) {
 			return err
 		}
 		if len(submissions) == s.cfg.MaxParts {
-			return errTooManyParts
+			return errTooManyAttachments
 		}
 
 		p := &submission{job: s.job(m, client, a, len(submissions)+1)}

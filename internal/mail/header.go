@@ -63,6 +63,10 @@ func unfold(s string) string {
 	return strings.TrimSpace(strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(s))
 }
 
+// maxField is how much of a field is read. It is more than add accepts, so that the header of a
+// longer relevant field counts as truncated.
+const maxField = maxHeader + 2
+
 // readHeader reads fields up to an empty line. Like mail clients, it ignores lines that are not
 // fields.
 func readHeader(r *bufio.Reader) (header, error) {
@@ -89,21 +93,22 @@ func readHeader(r *bufio.Reader) (header, error) {
 		case text[0] != ' ' && text[0] != '\t':
 			flush()
 		}
-		if len(line)+len(text) <= maxHeader {
-			line = append(line, text...)
-		}
+		line = appendUpTo(line, text, maxField)
 		for !complete { // skip the rest of a line that is longer than the buffer
 			part, err = r.ReadSlice('\n')
 			complete = !errors.Is(err, bufio.ErrBufferFull)
-			if len(line)+len(part) <= maxHeader {
-				line = append(line, bytes.TrimRight(part, "\r\n")...)
-			}
+			line = appendUpTo(line, bytes.TrimRight(part, "\r\n"), maxField)
 		}
 		if err != nil {
 			flush()
 			return h, ignoreEOF(err)
 		}
 	}
+}
+
+// appendUpTo appends text, cut so that the result has at most limit bytes.
+func appendUpTo(line, text []byte, limit int) []byte {
+	return append(line, text[:min(len(text), limit-len(line))]...)
 }
 
 func ignoreEOF(err error) error {

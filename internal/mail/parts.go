@@ -21,8 +21,8 @@ const maxDepth = 12
 // Each costs some work but may take only one line of the mail.
 const maxEntities = 5000
 
-// errTooManyParts means that a mail exceeds the limit of parts or of attachments.
-var errTooManyParts = errors.New("too many attachments")
+// errTooManyParts means that a mail exceeds maxEntities or maxSpooled.
+var errTooManyParts = errors.New("too many parts")
 
 // attachment is a part of a mail that is to be submitted.
 type attachment struct {
@@ -57,8 +57,8 @@ func (w *walker) entity(h *header, body io.Reader, number string, depth int) err
 	if w.entities++; w.entities > maxEntities {
 		return errTooManyParts
 	}
-	if h.truncated { // the header was truncated, so its type is not reliable
-		return w.leaf(h, body, number)
+	if h.truncated {
+		return w.unreliable(h, body, number)
 	}
 	encodings := encodingsOf(h)
 	if boundaries := boundariesOf(h); len(boundaries) > 0 && depth < maxDepth {
@@ -80,6 +80,23 @@ func (w *walker) entity(h *header, body io.Reader, number string, depth int) err
 		if !isNamedMessage(h) {
 			continue
 		}
+		if err := w.leaf(h, decoded(encoding, contents.Reader()), number); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// unreliable visits a part whose header was truncated, so its type and encoding are not reliable.
+// The part is an attachment as it is, and decoded.
+func (w *walker) unreliable(h *header, body io.Reader, number string) error {
+	contents, err := w.spool(body)
+	if err != nil {
+		return err
+	}
+	defer contents.Close()
+	for _, encoding := range []string{notEncoded, base64Encoding} {
 		if err := w.leaf(h, decoded(encoding, contents.Reader()), number); err != nil {
 			return err
 		}

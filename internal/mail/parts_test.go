@@ -128,8 +128,8 @@ var mailCases = map[string]struct {
 	},
 	"a long header": {mixed("X: " + strings.Repeat("x", 300_000) + "\nContent-Disposition: attachment; filename=a.exe\n\nMZ"), []string{"2 a.exe: MZ"}},
 	"a header that is too long": {
-		mixed(strings.Repeat("Content-Disposition: inline\n", 20_000) + "Content-Type: multipart/mixed; boundary=CC\n\n--CC\n" + file("filename=a.exe", "MZ")),
-		[]string{"2 part2: --CC\n" + file("filename=a.exe", "MZ")},
+		mixed(strings.Repeat("Content-Disposition: inline\n", 20_000) + "Content-Type: multipart/mixed; boundary=CC\n\n--CC\nContent-Disposition: attachment; filename=a.exe\n\nMZ"),
+		[]string{"2 part2: --CC\nContent-Disposition: attachment; filename=a.exe\n\nMZ", "2 part2: " + unbase64("--CC\nContent-Disposition: attachment; filename=a.exe\n\nMZ")},
 	},
 	"an encoding with a comment":  {mixed(encoded("base64 (of RFC 2045)")), []string{"2 a.exe: MZ"}},
 	"an encoding after a comment": {mixed(encoded("(one) base64")), []string{"2 a.exe: MZ"}},
@@ -200,6 +200,26 @@ func TestDepth(t *testing.T) {
 	got := attachmentsOf(t, raw)
 	if len(got) != 1 || !strings.Contains(got[0], "deep.exe") || !strings.HasPrefix(got[0], strings.Repeat("1.", maxDepth-1)+"1 part") {
 		t.Errorf("%.200q", got)
+	}
+}
+
+// unbase64 decodes base64 and ignores other characters.
+func unbase64(s string) string {
+	b, _ := io.ReadAll(decoded(base64Encoding, strings.NewReader(s))) // never fails
+	return string(b)
+}
+
+// A field that is too long to be read makes the part an attachment, whatever type it begins with.
+func TestOverlongFieldOfAPart(t *testing.T) {
+	t.Parallel()
+	for name, field := range map[string]string{
+		"one line": "Content-Type: text/plain; x=" + strings.Repeat("x", maxHeader) + "; name=evil.exe",
+		"folded":   "Content-Type: text/plain" + strings.Repeat(";\n x=y", maxHeader/5) + ";\n name=evil.exe",
+	} {
+		raw := "Content-Type: multipart/mixed; boundary=B\n\n--B\n" + field + "\n\nTVo=\n--B--\n"
+		if got := attachmentsOf(t, raw); len(got) != 2 || !strings.HasSuffix(got[0], ": TVo=") || !strings.HasSuffix(got[1], ": MZ") {
+			t.Errorf("%s: %.200q", name, got)
+		}
 	}
 }
 

@@ -162,6 +162,27 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// The limit of header fields is that of a mail, not of a connection.
+func TestManyLargeHeaders(t *testing.T) {
+	t.Parallel()
+	s := dial(t, serve(t, testkit.NewPipeline(t), nil))
+	for range 6 {
+		mustContinue(t)(s.Mail("bob@example.org", nil))
+		mustContinue(t)(s.HeaderField("X-Large", strings.Repeat("x", 900_000)))
+		mustContinue(t)(s.HeaderEnd())
+		if _, act, err := s.BodyReadFrom(strings.NewReader("text\r\n")); err != nil || act.Code != milter.ActContinue {
+			t.Fatalf("%+v, %v", act, err)
+		}
+	}
+	mustContinue(t)(s.Mail("bob@example.org", nil))
+	for range 6 {
+		if _, err := s.HeaderField("X-Large", strings.Repeat("x", 900_000)); err != nil {
+			return
+		}
+	}
+	t.Error("a mail with a header of 5.4 MB was accepted")
+}
+
 // Without waiting, a mail passes unless an attachment is already known to be malicious.
 func TestNoWait(t *testing.T) {
 	t.Parallel()

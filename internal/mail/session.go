@@ -18,17 +18,17 @@ type session struct {
 	milter.NoOpMilter
 	s      *Server
 	client string // address of the SMTP client
-	fields int    // bytes of header fields since the library last discarded them
+	fields int    // bytes of header fields that the library holds
 
 	mail *message // nil between two mails
 }
 
 const (
 	maxRecipients = 64
-	maxFields     = 4 << 20 // bytes of header fields that the library may hold for a connection
+	maxFields     = 4 << 20 // bytes of the header fields of one mail
 )
 
-var errFields = errors.New("more header fields than a connection may send")
+var errFields = errors.New("more header fields than a mail may have")
 
 // reset discards the current mail.
 func (n *session) reset() {
@@ -81,8 +81,8 @@ func (n *session) RcptTo(to string, m *milter.Modifier) (milter.Response, error)
 	return milter.RespContinue, nil
 }
 
-// Header records a field of the mail's header. The library stores all fields, so their size is
-// limited here.
+// Header records a field of the mail's header. The library stores all fields until Headers, so
+// their size is limited here.
 func (n *session) Header(name, value string, m *milter.Modifier) (milter.Response, error) {
 	if n.fields += len(name) + len(value) + 64; n.fields > maxFields {
 		return nil, errFields
@@ -133,7 +133,11 @@ func (n *session) Abort(*milter.Modifier) error {
 	return nil
 }
 
-// Headers is called at the end of the header.
-func (n *session) Headers(textproto.MIMEHeader, *milter.Modifier) (milter.Response, error) {
+// Headers is called at the end of the header. It discards the fields that the library holds, which
+// would otherwise add up over all mails of the connection.
+func (n *session) Headers(all textproto.MIMEHeader, _ *milter.Modifier) (milter.Response, error) {
+	clear(all)
+	n.fields = 0
+
 	return milter.RespContinue, nil
 }
