@@ -103,7 +103,7 @@ type responder struct {
 func (a responder) send(text string) error { return a.p.send(a.prefix+text, a.end) }
 
 // linger gives the client time to read an answer that was sent before its input was read
-// completely. Closing at once could discard the answer.
+// completely. Closing at once could discard the answer. No further answer can be sent.
 func (p *peer) linger() {
 	if half, ok := p.conn.Conn.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
 		return

@@ -301,6 +301,23 @@ func TestStreamLimit(t *testing.T) {
 	}
 }
 
+// A stream that exceeds the limit ends its session, but the commands that run are answered first.
+func TestStreamLimitInASession(t *testing.T) {
+	t.Parallel()
+	p := testkit.NewPipeline(t)
+	s := serve(t, p, func(c *clamd.Config) { c.MaxStream = 1000 })
+	c := s.dial()
+	c.send("zIDSESSION\x00", "zINSTREAM\x00", chunks("MZ wildfire-test:malware", 10), "zINSTREAM\x00", chunks(strings.Repeat("x", 1001), 300))
+	if got := c.reply(0); got != "2: INSTREAM size limit exceeded. ERROR" {
+		t.Errorf("%q", got)
+	}
+	p.Work()
+	if got := c.reply(0); got != "1: stream: WildFire.malware FOUND" {
+		t.Errorf("%q", got)
+	}
+	c.expectClosed()
+}
+
 // The commands of a session are answered as they finish, each with its number.
 func TestSession(t *testing.T) {
 	t.Parallel()

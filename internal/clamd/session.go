@@ -38,7 +38,7 @@ func (n *session) next() bool {
 	switch {
 	case errors.Is(err, errLongCommand):
 		_ = n.p.send("UNKNOWN COMMAND", '\n')
-		n.p.linger()
+		n.linger()
 		return false
 	case isTimeout(err):
 		_ = n.p.send("COMMAND READ TIMED OUT", '\n')
@@ -136,17 +136,24 @@ func (n *session) instream(to responder) bool {
 	case errors.Is(err, judge.ErrTooLong):
 		n.s.count(answeredError)
 		_ = to.send("INSTREAM size limit exceeded. ERROR")
-		n.p.linger()
+		n.linger()
 	case isTimeout(err):
 		_ = to.send("INSTREAM read timed out. ERROR")
 	case !errors.Is(err, errStreamEnded): // the disk is full
 		n.s.count(answeredError)
 		n.s.deps.Log.Error().Err(err).Msg("cannot store a stream temporarily")
 		_ = to.send("INSTREAM: no room for the stream. ERROR")
-		n.p.linger()
+		n.linger()
 	}
 
 	return false
+}
+
+// linger waits until the running commands are answered, and then for the client to read the
+// answers.
+func (n *session) linger() {
+	_ = n.commands.Wait()
+	n.p.linger()
 }
 
 // errStreamEnded means that the client disconnected, or was disconnected, in the middle of a
