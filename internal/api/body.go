@@ -55,7 +55,7 @@ func (s *bodyReader) Read(b []byte) (int, error) {
 	defer s.nats.timer.Reset(natsTimeout)
 	now := time.Now()
 	deadline := now.Add(stallTimeout)
-	if slowest := s.began.Add(stallTimeout + time.Duration(s.n)*time.Second/minBodyRate); slowest.Before(deadline) {
+	if slowest := s.began.Add(stallTimeout + time.Duration(s.n/minBodyRate)*time.Second); slowest.Before(deadline) {
 		deadline = slowest
 	}
 

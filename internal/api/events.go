@@ -12,7 +12,8 @@ import (
 )
 
 // reconnectOverlap is how far a stream goes back when a client reconnects. The ID of a server-sent
-// event is the event's own time, and the event was published a little later.
+// event is the time at which NATS stored the event; clients may have IDs of earlier versions, which
+// used the event's own time.
 const reconnectOverlap = time.Minute
 
 // events streams the events of the source. Consumers that remember the IDs of the CloudEvents see
@@ -50,13 +51,18 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 	}
 
 	err := sse.Serve(w, r, func(ctx context.Context, out *sse.Stream) error {
-		return results.NewSubscriber(s.deps.Queue.JetStream(), cfg).Run(ctx, func(_ context.Context, e results.Event) error {
+		return results.NewSubscriber(s.deps.Queue.JetStream(), cfg).RunRaw(ctx, func(_ context.Context, d results.Delivery) error {
+			e, err := d.Event()
+			if err != nil {
+				return nil //nolint:nilerr // the event is of a later version
+			}
+
 			b, err := json.Marshal(e)
 			if err != nil {
 				return err
 			}
 
-			return out.Send(sse.Event{ID: e.Time.UTC().Format(time.RFC3339Nano), Type: e.Type.Name(), Data: b})
+			return out.Send(sse.Event{ID: d.Stored.UTC().Format(time.RFC3339Nano), Type: e.Type.Name(), Data: b})
 		})
 	})
 	if err != nil {

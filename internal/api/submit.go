@@ -132,22 +132,24 @@ func (s *service) accept(w http.ResponseWriter, r *http.Request, c *client, req 
 
 // admit admits a submission, within the token's rate and the limit of concurrent submissions.
 func (s *service) admit(w http.ResponseWriter, c *client) (release func(), err error) {
-	if c.limiter != nil {
-		reservation := c.limiter.Reserve()
-		if wait := reservation.Delay(); wait > 0 {
-			reservation.Cancel()
-			setRetryAfter(w, wait)
-
-			return nil, &fault{http.StatusTooManyRequests, "rate-limited", fmt.Sprintf("at most %g submissions per second with this token", c.Rate)}
-		}
-	}
-
 	release = func() { s.inProgress.Add(-1); c.inProgress.Add(-1) }
 	if all, own := s.inProgress.Add(1), c.inProgress.Add(1); all > maxSubmissions || own > c.maxInProgress {
 		release()
 		setRetryAfter(w, time.Second)
 
 		return nil, &fault{http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d submissions are already in progress, %d of this token", all-1, own-1)}
+	}
+	if c.limiter == nil {
+		return release, nil
+	}
+
+	reservation := c.limiter.Reserve() // last, because it cannot be undone
+	if wait := reservation.Delay(); wait > 0 {
+		reservation.Cancel()
+		release()
+		setRetryAfter(w, wait)
+
+		return nil, &fault{http.StatusTooManyRequests, "rate-limited", fmt.Sprintf("at most %g submissions per second with this token", c.Rate)}
 	}
 
 	return release, nil
