@@ -253,9 +253,16 @@ func printPlan(tool *cli.App, r planReport) {
 	rows := [][]string{{"WHAT", "HOW MANY", ""}}
 	row := func(what string, n int, more string) { rows = append(rows, []string{what, fmt.Sprint(n), more}) }
 	row("files", r.Files, humanSize(r.Bytes))
-	for what, n := range map[string]int{"  unreadable": r.Unreadable, "  empty": r.Empty, "  too large": r.TooLarge} {
-		if n > 0 {
-			row(what, n, "")
+	for _, skipped := range []struct {
+		what string
+		n    int
+	}{
+		{"  unreadable", r.Unreadable},
+		{"  empty", r.Empty},
+		{"  too large", r.TooLarge},
+	} {
+		if skipped.n > 0 {
+			row(skipped.what, skipped.n, "")
 		}
 	}
 

@@ -25,7 +25,7 @@ func New(cfg Config, opts Options, h http.Handler) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s.web_config_file: %w", opts.Table, err)
 	}
-	l, err := net.Listen("tcp", cfg.Listen) //nolint:noctx // no names are looked up
+	l, err := net.Listen("tcp", cfg.Listen) //nolint:noctx // once, at the start
 	if err != nil {
 		return nil, fmt.Errorf("%s.listen: %w: %w; free the address, choose another, or set \"\" for none", opts.Table, ErrListen, err)
 	}

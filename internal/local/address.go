@@ -32,7 +32,7 @@ func Valid(address string) bool {
 	if err != nil {
 		return false
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > 65535 {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return false
 	}
 

@@ -53,7 +53,7 @@ func Listen(cfg Config) (*Listener, error) {
 	if path, ok := SocketPath(cfg.Listen); ok {
 		l.inner, l.remove, err = listenUnix(path, mode)
 	} else {
-		l.inner, err = net.Listen("tcp", cfg.Listen) //nolint:noctx // no names are looked up
+		l.inner, err = net.Listen("tcp", cfg.Listen) //nolint:noctx // once, at the start
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w; free the address, or choose another", ErrListen, err)

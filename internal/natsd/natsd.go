@@ -176,7 +176,8 @@ func explain(err error, cfg natsconn.Config) error {
 	case strings.Contains(text, "address already in use"), strings.Contains(text, "Only one usage of each socket address"):
 		return fmt.Errorf("embedded nats server: %s: %w: stop what listens there, or set another port in nats.url", cfg.URL, ErrPortInUse)
 	case saysNoSpace(text):
-		return fullDisk(cfg.Embedded.StoreDir, 0)
+		free, _ := FreeSpace(cfg.Embedded.StoreDir)
+		return fullDisk(cfg.Embedded.StoreDir, free)
 	}
 	return fmt.Errorf("embedded nats server: %w", err)
 }

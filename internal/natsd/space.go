@@ -10,8 +10,8 @@ import (
 	"backburn/internal/health"
 )
 
-// minFree is the free space below which the store is in danger: after the disk is full the server
-// has to be restarted.
+// minFree is the free space below which the store is in danger: once a write fails, JetStream
+// accepts nothing until the store is opened again.
 const minFree = config.Size(256 << 20)
 
 // lowFree is the free space below which an operator should act.

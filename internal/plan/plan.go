@@ -4,7 +4,6 @@
 package plan
 
 import (
-	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -183,8 +182,8 @@ func (v *Inventory) Summarize(queries, left int, now time.Time) Summary {
 
 	s.PerDay = v.Config.UploadsPerDay - v.Config.UploadsPerDay*v.Config.ReservePercent/100
 	s.Days = daysFor(s.Unknown, left, s.PerDay)
-	for _, share := range slices.Collect(maps.Keys(shares)) {
-		s.Days = max(s.Days, daysFor(shares[share], share.PerDay, share.PerDay))
+	for share, n := range shares {
+		s.Days = max(s.Days, daysFor(n, share.PerDay, share.PerDay))
 	}
 	if s.Days > 0 && (s.PerDay > 0 || len(shares) > 0) {
 		y, m, d := now.UTC().Date()
