@@ -6,3 +6,6 @@ type StatusCache = statusCache
 var NewStatusCache = newStatusCache
 
 var CachedStatus = (*statusCache).status
+
+// CloseHTTP closes the HTTP listener, as a fault of it would.
+func (n *Node) CloseHTTP() { n.http.Close() }

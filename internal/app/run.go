@@ -31,7 +31,15 @@ func (n *Node) Run(ctx context.Context) error {
 
 	lateCtx, stopLate := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLate()
-	var lateParts errgroup.Group
+	lateParts, lateFailed := errgroup.WithContext(lateCtx)
+	jobParts.Go(func() error { // a late part that fails ends the process, too
+		select {
+		case <-lateFailed.Done():
+			return errLatePart
+		case <-jobCtx.Done():
+			return nil
+		}
+	})
 	lateParts.Go(func() error { return n.health.Run(lateCtx) })
 	lateParts.Go(func() error { return limitGarbage(lateCtx) })
 	for _, t := range n.services {
@@ -79,12 +87,18 @@ func (n *Node) Run(ctx context.Context) error {
 		return nil
 	})
 	err := jobParts.Wait()
+	if errors.Is(err, errLatePart) {
+		err = nil // lateParts has the cause
+	}
 	stopLate()
 	err = errors.Join(err, lateParts.Wait())
 	n.log.Info().Stringer("took", time.Since(stopBegan).Round(time.Millisecond)).Msg("stopped")
 
 	return err
 }
+
+// errLatePart means that a part failed that does not process jobs.
+var errLatePart = errors.New("a part has failed")
 
 // awaitReady waits until the process is ready, by the rule of /readyz. If a part has failed at the
 // start, it logs that first.

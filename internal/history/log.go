@@ -110,9 +110,24 @@ func (l *Log) follow(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, errCreatedAgain) {
+			summary = l.startAgain()
+			continue
+		}
 		l.setError(err)
 		_ = pipeline.Sleep(ctx, retryInterval)
 	}
+}
+
+// startAgain replaces the Summary by an empty one.
+func (l *Log) startAgain() *Summary {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.summary = NewSummary(l.limits)
+	l.isComplete = false
+	l.behind = 0
+
+	return l.summary
 }
 
 // waitUntilIdle returns when ctx ends, or after an hour without use; then it frees the Summary.
@@ -140,6 +155,9 @@ func (l *Log) setError(err error) {
 	l.err = err
 }
 
+// errCreatedAgain means that the stream was created again, so its sequences began again at 1.
+var errCreatedAgain = errors.New("the stream of events was created again")
+
 // read adds the events of the stream to the Summary. It returns when ctx ends, or with an error.
 func (l *Log) read(ctx context.Context, summary *Summary) error {
 	since, empty, err := l.startTime(ctx, summary)
@@ -152,7 +170,13 @@ func (l *Log) read(ctx context.Context, summary *Summary) error {
 	l.setError(nil)
 	sub := results.NewSubscriber(l.queue.JetStream(), results.SubscriberConfig{Prefix: l.queue.Prefix(), Since: since, Ahead: 1024})
 
+	var last results.Delivery
+
 	return sub.RunRaw(ctx, func(_ context.Context, d results.Delivery) error {
+		if d.Sequence <= last.Sequence && d.Stored.After(last.Stored) {
+			return errCreatedAgain
+		}
+		last = d
 		if e, err := d.Event(); err == nil { // otherwise it is from a later version
 			summary.Add(e, d.Sequence)
 		}

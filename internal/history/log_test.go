@@ -81,4 +81,16 @@ func TestLogFollowsTheStream(t *testing.T) {
 	until("what comes", func(b *history.Summary, _ history.State) bool {
 		return b.Search(history.Query{Text: "new-"}).Matches == 5
 	})
+
+	// A stream that is created again begins at sequence 1.
+	if err := js.DeleteStream(t.Context(), "BACKBURN_RESULTS"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "BACKBURN_RESULTS", Subjects: []string{"backburn.results.>"}}); err != nil {
+		t.Fatal(err)
+	}
+	publish("again")
+	until("the events of the new stream", func(b *history.Summary, st history.State) bool {
+		return st.Ready && len(b.Job("mail", "again")) == 1 && len(b.Job("mail", "old")) == 0
+	})
 }
