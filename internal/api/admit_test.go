@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http/httptest"
 	"testing"
 
@@ -20,7 +21,8 @@ func TestRefusedSubmissionsDoNotCount(t *testing.T) {
 			if w.Header().Get("Retry-After") == "" {
 				t.Error("no Retry-After")
 			}
-			return nil, err.(*fault).status
+			f, _ := errors.AsType[*fault](err)
+			return nil, f.status
 		}
 		return release, 202
 	}

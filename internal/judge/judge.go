@@ -47,7 +47,7 @@ const (
 	lookupTimeout  = 10 * time.Second // for looking up a known verdict
 	submitTimeout  = 30 * time.Second // for making a submission durable
 	maxSubmissions = 64               // at a time
-	maxWaits       = 256              // at a time; each is a consumer on the server
+	maxWaits       = 8192             // at a time; each reads the ledger every few seconds
 )
 
 // Judge is safe for concurrent use.
@@ -74,7 +74,20 @@ type Contents struct {
 type Outcome struct {
 	Decided bool             // there is a verdict
 	Verdict wildfire.Verdict // if Decided
-	Reason  string           // why there is none: "pending", or the reason of a failed event
+
+	// Reason says why there is none: "pending", "unrecognised" (a code without a name), or the
+	// reason of a failed event.
+	Reason string
+}
+
+// outcomeOf returns the outcome for a final verdict. A code without a name is no verdict, because it
+// may stand for something malicious.
+func outcomeOf(v wildfire.Verdict) Outcome {
+	if _, named := wildfire.ParseVerdict(v.String()); !named {
+		return Outcome{Reason: v.String()}
+	}
+
+	return Outcome{Decided: true, Verdict: v}
 }
 
 // Pending is the reason of contents that were submitted and have no final event yet.
@@ -108,9 +121,13 @@ func (j *Judge) Known(ctx context.Context, sha256 string) (Outcome, bool, error)
 	if s.State != pipeline.StateVerdict || time.Since(s.CheckedAt) > j.cfg.ReuseDuration(v) {
 		return Outcome{}, false, nil
 	}
+	out := outcomeOf(v)
+	if !out.Decided {
+		return Outcome{}, false, nil
+	}
 	j.recent.put(sha256, v, time.Now())
 
-	return Outcome{Decided: true, Verdict: v}, true, nil
+	return out, true, nil
 }
 
 // Submit submits contents and returns once they are durable. They must still match their hash. An
@@ -145,7 +162,7 @@ func (j *Judge) Wait(ctx context.Context, ref pipeline.Ref) Outcome {
 	case err != nil: // always ErrNoFinalEvent
 		return Outcome{Reason: Pending}
 	case ev.Data.VerdictCode != nil:
-		return Outcome{Decided: true, Verdict: wildfire.Verdict(*ev.Data.VerdictCode)}
+		return outcomeOf(wildfire.Verdict(*ev.Data.VerdictCode))
 	case ev.Data.Error != nil:
 		return Outcome{Reason: string(ev.Data.Error.Reason)}
 	}
