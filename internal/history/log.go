@@ -178,12 +178,24 @@ func (l *Log) read(ctx context.Context, summary *Summary) error {
 		}
 		last = d
 		if e, err := d.Event(); err == nil { // otherwise it is from a later version
+			e.Time = earlier(e.Time, d.Stored)
+			e.Data.ReceivedAt = earlier(e.Data.ReceivedAt, d.Stored)
 			summary.Add(e, d.Sequence)
 		}
 		l.progress(d.Pending)
 
 		return nil
 	})
+}
+
+// earlier returns the earlier of two times. A gateway's clock may be ahead, and a time in the future
+// would make the present hours too old to be counted.
+func earlier(t, limit time.Time) time.Time {
+	if t.After(limit) {
+		return limit
+	}
+
+	return t
 }
 
 // progress records how many events follow the last one.

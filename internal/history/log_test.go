@@ -57,9 +57,9 @@ func TestLogFollowsTheStream(t *testing.T) {
 	}
 	until("no stream", func(_ *history.Summary, st history.State) bool { return st.Error != "" && !st.Ready })
 
-	publish := func(job string) {
+	publishAt := func(job string, at time.Time) {
 		t.Helper()
-		e := verdict(job, "malware", time.Now())
+		e := verdict(job, "malware", at)
 		body, err := e.MarshalJSON()
 		if err != nil {
 			t.Fatal(err)
@@ -67,6 +67,10 @@ func TestLogFollowsTheStream(t *testing.T) {
 		if _, err := js.Publish(t.Context(), e.Subject("backburn"), body); err != nil {
 			t.Fatal(err)
 		}
+	}
+	publish := func(job string) {
+		t.Helper()
+		publishAt(job, time.Now())
 	}
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "BACKBURN_RESULTS", Subjects: []string{"backburn.results.>"}}); err != nil {
 		t.Fatal(err)
@@ -92,5 +96,17 @@ func TestLogFollowsTheStream(t *testing.T) {
 	publish("again")
 	until("the events of the new stream", func(b *history.Summary, st history.State) bool {
 		return st.Ready && len(b.Job("mail", "again")) == 1 && len(b.Job("mail", "old")) == 0
+	})
+
+	// A clock that is ahead does not prevent the count of later events.
+	publishAt("future", time.Now().Add(100*365*24*time.Hour))
+	publish("later")
+	until("the counts of the present", func(b *history.Summary, _ history.State) bool {
+		verdicts, arrived := 0, 0
+		for _, h := range b.Overview(time.Now()).Hours {
+			verdicts += h.Verdicts["malware"]
+			arrived += h.Arrived
+		}
+		return verdicts == 3 && arrived == 3
 	})
 }
