@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -425,6 +426,36 @@ func TestSinkWaitsForAReceiver(t *testing.T) {
 	if dead := deadLetters(t, cfg.DeadFile); len(dead) > 0 {
 		t.Errorf("dead letters %q", dead)
 	}
+}
+
+// A fault whose text differs with each connection is logged once, too.
+func TestLastingFaultIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	js := stream(t)
+	var attempts atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		attempts.Add(1)
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = c.(*net.TCPConn).SetLinger(0) // a reset
+		_ = c.Close()
+	}))
+	defer srv.Close()
+	w, err := sink.NewWebhook(sink.Config{URL: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := shortDelays(t)
+	r := start(t, js, cfg, w)
+	publish(t, js, "one")
+	waitFor(t, "it was tried several times", func() bool { return attempts.Load() > 5 && r.Status().Attempts >= 5 })
+	if n := r.logs.count(`"level":"warn"`); n != 1 {
+		t.Errorf("%d warnings:\n%s", n, r.logs)
+	}
+	r.stop()
 }
 
 // If NATS does not answer while a sink starts, the sink waits; the process goes on.

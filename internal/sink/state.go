@@ -65,8 +65,8 @@ func (s *state) setBehind(n uint64) {
 	s.status.Behind = n
 }
 
-// recordFault records a fault, and reports whether to log it: when it is new, and then at
-// intervals.
+// recordFault records a fault, and reports whether to log it: when its class or its remedy is new,
+// and then at intervals. The text does not count, because it may contain the port of a connection.
 func (s *state) recordFault(f *Fault, attempt int, every time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,12 +75,13 @@ func (s *state) recordFault(f *Fault, attempt int, every time.Duration) bool {
 		next = StatePaused
 	}
 	now := time.Now().UTC()
-	log := s.status.State != next || s.status.Cause != f.Error() || now.Sub(s.warnedAt) >= every
+	class := cmp.Or(f.Cause, health.CauseOther)
+	log := s.status.State != next || s.status.Class != class || s.status.Remedy != f.Remedy || now.Sub(s.warnedAt) >= every
 	if s.status.State != next {
 		s.status.State, s.status.Since = next, now
 	}
 	s.status.Cause = f.Error()
-	s.status.Class = cmp.Or(f.Cause, health.CauseOther)
+	s.status.Class = class
 	s.status.Remedy = f.Remedy
 	s.status.Attempts = attempt
 	if log {
