@@ -27,8 +27,8 @@ type Web struct {
 
 // User returns the user of a request with basic authentication, or "" if there is none or the
 // password is wrong. The toolkit has already authenticated the request, but it may have read an
-// earlier version of the file. If the user has been removed since, User returns "". It takes as
-// long as one bcrypt comparison.
+// earlier version of the file. If the user has been removed since, User returns "". It reads the
+// file, and compares one bcrypt hash.
 func (c Config) User(r *http.Request) string {
 	name, password, ok := r.BasicAuth()
 	settings, err := Inspect(c.WebConfigFile)

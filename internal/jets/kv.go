@@ -78,7 +78,8 @@ func (k KV[T]) Set(ctx context.Context, key string, value T, revision uint64) (u
 
 // Change applies change to the newest value until the write succeeds, and returns the resulting
 // entry. change may be called several times, each time with a fresh value: the zero value if the
-// key does not exist or is unreadable. It returns false to leave the key unchanged.
+// key does not exist or is unreadable. If an answer is lost, that value may be change's own result.
+// change returns false to leave the key unchanged.
 func (k KV[T]) Change(ctx context.Context, key string, change func(*T) bool) (Entry[T], error) {
 	for {
 		entry, err := k.Get(ctx, key)

@@ -38,7 +38,7 @@ func NewServer(cfg Config, table string) (*Server, error) {
 	return s, nil
 }
 
-// Close stops listening and closes all connections. It may be called more than once.
+// Close stops listening, and ends Ending. It may be called more than once.
 func (s *Server) Close() {
 	s.end()
 	_ = s.Listener.Close()
@@ -64,6 +64,7 @@ func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 
 	last, stop := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer stop()
+	defer s.kill()
 	defer context.AfterFunc(last, s.kill)()
 	l.Drain(last)
 	if err != nil {
