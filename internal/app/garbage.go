@@ -15,10 +15,10 @@ const (
 	garbageInterval = time.Second
 )
 
-// limitGarbage keeps the memory of the process below its live memory and maxGarbage, until ctx
-// ends. The runtime would let as much garbage accumulate as there is live memory, and so nearly
-// double the memory of a leader with a million waiting jobs. It does nothing if the operator has
-// set GOGC.
+// limitGarbage keeps the garbage of the process near maxGarbage, or near 20 % of a large live
+// memory, until ctx ends. The runtime would let as much garbage accumulate as there is live memory,
+// and so nearly double the memory of a leader with a million waiting jobs. It does nothing if the
+// operator has set GOGC.
 func limitGarbage(ctx context.Context) error {
 	if os.Getenv("GOGC") != "" {
 		return nil

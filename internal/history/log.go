@@ -188,8 +188,8 @@ func (l *Log) read(ctx context.Context, summary *Summary) error {
 	})
 }
 
-// earlier returns the earlier of two times. A gateway's clock may be ahead, and a time in the future
-// would make the present hours too old to be counted.
+// earlier returns the earlier of two times. A gateway's clock may be ahead, and a time in the
+// future would make the present hours too old to be counted.
 func earlier(t, limit time.Time) time.Time {
 	if t.After(limit) {
 		return limit

@@ -80,8 +80,8 @@ type Outcome struct {
 	Reason string
 }
 
-// outcomeOf returns the outcome for a final verdict. A code without a name is no verdict, because it
-// may stand for something malicious.
+// outcomeOf returns the outcome for a final verdict. A code without a name is no verdict, because
+// it may stand for something malicious.
 func outcomeOf(v wildfire.Verdict) Outcome {
 	if _, named := wildfire.ParseVerdict(v.String()); !named {
 		return Outcome{Reason: v.String()}

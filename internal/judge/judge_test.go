@@ -39,7 +39,9 @@ func (l ledger) Await(ctx context.Context, ref pipeline.Ref) (results.Event, err
 
 func (l ledger) Sample(context.Context, string) (queue.SampleEntry, error) {
 	var s queue.SampleEntry
-	s.State, s.Verdict, s.CheckedAt = pipeline.StateVerdict, l.code, time.Now()
+	s.State = pipeline.StateVerdict
+	s.Verdict = l.code
+	s.CheckedAt = time.Now()
 	return s, nil
 }
 

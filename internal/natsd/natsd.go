@@ -2,9 +2,9 @@
 //
 // It listens only on a loopback address, requires a token that it creates once and keeps next to
 // its store, and keeps JetStream in files. With sync_always an acknowledged message is on the disk.
-// Two servers on one store would silently destroy it, so the store is locked. The store may never
-// fill the disk, and CheckSpace warns early. If the store could not be written all the same, it is
-// opened again once it can be.
+// Two servers on one store would silently destroy it, so the store is locked. It may use only a
+// part of the disk, and CheckSpace warns early. A store that could not be written is opened again
+// once it can be.
 package natsd
 
 import (

@@ -44,6 +44,9 @@ type Fault struct {
 	Err        error
 }
 
+// maxRetryAfter limits the delay that a receiver can request.
+const maxRetryAfter = 15 * time.Minute
+
 func (f *Fault) Error() string { return f.Err.Error() }
 func (f *Fault) Unwrap() error { return f.Err }
 

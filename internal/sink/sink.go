@@ -40,9 +40,6 @@ func NewTarget(cfg Config) (Target, error) {
 
 func (c Config) durableName() string { return "sink-" + c.Name }
 
-// maxRetryAfter limits the delay that a receiver can request.
-const maxRetryAfter = 15 * time.Minute
-
 // Sink delivers events from the stream to a target.
 type Sink struct {
 	cfg     Config

@@ -302,7 +302,7 @@ func TestRetryAfterIsParsed(t *testing.T) {
 	}
 }
 
-// A firewall forgets an HTTP/2 connection: neither end notices. Later attempts use a new connection.
+// A firewall forgets an HTTP/2 connection: neither end notices. Later attempts use a new one.
 func TestWebhookLeavesADeadConnection(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
