@@ -10,10 +10,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
 
+	"backburn/internal/cli"
 	"backburn/internal/plan"
 	"backburn/internal/testkit"
 	"backburn/pipeline"
@@ -152,4 +154,17 @@ func replaced(t *testing.T, name, before, after string) string {
 	}
 
 	return string(bytes.ReplaceAll(b, []byte(before), []byte(after)))
+}
+
+// The files that are not counted as contents have a fixed order.
+func TestPlanPrintsSkippedFilesInOrder(t *testing.T) {
+	t.Parallel()
+	order := regexp.MustCompile(`(?s)files .*unreadable .*empty .*too large .*distinct contents `)
+	for range 20 {
+		var out bytes.Buffer
+		printPlan(&cli.App{Std: cli.Std{Out: &out}}, planReport{Summary: plan.Summary{Files: 6, Unreadable: 1, Empty: 2, TooLarge: 3}})
+		if !order.MatchString(out.String()) {
+			t.Fatalf("got %s", out.String())
+		}
+	}
 }

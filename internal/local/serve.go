@@ -32,7 +32,7 @@ func NewServer(cfg Config, table string) (*Server, error) {
 	}
 
 	s := &Server{Listener: l, table: table}
-	s.Life, s.kill = context.WithCancel(context.Background()) //nolint:gosec // Run calls it
+	s.Life, s.kill = context.WithCancel(context.Background())
 	s.Ending, s.end = context.WithCancel(s.Life)
 
 	return s, nil
