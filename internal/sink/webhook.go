@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"backburn/internal/backoff"
 	"backburn/internal/health"
 	"backburn/internal/sink/credential"
 )
@@ -76,7 +77,7 @@ func (w *Webhook) Send(ctx context.Context, m Message) error {
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be reused
 
-	return faultOf(res.StatusCode, retryAfter(res.Header.Get("Retry-After"), time.Now()))
+	return faultOf(res.StatusCode, backoff.RetryAfter(res.Header.Get("Retry-After"), time.Now(), maxRetryAfter))
 }
 
 // faultOf returns the fault for the status of an answer, or nil if the receiver accepted the event.
@@ -104,19 +105,6 @@ func faultOf(status int, after time.Duration) error {
 	}
 
 	return f
-}
-
-// retryAfter parses the Retry-After header (RFC 9110, section 10.2.3). It returns 0 for an invalid
-// value or a time in the past, and at most maxRetryAfter.
-func retryAfter(v string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseUint(v, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
-	}
-	if at, err := http.ParseTime(v); err == nil {
-		return min(max(0, at.Sub(now)), maxRetryAfter)
-	}
-
-	return 0
 }
 
 // authorize adds the credentials for the receiver.
