@@ -226,3 +226,17 @@ func TestWithheldContentsWithoutARecord(t *testing.T) {
 		t.Errorf("the sample was last checked at %s, %v", s.CheckedAt, err)
 	}
 }
+
+// A key that WildFire would not accept as a hash does not make calls about others fail.
+func TestAQuestionWithoutAHash(t *testing.T) {
+	t.Parallel()
+	q := newQuerier()
+	body, err := json.Marshal([]Question{{Key: "http://example.com/x", Recheck: true}, {Key: digest(1)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.receive(&nats.Msg{Reply: "inbox", Data: body})
+	if c := q.nextCall(); !slices.Equal(c.hashes, []string{digest(1)}) {
+		t.Errorf("the call asks about %q", c.hashes)
+	}
+}

@@ -39,6 +39,9 @@ func (q *querier) receive(m *nats.Msg) {
 		if qn.URL != "" && qn.Key != pipeline.LinkKey(qn.URL) {
 			continue // the answer would be stored under the key of another link
 		}
+		if qn.URL == "" && !pipeline.ValidSHA256(qn.Key) {
+			continue // the whole call would fail, and so would its repetitions
+		}
 		a := q.questions[qn.Key]
 		if a == nil {
 			a = &workerQuestion{Question: qn, inboxes: map[string]bool{}}
