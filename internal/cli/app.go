@@ -23,6 +23,7 @@ const DefaultFile = "backburn.toml"
 type App struct {
 	Std
 
+	root     *cobra.Command
 	file     string
 	color    color
 	simulate bool
@@ -32,7 +33,7 @@ type App struct {
 
 // NewApp creates the App of a binary, and adds the global flags to the root command.
 func NewApp(root *cobra.Command, std Std) *App {
-	a := &App{Std: std}
+	a := &App{Std: std, root: root}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.file, "config", "", "configuration `file` (default: "+strings.Join(defaultFiles(), " or ")+", if it exists; otherwise the built-in defaults)")
 	a.BindSetting(flags, "log-level", "log.level", "`level`: trace, debug, info, warn or error (default: log.level)")
@@ -131,13 +132,13 @@ func (a *App) BindSimulation(flags *pflag.FlagSet, usage string) {
 func (a *App) Simulated() bool { return a.simulate }
 
 // Hints returns a message of a command. If the command uses the simulation, so do the commands that
-// the message suggests.
+// the message suggests, if they can.
 func (a *App) Hints(message string) string {
 	if !a.simulate {
 		return message
 	}
 
-	return simulatedHints(message)
+	return simulatedHints(a.root, message)
 }
 
 // setting is a flag that overrides a configuration key.

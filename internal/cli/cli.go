@@ -95,13 +95,13 @@ func printError(w io.Writer, cmd *cobra.Command, err error) {
 			if p.File == "" {
 				fmt.Fprintf(w, "%s: ", cmd.Root().Name())
 			}
-			fmt.Fprintln(w, p)
+			fmt.Fprintln(w, printableLines(p.String()))
 		}
 
 		return
 	}
 
-	fmt.Fprintf(w, "%s: %s\n", cmd.Root().Name(), hintsOf(cmd, strings.TrimSpace(err.Error())))
+	fmt.Fprintf(w, "%s: %s\n", cmd.Root().Name(), hintsOf(cmd, printableLines(strings.TrimSpace(err.Error()))))
 	if Code(err) == Usage {
 		fmt.Fprintf(w, "See `%s --help`.\n", cmd.CommandPath())
 	}
@@ -113,7 +113,7 @@ func hintsOf(cmd *cobra.Command, message string) string {
 		return message
 	}
 
-	return simulatedHints(message)
+	return simulatedHints(cmd.Root(), message)
 }
 
 // markCommandErrors wraps the errors that commands return, to distinguish them from cobra's usage

@@ -126,6 +126,7 @@ func TestExitCodes(t *testing.T) {
 		"no JetStream":            {queue.ErrUnavailable, 4, "tool: JetStream is not available\n"},
 		"socket in use":           {local.ErrListen, 4, "tool: cannot listen on the address\n"},
 		"address in use":          {httpserver.ErrListen, 4, "tool: cannot listen on the address\n"},
+		"a hostile name":          {fmt.Errorf("open %s: %w", "a\x1b[31m\u202eb", errors.New("first\nsecond")), 3, "tool: open a\\x1b[31m\\u202eb: first\nsecond\n"},
 		"refused":                 {natsconn.ErrRefused, 4, "tool: the NATS server refuses the credentials\n"},
 		"code of a wrapped error": {fmt.Errorf("start: %w", cli.Exit(cli.Unreachable, errors.New("port in use"))), 4, "tool: start: port in use\n"},
 	} {
@@ -250,5 +251,26 @@ func TestLogger(t *testing.T) {
 	}
 	if got := write("--log-format", "console"); !strings.Contains(got, "WRN will retry") || strings.Contains(got, "\x1b[") {
 		t.Errorf("console without a terminal gave %q", got)
+	}
+}
+
+// A command that cannot use the simulation is suggested without the flag.
+func TestHintsAtCommandsWithoutASimulation(t *testing.T) {
+	var err bytes.Buffer
+	build := func(std cli.Std) *cobra.Command {
+		root := &cobra.Command{Use: "tool"}
+		tool := cli.NewApp(root, std)
+		list := &cobra.Command{Use: "list", RunE: func(*cobra.Command, []string) error {
+			return errors.New("see `backburn list --all`, `backburn verdict URL` and `backburn other`")
+		}}
+		tool.BindSimulation(list.Flags(), "")
+		root.AddCommand(list, &cobra.Command{Use: "verdict", RunE: list.RunE})
+
+		return root
+	}
+	cli.Run(t.Context(), build, cli.Std{Args: []string{"list", "--simulate"}, Out: io.Discard, Err: &err})
+	want := "tool: see `backburn list --all --simulate`, `backburn verdict URL` and `backburn other`\n"
+	if err.String() != want {
+		t.Errorf("%q, want %q", err.String(), want)
 	}
 }
