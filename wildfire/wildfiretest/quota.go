@@ -1,6 +1,7 @@
 package wildfiretest
 
 import (
+	"maps"
 	"net/http"
 	"time"
 
@@ -37,7 +38,10 @@ func (s *Server) budgetOf(owner string) *budget {
 	today := s.today()
 	b := s.spent[owner]
 	if b == nil || b.day != today {
-		if len(s.spent) > maxTokens { // bound the memory for credentials of earlier days
+		if len(s.spent) > maxTokens { // bound the memory
+			maps.DeleteFunc(s.spent, func(_ string, b *budget) bool { return b.day != today })
+		}
+		if len(s.spent) > maxTokens {
 			clear(s.spent)
 		}
 

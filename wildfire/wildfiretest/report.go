@@ -3,6 +3,7 @@ package wildfiretest
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"net/http"
@@ -95,12 +96,18 @@ func (x *exchange) serveReport() {
 		return
 	}
 
+	format := cmp.Or(form.Get("format"), "xml")
+	if !slices.Contains([]string{"xml", "pdf", "maec"}, format) {
+		x.refuse(421, "Invalid format")
+		return
+	}
+
 	if !x.charge(owner) {
 		return
 	}
 
-	switch form.Get("format") {
-	case "", "xml":
+	switch format {
+	case "xml":
 		x.sendXML(analysis(sample, verdict)...)
 	case "pdf":
 		x.sendFile(sample.sha256+".pdf", "application/octet-stream", pdf("WildFire report "+sample.sha256+": "+verdict.String()))
@@ -108,8 +115,6 @@ func (x *exchange) serveReport() {
 		inner, _ := json.Marshal(map[string]any{"type": "package", "id": "package--" + sample.sha256[:8], "schema_version": "5.0"})
 		answer, _ := json.Marshal(map[string]string{"result": string(inner)})
 		x.send(http.StatusOK, "application/json", answer)
-	default:
-		x.refuse(421, "Invalid format")
 	}
 }
 

@@ -836,3 +836,25 @@ func TestOwnSmallSamplesAreReturned(t *testing.T) {
 		}
 	}
 }
+
+// Only a successful call costs a query.
+func TestAnInvalidFormatCostsNoQuery(t *testing.T) {
+	t.Parallel()
+	server, web := start(t)
+	server.Know(wildfiretest.Known{SHA256: sha("x"), Verdict: wildfire.Malware})
+	form := strings.NewReader("hash=" + sha("x") + "&format=docx")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, web.URL+"/publicapi/get/report", form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer t")
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if _, queries := server.Spent("t"); res.StatusCode != 421 || queries != 0 {
+		t.Errorf("status %d, %d queries", res.StatusCode, queries)
+	}
+}
