@@ -35,7 +35,7 @@ func quoteKey(part string) string {
 	if bareKey.MatchString(part) {
 		return part
 	}
-	return strconv.Quote(part)
+	return tomlString(part)
 }
 
 func join(path, part string) string {

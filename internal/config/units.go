@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// FormatDuration returns the shortest text that ParseDuration reads back: "24h", not "24h0m0s".
+// FormatDuration returns a text that ParseDuration reads back, without units of zero: "24h", not
+// "24h0m0s".
 func FormatDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
