@@ -43,12 +43,12 @@ func attach(ctx context.Context, tool *cli.App, cfg config.Config, command strin
 
 // dial is attach without a hint, and with a log of its own.
 func dial(ctx context.Context, cfg config.Config, command string, log zerolog.Logger, others ...acl.Role) (q *queue.Queue, release func(), err error) {
-	nc, err := connectAs(cfg, command, acl.Operator, log)
+	nc, err := connectAs(ctx, cfg, command, acl.Operator, log)
 	for _, role := range others {
 		if !errors.Is(err, natsconn.ErrRole) {
 			break
 		}
-		if other, oerr := connectAs(cfg, command, role, log); oerr == nil {
+		if other, oerr := connectAs(ctx, cfg, command, role, log); oerr == nil {
 			nc, err = other, nil
 		}
 	}
@@ -64,8 +64,32 @@ func dial(ctx context.Context, cfg config.Config, command string, log zerolog.Lo
 	return q, nc.Close, nil
 }
 
-func connectAs(cfg config.Config, command string, role acl.Role, log zerolog.Logger) (*nats.Conn, error) {
-	return natsconn.Connect(cfg.NATS, "backburn "+command, log, natsconn.Inbox(cfg.NATS.Prefix, string(role)))
+// connectAs connects as a role, and gives up when ctx ends. A server that accepts connections and
+// then hangs takes several seconds.
+func connectAs(ctx context.Context, cfg config.Config, command string, role acl.Role, log zerolog.Logger) (*nats.Conn, error) {
+	type result struct {
+		nc  *nats.Conn
+		err error
+	}
+	results := make(chan result, 1)
+	go func() { // ends when every server was tried, or with the process
+		nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, log, natsconn.Inbox(cfg.NATS.Prefix, string(role)))
+		if ctx.Err() != nil && nc != nil {
+			nc.Close()
+		}
+		results <- result{nc, err}
+	}()
+
+	select {
+	case r := <-results:
+		return r.nc, r.err
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return nil, fmt.Errorf("connect to %s: %w in time", cfg.NATS.URL, natsconn.ErrUnreachable)
+		}
+
+		return nil, context.Cause(ctx)
+	}
 }
 
 // openQueue reads the configuration and attaches to its queue.

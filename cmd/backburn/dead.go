@@ -128,7 +128,7 @@ func printLetters(tool *cli.App, letters []queue.Letter, counts map[string]uint6
 				strconv.FormatUint(l.Seq, 10),
 				formatTime(l.Time),
 				printable(l.Job.ID),
-				l.Job.Source,
+				printable(l.Job.Source),
 				letterSize(l),
 				printable(letterName(l)),
 				printable(clip(l.Error, 80)))

@@ -14,6 +14,7 @@ import (
 
 	"backburn/internal/cli"
 	"backburn/internal/config"
+	"backburn/internal/jets"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/results"
@@ -132,6 +133,9 @@ func findLetters(ctx context.Context, q *queue.Queue, args []string) ([]uint64, 
 	var seqs []uint64
 	wanted := map[string]bool{}
 	for _, a := range args {
+		if a == "" { // such as an unset variable; letters of invalid messages have no job ID
+			return nil, cli.Usagef("expected the number of a letter or the ID of a job, got %q", a)
+		}
 		if n, err := strconv.ParseUint(a, 10, 64); err == nil && n > 0 {
 			seqs = append(seqs, n)
 		} else {
@@ -180,6 +184,8 @@ func (f *deadFlags) forEach(tool *cli.App, seqs []uint64, verb string, do func(s
 		switch {
 		case errors.Is(err, context.Canceled), errors.Is(err, pipeline.ErrFull):
 			return err
+		case jets.Is(err, jets.Unavailable):
+			return cli.Exit(cli.Unreachable, fmt.Errorf("letter %d: %w", seq, err))
 		case err != nil:
 			failed++
 			o.Done = ""

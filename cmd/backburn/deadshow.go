@@ -122,7 +122,7 @@ func printLetter(w io.Writer, l queue.Letter) {
 		{"subject", printable(l.Subject)},
 		{"name", printable(letterName(l))},
 		{"size", letterSize(l)},
-		{"sha-256", orDash(l.Job.SHA256)},
+		{"sha-256", printable(orDash(l.Job.SHA256))},
 		{"contents", contentsLocation(l)},
 	}
 	printPairs(w, rows)

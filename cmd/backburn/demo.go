@@ -27,7 +27,11 @@ sends nothing to other machines.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &demo{tool: tool, asJSON: asJSON, delay: delay}
 
-			return d.run(cmd.Context(), keep)
+			if err := d.run(cmd.Context(), keep); err != nil {
+				return err
+			}
+
+			return d.print() // after the folder is removed, because a closed pipe ends the process
 		},
 	}
 	cmd.Flags().BoolVar(&keep, "keep", false, "do not remove the temporary folder")

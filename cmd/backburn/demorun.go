@@ -79,7 +79,8 @@ type demo struct {
 
 	dir     string
 	samples []sampleFile
-	dropped map[string]time.Time // by path relative to the quarantine folder
+	dropped map[string]time.Time     // by path relative to the quarantine folder
+	final   map[string]results.Event // by the same path
 }
 
 // demoTimeout is how long the demo waits for the verdicts.
@@ -136,7 +137,7 @@ func (d *demo) follow(ctx context.Context, n *app.Node) error {
 	bars := newProgressBars(d.tool.Err)
 	submitted, decided := bars.count("submitted", len(d.samples)), bars.count("decided", len(d.samples))
 	sub := results.NewSubscriber(n.Queue().JetStream(), results.SubscriberConfig{Prefix: n.Queue().Prefix()})
-	final := map[string]results.Event{}
+	d.final = map[string]results.Event{}
 	err := sub.Run(ctx, func(_ context.Context, e results.Event) error {
 		switch {
 		case submitted == nil: // not on a terminal
@@ -148,9 +149,9 @@ func (d *demo) follow(ctx context.Context, n *app.Node) error {
 		}
 
 		if e.Type.Final() {
-			final[e.Data.Path] = e
+			d.final[e.Data.Path] = e
 		}
-		if len(final) == len(d.samples) {
+		if len(d.final) == len(d.samples) {
 			return results.ErrStop
 		}
 
@@ -161,13 +162,15 @@ func (d *demo) follow(ctx context.Context, n *app.Node) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err != nil {
-		return err
-	}
 
+	return err
+}
+
+// print prints the final events.
+func (d *demo) print() error {
 	if d.asJSON {
 		for _, s := range d.samples {
-			if err := printJSON(d.tool.Out, final[s.name]); err != nil {
+			if err := printJSON(d.tool.Out, d.final[s.name]); err != nil {
 				return err
 			}
 		}
@@ -175,7 +178,7 @@ func (d *demo) follow(ctx context.Context, n *app.Node) error {
 		return nil
 	}
 
-	d.table(final)
+	d.table(d.final)
 	d.printNextSteps()
 
 	return nil

@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backburn/auth"
+	"backburn/internal/acl"
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/health"
@@ -224,7 +225,7 @@ func nearestExistingDir(dir string) string {
 
 // nats checks the server, JetStream and the queue. Both results may be nil.
 func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *queue.Queue) {
-	nc, err := natsconn.Connect(cfg.NATS, "backburn doctor", zerolog.Nop(), natsconn.Inbox(cfg.NATS.Prefix, "operator"))
+	nc, err := connectAs(ctx, cfg, "doctor", acl.Operator, zerolog.Nop())
 	if err != nil {
 		d.fail("nats", "", hintSimulation(cfg, err))
 		return nil, nil
@@ -279,7 +280,8 @@ func (d *doctor) fleet(ctx context.Context, q *queue.Queue) {
 		d.ok("workers", "%s", plural(len(st.Workers()), "worker"))
 	}
 
-	for b, p := range st.Paused {
+	for _, b := range slices.Sorted(maps.Keys(st.Paused)) {
+		p := st.Paused[b]
 		d.warn("pauses", "", "%s are paused until %s: %s", b, formatTime(p.Until), p.Reason)
 	}
 

@@ -16,7 +16,7 @@ func manCommand(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "man FOLDER",
 		Short: "Write the manual pages into a folder",
-		Long: `Writes a manual page of section 1 for every command into an empty or new folder.
+		Long: `Writes a manual page of section 1 for every command into a folder, and creates it if necessary.
 
 The pages have the date of the source revision of this binary, so equal builds have equal
 pages.`,

@@ -34,13 +34,13 @@ queries, from the reserve if necessary, and has audit events ("backburn results 
 
 "backburn verdict" also asks WildFire, but from this machine, and changes nothing.
 
-Exit codes: 1 something is malicious, 3 some have no verdict or no answer.`,
+Exit codes: 1 something is malicious, 3 some have no verdict, an unrecognised one, or no answer.`,
 		Example: `  backburn recheck 275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f
   backburn recheck https://example.com/login`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, a := range args {
-				if !sha256Pattern.MatchString(a) && !pipeline.ValidURL(a) {
+				if !sha256Pattern.MatchString(a) && !(isURL(a) && pipeline.ValidURL(a)) {
 					return cli.Usagef("expected a SHA-256 or a link with http:// or https://, got %q", a)
 				}
 			}

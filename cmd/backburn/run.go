@@ -38,6 +38,9 @@ resume, recheck and doctor.`,
   curl -s http://127.0.0.1:9464/readyz    # is it ready?`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("simulate-delay") && !tool.Simulated() {
+				return cli.Usagef("--simulate-delay needs --simulate")
+			}
 			defer cli.SurviveHangup()()
 			ctx := cmd.Context()
 			cfg, err := tool.ConfigFor(config.Processes["run"])

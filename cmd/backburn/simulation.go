@@ -56,10 +56,23 @@ func startOpenSimulation(listen string, opts ...wildfiretest.Option) (*simulatio
 	}
 
 	server := wildfiretest.New(opts...)
-	s := &simulation{url: "http://" + l.Addr().String(), http: server.NewHTTPServer()}
+	s := &simulation{url: localURL(l.Addr()), http: server.NewHTTPServer()}
 	s.serving.Go(func() { _ = s.http.Serve(server.Listener(l)) }) // returns after stop
 
 	return s, nil
+}
+
+// localURL returns the URL of a listener for clients on this machine.
+func localURL(listener net.Addr) string {
+	host, port, err := net.SplitHostPort(listener.String())
+	if err != nil {
+		return "http://" + listener.String()
+	}
+	if host == "" || net.ParseIP(host).IsUnspecified() {
+		host = "127.0.0.1"
+	}
+
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 func (s *simulation) stop() {

@@ -40,8 +40,11 @@ dead_file. If it rejects single events, the exit code is 3.`,
 			if !dead && !cmd.Flags().Changed("since") {
 				return cli.Usagef("select events with --dead or --since")
 			}
-			if since < 0 || until < 0 || dead && until > 0 {
-				return cli.Usagef("--since and --until: expected at least 0, and no --until with --dead")
+			if dead && until > 0 {
+				return cli.Usagef("expected no --until with --dead")
+			}
+			if until > 0 && until >= since {
+				return cli.Usagef("--until: expected less than --since, got %s", config.FormatDuration(until))
 			}
 
 			cfg, err := tool.ConfigFor(config.SinkPart)

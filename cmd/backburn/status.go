@@ -22,8 +22,8 @@ func statusCommand(tool *cli.App) *cobra.Command {
 		Long: `Shows the state of the fleet. It reads the state from NATS, so it works on any machine that reaches
 the server. It changes nothing.
 
-If a process on this machine serves http.listen without a password, its own details follow at the
-end, and the budgets are those of its configuration. This works even if NATS is down; the exit code
+If a process of the fleet on this machine serves http.listen without a password, its own details
+follow at the end, and the budgets are those of its configuration. This works even if NATS is down; the exit code
 is then 4.
 
 ` + statusLegend,
@@ -45,23 +45,32 @@ is then 4.
 
 			reader := &statusReader{tool: tool, cfg: cfg, wcfg: wcfg, release: func() {}}
 			defer func() { reader.release() }()
+			watching, stop := context.WithCancelCause(cmd.Context())
+			defer stop(nil)
+			written := func(err error) error {
+				if err != nil {
+					stop(err) // nobody reads the output
+				}
+
+				return err
+			}
 			show := func(ctx context.Context) error {
 				st, err := reader.read(ctx)
 				if err != nil && st.Role == "" {
 					return err // there is nothing to show
 				}
 				if asJSON {
-					return errors.Join(printJSON(tool.Out, st), err)
+					return errors.Join(written(printJSON(tool.Out, st)), err)
 				}
 
 				var b bytes.Buffer
 				screen := tool.Screen()
 				printStatus(textWriter{&b, screen}, st)
 
-				return errors.Join(refresh(tool.Out, screen, b.Bytes(), follow), err)
+				return errors.Join(written(refresh(tool.Out, screen, b.Bytes(), follow)), err)
 			}
 
-			return repeatShow(cmd.Context(), tool.Err, follow, show)
+			return repeatShow(watching, tool.Err, follow, show)
 		},
 	}
 	simulationFlag(tool, cmd.Flags())
@@ -133,7 +142,7 @@ func repeatShow(ctx context.Context, messages io.Writer, follow bool, show func(
 
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		case <-tick.C:
 		}
 	}

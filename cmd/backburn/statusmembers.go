@@ -30,7 +30,7 @@ func printMembers(w textWriter, st app.Status) {
 		}
 
 		up := formatDuration(time.Since(m.Started))
-		state := string(m.State)
+		state := printable(string(m.State))
 		if m.Gone {
 			up = "-"
 			state = "GONE, last seen " + formatAge(m.Seen)
@@ -47,7 +47,7 @@ func printMembers(w textWriter, st app.Status) {
 			state)
 		for _, p := range m.Unwell {
 			if !m.Gone {
-				faults.add(notable, printable(m.Role+" "+strconv.Itoa(m.PID)), printable(p.Name()), string(p.State), formatAge(p.Since), printable(p.Text()))
+				faults.add(notable, printable(m.Role+" "+strconv.Itoa(m.PID)), printable(p.Name()), printable(string(p.State)), formatAge(p.Since), printable(p.Text()))
 			}
 		}
 	}

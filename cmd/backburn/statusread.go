@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"backburn/internal/app"
@@ -13,6 +14,7 @@ import (
 	"backburn/internal/config"
 	"backburn/internal/httpserver"
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 )
 
@@ -41,7 +43,7 @@ func (l *statusReader) read(ctx context.Context) (app.Status, error) {
 	defer time.AfterFunc(localTimeout, cancel).Stop()
 
 	localStatus := <-local
-	if localStatus == nil {
+	if localStatus == nil || isOfOtherFleet(*localStatus, own, l.cfg.Simulated()) {
 		return own, err
 	}
 
@@ -59,6 +61,17 @@ func (l *statusReader) read(ctx context.Context) (app.Status, error) {
 	}
 
 	return st, nil
+}
+
+// isOfOtherFleet reports whether the process on this machine belongs to another fleet than the one
+// that was asked about, such as a simulation.
+func isOfOtherFleet(local, own app.Status, simulated bool) bool {
+	if local.Status != nil && local.Simulated != simulated {
+		return true
+	}
+
+	return own.Status != nil && local.ID != "" &&
+		!slices.ContainsFunc(own.Members, func(m fleet.Member) bool { return m.ID == local.ID })
 }
 
 func (l *statusReader) fleet(ctx context.Context) (queue.Status, error) {

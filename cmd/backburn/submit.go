@@ -28,7 +28,7 @@ On a terminal it prints a table; otherwise one line of JSON for each file, with 
 "state": accepted, decided (with "event"), pending at the timeout, or error.
 
 Exit codes with --wait: 0 all files are harmless, 1 something is malicious (both as with clamscan),
-3 a file could not be submitted or has no verdict.`,
+3 a file could not be submitted, or its verdict is missing or unrecognised.`,
 		Example: `  backburn submit invoice.exe
   backburn submit --wait ~/Downloads
   backburn submit --wait --priority urgent --timeout 10m suspicious.doc && echo harmless

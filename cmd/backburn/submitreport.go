@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"backburn/internal/cli"
 	"backburn/pipeline"
@@ -57,7 +59,7 @@ func (s *submission) report(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	count := map[string]int{}
-	bad, failed := false, 0
+	bad, failed, unrecognised := false, 0, 0
 	for _, e := range s.entries {
 		if e.state == stateAccepted && s.wait {
 			e.state = statePending
@@ -68,9 +70,13 @@ func (s *submission) report(ctx context.Context) error {
 
 		count[e.state]++
 		if e.event != nil {
-			bad = bad || slices.Contains(maliciousVerdicts, e.event.Data.Verdict)
-			if e.event.Type == results.Failed {
+			switch verdict := e.event.Data.Verdict; {
+			case e.event.Type == results.Failed:
 				failed++
+			case slices.Contains(maliciousVerdicts, verdict):
+				bad = true
+			case verdict != benign:
+				unrecognised++
 			}
 		}
 	}
@@ -88,17 +94,32 @@ func (s *submission) report(ctx context.Context) error {
 		return ctx.Err()
 	case bad:
 		return cli.Exit(cli.Malicious, nil)
-	case failed > 0 && count[statePending] > 0:
-		return cli.Exit(cli.Partial, fmt.Errorf("%d of %s failed, %d without a verdict yet", failed, plural(len(s.entries), "file"), count[statePending]))
-	case failed > 0:
-		return cli.Exit(cli.Partial, fmt.Errorf("%d of %s failed", failed, plural(len(s.entries), "file")))
-	case count[statePending] > 0:
-		return cli.Exit(cli.Partial, fmt.Errorf("%d of %s without a verdict yet", count[statePending], plural(len(s.entries), "file")))
 	case len(s.entries) == 0:
 		fmt.Fprintln(s.tool.Err, "There are no files.")
 	}
 
-	return nil
+	return partialError(plural(len(s.entries), "file"), failed, unrecognised, count[statePending])
+}
+
+// partialError returns an error that says how many of the files are not known to be harmless, or
+// nil if there are none.
+func partialError(all string, failed, unrecognised, pending int) error {
+	of := " of " + all
+	var parts []string
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{failed, "failed"}, {unrecognised, "with an unrecognised verdict"}, {pending, "without a verdict yet"}} {
+		if part.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d%s %s", part.n, of, part.what))
+			of = ""
+		}
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+
+	return cli.Exit(cli.Partial, errors.New(strings.Join(parts, ", ")))
 }
 
 // table prints every entry for people, and the totals.

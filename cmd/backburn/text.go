@@ -5,25 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"backburn/internal/cli"
 	"backburn/internal/config"
 )
 
-// printable makes text from outside safe for a terminal. Escape sequences, line breaks and marks
-// that change the direction of writing are written as in a Go string, so that a file name cannot
-// imitate other output.
-func printable(s string) string {
-	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return s
-	}
-	q := strconv.Quote(s)
-	return strings.ReplaceAll(strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`), `\\`, `\`)
-}
+// printable makes text from outside safe for a terminal.
+func printable(s string) string { return cli.Printable(s) }
 
 // orDash returns s, or a dash if s is empty.
 func orDash(s string) string { return cmp.Or(s, "-") }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -94,9 +95,10 @@ func TestWalkArgs(t *testing.T) {
 
 func TestVerdictExitError(t *testing.T) {
 	t.Parallel()
-	good := verdictAnswer{Final: true}
-	bad := verdictAnswer{Final: true, Malicious: true}
-	unknown := verdictAnswer{}
+	good := verdictAnswer{Verdict: benign, Final: true}
+	bad := verdictAnswer{Verdict: "malware", Final: true, Malicious: true}
+	unknown := verdictAnswer{Verdict: "unknown"}
+	later := verdictAnswer{Verdict: "unrecognised", Final: true}
 	for name, tc := range map[string]struct {
 		answers []verdictAnswer
 		code    int
@@ -104,6 +106,7 @@ func TestVerdictExitError(t *testing.T) {
 		"harmless":            {[]verdictAnswer{good, good}, cli.OK},
 		"malicious":           {[]verdictAnswer{good, bad}, cli.Malicious},
 		"unknown":             {[]verdictAnswer{good, unknown}, cli.Partial},
+		"unrecognised":        {[]verdictAnswer{good, later}, cli.Partial},
 		"malicious counts on": {[]verdictAnswer{unknown, bad}, cli.Malicious},
 	} {
 		if got := cli.Code(verdictExitError(tc.answers)); got != tc.code {
@@ -136,4 +139,30 @@ func TestRepeatShow(t *testing.T) {
 			t.Errorf("once: %v, want %v", err, fault)
 		}
 	})
+}
+
+func TestIsURL(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"http://example.com": true, "https://example.com": true, "HTTP://example.com": true, "Https://example.com": true,
+		"ftp://example.com": false, "http:/example.com": false, "http": false, "./http://x": false, "": false,
+	} {
+		if got := isURL(text); got != want {
+			t.Errorf("isURL(%q) = %t, want %t", text, got, want)
+		}
+	}
+}
+
+// --watch ends with the cause of its context, such as an output that nobody reads.
+func TestRepeatShowReturnsTheCause(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancelCause(t.Context())
+	full := errors.New("no space left")
+	err := repeatShow(ctx, io.Discard, true, func(context.Context) error {
+		stop(full)
+		return full
+	})
+	if !errors.Is(err, full) {
+		t.Errorf("%v, want %v", err, full)
+	}
 }

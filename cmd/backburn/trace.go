@@ -162,8 +162,12 @@ func sourceAndID(arg string) (source, id string, ok bool) {
 	return source, id, errors.Is(err, fs.ErrNotExist) || spool.ValidID(id)
 }
 
+// isURL reports whether an argument is a link. The case of its scheme does not matter (RFC 3986,
+// section 3.1).
 func isURL(s string) bool {
-	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
+	scheme, _, ok := strings.Cut(s, "://")
+
+	return ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
 
 func hashFile(name string) (string, error) {

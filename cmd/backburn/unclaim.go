@@ -65,7 +65,11 @@ func unclaim(cmd *cobra.Command, tool *cli.App, folder string, kept bool) error 
 	returned := 0
 	left, err := watch.Unclaim(cmd.Context(), folder, kept, func(_, to string) {
 		returned++
-		fmt.Fprintln(tool.Out, filepath.Join(folder, filepath.FromSlash(to)))
+		name := filepath.Join(folder, filepath.FromSlash(to))
+		if cli.IsTerminal(tool.Out) {
+			name = printable(name)
+		}
+		fmt.Fprintln(tool.Out, name)
 	})
 	if errors.Is(err, ledger.ErrLocked) {
 		return cli.Exit(cli.Unreachable, fmt.Errorf("%s: a watcher is running for this folder: stop it first", folder))

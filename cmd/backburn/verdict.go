@@ -24,7 +24,7 @@ func verdictCommand(tool *cli.App) *cobra.Command {
 submits nothing. Every 500 hashes cost one of the day's queries; each link costs one.
 
 Exit codes: 1 something is malicious, 3 some have no verdict (WildFire does not know the hash, or
-is still analyzing it), 4 WildFire cannot be reached.`,
+is still analyzing it) or an unrecognised one, 4 WildFire cannot be reached.`,
 		Example: `  backburn verdict 44d88612fea8a8f36de82e1278abb02f
   backburn verdict $(sha256sum *.exe | cut -d' ' -f1)
   backburn verdict https://example.com/login --json`,
@@ -179,16 +179,21 @@ func printAnswers(tool *cli.App, answers []verdictAnswer, asJSON bool) error {
 
 // verdictExitError returns the error that sets the exit code for the answers.
 func verdictExitError(answers []verdictAnswer) error {
-	withoutVerdict := 0
+	withoutVerdict, unrecognised := 0, 0
 	for _, a := range answers {
-		if a.Malicious {
+		switch {
+		case a.Malicious:
 			return cli.Exit(cli.Malicious, nil)
-		}
-		if !a.Final {
+		case !a.Final:
 			withoutVerdict++
+		case a.Verdict != benign:
+			unrecognised++
 		}
 	}
 
+	if unrecognised > 0 {
+		return cli.Exit(cli.Partial, fmt.Errorf("%d of %d have an unrecognised verdict, %d have none", unrecognised, len(answers), withoutVerdict))
+	}
 	if withoutVerdict > 0 {
 		return cli.Exit(cli.Partial, fmt.Errorf("WildFire has no verdict for %d of %d", withoutVerdict, len(answers)))
 	}

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// benign is the only verdict of a harmless file or link.
+const benign = "benign"
+
 // maliciousVerdicts are the verdicts that the word "malicious" includes.
 var maliciousVerdicts = []string{"malware", "grayware", "phishing", "c2"}
 

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"backburn/internal/acl"
+	"backburn/internal/app"
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/internal/natsconn"
+	"backburn/internal/plan"
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
+)
+
+// The rows of the plan have an order.
+func TestRowsOfAPlan(t *testing.T) {
+	t.Parallel()
+	rows := regexp.MustCompile(`unreadable +1\n +empty +2\n +too large +3\n`)
+	for range 20 {
+		var b bytes.Buffer
+		printPlan(&cli.App{Std: cli.Std{Out: &b}}, planReport{Summary: plan.Summary{Unreadable: 1, Empty: 2, TooLarge: 3}})
+		if !rows.MatchString(b.String()) {
+			t.Fatal(b.String())
+		}
+	}
+}
+
+// A local process of another fleet is not shown.
+func TestIsOfOtherFleet(t *testing.T) {
+	t.Parallel()
+	local := func(id string, simulated bool) app.Status {
+		return app.Status{ID: id, Status: &queue.Status{Simulated: simulated}}
+	}
+	fleetOf := func(ids ...string) app.Status {
+		s := &queue.Status{}
+		for _, id := range ids {
+			s.Members = append(s.Members, fleet.Member{ID: id})
+		}
+
+		return app.Status{Status: s}
+	}
+
+	for name, tc := range map[string]struct {
+		local, own app.Status
+		simulated  bool
+		want       bool
+	}{
+		"a member":                         {local("a", false), fleetOf("b", "a"), false, false},
+		"of another fleet":                 {local("a", false), fleetOf("b"), false, true},
+		"a simulation":                     {local("a", true), app.Status{}, false, true},
+		"a real one beside the simulation": {local("a", false), app.Status{}, true, true},
+		"nothing is known":                 {app.Status{ID: "a"}, app.Status{}, false, false},
+	} {
+		if got := isOfOtherFleet(tc.local, tc.own, tc.simulated); got != tc.want {
+			t.Errorf("%s: %t, want %t", name, got, tc.want)
+		}
+	}
+}
+
+// A command that is interrupted does not wait for a server that accepts connections and then hangs.
+func TestConnectEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	hanging, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = hanging.Close() })
+	cfg := config.Default()
+	cfg.NATS.URL = "nats://" + hanging.Addr().String()
+	cfg.NATS.Embedded.Enabled = false
+
+	interrupted, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := connectAs(interrupted, cfg, "test", acl.Operator, zerolog.Nop()); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+	late, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	if _, err := connectAs(late, cfg, "test", acl.Operator, zerolog.Nop()); !errors.Is(err, natsconn.ErrUnreachable) {
+		t.Errorf("late: %v", err)
+	}
+}
+
+// If NATS is lost, the other letters would fail, too, each after a timeout.
+func TestLettersWithoutNATS(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	tool := &cli.App{Std: cli.Std{Out: io.Discard, Err: io.Discard}}
+	err := (&deadFlags{}).forEach(tool, []uint64{1, 2, 3}, "dropped", func(uint64) (string, error) {
+		calls++
+		return "", nats.ErrTimeout
+	})
+	if calls != 1 || cli.Code(err) != cli.Unreachable {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+}
+
+func TestNoLetterHasAnEmptyName(t *testing.T) {
+	t.Parallel()
+	if _, err := findLetters(t.Context(), nil, []string{""}); cli.Code(err) != cli.Usage {
+		t.Error(err)
+	}
+}
+
+// Fields of a letter come from whoever submitted the job.
+func TestALetterIsPrintable(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	printLetter(&b, queue.Letter{Job: pipeline.Job{SHA256: "\x1b[2J"}})
+	if strings.Contains(b.String(), "\x1b") {
+		t.Errorf("%q", b.String())
+	}
+}
+
+// temporaryFolderWatcher notes whether the folder for temporary files was empty at the first write.
+type temporaryFolderWatcher struct {
+	dir     string
+	written bool
+	left    int
+}
+
+func (w *temporaryFolderWatcher) Write(p []byte) (int, error) {
+	if !w.written {
+		w.written = true
+		entries, _ := os.ReadDir(w.dir)
+		w.left = len(entries)
+	}
+
+	return len(p), nil
+}
+
+// The demo has removed its folder when it prints, because a reader such as head may end it then.
+func TestDemoPrintsAtTheEnd(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	out := &temporaryFolderWatcher{dir: dir}
+	if code := run(t.Context(), []string{"demo", "--json", "--delay", "300ms"}, os.LookupEnv, nil, out, io.Discard); code != 0 || !out.written || out.left != 0 {
+		t.Errorf("exit code %d, output %t, %d folders left", code, out.written, out.left)
+	}
+}
+
+// A configuration may have an unencrypted URL only on this machine.
+func TestURLOfASimulation(t *testing.T) {
+	t.Parallel()
+	for listen, want := range map[string]string{":8463": "http://127.0.0.1:8463", "0.0.0.0:1": "http://127.0.0.1:1", "[::1]:2": "http://[::1]:2"} {
+		addr, err := net.ResolveTCPAddr("tcp", listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := localURL(addr); got != want {
+			t.Errorf("%s: %s, want %s", listen, got, want)
+		}
+	}
+}
