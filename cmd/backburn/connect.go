@@ -74,9 +74,6 @@ func connectAs(ctx context.Context, cfg config.Config, command string, role acl.
 	results := make(chan result, 1)
 	go func() { // ends when every server was tried, or with the process
 		nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, log, natsconn.Inbox(cfg.NATS.Prefix, string(role)))
-		if ctx.Err() != nil && nc != nil {
-			nc.Close()
-		}
 		results <- result{nc, err}
 	}()
 
@@ -84,6 +81,11 @@ func connectAs(ctx context.Context, cfg config.Config, command string, role acl.
 	case r := <-results:
 		return r.nc, r.err
 	case <-ctx.Done():
+		go func() {
+			if r := <-results; r.nc != nil {
+				r.nc.Close()
+			}
+		}()
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return nil, fmt.Errorf("connect to %s: %w in time", cfg.NATS.URL, natsconn.ErrUnreachable)
 		}

@@ -23,8 +23,8 @@ func statusCommand(tool *cli.App) *cobra.Command {
 the server. It changes nothing.
 
 If a process of the fleet on this machine serves http.listen without a password, its own details
-follow at the end, and the budgets are those of its configuration. This works even if NATS is down; the exit code
-is then 4.
+follow at the end, and the budgets are those of its configuration. This works even if NATS is down;
+the exit code is then 4.
 
 ` + statusLegend,
 		Example: `  backburn status
@@ -49,7 +49,7 @@ is then 4.
 			defer stop(nil)
 			written := func(err error) error {
 				if err != nil {
-					stop(err) // nobody reads the output
+					stop(err) // later output would be lost, too
 				}
 
 				return err
