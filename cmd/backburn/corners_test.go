@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -20,24 +19,10 @@ import (
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
-	"backburn/internal/plan"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 )
-
-// The rows of the plan have an order.
-func TestRowsOfAPlan(t *testing.T) {
-	t.Parallel()
-	rows := regexp.MustCompile(`unreadable +1\n +empty +2\n +too large +3\n`)
-	for range 20 {
-		var b bytes.Buffer
-		printPlan(&cli.App{Std: cli.Std{Out: &b}}, planReport{Summary: plan.Summary{Unreadable: 1, Empty: 2, TooLarge: 3}})
-		if !rows.MatchString(b.String()) {
-			t.Fatal(b.String())
-		}
-	}
-}
 
 // A local process of another fleet is not shown.
 func TestIsOfOtherFleet(t *testing.T) {
