@@ -59,7 +59,8 @@ func (s *submission) report(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	count := map[string]int{}
-	bad, failed, unrecognised := false, 0, 0
+	bad := false
+	failed, unrecognised := 0, 0
 	for _, e := range s.entries {
 		if e.state == stateAccepted && s.wait {
 			e.state = statePending

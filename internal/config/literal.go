@@ -8,10 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
-
-	"github.com/pelletier/go-toml/v2"
 )
 
 // literal returns a value in TOML syntax; "" for a table. str returns the string of a key.
@@ -54,21 +50,6 @@ func literal(at string, v reflect.Value, l *leaf, str func(at, value string) str
 	}
 
 	return fmt.Sprint(v.Interface())
-}
-
-func tomlString(s string) string {
-	if !strings.ContainsFunc(s, unicode.IsControl) && utf8.ValidString(s) {
-		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
-	}
-
-	b, err := toml.Marshal(map[string]string{"s": s})
-	if err != nil {
-		return strconv.Quote(s) // cannot happen: every string can be marshaled
-	}
-
-	_, text, _ := strings.Cut(strings.TrimSuffix(string(b), "\n"), " = ")
-
-	return text
 }
 
 func sortedKeys(m reflect.Value) []string {
