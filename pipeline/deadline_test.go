@@ -62,6 +62,29 @@ func TestTheLastQuestionComesAtTheDeadline(t *testing.T) {
 	}
 }
 
+// A new job whose sample is pending past its deadline waits until the poller has asked WildFire. It
+// does not fail before.
+func TestANewJobPastTheDeadline(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const body = "MZ overdue"
+	sample := queue.SampleEntry{Key: sha256Hex(body), Sample: pipeline.Sample{
+		State:       pipeline.StatePending,
+		Job:         "mail/another",
+		SubmittedAt: time.Now().Add(-2 * f.cfg.Deadline),
+	}}
+	if err := f.q.Ledger().Commit(t.Context(), f.q.Ledger().SampleUpdate(sample)); err != nil {
+		t.Fatal(err)
+	}
+	f.wildfire.Know(wildfiretest.Known{SHA256: sample.Key, Verdict: wildfire.Malware})
+	f.startWorker()
+	f.submitRaw("new", "mail", "a.exe", body)
+
+	if ev := f.waitEvents(1).onlyOf(t, "new"); ev.Outcome() != wildfire.Malware.String() {
+		t.Errorf("the job ended as %s", ev.Outcome())
+	}
+}
+
 // While uploads are paused, a job whose contents WildFire refused long ago waits. It does not go
 // back and forth between the poller and a worker, with a query each time.
 func TestAnExpiredRefusalDuringAPause(t *testing.T) {

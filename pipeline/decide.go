@@ -208,6 +208,9 @@ func (d *decision) fromRecord() Step {
 
 	switch d.s.State {
 	case StatePending:
+		if d.p.Self != "" { // even past the deadline: the poller asks WildFire once more before jobs fail
+			return d.waitForVerdict()
+		}
 		return d.pending()
 	case StateRetrying:
 		if !d.mayRetry() {
@@ -223,8 +226,7 @@ func (d *decision) fromRecord() Step {
 // pending decides about a sample that WildFire has. At the deadline the job fails, and the sample
 // is reset, so that a later job can upload it again.
 func (d *decision) pending() Step {
-	deadline := d.s.SubmittedAt.Add(d.p.Deadline)
-	if !d.now.Before(deadline) {
+	if !d.now.Before(d.deadline()) {
 		d.s.reset(d.now)
 
 		return d.fail(results.Error{
@@ -233,12 +235,20 @@ func (d *decision) pending() Step {
 		}, 0)
 	}
 
+	return d.waitForVerdict()
+}
+
+// deadline returns when the jobs of a pending sample fail.
+func (d *decision) deadline() time.Time { return d.s.SubmittedAt.Add(d.p.Deadline) }
+
+// waitForVerdict makes the job wait until the poller asks about the pending sample.
+func (d *decision) waitForVerdict() Step {
 	submitted := d.s.SubmittedAt
 	if submitted.After(d.now) { // written before the clock was set back: do not wait that long
 		submitted = d.now
 	}
 	due := d.p.Schedule().Next(submitted, d.now)
-	if deadline.Before(due) {
+	if deadline := d.deadline(); deadline.Before(due) {
 		due = deadline
 	}
 

@@ -306,6 +306,8 @@ func decisions() []decision {
 	)
 
 	noAsk := func(p *pipeline.Circumstances) { p.AskFirst = false }
+	byPoller := func(p *pipeline.Circumstances) { p.Self = "" }
+	pollerAsks := pipeline.Step{Kind: pipeline.StepWait, Asking: true, Due: decideNow, Basis: results.BasisShared}
 	lookupOnly := func(p *pipeline.Circumstances) {
 		p.Ruling = pipeline.Ruling{Submit: pipeline.SubmitLookup, Rule: "policy[0]"}
 	}
@@ -532,8 +534,11 @@ func decisions() []decision {
 			step:  pipeline.Step{Kind: pipeline.StepWait, Asking: true, Due: decideNow.Add(time.Second), Basis: results.BasisShared},
 		},
 		{
-			name: "its deadline has passed", state: pending, news: look, given: pastDeadline, step: failTimeout,
-			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
+			name: "its deadline has passed", state: pending, news: look, given: pastDeadline, step: pollerAsks,
+		},
+		{
+			name: "its deadline has passed, for the poller", state: pending, news: look, given: pastDeadline,
+			cfg: byPoller, step: failTimeout, then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
 		{
 			name: "its owner was gone, and it was decided otherwise", state: pending, news: ownerGone,
@@ -661,8 +666,7 @@ func decisions() []decision {
 		{name: "outdated owner: next try", state: isRetry, news: ownerAlive, given: byThisJob, step: ask},
 		{name: "outdated owner: next try, nobody is asked", state: isRetry, news: ownerAlive, given: byThisJob, cfg: noAsk, step: upload},
 		{
-			name: "outdated owner: deadline", state: pending, news: ownerAlive, given: pastDeadline, step: failTimeout,
-			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
+			name: "outdated owner: deadline", state: pending, news: ownerAlive, given: pastDeadline, step: pollerAsks,
 		},
 		{name: "outdated owner: old verdict", state: verdict, news: ownerAlive, given: verdictExpired, step: ask},
 		{name: "outdated owner: old verdict, nobody is asked", state: verdict, news: ownerAlive, given: verdictExpired, cfg: noAsk, step: upload},
@@ -672,8 +676,7 @@ func decisions() []decision {
 		{name: "outdated upload: next try", state: isRetry, news: uploadDone, given: byThisJob, step: ask},
 		{name: "outdated upload: next try, nobody is asked", state: isRetry, news: uploadDone, given: byThisJob, cfg: noAsk, step: upload},
 		{
-			name: "outdated upload: deadline", state: pending, news: uploadDone, given: pastDeadline, step: failTimeout,
-			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
+			name: "outdated upload: deadline", state: pending, news: uploadDone, given: pastDeadline, step: pollerAsks,
 		},
 		{name: "outdated upload: old verdict", state: verdict, news: uploadDone, given: verdictExpired, step: ask},
 		{name: "outdated upload: old verdict, nobody is asked", state: verdict, news: uploadDone, given: verdictExpired, cfg: noAsk, step: upload},
@@ -752,8 +755,7 @@ func decisions() []decision {
 
 		// The rest.
 		{
-			name: "never: claimed, past the deadline", state: pending, news: claimed, given: pastDeadline, step: failTimeout,
-			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
+			name: "never: claimed, past the deadline", state: pending, news: claimed, given: pastDeadline, step: pollerAsks,
 		},
 		{name: "known here, long ago, and nobody is asked", state: verdict, news: look, given: verdictExpired, cfg: noAsk, step: upload},
 		{name: "refused before, under another kind of name, and nobody is asked", state: refusal, news: look, job: script, cfg: noAsk, step: upload},
