@@ -1,14 +1,17 @@
 package pipeline_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
@@ -317,5 +320,75 @@ func TestOnlyAcceptedUploadsAreCharged(t *testing.T) {
 		if ev := all.onlyOf(t, id); ev.Type != results.Verdict {
 			t.Errorf("%s: %s %+v", id, ev.Type, ev.Data.Error)
 		}
+	}
+}
+
+// An upload that was spent before midnight and given back after it does not add to the new day's
+// budget.
+func TestARefundAfterMidnight(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	c := clockAtNoon()
+	q := fleet.NewQuota(f.q.Control(), pipeline.Uploads, 2, 0, c.now)
+	taken := c.now()
+	take := func() error { return q.Take(t.Context(), "mail", pipeline.Normal) }
+	if err := take(); err != nil {
+		t.Fatal(err)
+	}
+
+	c.advance(24 * time.Hour)
+	q.Refund(t.Context(), taken, "mail", pipeline.Normal)
+	if err := errors.Join(take(), take()); err != nil {
+		t.Fatal(err)
+	}
+	if err := take(); !errors.Is(err, fleet.ErrSpent) {
+		t.Errorf("a third upload of 2: %v", err)
+	}
+}
+
+// lostAnswer is a bucket that loses the answer to the next update: the client repeats the update,
+// and the server refuses the repetition.
+type lostAnswer struct {
+	jetstream.KeyValue
+	lose bool
+}
+
+func (b *lostAnswer) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	if b.lose {
+		b.lose = false
+		_, _ = b.KeyValue.Update(ctx, key, value, revision)
+	}
+
+	return b.KeyValue.Update(ctx, key, value, revision)
+}
+
+// A process returns its reservation once, even if an answer is lost, and keeps it if the store does
+// not answer at all.
+func TestAReservationIsReturnedOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	js, err := jetstream.New(f.q.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket := &lostAnswer{KeyValue: f.q.Control().Bucket()}
+	now := clockAtNoon().now
+	q := fleet.NewQuota(fleet.NewStore(js, bucket), pipeline.Uploads, 1000, 0, now)
+	const calls = 30 // more than one block of 20
+	for range calls {
+		if err := q.Take(t.Context(), "mail", pipeline.Normal); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	q.Release(stopped)
+	bucket.lose = true
+	q.Release(t.Context())
+
+	st, err := fleet.BudgetStatusOf(t.Context(), f.q.Control(), pipeline.Uploads, 1000, now())
+	if err != nil || st.Used != calls || st.By["mail"] != calls {
+		t.Errorf("%d uploads are counted after %d calls, %v of them by source: %v", st.Used, calls, st.By, err)
 	}
 }

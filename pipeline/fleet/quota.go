@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"backburn/pipeline"
 )
@@ -64,6 +66,9 @@ type dayCount struct {
 	Used  int              `json:"used"`
 	By    map[string]int   `json:"by,omitempty"`    // of Used, by source
 	Asked map[string]int64 `json:"asked,omitempty"` // when a source last wanted more, in seconds since 1970
+
+	// Returned is a random name of the last Release that was written.
+	Returned string `json:"returned,omitempty"`
 }
 
 const (
@@ -188,17 +193,17 @@ func (q *Quota) reservation(source string) *reservation {
 	return r
 }
 
-// Refund gives back a call that Take spent and WildFire did not count. The call normally stays in
-// this process's reservation. Once nothing but the reserve is left of the day's budget, other
-// workers may have parked jobs for lack of it, so Refund then calls Release. It does not check
-// whether Take spent the call on the day before.
-func (q *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) {
+// Refund gives back a call that Take spent at the given time and WildFire did not count. The call
+// normally stays in this process's reservation. Once nothing but the reserve is left of the day's
+// budget, other workers may have parked jobs for lack of it, so Refund then calls Release. A call of
+// another day is lost, because the budget was renewed since.
+func (q *Quota) Refund(ctx context.Context, taken time.Time, source string, p pipeline.Priority) {
 	q.mu.Lock()
-	if q.limit == 0 {
+	r := q.reservation(source)
+	if q.limit == 0 || q.day != pipeline.Day(taken) {
 		q.mu.Unlock()
 		return
 	}
-	r := q.reservation(source)
 	if p == pipeline.Urgent {
 		r.urgent++
 	} else {
@@ -381,32 +386,48 @@ func (q *Quota) Spare(ctx context.Context) (int, error) {
 }
 
 // Release returns this process's reservations to the store, so that other processes can use them.
-// After an error of the store, nobody uses them.
+// If the store cannot be read, this process keeps them. After an error of the write, nobody uses
+// them.
 func (q *Quota) Release(ctx context.Context) {
 	q.mu.Lock()
 	day := q.day
-	back := map[string]int{}
-	total := 0
-	for source, r := range q.reservations {
-		if n := r.common + r.urgent; n > 0 {
-			back[source] = n
-			total += n
-		}
-	}
-	clear(q.reservations)
+	back := q.reservations
+	q.reservations = map[string]*reservation{}
 	q.mu.Unlock()
+	maps.DeleteFunc(back, func(_ string, r *reservation) bool { return r.common+r.urgent == 0 })
 
-	for total > 0 {
+	for name := nuid.Next(); len(back) > 0; {
 		s, rev, err := Get[dayCount](ctx, q.store, q.key(day))
-		if err != nil || rev == 0 {
+		if err != nil {
+			q.keep(day, back)
 			return
 		}
-		for source, n := range back {
-			s.add(s.account(source), -n)
+		if rev == 0 || s.Returned == name { // the second: an earlier write succeeded, and its answer was lost
+			return
+		}
+
+		s.Returned = name
+		for source, r := range back {
+			s.add(s.account(source), -r.common-r.urgent)
 		}
 		if _, err = q.store.Save(ctx, q.key(day), s, rev); !errors.Is(err, pipeline.ErrConflict) {
 			return
 		}
+	}
+}
+
+// keep adds reservations of a day that could not be returned to those that this process has.
+func (q *Quota) keep(day string, back map[string]*reservation) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+
+	if q.day != day {
+		return
+	}
+	for source, kept := range back {
+		r := q.reservation(source)
+		r.common += kept.common
+		r.urgent += kept.urgent
 	}
 }
 

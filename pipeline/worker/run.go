@@ -120,16 +120,22 @@ func (w *Worker) Run(ctx context.Context) error {
 		<-idle
 	}
 
+	stopServices()
+	err := g.Wait()
+
+	// Only now, because the poller uses queries until it has ended.
 	releaseCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	w.uploader.Uploads.Release(releaseCtx)
-	w.Queries.Release(releaseCtx)
-	for _, s := range w.RuleBudgets.All() {
-		s.Release(releaseCtx)
-	}
-	stopServices()
+	w.releaseBudgets(releaseCtx)
 
-	return g.Wait()
+	return err
+}
+
+// releaseBudgets returns what this process has reserved of the budgets and not used.
+func (w *Worker) releaseBudgets(ctx context.Context) {
+	for _, q := range append(w.RuleBudgets.All(), w.uploader.Uploads, w.Queries) {
+		q.Release(ctx)
+	}
 }
 
 // Reconfigure replaces the configuration of a running worker. Each job uses the new one from its
@@ -145,8 +151,8 @@ func (w *Worker) Reconfigure(ctx context.Context, cfg pipeline.Config) error {
 
 	for q, perDay := range map[*fleet.Quota]int{w.uploader.Uploads: cfg.UploadsPerDay, w.Queries: cfg.QueriesPerDay} {
 		q.SetLimit(perDay, cfg.ReservePercent)
-		q.Release(ctx)
 	}
+	w.releaseBudgets(ctx) // so that the new limits apply at once
 	select {
 	case w.reconfigured <- struct{}{}:
 	default: // a signal is already pending

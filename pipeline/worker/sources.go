@@ -20,6 +20,7 @@ type sources struct {
 
 type sourceFault struct {
 	inARow int
+	last   time.Time // when the last of them was found
 	until  time.Time // no job of the source is fetched before this time
 }
 
@@ -56,11 +57,12 @@ func (s *sources) recordUnreachable(source string, err error) (first bool) {
 	defer s.mu.Unlock()
 
 	f := s.faults[source]
-	if f == nil {
+	if f == nil || time.Since(f.last) >= sourceFaultExpiry {
 		f = &sourceFault{}
 		s.faults[source] = f
 	}
 	f.inARow++
+	f.last = time.Now()
 	if f.inARow >= unreachableAfter {
 		s.health.Part("source", source).Fault(health.Fault{
 			Reason:  "contents cannot be reached here, and are left to other workers: " + err.Error(),

@@ -12,7 +12,7 @@ import (
 )
 
 // A source without further jobs cannot show that it can be reached again, so its fault ends by
-// itself. While jobs wait, each attempt renews the fault.
+// itself. While jobs wait, each attempt renews the fault. A later one begins anew, and is logged.
 func TestFaultOfASourceEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -30,6 +30,11 @@ func TestFaultOfASourceEnds(t *testing.T) {
 		time.Sleep(sourceFaultExpiry)
 		if got := state(); got != health.OK {
 			t.Errorf("%s without jobs", got)
+		}
+		for i, want := range []bool{false, true} { // the fault of the whole source begins anew
+			if first := s.recordUnreachable("mail", errors.New("not mounted")); first != want {
+				t.Errorf("file %d after that: first is %t", i+1, first)
+			}
 		}
 	})
 }

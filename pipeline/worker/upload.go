@@ -170,6 +170,7 @@ func (u *uploader) claim(work context.Context, d *delivery) (began time.Time, er
 // takeUpload spends one upload of the day's budget and of the budgets of the job's rules. It
 // returns fleet.ErrSpent if one of them is used up.
 func (u *uploader) takeUpload(ctx context.Context, d *delivery) error {
+	d.takenAt = u.Now()
 	if err := u.Uploads.Take(ctx, d.Job.Source, d.Job.Priority); err != nil {
 		return err
 	}
@@ -192,9 +193,9 @@ func (u *uploader) takeUpload(ctx context.Context, d *delivery) error {
 
 // refund gives back one upload of the day's budget, and one of some budgets of the job's rules.
 func (u *uploader) refund(ctx context.Context, d *delivery, budgets []pipeline.RuleBudget) {
-	u.Uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
+	u.Uploads.Refund(ctx, d.takenAt, d.Job.Source, d.Job.Priority)
 	for _, s := range budgets {
-		u.RuleBudgets.ByKey(s.Key).Refund(ctx, "", pipeline.Normal)
+		u.RuleBudgets.ByKey(s.Key).Refund(ctx, d.takenAt, "", pipeline.Normal)
 	}
 }
 
