@@ -120,7 +120,7 @@ func TestRecheck(t *testing.T) {
 	f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Submitted)) == 1 })
 
 	ctx, cancel := context.WithCancel(t.Context())
-	client := poller.NewClient(f.q, fleet.NewPauses(f.q.Control(), time.Now, time.Second), f.cfg.Lease)
+	client := poller.NewClient(f.q, fleet.NewPauses(f.q.Control(), time.Now, time.Second), nil, f.cfg.Lease)
 	var g errgroup.Group
 	g.Go(func() error { return client.Run(ctx) })
 	g.Go(func() error {
@@ -179,7 +179,7 @@ func TestRecheckOfALink(t *testing.T) {
 	f.wildfire.Know(wildfiretest.Known{URL: link, Verdict: wildfire.Phishing})
 	f.wildfire.Know(wildfiretest.Known{URL: other, Verdict: wildfire.Phishing})
 	ctx, cancel := context.WithCancel(t.Context())
-	client := poller.NewClient(f.q, fleet.NewPauses(f.q.Control(), time.Now, time.Second), f.cfg.Lease)
+	client := poller.NewClient(f.q, fleet.NewPauses(f.q.Control(), time.Now, time.Second), nil, f.cfg.Lease)
 	var g errgroup.Group
 	g.Go(func() error { return client.Run(ctx) })
 	answer, err := client.Ask(ctx, poller.Question{Key: pipeline.LinkKey(link), URL: link, Recheck: true})

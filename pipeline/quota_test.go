@@ -392,3 +392,27 @@ func TestAReservationIsReturnedOnce(t *testing.T) {
 		t.Errorf("%d uploads are counted after %d calls, %v of them by source: %v", st.Used, calls, st.By, err)
 	}
 }
+
+// Once the configured queries of the day are used up, jobs that need one are parked until the
+// reset, on every worker. They do not fill the workers' windows.
+func TestJobsParkWithoutQueries(t *testing.T) {
+	t.Parallel()
+	c := clockAtNoon()
+	f := newFixture(t, wildfiretest.WithNow(c.now))
+	f.cfg.QueriesPerDay = 1000
+	if err := fleet.Charge(t.Context(), f.q.Control(), pipeline.Queries, f.cfg.QueriesPerDay, c.now()); err != nil {
+		t.Fatal(err)
+	}
+	f.startWorker(worker.WithClock(c.now))
+	f.startWorker(worker.WithClock(c.now))
+	for i := range 4 {
+		f.submitRaw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
+	}
+	f.waitStatus(func(st queue.Status) bool { return st.Parked.Jobs == 4 && st.Queued.Jobs == 0 })
+	if n := f.wildfire.Count(wildfire.OpVerdicts); n != 0 {
+		t.Errorf("%d queries beyond the budget", n)
+	}
+
+	c.advance(13 * time.Hour)
+	f.waitEvents(4)
+}

@@ -71,7 +71,7 @@ Exit codes: 1 something is malicious, 3 some have no verdict, an unrecognised on
 // recheckAll asks about each argument in turn. With an error, it also returns the answers so far.
 func recheckAll(ctx context.Context, q *queue.Queue, args []string, lease time.Duration) (answers []verdictAnswer, err error) {
 	pauses := fleet.NewPauses(q.Control(), time.Now, time.Second)
-	client := poller.NewClient(q, pauses, lease)
+	client := poller.NewClient(q, pauses, nil, lease)
 	operator := operatorOf(q)
 	operator.Ask = client.Ask
 

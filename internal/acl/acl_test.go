@@ -434,7 +434,7 @@ func contents(s string) (int64, func() (io.ReadCloser, error)) {
 // recheck asks WildFire again, as the operator's command does.
 func (c *client) recheck(ctx context.Context, q *queue.Queue) {
 	c.t.Helper()
-	ask := poller.NewClient(q, fleet.NewPauses(q.Control(), time.Now, time.Second), c.topology().Lease)
+	ask := poller.NewClient(q, fleet.NewPauses(q.Control(), time.Now, time.Second), nil, c.topology().Lease)
 	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- ask.Run(running) }()

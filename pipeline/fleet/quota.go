@@ -371,6 +371,20 @@ func (q *Quota) Available(ctx context.Context, source string, p pipeline.Priorit
 	return spending.Allowance(s.account(source), p) > 0, nil
 }
 
+// Left reports whether today's budget has a call left for jobs of a priority, apart from those that
+// processes have reserved.
+func (q *Quota) Left(ctx context.Context, p pipeline.Priority) (bool, error) {
+	if q.Limit() == 0 {
+		return true, nil
+	}
+	_, _, spending, err := q.spending(ctx)
+	if err != nil {
+		return false, err
+	}
+
+	return spending.Allowance("", p) > 0, nil
+}
+
 // Spare returns how much of today's budget is not expected to be needed (see
 // pipeline.Spending.Spare). For a budget without a limit it returns a very large number.
 func (q *Quota) Spare(ctx context.Context) (int, error) {

@@ -51,9 +51,10 @@ type Answer struct {
 // question while anybody waits for the answer, so the death of a poller or the loss of a message
 // does no harm. Questions are only in memory. A Client is safe for concurrent use.
 type Client struct {
-	q      *queue.Queue
-	pauses *fleet.Pauses
-	lease  time.Duration
+	q       *queue.Queue
+	pauses  *fleet.Pauses
+	queries *fleet.Quota // nil: not known here
+	lease   time.Duration
 
 	mu   sync.Mutex
 	open map[string]*openQuestion // by key; guarded by mu
@@ -65,24 +66,27 @@ type openQuestion struct {
 	Question
 	due     time.Time     // when it is sent next; zero: now
 	sends   int           // how often it was sent
-	waiters []chan Answer // each of capacity 1
+	waiters []chan Answer // each of capacity 1; closed if the budget of queries is used up
 }
 
 // NewClient returns a client; it sends nothing until Run.
-func NewClient(q *queue.Queue, p *fleet.Pauses, lease time.Duration) *Client {
+// queries may be nil if the caller does not know the budget.
+func NewClient(q *queue.Queue, p *fleet.Pauses, queries *fleet.Quota, lease time.Duration) *Client {
 	return &Client{
-		q:      q,
-		pauses: p,
-		lease:  lease,
-		open:   map[string]*openQuestion{},
-		wake:   make(chan struct{}, 1),
+		q:       q,
+		pauses:  p,
+		queries: queries,
+		lease:   lease,
+		open:    map[string]*openQuestion{},
+		wake:    make(chan struct{}, 1),
 	}
 }
 
-// ErrQueriesPaused says that queries are paused for longer than a worker holds a job.
+// ErrQueriesPaused says that queries are paused for longer than a worker holds a job, or that
+// today's are used up.
 var ErrQueriesPaused = errors.New("queries are paused")
 
-// Ask waits for the answer to a question. It returns ErrQueriesPaused if queries are paused for a
+// Ask waits for the answer to a question. It returns ErrQueriesPaused if there will be none for a
 // long time.
 func (c *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 	ch := make(chan Answer, 1)
@@ -110,7 +114,10 @@ func (c *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 			return Answer{}, fmt.Errorf("ask WildFire about %s: %w", qn.Key, ErrQueriesPaused)
 		}
 		select {
-		case ans := <-ch:
+		case ans, ok := <-ch:
+			if !ok {
+				return Answer{}, fmt.Errorf("ask WildFire about %s: %w: today's are used up", qn.Key, ErrQueriesPaused)
+			}
 			return ans, nil
 		case <-changed:
 		case <-ctx.Done():
@@ -155,7 +162,9 @@ func (c *Client) Run(ctx context.Context) error {
 		case <-c.wake:
 		case <-tick.C:
 		}
-		c.send(inbox)
+		if c.send(inbox) {
+			c.giveUp(ctx)
+		}
 	}
 }
 
@@ -168,8 +177,9 @@ func untilRepeat(sends int, lease time.Duration) time.Duration {
 	return min(firstRepeat<<min(sends-1, 10), lease/3)
 }
 
-// send sends every question that is due, in messages of up to 500 questions.
-func (c *Client) send(inbox string) {
+// send sends every question that is due, in messages of up to 500 questions. repeated says that it
+// has sent one of them before.
+func (c *Client) send(inbox string) (repeated bool) {
 	now := time.Now()
 	var due []Question
 
@@ -178,6 +188,7 @@ func (c *Client) send(inbox string) {
 		if now.Before(question.due) {
 			continue
 		}
+		repeated = repeated || question.sends > 0
 		question.sends++
 		question.due = now.Add(untilRepeat(question.sends, c.lease))
 		due = append(due, question.Question)
@@ -190,6 +201,33 @@ func (c *Client) send(inbox string) {
 			_ = c.q.Conn().PublishRequest(c.q.AskSubject(), inbox, b) // a lost message is repeated later
 		}
 		due = due[n:]
+	}
+
+	return repeated
+}
+
+// giveUp ends the questions that were repeated if today's queries are used up, so that workers park
+// their jobs.
+func (c *Client) giveUp(ctx context.Context) {
+	if c.queries == nil {
+		return
+	}
+	for _, p := range []pipeline.Priority{pipeline.Normal, pipeline.Urgent} {
+		if left, err := c.queries.Left(ctx, p); left || err != nil {
+			return // what is left for normal questions is left for urgent ones, too
+		}
+
+		c.mu.Lock()
+		for key, question := range c.open {
+			if question.sends < 2 || question.Urgent != (p == pipeline.Urgent) {
+				continue
+			}
+			delete(c.open, key)
+			for _, ch := range question.waiters {
+				close(ch)
+			}
+		}
+		c.mu.Unlock()
 	}
 }
 

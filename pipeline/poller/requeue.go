@@ -37,6 +37,13 @@ func (f *finisher) requeueFor(ctx context.Context, e *waitingSample, step pipeli
 		if pause, paused, _ := f.Pauses.ActiveLong(pipeline.Queries); paused {
 			return nextCheck{due: pause.Until} // a worker could not ask WildFire now
 		}
+		left, err := f.Queries.Left(ctx, f.mostUrgent(e).priority())
+		switch {
+		case err != nil:
+			return f.retryLater(ctx, e, err, "query budget cannot be read")
+		case !left:
+			return f.whenRenewed()
+		}
 	}
 
 	return f.requeueOne(ctx, e)
@@ -45,15 +52,7 @@ func (f *finisher) requeueFor(ctx context.Context, e *waitingSample, step pipeli
 // requeueOne requeues the most urgent job of a sample, because no worker is processing the sample.
 // The other jobs wait for the outcome of that job.
 func (f *finisher) requeueOne(ctx context.Context, e *waitingSample) nextCheck {
-	f.mu.Lock()
-	var job waitingJob
-	for j := range f.list.jobsOf(e) {
-		if job.name == "" || j.rank < job.rank || j.rank == job.rank && j.seq < job.seq {
-			job = j
-		}
-	}
-	f.mu.Unlock()
-
+	job := f.mostUrgent(e)
 	now := f.Now()
 	if job.name == "" {
 		return nextCheck{due: now}
@@ -99,9 +98,30 @@ func (f *finisher) ifSpent(ctx context.Context, e *waitingSample, b *fleet.Quota
 	case ok:
 		return nextCheck{}, false
 	}
+
+	return f.whenRenewed(), true
+}
+
+// whenRenewed returns when to check a sample again for which the day's budget has no call left.
+func (f *finisher) whenRenewed() nextCheck {
 	now := f.Now()
 
-	return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}, true
+	return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}
+}
+
+// mostUrgent returns the most urgent job of a sample, and of several the oldest; the zero value if
+// none waits.
+func (f *finisher) mostUrgent(e *waitingSample) (job waitingJob) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	for j := range f.list.jobsOf(e) {
+		if job.name == "" || j.rank < job.rank || j.rank == job.rank && j.seq < job.seq {
+			job = j
+		}
+	}
+
+	return job
 }
 
 // requeueDelay returns the time until the next attempt to requeue a job. It is a random part of the

@@ -64,7 +64,7 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poll
 			claims:    &claims{uploading: map[string][]pipeline.Priority{}},
 			progress:  &progress{active: map[*Upload]struct{}{}},
 		},
-		client: poller.NewClient(q, s.Pauses, cfg.Lease),
+		client: poller.NewClient(q, s.Pauses, s.Queries, cfg.Lease),
 		poller: poller.New(s.Deps),
 		leases: leases,
 
