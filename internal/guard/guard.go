@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -45,8 +46,6 @@ type file struct {
 // New makes a guard for Backburn's own files and secrets, and reads them.
 func New(own []Own) *Guard {
 	g := &Guard{
-		own:   own,
-		files: make([]file, len(own)),
 		withheld: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "backburn",
 			Name:      "own_withheld_total",
@@ -57,13 +56,7 @@ func New(own []Own) *Guard {
 		g.withheld.WithLabelValues(by)
 	}
 
-	for i, o := range own {
-		if o.Value != nil {
-			g.files[i].parts, g.files[i].short = parts([]byte(o.Value()), Secrets)
-		}
-	}
-
-	g.checkLocked()
+	g.Add(own)
 
 	return g
 }
@@ -74,15 +67,24 @@ func (g *Guard) Add(own []Own) {
 	defer g.mu.Unlock()
 
 	for _, o := range own {
+		var f file
+		if o.Value != nil {
+			f.parts, f.short = parts([]byte(o.Value()), Secrets)
+		}
+
 		known := slices.ContainsFunc(g.own, func(k Own) bool { return k.Path == o.Path && k.Holds == o.Holds })
-		if o.Path == "" || known {
+		if o.Path == "" {
+			known = slices.ContainsFunc(g.files, func(k file) bool { return slices.EqualFunc(k.parts, f.parts, bytes.Equal) })
+		}
+		if known {
 			continue
 		}
 
 		g.own = append(g.own, o)
-		g.files = append(g.files, file{})
+		g.files = append(g.files, f)
 	}
 
+	g.checkedAt = time.Time{} // so that the new ones count even if no file has changed
 	g.checkLocked()
 }
 

@@ -269,3 +269,23 @@ func TestNil(t *testing.T) {
 		t.Errorf("%q, %v", out, err)
 	}
 }
+
+// A secret in the configuration itself, which a reload has added, is recognized. The one that it
+// replaces may still be valid.
+func TestAReloadAddsASecret(t *testing.T) {
+	t.Parallel()
+	secret := func(value string) []guard.Own {
+		return []guard.Own{{Key: "auth.key.api_key", Value: func() string { return value }}}
+	}
+	const before, after = "the-secret-before-it", "the-secret-after-it-"
+	g := guard.New(secret(before))
+	g.Add(secret(after))
+
+	for _, value := range []string{before, after} {
+		scan := g.Scan()
+		_, _ = io.WriteString(scan, value)
+		if !errors.Is(scan.Err(), guard.ErrOwn) {
+			t.Errorf("%q is not recognized", value)
+		}
+	}
+}
