@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backburn/internal/jets"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 )
@@ -53,7 +54,7 @@ type Config struct {
 type Job struct {
 	// ID is the job's name within its source. Submitting the same contents again with the same ID
 	// has no effect; other contents with the same ID are refused. If it is empty, a random ID is
-	// used.
+	// used: then a call that is repeated after an error may submit a second job.
 	ID string
 
 	Priority Priority // defaults to Normal
@@ -156,7 +157,7 @@ func (g *Gateway) submit(ctx context.Context, j pipeline.Job, c queue.Input) (Re
 // markUnavailable adds ErrUnavailable to the errors of a queue that does not exist or does not
 // answer.
 func markUnavailable(err error) error {
-	if errors.Is(err, queue.ErrNoQueue) || errors.Is(err, queue.ErrUnavailable) {
+	if errors.Is(err, queue.ErrNoQueue) || errors.Is(err, queue.ErrUnavailable) || jets.Is(err, jets.Unavailable) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 

@@ -139,6 +139,12 @@ func TestErrorsMatchTheirSentinels(t *testing.T) {
 			_, err := gateway.New(t.Context(), js, gateway.Config{Source: "Mail!"})
 			return err
 		}, gateway.ErrInvalid},
+		"no answer in time": {func() error {
+			ctx, cancel := context.WithDeadline(t.Context(), time.Now())
+			defer cancel()
+			_, err := g.SubmitLink(ctx, gateway.Job{}, "https://example.com/")
+			return err
+		}, gateway.ErrUnavailable},
 		"no queue": {func() error {
 			_, err := gateway.New(t.Context(), js, gateway.Config{Source: "mail", Prefix: "other"})
 			return err
