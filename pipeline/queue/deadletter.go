@@ -78,8 +78,7 @@ type DeadLetters struct {
 
 // All reads the dead letters that match a filter, the oldest first, without their bodies, because a
 // body may be as large as a file. A letter's job has only the fields that are in headers; Get
-// returns all of them.
-// All leaves out letters that arrive while it reads.
+// returns all of them. All leaves out letters that arrive while it reads.
 func (d *DeadLetters) All(ctx context.Context, f DeadFilter) iter.Seq2[Letter, error] {
 	cfg := jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{d.streams.DeadSubject(cmp.Or(string(f.Reason), "*"), cmp.Or(f.Source, "*"))},

@@ -173,9 +173,9 @@ func (e *Events) publishEncoded(ctx context.Context, ev results.Event, body []by
 	return err
 }
 
-// isPublished reports whether an event is in RESULTS and would be published twice. The server's
-// deduplication covers a repeat within its window. For an older event, and for one of version 1,
-// which used other IDs, RESULTS is searched.
+// isPublished reports whether an older event, or one of version 1, is in RESULTS. For a recent one
+// it returns false: the server drops a repeat within its deduplication window, unless version 1
+// published the event, with another ID.
 func (e *Events) isPublished(ctx context.Context, ev results.Event) (bool, error) {
 	if time.Since(ev.Time) <= e.streams.topology.dedupe()/2 && ev.Time.UnixNano() >= e.streams.ledgerCreated.Load() {
 		return false, nil

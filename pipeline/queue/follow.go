@@ -64,7 +64,7 @@ func (l *Ledger) FollowJobs(ctx context.Context, handle func(JobHeader), caughtU
 	}, nil
 }
 
-// readJobs returns the jobs that are in the ledger now. An error ends them.
+// readJobs iterates over the jobs that are in the ledger now. It stops after an error.
 func (l *Ledger) readJobs(ctx context.Context) iter.Seq2[JobHeader, error] {
 	return decodeAll(readAll(ctx, l.streams.ledger, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{l.streams.AnyJobRecord()},

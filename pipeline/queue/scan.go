@@ -19,8 +19,8 @@ const (
 // errCutOff says that a server stopped answering before all messages were read.
 var errCutOff = errors.New("the server stopped in the middle of its answer")
 
-// readAll returns the messages that are in a stream now. An error ends them. It requests batchSize
-// messages at a time. Batches should be large, because each request creates a new consumer, and
+// readAll iterates over the messages that are in a stream now. It stops after an error. It requests
+// batchSize messages at a time. Batches should be large, because each request creates a new consumer, and
 // removes the one before.
 func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, batchSize int) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return func(yield func(*jetstream.RawStreamMsg, error) bool) {

@@ -112,7 +112,7 @@ func (s *Streams) Provision(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// attach looks up the streams and buckets, which exist. It returns ErrNoQueue if one is missing.
+// attach looks up the streams and buckets. It returns ErrNoQueue if one is missing.
 func (s *Streams) attach(ctx context.Context) (err error) {
 	for _, part := range []struct {
 		handle *jetstream.Stream

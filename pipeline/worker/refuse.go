@@ -50,8 +50,9 @@ func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err e
 }
 
 // retryReading handles a job whose contents exist but cannot be read. It has the job redelivered,
-// or ends the job once JetStream has delivered it worker.max_attempts times. The sample's attempts
-// do not limit this, because they count failed uploads and not failed reads.
+// or ends the job once JetStream has delivered it worker.max_attempts times, whatever the other
+// deliveries were for. The sample's attempts do not limit this, because they count failed uploads
+// and not failed reads.
 func (w *Worker) retryReading(work context.Context, d *delivery, disp pipeline.Disposition) (result, error) {
 	meta, err := d.msg.Metadata()
 	if err != nil {
