@@ -155,3 +155,22 @@ func TestErrorsMatchTheirSentinels(t *testing.T) {
 		}
 	}
 }
+
+// A gateway may have every permission. Even then it creates no stream that is missing, and changes
+// none, because it does not know the configured limits.
+func TestAGatewayCreatesNothing(t *testing.T) {
+	t.Parallel()
+	g, js := newGateway(t)
+	if err := js.DeleteStream(t.Context(), "BACKBURN_JOBS"); err != nil {
+		t.Fatal(err)
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := g.SubmitLink(ctx, gateway.Job{}, "https://example.com/"); !errors.Is(err, gateway.ErrUnavailable) {
+		t.Errorf("submit without a stream: %v", err)
+	}
+	if _, err := js.Stream(t.Context(), "BACKBURN_JOBS"); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("the stream: %v", err)
+	}
+}

@@ -28,6 +28,7 @@ func Open(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 	}
 
 	s := newStreams(js, t)
+	s.configured = true
 	if err := s.Provision(ctx); err != nil {
 		return nil, err
 	}
@@ -145,6 +146,7 @@ func attachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error
 		return nil, err
 	}
 	q.streams.topology = t
+	q.streams.configured = true
 
 	return q, nil
 }

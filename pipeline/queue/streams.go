@@ -32,6 +32,10 @@ type Streams struct {
 	js       jetstream.JetStream
 	topology Topology
 
+	// configured says that topology comes from the configuration. Otherwise this process creates
+	// and changes no streams.
+	configured bool
+
 	jobs    jetstream.Stream
 	ledger  jetstream.Stream
 	results jetstream.Stream
@@ -324,10 +328,10 @@ func (s *Streams) findStream(ctx context.Context, name string) (jetstream.Stream
 	return found, err
 }
 
-// recreate creates missing streams again if err says that one is missing and this process has the
-// permission.
+// recreate creates missing streams again if err says that one is missing, and this process knows
+// the topology and has the permission.
 func (s *Streams) recreate(ctx context.Context, err error) {
-	if !errors.Is(err, nats.ErrNoResponders) && !jets.Is(err, jets.Gone) {
+	if !s.configured || !errors.Is(err, nats.ErrNoResponders) && !jets.Is(err, jets.Gone) {
 		return
 	}
 
