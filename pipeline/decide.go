@@ -33,7 +33,7 @@ type (
 		MD5     string
 	}
 
-	// Unanswered means that queries are paused for a long time.
+	// Unanswered means that queries are paused for a long time, or that today's are used up.
 	Unanswered struct{}
 
 	// NotAdmitted means that uploads are paused for a long time, or that today's budget has no

@@ -25,6 +25,8 @@ type examiner struct {
 	*shared
 	sources *sources
 	guard   *guard.Guard // nil: no guard
+
+	failedReads failedReads
 }
 
 // examine determines the hash and size of a job's contents. A publisher may have stated wrong ones,

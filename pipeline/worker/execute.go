@@ -80,6 +80,7 @@ func (w *Worker) prepare(ctx, work context.Context, d *delivery) (result, error)
 	if err := w.examiner.examine(ctx, d); err != nil {
 		return w.afterExamineError(ctx, work, d, err)
 	}
+	w.examiner.failedReads.forget(d.Job.Ref())
 
 	var types []string
 	if d.Job.Kind == pipeline.KindFile && w.config().NeedsTypes() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"backburn/pipeline"
 	"backburn/results"
@@ -50,16 +51,11 @@ func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err e
 }
 
 // retryReading handles a job whose contents exist but cannot be read. It has the job redelivered,
-// or ends the job once JetStream has delivered it worker.max_attempts times, whatever the other
-// deliveries were for. The sample's attempts do not limit this, because they count failed uploads
-// and not failed reads.
+// or ends the job once this process has failed to read it worker.max_attempts times. Neither the
+// sample's attempts nor JetStream's deliveries limit this: those count failed uploads, and these
+// count every wait of the job.
 func (w *Worker) retryReading(work context.Context, d *delivery, disp pipeline.Disposition) (result, error) {
-	meta, err := d.msg.Metadata()
-	if err != nil {
-		return result{}, fmt.Errorf("read message metadata: %w", err)
-	}
-
-	tries := int(min(meta.NumDelivered, 1<<20))
+	tries := w.examiner.failedReads.add(d.Job.Ref())
 	if tries < w.config().MaxAttempts {
 		w.Log.Warn().Str("job", d.Job.ID).Int("attempt", tries).Str("err", disp.Message).Msg("cannot read contents; retrying")
 		return retryAfter(w.config().Backoff(tries - 1)), nil
@@ -69,4 +65,35 @@ func (w *Worker) retryReading(work context.Context, d *delivery, disp pipeline.D
 		Reason:  disp.Reason,
 		Message: fmt.Sprintf("given up after %d attempts: %s", tries, disp.Message),
 	})
+}
+
+// failedReads counts how often this process could not read the contents of a job. Its zero value is
+// ready, and safe for concurrent use.
+type failedReads struct {
+	mu    sync.Mutex
+	byJob map[pipeline.Ref]int
+}
+
+// maxFailedReads limits the counts. When there are more, all begin anew.
+const maxFailedReads = 10_000
+
+// add counts one more failure for a job, and returns how many there have been.
+func (f *failedReads) add(job pipeline.Ref) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	if f.byJob == nil || len(f.byJob) >= maxFailedReads {
+		f.byJob = map[pipeline.Ref]int{}
+	}
+	f.byJob[job]++
+
+	return f.byJob[job]
+}
+
+// forget removes the count of a job whose contents were read.
+func (f *failedReads) forget(job pipeline.Ref) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	delete(f.byJob, job)
 }
