@@ -195,8 +195,8 @@ func (q *Quota) reservation(source string) *reservation {
 
 // Refund gives back a call that Take spent at the given time and WildFire did not count. The call
 // normally stays in this process's reservation. Once nothing but the reserve is left of the day's
-// budget, other workers may have parked jobs for lack of it, so Refund then calls Release. A call of
-// another day is lost, because the budget was renewed since.
+// budget, other workers may have parked jobs for lack of it, so Refund then calls Release. A call
+// of another day is lost, because the budget was renewed since.
 func (q *Quota) Refund(ctx context.Context, taken time.Time, source string, p pipeline.Priority) {
 	q.mu.Lock()
 	r := q.reservation(source)

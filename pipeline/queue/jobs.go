@@ -56,8 +56,9 @@ func (j *Jobs) Requeue(ctx context.Context, m *Message) error {
 	return err
 }
 
-// search iterates over the messages of a source in JOBS, or of all sources if source is "". It stops
-// after an error. A work queue allows no second consumer, so search gets the messages one by one.
+// search iterates over the messages of a source in JOBS, or of all sources if source is "". It
+// stops after an error. A work queue allows no second consumer, so search gets the messages one by
+// one.
 func (j *Jobs) search(ctx context.Context, source string) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	filter := j.streams.prefix + ".*.*." + cmp.Or(source, "*") // submitted, or requeued
 	return func(yield func(*jetstream.RawStreamMsg, error) bool) {

@@ -20,8 +20,8 @@ const (
 var errCutOff = errors.New("the server stopped in the middle of its answer")
 
 // readAll iterates over the messages that are in a stream now. It stops after an error. It requests
-// batchSize messages at a time. Batches should be large, because each request creates a new consumer, and
-// removes the one before.
+// batchSize messages at a time. Batches should be large, because each request creates a new
+// consumer, and removes the one before.
 func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, batchSize int) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
 		err := visitAll(ctx, s, cfg, batchSize, func(m *jetstream.RawStreamMsg) bool { return yield(m, nil) })

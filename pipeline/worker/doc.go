@@ -7,7 +7,7 @@
 //	process.go   runs a delivery, and finally acks or naks its message (delivery.go, lease.go)
 //	execute.go   prepares the job, then decides and acts until it is concluded
 //	content.go   finds and hashes the contents (read.go, own.go)
-//	refuse.go    ends a job whose contents cannot be examined, or has it redelivered
+//	refuse.go    ends a job whose contents cannot be examined, or redelivers it (failed_reads.go)
 //	load.go      reads the records of the job and its sample
 //	upload.go    waits for a turn, claims the sample, sends it (turns.go, slots.go)
 //	conclude.go  writes the outcome of the job
