@@ -220,11 +220,14 @@ func (s *store) remember(r record) {
 	age := time.Since(time.UnixMilli(r.Obtained))
 
 	s.mu.Lock()
-	defer s.mu.Unlock()
-
 	s.last = r
-	if age > warnAge && time.Since(s.warnedAt) > 24*time.Hour {
+	warn := age > warnAge && time.Since(s.warnedAt) > 24*time.Hour
+	if warn {
 		s.warnedAt = time.Now()
+	}
+	s.mu.Unlock()
+
+	if warn { // without the lock, because the log may block
 		s.config.Log.Warn().Stringer("age", age.Round(time.Second)).Msg("the grant is old and may soon expire: authorize again")
 	}
 }
