@@ -50,3 +50,29 @@ func TestBeside(t *testing.T) {
 	}
 	must(t, s.RemoveDescription(renewed))
 }
+
+// TestChangeIDThatFails checks that a file which cannot get a new ID keeps its description.
+func TestChangeIDThatFails(t *testing.T) {
+	t.Parallel()
+	dir, s := open(t)
+	root, err := rootfs.Open(dir)
+	must(t, err)
+	defer root.Close()
+	for _, name := range []string{"a", "~hashed"} {
+		id, taken := newID(), newID()
+		must(t, os.WriteFile(filepath.Join(dir, "a.json"), nil, 0o600))
+		must(t, s.TakeDescription(root, "a.json", id))
+		must(t, s.Write(spool.Claimed+"/"+id+"-"+name, nil, false))
+		must(t, s.Write(spool.Claimed+"/"+taken+"-"+name, nil, false))
+
+		if _, err := s.ChangeID(id+"-"+name, id, taken, "a"); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("%s: ChangeID returned %v", name, err)
+		}
+		if _, err := s.Lstat(spool.Beside + "/" + id); err != nil {
+			t.Errorf("%s: the description: %v", name, err)
+		}
+		if _, err := s.Lstat("paths/" + taken); !rootfs.IsGone(err) {
+			t.Errorf("%s: the record of the path: %v", name, err)
+		}
+	}
+}

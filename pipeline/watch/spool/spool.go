@@ -208,19 +208,30 @@ func (s *Spool) TakeDescription(folder *rootfs.Root, rel, id string) error {
 func (s *Spool) RemoveDescription(id string) error { return removeIfExists(s.Root, Beside+"/"+id) }
 
 // ChangeID renames a claimed file, so that it has another ID, and returns its new name. rel is the
-// file's original path.
+// file's original path. Its description, if any, gets the new ID too. After an error the file and
+// its description have the old ID.
 func (s *Spool) ChangeID(name, id, newID, rel string) (newName string, err error) {
 	newName = newID + name[len(id):]
-	if err := rootfs.Move(s.Root, Beside+"/"+id, s.Root, Beside+"/"+newID); err != nil && !rootfs.IsGone(err) {
-		return "", err
-	}
 	if _, _, whole, _ := SplitName(name); !whole {
 		if err := s.Paths.record(newID, rel); err != nil {
 			return "", err
 		}
 	}
 
-	return newName, rootfs.Move(s.Root, Claimed+"/"+name, s.Root, Claimed+"/"+newName)
+	err = rootfs.Move(s.Root, Beside+"/"+id, s.Root, Beside+"/"+newID)
+	if err == nil || rootfs.IsGone(err) {
+		described := err == nil
+		err = rootfs.Move(s.Root, Claimed+"/"+name, s.Root, Claimed+"/"+newName)
+		if err != nil && described {
+			_ = rootfs.Move(s.Root, Beside+"/"+newID, s.Root, Beside+"/"+id)
+		}
+	}
+	if err != nil {
+		_ = s.Paths.Remove(newID)
+		return "", err
+	}
+
+	return newName, nil
 }
 
 // FindClaimed returns the name in Claimed of the file with the given ID, or "". It tries the likely
