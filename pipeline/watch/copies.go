@@ -18,8 +18,9 @@ const copyShare = 10
 // copies limits the space used by the copies of hard-linked files that this session has made: those
 // that are still claimed, and those that are kept in spool.Done. Safe for concurrent use.
 type copies struct {
-	spool   *rootfs.Root
-	minFree int64
+	spool     *rootfs.Root
+	minFree   int64
+	isClaimed func(id string) bool // whether a file is claimed and unfinished
 
 	mu    sync.Mutex
 	made  map[string]copyInfo // by the ID of the file
@@ -31,13 +32,18 @@ type copyInfo struct {
 	keptPath string // path in the spool once finished; "" before
 }
 
-func newCopies(spool *rootfs.Root, minFree int64) *copies {
-	return &copies{spool: spool, minFree: minFree, made: map[string]copyInfo{}}
+func newCopies(spool *rootfs.Root, minFree int64, isClaimed func(id string) bool) *copies {
+	return &copies{
+		spool:     spool,
+		minFree:   minFree,
+		isClaimed: isClaimed,
+		made:      map[string]copyInfo{},
+	}
 }
 
 // reserve reserves space for a copy, or returns an error that says why it cannot. The first copy is
 // always allowed if the disk has room. drop releases the space; it is also released when somebody
-// removes a kept copy.
+// removes a copy, or another watcher finishes it.
 func (c *copies) reserve(id string, size int64) error {
 	info, err := c.spool.FileSystem()
 	if err != nil {
@@ -88,13 +94,16 @@ func (c *copies) dropLocked(id string) {
 	delete(c.made, id)
 }
 
-// pruneLocked releases the space of kept copies that somebody has removed. The caller holds mu.
+// pruneLocked releases the space of copies that are no longer claimed and were not kept, and of kept
+// copies that somebody has removed. The caller holds mu.
 func (c *copies) pruneLocked() {
 	for id, made := range c.made {
-		if made.keptPath == "" {
-			continue
+		gone := !c.isClaimed(id)
+		if made.keptPath != "" {
+			_, err := c.spool.Lstat(made.keptPath)
+			gone = rootfs.IsGone(err)
 		}
-		if _, err := c.spool.Lstat(made.keptPath); rootfs.IsGone(err) {
+		if gone {
 			c.dropLocked(id)
 		}
 	}

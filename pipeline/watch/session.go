@@ -105,7 +105,7 @@ func (s *session) wire(hashers *hashers) {
 			known:   s.known,
 			hashers: hashers,
 			syncer:  s.finishSyncer,
-			copies:  newCopies(s.spool.Root, s.cfg.MinFree),
+			copies:  newCopies(s.spool.Root, s.cfg.MinFree, s.w.inFlight.has),
 			hints:   hints,
 			recheck: recheck,
 		}

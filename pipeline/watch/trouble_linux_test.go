@@ -313,13 +313,20 @@ func TestSpoolReplacedRepeatedly(t *testing.T) {
 }
 
 // TestCopiesOfHardlinksAreBounded links one file many times on a small disk. The space for copies
-// is limited while they are in flight, and while they are kept.
+// is limited while they are in flight, and while they are kept. It is released when somebody
+// removes claimed copies.
 func TestCopiesOfHardlinksAreBounded(t *testing.T) {
 	t.Parallel()
-	for _, after := range []string{watch.AfterDelete, watch.AfterKeep} {
+	const removed = "removed"
+	for _, after := range []string{watch.AfterDelete, watch.AfterKeep, removed} {
 		t.Run(after, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, func(c *watch.Config) { c.MinFree = 0; c.After.Benign = after })
+			r := newRig(t, func(c *watch.Config) {
+				c.MinFree = 0
+				if after != removed {
+					c.After.Benign = after
+				}
+			})
 			needs.Tmpfs(t, r.dir, "size=20m")
 			must(t, os.WriteFile(r.path("linked-0"), make([]byte, 900<<10), 0o666))
 			const names = 4 // a tenth of the disk has room for two of them
@@ -331,8 +338,13 @@ func TestCopiesOfHardlinksAreBounded(t *testing.T) {
 			jobs := r.intake.wait(t, 2)
 			usedUp := func() bool { return strings.Contains(r.w.Status().Reason, "share of the disk") }
 			waitFor(t, "the share to be used up", usedUp)
-			r.outcomes.send(verdict(jobs[0], "benign"), verdict(jobs[1], "benign"))
-			r.outcomes.waitHandled(t)
+			if after == removed {
+				must(t, os.Remove(r.path(jobs[0].Content.Path)))
+				must(t, os.Remove(r.path(jobs[1].Content.Path)))
+			} else {
+				r.outcomes.send(verdict(jobs[0], "benign"), verdict(jobs[1], "benign"))
+				r.outcomes.waitHandled(t)
+			}
 			if after == watch.AfterKeep {
 				waitFor(t, "further tries", afterScans(r, 30))
 				if n := len(r.intake.all()); n != 2 {
