@@ -244,8 +244,9 @@ func (f *finisher) restore(ctx context.Context, file *finishedFile) error {
 	return err
 }
 
-// restorePath returns the path to return a file to, normally the one where it was found. If its
-// folder cannot be created, or is on another mount, the file goes directly into the watched folder.
+// restorePath returns the path to return a file to, normally the one where it was found. It creates
+// the folder if it is missing. If something else has the folder's name, or the folder is on another
+// mount, the file goes directly into the watched folder.
 func restorePath(root *rootfs.Root, rel string) (string, error) {
 	dir := path.Dir(rel)
 	if dir == "." {

@@ -24,7 +24,7 @@ type keeper struct {
 	*folder
 	known       *knownFiles
 	claimSyncer *syncer
-	lost        sync.Map // IDs of jobs that the queue has lost, until their files are taken again
+	lost        sync.Map // IDs of jobs that the queue has lost, until they are published again
 }
 
 // jobID derives a job's ID from everything that distinguishes its file from others. The name is
@@ -86,7 +86,7 @@ func (k *keeper) submit(ctx context.Context, rel string, f *rootfs.File, st root
 		return err
 	}
 
-	_, job.Repeated = k.lost.LoadAndDelete(r.ID)
+	_, job.Repeated = k.lost.Load(r.ID)
 	k.w.inFlight.addClaimed(r.ID, "", job.ReceivedAt)
 	k.w.claims.Add(1)
 	k.w.m.claimed.Inc()
@@ -98,6 +98,7 @@ func (k *keeper) submit(ctx context.Context, rel string, f *rootfs.File, st root
 	if err := k.publish(ctx, job); err != nil {
 		return err
 	}
+	k.lost.Delete(r.ID)
 	k.w.inFlight.markPublished(r.ID)
 	k.w.m.latency.Observe(time.Since(job.ReceivedAt).Seconds())
 	k.w.notifyStep("published")

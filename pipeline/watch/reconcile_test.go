@@ -2,6 +2,8 @@ package watch_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +43,30 @@ func TestQueueLosesItsStore(t *testing.T) {
 				t.Errorf("%d publications, want 2", n)
 			}
 		})
+	}
+}
+
+// TestLostJobWhileTheStoreFails checks that a job which the queue has lost is still marked as a
+// repeat if its contents can be stored only later.
+func TestLostJobWhileTheStoreFails(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.Claim, c.Transfer = watch.ClaimKeep, watch.TransferObject })
+	r.options = []watch.Option{watch.WithCatalog(r.intake)}
+	r.write("a", "contents")
+	r.start(func(w *watch.Watcher) { w.SetReconcile(10*time.Millisecond, time.Millisecond) })
+	first := r.intake.wait(t, 1)[0]
+
+	r.objects.mu.Lock()
+	r.objects.fail = errors.New("the store is unavailable")
+	r.objects.mu.Unlock()
+	r.intake.loseJobs()
+	waitFor(t, "the fault", func() bool { return strings.Contains(r.w.Status().Reason, "the store is unavailable") })
+	r.objects.mu.Lock()
+	r.objects.fail = nil
+	r.objects.mu.Unlock()
+
+	if again := r.intake.wait(t, 2)[1]; again.ID != first.ID || !again.Repeated {
+		t.Errorf("published again as %+v, first as %+v", again, first)
 	}
 }
 
