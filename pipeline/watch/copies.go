@@ -94,8 +94,8 @@ func (c *copies) dropLocked(id string) {
 	delete(c.made, id)
 }
 
-// pruneLocked releases the space of copies that are no longer claimed and were not kept, and of kept
-// copies that somebody has removed. The caller holds mu.
+// pruneLocked releases the space of copies that are no longer claimed and were not kept, and of
+// kept copies that somebody has removed. The caller holds mu.
 func (c *copies) pruneLocked() {
 	for id, made := range c.made {
 		gone := !c.isClaimed(id)
