@@ -46,6 +46,7 @@ func startScriptEnvironment(env *testscript.Env) error {
 	cfg.NATS.URL = "nats://127.0.0.1:0"
 	cfg.NATS.Embedded.StoreDir = filepath.Join(env.WorkDir, ".nats")
 	cfg.NATS.Embedded.SyncAlways = false
+	cfg.Results.MaxBytes = 1 << 30 // for a small disk
 	cfg.HTTP.Listen = "127.0.0.1:0"
 	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = delay, 2*delay
 	cfg.Pipeline.Rate = 100

@@ -50,6 +50,7 @@ func fullConfig(t *testing.T) (cfg config.Config, stopNATS func()) {
 	cfg = config.Default()
 	cfg.NATS.URL = "nats://127.0.0.1:0"
 	cfg.NATS.Embedded.StoreDir, cfg.NATS.Embedded.SyncAlways = filepath.Join(t.TempDir(), "nats"), false
+	cfg.Results.MaxBytes = 1 << 30 // for a small disk
 	cfg.HTTP.Listen = "127.0.0.1:0"
 	cfg.WildFire.Client.BaseURL, cfg.Pipeline.ShutdownTimeout = web.URL, time.Second
 	cfg.Auth["wildfire"] = auth.Profile{

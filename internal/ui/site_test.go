@@ -48,6 +48,7 @@ func newSite(t *testing.T, opts ...wildfiretest.Option) *site {
 	s.cfg.NATS.URL = "nats://127.0.0.1:0"
 	s.cfg.NATS.Embedded.StoreDir = filepath.Join(t.TempDir(), "nats")
 	s.cfg.NATS.Embedded.SyncAlways = false
+	s.cfg.Results.MaxBytes = 1 << 30 // for a small disk
 	s.cfg.HTTP.Listen = "127.0.0.1:0"
 	s.cfg.Pipeline.Rate, s.cfg.Pipeline.Lease = 100, 3*time.Second
 	s.cfg.Pipeline.ShutdownTimeout = time.Second
