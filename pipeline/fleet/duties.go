@@ -50,8 +50,8 @@ const (
 	maxPath    = 256 // bytes
 )
 
-// bounded limits the number of folders and of sinks, and the length of paths. Entries that are not
-// ok are kept first.
+// bounded limits the number of folders and of sinks, and the length of paths. Entries that are ok
+// are omitted first.
 func (d Duties) bounded() Duties {
 	all := len(d.Folders) + len(d.Sinks)
 	d.Folders = firstEntries(d.Folders, maxFolders, func(f Folder) bool { return f.State == "ok" })

@@ -90,10 +90,10 @@ func (m Member) Works() bool { return !m.Gone && m.Slots > 0 }
 // Membership is a process's place in the fleet. It writes the process's key again and again,
 // because the server removes the key after its time-to-live. In a worker it also knows the other
 // live workers. Whatever must end with its worker (a claimed sample, leadership, a share of the
-// rate) depends on that key: while the key exists, no other worker takes over the work, except
-// leadership if the leader's process is known to be dead (TryLead). So the clocks of different
-// machines are never compared, and an upload needs no key of its own. A Membership is safe for
-// concurrent use.
+// rate) depends on that key: while the key exists, no other worker takes over the work. There is
+// one exception: if the leader's process is known to be dead, another worker may lead at once
+// (TryLead). Because of these keys, the clocks of different machines are never compared, and an
+// upload needs no key of its own. A Membership is safe for concurrent use.
 type Membership struct {
 	store  *Store
 	prefix string
@@ -669,8 +669,8 @@ func withGone(live []Member, last map[string]Member) []Member {
 	return all
 }
 
-// OwnKeys returns the keys of the store that a process of a role writes about itself, for NATS
-// permissions.
+// OwnKeys returns patterns, for NATS permissions, that match the keys of the store that a process
+// of a role writes about itself.
 func OwnKeys(role string) []string {
 	p := keyPrefix(role)
 

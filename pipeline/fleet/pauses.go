@@ -104,9 +104,9 @@ func (p *Pauses) Active(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 	return c, c.isActive(p.now()), p.changed
 }
 
-// isActive reports whether the pause is active. Unless it is manual, it counts as ended if its end
-// is further away than any such pause lasts: it was written before the clock was set back, or by a
-// process whose clock is ahead.
+// isActive reports whether the pause is active. A pause after a fault or for a spent budget counts
+// as ended if more of it is left than the longest pause of its kind lasts: it was written before
+// the clock was set back, or by a process whose clock is ahead.
 func (p Pause) isActive(now time.Time) bool {
 	left := p.Until.Sub(now)
 	longest := LongestFaultPause
@@ -153,8 +153,9 @@ func (p *Pauses) Wait(ctx context.Context, b pipeline.Budget) error {
 	}
 }
 
-// probe makes the caller the probe, unless another caller was faster. After a manual pause it ends
-// the pause instead.
+// probe makes the caller the probe, unless another caller was faster. A manual pause needs no
+// probe: its record is removed, and the caller continues. probe returns false if the caller has to
+// check the pause again.
 func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, ended Pause) (bool, error) {
 	stored, rev, err := Get[Pause](ctx, p.store, pausePrefix+string(b))
 	if err != nil {
@@ -265,7 +266,7 @@ func (p *Pauses) write(ctx context.Context, b pipeline.Budget, next Pause) error
 }
 
 // PauseSpent pauses a budget that is used up, until it is renewed. If WildFire refuses a call just
-// after the reset, its day has not ended yet, so the pause lasts for only ten minutes.
+// after the reset, WildFire's day has not ended yet, so the pause lasts for only ten minutes.
 func (p *Pauses) PauseSpent(ctx context.Context, b pipeline.Budget) (Pause, error) {
 	now := p.now().UTC()
 	next := Pause{Until: pipeline.ResetAfter(now), Reason: "today's " + string(b) + " are used up", Spent: true}
@@ -276,8 +277,8 @@ func (p *Pauses) PauseSpent(ctx context.Context, b pipeline.Budget) (Pause, erro
 }
 
 // PauseAfterFault pauses a budget after a fault that affects every call: 30 seconds at first,
-// doubling up to ten minutes until a call succeeds. Workers that detect the fault at the same time
-// pause once.
+// doubling up to ten minutes until a call succeeds. If several workers detect the fault at the same
+// time, the budget is paused only once.
 func (p *Pauses) PauseAfterFault(ctx context.Context, b pipeline.Budget, reason string) error {
 	return p.pauseLonger(ctx, b, Pause{Reason: reason})
 }
@@ -287,6 +288,8 @@ func (p *Pauses) PauseInDoubt(ctx context.Context, b pipeline.Budget, reason str
 	return p.pauseLonger(ctx, b, Pause{Reason: reason, Doubted: true})
 }
 
+// pauseLonger pauses a budget. The length doubles with each pause since the last successful call,
+// up to LongestFaultPause. It does nothing while another pause is active, unless that is Probing.
 func (p *Pauses) pauseLonger(ctx context.Context, b pipeline.Budget, next Pause) error {
 	cur, on, _ := p.Active(b)
 	if on && !cur.Probing {

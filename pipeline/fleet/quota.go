@@ -16,9 +16,9 @@ import (
 	"backburn/pipeline"
 )
 
-// Quota keeps the fleet's count of one day's budget in the store. A process first counts a small
+// Quota keeps the fleet's count of a daily budget in the store. A process first counts a small
 // block of calls by compare-and-set, and then makes those calls without another write. If it dies,
-// the rest of its block stays counted. The day ends at 00:00 UTC.
+// the rest of its block stays counted. A new count begins at 00:00 UTC.
 type Quota struct {
 	store  *Store
 	budget pipeline.Budget
@@ -39,8 +39,8 @@ type reservation struct {
 	urgent int // may come from the reserve: only for urgent jobs
 }
 
-// ErrSpent says that today's budget is used up. The errors of Take also match it if only the caller
-// may use no more; their text says why.
+// ErrSpent says that today's budget is used up. An error of Take also matches it if calls are left,
+// but not for this source or this priority; the text of the error says why.
 var ErrSpent = errors.New("today's budget is used up")
 
 // spentError says why Take refuses a call.
@@ -67,7 +67,8 @@ type dayCount struct {
 	By    map[string]int   `json:"by,omitempty"`    // of Used, by source
 	Asked map[string]int64 `json:"asked,omitempty"` // when a source last wanted more, in seconds since 1970
 
-	// Returned is a random name of the last Release that was written.
+	// Returned identifies the last call of Release that wrote this count. If the server's answer to
+	// that write is lost, Release finds its own name here, and does not return the calls twice.
 	Returned string `json:"returned,omitempty"`
 }
 
@@ -144,7 +145,7 @@ func (q *Quota) key(day string) string { return "quota." + string(q.budget) + ".
 
 // Take spends one call of the budget for a job of a source; "" is for a call that serves all
 // sources. Its error matches ErrSpent if no call is left for jobs of that priority, or if the
-// source has used its share and other sources want theirs, or may want them later (see
+// source has used its share and other sources want theirs, or may want theirs later (see
 // pipeline.Spending).
 func (q *Quota) Take(ctx context.Context, source string, p pipeline.Priority) error {
 	for {
@@ -349,7 +350,8 @@ func (s *dayCount) recordDemand(source string, now time.Time) bool {
 	return true
 }
 
-// Available reports whether a call is left for a source now. Another caller may take it before.
+// Available reports whether a call is left for a source now. Another caller may take that call
+// first.
 func (q *Quota) Available(ctx context.Context, source string, p pipeline.Priority) (bool, error) {
 	q.mu.Lock()
 	if q.limit == 0 {
@@ -463,7 +465,7 @@ func (q *Quota) Used() int {
 // BudgetStatus is one budget as an operator sees it.
 type BudgetStatus struct {
 	Used       int       `json:"used"`  // including the reservations of workers
-	Limit      int       `json:"limit"` // 0: unlimited; only Charge counts then
+	Limit      int       `json:"limit"` // 0: unlimited; Used then has only the calls from Charge
 	ResetsAt   time.Time `json:"resets_at"`
 	Spent      bool      `json:"spent"`                // nothing is left until the reset
 	LastsUntil time.Time `json:"lasts_until,omitzero"` // when the budget will be used up at today's pace; absent if it outlasts the day or is spent

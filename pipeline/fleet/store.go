@@ -13,7 +13,8 @@ import (
 
 // Store is the control bucket with the shared state of a fleet. Every key has a JSON value. The
 // values change by compare-and-set, except those that a member writes about itself. The process
-// that replaces a dead member may remove its last-seen record. A Store is safe for concurrent use.
+// that replaces a dead member may remove the dead member's last-seen record. A Store is safe for
+// concurrent use.
 type Store struct {
 	js jetstream.JetStream
 	kv jetstream.KeyValue

@@ -120,8 +120,9 @@ func (w *Worker) finish(work context.Context, d *delivery, ev results.Event, cha
 	return ack, nil
 }
 
-// oweReport records that the sample's report is still to be published for the job's source, if it
-// was published only for other sources, perhaps while this job was ending.
+// oweReport records that the sample's report is still to be published for the job's source, if the
+// poller has already published the report, but not for that source. This can happen while the job
+// is ending.
 func (w *Worker) oweReport(ctx context.Context, d *delivery, s pipeline.Sample) error {
 	if !w.config().WantsReport(d.sample.Key, s) {
 		return nil

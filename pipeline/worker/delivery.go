@@ -9,8 +9,8 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// delivery is a job that this worker holds, and the message to acknowledge. From accept to the end
-// of process it belongs to one goroutine; leases uses nothing but its message.
+// delivery is a job that this worker holds, and the message to acknowledge. After accept it belongs
+// to the one goroutine that runs process; leases uses nothing but its message.
 type delivery struct {
 	queue.Message
 	msg     jetstream.Msg
@@ -26,9 +26,9 @@ type delivery struct {
 	outcome string // its verdict or reason, once it has ended; "repeat" if finish found an earlier final event
 }
 
-// result says what to do with a delivery's message: ack it, because the job is done or waits in the
-// ledger, or nak it, so that it is redelivered after a delay. The zero value says that there is
-// still something to decide.
+// result says what to do with a delivery's message: ack it, because the job is done or is in the
+// ledger, waiting or parked; or nak it, so that it is redelivered after a delay. The zero value
+// says that there is still something to decide.
 type result struct {
 	concluded bool
 	ack       bool

@@ -20,6 +20,7 @@
 // for concurrent use. In each lane, the sources take turns at the upload slots (slots.go). A source
 // whose contents this process cannot reach is left to other workers (sources.go).
 //
-// A job's message is acknowledged only after the job is done, or waits in the ledger. A stopping
-// worker fetches no more jobs, and lets uploads in progress continue for the shutdown timeout.
+// A job's message is acknowledged only after the job is done, or is waiting or parked in the
+// ledger. A stopping worker fetches no more jobs, and lets uploads in progress continue for the
+// shutdown timeout.
 package worker

@@ -71,7 +71,7 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 // to them, and reads the records.
 func (w *Worker) prepare(ctx, work context.Context, d *delivery) (result, error) {
 	if d.invalid != nil {
-		return w.failUnread(ctx, work, d, results.Error{Reason: results.InvalidJob, Message: d.invalid.Error()})
+		return w.loadAndFail(ctx, work, d, results.Error{Reason: results.InvalidJob, Message: d.invalid.Error()})
 	}
 	if err := w.Queue.Objects().MoveContents(ctx, &d.Message); err != nil {
 		return result{}, err
@@ -99,8 +99,8 @@ func (w *Worker) prepare(ctx, work context.Context, d *delivery) (result, error)
 	return result{}, w.recordReportWish(ctx, d)
 }
 
-// lookUpOwner checks whether the owner of a claimed sample is still uploading it. If the claim
-// names this worker, its own list of claims decides.
+// lookUpOwner checks whether the claim of a sample is still valid. Another worker's claim is valid
+// until that worker is gone. This worker's own claim is valid while uploader.claims has the sample.
 func (w *Worker) lookUpOwner(ctx context.Context, d *delivery) (pipeline.News, error) {
 	owner := d.sample.Owner
 	if owner == w.Member.ID() {

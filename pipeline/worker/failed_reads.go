@@ -13,15 +13,16 @@ type failedReads struct {
 	byJob map[pipeline.Ref]int
 }
 
-// maxFailedReads limits the counts. When there are more, all begin anew.
-const maxFailedReads = 10_000
+// maxCountedJobs is the most jobs whose failures are counted. Beyond that, all counts start again
+// at zero.
+const maxCountedJobs = 10_000
 
 // add counts one more failure for a job, and returns how many there have been.
 func (f *failedReads) add(job pipeline.Ref) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	if f.byJob == nil || len(f.byJob) >= maxFailedReads {
+	if f.byJob == nil || len(f.byJob) >= maxCountedJobs {
 		f.byJob = map[pipeline.Ref]int{}
 	}
 	f.byJob[job]++

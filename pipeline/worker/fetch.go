@@ -72,10 +72,10 @@ type fetcher struct {
 // After a fetch that returned jobs, the next one requests twice as many, but at least minFetch.
 const minFetch = 8
 
-// run fetches until ctx ends, the feed has long been empty, or a request for jobs fails. If the
-// feed has jobs, fetchAll then starts a new fetcher, with a new consumer if that was lost. While
-// the feed is empty, run reserves no window places and requests one job. Once that job has arrived,
-// run reserves places before it requests more jobs.
+// run fetches until ctx ends, a request for jobs fails, or the feed has been empty for
+// feedIdleTimeout. If the feed has jobs later, fetchAll starts a new fetcher, and creates the
+// feed's consumer again if it was lost. While the feed is empty, run reserves no window places and
+// requests one job. Once that job has arrived, run reserves places before it requests more jobs.
 func (f *fetcher) run(ctx, work context.Context) {
 	log := f.w.Log.With().Str("feed", f.feed.Name).Logger()
 	wanted := 0 // jobs to request next; 0: wait for one

@@ -49,8 +49,8 @@ func (l *leases) run(ctx context.Context, lease time.Duration) error {
 }
 
 // release ends the lease of a delivery, and acks or naks its message. Everything about the job is
-// durable before the ack. So if the ack is lost, the redelivered job is recognized as done or
-// waiting.
+// durable before the ack. So if the ack is lost, the redelivered job is recognized as done, waiting
+// or parked.
 func (l *leases) release(d *delivery, r result) error {
 	l.mu.Lock()
 	delete(l.held, d)

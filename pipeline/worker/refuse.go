@@ -9,8 +9,9 @@ import (
 	"backburn/results"
 )
 
-// failUnread ends a job whose records were not read yet.
-func (w *Worker) failUnread(ctx, work context.Context, d *delivery, cause results.Error) (result, error) {
+// loadAndFail reads the records of a job, and then ends the job with a failure, unless the records
+// already conclude it.
+func (w *Worker) loadAndFail(ctx, work context.Context, d *delivery, cause results.Error) (result, error) {
 	if r, err := w.load(ctx, work, d); r.concluded || err != nil {
 		return r, err
 	}
@@ -40,7 +41,7 @@ func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err e
 				Msg("one of Backburn's own files or secrets was submitted; it is not uploaded")
 		}
 		d.sample.Key = pipeline.SampleKey(d.Job)
-		return w.failUnread(ctx, work, d, results.Error{Reason: disp.Reason, Message: disp.Message})
+		return w.loadAndFail(ctx, work, d, results.Error{Reason: disp.Reason, Message: disp.Message})
 
 	case errors.Is(err, pipeline.ErrUnreadable):
 		return w.retryReading(work, d, disp)
@@ -50,9 +51,9 @@ func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err e
 }
 
 // retryReading handles a job whose contents exist but cannot be read. It has the job redelivered,
-// or ends the job once this process has failed to read it worker.max_attempts times. Neither the
-// sample's attempts nor JetStream's deliveries limit this: those count failed uploads, and these
-// count every wait of the job.
+// or ends the job once this process has failed to read it worker.max_attempts times. The sample's
+// attempts cannot limit this, because they count failed uploads. JetStream's deliveries cannot
+// either, because they count every wait of the job.
 func (w *Worker) retryReading(work context.Context, d *delivery, disp pipeline.Disposition) (result, error) {
 	tries := w.examiner.failedReads.add(d.Job.Ref())
 	if tries < w.config().MaxAttempts {

@@ -11,7 +11,8 @@ import (
 // slots gives upload slots to the lanes by weight, and within a lane to the sources in turn. Urgent
 // jobs go first, and no lane starves. However many jobs a source has in a lane, it gets only one
 // upload between two uploads of another source that waits. In each round a lane gets as many slots
-// as its weight; the slots of a lane without waiting jobs go to the other lanes.
+// as its weight; the slots of a lane without waiting jobs go to the other lanes. claimTurns gives
+// out its turns in the same way.
 type slots struct {
 	mu     sync.Mutex
 	size   int // total number

@@ -19,8 +19,8 @@ type sources struct {
 }
 
 type sourceFault struct {
-	inARow int
-	last   time.Time // when the last of them was found
+	inARow int       // unreachable files
+	last   time.Time // when the last unreachable file was found
 	until  time.Time // no job of the source is fetched before this time
 }
 

@@ -9,9 +9,9 @@ import (
 // turn for each upload slot. If uploads end faster than claims become durable, there are extra
 // turns: the next samples are then claimed during other uploads, and no slot waits for a claim. If
 // uploads are rare or slow there are no extra turns, so that no claimed sample waits long for its
-// slot. It is safe for concurrent use.
+// slot. A claimTurns is safe for concurrent use.
 type claimTurns struct {
-	*slots
+	*slots // gives out the turns, in the same way as upload slots
 
 	uploadSlots int // how many there are
 
@@ -21,7 +21,7 @@ type claimTurns struct {
 	ended     time.Time     // end of the last upload
 }
 
-// maxExtraTurns is the most extra turns for each upload slot.
+// maxExtraTurns is the maximum number of extra turns for each upload slot.
 const maxExtraTurns = 15
 
 func newTurns(uploadSlots int) *claimTurns {

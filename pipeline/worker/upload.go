@@ -37,8 +37,8 @@ type uploader struct {
 // upload waits for a turn, claims the sample and sends it, and returns what was learned. The job
 // gets its turn before it claims the sample, so that a more urgent job in another worker does not
 // wait for a claim whose owner is itself waiting for a turn. upload returns pipeline.ErrConflict if
-// another worker was faster, or if it may have taken over the claim: after this process was frozen
-// or disconnected, others may have counted it as dead.
+// another worker was faster, or if another worker may have taken over the claim: while this process
+// was frozen or disconnected, the others may have counted it as dead.
 //
 // If a claimed sample cannot be sent now, upload gives back the turn and the budget, and then waits
 // for both again. It keeps the claim meanwhile, although more urgent jobs may have to wait for it:
@@ -140,11 +140,12 @@ func (u *uploader) admit(ctx context.Context, d *delivery) (err error) {
 	}
 }
 
-// claim records that this worker uploads the sample, and returns the time from which it did. It
-// returns pipeline.ErrConflict if the sample no longer needs an upload. A claim is only valid while
-// its worker is a member of the fleet, so claim renews a membership in doubt first. A stopping
-// worker does not interrupt this write. Otherwise it might not know whether it holds the claim, so
-// it could not release the claim, and other workers would wait for it.
+// claim records that this worker uploads the sample, and returns the time just before it wrote the
+// record, for HeldSince. claim returns pipeline.ErrConflict if the sample no longer needs an
+// upload, or if its record has changed since d got it. A claim is only valid while its worker is a
+// member of the fleet, so claim renews a membership in doubt first. A stopping worker does not
+// interrupt this write. Otherwise it might not know whether it holds the claim, so it could not
+// release the claim, and other workers would wait for it.
 func (u *uploader) claim(work context.Context, d *delivery) (began time.Time, err error) {
 	next := u.decide(d, pipeline.UploadTurn{Owner: u.Member.ID()})
 	if next.step.Kind != pipeline.StepSend {
@@ -191,7 +192,8 @@ func (u *uploader) takeUpload(ctx context.Context, d *delivery) error {
 	return nil
 }
 
-// refund gives back one upload of the day's budget, and one of some budgets of the job's rules.
+// refund gives back one upload to the day's budget, and one to each of the given budgets of the
+// job's rules.
 func (u *uploader) refund(ctx context.Context, d *delivery, budgets []pipeline.RuleBudget) {
 	u.Uploads.Refund(ctx, d.takenAt, d.Job.Source, d.Job.Priority)
 	for _, s := range budgets {
