@@ -128,7 +128,7 @@ func (q *querier) askOnce(ctx context.Context) error {
 	for _, key := range rechecks {
 		q.async(ctx, func() {
 			if err := q.rechecker.handleAnswer(ctx, key, records[key]); err != nil && ctx.Err() == nil {
-				q.Log.Warn().Err(err).Str("sample", key).Msg("cannot publish a changed verdict")
+				q.Log.Warn().Err(err).Str("sample", key).Msg("cannot process the answer to a recheck")
 			}
 		})
 	}
@@ -168,7 +168,7 @@ func (q *querier) queryLink(ctx context.Context, link Question) (map[string]wild
 	case errors.Is(err, wildfire.ErrNoVerdict):
 		r = wildfire.VerdictRecord{} // WildFire has a record, but no readable verdict
 	case err != nil && pipeline.Classify(pipeline.OpQuery, err).Action == pipeline.Terminate:
-		q.Log.Warn().Err(err).Str("link", link.Key).Msg("WildFire rejected a query about a link; it counts as unknown to WildFire")
+		q.Log.Warn().Err(err).Str("link", link.Key).Msg("WildFire rejected a query about a link; the link counts as unknown to WildFire")
 		return nil, nil
 	case err != nil:
 		return nil, err

@@ -14,8 +14,8 @@ type call struct {
 	urgent   bool
 }
 
-// isEmpty reports whether the call asks about nothing. The samples that were due when nextCall was
-// to be called may have been decided meanwhile, or the job with a link's URL may have ended.
+// isEmpty reports whether the call asks about nothing. After hasQuestions returned true, the due
+// samples may have changed, or the job with a link's URL may have ended.
 func (c *call) isEmpty() bool { return len(c.hashes) == 0 && (c.link == nil || c.link.URL == "") }
 
 // nextCall returns the next call. It takes the workers' questions first, because a worker holds a
@@ -74,13 +74,14 @@ func (q *querier) nextLinkCall() (call, bool) {
 	return c, true
 }
 
-// maxLinks limits the links that are compared for one call; if there are more, it is any of them.
+// maxLinks limits the links of each list that are compared for one call. If a list has more, an
+// arbitrary part of it is compared.
 const maxLinks = 5000
 
 // linkChoice is a link that may be asked about.
 type linkChoice struct {
-	question *workerQuestion // nil: sample, for which jobs wait
-	sample   *waitingSample
+	question *workerQuestion // a worker's question about the link, or nil
+	sample   *waitingSample  // if question is nil: the link as a sample that jobs wait for
 	sources  []string
 	urgent   bool
 	turn     int
@@ -214,8 +215,8 @@ func (q *querier) addAwaited(c *call, e *waitingSample) {
 	}
 }
 
-// putBack returns the workers' questions, the awaited samples and the rechecks of a failed call to
-// their lists. An awaited sample that changed during the call is checked first.
+// putBack puts the workers' questions, the awaited samples and the rechecks of a failed call back
+// into their lists. An awaited sample that changed during the call is checked first.
 func (q *querier) putBack(c call) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -15,7 +15,7 @@ func (f *finisher) checkLoop(ctx context.Context) error {
 	_, _, pauseChanged := f.Pauses.Active(pipeline.Uploads)
 
 	for {
-		f.checkClock() // often, so that the time of each jump is known well
+		f.checkClock() // often, so that the time of each jump is known accurately
 
 		toCheck, next := f.takeDue()
 		for _, e := range toCheck {
@@ -68,7 +68,7 @@ func (f *finisher) takeDue() (toCheck []*waitingSample, next time.Duration) {
 	return toCheck, f.Tick
 }
 
-// check reads a sample's record and carries out what it means.
+// check reads a sample's record and acts on it.
 func (f *finisher) check(ctx context.Context, e *waitingSample) nextCheck {
 	s, err := f.Queue.Ledger().Sample(ctx, e.sample.key())
 	if err != nil {
@@ -83,7 +83,7 @@ func (f *finisher) handleAnswer(ctx context.Context, e *waitingSample, r wildfir
 	learned := answered(r, ok)
 	read := f.Queue.Ledger().Sample
 	if learned.HasEntry && learned.Verdict.Final() {
-		read = f.Queue.Ledger().PendingSample // if this is an old copy, the change below is refused
+		read = f.Queue.Ledger().PendingSample // may be outdated: then the change below is refused
 	}
 	s, err := read(ctx, e.sample.key())
 	if err != nil {
@@ -116,8 +116,8 @@ func (f *finisher) handleAnswer(ctx context.Context, e *waitingSample, r wildfir
 	return f.applyRecord(ctx, e, s)
 }
 
-// answered converts an answer to news for Decide. If WildFire's record has no readable verdict, the
-// sample is being analyzed.
+// answered converts an answer to news for Decide. A record without a readable verdict counts as
+// pending.
 func answered(r wildfire.VerdictRecord, ok bool) pipeline.Answered {
 	a := pipeline.Answered{HasEntry: ok, Verdict: r.Verdict, MD5: r.MD5}
 	if ok && !r.HasVerdict {
@@ -127,7 +127,8 @@ func answered(r wildfire.VerdictRecord, ok bool) pipeline.Answered {
 	return a
 }
 
-// applyRecord carries out what a sample's record means for the jobs that wait for it.
+// applyRecord acts on a sample's record: it ends the jobs that wait for the sample, requeues one of
+// them, or lets them wait.
 func (f *finisher) applyRecord(ctx context.Context, e *waitingSample, s queue.SampleEntry) nextCheck {
 	if s.Final() {
 		return f.finishJobs(ctx, e, s)
@@ -165,7 +166,7 @@ func (f *finisher) applyStep(ctx context.Context, e *waitingSample, s queue.Samp
 		s.Sample = next
 		c := f.Queue.Ledger().SampleUpdate(s)
 		if err := f.Queue.Ledger().Commit(ctx, c); err != nil {
-			return f.retryLater(ctx, e, err, "sample cannot be released")
+			return f.retryLater(ctx, e, err, "claim of a sample cannot be released")
 		}
 		s.Revision = c.Revision
 		return f.applyRecord(ctx, e, s)

@@ -53,7 +53,7 @@ type Answer struct {
 type Client struct {
 	q       *queue.Queue
 	pauses  *fleet.Pauses
-	queries *fleet.Quota // nil: not known here
+	queries *fleet.Quota // nil: the budget is not known
 	lease   time.Duration
 
 	mu   sync.Mutex
@@ -206,8 +206,8 @@ func (c *Client) send(inbox string) (repeated bool) {
 	return repeated
 }
 
-// giveUp ends the questions that were repeated if today's queries are used up, so that workers park
-// their jobs.
+// giveUp checks whether today's queries are used up. If so, it ends the questions that were sent
+// more than once, so that workers park their jobs.
 func (c *Client) giveUp(ctx context.Context) {
 	if c.queries == nil {
 		return

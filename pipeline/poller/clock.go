@@ -70,7 +70,7 @@ func (c *clock) takeBack(d time.Duration) {
 
 // skippedSince returns how much of the time since t was skipped. It knows only of the time in which
 // this process led. If another process has led, a sample may reach its deadline early, but WildFire
-// is asked about it before.
+// is asked about the sample once more before its jobs end.
 func (c *clock) skippedSince(t time.Time) time.Duration {
 	sum := time.Duration(0)
 	for _, s := range c.skips {

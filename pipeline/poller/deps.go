@@ -48,7 +48,10 @@ type Deps struct {
 	Metrics     Metrics
 	Spans       span.Spans
 	Now         func() time.Time
-	Tick        time.Duration // how often a goroutine checks the clock while it waits for a time of day
+
+	// Tick is the interval at which goroutines that wait for a time of day check the clock, and the
+	// unit of all constants in ticks. It is normally one second.
+	Tick time.Duration
 
 	// AwaitToken returns once there is an access token for calls.
 	AwaitToken func(ctx context.Context) error
@@ -58,13 +61,13 @@ type Deps struct {
 type Metrics struct {
 	Pending  prometheus.Gauge    // jobs that wait for a verdict
 	Parked   prometheus.Gauge    // jobs that are parked
-	Queries  prometheus.Counter  // calls that were answered
-	Failed   prometheus.Counter  // calls that failed
-	Hashes   prometheus.Observer // hashes in a call that was answered
+	Queries  prometheus.Counter  // calls for verdicts that were answered
+	Failed   prometheus.Counter  // calls for verdicts or documents that failed
+	Hashes   prometheus.Observer // hashes in a call for verdicts that was answered
 	Finished func(results.Event) // is called with the final event of each job that the poller ends
 
 	ReportsWaiting prometheus.Gauge   // samples whose report is to be fetched
-	ReportsFetched prometheus.Counter // reports that were published
+	ReportsFetched prometheus.Counter // reports that were fetched and published
 	ReportsMissing prometheus.Counter // reports that were given up
 }
 
@@ -83,7 +86,7 @@ type shared struct {
 }
 
 const (
-	maxTasks = 1024 // most goroutines of async at a time
+	maxTasks = 1024 // the largest number of goroutines that async runs at a time
 
 	// The longest wait of awaitSignal, in ticks. A tick is normally one second.
 	idleTicks = 60

@@ -83,7 +83,7 @@ func (f *reportFetcher) storeOtherDocuments(ctx context.Context, reports *queue.
 			err = reports.Put(ctx, key, document, body)
 		}
 		if err != nil && !errors.Is(err, wildfire.ErrNotReady) && ctx.Err() == nil {
-			f.Log.Warn().Err(err).Str("sha256", key).Str("document", document).Msg("cannot store an additional document; the report is published without it")
+			f.Log.Warn().Err(err).Str("sha256", key).Str("document", document).Msg("cannot fetch or store an additional document; the report is published without it")
 		}
 	}
 }

@@ -13,22 +13,22 @@ import (
 	"backburn/results"
 )
 
-// timeOut ends the jobs of a sample that has no verdict at its deadline, unless isEarly. Then it
-// replaces the sample with the parameter freed, which Decide returned, so that a later job can
-// upload the sample again.
-func (f *finisher) timeOut(ctx context.Context, e *waitingSample, s queue.SampleEntry, freed pipeline.Sample) nextCheck {
+// timeOut handles a sample that has no verdict at its deadline. If isEarly, it returns when to ask
+// about the sample next. Otherwise it ends the sample's jobs, and then writes the parameter
+// released, which Decide returned, as the new sample. A later job can then upload it again.
+func (f *finisher) timeOut(ctx context.Context, e *waitingSample, s queue.SampleEntry, released pipeline.Sample) nextCheck {
 	if due, early := f.isEarly(s.SubmittedAt); early {
 		return nextCheck{due: due, pending: true}
 	}
 
 	check := f.finishJobs(ctx, e, s)
 	if f.hasWaitingJobs(e) {
-		return check // do not free the sample yet: it would be uploaded again for these jobs
+		return check // do not release the sample yet: it would be uploaded again for these jobs
 	}
 
-	s.Sample = freed
+	s.Sample = released
 	if err := f.Queue.Ledger().Commit(ctx, f.Queue.Ledger().SampleUpdate(s)); err != nil && !errors.Is(err, pipeline.ErrConflict) {
-		f.Log.Warn().Err(err).Str("sha256", e.sample.key()).Msg("sample cannot be freed")
+		f.Log.Warn().Err(err).Str("sha256", e.sample.key()).Msg("sample cannot be released for another upload")
 	}
 
 	return check
@@ -71,9 +71,10 @@ func (f *finisher) hasWaitingJobs(e *waitingSample) bool {
 	return f.list.awaited(e)
 }
 
-// finishJobs ends every job that waits for a sample with a verdict or a reason, as Decide says for
-// the sample's record s. Of the jobs that need a worker instead, it requeues one. The changes are
-// written together with the end of the first job, or alone if no job waits any more.
+// finishJobs ends the jobs that wait for a sample. Each gets the verdict or the reason that Decide
+// finds for it in the sample's record s. Of the jobs that need a worker instead, finishJobs
+// requeues one. The changes are written together with the end of the first job, or alone if no job
+// waits any more.
 func (f *finisher) finishJobs(ctx context.Context, e *waitingSample, s queue.SampleEntry, changes ...*queue.Change) nextCheck {
 	f.mu.Lock()
 	jobs := slices.Collect(f.list.jobsOf(e))
@@ -88,7 +89,8 @@ func (f *finisher) finishJobs(ctx context.Context, e *waitingSample, s queue.Sam
 		changes = nil
 		rest = cmp.Or(step, rest)
 	}
-	if err := f.Queue.Ledger().Commit(ctx, changes...); err != nil { // all jobs have ended meanwhile
+	// If all jobs had ended already, the changes are still to be written.
+	if err := f.Queue.Ledger().Commit(ctx, changes...); err != nil {
 		return f.retryLater(ctx, e, err, "sample cannot be written")
 	}
 

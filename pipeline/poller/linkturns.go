@@ -7,10 +7,10 @@ type linkTurns struct {
 	last  map[string]int // number of the last call for a link of a source
 }
 
-const maxTurns = 1000 // sources in linkTurns.last
+const maxTurnSources = 1000 // if linkTurns.last has more sources, it is emptied
 
-// of returns the number of the last call for one of the sources that had to wait longest; 0 is for
-// none.
+// of finds which of the sources has waited longest. It returns the number of the last call for that
+// source, or 0 if there was none.
 func (t *linkTurns) of(sources []string) int {
 	turn := t.calls
 	for _, s := range sources {
@@ -21,7 +21,7 @@ func (t *linkTurns) of(sources []string) int {
 
 // take records a call for a link of the sources.
 func (t *linkTurns) take(sources []string) {
-	if t.last == nil || len(t.last) > maxTurns {
+	if t.last == nil || len(t.last) > maxTurnSources {
 		t.last = map[string]int{}
 	}
 	t.calls++

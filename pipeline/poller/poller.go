@@ -77,13 +77,14 @@ func (p *Poller) Run(ctx context.Context) error {
 	}
 }
 
-// withinLease calls ask, which tries for leadership or looks it up, and gives up after a lease. If
-// the control bucket is missing, ask gets no answer before the caller has repaired the bucket.
-func (p *Poller) withinLease(ctx context.Context, ask func(context.Context) (bool, error)) (bool, error) {
+// withinLease calls f, which acquires or checks leadership, with one lease as its timeout. Without
+// the timeout, f would wait for an answer as long as the control bucket is missing, and the caller
+// repairs the bucket only after f has returned.
+func (p *Poller) withinLease(ctx context.Context, f func(context.Context) (bool, error)) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.config().Lease)
 	defer cancel()
 
-	return ask(ctx)
+	return f(ctx)
 }
 
 // serve does the leader's work until ctx ends or an error occurs, such as the loss of leadership.
@@ -112,7 +113,7 @@ func (p *Poller) serve(ctx context.Context) error {
 	jobsRead := make(chan struct{})
 	stop, err := p.subscribe(ctx, sync.OnceFunc(func() { close(jobsRead) }))
 	defer func() {
-		cancel() // first, because a task may wait for its context to end, and stop for a task
+		cancel() // first: a task may wait for its context to end, and stop may wait for a task
 		stop()
 		p.tasks.Wait()
 	}()
@@ -245,9 +246,9 @@ func (p *Poller) shiftTimes(by time.Duration) {
 	signal(p.fetcher.wakeReport)
 }
 
-// keepLeading returns an error once it is no longer certain that this worker leads, is a member,
-// and has read the ledger that exists now. Until then it trims dead letters and repairs consumers
-// and streams.
+// keepLeading returns an error once it is no longer certain that this worker leads, that it is a
+// member, and that the ledger is still the one that it has read. Until then it trims dead letters
+// and repairs consumers and streams.
 func (p *Poller) keepLeading(ctx context.Context) error {
 	for {
 		if err := pipeline.Sleep(ctx, p.config().Lease/3); err != nil {
@@ -266,7 +267,7 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 
 		trimmed, err := p.Queue.Dead().Trim(ctx)
 		for _, source := range trimmed {
-			p.Log.Warn().Str("source", source).Msg("dead letters were nearly full; the oldest beyond this source's share were removed")
+			p.Log.Warn().Str("source", source).Msg("the stream of dead letters was nearly full; this source had more than its share, so its oldest ones were removed")
 		}
 		if err != nil && ctx.Err() == nil {
 			p.Log.Warn().Err(err).Msg("cannot trim dead letters")

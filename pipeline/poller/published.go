@@ -12,9 +12,9 @@ import (
 )
 
 // mark keeps the published mark, a position in the ledger: if a leader ended a job before that
-// position, the job's final event is published. A leader first records the end of a job in the
-// ledger and then publishes the event. If it dies in between, the next leader publishes the event.
-// The next leader only needs to look at the records after the mark.
+// position, the job's final event has been published. A leader first records the end of a job in
+// the ledger and then publishes the event. If it dies in between, the next leader publishes the
+// event. The next leader only needs to look at the records after the mark.
 type mark struct {
 	created time.Time // when the ledger was created
 	from    uint64    // the stored mark when this worker began to lead
@@ -96,8 +96,8 @@ func (m *mark) ledgerReplaced(ctx context.Context, q *queue.Queue) (bool, error)
 	return !ledger.Created.Equal(created) || ledger.LastSeq < seen, nil
 }
 
-// begin keeps the mark from moving past a job that is about to be ended. The caller calls the
-// returned function once the job's event is published.
+// begin keeps the mark from moving past a job whose final event is about to be published. The
+// caller calls the returned function once the event is published.
 func (m *mark) begin() (published func()) {
 	m.mu.Lock()
 	floor := m.seen

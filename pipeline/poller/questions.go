@@ -69,9 +69,9 @@ func (q *querier) hasQuestions(plenty bool) bool {
 	return len(q.questions)+len(q.list.toAsk) > 0 || plenty && q.rechecker.rechecks.untilCall(q.Now()) <= 0
 }
 
-// reply answers the workers' questions in the last call, and returns the keys of those to recheck.
-// The records are those that WildFire returned, by sample key. A sample without a record counts as
-// unknown to WildFire.
+// reply answers the workers' questions in the last call. It returns the keys of the questions with
+// the flag Recheck, so that the caller treats their answers as rechecks, too. The records are those
+// that WildFire returned, by sample key. A sample without a record counts as unknown to WildFire.
 func (q *querier) reply(records map[string]wildfire.VerdictRecord) (rechecks []string) {
 	byInbox := map[string][]Answer{}
 	q.mu.Lock()

@@ -28,18 +28,18 @@ func (r recheck) compare(o recheck) int {
 	return cmp.Or(r.due.Compare(o.due), cmp.Compare(r.key, o.key))
 }
 
-// maxLeaderGap is how much further a new leader looks back, because the fleet may have been without
-// a leader. After a longer gap, rechecks and late verdicts may be lost.
+// maxLeaderGap is how long the fleet may be without a leader before rechecks and late verdicts can
+// be lost. A new leader adds it to the time that it looks back.
 const maxLeaderGap = 10 * time.Minute
 
-// newRechecks returns the empty list of a leader whose term begins now. Its time since is early
-// enough for samples that still waited for room in another call.
+// newRechecks returns the empty list of a leader whose term begins now. The field since is early
+// enough to include samples that still waited for room in another call.
 func newRechecks(after time.Duration, now time.Time) rechecks {
 	return rechecks{after: after, since: now.Add(-after - waitForRoom(after) - maxLeaderGap)}
 }
 
-// waitForRoom is how long a due entry only waits for room in another call. Then it may have a call
-// of its own while the budget is plentiful.
+// waitForRoom returns how long a due entry waits for room in another call. After that, it may have
+// a call of its own while the budget is plentiful.
 func waitForRoom(after time.Duration) time.Duration { return after / 24 }
 
 // maxRechecks bounds the list. Further samples are not rechecked.
@@ -63,7 +63,7 @@ func (r *rechecks) update(key string, s pipeline.Sample) (first bool) {
 	return i == 0
 }
 
-// shift moves all times by the given duration, after the clock was set.
+// shift moves all times by the given duration, after the clock was set back.
 func (r *rechecks) shift(by time.Duration) {
 	r.since = r.since.Add(by)
 	for i := range r.queue {
@@ -83,7 +83,7 @@ func (r *rechecks) take(now time.Time, n int) []recheck {
 	return due
 }
 
-// putBack returns the entries that take returned, after a failed call.
+// putBack puts the entries of a failed call back into the list.
 func (r *rechecks) putBack(taken []recheck) {
 	r.queue = slices.Concat(taken, r.queue)
 	slices.SortFunc(r.queue, recheck.compare)

@@ -80,8 +80,8 @@ func (f *reportFetcher) shift(by time.Duration) {
 	f.reports.shift(by)
 }
 
-// setHaltReason stores for operators why no report is fetched now, or removes the reason if err is
-// nil.
+// setHaltReason stores the reason why no report is fetched now, for operators. A nil err removes
+// the reason.
 func (f *reportFetcher) setHaltReason(err error) {
 	f.reportsMu.Lock()
 	defer f.reportsMu.Unlock()

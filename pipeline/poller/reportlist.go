@@ -14,7 +14,7 @@ type reportList struct {
 	first      time.Duration           // from the verdict to the first attempt
 	entries    map[string]*reportEntry // by sample key
 	toFetch    schedule[*reportEntry]  // reports to fetch: not requested yet, or not found so far
-	owed       schedule[*reportEntry]  // known outcomes, still to be published for a source
+	owed       schedule[*reportEntry]  // reports with a known outcome, to publish for a further source
 	haltReason string                  // why no report can be fetched now, or ""
 }
 
@@ -38,8 +38,8 @@ func newReportList(settings *pipeline.Settings) *reportList {
 	}
 }
 
-// update updates the list after a new record of a sample, which was written at the time since. It
-// reports whether there is something new to do.
+// update updates the list after a new record of a sample. The parameter since is when the record
+// was written. update reports whether there is something new to do.
 func (l *reportList) update(key string, s pipeline.Sample, since time.Time) bool {
 	e := l.entries[key]
 	switch {
@@ -65,7 +65,7 @@ func (l *reportList) update(key string, s pipeline.Sample, since time.Time) bool
 	return true
 }
 
-// shift moves all times by the given duration, after the clock was set.
+// shift moves all times by the given duration, after the clock was set back.
 func (l *reportList) shift(by time.Duration) {
 	l.toFetch.shift(by)
 	l.owed.shift(by)

@@ -43,7 +43,7 @@ func (f *reportFetcher) reportLoop(ctx context.Context) error {
 			continue
 		}
 
-		do := f.handleDue
+		do := f.fetchAndPublish
 		if owed {
 			do = f.publishOwed
 		}
@@ -73,8 +73,9 @@ func (f *reportFetcher) reportLoop(ctx context.Context) error {
 	}
 }
 
-// handleDue fetches and publishes one report of reportList.toFetch, or schedules another attempt.
-func (f *reportFetcher) handleDue(ctx context.Context, key string) error {
+// fetchAndPublish fetches and publishes one report of reportList.toFetch, or schedules another
+// attempt.
+func (f *reportFetcher) fetchAndPublish(ctx context.Context, key string) error {
 	s, err := f.Queue.Ledger().Sample(ctx, key)
 	if err != nil {
 		return err
@@ -219,9 +220,9 @@ func (f *reportFetcher) loadPublishedReport(ctx context.Context, s queue.SampleE
 	return parseStoredReport(ctx, reports, s.Key, body)
 }
 
-// publishFor publishes a report for a source to which it has been owed since the time at. It
-// returns false if the caller has to try again, because the source's job has not ended yet. After
-// finalEventWait it gives up and returns true.
+// publishFor publishes a report for one source. The parameter at is when the report became owed to
+// that source. publishFor returns false if the caller has to try again, because the source's job
+// has not ended yet. After finalEventWait it gives up and returns true.
 func (f *reportFetcher) publishFor(ctx context.Context, s queue.SampleEntry, report results.Report, source string, at time.Time) (bool, error) {
 	finals, err := f.finalEvents(ctx, s, 2*finalEventWait, []string{source})
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	maxRequeueRate = 64 // most jobs to requeue per second
+	maxRequeueRate = 64 // the largest number of jobs to requeue per second
 
 	// The time until a sample that waits for a budget is checked again on the same day. A shorter
 	// time would gain little: if a worker returns a part of the upload budget, the samples that
@@ -42,7 +42,7 @@ func (f *finisher) requeueFor(ctx context.Context, e *waitingSample, step pipeli
 		case err != nil:
 			return f.retryLater(ctx, e, err, "query budget cannot be read")
 		case !left:
-			return f.whenRenewed()
+			return f.spentCheck()
 		}
 	}
 
@@ -99,11 +99,12 @@ func (f *finisher) ifSpent(ctx context.Context, e *waitingSample, b *fleet.Quota
 		return nextCheck{}, false
 	}
 
-	return f.whenRenewed(), true
+	return f.spentCheck(), true
 }
 
-// whenRenewed returns when to check a sample again for which the day's budget has no call left.
-func (f *finisher) whenRenewed() nextCheck {
+// spentCheck returns when to check a sample again if today's budget has no call left for it: after
+// spentRetry, or at the renewal of the budget if that is sooner.
+func (f *finisher) spentCheck() nextCheck {
 	now := f.Now()
 
 	return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}

@@ -77,7 +77,7 @@ func (h *schedule[T]) remove(e T) {
 	}
 }
 
-// shift moves all times by the given duration, after the clock was set.
+// shift moves all times by the given duration, after the clock was set back.
 func (h schedule[T]) shift(by time.Duration) {
 	for _, e := range h {
 		e.entry().due = e.entry().due.add(by)

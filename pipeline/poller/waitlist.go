@@ -166,8 +166,8 @@ func (l *waitlist) removeJob(e *waitingSample, name string) {
 	}
 }
 
-// add adds a job whose record was written at the time at, and returns its sample. If the job is in
-// the list already, the newer of its records counts.
+// add adds a job and returns its sample. The parameter at is when the job's record was written. If
+// the job is in the list already, the newer of its records counts.
 func (l *waitlist) add(id sampleID, j waitingJob, at time.Time) *waitingSample {
 	e := l.get(id)
 	if e == nil {
@@ -208,8 +208,8 @@ func (l *waitlist) count(j waitingJob, known bool, by int) {
 	}
 }
 
-// remove removes a job, unless the list has another record of it. If no job waits for the sample
-// then, and the sample is not busy, it is dropped, too.
+// remove removes a job, unless the list has another record of it. If no job is left that waits
+// for the sample, and the sample is not busy, the sample is dropped, too.
 func (l *waitlist) remove(e *waitingSample, j waitingJob) {
 	if current, known := l.jobOf(e, j.name); known && current.seq == j.seq {
 		l.removeJob(e, j.name)
@@ -319,7 +319,7 @@ func (o *oldest) include(j waitingJob) {
 	}
 }
 
-// shift moves the times of all samples by the given duration, after the clock was set.
+// shift moves the times of all samples by the given duration, after the clock was set back.
 func (l *waitlist) shift(by time.Duration) {
 	for e := range l.all() {
 		e.due = e.due.add(by)
