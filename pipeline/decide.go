@@ -20,13 +20,16 @@ type (
 	// OwnerLookedUp says whether the owner of the claim may still be uploading the sample.
 	OwnerLookedUp struct {
 		Owner string // the sample's owner when it was looked up
-		Gone  bool   // the owner is gone, or is this worker and no longer holds the claim
+
+		// Gone says that Owner is not uploading the sample: Owner is gone, or is this worker, which
+		// has no upload of the sample in progress.
+		Gone bool
 	}
 
 	// Answered is WildFire's answer to a question about the sample.
 	Answered struct {
-		// HasEntry says that the answer has an entry for the sample. For an entry with the verdict
-		// Unknown, the poller sets it, but a worker does not.
+		// HasEntry says that the answer has an entry for the sample. A worker cannot tell an entry
+		// with the verdict Unknown from a missing one, so it sets HasEntry for neither.
 		HasEntry bool
 
 		Verdict wildfire.Verdict // Pending for an entry without a verdict
@@ -133,7 +136,7 @@ func (p Circumstances) unknownGrace() time.Duration {
 // a step. Decide has no side effects, and the same arguments give the same result. If the record
 // has changed, the caller writes it as well.
 func Decide(s Sample, j Job, e News, p Circumstances, now time.Time) (Step, Sample) {
-	now = now.Round(0) // no monotonic reading: records hold the time of day alone
+	now = now.Round(0) // no monotonic reading: records hold only wall-clock time
 	d := decision{s: s, j: j, p: p, now: now}
 
 	var step Step

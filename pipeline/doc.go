@@ -24,7 +24,8 @@
 //
 //  1. A watcher or a gateway publishes a [Job] on JOBS. Once that is acknowledged, Backburn is
 //     responsible for the job.
-//  2. A worker fetches it and hashes its contents. The publisher's hash is not trusted.
+//  2. A worker fetches it and hashes its contents, unless the watcher that claimed the file has
+//     hashed it. No other publisher's hash is trusted.
 //  3. The worker reads two records of the ledger: the [Sample], which is what is known about these
 //     contents, and the job's own.
 //  4. [Decide] returns the next step, given the sample, the job and what was just learned. The
@@ -50,8 +51,9 @@
 // Of all jobs with the same contents, one uploads them. The upload is repeated only if it failed,
 // if its worker died and WildFire does not know the contents afterwards, or if WildFire lost them
 // or could not analyze them. Later jobs may upload them again: after the verdict or the refusal has
-// expired, or after jobs have failed because there was no verdict in time. Waiting for a budget, a
-// slot, a token or the end of a pause never counts as an attempt.
+// expired, after a replay has removed the refusal, under a file name with another extension than
+// the refused one, or after jobs have failed because there was no verdict in time. Waiting for a
+// budget, a slot, a token or the end of a pause never counts as an attempt.
 //
 // # What it does not do
 //

@@ -6,10 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of the names that CleanName returns, in bytes. MaxNameBytes is another bound: that of the
-// names in a job, which are longer.
+// Bounds of the names that CleanName returns, in bytes. The names in a job may be longer; see
+// MaxNameBytes.
 const (
-	maxNameBytes      = 255
+	maxCleanNameBytes = 255
 	maxExtensionBytes = 32
 )
 
@@ -39,7 +39,7 @@ func CleanName(base string) string {
 	if s == "." || s == ".." {
 		return ""
 	}
-	if len(s) <= maxNameBytes {
+	if len(s) <= maxCleanNameBytes {
 		return s
 	}
 
@@ -48,7 +48,7 @@ func CleanName(base string) string {
 		extension = ""
 	}
 
-	return Cut(s, maxNameBytes-len(extension)) + extension
+	return Cut(s, maxCleanNameBytes-len(extension)) + extension
 }
 
 // Cut returns the beginning of a text, at most limit bytes, without splitting a character.

@@ -9,14 +9,14 @@ import (
 // proxy may refuse one file, but WildFire refuses every file if the credential has no license. The
 // outcomes of other uploads decide. It is safe for concurrent use.
 type Refusals struct {
-	mu            sync.Mutex
-	refused       map[string]refusedSample // by sample
-	sinceAccepted int                      // samples refused since one was last accepted
+	mu             sync.Mutex
+	refused        map[string]refusedSample // by sample
+	sinceProcessed int                      // samples refused since WildFire last processed one
 }
 
 type refusedSample struct {
-	othersSucceeded bool // another sample was accepted after the refusal
-	times           int  // how often it was refused; no longer counted once another sample was accepted
+	othersProcessed bool // WildFire processed another sample after the refusal
+	times           int  // how often it was refused; not counted once othersProcessed is set
 }
 
 const (
@@ -24,7 +24,7 @@ const (
 	// costs each of them one more attempt.
 	maxRefusals = 10_000
 
-	// If this many samples are refused and none is accepted, the samples are not at fault.
+	// If this many samples are refused and none is processed, the samples are not at fault.
 	refusalsBeforePause = 5
 
 	// The delay before a refused sample is tried again. It doubles each time. Other samples do
@@ -33,35 +33,35 @@ const (
 	maxRefusalDelay = 5 * time.Minute
 )
 
-// Accepted records that WildFire processed a sample (Disposition.Answered). It need not have
-// accepted the contents: if it rejected them for good, the answer also shows that uploads work. In
-// this file, "accepted" always has this meaning.
+// Accepted records that WildFire processed a sample: it accepted the contents, or rejected them for
+// good (Disposition.Answered). Both answers show that uploads work.
 func (r *Refusals) Accepted(sample string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
 	delete(r.refused, sample)
-	if r.sinceAccepted == 0 {
+	if r.sinceProcessed == 0 {
 		return
 	}
 
 	for key, s := range r.refused {
-		s.othersSucceeded = true
+		s.othersProcessed = true
 		r.refused[key] = s
 	}
-	r.sinceAccepted = 0
+	r.sinceProcessed = 0
 }
 
-// Judge decides what to do about a refused sample. If another sample was accepted after an earlier
-// refusal of this one, the attempt is counted. Otherwise the sample is tried again later, without
-// counting; if several samples were refused and none was accepted, uploads are paused, too.
+// Judge decides what to do about a refused sample. If WildFire processed another sample after an
+// earlier refusal of this one, the attempt is counted. Otherwise the sample is tried again later,
+// without counting; if several samples were refused and none was processed, uploads are paused,
+// too.
 func (r *Refusals) Judge(sample string, d Disposition) Disposition {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	if r.refused[sample].othersSucceeded {
+	if r.refused[sample].othersProcessed {
 		d.Action = Retry
-		d.Message = "refused again, while other files are accepted: " + d.Message
+		d.Message = "refused again, although WildFire has processed other files: " + d.Message
 		return d
 	}
 
@@ -69,7 +69,7 @@ func (r *Refusals) Judge(sample string, d Disposition) Disposition {
 	d.Doubted = true
 	d.Action = Defer
 	d.Delay = min(minRefusalDelay<<min(times-1, 20), maxRefusalDelay)
-	if r.sinceAccepted >= refusalsBeforePause {
+	if r.sinceProcessed >= refusalsBeforePause {
 		d.Action = PauseFleet
 	}
 
@@ -83,12 +83,12 @@ func (r *Refusals) count(sample string) int {
 	}
 	if r.refused == nil {
 		r.refused = map[string]refusedSample{}
-		r.sinceAccepted = 0
+		r.sinceProcessed = 0
 	}
 
 	s, known := r.refused[sample]
 	if !known {
-		r.sinceAccepted++
+		r.sinceProcessed++
 	}
 	s.times++
 	r.refused[sample] = s

@@ -8,8 +8,9 @@ import (
 	"backburn/wildfire"
 )
 
-// RecordWish records the wish for a job of a source, unless it asks for less than the source's
-// recorded wish. It reports whether the sample changed.
+// RecordWish records the wish for a job of a source, unless the source's recorded wish asks for as
+// much or more. If the sample has the wishes of maxReportSources sources, it adds no further
+// source. It reports whether the sample changed.
 func (s *Sample) RecordWish(source string, w Wish) bool {
 	wishes := ReportWishes{}
 	if s.Wishes != nil {
@@ -39,10 +40,10 @@ func (c Config) Reporting() bool {
 }
 
 // RecordWish records in a sample whether a job's ruling asks for the report. If the job's hash must
-// not leave, RecordWish records only the wish ReportNever, so that the job never causes a fetch.
-// The job's source then has no recorded wish, unless another of its jobs has one. If the report is
-// fetched for other sources, reports.verdicts decides whether it is published for such a source,
-// too. RecordWish reports whether the sample changed.
+// not leave, RecordWish records the wish ReportNever and ignores every other wish, so that the job
+// never causes a fetch. If a source has only jobs with ignored wishes, it has no recorded wish. If
+// the report is fetched for other sources, reports.verdicts decides whether it is published for
+// such a source, too. RecordWish reports whether the sample changed.
 func (c Config) RecordWish(s *Sample, j Job, r Ruling) bool {
 	if !c.hasReportRule() || j.Kind == KindURL || r.Submit == SubmitNever && r.Report != ReportNever {
 		return false

@@ -89,8 +89,8 @@ type Ruling struct {
 // Unruled is the ruling if no rule matches: contents may be uploaded.
 func Unruled() Ruling { return Ruling{Submit: SubmitAlways, Rule: "no rule matches"} }
 
-// RulingFor finds the ruling for a job. What a publisher declared can only restrict it. A rule that
-// matches because of that cannot allow more than the first rule that matches by known facts.
+// RulingFor finds the ruling for a job. What a publisher declared can only restrict it: a rule that
+// matches only by declared facts cannot allow more than the first rule that matches by known facts.
 func (c Config) RulingFor(f Facts, j Job) Ruling {
 	first, limit := -1, -1
 	for i, r := range c.Rules {

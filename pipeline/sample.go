@@ -169,7 +169,7 @@ type ReportNote struct {
 }
 
 // maxReportSources bounds the sources in ReportWishes; for further ones, reports.verdicts decides.
-// If a ReportNote has as many sources, OweReport adds none.
+// It also bounds the sources in a ReportNote; OweReport adds no further ones.
 const maxReportSources = 100
 
 // OweReport adds a source to Report.Owed when one of its jobs ends with the sample's verdict. It

@@ -21,8 +21,8 @@ type Spending struct {
 // Allowance returns how much of a day's budget a source may still use for jobs of a priority.
 // Sources that ask have equal shares, and what one source does not need is available to others. For
 // a source that has not asked recently, as much as it used yesterday is reserved, up to its share;
-// the reservation shrinks as the day goes on. So no source can use up the budget before others that
-// used it yesterday ask, and at the end of the day nothing stays reserved.
+// the reservation shrinks as the day goes on. So part of the budget is left for a source that used
+// it yesterday and asks later today, and at the end of the day nothing stays reserved.
 func (s Spending) Allowance(source string, p Priority) int {
 	left := s.Limit - s.Used
 	total := s.Limit

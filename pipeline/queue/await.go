@@ -21,8 +21,8 @@ func (l *Ledger) Final(ctx context.Context, ref pipeline.Ref) (results.Event, bo
 	return j.Event, j.State == JobDone, nil
 }
 
-// ErrNoFinalEvent says that a job had no final event when the wait for it ended.
-var ErrNoFinalEvent = errors.New("accepted, but without a final event yet")
+// ErrNoFinalEvent says that a job had no final event when Await gave up.
+var ErrNoFinalEvent = errors.New("no final event yet")
 
 // Await waits for a job's final event. It returns ErrNoFinalEvent if ctx ends first. It does not
 // check that the job was ever submitted. All waits of a process share one consumer.

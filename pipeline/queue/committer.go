@@ -131,8 +131,9 @@ func (c *committer) commit(ctx context.Context, msgs ...*nats.Msg) ([]*outgoing,
 	return g.messages, nil
 }
 
-// publish sends messages until each has an answer. It returns the sequence of every message that is
-// durable, and 0 for the others.
+// publish sends messages, and sends again those that failed or got no answer, until all are
+// durable, one is refused for good, or ctx ends. It returns the sequence of every message that is
+// known to be durable, and 0 for the others.
 func (c *committer) publish(ctx context.Context, msgs ...*nats.Msg) (seqs []uint64, err error) {
 	seqs = make([]uint64, len(msgs))
 	for attempt := 0; ; attempt++ {

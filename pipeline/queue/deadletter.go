@@ -38,7 +38,7 @@ type Letter struct {
 
 	Header  nats.Header `json:"-"` // of the letter
 	Body    []byte      `json:"-"` // the contents, if they came in the message
-	Message *Message    `json:"-"` // the whole job; nil if only headers were read
+	Message *Message    `json:"-"` // the whole job; nil if only headers were read, or if unreadable
 }
 
 // MarshalJSON encodes the letter and its job as one object.
@@ -233,7 +233,7 @@ func (d *DeadLetters) Replay(ctx context.Context, seq uint64, r ReplayOptions) (
 		return done, nil
 	}
 
-	if key := pipeline.SampleKey(l.Job); key != "" { // a worker has read it
+	if key := pipeline.SampleKey(l.Job); key != "" { // without a key there is no recorded refusal
 		_, err := d.ledger.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return s.ClearRefusal(time.Now().UTC()) })
 		if err != nil {
 			return done, err

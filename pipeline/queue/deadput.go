@@ -12,8 +12,8 @@ import (
 	"backburn/results"
 )
 
-// putFailed copies a job that has failed to DEAD completely, with its reason. m is nil if the
-// caller does not have the job.
+// putFailed puts a complete copy of a job into DEAD, with the reason, if the event says that the
+// job failed. m is nil if the caller does not have the job; then putFailed does nothing.
 func (d *DeadLetters) putFailed(ctx context.Context, m *Message, ev results.Event) error {
 	if m == nil || ev.Type != results.Failed {
 		return nil

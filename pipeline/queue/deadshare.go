@@ -39,7 +39,7 @@ func (d *DeadLetters) recordWritten(ctx context.Context, size int) {
 }
 
 // Trim removes the oldest dead letters of sources with more than their share if the stream is
-// nearly full. It returns those sources.
+// fuller than deadTrimAbove. It returns those sources.
 func (d *DeadLetters) Trim(ctx context.Context) ([]string, error) {
 	s, err := d.streams.js.Stream(ctx, d.streams.DeadStream())
 	if err != nil {

@@ -173,9 +173,10 @@ func (e *Events) publishEncoded(ctx context.Context, ev results.Event, body []by
 	return err
 }
 
-// isPublished reports whether an older event, or one of version 1, is in RESULTS. For a recent one
-// it returns false: the server drops a repeat within its deduplication window, unless version 1
-// published the event, with another ID.
+// isPublished reports whether an event is in RESULTS. For a recent event it returns false without
+// looking, because the server drops a repeat. It always looks for an event from before the ledger
+// was created: version 1 may have published it with another ID, by which the server does not
+// recognize the repeat.
 func (e *Events) isPublished(ctx context.Context, ev results.Event) (bool, error) {
 	if time.Since(ev.Time) <= e.streams.topology.dedupe()/2 && ev.Time.UnixNano() >= e.streams.ledgerCreated.Load() {
 		return false, nil

@@ -254,9 +254,9 @@ func (ls *Lanes) list(ctx context.Context) (consumers []*jetstream.ConsumerInfo,
 	return consumers, nil
 }
 
-// RepairConsumers corrects those consumers of lanes that were changed by others, because workers
-// keep using them. A missing consumer is created again by the worker that needs it. RepairConsumers
-// returns the names of those that it corrected.
+// RepairConsumers corrects those consumers of lanes that others changed. Workers do not notice such
+// a change, and keep using the consumer. A missing consumer is created again by the worker that
+// needs it. RepairConsumers returns the names of those that it corrected.
 func (ls *Lanes) RepairConsumers(ctx context.Context) ([]string, error) {
 	consumers, err := ls.list(ctx)
 	if err != nil {

@@ -143,8 +143,8 @@ func openPublished(n Names, raw *jetstream.RawStreamMsg) (Message, error) {
 	return m, err
 }
 
-// openOld decodes a job of version 1, whose messages name the job and its original subject in
-// headers.
+// openOld decodes a job of version 1 that was submitted on the given subject. If a worker has
+// already processed the job, its ID is in headerJob.
 func openOld(n Names, subject string, raw *jetstream.RawStreamMsg) (Message, error) {
 	old := *raw
 	old.Subject = subject

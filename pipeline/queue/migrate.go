@@ -70,7 +70,7 @@ func migrate(ctx context.Context, q *Queue) error {
 	}{
 		{records, m.record}, // before the waiting jobs: a job with a final event does not wait
 		{waiting, m.waiting},
-		{samples, m.sample}, // after the jobs: they say which source a job belongs to
+		{samples, m.sample}, // after the waiting jobs, which have the sources of samples' jobs
 	} {
 		if step.from == nil {
 			continue
@@ -192,8 +192,8 @@ func (m *migration) record(ctx context.Context, old *jetstream.RawStreamMsg) err
 	return err
 }
 
-// waiting migrates a waiting job. If the job has a final event, the process may have died before
-// publishing it.
+// waiting migrates a waiting job. If the job already has a final event, waiting publishes it again:
+// the process that recorded the event may have died before publishing it.
 func (m *migration) waiting(ctx context.Context, old *jetstream.RawStreamMsg) error {
 	t := strings.Split(old.Subject, ".")
 	sample := t[len(t)-2]

@@ -93,9 +93,9 @@ func Attach(ctx context.Context, nc *nats.Conn, domain, prefix string) (*Queue, 
 }
 
 // AttachPublisher returns a publisher for an existing queue, for gateways. It looks up only the
-// object bucket, so it needs no other permission. It returns ErrNoQueue if there is no queue. A
-// gateway in an account of its own makes js with jetstream.NewWithAPIPrefix, with the prefix that
-// `backburn acl` prints.
+// object bucket, so a gateway needs no permission to look up streams. It returns ErrNoQueue if
+// there is no queue. A gateway in an account of its own makes js with jetstream.NewWithAPIPrefix,
+// with the prefix that `backburn acl` prints.
 func AttachPublisher(ctx context.Context, js jetstream.JetStream, prefix string) (*Publisher, error) {
 	s := newStreams(js, Topology{Prefix: prefix})
 	if err := s.attachFiles(ctx); err != nil {

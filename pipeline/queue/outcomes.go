@@ -22,8 +22,9 @@ type Outcomes struct {
 }
 
 // Outcomes returns a reader of final events. Readers with the same name share the events of a
-// source; readers with different names each see all. The name must stay the same over restarts. The
-// server forgets a name that was not used for as long as results are kept.
+// source if they also follow them for the same folder; otherwise each sees all. The name must stay
+// the same over restarts. The server forgets a name that was not used for as long as results are
+// kept.
 func (e *Events) Outcomes(reader string) *Outcomes {
 	return &Outcomes{streams: e.streams, reader: pipeline.JobKey(reader)}
 }
@@ -86,8 +87,8 @@ func (o *Outcomes) follow(ctx context.Context, source, folder string, handle fun
 	return ctx.Err()
 }
 
-// deliver delivers one event. It does not wait for the acknowledgment, because a repeated event is
-// harmless.
+// deliver delivers one event. It does not wait until the server has received the acknowledgment,
+// because a repeated event is harmless.
 func (o *Outcomes) deliver(ctx context.Context, m jetstream.Msg, handle func(context.Context, results.Event) error) {
 	var ev results.Event
 	if err := ev.UnmarshalJSON(m.Data()); err != nil {

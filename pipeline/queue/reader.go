@@ -20,9 +20,9 @@ import (
 	"backburn/pipeline"
 )
 
-// reader reads the last message of each subject of one stream. A few subjects are requested one by
-// one, which costs the server little. Reads of many callers at the same time are combined into one
-// request. It is safe for concurrent use.
+// reader reads the last messages of given subjects of one stream. A few subjects are requested one
+// by one, which costs the server little. Reads of many callers at the same time are combined into
+// one request. It is safe for concurrent use.
 type reader struct {
 	nc     *nats.Conn
 	api    string // the subject of requests: a direct get, which any replica answers
@@ -54,7 +54,7 @@ const (
 	maxReadSubjects = 512     // subjects of one request; the server allows 1,024 at most
 	readBytes       = 8 << 20 // limit of the server's answer, so that it does not overflow the connection
 	maxReadRounds   = 8       // rounds in progress at a time
-	maxCombined     = 2       // the most rounds with several subjects among these; more subjects gather until one ends
+	maxCombined     = 2       // of these, with several subjects; then further subjects wait
 )
 
 var errReadUnanswered = errors.New("no answer to a read")
@@ -68,8 +68,8 @@ func newReader(nc *nats.Conn, api, stream string) *reader {
 	}
 }
 
-// last returns the last message of every subject, or nil if there is none. It repeats the request
-// until it is answered or ctx ends.
+// last returns the last message of each of the subjects, or nil if there is none. It repeats the
+// request until it is answered or ctx ends.
 func (r *reader) last(ctx context.Context, subjects ...string) ([]*jetstream.RawStreamMsg, error) {
 	for attempt := 0; ; attempt++ {
 		msgs, err := r.try(ctx, subjects)

@@ -44,9 +44,9 @@ const (
 	// repeated later is looked up in RESULTS first.
 	dedupeWindow = 10 * time.Minute
 
-	// A cluster leaves some requests unanswered: while there is no leader, or while another process
-	// creates the same thing. They are repeated after this time at first, then with growing and
-	// randomized delays.
+	// How long the first attempt of a request waits for the answer, and the most that later
+	// attempts wait; the time doubles each time. A cluster leaves some requests unanswered: while
+	// there is no leader, or while another process creates the same thing.
 	provisionAttempt        = 2 * time.Second
 	longestProvisionAttempt = 10 * time.Second
 

@@ -161,9 +161,9 @@ func lookupError(prefix, part string, err error) error {
 	return fmt.Errorf("%s: %w", part, err)
 }
 
-// Repair checks that the streams and buckets exist and have the right limits, and corrects outside
-// changes, because limits that are too narrow drop data. It returns the names of those that it
-// created or changed, even if it could not correct the others.
+// Repair checks that the streams and buckets exist and have the right limits, and corrects those
+// that others removed or changed, because limits that are too narrow drop data. It returns the
+// names of those that it created or changed, even if it could not correct the others.
 func (s *Streams) Repair(ctx context.Context) ([]string, error) {
 	wrong, err := s.wrong(ctx)
 	if err != nil || len(wrong) == 0 {

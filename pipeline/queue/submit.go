@@ -239,8 +239,8 @@ func (in *reading) verify(j pipeline.Job) error {
 // asObject stores the contents as an object, and then submits the job. Identical contents that
 // exist already are not rewritten, because a worker may be reading them. If the job was not
 // accepted, asObject removes its object. If that is not known, the object stays, and the bucket's
-// age limit removes it if it is never used. Only one chunk is held in memory. body is all that in
-// reads, from the start.
+// age limit removes it if it is never used. body reads the contents through in. It begins with the
+// bytes that were already read, and only these and one chunk are in memory.
 func (p *Publisher) asObject(ctx context.Context, j pipeline.Job, in *reading, body io.Reader) (Receipt, error) {
 	name := objectName(j.Ref())
 	info, err := p.objects.store.GetInfo(ctx, name)

@@ -127,7 +127,7 @@ type tracer struct {
 // ErrAmbiguous says that several sources have a job with this ID.
 var ErrAmbiguous = errors.New("several sources have a job of this id")
 
-// identify finds the source of a job that was requested by its ID alone.
+// identify finds the source of a job that was requested by its ID alone, or as "source/id".
 func (t *tracer) identify(ctx context.Context) error {
 	if t.query.Job == "" || t.query.Source != "" {
 		return nil
@@ -573,8 +573,8 @@ func (t *tracer) setState(ctx context.Context) error {
 	return nil
 }
 
-// waitReason returns what has to happen before the step that Decide returns for the job, given the
-// records, the default configuration and no policy.
+// waitReason describes what the job waits for. It asks Decide for the job's next step, with the
+// records, the default configuration and no policy, and then finds out what delays that step.
 func (t *tracer) waitReason(ctx context.Context) (string, error) {
 	members, err := fleet.Members(ctx, t.from.streams.control)
 	if err != nil {
