@@ -23,6 +23,7 @@ func (w *Worker) loadAndFail(ctx, work context.Context, d *delivery, cause resul
 // examined.
 func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err error) (result, error) {
 	disp := pipeline.Classify(pipeline.OpUpload, err)
+	d.sample.Key = pipeline.SampleKey(d.Job)
 
 	switch {
 	case disp.Action == pipeline.ReleaseJob:
@@ -40,11 +41,10 @@ func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err e
 			w.Log.Error().Err(err).Str("job", d.Job.Ref().String()).Str("file", d.Job.Filename).
 				Msg("one of Backburn's own files or secrets was submitted; it is not uploaded")
 		}
-		d.sample.Key = pipeline.SampleKey(d.Job)
 		return w.loadAndFail(ctx, work, d, results.Error{Reason: disp.Reason, Message: disp.Message})
 
 	case errors.Is(err, pipeline.ErrUnreadable):
-		return w.retryReading(work, d, disp)
+		return w.retryReading(ctx, work, d, disp)
 	}
 
 	return result{}, err
@@ -54,14 +54,14 @@ func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err e
 // or ends the job once this process has failed to read it worker.max_attempts times. The sample's
 // attempts cannot limit this, because they count failed uploads. JetStream's deliveries cannot
 // either, because they count every wait of the job.
-func (w *Worker) retryReading(work context.Context, d *delivery, disp pipeline.Disposition) (result, error) {
+func (w *Worker) retryReading(ctx, work context.Context, d *delivery, disp pipeline.Disposition) (result, error) {
 	tries := w.examiner.failedReads.add(d.Job.Ref())
 	if tries < w.config().MaxAttempts {
 		w.Log.Warn().Str("job", d.Job.ID).Int("attempt", tries).Str("err", disp.Message).Msg("cannot read contents; retrying")
 		return retryAfter(w.config().Backoff(tries - 1)), nil
 	}
 
-	return w.fail(work, d, results.Error{
+	return w.loadAndFail(ctx, work, d, results.Error{
 		Reason:  disp.Reason,
 		Message: fmt.Sprintf("given up after %d attempts: %s", tries, disp.Message),
 	})

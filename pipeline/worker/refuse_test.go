@@ -25,7 +25,7 @@ func TestOnlyFailedReadsCount(t *testing.T) {
 	w := &Worker{shared: s, examiner: &examiner{shared: s}}
 	d := &delivery{msg: oftenDelivered{}}
 	for i := range cfg.MaxAttempts - 1 {
-		if r, err := w.retryReading(t.Context(), d, pipeline.Disposition{}); err != nil || r.ack || r.after == 0 {
+		if r, err := w.retryReading(t.Context(), t.Context(), d, pipeline.Disposition{}); err != nil || r.ack || r.after == 0 {
 			t.Fatalf("after %d failed reads: %+v, %v", i+1, r, err)
 		}
 	}
