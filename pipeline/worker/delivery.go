@@ -26,9 +26,10 @@ type delivery struct {
 	outcome string // its verdict or reason, once it has ended; "repeat" if finish found an earlier final event
 }
 
-// result says what to do with a delivery's message: ack it, because the job is done or is in the
-// ledger, waiting or parked; or nak it, so that it is redelivered after a delay. The zero value
-// says that there is still something to decide.
+// result says what to do with a delivery's message: ack it or nak it. It is acked if the job is
+// done, is waiting or parked in the ledger, or was refused and kept as a dead letter. Otherwise it
+// is nakked, so that it is redelivered after a delay. The zero value says that there is still
+// something to decide.
 type result struct {
 	concluded bool
 	ack       bool

@@ -16,11 +16,13 @@
 // the fields in shared.go.
 //
 // Each delivery has its own goroutine. No other goroutine uses the delivery, except that leases
-// uses its message. The window, leases, examiner and uploader are shared by all goroutines and safe
-// for concurrent use. In each lane, the sources take turns at the upload slots (slots.go). A source
-// whose contents this process cannot reach is left to other workers (sources.go).
+// uses its message. The windows (one for each lane), leases, examiner and uploader are shared by
+// all goroutines and safe for concurrent use. In each lane, the sources take turns at the upload
+// slots (slots.go). A source whose contents this process cannot reach is left to other workers
+// (sources.go).
 //
 // A job's message is acknowledged only after the job is done, or is waiting or parked in the
-// ledger. A stopping worker fetches no more jobs, and lets uploads in progress continue for the
-// shutdown timeout.
+// ledger. There is one exception: a job whose ID was used before for other contents is only kept as
+// a dead letter (load.go). A stopping worker fetches no more jobs, and lets uploads in progress
+// continue for the shutdown timeout.
 package worker

@@ -11,12 +11,13 @@ import (
 	"backburn/wildfire"
 )
 
-// execute carries out a job's steps until the job is done, waits, or has to be redelivered. ctx
-// ends when the worker stops fetching: a job whose upload has not begun by then is redelivered.
-// work is the context of uploads that have begun, and of everything that ends a job.
+// execute carries out a job's steps until the job is done, waits, is parked, or has to be
+// redelivered. ctx ends when the worker stops fetching: a job whose upload has not begun by then is
+// redelivered. work is the context of uploads that have begun, and of everything that ends a job.
 //
-// Each step either teaches something new about the sample, which leads to the next decision, or
-// concludes the job. If another worker wrote one of the records meanwhile, both are read again.
+// A step either concludes the delivery or leads to the next decision, because it taught something
+// new about the sample or released a claim. If one of the records was changed meanwhile, both are
+// read again.
 func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error) {
 	if r, err := w.prepare(ctx, work, d); r.concluded || err != nil {
 		return r, err

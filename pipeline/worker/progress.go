@@ -8,7 +8,7 @@ import (
 	"backburn/pipeline"
 )
 
-// Upload is an upload in progress.
+// Upload is a file upload in progress. Uploads of links are not listed.
 type Upload struct {
 	Job      string    `json:"job"`
 	Filename string    `json:"filename"`
@@ -18,7 +18,7 @@ type Upload struct {
 	Since    time.Time `json:"since"`
 }
 
-// progress lists the uploads in progress, for status pages. It is safe for concurrent use.
+// progress lists the file uploads in progress, for status pages. It is safe for concurrent use.
 type progress struct {
 	mu     sync.Mutex
 	active map[*Upload]struct{}

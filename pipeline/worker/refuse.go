@@ -51,9 +51,9 @@ func (w *Worker) afterExamineError(ctx, work context.Context, d *delivery, err e
 }
 
 // retryReading handles a job whose contents exist but cannot be read. It has the job redelivered,
-// or ends the job once this process has failed to read it worker.max_attempts times. The sample's
-// attempts cannot limit this, because they count failed uploads. JetStream's deliveries cannot
-// either, because they count every wait of the job.
+// or ends the job once this process has failed to read them worker.max_attempts times. The sample's
+// attempts cannot limit this, because they count failed uploads. JetStream's number of deliveries
+// cannot either, because a job is also redelivered for other reasons, such as a restart.
 func (w *Worker) retryReading(ctx, work context.Context, d *delivery, disp pipeline.Disposition) (result, error) {
 	tries := w.examiner.failedReads.add(d.Job.Ref())
 	if tries < w.config().MaxAttempts {

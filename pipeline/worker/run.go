@@ -202,7 +202,7 @@ func (w *Worker) Ask(ctx context.Context, q poller.Question) (poller.Answer, err
 	return w.client.Ask(ctx, q)
 }
 
-// Uploads returns the uploads in progress in this process.
+// Uploads returns the file uploads in progress in this process.
 func (w *Worker) Uploads() []Upload { return w.uploader.progress.list() }
 
 // shareRate keeps this worker's rate at its share of the fleet's rate, in proportion to the upload

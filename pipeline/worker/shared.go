@@ -58,11 +58,13 @@ func (s *shared) writeSample(ctx context.Context, d *delivery, next pipeline.Sam
 
 // Tokens says when a token is available; auth.Source implements it.
 type Tokens interface {
-	// WaitReady returns nil once a call would not fail for lack of a token, or ctx's error.
+	// WaitReady returns nil once there is a token or one may be requested. It returns an error if
+	// ctx ends first or no token will ever be available.
 	WaitReady(ctx context.Context) error
 }
 
-// waitForToken waits for worker.retry_min, and then until there is a token, unless tokens is nil.
+// waitForToken waits as long as worker.retry_min says. If tokens is not nil, it then also waits for
+// tokens.WaitReady.
 func (s *shared) waitForToken(ctx context.Context, tokens Tokens) error {
 	if err := pipeline.Sleep(ctx, s.config().RetryMin); err != nil || tokens == nil {
 		return err

@@ -21,7 +21,7 @@ type sources struct {
 type sourceFault struct {
 	inARow int       // unreachable files
 	last   time.Time // when the last unreachable file was found
-	until  time.Time // no job of the source is fetched before this time
+	until  time.Time // no job is fetched from the source's own feed before this time
 }
 
 const (
@@ -75,7 +75,8 @@ func (s *sources) recordUnreachable(source string, err error) (first bool) {
 	return f.inARow == unreachableAfter
 }
 
-// pause returns how long no job of the source should be fetched.
+// pause returns how long no job should be fetched from the source's own feed. Jobs of a source that
+// shares a feed are still fetched, and redelivered one by one.
 func (s *sources) pause(source string) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,7 +16,7 @@ type claimTurns struct {
 	uploadSlots int // how many there are
 
 	mu        sync.Mutex
-	claimTime time.Duration // recent duration of a claim
+	claimTime time.Duration // how long it recently took to make a claim durable
 	interval  time.Duration // recent time between the ends of two uploads
 	ended     time.Time     // end of the last upload
 }
