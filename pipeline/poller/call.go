@@ -14,8 +14,9 @@ type call struct {
 	urgent   bool
 }
 
-// isEmpty reports whether the call asks about nothing. After hasQuestions returned true, the due
-// samples may have changed, or the job with a link's URL may have ended.
+// isEmpty reports whether the call asks about nothing. This is possible although hasQuestions
+// returned true: since then, a due sample may have received a verdict, or the job with a link's URL
+// may have ended.
 func (c *call) isEmpty() bool { return len(c.hashes) == 0 && (c.link == nil || c.link.URL == "") }
 
 // nextCall returns the next call. It takes the workers' questions first, because a worker holds a
@@ -26,8 +27,8 @@ func (q *querier) nextCall() call {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
-	q.linksTurn = !q.linksTurn
-	if q.linksTurn {
+	q.preferLink = !q.preferLink
+	if q.preferLink {
 		if c, ok := q.nextLinkCall(); ok {
 			return c
 		}

@@ -11,8 +11,8 @@ import (
 	"backburn/wildfire"
 )
 
-// rechecker keeps the list of verdicts to ask about again, and publishes those that WildFire
-// changed.
+// rechecker keeps the list of samples to ask about again. It publishes verdicts that WildFire
+// changed, and verdicts on contents that were withheld.
 type rechecker struct {
 	*shared
 	rechecks rechecks // guarded by mu
@@ -121,7 +121,7 @@ func (rc *rechecker) publishWithheld(ctx context.Context, key string, s pipeline
 type lateVerdict struct {
 	key     string
 	earlier results.Filter // matches the final events of those jobs
-	since   time.Time      // where the search for them begins, less a minute
+	since   time.Time      // the search for them begins a minute before this time
 	verdict wildfire.Verdict
 	at      time.Time
 }
@@ -136,8 +136,8 @@ func keyOf(d results.Data) string {
 }
 
 // publishChange publishes an event of type results.Changed for every job that ended with an earlier
-// result for the sample, and returns their number. It searches RESULTS for these jobs; changes are
-// too rare to keep an index of jobs.
+// result for the sample, and returns their number. It searches RESULTS for these jobs, because
+// changes are too rare for an index of jobs.
 func (rc *rechecker) publishChange(ctx context.Context, c lateVerdict) (int, error) {
 	sub := results.NewSubscriber(rc.Queue.JetStream(), results.SubscriberConfig{
 		Prefix: rc.Queue.Prefix(),

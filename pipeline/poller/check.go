@@ -44,7 +44,7 @@ func (f *finisher) takeDue() (toCheck []*waitingSample, next time.Duration) {
 	defer f.mu.Unlock()
 
 	now := f.Now()
-	for len(toCheck) < maxTasks { // limited, because for a new leader all samples are due
+	for len(toCheck) < maxTasks { // limited, because very many samples may be due for a new leader
 		e := f.list.pop(now)
 		if e == nil {
 			break

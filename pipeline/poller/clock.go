@@ -6,7 +6,7 @@ import "time"
 // It is not safe for concurrent use.
 type clock struct {
 	now   func() time.Time
-	wall  time.Time // time of day at the last call, without a monotonic reading
+	wall  time.Time // time of day at the last call of restart, without a monotonic reading
 	mono  time.Time // the same time with a monotonic reading
 	skips []skip    // few, because the clock rarely jumps
 }
@@ -29,8 +29,8 @@ func newClock(now func() time.Time) *clock {
 	return c
 }
 
-// restart makes the next call of jumped ignore earlier jumps, which happened while this worker did
-// not lead.
+// restart makes the next call of jumped measure from now on. A new leader calls it, so that jumps
+// before its term are ignored.
 func (c *clock) restart() {
 	c.wall = c.now().Round(0)
 	c.mono = time.Now()

@@ -10,9 +10,9 @@
 //
 // A Poller receives messages while it leads (poller.go, listen.go). Messages change two lists: the
 // questions of workers, and the samples that jobs wait for, each with the time at which it is due
-// (questions.go, waitlist.go, schedule.go). The records of samples change two more: the verdicts to
-// ask about again, and the reports to fetch or publish (recheck.go, reportlist.go). Three loops
-// take work from the four lists. Each loop is woken through a channel:
+// (questions.go, waitlist.go, schedule.go). The records of samples change two more: the samples to
+// ask about again, and the reports to fetch or publish (recheck.go, reportlist.go). Three loops,
+// each woken through a channel, take work from the four lists:
 //
 //	check.go    takes due samples: pending ones go to ask.go, the others are checked
 //	ask.go      makes the calls; call.go collects what they ask about
@@ -22,8 +22,9 @@
 // out. Many samples are handled concurrently, but each by only one goroutine at a time. While a
 // goroutine handles a sample, its entry in the list is marked busy. The goroutine returns a
 // nextCheck, which says when the sample is due again (finisher.go). changed.go handles verdicts
-// that WildFire changes later. published.go keeps the published mark, a position in the ledger: if
-// a leader ended a job before that position, the job's final event has been published.
+// that arrive or change after jobs have ended. published.go keeps the published mark, a position in
+// the ledger: if a leader ended a job before that position, the job's final event has been
+// published.
 //
 // A worker asks the poller through a Client (client.go).
 package poller

@@ -67,7 +67,7 @@ func isNotStored(err error) bool {
 func (f *reportFetcher) storeOtherDocuments(ctx context.Context, reports *queue.Reports, key string) {
 	for _, document := range f.config().ReportDocuments()[1:] {
 		if _, err := reports.Find(ctx, key, document); err == nil {
-			continue // stored by a leader that died
+			continue // stored by an earlier attempt of this or another leader
 		}
 
 		body, err := f.fetchDocument(ctx, func(w io.Writer) ([]byte, error) {

@@ -56,7 +56,7 @@ func (f *finisher) checkClock() {
 
 	switch {
 	case by > 0:
-		f.Log.Warn().Stringer("by", by).Msg("the clock jumped forward; the deadlines of pending samples move by as much")
+		f.Log.Warn().Stringer("by", by).Msg("the clock jumped forward; the deadlines of pending samples move by the same amount")
 	case by < 0:
 		f.Log.Warn().Stringer("by", by).Msg("the clock was set back; adjusting the times of waiting jobs")
 		f.shiftTimes(by)
@@ -73,8 +73,8 @@ func (f *finisher) hasWaitingJobs(e *waitingSample) bool {
 
 // finishJobs ends the jobs that wait for a sample. Each gets the verdict or the reason that Decide
 // finds for it in the sample's record s. Of the jobs that need a worker instead, finishJobs
-// requeues one. The changes are written together with the end of the first job, or alone if no job
-// waits any more.
+// requeues one. The changes are written together with the end of the first job. If that job is not
+// ended, or if no job waits, they are written alone.
 func (f *finisher) finishJobs(ctx context.Context, e *waitingSample, s queue.SampleEntry, changes ...*queue.Change) nextCheck {
 	f.mu.Lock()
 	jobs := slices.Collect(f.list.jobsOf(e))
@@ -89,7 +89,7 @@ func (f *finisher) finishJobs(ctx context.Context, e *waitingSample, s queue.Sam
 		changes = nil
 		rest = cmp.Or(step, rest)
 	}
-	// If all jobs had ended already, the changes are still to be written.
+	// If no job was waiting, the changes are still to be written.
 	if err := f.Queue.Ledger().Commit(ctx, changes...); err != nil {
 		return f.retryLater(ctx, e, err, "sample cannot be written")
 	}

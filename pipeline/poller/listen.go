@@ -62,7 +62,8 @@ func (f *finisher) forgetJob(r queue.JobHeader) {
 	}
 }
 
-// sampleChanged handles a message that a sample's record has changed. It makes the sample due now.
+// sampleChanged handles the message that says that a sample's record has changed. It makes the
+// sample due now.
 func (f *finisher) sampleChanged(m *nats.Msg) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -10,14 +10,15 @@ import (
 )
 
 // querier asks WildFire the questions of workers, and asks about samples that jobs wait for and
-// about verdicts to recheck.
+// about samples to recheck.
 type querier struct {
 	*shared
 	finisher  *finisher
 	rechecker *rechecker
 	questions map[string]*workerQuestion // by key; guarded by mu
-	linksTurn bool                       // the current call is for a link, if a link waits; guarded by mu
-	turns     linkTurns                  // guarded by mu
+
+	preferLink bool      // the current call is for a link, if a link waits; guarded by mu
+	turns      linkTurns // guarded by mu
 }
 
 // workerQuestion is a question, and the inboxes of the workers that want the answer.

@@ -14,7 +14,7 @@ type reportList struct {
 	first      time.Duration           // from the verdict to the first attempt
 	entries    map[string]*reportEntry // by sample key
 	toFetch    schedule[*reportEntry]  // reports to fetch: not requested yet, or not found so far
-	owed       schedule[*reportEntry]  // reports with a known outcome, to publish for a further source
+	owed       schedule[*reportEntry]  // published or missing reports, still owed to a source
 	haltReason string                  // why no report can be fetched now, or ""
 }
 

@@ -36,5 +36,5 @@ func (id sampleID) key() string {
 	return digits
 }
 
-// hash returns the beginning of the SHA-256. Two samples may have the same hash.
-func (id sampleID) hash() uint64 { return binary.LittleEndian.Uint64(id.sum[:]) }
+// prefix returns the first eight bytes of the SHA-256. Two samples may have the same prefix.
+func (id sampleID) prefix() uint64 { return binary.LittleEndian.Uint64(id.sum[:]) }

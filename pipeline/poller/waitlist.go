@@ -17,14 +17,14 @@ import (
 // list does not hold the messages of the jobs, only their names and sequence numbers. It is not
 // safe for concurrent use.
 type waitlist struct {
-	entries map[uint64]*waitingSample   // by sampleID.hash
-	clashes map[sampleID]*waitingSample // samples that are not in entries, because another has the same hash
+	entries map[uint64]*waitingSample   // by sampleID.prefix
+	clashes map[sampleID]*waitingSample // samples not in entries: another has the same prefix
 
 	// more has the jobs that wait for a sample besides waitingSample.job, by the job's name.
 	more map[*waitingSample]map[string]waitingJob
 
 	due          schedule[*waitingSample]
-	toAsk        map[*waitingSample]struct{} // pending samples that are due: ask WildFire about them
+	toAsk        map[*waitingSample]struct{} // pending samples to ask about: due, or asked by hand
 	jobs         int                         // all jobs in the list, including the parked ones
 	parked       int                         // those of them that are parked
 	awaitingTurn int                         // samples with a job that waits for its turn to be requeued
@@ -34,8 +34,9 @@ type waitlist struct {
 // oldest is when the oldest records of waiting jobs were written. A scan of all jobs finds this
 // out. Its result is reused for a while, and so may be a little out of date if there are many jobs.
 type oldest struct {
-	pending, parked uint32    // seconds since 1970
-	until           time.Time // the result is reused until this time
+	pending uint32    // of the jobs that are not parked; in seconds since 1970
+	parked  uint32    // of the parked jobs; in seconds since 1970
+	until   time.Time // the result is reused until this time
 }
 
 // scanReuse is how long the result of a scan is reused, as a multiple of the scan's duration.
@@ -80,7 +81,7 @@ func newWaitlist() *waitlist {
 	}
 }
 
-// find returns the sample with a key, or nil if the list does not have it.
+// find returns the sample with the given key, or nil if the list does not have it.
 func (l *waitlist) find(key string) *waitingSample {
 	id, ok := parseSampleID(key)
 	if !ok {
@@ -91,7 +92,7 @@ func (l *waitlist) find(key string) *waitingSample {
 }
 
 func (l *waitlist) get(id sampleID) *waitingSample {
-	if e := l.entries[id.hash()]; e != nil && e.sample == id {
+	if e := l.entries[id.prefix()]; e != nil && e.sample == id {
 		return e
 	}
 
@@ -176,8 +177,8 @@ func (l *waitlist) add(id sampleID, j waitingJob, at time.Time) *waitingSample {
 			sample:        id,
 			submitted:     momentOf(at),
 		}
-		if l.entries[id.hash()] == nil {
-			l.entries[id.hash()] = e
+		if l.entries[id.prefix()] == nil {
+			l.entries[id.prefix()] = e
 		} else {
 			l.clashes[id] = e
 		}
@@ -227,8 +228,8 @@ func (l *waitlist) drop(e *waitingSample) {
 	l.setAwaitsTurn(e, false)
 
 	delete(l.more, e)
-	if hash := e.sample.hash(); l.entries[hash] == e {
-		delete(l.entries, hash)
+	if prefix := e.sample.prefix(); l.entries[prefix] == e {
+		delete(l.entries, prefix)
 	} else if l.clashes[e.sample] == e {
 		delete(l.clashes, e.sample)
 	}
