@@ -61,7 +61,7 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 		Parked: gauge("backburn_jobs_parked",
 			"Jobs that wait for a budget or the end of a pause, as the leader sees them; 0 elsewhere."),
 		Queries:  counter("backburn_queries_total", "Calls for verdicts that were answered."),
-		Failed:   counter("backburn_queries_failed_total", "Calls for verdicts that failed."),
+		Failed:   counter("backburn_queries_failed_total", "Calls for verdicts, reports and documents that failed."),
 		Hashes:   histogram("backburn_query_hashes", "Hashes in a call for verdicts.", 1, 2, 5, 10, 25, 50, 100, 250, 500),
 		Finished: m.finished,
 
