@@ -67,8 +67,7 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.News
 		if !claimed {
 			var err error
 			if claimedAt, err = u.claim(work, d); err != nil {
-				u.turns.release()
-				u.refund(ctx, d, d.ruling.Budgets)
+				u.leave(ctx, d)
 				return nil, err
 			}
 		}
@@ -80,8 +79,7 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.News
 		}
 		if !u.Member.HeldSince(claimedAt) { // others may have taken the sample over
 			u.slots.release()
-			u.turns.release()
-			u.refund(ctx, d, d.ruling.Budgets)
+			u.leave(ctx, d)
 			return nil, pipeline.ErrConflict
 		}
 
@@ -138,6 +136,12 @@ func (u *uploader) admit(ctx context.Context, d *delivery) (err error) {
 		}
 		u.refund(ctx, d, d.ruling.Budgets) // uploads were paused while we waited for the rate limit
 	}
+}
+
+// leave gives back the turn and the upload that admit got.
+func (u *uploader) leave(ctx context.Context, d *delivery) {
+	u.turns.release()
+	u.refund(ctx, d, d.ruling.Budgets)
 }
 
 // claim records that this worker uploads the sample, and returns the time just before it wrote the
@@ -212,8 +216,7 @@ func (u *uploader) takeSlot(ctx context.Context, d *delivery) (bool, error) {
 		u.slots.release()
 	}
 
-	u.turns.release()
-	u.refund(ctx, d, d.ruling.Budgets)
+	u.leave(ctx, d)
 
 	return false, err
 }
