@@ -71,21 +71,22 @@ func connectAs(ctx context.Context, cfg config.Config, command string, role acl.
 		nc  *nats.Conn
 		err error
 	}
-	results := make(chan result, 1)
+	results := make(chan result)
 	go func() { // ends when every server was tried, or with the process
 		nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, log, natsconn.Inbox(cfg.NATS.Prefix, string(role)))
-		results <- result{nc, err}
+		select {
+		case results <- result{nc, err}:
+		case <-ctx.Done(): // nobody waits any more
+			if nc != nil {
+				nc.Close()
+			}
+		}
 	}()
 
 	select {
 	case r := <-results:
 		return r.nc, r.err
 	case <-ctx.Done():
-		go func() {
-			if r := <-results; r.nc != nil {
-				r.nc.Close()
-			}
-		}()
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return nil, fmt.Errorf("connect to %s: %w in time", cfg.NATS.URL, natsconn.ErrUnreachable)
 		}

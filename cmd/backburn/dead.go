@@ -121,17 +121,17 @@ func printLetters(tool *cli.App, letters []queue.Letter, counts map[string]uint6
 	}
 
 	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
-		fmt.Fprintf(p, "\n%s\n", p.styled(strong, printable(string(reason))))
+		fmt.Fprintf(p, "\n%s\n", p.styled(strong, cli.Printable(string(reason))))
 		t := newTable(">LETTER", "TIME", "JOB", "~SOURCE", ">SIZE", "~NAME", "=ERROR")
 		for _, l := range byReason[reason] {
 			t.add(plain,
 				strconv.FormatUint(l.Seq, 10),
 				formatTime(l.Time),
-				printable(l.Job.ID),
-				printable(l.Job.Source),
+				cli.Printable(l.Job.ID),
+				cli.Printable(l.Job.Source),
 				letterSize(l),
-				printable(letterName(l)),
-				printable(clip(l.Error, 80)))
+				cli.Printable(letterName(l)),
+				cli.Printable(clip(l.Error, 80)))
 		}
 
 		if isNarrow(p) {

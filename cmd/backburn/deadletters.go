@@ -208,9 +208,9 @@ func (f *deadFlags) forEach(tool *cli.App, seqs []uint64, verb string, do func(s
 
 		switch {
 		case err != nil:
-			fmt.Fprintf(tool.Err, "letter %d: %s\n", seq, printable(err.Error()))
+			fmt.Fprintf(tool.Err, "letter %d: %s\n", seq, cli.Printable(err.Error()))
 		case job != "":
-			fmt.Fprintf(tool.Out, "letter %d: %s%s as job %s\n", seq, would, verb, printable(job))
+			fmt.Fprintf(tool.Out, "letter %d: %s%s as job %s\n", seq, would, verb, cli.Printable(job))
 		default:
 			fmt.Fprintf(tool.Out, "letter %d: %s%s\n", seq, would, verb)
 		}

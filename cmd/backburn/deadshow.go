@@ -115,21 +115,21 @@ func printLetter(w io.Writer, l queue.Letter) {
 	rows := [][]string{
 		{"letter", fmt.Sprint(l.Seq)},
 		{"time", formatTime(l.Time)},
-		{"job", printable(l.Job.ID)},
-		{"reason", printable(string(l.Reason))},
-		{"error", printable(l.Error)},
+		{"job", cli.Printable(l.Job.ID)},
+		{"reason", cli.Printable(string(l.Reason))},
+		{"error", cli.Printable(l.Error)},
 		{"attempts", fmt.Sprint(l.Attempts)},
-		{"subject", printable(l.Subject)},
-		{"name", printable(letterName(l))},
+		{"subject", cli.Printable(l.Subject)},
+		{"name", cli.Printable(letterName(l))},
 		{"size", letterSize(l)},
-		{"sha-256", printable(orDash(l.Job.SHA256))},
+		{"sha-256", cli.Printable(orDash(l.Job.SHA256))},
 		{"contents", contentsLocation(l)},
 	}
 	printPairs(w, rows)
 	fmt.Fprintln(w)
 	for _, k := range slices.Sorted(maps.Keys(l.Header)) {
 		for _, v := range l.Header[k] {
-			fmt.Fprintf(w, "%s: %s\n", printable(k), printable(v))
+			fmt.Fprintf(w, "%s: %s\n", cli.Printable(k), cli.Printable(v))
 		}
 	}
 
@@ -139,7 +139,7 @@ func printLetter(w io.Writer, l queue.Letter) {
 		if json.Unmarshal(l.Body, &v) == nil {
 			if b, err := json.MarshalIndent(v, "", "  "); err == nil {
 				for line := range strings.SplitSeq(string(b), "\n") {
-					fmt.Fprintln(w, printable(line))
+					fmt.Fprintln(w, cli.Printable(line))
 				}
 
 				return
@@ -163,8 +163,8 @@ func contentsLocation(l queue.Letter) string {
 	case c == nil:
 		return "nowhere"
 	case c.Object != "":
-		return printable("object " + c.Object)
+		return cli.Printable("object " + c.Object)
 	default:
-		return printable("file " + c.Path + " below the folder of the source")
+		return cli.Printable("file " + c.Path + " below the folder of the source")
 	}
 }

@@ -108,8 +108,8 @@ func (d *doctor) report(f finding) {
 		return
 	}
 
-	if _, d.err = fmt.Fprintf(d.tool.Out, "%-4s  %-12s  %s\n", f.Level, f.Check, printable(f.Detail)); f.Fix != "" && d.err == nil {
-		_, d.err = fmt.Fprintf(d.tool.Out, "%20s%s\n", "", printable(f.Fix))
+	if _, d.err = fmt.Fprintf(d.tool.Out, "%-4s  %-12s  %s\n", f.Level, f.Check, cli.Printable(f.Detail)); f.Fix != "" && d.err == nil {
+		_, d.err = fmt.Fprintf(d.tool.Out, "%20s%s\n", "", cli.Printable(f.Fix))
 	}
 }
 

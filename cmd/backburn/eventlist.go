@@ -84,18 +84,18 @@ func (l *eventList) print(p textWriter, e results.Event) {
 		size = humanSize(d.Size)
 	}
 
-	text := printable(cmp.Or(d.Path, d.Filename, d.URL))
+	text := cli.Printable(cmp.Or(d.Path, d.Filename, d.URL))
 	if l.uploads { // a record for audits needs the whole SHA-256
-		l.line(p, plain, d.SubmittedAt.Local().Format(time.DateTime), printable(d.Source), printable(d.JobID), orDash(d.SHA256), size, text, printable(orDash(d.Policy)))
+		l.line(p, plain, d.SubmittedAt.Local().Format(time.DateTime), cli.Printable(d.Source), cli.Printable(d.JobID), orDash(d.SHA256), size, text, cli.Printable(orDash(d.Policy)))
 		return
 	}
 
 	l.tally.addEvent(e)
 	if a := d.Audit; a != nil && l.audits {
-		l.line(p, auditTone(*a), eventTime(p, e.Time), string(a.Action), string(a.Status), printable(a.By), printable(auditText(*a)))
+		l.line(p, auditTone(*a), eventTime(p, e.Time), string(a.Action), string(a.Status), cli.Printable(a.By), cli.Printable(auditText(*a)))
 		return
 	} else if a != nil {
-		l.line(p, auditTone(*a), eventTime(p, e.Time), string(a.Action)+" "+string(a.Status), "-", shortHash(a.SHA256), "-", "-", printable(a.By+": "+auditText(*a)))
+		l.line(p, auditTone(*a), eventTime(p, e.Time), string(a.Action)+" "+string(a.Status), "-", shortHash(a.SHA256), "-", "-", cli.Printable(a.By+": "+auditText(*a)))
 		return
 	}
 
@@ -105,13 +105,13 @@ func (l *eventList) print(p textWriter, e results.Event) {
 		result = e.Outcome() // the reason
 		tone = notable
 		if !isNarrow(p) {
-			text += ": " + printable(clip(d.Error.Message, 100))
+			text += ": " + cli.Printable(clip(d.Error.Message, 100))
 		}
 	case e.Type == results.Changed:
 		result = "now " + result
 	}
 
-	l.line(p, tone, eventTime(p, e.Time), printable(result), printable(d.Source), shortHash(d.SHA256), size, orDash(string(d.Basis)), text)
+	l.line(p, tone, eventTime(p, e.Time), cli.Printable(result), cli.Printable(d.Source), shortHash(d.SHA256), size, orDash(string(d.Basis)), text)
 }
 
 // auditTone highlights failed actions.

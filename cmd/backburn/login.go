@@ -104,7 +104,7 @@ func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, param
 		return withExitCode(err)
 	}
 
-	fmt.Fprintf(tool.Err, "Logged in: instance %s, region %s.\n", printable(grant.InstanceID), printable(grant.Region))
+	fmt.Fprintf(tool.Err, "Logged in: instance %s, region %s.\n", cli.Printable(grant.InstanceID), cli.Printable(grant.Region))
 
 	return nil
 }

@@ -45,7 +45,7 @@ pause ends by itself, or with "backburn resume". Both are recorded as audit even
 				return err
 			}
 
-			fmt.Fprintf(tool.Out, "uploads are %s, until %s\n", printable(p.Reason), formatTime(p.Until))
+			fmt.Fprintf(tool.Out, "uploads are %s, until %s\n", cli.Printable(p.Reason), formatTime(p.Until))
 
 			return nil
 		},
@@ -79,7 +79,7 @@ upload starts the pause again. This command does not renew a budget that is used
 			case p.Until.IsZero():
 				fmt.Fprintln(tool.Out, "uploads were not paused")
 			default:
-				fmt.Fprintf(tool.Out, "uploads continue; they were %s\n", printable(p.Reason))
+				fmt.Fprintf(tool.Out, "uploads continue; they were %s\n", cli.Printable(p.Reason))
 			}
 
 			return nil

@@ -204,7 +204,7 @@ func (p *planRun) hash(ctx context.Context, args []string) error {
 	failed := func(path string, err error) {
 		p.inventory.Fail()
 		hashed.done()
-		fmt.Fprintf(bars.messages(), "%s: %s\n", printable(path), printable(err.Error()))
+		fmt.Fprintf(bars.messages(), "%s: %s\n", cli.Printable(path), cli.Printable(err.Error()))
 	}
 	type problem struct {
 		path string

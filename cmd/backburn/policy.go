@@ -117,7 +117,7 @@ func (t *policyTest) run(ctx context.Context, args []string) error {
 
 		if err != nil {
 			failed++
-			fmt.Fprintf(t.tool.Err, "%s: %s\n", printable(path), printable(err.Error()))
+			fmt.Fprintf(t.tool.Err, "%s: %s\n", cli.Printable(path), cli.Printable(err.Error()))
 
 			return nil
 		}
@@ -131,7 +131,7 @@ func (t *policyTest) run(ctx context.Context, args []string) error {
 			kind, size = a.Kinds[0], humanSize(a.Size)
 		}
 
-		rows.add(plain, string(a.Submit), a.Source, kind, size, printable(cmp.Or(a.URL, a.Path)), printable(a.Rule))
+		rows.add(plain, string(a.Submit), a.Source, kind, size, cli.Printable(cmp.Or(a.URL, a.Path)), cli.Printable(a.Rule))
 
 		return nil
 	})

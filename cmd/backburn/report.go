@@ -283,18 +283,18 @@ func printReport(w io.Writer, r wildfire.Report, origin string) {
 	defang := newDefanger(r)
 	printPairs(w, [][]string{
 		{"report", origin},
-		{"malware", printable(orDash(r.Malware))},
-		{"type", printable(orDash(r.Filetype))},
+		{"malware", cli.Printable(orDash(r.Malware))},
+		{"type", cli.Printable(orDash(r.Filetype))},
 		{"size", humanSize(r.Size)},
-		{"sha-256", printable(orDash(r.SHA256))},
-		{"md5", printable(orDash(r.MD5))},
-		{"sha-1", printable(orDash(r.SHA1))},
-		{"signer", printable(orDash(r.Signer))},
+		{"sha-256", cli.Printable(orDash(r.SHA256))},
+		{"md5", cli.Printable(orDash(r.MD5))},
+		{"sha-1", cli.Printable(orDash(r.SHA1))},
+		{"signer", cli.Printable(orDash(r.Signer))},
 	})
 	separator := "\n"
 	add := func(kind string, parts ...string) {
 		parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" })
-		fmt.Fprintf(w, "%s%-10s  %s\n", separator, kind, printable(defang.text(strings.Join(parts, "  "))))
+		fmt.Fprintf(w, "%s%-10s  %s\n", separator, kind, cli.Printable(defang.text(strings.Join(parts, "  "))))
 		separator = ""
 	}
 	addAll := func(kind string, values []string) {

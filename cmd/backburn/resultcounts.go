@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"backburn/internal/cli"
 	"backburn/results"
 )
 
@@ -76,7 +77,7 @@ func (t *resultCounts) summary(p textWriter) string {
 			tone = notable
 		}
 
-		parts = append(parts, p.styled(tone, fmt.Sprintf("%d %s", n, printable(what))))
+		parts = append(parts, p.styled(tone, fmt.Sprintf("%d %s", n, cli.Printable(what))))
 	}
 
 	return strings.Join(totals, " and ") + ": " + strings.Join(parts, ", ")

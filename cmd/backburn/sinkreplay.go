@@ -106,12 +106,12 @@ func (r *replayReport) each(e sink.Replayed) error {
 		r.refused++
 	}
 
-	name := printable(e.Source + " " + e.ID)
+	name := cli.Printable(e.Source + " " + e.ID)
 	switch {
 	case r.asJSON:
 		return printJSON(r.tool.Out, e)
 	case e.Error != "":
-		fmt.Fprintf(r.tool.Err, "%s: %s\n", name, printable(e.Error))
+		fmt.Fprintf(r.tool.Err, "%s: %s\n", name, cli.Printable(e.Error))
 	case r.dryRun:
 		fmt.Fprintf(r.tool.Out, "%s: would be delivered\n", name)
 	default:

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"backburn/internal/app"
+	"backburn/internal/cli"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
@@ -19,11 +20,11 @@ func printStatus(w textWriter, st app.Status) {
 	if st.Status == nil {
 		away := "NATS is unreachable"
 		if st.Away != nil {
-			away = fmt.Sprintf("NATS has been unreachable since %s: %s", formatTime(st.Away.Since), printable(st.Away.Reason))
+			away = fmt.Sprintf("NATS has been unreachable since %s: %s", formatTime(st.Away.Since), cli.Printable(st.Away.Reason))
 		}
 
 		w.paragraph(notable, away)
-		fmt.Fprintf(w, "The state of the fleet is unknown. State of the process on this machine (%s):\n", printable(st.Role))
+		fmt.Fprintf(w, "The state of the fleet is unknown. State of the process on this machine (%s):\n", cli.Printable(st.Role))
 		printLocal(w, st)
 
 		return
@@ -52,7 +53,7 @@ func printPauses(w textWriter, st app.Status) {
 			continue
 		}
 
-		w.paragraph(notable, fmt.Sprintf("PAUSED: %s until %s: %s", b, formatTime(p.Until), printable(p.Reason)))
+		w.paragraph(notable, fmt.Sprintf("PAUSED: %s until %s: %s", b, formatTime(p.Until), cli.Printable(p.Reason)))
 		fmt.Fprintln(w)
 	}
 }
@@ -112,7 +113,7 @@ func printJobs(w textWriter, st app.Status) {
 		{"pending", "a verdict from WildFire", st.Pending},
 		{"parked", st.Parked.Reason, st.Parked},
 	} {
-		what := printable(j.what)
+		what := cli.Printable(j.what)
 		if !j.s.Until.IsZero() {
 			what += ", until " + formatTime(j.s.Until)
 		}
@@ -139,7 +140,7 @@ func printReportsWaiting(w textWriter, r *queue.ReportsStatus) {
 	}
 
 	fmt.Fprintln(w)
-	w.paragraph(plain, printable(line))
+	w.paragraph(plain, cli.Printable(line))
 }
 
 func printDead(w textWriter, dead map[string]uint64) {
@@ -161,7 +162,7 @@ func printDead(w textWriter, dead map[string]uint64) {
 				tone = plain
 			}
 
-			t.add(tone, printable(reason), strconv.FormatUint(dead[reason], 10), what)
+			t.add(tone, cli.Printable(reason), strconv.FormatUint(dead[reason], 10), what)
 		}
 	}
 

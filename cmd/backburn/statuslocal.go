@@ -7,6 +7,7 @@ import (
 
 	"backburn/auth"
 	"backburn/internal/app"
+	"backburn/internal/cli"
 	"backburn/internal/health"
 	"backburn/internal/sink"
 	"backburn/pipeline/watch"
@@ -24,7 +25,7 @@ func printLocal(w textWriter, st app.Status) {
 	printSinks(w, st.Sinks)
 	uploads := newTable("~UPLOADING", ">SENT", ">OF", "", ">SINCE")
 	for _, f := range st.UploadsInProgress {
-		uploads.add(plain, printable(f.Filename), humanSize(f.Sent), humanSize(f.Total), progressBar(int(f.Sent), int(f.Total), 20), formatAge(f.Since))
+		uploads.add(plain, cli.Printable(f.Filename), humanSize(f.Sent), humanSize(f.Total), progressBar(int(f.Sent), int(f.Total), 20), formatAge(f.Since))
 	}
 
 	uploads.section(w)
@@ -35,13 +36,13 @@ func printParts(w textWriter, st app.Status) {
 	t := newTable("~PART HERE", "STATE", ">SINCE", "=REASON")
 	for _, p := range st.Parts {
 		if p.State != health.OK && p.State != health.Unknown || p.Note != "" {
-			t.add(okTone(p.State == health.OK), printable(p.Name()), string(p.State), formatAge(p.Since), printable(p.Text()))
+			t.add(okTone(p.State == health.OK), cli.Printable(p.Name()), string(p.State), formatAge(p.Since), cli.Printable(p.Text()))
 		}
 	}
 
 	t.section(w)
 	if len(t.rows) == 0 && st.Role != "" {
-		fmt.Fprintf(w, "\nevery part of the process on this machine (%s) is ok\n", printable(st.Role))
+		fmt.Fprintf(w, "\nevery part of the process on this machine (%s) is ok\n", cli.Printable(st.Role))
 	}
 }
 
@@ -56,15 +57,15 @@ func printFolders(w textWriter, folders []watch.Status) {
 		}
 
 		t.add(okTone(f.State == watch.StateOK),
-			printable(f.Path),
+			cli.Printable(f.Path),
 			f.Source,
-			printable(state),
+			cli.Printable(state),
 			strconv.Itoa(f.Pending),
 			strconv.Itoa(f.InFlight),
 			strconv.FormatInt(f.Claimed, 10),
 			strconv.FormatInt(f.Finished, 10))
 		for _, file := range f.Troubles {
-			troubles.add(notable, printable(file.Path), f.Source, formatAge(file.Since), printable(file.Reason))
+			troubles.add(notable, cli.Printable(file.Path), f.Source, formatAge(file.Since), cli.Printable(file.Reason))
 		}
 		if more := f.Troubled - len(f.Troubles); more > 0 {
 			troubles.add(notable, fmt.Sprintf("and %d more", more), f.Source, "", "")
@@ -86,7 +87,7 @@ func printSinks(w textWriter, sinks []sink.Status) {
 			state += "; " + s.Remedy
 		}
 
-		t.add(okTone(s.Cause == ""), printable(s.Name), s.Kind, printable(state), formatAge(s.Since), strconv.FormatUint(s.Behind, 10), formatAge(s.Last))
+		t.add(okTone(s.Cause == ""), cli.Printable(s.Name), s.Kind, cli.Printable(state), formatAge(s.Since), strconv.FormatUint(s.Behind, 10), formatAge(s.Last))
 	}
 
 	t.section(w)
@@ -105,7 +106,7 @@ func tokenLine(s auth.Status) string {
 		line += ", ends " + formatTime(s.Expires)
 	}
 	if s.LastError != "" {
-		line += "; " + printable(s.LastError)
+		line += "; " + cli.Printable(s.LastError)
 	}
 
 	return line

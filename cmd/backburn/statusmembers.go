@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"backburn/internal/app"
+	"backburn/internal/cli"
 	"backburn/internal/health"
 	"backburn/internal/sink"
 	"backburn/pipeline/watch"
@@ -30,24 +31,24 @@ func printMembers(w textWriter, st app.Status) {
 		}
 
 		up := formatDuration(time.Since(m.Started))
-		state := printable(string(m.State))
+		state := cli.Printable(string(m.State))
 		if m.Gone {
 			up = "-"
 			state = "GONE, last seen " + formatAge(m.Seen)
 		}
 
 		t.add(okTone(m.State == health.OK && !m.Gone),
-			printable(role),
-			printable(m.Host),
+			cli.Printable(role),
+			cli.Printable(m.Host),
 			strconv.Itoa(m.PID),
-			printable(orDash(m.Version)),
-			printable(orDash(m.Config)),
+			cli.Printable(orDash(m.Version)),
+			cli.Printable(orDash(m.Config)),
 			strconv.Itoa(m.Slots),
 			up,
 			state)
 		for _, p := range m.Unwell {
 			if !m.Gone {
-				faults.add(notable, printable(m.Role+" "+strconv.Itoa(m.PID)), printable(p.Name()), printable(string(p.State)), formatAge(p.Since), printable(p.Text()))
+				faults.add(notable, cli.Printable(m.Role+" "+strconv.Itoa(m.PID)), cli.Printable(p.Name()), cli.Printable(string(p.State)), formatAge(p.Since), cli.Printable(p.Text()))
 			}
 		}
 	}
@@ -68,20 +69,20 @@ func printFleetParts(w textWriter, st app.Status) {
 			continue
 		}
 
-		host := printable(m.Host)
+		host := cli.Printable(m.Host)
 		omitted += m.Omitted
 		for _, f := range m.Folders {
 			folders.add(okTone(f.State == watch.StateOK),
-				printable(f.Path), printable(f.Source), host, printable(f.State), strconv.Itoa(f.Pending), strconv.Itoa(f.InFlight))
+				cli.Printable(f.Path), cli.Printable(f.Source), host, cli.Printable(f.State), strconv.Itoa(f.Pending), strconv.Itoa(f.InFlight))
 		}
 
 		for _, s := range m.Sinks {
 			sinks.add(okTone(s.State == sink.StateOK),
-				printable(s.Name), printable(s.Kind), host, printable(s.State), strconv.FormatUint(s.Behind, 10), formatAge(s.Last))
+				cli.Printable(s.Name), cli.Printable(s.Kind), host, cli.Printable(s.State), strconv.FormatUint(s.Behind, 10), formatAge(s.Last))
 		}
 
 		for _, t := range m.Tokens {
-			tokens.add(okTone(t.State != "rejected" && t.State != "expired"), printable(t.Profile), host, printable(t.State), formatTime(t.Expires))
+			tokens.add(okTone(t.State != "rejected" && t.State != "expired"), cli.Printable(t.Profile), host, cli.Printable(t.State), formatTime(t.Expires))
 		}
 	}
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"backburn/internal/app"
+	"backburn/internal/cli"
 )
 
 // queuedBySource counts the queued jobs of each source over all lanes.
@@ -42,7 +43,7 @@ func printSources(w textWriter, what string, by map[string]int) {
 			break
 		}
 
-		parts = append(parts, fmt.Sprintf("%s %d", printable(source), by[source]))
+		parts = append(parts, fmt.Sprintf("%s %d", cli.Printable(source), by[source]))
 	}
 
 	fmt.Fprintln(w)

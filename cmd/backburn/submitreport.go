@@ -139,14 +139,14 @@ func (s *submission) table() {
 			size = "-"
 		}
 
-		name = printable(name)
+		name = cli.Printable(name)
 		switch {
 		case e.err != nil:
-			name += ": " + printable(e.err.Error())
+			name += ": " + cli.Printable(e.err.Error())
 			tone = notable
 			all.add("failed", e.url != "")
 		case e.event != nil && e.event.Data.Error != nil:
-			state, name = "failed", name+": "+printable(e.event.Data.Error.Message)
+			state, name = "failed", name+": "+cli.Printable(e.event.Data.Error.Message)
 			tone = notable
 			all.addEvent(*e.event)
 		case e.event != nil:
@@ -156,7 +156,7 @@ func (s *submission) table() {
 			all.add(undecided, e.url != "")
 		}
 
-		t.add(tone, orDash(printable(state)), size, orDash(e.job), name)
+		t.add(tone, orDash(cli.Printable(state)), size, orDash(e.job), name)
 	}
 
 	t.print(stdoutWriter(s.tool))

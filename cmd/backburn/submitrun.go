@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"backburn/internal/cli"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/results"
@@ -193,7 +194,7 @@ func (s *submission) publishFile(ctx context.Context, e *entry, j pipeline.Job) 
 	s.mu.Lock()
 	e.size = size
 	s.mu.Unlock()
-	open, end := s.bars.file(printable(filepath.Base(e.path)), size, func() (io.ReadCloser, error) {
+	open, end := s.bars.file(cli.Printable(filepath.Base(e.path)), size, func() (io.ReadCloser, error) {
 		_, err := f.Seek(0, io.SeekStart)
 		return io.NopCloser(f), err
 	})

@@ -12,7 +12,7 @@ import (
 )
 
 // textWriter is an output for people. It writes bytes unchanged, so callers must pass text from
-// outside through printable first.
+// outside through cli.Printable first.
 type textWriter struct {
 	io.Writer
 	screen cli.Screen

@@ -52,7 +52,7 @@ func checkTerminalOutput(t *testing.T, text string, width int) {
 		if n := runewidth.StringWidth(plain); n > width {
 			t.Errorf("%d columns, of %d:\n%s", n, width, line)
 		}
-		if printable(plain) != plain {
+		if cli.Printable(plain) != plain {
 			t.Errorf("%q is not harmless", line)
 		}
 	}
@@ -65,7 +65,7 @@ func TestTableFits(t *testing.T) {
 			var b bytes.Buffer
 			table := newTable(">SEQ", "~NAME", ">SIZE", "=WHY")
 			for _, name := range hostileNames {
-				table.add(alarm, "1", printable(name), "1.2 kB", printable(name)+" is why, and there are words to break between")
+				table.add(alarm, "1", cli.Printable(name), "1.2 kB", cli.Printable(name)+" is why, and there are words to break between")
 			}
 			table.print(textWriter{&b, cli.Screen{Color: color, Width: width}})
 			checkTerminalOutput(t, b.String(), width)

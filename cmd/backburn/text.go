@@ -7,12 +7,8 @@ import (
 	"io"
 	"time"
 
-	"backburn/internal/cli"
 	"backburn/internal/config"
 )
-
-// printable makes text from outside safe for a terminal.
-func printable(s string) string { return cli.Printable(s) }
 
 // orDash returns s, or a dash if s is empty.
 func orDash(s string) string { return cmp.Or(s, "-") }

@@ -28,7 +28,7 @@ func TestPrintable(t *testing.T) {
 		"r\xe9sum\xe9":            `r\xe9sum\xe9`,
 		"bell\a \"quoted\" slash": `bell\a "quoted" slash`,
 	} {
-		if got := printable(in); got != want {
+		if got := cli.Printable(in); got != want {
 			t.Errorf("%q is printed as %s, want %s", in, got, want)
 		}
 	}

@@ -107,7 +107,7 @@ func printToken(w io.Writer, s auth.Status) {
 		rows = append(rows, []string{"logged in", formatTime(s.GrantObtained)}, []string{"grant renewed", strconv.FormatUint(s.GrantGeneration, 10) + " times"})
 	}
 	if s.LastError != "" {
-		rows = append(rows, []string{"last error", printable(s.LastError) + " (" + formatAge(s.LastErrorAt) + ")"})
+		rows = append(rows, []string{"last error", cli.Printable(s.LastError) + " (" + formatAge(s.LastErrorAt) + ")"})
 	}
 	if !s.CooldownUntil.IsZero() {
 		rows = append(rows, []string{"next request not before", formatTime(s.CooldownUntil)})

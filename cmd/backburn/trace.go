@@ -193,7 +193,7 @@ func printTrace(w textWriter, query queue.TraceQuery, t queue.Trace) {
 
 	fmt.Fprintln(w)
 	if t.WaitsFor != "" {
-		w.field("waits for", plain, printable(t.WaitsFor))
+		w.field("waits for", plain, cli.Printable(t.WaitsFor))
 	}
 
 	if s := t.Sample; s != nil {
@@ -203,13 +203,13 @@ func printTrace(w textWriter, query queue.TraceQuery, t queue.Trace) {
 			tone = notable
 		}
 
-		w.field("", tone, printable(sampleLine(*s)))
+		w.field("", tone, cli.Printable(sampleLine(*s)))
 	}
 
 	if len(t.Timeline) > 0 {
 		printTimeline(w, t.Timeline)
 	} else if t.Sample == nil {
-		fmt.Fprintf(w, "\nNothing is known about %s.\n", printable(query.Job+query.SHA256+query.URL))
+		fmt.Fprintf(w, "\nNothing is known about %s.\n", cli.Printable(query.Job+query.SHA256+query.URL))
 		if partialHashPattern.MatchString(query.Job) {
 			fmt.Fprintln(w, "If it is part of a SHA-256, use all of it, as shown by `backburn results --json`.")
 		}
@@ -251,7 +251,7 @@ func printTimeline(w textWriter, timeline []queue.TraceEntry) {
 			tone = notable
 		}
 
-		t.add(tone, formatTime(s.Time), after, s.What, printable(orDash(s.Job)), printable(orDash(s.Source)), printable(orDash(s.Name)), printable(s.Detail))
+		t.add(tone, formatTime(s.Time), after, s.What, cli.Printable(orDash(s.Job)), cli.Printable(orDash(s.Source)), cli.Printable(orDash(s.Name)), cli.Printable(s.Detail))
 	}
 
 	if isSingleJob {
@@ -283,9 +283,9 @@ func printJobOf(w textWriter, timeline []queue.TraceEntry) {
 		}
 	}
 
-	w.field("job", plain, printable(ref.String()))
+	w.field("job", plain, cli.Printable(ref.String()))
 	if name != "" {
-		w.field("name", plain, printable(name))
+		w.field("name", plain, cli.Printable(name))
 	}
 
 	fmt.Fprintln(w)

@@ -67,7 +67,7 @@ func unclaim(cmd *cobra.Command, tool *cli.App, folder string, kept bool) error 
 		returned++
 		name := filepath.Join(folder, filepath.FromSlash(to))
 		if cli.IsTerminal(tool.Out) {
-			name = printable(name)
+			name = cli.Printable(name)
 		}
 		fmt.Fprintln(tool.Out, name)
 	})

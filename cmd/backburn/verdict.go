@@ -169,7 +169,7 @@ func printAnswers(tool *cli.App, answers []verdictAnswer, asJSON bool) error {
 	t := newTable("VERDICT", "~OF")
 	for _, a := range answers {
 		verdict, tone := styleVerdict(a.Verdict)
-		t.add(tone, verdict, cmp.Or(printable(a.URL), a.SHA256, a.MD5))
+		t.add(tone, verdict, cmp.Or(cli.Printable(a.URL), a.SHA256, a.MD5))
 	}
 
 	t.print(stdoutWriter(tool))
