@@ -218,13 +218,17 @@ func (e *Events) hasEvent(ctx context.Context, from time.Time, subjects []string
 	return false, nil
 }
 
-// PublishReport publishes the report about the contents of a job with this final event, unless it
-// was published before.
-func (e *Events) PublishReport(ctx context.Context, final results.Event, r results.Report, at time.Time) error {
-	ev := pipeline.ReportEvent(final, r, at, int(e.streams.js.Conn().MaxPayload())/2) // the other half is for the fields of final
+// PublishOnce publishes an event that may already be in RESULTS, unless it is.
+func (e *Events) PublishOnce(ctx context.Context, ev results.Event) error {
 	if published, err := e.isPublished(ctx, ev); published || err != nil {
 		return err
 	}
 
 	return e.Publish(ctx, ev)
+}
+
+// PublishReport publishes the report about the contents of a job with this final event, unless it
+// was published before.
+func (e *Events) PublishReport(ctx context.Context, final results.Event, r results.Report, at time.Time) error {
+	return e.PublishOnce(ctx, pipeline.ReportEvent(final, r, at, int(e.streams.js.Conn().MaxPayload())/2)) // the other half is for the fields of final
 }

@@ -33,8 +33,7 @@ func (w *Worker) conclude(work context.Context, d *delivery, c decision) (result
 			c.step.Kind == pipeline.StepFinish && before.Unsure)
 
 	// The event "submitted" and the records may become durable in any order. If a crash or an error
-	// prevents the records, the next delivery writes them. If only the event is prevented, it is
-	// lost, because the next delivery finds that the job already waits or is done.
+	// prevents one of them, the next delivery makes up for it: load publishes the event.
 	var published errgroup.Group
 	if accepted {
 		published.Go(func() error { return w.Queue.Events().Publish(work, pipeline.SubmittedEvent(d.Job, c.sample)) })

@@ -21,7 +21,7 @@ func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, err err
 	case d.entry.State == queue.JobDone:
 		return w.republishEnd(work, d)
 	case d.entry.State == queue.JobWaiting && !d.Requeued:
-		return ack, nil // a redelivery: the poller already watches the job
+		return ack, w.republishSubmitted(work, d, d.entry.Message.Basis) // the poller already watches the job
 	}
 
 	return result{}, nil
@@ -30,6 +30,9 @@ func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, err err
 // republishEnd publishes the final event of an ended job again, because the worker that ended the
 // job may have died before it published everything.
 func (w *Worker) republishEnd(work context.Context, d *delivery) (result, error) {
+	if err := w.republishSubmitted(work, d, d.entry.Event.Data.Basis); err != nil {
+		return result{}, err
+	}
 	if err := w.Queue.Events().Republish(work, &d.Message, d.entry.Event); err != nil {
 		return result{}, err
 	}
@@ -41,6 +44,16 @@ func (w *Worker) republishEnd(work context.Context, d *delivery) (result, error)
 	d.outcome = d.entry.Event.Outcome()
 
 	return ack, nil
+}
+
+// republishSubmitted publishes again that WildFire accepted the upload of a redelivered job, if the
+// job uploaded its contents.
+func (w *Worker) republishSubmitted(work context.Context, d *delivery, basis results.Basis) error {
+	if basis != results.BasisUpload || d.sample.SubmittedAt.IsZero() {
+		return nil
+	}
+
+	return w.Queue.Events().PublishOnce(work, pipeline.SubmittedEvent(d.Job, d.sample.Sample))
 }
 
 // refuseUsedID makes a dead letter of a job whose ID its source has already used for other
