@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"os"
 	"time"
+
+	"backburn/internal/proxy"
 )
 
 // TransportConfig describes how to reach the network. The API client and the token client should
@@ -69,7 +71,7 @@ func DefaultTransportConfig() TransportConfig {
 // the system's certificate authorities plus those in CAFile. It asks for no compression, because
 // the lengths of downloads are checked. It reads the files now, and never again.
 func NewTransport(cfg TransportConfig) (*http.Transport, error) {
-	proxy, err := proxyFunc(cfg.Proxy)
+	via, err := proxyFunc(cfg.Proxy)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +82,7 @@ func NewTransport(cfg TransportConfig) (*http.Transport, error) {
 	}
 
 	transport := &http.Transport{
-		Proxy:                 proxy,
+		Proxy:                 via,
 		DialContext:           (&net.Dialer{Timeout: cfg.DialTimeout, KeepAlive: 15 * time.Second}).DialContext,
 		TLSClientConfig:       security,
 		TLSHandshakeTimeout:   cfg.TLSTimeout,
@@ -94,6 +96,7 @@ func NewTransport(cfg TransportConfig) (*http.Transport, error) {
 		WriteBufferSize:       32 << 10,
 
 		MaxResponseHeaderBytes: 64 << 10,
+		OnProxyConnectResponse: proxy.CheckConnect,
 	}
 	if cfg.DisableHTTP2 {
 		protocols := new(http.Protocols)
@@ -104,15 +107,15 @@ func NewTransport(cfg TransportConfig) (*http.Transport, error) {
 	return transport, nil
 }
 
-func proxyFunc(proxy string) (func(*http.Request) (*url.URL, error), error) {
-	switch proxy {
+func proxyFunc(address string) (func(*http.Request) (*url.URL, error), error) {
+	switch address {
 	case "":
 		return http.ProxyFromEnvironment, nil
 	case "direct":
 		return nil, nil
 	}
 
-	u, err := url.Parse(proxy)
+	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
 		// The parser's error would repeat the URL, including the password.
 		return nil, errors.New("proxy: not a URL")

@@ -12,8 +12,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"backburn/internal/proxy"
 )
 
 // Service describes the service behind a part.
@@ -68,9 +71,14 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	})
 	defer slow.Stop()
 
+	r, body := noteFailure(r)
 	res, err := t.next.RoundTrip(r)
 	if err != nil {
-		if f, ok := Unreachable(err); ok {
+		f, ok := Unreachable(err)
+		if !ok && !body.failed.Load() && !errors.Is(err, context.Canceled) {
+			f, ok = brokenConnection(err), true
+		}
+		if ok {
 			t.fault(f, true)
 		}
 		return nil, err
@@ -78,6 +86,49 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.answered(res.StatusCode)
 
 	return res, nil
+}
+
+// requestBody is the body of a request. It notes whether the caller's data could not be read.
+type requestBody struct {
+	io.ReadCloser
+	*bodyState
+}
+
+// bodyState is shared by all readers of one request's body. After an error, a transport closes its
+// reader while it may still be in use, so only a failure before that counts.
+type bodyState struct{ closed, failed atomic.Bool }
+
+// noteFailure returns a request whose body notes in the state whether its data could not be read.
+func noteFailure(r *http.Request) (*http.Request, *bodyState) {
+	state := &bodyState{}
+	if r.Body == nil || r.Body == http.NoBody {
+		return r, state
+	}
+
+	out := r.WithContext(r.Context()) // a shallow copy
+	out.Body = requestBody{r.Body, state}
+	if r.GetBody != nil {
+		out.GetBody = func() (io.ReadCloser, error) {
+			body, err := r.GetBody()
+			return requestBody{body, state}, err
+		}
+	}
+
+	return out, state
+}
+
+func (b requestBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && !b.closed.Load() { //nolint:errorlint // readers return io.EOF without wrapping it
+		b.failed.Store(true)
+	}
+
+	return n, err
+}
+
+func (b requestBody) Close() error {
+	b.closed.Store(true)
+	return b.ReadCloser.Close()
 }
 
 // failedAfter is how many calls in a row must fail before the service counts as failed. Until then
@@ -110,7 +161,7 @@ func (t *Transport) answered(status int) {
 		switch {
 		case status == http.StatusProxyAuthRequired:
 			f.Cause = CauseProxy
-			f.Remedy = "give the proxy's credentials in HTTPS_PROXY"
+			f.Remedy = giveProxyCredentials
 		case status < 500:
 			f.Remedy = "correct the address, the credentials, or what the service accepts"
 		}
@@ -125,6 +176,8 @@ func (t *Transport) answered(status int) {
 	t.mu.Unlock()
 	t.s.Part.OK()
 }
+
+const giveProxyCredentials = "give the proxy's credentials in HTTPS_PROXY"
 
 const (
 	checkInterval  = 5 * time.Second
@@ -169,17 +222,22 @@ func (t *Transport) check(ctx context.Context) {
 	_ = res.Body.Close()
 }
 
-// Unreachable returns why a call had no answer. ok is false if that says nothing about the service:
-// the caller gave up, or could not read the data to send.
+// Unreachable returns why a call had no answer. ok is false for an error that is not one of the
+// network.
 func Unreachable(err error) (f Fault, ok bool) {
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	op, isOp := errors.AsType[*net.OpError](err)
+	refusal, isRefusal := errors.AsType[*proxy.Refusal](err)
 	text := shortText(err)
 
 	switch {
 	case errors.Is(err, context.Canceled):
 		return f, false
-	case isOp && op.Op == "proxyconnect" || strings.Contains(strings.ToLower(text), "proxy authentication required"):
+	case isRefusal && refusal.Status == http.StatusProxyAuthRequired:
+		return Fault{Cause: CauseProxy, Reason: text, Remedy: giveProxyCredentials}, true
+	case isRefusal:
+		return Fault{Cause: CauseProxy, Reason: text, Remedy: "let the proxy allow the address, or see why it cannot connect"}, true
+	case isOp && op.Op == "proxyconnect":
 		return Fault{Cause: CauseProxy, Reason: "proxy: " + text, Remedy: "check HTTPS_PROXY and NO_PROXY, and the proxy itself"}, true
 	case isDNS:
 		return Fault{Cause: CauseDNS, Reason: "name " + dns.Name + ": " + dns.Err, Remedy: "check the host name and the name server"}, true
@@ -189,10 +247,15 @@ func Unreachable(err error) (f Fault, ok bool) {
 		return Fault{Cause: CauseTimeout, Reason: text, Remedy: "check the network, firewalls and the proxy"}, true
 	case isOp, errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),
 		strings.Contains(text, "server closed idle connection"), strings.Contains(text, "malformed HTTP"):
-		return Fault{Cause: CauseTCP, Reason: text, Remedy: "check the network, firewalls and the proxy"}, true
+		return brokenConnection(err), true
 	}
 
 	return f, false
+}
+
+// brokenConnection is the fault for a connection that cannot be made, or that breaks.
+func brokenConnection(err error) Fault {
+	return Fault{Cause: CauseTCP, Reason: shortText(err), Remedy: "check the network, firewalls and the proxy"}
 }
 
 func isTimeout(err error) bool {
@@ -204,7 +267,7 @@ func isTimeout(err error) bool {
 func isTLS(err error) bool {
 	return isType[*tls.CertificateVerificationError](err) || isType[x509.UnknownAuthorityError](err) ||
 		isType[x509.HostnameError](err) || isType[x509.CertificateInvalidError](err) ||
-		isType[tls.RecordHeaderError](err) || isType[tls.AlertError](err) || strings.Contains(err.Error(), "tls: ")
+		isType[tls.RecordHeaderError](err) || errors.Is(err, http.ErrSchemeMismatch) || isType[tls.AlertError](err) || strings.Contains(err.Error(), "tls: ")
 }
 
 // shortText returns an error as one short line, without the URL, which may contain a secret.

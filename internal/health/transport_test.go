@@ -12,12 +12,14 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"backburn/internal/health"
+	"backburn/internal/proxy"
 )
 
 // Real calls distinguish each reason why a service cannot be reached.
@@ -33,6 +35,8 @@ func TestWhyAServiceIsOutOfReach(t *testing.T) {
 	gone.Close()
 	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) }))
 	t.Cleanup(refusing.Close)
+	filtering := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	t.Cleanup(filtering.Close)
 	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // without it, the server would not notice that the client is gone
 		<-r.Context().Done()
@@ -58,6 +62,7 @@ func TestWhyAServiceIsOutOfReach(t *testing.T) {
 		"the proxy is gone":                      {"https://wildfire.example/", gone.URL, health.CauseProxy},
 		"the proxy wants a password":             {"https://wildfire.example/", refusing.URL, health.CauseProxy},
 		"the proxy wants a password, plain HTTP": {"http://wildfire.example/", refusing.URL, health.CauseProxy},
+		"the proxy forbids the address":          {"https://wildfire.example/", filtering.URL, health.CauseProxy},
 		"no answer":                              {hangs.URL, "", health.CauseTimeout},
 		"503":                                    {status(503).URL, "", health.CauseStatus},
 		"500":                                    {status(500).URL, "", health.CauseStatus},
@@ -68,7 +73,11 @@ func TestWhyAServiceIsOutOfReach(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			next := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
+			next := &http.Transport{
+				DisableKeepAlives:      true,
+				TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+				OnProxyConnectResponse: proxy.CheckConnect,
+			}
 			if tc.proxy != "" {
 				u, err := url.Parse(tc.proxy)
 				if err != nil {
@@ -138,23 +147,58 @@ func TestOutcomesThatSayNothing(t *testing.T) {
 		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
 	}), health.Service{Part: p, Name: "WildFire"})
 
-	for _, err = range []error{context.Canceled, fmt.Errorf("post: %w", context.Canceled), errors.New("the contents changed")} {
+	for _, err = range []error{context.Canceled, fmt.Errorf("post: %w", context.Canceled)} {
 		call(t, tr, t.Context())
 		if s := p.Status(); s.State != health.OK {
 			t.Errorf("%v: %+v", err, s)
 		}
 	}
-	err = &net.OpError{Op: "dial", Err: errors.New("refused")}
-	for range 5 {
+	for _, fault := range []error{&net.OpError{Op: "dial", Err: errors.New("refused")}, errors.New("an error that no list has")} {
+		err = fault
+		for range 5 {
+			call(t, tr, t.Context())
+		}
+		if s := p.Status(); s.State != health.Failed {
+			t.Errorf("%v: %+v", fault, s)
+		}
+		err = nil
 		call(t, tr, t.Context())
+		if s := p.Status(); s.State != health.OK {
+			t.Errorf("after an answer: %+v", s)
+		}
 	}
-	if s := p.Status(); s.State != health.Failed {
-		t.Errorf("%+v", s)
-	}
-	err = nil
-	call(t, tr, t.Context())
-	if s := p.Status(); s.State != health.OK {
-		t.Errorf("after an answer: %+v", s)
+}
+
+// Data that cannot be read says nothing about the service, over HTTP/1.1 and HTTP/2.
+func TestABodyThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			web := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+			}))
+			web.EnableHTTP2 = protocol == "HTTP/2.0"
+			web.StartTLS()
+			t.Cleanup(web.Close)
+
+			p := health.New(zerolog.Nop()).Part("wildfire", "")
+			tr := health.NewTransport(web.Client().Transport, health.Service{Part: p, Name: "WildFire"})
+			broken := errors.New("the contents changed")
+			for range 5 {
+				body := io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<20)), iotest.ErrReader(broken))
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, web.URL, body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if res, err := tr.RoundTrip(req); !errors.Is(err, broken) {
+					t.Fatalf("%v %v, want %q", res, err, broken)
+				}
+			}
+			if s := p.Status(); s.State != health.OK {
+				t.Errorf("%+v", s)
+			}
+		})
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"backburn/internal/backoff"
 	"backburn/internal/health"
+	"backburn/internal/proxy"
 	"backburn/internal/sink/credential"
 )
 
@@ -38,6 +39,7 @@ func NewWebhook(cfg Config) (*Webhook, error) {
 		return nil, err
 	}
 	t.MaxResponseHeaderBytes = 64 << 10
+	t.OnProxyConnectResponse = proxy.CheckConnect
 	// Without pings, attempts would share an HTTP/2 connection whose other end is gone.
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: cfg.Timeout, PingTimeout: cfg.Timeout}
 	w.client = &http.Client{

@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"backburn/internal/health"
+	"backburn/internal/proxy"
 	"backburn/pipeline"
 )
 
@@ -60,7 +61,12 @@ func New(ctx context.Context, cfg Config, role string, part *health.Part, log ze
 		return nil, nil, err
 	}
 
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConns: 1, IdleConnTimeout: time.Minute}
+	transport := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: proxy.CheckConnect,
+		MaxIdleConns:           1,
+		IdleConnTimeout:        time.Minute,
+	}
 	out, err := otlptracehttp.New(ctx,
 		otlptracehttp.WithEndpointURL(endpoint),
 		otlptracehttp.WithHTTPClient(&http.Client{Transport: transport, Timeout: timeout}),
