@@ -275,7 +275,7 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 
 		consumers, err := p.Queue.Lanes().RepairConsumers(ctx)
 		for _, name := range consumers {
-			p.Log.Warn().Str("consumer", name).Msg("a consumer was changed or paused from outside; repaired")
+			p.Log.Warn().Str("consumer", name).Msg("a consumer did not deliver all jobs, because it was changed or paused from outside or had passed over some; repaired")
 		}
 		if err != nil && ctx.Err() == nil {
 			p.Log.Warn().Err(err).Msg("cannot check the consumers of jobs")

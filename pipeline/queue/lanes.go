@@ -206,13 +206,53 @@ func (ls *Lanes) consumers(ctx context.Context) (map[string]bool, error) {
 // moment, one change is lost. The worker that made it repeats it at its next call of Feeds.
 func (ls *Lanes) addSubjects(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
 	c, err := ls.streams.jobs.Consumer(ctx, name)
-	if err == nil {
-		have := c.CachedInfo().Config.FilterSubjects
-		missing := slices.DeleteFunc(slices.Clone(subjects), func(s string) bool { return slices.Contains(have, s) })
-		if len(missing) == 0 {
-			return c, nil
+	if err != nil {
+		return ls.makeConsumer(ctx, name, subjects)
+	}
+
+	have := c.CachedInfo().Config.FilterSubjects
+	missing := slices.DeleteFunc(slices.Clone(subjects), func(s string) bool { return slices.Contains(have, s) })
+	if len(missing) == 0 {
+		return c, nil
+	}
+
+	all := append(have, missing...)
+	if c, err = ls.makeConsumer(ctx, name, all); err != nil {
+		return nil, err
+	}
+	passed, err := ls.passedOver(ctx, c.CachedInfo(), missing)
+	if err != nil || !passed {
+		return c, err
+	}
+
+	return ls.recreateConsumer(ctx, name, all)
+}
+
+// passedOver reports whether the stream has a message of these subjects that the consumer has
+// passed over, and will never deliver. subjects are some of those that were just added, or of a
+// consumer that waits for no acknowledgment.
+func (ls *Lanes) passedOver(ctx context.Context, info *jetstream.ConsumerInfo, subjects []string) (bool, error) {
+	for _, s := range subjects {
+		m, err := ls.streams.jobs.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(s))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
 		}
-		subjects = append(missing, have...)
+		if err != nil {
+			return false, fmt.Errorf("first job on %s: %w", s, err)
+		}
+		if m.Sequence <= info.Delivered.Stream {
+			return true, nil
+		}
+	}
+
+	return false, nil
+}
+
+// recreateConsumer replaces a consumer by one that delivers every message of its subjects. Jobs
+// that workers hold are delivered again.
+func (ls *Lanes) recreateConsumer(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
+	if err := ls.streams.jobs.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil, fmt.Errorf("consumer %s: %w", name, err)
 	}
 
 	return ls.makeConsumer(ctx, name, subjects)
@@ -256,36 +296,70 @@ func (ls *Lanes) list(ctx context.Context) (consumers []*jetstream.ConsumerInfo,
 
 // RepairConsumers corrects those consumers of lanes that others changed. Workers do not notice such
 // a change, and keep using the consumer. A missing consumer is created again by the worker that
-// needs it. RepairConsumers returns the names of those that it corrected.
+// needs it. RepairConsumers also recreates idle consumers that have passed over jobs. For example,
+// a job that was acknowledged shortly before the server's disk failed may be in the stream again.
+// RepairConsumers returns the names of those that it corrected.
 func (ls *Lanes) RepairConsumers(ctx context.Context) ([]string, error) {
+	queued, _, err := ls.queued(ctx)
+	if err != nil {
+		return nil, err
+	}
 	consumers, err := ls.list(ctx)
 	if err != nil {
 		return nil, err
 	}
 
+	waiting := map[string]bool{}
+	for l := range queued {
+		for _, s := range ls.subjects(l) {
+			waiting[s] = true
+		}
+	}
+
 	var repaired []string
 	var faults []error
 	for _, info := range consumers {
-		want := ls.config(info.Name, info.Config.FilterSubjects)
-		if l, own := laneOf(info.Name); own {
-			want.FilterSubjects = ls.subjects(l)
+		changed, err := ls.repair(ctx, info, waiting)
+		if err != nil {
+			faults = append(faults, err)
+		} else if changed {
+			repaired = append(repaired, info.Name)
 		}
-		if !info.Paused && matchesConsumer(info.Config, want) {
-			continue
-		}
+	}
 
+	return repaired, errors.Join(faults...)
+}
+
+// repair corrects one consumer, and reports whether that was necessary. waiting has the subjects
+// that may have jobs in the stream.
+func (ls *Lanes) repair(ctx context.Context, info *jetstream.ConsumerInfo, waiting map[string]bool) (bool, error) {
+	want := ls.config(info.Name, info.Config.FilterSubjects)
+	if l, own := laneOf(info.Name); own {
+		want.FilterSubjects = ls.subjects(l)
+	}
+
+	if info.Paused || !matchesConsumer(info.Config, want) {
 		_, err := ls.streams.jobs.CreateOrUpdateConsumer(ctx, want)
 		if err == nil && info.Paused { // an update leaves it paused
 			_, err = ls.streams.jobs.ResumeConsumer(ctx, info.Name)
 		}
 		if err != nil {
-			faults = append(faults, fmt.Errorf("consumer %s: %w", info.Name, err))
-			continue
+			err = fmt.Errorf("consumer %s: %w", info.Name, err)
 		}
-		repaired = append(repaired, info.Name)
+		return true, err
 	}
 
-	return repaired, errors.Join(faults...)
+	if info.NumPending > 0 || info.NumAckPending > 0 {
+		return false, nil
+	}
+	subjects := slices.DeleteFunc(slices.Clone(want.FilterSubjects), func(s string) bool { return !waiting[s] })
+	passed, err := ls.passedOver(ctx, info, subjects)
+	if err != nil || !passed {
+		return false, err
+	}
+	_, err = ls.recreateConsumer(ctx, info.Name, want.FilterSubjects)
+
+	return true, err
 }
 
 // laneOf returns the source and priority to which a consumer belongs. It returns false if several

@@ -509,6 +509,67 @@ func TestRepairConsumers(t *testing.T) {
 	}
 }
 
+// A consumer never goes back. Jobs that it has passed over are delivered all the same: those of a
+// source that joins a shared consumer late, and those that are in the stream again although they
+// were acknowledged, because the server's disk failed soon after.
+func TestConsumersThatPassedOverAJob(t *testing.T) {
+	t.Parallel()
+	const shared = "lane-normal-=shared-1"
+	for name, deliver := range map[string]func(q *Queue, before []string, passed string) error{
+		"a source joins late": func(q *Queue, _ []string, passed string) error {
+			_, err := q.lanes.addSubjects(t.Context(), shared, []string{passed})
+			return err
+		},
+		"in the stream again": func(q *Queue, before []string, passed string) error {
+			_, err := q.lanes.makeConsumer(t.Context(), shared, append(before, passed))
+			if err != nil {
+				return err
+			}
+			repaired, err := q.lanes.RepairConsumers(t.Context())
+			if !slices.Equal(repaired, []string{shared}) {
+				t.Errorf("%v was repaired, want %s", repaired, shared)
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			q := openTest(t)
+			first, late := q.JobSubject(pipeline.Normal, "first"), q.JobSubject(pipeline.Normal, "late")
+			c, err := q.lanes.addSubjects(t.Context(), shared, []string{first})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, subject := range []string{late, first} {
+				if _, err := q.streams.js.Publish(t.Context(), subject, []byte("MZ")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			msg, err := c.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := msg.DoubleAck(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+
+			if err := deliver(q, []string{first}, late); err != nil {
+				t.Fatal(err)
+			}
+			msg, err = c.Next(jetstream.FetchMaxWait(5 * time.Second))
+			if err != nil || msg.Subject() != late {
+				t.Fatalf("the job of %s is not delivered: %v %v", late, msg, err)
+			}
+			if err := msg.DoubleAck(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if repaired, err := q.lanes.RepairConsumers(t.Context()); err != nil || len(repaired) != 0 {
+				t.Errorf("%v was repaired, although no job is left (%v)", repaired, err)
+			}
+		})
+	}
+}
+
 // IDs are not remembered for longer than events are kept, because a server would refuse such a
 // stream.
 func TestEventsAreKeptForLessThanIDs(t *testing.T) {
