@@ -22,16 +22,14 @@ type Registry struct {
 	now func() time.Time
 
 	mu      sync.Mutex
-	parts   map[key]*Part
+	parts   map[string]map[string]*Part // by what they belong to, and by name
 	probes  []*probe
 	waiters []*waiter
 }
 
-type key struct{ part, of string }
-
 // New makes a registry. It logs changes of parts, and lasting faults every ten minutes.
 func New(log zerolog.Logger) *Registry {
-	return &Registry{log: log, now: time.Now, parts: map[key]*Part{}}
+	return &Registry{log: log, now: time.Now, parts: map[string]map[string]*Part{}}
 }
 
 // Part returns the part with a name, and creates it if necessary. A new part is OK, because it has
@@ -50,11 +48,13 @@ func (r *Registry) part(part, of string, state State, required bool) *Part {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	k := key{part, of}
-	p := r.parts[k]
+	if r.parts[of] == nil {
+		r.parts[of] = map[string]*Part{}
+	}
+	p := r.parts[of][part]
 	if p == nil {
 		p = &Part{r: r, logged: OK, status: Status{Part: part, Of: of, State: state, Since: r.now().UTC()}}
-		r.parts[k] = p
+		r.parts[of][part] = p
 	}
 	p.status.required = p.status.required || required
 
@@ -77,7 +77,11 @@ func (r *Registry) Remove(part, of string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	delete(r.parts, key{part, of})
+	delete(r.parts[of], part)
+	if len(r.parts[of]) == 0 {
+		delete(r.parts, of)
+	}
+	r.wakeLocked()
 }
 
 // Parts returns all parts by name.
@@ -85,29 +89,46 @@ func (r *Registry) Parts() []Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	for _, p := range r.parts {
-		p.refreshLocked()
+	for _, parts := range r.parts {
+		for _, p := range parts {
+			p.refreshLocked()
+		}
 	}
-	all := r.statusesLocked()
-	slices.SortFunc(all, func(a, b Status) int {
-		return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Of, b.Of))
-	})
+
+	return sorted(r.statusesLocked())
+}
+
+// Of returns the parts that belong to of and whose names begin with prefix, by name.
+func (r *Registry) Of(prefix, of string) []Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	var found []Status
+	for name, p := range r.parts[of] {
+		if strings.HasPrefix(name, prefix) {
+			p.refreshLocked()
+			found = append(found, p.status)
+		}
+	}
+
+	return sorted(found)
+}
+
+func (r *Registry) statusesLocked() []Status {
+	var all []Status
+	for _, parts := range r.parts {
+		for _, p := range parts {
+			all = append(all, p.status)
+		}
+	}
 
 	return all
 }
 
-// Of returns the parts that belong to of and whose names begin with prefix.
-func (r *Registry) Of(prefix, of string) []Status {
-	return slices.DeleteFunc(r.Parts(), func(s Status) bool {
-		return s.Of != of || !strings.HasPrefix(s.Part, prefix)
+func sorted(all []Status) []Status {
+	slices.SortFunc(all, func(a, b Status) int {
+		return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Of, b.Of))
 	})
-}
-
-func (r *Registry) statusesLocked() []Status {
-	all := make([]Status, 0, len(r.parts))
-	for _, p := range r.parts {
-		all = append(all, p.status)
-	}
 
 	return all
 }
@@ -215,7 +236,9 @@ func (p *Part) setLocked(err error) bool {
 	}
 	p.status = s
 	p.logLocked(now)
-	p.r.wakeLocked()
+	if s.State != before {
+		p.r.wakeLocked()
+	}
 
 	return before.isBad() != s.State.isBad()
 }
