@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"regexp"
-	"strings"
 )
 
 var sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
@@ -15,7 +14,7 @@ func writeJSON(w http.ResponseWriter, code int, value any) {
 	var b bytes.Buffer
 	if err := json.NewEncoder(&b).Encode(value); err != nil {
 		code = http.StatusInternalServerError
-		b = *bytes.NewBufferString(strings.TrimSpace(`{"error": "the answer cannot be encoded"}`))
+		b = *bytes.NewBufferString(`{"error": "the answer cannot be encoded"}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)

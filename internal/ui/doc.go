@@ -3,8 +3,8 @@
 //
 // The page is a single document with inline style and script. Its Content-Security-Policy allows
 // only these two, by their hashes, and requests to its own origin. The page requests /api/status
-// and /api/search every two seconds and /api/overview every ten, and shows when the process does
-// not answer. Its URL contains the search and the displayed file. File names come from attackers:
+// and /api/search two seconds after the last answer, and /api/overview every ten seconds. It shows
+// when the process does not answer, and requests nothing while it is hidden. Its URL contains the search and the displayed file. File names come from attackers:
 // the page writes text, never markup (enforced by Trusted Types), and shows invisible characters,
 // and those that change the direction of writing, as code points.
 //

@@ -1,8 +1,9 @@
 
 "use strict";
 (() => {
-  const PERIOD = 2000;      // milliseconds between requests of /api/status
+  const PERIOD = 2000;      // milliseconds from an answer to the next request
   const DAY_PERIOD = 10000; // milliseconds between requests of /api/overview
+  const SINCE_PERIOD = 60000; // milliseconds between searches for a span of time
   const TIMEOUT = 8000;     // timeout of a request, in milliseconds
   const PAGE = 50;          // files per request
   const KEEP = 200;         // most files in the list without "Show older files"
@@ -15,8 +16,8 @@
 
   // Invisible characters, and those that change the direction of writing and can make "exe.fdp"
   // look like "pdf.exe". They are shown as code points. Many combining marks on one letter would
-  // cover other lines.
-  const ODD = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\u2028\u2029]|\p{M}{5,}/gu;
+  // cover other lines. U+2800 is a letter of Braille without dots.
+  const ODD = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{DI}\u2028\u2029\u2800]|\p{M}{5,}/gu;
 
   // put sets the text of an element; the text is never parsed as markup. An element that already
   // has the text is not changed, so that selections survive.
@@ -170,7 +171,7 @@
     if (known) $("#simulated").hidden = !st.simulated;
     for (const e of document.querySelectorAll(".fleet")) e.hidden = !known;
     if (known) showFleet(st);
-    else put(away, "NATS has been unreachable since " + full(st.away.since) + st.away.reason.replace(/^NATS is unreachable\s*/, " ").replace(/^(?! )/, ": ").trimEnd() + ". The state of the fleet is unknown since then. The page shows only what this process knows.");
+    else put(away, "NATS has been unreachable since " + full(st.away.since) + st.away.reason.replace(/^NATS is unreachable\s*/, " ").replace(/^(?! )/, ": ").trimEnd() + ". The state of the fleet has been unknown since then. The page shows only what this process knows.");
     showProblems(st, known);
   }
 
@@ -331,7 +332,7 @@
       }
       const unexpected = Object.entries(st.dead).reduce((sum, [reason, n]) => sum + (EXPECTED.has(reason) ? 0 : n), 0);
       if (unexpected) found.push(["warn", count(unexpected) + (unexpected === 1 ? " dead letter needs" : " dead letters need") + " a look: `backburn dead list`"]);
-    } else if (!found.some(([, text]) => text.includes("NATS") || text.startsWith("Nats"))) {
+    } else if (!found.some(([, text]) => text.includes("NATS"))) {
       found.push(["bad", st.away.reason]);
     }
     found.sort((x, y) => (x[0] === "bad" ? 0 : 1) - (y[0] === "bad" ? 0 : 1));
@@ -471,29 +472,54 @@
   }
 
   function answered() {
-    if (away) backUntil = Date.now() + 10000;
+    if (away) {
+      backUntil = performance.now() + 10000;
+      askWho();
+    }
     away = false;
     lastAnswer = Date.now();
-    connection("live", backUntil > Date.now() ? "back, and up to date" : "up to date");
+    connection("live", backUntil > performance.now() ? "back, and up to date" : "up to date");
   }
 
   function unanswered(why) {
     away = true;
     const since = lastAnswer ? " The page shows the state of " + dateTime(lastAnswer + skew) + "." : "";
     connection("away", why + since);
+    const box = $("#attention");
+    if (!box.dataset.level || box.dataset.level === "good") { // known problems stay on the page
+      box.dataset.level = "warn";
+      put($("#health"), (lastAnswer ? "All was well. " : "") + "The present state is unknown.");
+    }
     document.title = "(no answer) Backburn";
   }
 
   async function ask(path, parameters = {}, signal = AbortSignal.timeout(TIMEOUT)) {
     const search = new URLSearchParams(Object.entries(parameters).filter(([, v]) => v !== "" && v !== undefined && v !== 0));
-    const res = await fetch(path + (search.size ? "?" + search : ""), { signal, cache: "no-store" });
-    const body = await res.json();
+    let res, text, body;
+    try {
+      res = await fetch(path + (search.size ? "?" + search : ""), { signal, cache: "no-store" });
+      text = await res.text();
+    } catch { throw new Unanswered("The process does not answer."); }
+    try { body = JSON.parse(text); } catch { // from a proxy, such as its login page
+      throw new Unanswered("The answer is not from the process (HTTP status " + res.status + "). Reload the page.");
+    }
     if (!res.ok) throw new Refused(body.error ?? res.status);
     return body;
   }
-  class Refused extends Error {}
+  class Refused extends Error {}    // the process answered with an error
+  class Unanswered extends Error {} // there is no answer of the process
 
-  let timer = 0, polling = false, dayAt = 0;
+  // showTime shows the time zone, and the dates of the listed times if the day has changed.
+  let today = "";
+  function showTime() {
+    put($("#place"), location.host + " · times in " + zone + (zone === "UTC" ? "" : " (" + offset(now()) + ")"));
+    const day = new Date(now()).toDateString();
+    if (day === today) return;
+    today = day;
+    for (const t of list.querySelectorAll("time")) t.textContent = dateTime(t.dateTime);
+  }
+
+  let timer = 0, polling = false, dayAt = 0; // dayAt is by the clock of performance.now
   async function poll() {
     clearTimeout(timer);
     if (polling || document.hidden) return;
@@ -501,16 +527,18 @@
     try {
       const st = await ask("api/status");
       skew = Date.parse(st.time) - Date.now();
+      showTime();
       showStatus(st);
       natsAway = st.lanes ? "" : st.away.since;
       answered();
-      if (Date.now() - dayAt > DAY_PERIOD || !lastDay?.ready) {
+      if (performance.now() - dayAt > DAY_PERIOD || !lastDay?.ready) {
         showDay(await ask("api/overview"));
-        dayAt = Date.now();
+        dayAt = performance.now();
       }
       await refresh();
     } catch (e) {
-      unanswered(e instanceof Refused ? "The process cannot determine the state: " + e.message + "." : "The process does not answer.");
+      unanswered(e instanceof Refused ? "The process cannot determine the state: " + e.message + "."
+        : e instanceof Unanswered ? e.message : "This page cannot show the answer: reload it. (" + e.message + ")");
       stream("away", "not live; retrying");
     } finally {
       polling = false;
@@ -526,7 +554,7 @@
   const list = $("#events");
   const levelOf = e => e.event === "failed" ? "warn" : LEVELS[e.outcome] ?? "";
   // Spaces at the ends of a name would be invisible.
-  const nameOf = e => (e.filename || e.url || e.job).replace(/^ +| +$/g, s => "␣".repeat(s.length));
+  const nameOf = e => (e.filename || e.url || e.job).replace(/^\p{Zs}+|\p{Zs}+$/gu, s => "␣".repeat(s.length));
 
   // view is the search and the displayed file, as in the URL.
   let view = { q: "", outcome: "", source: "", since: "", job: "" };
@@ -568,12 +596,13 @@
   }
 
   // search replaces the list.
-  let searching;
-  async function search() {
+  let searching, searchedAt = 0;
+  async function search(limit = PAGE) {
     searching?.abort();
     const mine = searching = new AbortController();
+    searchedAt = now();
     try {
-      const f = await ask("api/search", { ...parameters(), limit: PAGE }, mine.signal);
+      const f = await ask("api/search", { ...parameters(), limit }, AbortSignal.any([mine.signal, AbortSignal.timeout(TIMEOUT)]));
       if (mine.signal.aborted) return;
       searching = undefined;
       known = f.ready;
@@ -586,7 +615,7 @@
     } catch (e) {
       if (mine.signal.aborted) return;
       searching = undefined;
-      stream("away", e instanceof Refused ? e.message : "not live; retrying");
+      stream("away", e instanceof Refused ? "not live: " + e.message : "not live; retrying");
     }
   }
 
@@ -594,6 +623,9 @@
   async function refresh() {
     if (searching) return;
     if (!known) return search(); // the events are still being read
+    if (view.since && atTop() && Math.abs(now() - searchedAt) > SINCE_PERIOD) { // some are too old by now
+      return search(Math.min(KEEP, Math.max(PAGE, list.children.length)));
+    }
     const f = await ask("api/search", { ...parameters(), after: newest, limit: KEEP });
     if (searching) return;
     if (view.job && f.hits.some(e => e.source + "/" + e.job === view.job)) showFile(view.job, true); // update the displayed file
@@ -601,6 +633,7 @@
       if (f.ready && !atTop()) {
         waiting = f.hits;
         newest = f.last;
+        matched += f.matches;
         showWaiting();
       } else await search();
       return;
@@ -661,6 +694,7 @@
     if (!last) return;
     try {
       const f = await ask("api/search", { ...parameters(), before: Number(last.dataset.seq), limit: Math.min(PAGE, MOST - list.children.length) });
+      if (list.lastElementChild !== last) return; // another list, or these files were already added
       list.append(...f.hits.map(e => item(e, false)));
       more = f.hits.length > 0 && f.hits.length === Math.min(PAGE, MOST - list.children.length + f.hits.length);
       showMatches();
@@ -708,7 +742,7 @@
     try {
       j = await ask("api/job", { source, id }, AbortSignal.timeout(2 * TIMEOUT));
     } catch (e) {
-      if (view.job === ref) put($("#file-state"), e instanceof Refused ? "This cannot be shown: " + e.message : "The process does not answer.");
+      if (view.job === ref) put($("#file-state"), e instanceof Refused ? "This cannot be shown: " + e.message : e.message);
       return;
     }
     if (view.job !== ref) return; // another file was opened meanwhile
@@ -825,8 +859,8 @@
         headers: { "Content-Type": "application/json", "Backburn-Act": "1" }, body: JSON.stringify(body),
       });
       const answer = await res.json().catch(() => ({}));
-      done = res.ok;
-      said = res.ok ? capital(answer.done) + "." : capital(answer.error ?? "the process answers " + res.status) + ".";
+      done = Boolean(answer.done);
+      said = capital(answer.done ?? answer.error ?? "the answer is not from the process (HTTP status " + res.status + "); reload the page") + ".";
     } catch {
       said = "The process does not answer. The action may or may not have been carried out.";
     }
@@ -902,7 +936,7 @@
 
   // Do not poll while the page is hidden.
   document.addEventListener("visibilitychange", poll);
-  put($("#place"), location.host + " · times in " + zone + (zone === "UTC" ? "" : " (" + offset(Date.now()) + ")"));
+  showTime();
   readAddress();
   askWho().then(() => { if (user && view.job) showFile(view.job); });
   poll();
