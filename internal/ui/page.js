@@ -1,14 +1,14 @@
 
 "use strict";
 (() => {
-  const PERIOD = 2000;      // milliseconds from an answer to the next request
-  const DAY_PERIOD = 10000; // milliseconds between requests of /api/overview
+  const PERIOD = 2000;        // milliseconds from an answer to the next request
+  const DAY_PERIOD = 10000;   // milliseconds between requests of /api/overview
   const SINCE_PERIOD = 60000; // milliseconds between searches for a span of time
-  const TIMEOUT = 8000;     // timeout of a request, in milliseconds
-  const PAGE = 50;          // files per request
-  const KEEP = 200;         // most files in the list without "Show older files"
-  const MOST = 600;         // most files in the list
-  const LONG = 2048;        // longest text in a list, in bytes (history.maxField)
+  const TIMEOUT = 8000;       // timeout of a request, in milliseconds
+  const PAGE = 50;            // files per request
+  const KEEP = 200;           // most files in the list without "Show older files"
+  const MOST = 600;           // most files in the list
+  const LONG = 2048;          // longest text in a list, in bytes (history.maxField)
 
   const $ = (selector, root = document) => root.querySelector(selector);
 
