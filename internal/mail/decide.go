@@ -39,7 +39,10 @@ func (s *Server) log(m *message) *zerolog.Event {
 
 // decide returns the response for a mail.
 func (s *Server) decide(m *message, client string, to *milter.Modifier) (milter.Response, error) {
-	submissions, err := s.submitAll(m, client)
+	latest := time.Now().Add(maxHold)
+	ctx, cancel := context.WithDeadline(s.Life, latest)
+	defer cancel()
+	submissions, err := s.submitAll(ctx, m, client)
 	switch {
 	case errors.Is(err, errTooManyAttachments):
 		s.count(outcomeRefused)
@@ -52,7 +55,7 @@ func (s *Server) decide(m *message, client string, to *milter.Modifier) (milter.
 	case err != nil:
 		return s.tempfail(m, err)
 	}
-	s.await(submissions)
+	s.await(submissions, latest)
 
 	sum := summarize(submissions)
 	outcome := sum.outcome()
@@ -84,8 +87,8 @@ func (s *Server) tempfail(m *message, err error) (milter.Response, error) {
 // errTooManyAttachments means that a mail exceeds Config.MaxParts.
 var errTooManyAttachments = errors.New("too many attachments")
 
-// submitAll submits all attachments, one after the other.
-func (s *Server) submitAll(m *message, client string) ([]*submission, error) {
+// submitAll submits all attachments, one after the other, until ctx ends.
+func (s *Server) submitAll(ctx context.Context, m *message, client string) ([]*submission, error) {
 	var submissions []*submission
 	err := walk(&m.header, m.body.Reader(), s.cfg.MaxMessage, func(a attachment) error {
 		spool := judge.NewSpool(s.cfg.MaxMessage)
@@ -99,9 +102,9 @@ func (s *Server) submitAll(m *message, client string) ([]*submission, error) {
 
 		p := &submission{job: s.job(m, client, a, len(submissions)+1)}
 		contents := spool.Contents()
-		known, ok, err := s.deps.Judge.Known(s.Life, contents.SHA256)
+		known, ok, err := s.deps.Judge.Known(ctx, contents.SHA256)
 		if err == nil {
-			err = s.deps.Judge.Submit(s.Life, p.job, contents)
+			err = s.deps.Judge.Submit(ctx, p.job, contents)
 		}
 		if err != nil {
 			return fmt.Errorf("part %s: %w", a.number, err)
@@ -150,9 +153,11 @@ func (s *Server) job(m *message, client string, a attachment, n int) pipeline.Jo
 	return j
 }
 
-// await waits for verdicts that are not known yet.
-func (s *Server) await(submissions []*submission) {
-	ctx, cancel := context.WithTimeout(s.Ending, s.cfg.Wait)
+// await waits for verdicts that are not known yet, for Config.Wait and no longer than until latest.
+func (s *Server) await(submissions []*submission, latest time.Time) {
+	ctx, cancel := context.WithDeadline(s.Ending, latest)
+	defer cancel()
+	ctx, cancel = context.WithTimeout(ctx, s.cfg.Wait)
 	defer cancel()
 	var all sync.WaitGroup
 	for _, p := range submissions {

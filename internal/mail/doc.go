@@ -3,10 +3,11 @@
 //
 // # What it does
 //
-// Every part of a mail that is neither its text nor a container is an attachment. Each is submitted
-// under its own name, with the Message-ID, sender, recipients and queue ID as metadata. Nested
-// messages are split into their parts; archives are submitted whole. The mail is held until the
-// verdicts arrive, at most for the configured time. It is then rejected, quarantined, or passed
+// Every part of a mail that is neither its text, a delivery report nor a container is an
+// attachment, unless it is empty. Each is submitted under its own name, with the Message-ID,
+// sender, recipients and queue ID as metadata. Nested messages are split into their parts; archives
+// are submitted whole. The mail is held until the verdicts arrive, at most for the configured time,
+// and with the submissions for at most four minutes. It is then rejected, quarantined, or passed
 // with a header that states the outcome.
 //
 // # What it guarantees

@@ -6,7 +6,7 @@ import (
 	"backburn/pipeline"
 )
 
-// extensions maps text types to the extensions by which WildFire recognizes them.
+// extensions maps types of text and scripts to the extensions by which WildFire recognizes them.
 var extensions = map[string]string{
 	"application/hta":               ".hta",
 	"application/javascript":        ".js",

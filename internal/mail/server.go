@@ -32,13 +32,16 @@ type Config struct {
 
 	Source     string            `toml:"source" doc:"Source of the attachments' jobs."`
 	Priority   pipeline.Priority `toml:"priority" doc:"\"urgent\", \"normal\" or \"bulk\"."`
-	Wait       time.Duration     `toml:"wait" doc:"How long a mail is held for the verdicts on its attachments. At most 4m, because Postfix gives up after 5m. 0s: the mail passes at once, unless an attachment is known to be malicious."`
+	Wait       time.Duration     `toml:"wait" doc:"How long a mail is held for the verdicts on its attachments. With their submission at most 4m, because Postfix gives up after 5m. 0s: the mail passes at once, unless an attachment is known to be malicious."`
 	Malicious  string            `toml:"malicious" doc:"What to do with a mail that has a malicious attachment: \"reject\", \"quarantine\" (Postfix holds it) or \"header\" (mark it and let it pass)."`
 	Unknown    string            `toml:"unknown" doc:"What to do with a mail if a verdict is missing after wait: \"accept\" (mark it and let it pass) or \"tempfail\" (the sender tries again)."`
 	Header     string            `toml:"header" doc:"Name of the header with the result. Headers of that name in an incoming mail are removed."`
 	MaxMessage int64             `toml:"max_message" unit:"bytes" doc:"Largest mail. Larger ones are rejected."`
 	MaxParts   int               `toml:"max_parts" doc:"Most attachments of a mail. A mail with more is rejected."`
 }
+
+// maxHold is the longest time from the end of a mail to its answer. Postfix waits for five minutes.
+const maxHold = 4 * time.Minute
 
 // DefaultConfig returns the defaults, under which nothing listens.
 func DefaultConfig() Config {
@@ -60,7 +63,7 @@ func (c Config) Check(bad func(key, expected string, related ...string)) {
 	want := pipeline.Wants(bad)
 	want(pipeline.ValidSource(c.Source), "source", pipeline.SourceRule)
 	want(c.Priority.Valid(), "priority", pipeline.PriorityRule)
-	want(c.Wait >= 0 && c.Wait <= 4*time.Minute, "wait", "0s to 4m")
+	want(c.Wait >= 0 && c.Wait <= maxHold, "wait", "0s to 4m")
 	want(c.Malicious == MaliciousReject || c.Malicious == MaliciousQuarantine || c.Malicious == MaliciousHeader, "malicious",
 		`"reject", "quarantine" or "header"`)
 	want(c.Unknown == UnknownAccept || c.Unknown == UnknownTempfail, "unknown", `"accept" or "tempfail"`)

@@ -37,7 +37,7 @@ type Config struct {
 
 	DeadFile    string        `toml:"dead_file" own:"true" kinds:"webhook syslog" example:"data/siem.dead.jsonl" doc:"File for rejected events, with the reason."`
 	Timeout     time.Duration `toml:"timeout" kinds:"webhook syslog" doc:"Timeout of one attempt."`
-	MaxAttempts int           `toml:"max_attempts" kinds:"webhook" doc:"Attempts for one event that the receiver answers with 500, with back-off from 1s to 1m. Then it goes to dead_file."`
+	MaxAttempts int           `toml:"max_attempts" kinds:"webhook" doc:"Attempts for one event that the receiver answers with 500 or another error of its own (docs/sinks.md), with back-off from 1s to 1m. Then it goes to dead_file."`
 	Path        string        `toml:"path" own:"true" kinds:"file" example:"data/events.jsonl" doc:"The file, with one event per line."`
 	Mode        string        `toml:"mode" kinds:"file" doc:"Mode of a new file, in octal."`
 	MaxSize     int64         `toml:"max_size" unit:"bytes" kinds:"file" doc:"Size at which the file is rotated, at least 1MB. \"0\": never, for example if logrotate does it."`
