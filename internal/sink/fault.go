@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"time"
 
 	"backburn/internal/health"
@@ -68,7 +69,8 @@ func networkFault(doing string, err error) *Fault {
 	case errors.As(err, &cert), errors.As(err, &host):
 		f.Kind, f.Cause = Misconfigured, health.CauseTLS
 		f.Remedy = "check the sink's ca_file, and that the receiver's certificate has the name in its address"
-	case errors.As(err, &op) && op.Op == "remote error", errors.As(err, &headerErr): // a TLS alert, or the receiver does not speak TLS
+	case errors.As(err, &op) && op.Op == "remote error", // a TLS alert
+		errors.As(err, &headerErr), errors.Is(err, http.ErrSchemeMismatch): // the receiver does not speak TLS
 		f.Kind, f.Cause = Misconfigured, health.CauseTLS
 		f.Remedy = "check the sink's address, cert_file and key_file, and what the receiver demands"
 	}

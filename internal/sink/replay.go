@@ -9,7 +9,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"backburn/internal/sink/format"
 	"backburn/results"
 )
 
@@ -67,8 +66,8 @@ func (r Replay) DeliverDeadLetters(ctx context.Context, since time.Time) error {
 }
 
 // DeliverStream delivers the events that the stream stored between two times and that match the
-// sink's filter. It reports and skips events that the receiver rejects. If the receiver is
-// unavailable or misconfigured, the replay ends.
+// sink's filter. It reports and skips events that the receiver rejects or fails on, and what the
+// sink skips. If the receiver is unavailable or misconfigured, the replay ends.
 func (r Replay) DeliverStream(ctx context.Context, js jetstream.JetStream, since, until time.Time) error {
 	sub := results.NewSubscriber(js, results.SubscriberConfig{
 		Prefix: r.Config.Prefix,
@@ -100,15 +99,14 @@ func resultOf(body []byte) Replayed {
 func (r Replay) attempt(ctx context.Context, body []byte) (Replayed, error) {
 	result := resultOf(body)
 	m, err := newMessage(body, r.Config.Format, r.Config.Version)
-	if errors.Is(err, format.ErrUnknown) {
+	if err != nil { // the sink skips it, too
 		result.Error = err.Error()
 		return result, nil
 	}
-	if err == nil {
-		tctx, cancel := context.WithTimeout(ctx, r.Config.Timeout)
-		err = r.Target.Send(tctx, m)
-		cancel()
-	}
+
+	tctx, cancel := context.WithTimeout(ctx, r.Config.Timeout)
+	defer cancel()
+	err = r.Target.Send(tctx, m)
 	if err == nil {
 		result.Done = true
 		return result, nil

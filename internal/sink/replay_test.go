@@ -164,3 +164,22 @@ func TestReplayFromTheStream(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A message that is not an event, as another program may publish, does not end a replay.
+func TestReplaySkipsWhatIsNotAnEvent(t *testing.T) {
+	t.Parallel()
+	js := stream(t)
+	h := newWebhookReceiver(t, nil)
+	if _, err := js.Publish(t.Context(), event("x").Subject("backburn"), []byte("not an event")); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, js, "one")
+	target := h.target()
+	defer target.Close()
+	var all []string
+	r := sink.Replay{Config: shortDelays(t), Target: target, Each: collect(&all)}
+	err := r.DeliverStream(t.Context(), js, time.Time{}, time.Now().Add(time.Hour))
+	if err != nil || len(all) != 2 || !strings.HasPrefix(all[0], ": event: ") || all[1] != "one" || h.acceptedJobs() != "one" {
+		t.Errorf("%q, accepted %q, %v", all, h.acceptedJobs(), err)
+	}
+}

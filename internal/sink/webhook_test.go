@@ -268,6 +268,42 @@ func TestWebhookSendsItsCredentials(t *testing.T) {
 
 const key1 = key + "\n"
 
+// A receiver without TLS at an https URL stays so until somebody changes a configuration, whether
+// it answers in HTTP or not.
+func TestWebhookWithoutTLS(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	go func() {
+		for {
+			c, err := other.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte("220 mail.example.com ESMTP\r\n"))
+			_, _ = io.Copy(io.Discard, c)
+			_ = c.Close()
+		}
+	}()
+
+	for name, addr := range map[string]net.Addr{"HTTP": web.Listener.Addr(), "SMTP": other.Addr()} {
+		w, err := sink.NewWebhook(sink.Config{URL: "https://" + addr.String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = w.Send(t.Context(), message(t, event("a")))
+		if f, ok := errors.AsType[*sink.Fault](err); !ok || f.Kind != sink.Misconfigured || f.Cause != health.CauseTLS || f.Remedy == "" {
+			t.Errorf("%s: %+v", name, f)
+		}
+		_ = w.Close()
+	}
+}
+
 func TestRetryAfterIsParsed(t *testing.T) {
 	t.Parallel()
 	var header string
