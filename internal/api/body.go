@@ -182,6 +182,17 @@ func (e *boundedBody) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// drain reads what follows the final boundary, and returns io.EOF at the end of the body. A body
+// that is not read completely would delay the answer.
+func (e *boundedBody) drain() error {
+	_, err := io.Copy(io.Discard, e)
+	if e.ended {
+		return io.EOF
+	}
+
+	return err
+}
+
 func (e *boundedBody) setLimit(n int64, over error) { e.left, e.overErr = n, over }
 
 var errTooMuchFraming = badRequest("multipart/form-data may have at most %d bytes before the file, and after it", maxFraming)
@@ -291,8 +302,11 @@ func (f *filePart) Read(b []byte) (int, error) {
 	case errors.Is(err, io.EOF):
 		f.body.setLimit(maxFraming, errTooMuchFraming)
 		_, err = f.next()
-		if err == nil {
+		switch {
+		case err == nil:
 			err = badRequest("send one file per request: this multipart/form-data has more")
+		case errors.Is(err, io.EOF):
+			err = f.body.drain()
 		}
 	case err != nil:
 		err = partError(err)

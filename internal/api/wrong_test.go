@@ -160,6 +160,7 @@ func wrongRequests() map[string]wrong {
 		"form cut short":           multi("--b\r\n"+aFile+"\r\n\r\nMZ", 400, "incomplete"),
 		"too much before the file": multi(form(aField, strings.Repeat("f", 100_000), aFile, "MZ"), 400, "invalid-request"),
 		"too much after the file":  multi(form(aFile, "MZ", aField, strings.Repeat("f", 100_000)), 400, "invalid-request"),
+		"too much after the form":  multi(form(aFile, "MZ")+strings.Repeat("e", 100_000), 400, "invalid-request"),
 		"long header of a part":    multi(form(aFile+"\r\nX: "+strings.Repeat("h", 100_000), "MZ"), 400, "invalid-request"),
 		"long name in a form":      multi(form(strings.Replace(aFile, "a.exe", long, 1), "MZ"), 400, "invalid-request"),
 		"file in base64":           multi(form(aFile+"\r\nContent-Transfer-Encoding: base64", "TVo="), 415, "unsupported-media"),
@@ -267,7 +268,7 @@ func TestBodiesThatAreTheFile(t *testing.T) {
 		}
 	}
 	fields := form(aField, "before", `Content-Disposition: form-data; name="none"; filename=""`, "", aFile+"\r\nContent-Transfer-Encoding: binary", "MZ = in a form",
-		aField+"\r\nContent-Type: text/plain; charset=utf-8", "behind")
+		aField+"\r\nContent-Type: text/plain; charset=utf-8", "behind") + "an epilogue"
 	r := s.do("POST", "/v1/submit", strings.NewReader(fields), "Content-Type", formType)
 	if r.status != 202 || r.field(t, "sha256") != sum("MZ = in a form") {
 		t.Errorf("a file among fields: %d %s", r.status, r.body)
