@@ -8,7 +8,7 @@
 //
 // The Host of a request must be one of the listener's names, so that a web page cannot read
 // responses through a name that resolves to this machine (DNS rebinding). Requests that a browser
-// marks as coming from another site are refused.
+// marks as coming from another site are refused, except those for pages (Options.Links).
 //
 // TLS and basic authentication use the web configuration file of the Prometheus exporter toolkit,
 // which is read again for each connection and request.

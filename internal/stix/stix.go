@@ -32,8 +32,8 @@ var ErrNoHash = errors.New("the report holds no hash of the file")
 // New makes a bundle of a report that was fetched at the given time: the file, the hosts and URLs
 // it contacted and the files it dropped, with an indicator for each, and WildFire's verdict.
 //
-// Malware also contacts harmless hosts, so their indicators are anomalous activity. Addresses that
-// are not public have no indicator.
+// Malware also contacts harmless hosts, so their indicators are anomalous activity. Private,
+// link-local, loopback and multicast addresses have no indicator.
 func New(r wildfire.Report, at time.Time) (Bundle, error) {
 	sampleHash := cmp.Or(r.SHA256, r.SHA1, r.MD5)
 	if sampleHash == "" {

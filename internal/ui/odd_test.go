@@ -33,8 +33,7 @@ func throughProxy(t *testing.T, page string, answer func(http.ResponseWriter, *h
 	return s.URL + "/"
 }
 
-// The page says what is wrong with an answer that it cannot show, and does not go on saying that all
-// is well.
+// The page says what is wrong with an answer that it cannot show, and no longer that all is well.
 func TestPageWithOddAnswers(t *testing.T) {
 	t.Parallel()
 	var body atomic.Pointer[string] // the answer to /api/status; nil: the process's own
@@ -80,8 +79,8 @@ func TestPageSurvivesASearchWithoutAnswer(t *testing.T) {
 	waitUntil(t, ctx, `document.querySelectorAll("#events li").length === 1`)
 }
 
-// After midnight, the times of yesterday's files have a date, and files that have become too old for
-// the search leave the list.
+// After midnight, the times of yesterday's files have a date, and files that have become too old
+// for the search leave the list.
 func TestPageOverMidnight(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64
