@@ -61,10 +61,11 @@ func (w Web) leaf() (*x509.Certificate, error) {
 			return nil, err
 		}
 	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, errors.New("no certificate in PEM")
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" { // the file may also have the key
+			return x509.ParseCertificate(block.Bytes)
+		}
 	}
 
-	return x509.ParseCertificate(block.Bytes)
+	return nil, errors.New("no certificate in PEM")
 }

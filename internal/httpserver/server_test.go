@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -291,6 +292,15 @@ func TestWebConfig(t *testing.T) {
 			res.Body.Close()
 			if res.StatusCode != 401 {
 				t.Errorf("a local client: status %d", res.StatusCode)
+			}
+			keyText, err := os.ReadFile(key)
+			must(t, err)
+			certText, err := os.ReadFile(cert)
+			must(t, err)
+			pemFile := write(t, t.TempDir(), "server.pem", string(keyText)+string(certText)) // the key may come first
+			at.WebConfigFile = write(t, t.TempDir(), "web.yml", "tls_server_config: {cert_file: '"+pemFile+"', key_file: '"+pemFile+"'}\n")
+			if _, _, err := at.LocalClient(); err != nil {
+				t.Errorf("a file with key and certificate: %v", err)
 			}
 			otherCert, otherKey := authority.Certificate()
 			at.WebConfigFile = write(t, t.TempDir(), "web.yml", "tls_server_config: {cert_file: '"+otherCert+"', key_file: '"+otherKey+"'}\n")
