@@ -79,6 +79,39 @@ func TestPageSurvivesASearchWithoutAnswer(t *testing.T) {
 	waitUntil(t, ctx, `document.querySelectorAll("#events li").length === 1`)
 }
 
+// A page that was hidden for an hour does not say that it is up to date before it has asked again.
+// An open file of which the process said nothing is shown once the process answers.
+func TestPageAfterAPause(t *testing.T) {
+	t.Parallel()
+	var silent atomic.Bool
+	page := throughProxy(t, serve(t, func() (app.Status, error) { return healthyStatus(), nil }, historyOf(1)), func(w http.ResponseWriter, _ *http.Request) bool {
+		if silent.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+
+		return silent.Load()
+	})
+	ctx := startBrowser(t)
+	runActions(t, ctx, chromedp.Navigate(page+"#since=constructor"))
+	waitUntil(t, ctx, `document.querySelector("#connection").innerText === "up to date" && document.querySelectorAll("#events li").length === 1`)
+	evaluate[bool](t, ctx, `(() => {
+		window.said = [];
+		const e = document.querySelector("#connection");
+		new MutationObserver(() => window.said.push(e.innerText)).observe(e, { childList: true });
+		const real = Date.now;
+		Date.now = () => real() + 3600e3;
+		return true;
+	})()`)
+	waitUntil(t, ctx, `window.said[0] === "asking…" && window.said[1] === "up to date"`)
+
+	silent.Store(true)
+	waitUntil(t, ctx, `document.querySelector("#connection").innerText.startsWith("The answer is not from the process (HTTP status 502).")`)
+	runActions(t, ctx, chromedp.Click(chromedp.CSS("#events a")))
+	waitUntil(t, ctx, `document.querySelector("#file-state").innerText.startsWith("The answer is not from the process")`)
+	silent.Store(false)
+	waitUntil(t, ctx, `document.querySelector("#file-state").innerText.startsWith("benign since ")`)
+}
+
 // After midnight, the times of yesterday's files have a date, and files that have become too old
 // for the search leave the list.
 func TestPageOverMidnight(t *testing.T) {

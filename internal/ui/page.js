@@ -374,7 +374,7 @@
     lastDay = o;
     portal = o.portal;
     const all = o.hours.map(parts), total = key => all.reduce((n, h) => n + h[key], 0);
-    const midnight = new Date(now()).setHours(0, 0, 0, 0);
+    const midnight = new Date(now()).setHours(0, 0, 0, 0); // in some time zones an hour begins before it, and counts as yesterday's
     const today = key => "today " + count(all.reduce((n, h) => n + (Date.parse(h.start) >= midnight ? h[key] : 0), 0));
     const unexpected = total("unexpected");
     const tiles = [
@@ -474,7 +474,7 @@
   function answered() {
     if (away) {
       backUntil = performance.now() + 10000;
-      askWho();
+      askWho().then(() => { if (view.job) showFile(view.job, true); });
     }
     away = false;
     lastAnswer = Date.now();
@@ -524,6 +524,7 @@
     clearTimeout(timer);
     if (polling || document.hidden) return;
     polling = true;
+    if (!away && Date.now() - lastAnswer > 2 * TIMEOUT) connection("waiting", "asking…"); // the page was hidden, or the machine slept
     try {
       const st = await ask("api/status");
       skew = Date.parse(st.time) - Date.now();
@@ -599,11 +600,11 @@
   let searching, searchedAt = 0;
   async function search(limit = PAGE) {
     searching?.abort();
-    const mine = searching = new AbortController();
+    const mine = searching = new AbortController(), timeout = setTimeout(() => mine.abort(), TIMEOUT);
     searchedAt = now();
     try {
-      const f = await ask("api/search", { ...parameters(), limit }, AbortSignal.any([mine.signal, AbortSignal.timeout(TIMEOUT)]));
-      if (mine.signal.aborted) return;
+      const f = await ask("api/search", { ...parameters(), limit }, mine.signal);
+      if (searching !== mine) return;
       searching = undefined;
       known = f.ready;
       newest = f.last;
@@ -613,9 +614,11 @@
       $("#files").scrollTop = 0;
       showMatches(f);
     } catch (e) {
-      if (mine.signal.aborted) return;
+      if (searching !== mine) return;
       searching = undefined;
       stream("away", e instanceof Refused ? "not live: " + e.message : "not live; retrying");
+    } finally {
+      clearTimeout(timeout);
     }
   }
 
@@ -908,7 +911,7 @@
   function readAddress() {
     if (location.hash === "#files") return; // the skip link
     const p = fromAddress(), before = view;
-    view = { q: p.get("q") ?? "", outcome: p.get("outcome") ?? "", source: p.get("source") ?? "", since: SINCE[p.get("since")] ? p.get("since") : "", job: p.get("job") ?? "" };
+    view = { q: p.get("q") ?? "", outcome: p.get("outcome") ?? "", source: p.get("source") ?? "", since: Object.hasOwn(SINCE, p.get("since")) ? p.get("since") : "", job: p.get("job") ?? "" };
     if (view.source && ![...$("#source").options].some(o => o.value === view.source)) {
       const o = make("option", "", view.source);
       o.value = view.source;
