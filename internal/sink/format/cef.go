@@ -21,6 +21,11 @@ var cefLimits = map[string]int{
 	"request":  1023,
 	"reason":   1023,
 	"msg":      1023,
+	"suser":    1023,
+	"shost":    1023,
+
+	"externalId":        40,
+	"sourceServiceName": 1023,
 
 	"flexString1": 1023,
 	"flexString2": 1023,

@@ -37,7 +37,8 @@ In addition, every event has these fields:
   Activity (class 6003: Create for a retry, Update for pause and resume, Delete for a drop, Other
   for a recheck).
 - CEF: the header ` + "`Backburn|Backburn|<version>|<event>.<outcome>|<name>|<severity>`" + `, and ` + "`outcome`" + `.
-  Values are cut at the standard's limits, and control characters become blanks.
+  Values are cut at the standard's limits. Line ends become ` + "`\\n`" + ` and ` + "`\\r`" + `, and other
+  control characters become blanks.
 
 Severities:
 

@@ -285,6 +285,41 @@ func TestHostileNamesDoNotChangeOtherFields(t *testing.T) {
 	}
 }
 
+// The same event has the same encoding, even if two names in its metadata become one label.
+func TestEncodingDependsOnlyOnTheEvent(t *testing.T) {
+	t.Parallel()
+	e := fullEvent()
+	e.Data.Metadata = map[string]string{"queue.id": "1", "queue*id": "2", "queue_id": "3"}
+	first := encode(t, format.ECS, e)
+	for range 100 {
+		if again := encode(t, format.ECS, e); again != first {
+			t.Fatalf("%s\nand %s", first, again)
+		}
+	}
+}
+
+// Values are cut at the limits that the standard has for their keys.
+func TestCEFLimits(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("l", 5000)
+	e := results.Event{Type: results.Audited, Time: noon, Data: results.Data{Source: results.AuditSource, Audit: &results.Audit{
+		ID:     long,
+		Action: results.AuditPause,
+		Status: results.AuditDone,
+		By:     long,
+		Via:    long,
+		From:   long,
+		Job:    long,
+		Reason: long,
+	}}}
+	_, extension := parseCEF(t, encode(t, format.CEF, e))
+	for key, want := range map[string]int{"externalId": 40, "suser": 1023, "sourceServiceName": 1023, "shost": 1023, "cs6": 4000, "reason": 1023} {
+		if got := len(extension[key]); got != want {
+			t.Errorf("%s has %d characters, want %d", key, got, want)
+		}
+	}
+}
+
 // parseCEF parses a line as the standard describes.
 func parseCEF(t *testing.T, line string) (header []string, extension map[string]string) {
 	t.Helper()

@@ -1,6 +1,8 @@
 package format
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,11 +75,11 @@ func (e event) ecs() document {
 }
 
 // ecsLabels replaces the characters that names of ECS label fields must not have: dots, which would
-// nest the fields, and wildcards.
+// nest the fields, and wildcards. If two names become one, the last in order counts.
 func ecsLabels(metadata map[string]string) map[string]string {
 	labels := map[string]string{}
-	for name, v := range metadata {
-		labels[strings.NewReplacer(".", "_", "*", "_").Replace(name)] = v
+	for _, name := range slices.Sorted(maps.Keys(metadata)) {
+		labels[strings.NewReplacer(".", "_", "*", "_").Replace(name)] = metadata[name]
 	}
 
 	return labels
