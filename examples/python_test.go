@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -183,6 +185,59 @@ func TestPython(t *testing.T) {
 	sum := sha256.Sum256([]byte("MZ malware"))
 	if values["sha256"] != hex.EncodeToString(sum[:]) || values["filename"] != "malware.exe" || values["size-in-bytes"] != "10" {
 		t.Errorf("attributes %v", values)
+	}
+}
+
+// The exit code of submit.py is that of the worst file, in any order.
+func TestPythonExitCodes(t *testing.T) {
+	needs.Programs(t, "python3", "python3")
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		data := `{"verdict": "` + r.URL.Query().Get("filename") + `"}`
+		if strings.Contains(data, "failed") {
+			data = `{"error": {"reason": "too_large"}}`
+		}
+		_, _ = io.WriteString(w, `{"data": `+data+`}`)
+	}))
+	t.Cleanup(srv.Close)
+	env := append(os.Environ(), "BACKBURN_API="+srv.URL, "BACKBURN_TOKEN_FILE="+sample(t, "token", "token"), "PYTHONDONTWRITEBYTECODE=1")
+	for files, want := range map[string]int{
+		"benign":         0,
+		"malware failed": 1,
+		"failed malware": 1,
+		"benign failed":  2,
+		"unrecognised":   2,
+		"phishing":       1,
+	} {
+		args := []string{"submit.py"}
+		for name := range strings.FieldsSeq(files) {
+			args = append(args, sample(t, name, "MZ"))
+		}
+		if out, code := python(t, env, args...); code != want {
+			t.Errorf("%s: exit code %d, want %d:\n%s", files, code, want, out)
+		}
+	}
+}
+
+// A process that is killed in the middle of an event does not end those who follow its events.
+func TestPythonFollowsAfterACut(t *testing.T) {
+	needs.Programs(t, "python3", "python3")
+	var streams atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, "id: 2026-01-02T00:00:00Z\ndata: {\"source\": \"s\", \"id\": \"%d\", \"type\": \"backburn.verdict.v1\"}\n\n", streams.Add(1))
+		_ = http.NewResponseController(w).Flush()
+		conn, out, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = out.WriteString("5\r\nid") // the beginning of a chunk
+		_ = out.Flush()
+		_ = conn.Close()
+	}))
+	t.Cleanup(srv.Close)
+	env := append(os.Environ(), "BACKBURN_API="+srv.URL, "BACKBURN_TOKEN_FILE="+sample(t, "token", "token"), "PYTHONDONTWRITEBYTECODE=1")
+	if out, code := python(t, env, "follow.py", "3"); code != 0 || strings.Count(out, "\n") != 3 {
+		t.Errorf("exit code %d, %q", code, out)
 	}
 }
 

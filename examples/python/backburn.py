@@ -9,6 +9,7 @@ Backburn answers 2xx when what was submitted is durable. Everything here may be 
 submission with the same key and contents does nothing twice, and events come at least once.
 """
 
+import http.client
 import json
 import pathlib
 import time
@@ -77,7 +78,7 @@ class Backburn:
                         if len(seen) > 100_000:
                             del seen[next(iter(seen))]
                         yield event
-            except OSError:
+            except (OSError, http.client.HTTPException):  # the latter if an answer was cut short
                 time.sleep(1)
 
     def _call(self, method, path, headers=None, body=None, timeout=30.0):
@@ -102,7 +103,7 @@ class Backburn:
                 wait = float(after) if after.isdigit() else pause
                 if time.monotonic() + wait > until:
                     raise
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 wait = pause
                 if time.monotonic() + wait > until:
                     raise

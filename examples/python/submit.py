@@ -1,7 +1,7 @@
 """Submits files and waits for their verdicts: python3 submit.py FILE...
 
 BACKBURN_API is the address of the HTTP API, BACKBURN_TOKEN_FILE the file with its token. The exit
-code is 1 where something is malicious, 2 where there is no verdict.
+code is 1 if a file is malicious, and otherwise 2 if a file has no verdict that this program knows.
 """
 
 import os
@@ -9,6 +9,8 @@ import pathlib
 import sys
 
 from backburn import Backburn, Refused
+
+MALICIOUS = ("malware", "grayware", "phishing", "c2")
 
 
 def main(files):
@@ -22,16 +24,18 @@ def main(files):
                 event = api.wait(event["job_id"])
         except Refused as why:
             print(f"{name}: refused: {why}")
-            code = 2
+            code = code or 2
             continue
         data = event["data"]
         if "verdict" not in data:
             print(f"{name}: no verdict: {data['error']['reason']}")
-            code = 2
+            code = code or 2
             continue
         print(f"{name}: {data['verdict']}")
-        if data["verdict"] not in ("benign", "unrecognised"):
-            code = code or 1
+        if data["verdict"] in MALICIOUS:
+            code = 1
+        elif data["verdict"] != "benign":
+            code = code or 2
     return code
 
 

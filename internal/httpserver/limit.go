@@ -13,7 +13,8 @@ import (
 // When a limit is reached, the connection that has waited longest for a request header makes way
 // for the new one: among those of the same client for the client limit, otherwise among those of
 // the client with the most connections. A client that opens many connections and sends nothing thus
-// loses its own first. If all connections are busy, the new one gets status 503 and is closed.
+// loses its own first. If all connections are busy, the new one is closed; without TLS, it gets
+// status 503 before.
 type limiter struct {
 	net.Listener
 	total         int
