@@ -32,14 +32,15 @@ function understand(message) {
 const { nc, js } = await client();
 const stream = "BACKBURN_RESULTS";
 const consumer = await js.consumers.get(stream, durable);
-const seen = new Set(); // a real consumer stores the IDs durably
+const seen = new Set(); // a real consumer stores them durably
 let final = 0, refused = 0;
 const messages = await consumer.consume({ max_messages: 100 });
 for await (const m of messages) {
   try {
     const e = understand(m);
-    if (!seen.has(e.id)) {
-      seen.add(e.id);
+    const identity = e.source + " " + e.id; // two sources may use the same job ID
+    if (!seen.has(identity)) {
+      seen.add(identity);
       console.log(JSON.stringify({ id: e.id, type: e.type, job: e.data.job_id, verdict: e.data.verdict, reason: e.data.error?.reason }));
       if (e.type === "backburn.verdict.v1" || e.type === "backburn.failed.v1") final++;
     }
