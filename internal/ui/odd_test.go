@@ -49,7 +49,7 @@ func TestPageWithOddAnswers(t *testing.T) {
 	ctx := startBrowser(t)
 	runActions(t, ctx, chromedp.Navigate(page))
 	for text, want := range map[string]string{
-		"<html>Log in": "The answer is not from the process (HTTP status 200). Reload the page. The page shows the state of ",
+		"<html>Log in": "There is no usable answer (HTTP status 200). Reload the page. The page shows the state of ",
 		`{"lanes":{}}`: "This page cannot show the answer: reload it.",
 	} {
 		body.Store(nil)
@@ -105,9 +105,9 @@ func TestPageAfterAPause(t *testing.T) {
 	waitUntil(t, ctx, `window.said[0] === "asking…" && window.said[1] === "up to date"`)
 
 	silent.Store(true)
-	waitUntil(t, ctx, `document.querySelector("#connection").innerText.startsWith("The answer is not from the process (HTTP status 502).")`)
+	waitUntil(t, ctx, `document.querySelector("#connection").innerText.startsWith("There is no usable answer (HTTP status 502).")`)
 	runActions(t, ctx, chromedp.Click(chromedp.CSS("#events a")))
-	waitUntil(t, ctx, `document.querySelector("#file-state").innerText.startsWith("The answer is not from the process")`)
+	waitUntil(t, ctx, `document.querySelector("#file-state").innerText.startsWith("There is no usable answer")`)
 	silent.Store(false)
 	waitUntil(t, ctx, `document.querySelector("#file-state").innerText.startsWith("benign since ")`)
 }

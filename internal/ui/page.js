@@ -500,14 +500,14 @@
       res = await fetch(path + (search.size ? "?" + search : ""), { signal, cache: "no-store" });
       text = await res.text();
     } catch { throw new Unanswered("The process does not answer."); }
-    try { body = JSON.parse(text); } catch { // from a proxy, such as its login page
-      throw new Unanswered("The answer is not from the process (HTTP status " + res.status + "). Reload the page.");
+    try { body = JSON.parse(text); } catch { // such as the login page of a proxy, or a refusal of the listener
+      throw new Unanswered("There is no usable answer (HTTP status " + res.status + "). Reload the page.");
     }
     if (!res.ok) throw new Refused(body.error ?? res.status);
     return body;
   }
   class Refused extends Error {}    // the process answered with an error
-  class Unanswered extends Error {} // there is no answer of the process
+  class Unanswered extends Error {} // there is no answer, or none that the page can use
 
   // showTime shows the time zone, and the dates of the listed times if the day has changed.
   let today = "";
@@ -863,7 +863,7 @@
       });
       const answer = await res.json().catch(() => ({}));
       done = Boolean(answer.done);
-      said = capital(answer.done ?? answer.error ?? "the answer is not from the process (HTTP status " + res.status + "); reload the page") + ".";
+      said = capital(answer.done ?? answer.error ?? "there is no usable answer (HTTP status " + res.status + "): reload the page") + ".";
     } catch {
       said = "The process does not answer. The action may or may not have been carried out.";
     }
