@@ -30,7 +30,8 @@ type Bundle struct {
 var ErrNoHash = errors.New("the report holds no hash of the file")
 
 // New makes a bundle of a report that was fetched at the given time: the file, the hosts and URLs
-// it contacted and the files it dropped, with an indicator for each, and WildFire's verdict.
+// it contacted and the files it dropped, with an indicator for each, and WildFire's verdict. Hosts
+// and URLs that WildFire found in an executable count as contacted.
 //
 // Malware also contacts harmless hosts, so their indicators are anomalous activity. Private,
 // link-local, loopback and multicast addresses have no indicator.

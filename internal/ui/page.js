@@ -88,7 +88,7 @@
     return two(d.getHours()) + ":" + two(d.getMinutes());
   }
   // The time zone of this machine, and its offset from UTC at a time.
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "local time";
+  const zone = () => Intl.DateTimeFormat().resolvedOptions().timeZone || "local time";
   function offset(t) {
     const m = -new Date(t).getTimezoneOffset(), a = Math.abs(m);
     return "UTC" + (m ? (m < 0 ? "−" : "+") + two(Math.floor(a / 60)) + ":" + two(a % 60) : "");
@@ -512,7 +512,7 @@
   // showTime shows the time zone, and the dates of the listed times if the day has changed.
   let today = "";
   function showTime() {
-    put($("#place"), location.host + " · times in " + zone + (zone === "UTC" ? "" : " (" + offset(now()) + ")"));
+    put($("#place"), location.host + " · times in " + zone() + (zone() === "UTC" ? "" : " (" + offset(now()) + ")"));
     const day = new Date(now()).toDateString();
     if (day === today) return;
     today = day;
