@@ -154,3 +154,18 @@ func TestPageShowsInvisibleCharacters(t *testing.T) {
 		t.Errorf("the page shows %q", got)
 	}
 }
+
+// A second click while older files are requested adds nothing twice.
+func TestPageShowsOlderFilesOnce(t *testing.T) {
+	t.Parallel()
+	ctx := startBrowser(t)
+	runActions(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return healthyStatus(), nil }, historyOf(120))))
+	waitUntil(t, ctx, `document.querySelectorAll("#events li").length === 50 && document.querySelector("#older").checkVisibility()`)
+	evaluate[bool](t, ctx, `(() => { const older = document.querySelector("#older"); older.click(); older.click(); return true; })()`)
+	waitUntil(t, ctx, `performance.getEntriesByType("resource").filter(e => e.name.includes("before=") && e.responseEnd > 0).length === 2 &&
+		document.querySelectorAll("#events li").length >= 100`)
+	names := evaluate[[]string](t, ctx, `[...document.querySelectorAll("#events .name")].map(e => e.innerText)`)
+	if len(names) != 100 || names[0] != "Angebot Nr. 119 für Frau Müller.docx" || names[99] != "Angebot Nr. 20 für Frau Müller.docx" {
+		t.Errorf("%d files, %q to %q", len(names), names[0], names[len(names)-1])
+	}
+}
