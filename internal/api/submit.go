@@ -181,8 +181,11 @@ func invalidReason(err error) string {
 	return strings.TrimPrefix(err.Error(), pipeline.ErrInvalidJob.Error()+": ")
 }
 
-// validKey matches keys that can be used unchanged as job IDs.
-var validKey = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
+// keyPattern matches keys that can be used unchanged as job IDs.
+var keyPattern = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
+
+// validKey reports whether a key can be a job ID and the last part of a path.
+func validKey(key string) bool { return keyPattern.MatchString(key) && key != "." && key != ".." }
 
 // parse reads and checks a request without its body.
 func (s *service) parse(r *http.Request, c *client) (request, error) {
@@ -257,8 +260,8 @@ func (s *service) headers(r *http.Request, c *client, req *request) error {
 	req.job.ID = "api-" + rand.Text()
 	if keys := r.Header.Values("Idempotency-Key"); len(keys) == 1 {
 		req.job.ID = strings.TrimSuffix(strings.TrimPrefix(keys[0], `"`), `"`)
-		if !validKey.MatchString(req.job.ID) {
-			return badRequest("Idempotency-Key: expected 1 to 128 of A-Z a-z 0-9 . _ ~ -")
+		if !validKey(req.job.ID) {
+			return badRequest("Idempotency-Key: expected 1 to 128 of A-Z a-z 0-9 . _ ~ -, and neither . nor ..")
 		}
 	}
 

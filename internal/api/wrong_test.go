@@ -102,6 +102,7 @@ func wrongRequests() map[string]wrong {
 		"key with a blank":          with("Idempotency-Key", "a b"),
 		"empty key":                 with("Idempotency-Key", `""`),
 		"long key":                  with("Idempotency-Key", strings.Repeat("k", 129)),
+		"key of a folder":           with("Idempotency-Key", ".."),
 		"key with a slash":          with("Idempotency-Key", "../a"),
 		"half a quoted key":         with("Idempotency-Key", `a"b`),
 		"two keys":                  with("Idempotency-Key", "a", "Idempotency-Key", "b"),
