@@ -2,12 +2,14 @@ package poller
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"backburn/pipeline"
-	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 	"backburn/results"
 )
@@ -77,14 +79,42 @@ func TestAPollerStopsWhenAnotherLeads(t *testing.T) {
 
 	f.run()
 	f.waitLogged("cannot publish a recorded event")
-	err = fleet.Change(t.Context(), f.Queue.Control(), "leader", func(l *map[string]string) bool {
-		*l = map[string]string{"owner": "another"}
-		return true
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f.letAnotherLead()
 	f.waitLogged("another worker leads")
+}
+
+// followedGauge is a gauge that keeps its value, and reports when that becomes 1.
+type followedGauge struct {
+	prometheus.Gauge
+	value atomic.Int64
+	isOne chan struct{}
+}
+
+func (g *followedGauge) Set(v float64) {
+	if g.value.Store(int64(v)); v == 1 {
+		signal(g.isOne)
+	}
+}
+
+// Only the leader counts waiting jobs, so that the sum over all workers is their number.
+func TestAFormerLeaderCountsNoJobs(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	pending := &followedGauge{isOne: make(chan struct{}, 1)}
+	f.Metrics.Pending = pending
+	f.pendingJob("waiting")
+	f.run()
+	select {
+	case <-pending.isOne:
+	case <-time.After(patience):
+		t.Fatal("the leader does not count the job")
+	}
+
+	f.letAnotherLead()
+	f.waitLogged("another worker leads")
+	if n := pending.value.Load(); n != 0 {
+		t.Errorf("%d jobs wait in a process that no longer leads", n)
+	}
 }
 
 // The number of goroutines is bounded, however many samples are due.

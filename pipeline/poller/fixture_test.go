@@ -85,6 +85,8 @@ func newFixture(t *testing.T, verdicts VerdictClient) *fixture {
 			Failed:   prometheus.NewCounter(prometheus.CounterOpts{}),
 			Hashes:   prometheus.NewHistogram(prometheus.HistogramOpts{}),
 			Finished: func(results.Event) {},
+
+			ReportsWaiting: prometheus.NewGauge(prometheus.GaugeOpts{}),
 		},
 		Now:  time.Now,
 		Tick: 10 * time.Millisecond,
@@ -196,6 +198,18 @@ func (f *fixture) run() {
 			f.t.Error(err)
 		}
 	})
+}
+
+// letAnotherLead writes another worker as the leader.
+func (f *fixture) letAnotherLead() {
+	f.t.Helper()
+	err := fleet.Change(f.t.Context(), f.Queue.Control(), "leader", func(l *map[string]string) bool {
+		*l = map[string]string{"owner": "another"}
+		return true
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 var malware = wildfire.VerdictRecord{HasVerdict: true, Verdict: wildfire.Malware}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
@@ -57,7 +58,7 @@ func (p *Poller) Run(ctx context.Context) error {
 		leads, err := p.withinLease(ctx, p.Member.TryLead)
 		if leads {
 			if err = p.serve(ctx); err != nil && ctx.Err() == nil {
-				p.Log.Warn().Err(err).Msg("poller stopped unexpectedly; restarting")
+				p.Log.Warn().Err(err).Msg("poller stopped unexpectedly; competing for leadership again")
 			}
 		}
 
@@ -116,6 +117,9 @@ func (p *Poller) serve(ctx context.Context) error {
 		cancel() // first: a task may wait for its context to end, and stop may wait for a task
 		stop()
 		p.tasks.Wait()
+		for _, g := range []prometheus.Gauge{p.Metrics.Pending, p.Metrics.Parked, p.Metrics.ReportsWaiting} {
+			g.Set(0) // the next leader counts them
+		}
 	}()
 	if err != nil {
 		return err
