@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
 	"backburn/results"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
@@ -487,6 +489,52 @@ func TestAnInterruptedUploadIsReleased(t *testing.T) {
 	}
 	f.startWorker()
 	f.waitEvents(1).onlyOf(t, "a")
+}
+
+// heldSubmitter holds each upload until goOn is closed.
+type heldSubmitter struct {
+	*wildfire.Client
+	began, goOn chan struct{}
+}
+
+func (s heldSubmitter) SubmitFile(ctx context.Context, file wildfire.File, opts ...wildfire.SubmitOption) (wildfire.Submission, error) {
+	s.began <- struct{}{}
+	<-s.goOn
+
+	return s.Client.SubmitFile(ctx, file, opts...)
+}
+
+// A stopping worker finishes an upload in progress, wherever the contents come from.
+func TestAStoppingWorkerReadsItsUploads(t *testing.T) {
+	t.Parallel()
+	const body = "MZ object"
+	f := newFixture(t)
+	err := f.q.Objects().Put(t.Context(), "contents", int64(len(body)), func() (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(body)), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	submitter := heldSubmitter{f.client, make(chan struct{}, 1), make(chan struct{})}
+	w, err := worker.New(f.q, f.cfg, submitter, f.client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	f.submitJSON("mail", "a", `{"version":1,"kind":"file","filename":"x.exe","content":{"object":"contents"}}`)
+	<-submitter.began
+
+	cancel()
+	close(submitter.goOn)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if n := f.wildfire.UploadCount(sha256Hex(body)); n != 1 {
+		t.Errorf("%d uploads, want 1", n)
+	}
 }
 
 // WildFire's answer about one link does not block the answers about others.

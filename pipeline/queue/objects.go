@@ -60,6 +60,7 @@ func (stallContext) Deadline() (time.Time, bool) { return time.Now().Add(objectS
 
 // Find returns an object's contents. Errors match pipeline.ErrContentMissing if there is no object,
 // pipeline.ErrOutside for a link to another object, and pipeline.ErrUnreadable for a damaged one.
+// The contents can be read until ctx ends.
 func (o *Objects) Find(ctx context.Context, name string) (Contents, error) {
 	info, err := o.store.GetInfo(ctx, name)
 	switch {

@@ -31,8 +31,9 @@ type examiner struct {
 
 // examine determines the hash and size of a job's contents. A publisher may have stated wrong ones,
 // so the contents are hashed here, unless that was done before: by the queue, for contents that
-// came in the message, or by a watcher, for a file that it claimed.
-func (e *examiner) examine(ctx context.Context, d *delivery) error {
+// came in the message; by a watcher, for a file that it claimed; or by a worker, before the job was
+// requeued. The uploader can read the contents until work ends.
+func (e *examiner) examine(ctx, work context.Context, d *delivery) error {
 	j := &d.Job
 	scan := e.guard.Scan()
 	if j.Kind == pipeline.KindURL {
@@ -45,7 +46,7 @@ func (e *examiner) examine(ctx context.Context, d *delivery) error {
 		return fmt.Errorf("%w: %d bytes; at most %d", wildfire.ErrTooLarge, j.Size, limit)
 	}
 
-	c, opened, err := e.findContents(ctx, d)
+	c, opened, err := e.findContents(work, d)
 	if err != nil {
 		return err
 	}
@@ -116,8 +117,9 @@ func (e *examiner) read(ctx context.Context, d *delivery, c queue.Contents, open
 }
 
 // findContents finds the contents of a file job: in its message, in an object, or in a file. opened
-// is that file, which the caller closes, or nil if the contents are not in a file.
-func (e *examiner) findContents(ctx context.Context, d *delivery) (c queue.Contents, opened io.ReadCloser, err error) {
+// is that file, which the caller closes, or nil if the contents are not in a file. An object can be
+// read until work ends.
+func (e *examiner) findContents(work context.Context, d *delivery) (c queue.Contents, opened io.ReadCloser, err error) {
 	at := d.Job.Content
 	switch {
 	case d.Raw:
@@ -129,7 +131,7 @@ func (e *examiner) findContents(ctx context.Context, d *delivery) (c queue.Conte
 		return e.findFile(d.Job.Source, at.Name())
 	}
 
-	c, err = e.Queue.Objects().Find(ctx, at.Object)
+	c, err = e.Queue.Objects().Find(work, at.Object)
 	if err == nil && !d.Job.Verified && c.StoredAt.After(d.AcceptedAt.Add(clockSlack)) {
 		err = fmt.Errorf("%w: object %q was replaced", pipeline.ErrContentChanged, at.Object)
 	}

@@ -78,7 +78,7 @@ func (w *Worker) prepare(ctx, work context.Context, d *delivery) (result, error)
 		return result{}, err
 	}
 	d.RuleBudget = ""
-	if err := w.examiner.examine(ctx, d); err != nil {
+	if err := w.examiner.examine(ctx, work, d); err != nil {
 		return w.afterExamineError(ctx, work, d, err)
 	}
 	w.examiner.failedReads.forget(d.Job.Ref())
