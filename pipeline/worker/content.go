@@ -52,8 +52,8 @@ func (e *examiner) examine(ctx, work context.Context, d *delivery) error {
 	}
 	if opened != nil {
 		defer opened.Close()
+		e.sources.recordReached(j.Source)
 	}
-	e.sources.recordReached(j.Source)
 	d.contents = guardedContents(e.guard, c)
 
 	switch {

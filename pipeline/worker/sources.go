@@ -8,9 +8,9 @@ import (
 	"backburn/internal/health"
 )
 
-// sources knows which sources' contents this worker cannot reach: their folder is not mounted here,
-// or this process may not read it. Their jobs are left to other workers. It is safe for concurrent
-// use.
+// sources knows which sources' files this worker cannot reach: for example, their folder is not
+// mounted here, or this process may not read it. Their jobs are left to other workers. It is safe
+// for concurrent use.
 type sources struct {
 	health *health.Registry
 
@@ -19,20 +19,20 @@ type sources struct {
 }
 
 type sourceFault struct {
-	inARow int       // unreachable files
-	last   time.Time // when the last unreachable file was found
-	until  time.Time // no job is fetched from the source's own feed before this time
+	inARow int       // how often a file was unreachable, the same file included
+	last   time.Time // when a file was last unreachable
+	until  time.Time // no job is requested from the source's own feed before this time
 }
 
 const (
-	// After this many unreachable files in a row, the source as a whole is considered unreachable.
+	// If a file was unreachable this often in a row, the source as a whole is considered unreachable.
 	unreachableAfter = 2
 
 	firstSourcePause   = 5 * time.Second
 	longestSourcePause = time.Minute
 
-	// The fault of a source ends if this time passes without another unreachable file: others may
-	// have processed the source's jobs, or somebody removed them.
+	// The fault of a source ends if no file is unreachable for this time: others may have processed
+	// the source's jobs, or somebody removed them.
 	sourceFaultExpiry = 3 * longestSourcePause
 )
 
@@ -40,6 +40,7 @@ func newSources(r *health.Registry) *sources {
 	return &sources{health: r, faults: map[string]*sourceFault{}}
 }
 
+// recordReached records that a file of a source was opened.
 func (s *sources) recordReached(source string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,7 +51,7 @@ func (s *sources) recordReached(source string) {
 	}
 }
 
-// recordUnreachable records that contents of a source could not be reached. first is true if the
+// recordUnreachable records that a file of a source could not be reached. first is true if the
 // whole source is considered unreachable from now on; the caller logs that.
 func (s *sources) recordUnreachable(source string, err error) (first bool) {
 	s.mu.Lock()

@@ -9,6 +9,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/internal/health"
+	"backburn/pipeline"
+	"backburn/pipeline/poller"
 )
 
 // A source without further jobs cannot show that it can be reached again, so its fault ends by
@@ -37,4 +39,24 @@ func TestFaultOfASourceEnds(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Contents in a job's message say nothing about the source's folder.
+func TestContentsInAMessageEndNoFault(t *testing.T) {
+	t.Parallel()
+	shared := &shared{Deps: poller.Deps{Settings: pipeline.NewSettings(pipeline.DefaultConfig())}}
+	e := &examiner{shared: shared, sources: newSources(health.New(zerolog.Nop()))}
+	e.sources.recordUnreachable("mail", errors.New("not mounted"))
+
+	d := &delivery{}
+	d.Job.Source = "mail"
+	d.Raw = true
+	d.Contents = []byte("MZ")
+	d.Job.SetVerified("", int64(len(d.Contents)))
+	if err := e.examine(t.Context(), t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if first := e.sources.recordUnreachable("mail", errors.New("not mounted")); !first {
+		t.Error("the second unreachable file in a row is not the fault of the source")
+	}
 }
