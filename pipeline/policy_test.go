@@ -148,6 +148,25 @@ func TestWithheldJobsGetALaterVerdict(t *testing.T) {
 	}
 }
 
+// A job that learned of a later verdict also learns of each further change.
+func TestEachChangeOfAVerdictIsPublished(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Recheck = time.Second
+	f.cfg.Rules = []pipeline.Rule{{Source: "hr", Submit: pipeline.SubmitLookup}}
+	f.startWorker()
+	f.submitRaw("a", "hr", "a.exe", "MZ twice")
+	f.waitEvents(1)
+
+	for i, verdict := range []wildfire.Verdict{wildfire.Benign, wildfire.Malware} {
+		f.wildfire.Know(wildfiretest.Known{SHA256: sha256Hex("MZ twice"), Verdict: verdict})
+		all := f.waitEventsUntil(func(es events) bool { return len(es.ofType(results.Changed)) > i })
+		if ev := all.ofType(results.Changed)[i]; ev.Data.JobID != "a" || ev.Data.Verdict != verdict.String() {
+			t.Errorf("change %d: %s is %s, want a: %s", i+1, ev.Data.JobID, ev.Data.Verdict, verdict)
+		}
+	}
+}
+
 // A later verdict on withheld contents is published even if nothing is rechecked and no report is
 // fetched.
 func TestWithheldJobsGetALaterVerdictWithoutRechecks(t *testing.T) {

@@ -49,8 +49,11 @@ func (rc *rechecker) publishChangedVerdict(ctx context.Context, s queue.SampleEn
 	now := rc.Now().UTC().Truncate(time.Second)
 	before := wildfire.Verdict(s.Verdict)
 	change := lateVerdict{
-		key:     s.Key,
-		earlier: results.Filter{Types: []results.Type{results.Verdict}, Outcomes: []string{before.String()}},
+		key: s.Key,
+		earlier: results.Filter{
+			Types:    []results.Type{results.Verdict, results.Changed},
+			Outcomes: []string{before.String()},
+		},
 		since:   s.DecidedAt,
 		verdict: r.Verdict,
 		at:      now,
@@ -120,7 +123,7 @@ func (rc *rechecker) publishWithheld(ctx context.Context, key string, s pipeline
 // lateVerdict is a verdict that arrives after jobs have ended.
 type lateVerdict struct {
 	key     string
-	earlier results.Filter // matches the final events of those jobs
+	earlier results.Filter // matches the events with the result that those jobs have so far
 	since   time.Time      // the search for them begins a minute before this time
 	verdict wildfire.Verdict
 	at      time.Time
@@ -135,9 +138,9 @@ func keyOf(d results.Data) string {
 	return d.SHA256
 }
 
-// publishChange publishes an event of type results.Changed for every job that ended with an earlier
-// result for the sample, and returns their number. It searches RESULTS for these jobs, because
-// changes are too rare for an index of jobs.
+// publishChange publishes an event of type results.Changed for every job that has an earlier result
+// for the sample, and returns their number. It searches RESULTS for these jobs, because changes are
+// too rare for an index of jobs.
 func (rc *rechecker) publishChange(ctx context.Context, c lateVerdict) (int, error) {
 	sub := results.NewSubscriber(rc.Queue.JetStream(), results.SubscriberConfig{
 		Prefix: rc.Queue.Prefix(),
