@@ -94,29 +94,34 @@ func (rc *rechecker) handleWithheld(ctx context.Context, key string, r wildfire.
 	return err
 }
 
-// publishWithheld publishes a verdict for the jobs that ended as withheld before there was one.
+// publishWithheld publishes a verdict for the jobs that ended as withheld before there was one. It
+// retries until that succeeds or ctx ends.
 func (rc *rechecker) publishWithheld(ctx context.Context, key string, s pipeline.Sample) {
-	published, err := rc.publishChange(ctx, lateVerdict{
+	change := lateVerdict{
 		key:     key,
 		earlier: results.Filter{Types: []results.Type{results.Failed}, Outcomes: []string{string(results.Withheld)}},
 		since:   s.WithheldAt,
 		verdict: wildfire.Verdict(s.Verdict),
 		at:      s.DecidedAt.UTC().Truncate(time.Second),
-	})
-	if err == nil {
-		_, err = rc.Queue.Ledger().ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
-			wasWithheld := s.State == pipeline.StateVerdict && !s.WithheldAt.IsZero()
-			s.WithheldAt = time.Time{}
-			return wasWithheld
-		})
 	}
 
-	switch {
-	case err == nil:
-		rc.Log.Info().Str("sha256", key).Stringer("verdict", wildfire.Verdict(s.Verdict)).Int("jobs", published).
-			Msg("withheld contents now have a verdict")
-	case ctx.Err() == nil:
-		rc.Log.Warn().Err(err).Str("sha256", key).Msg("cannot publish the verdict on withheld contents")
+	for ctx.Err() == nil {
+		published, err := rc.publishChange(ctx, change)
+		if err == nil {
+			_, err = rc.Queue.Ledger().ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
+				wasWithheld := s.State == pipeline.StateVerdict && !s.WithheldAt.IsZero()
+				s.WithheldAt = time.Time{}
+				return wasWithheld
+			})
+		}
+		if err == nil {
+			rc.Log.Info().Str("sha256", key).Stringer("verdict", change.verdict).Int("jobs", published).
+				Msg("withheld contents now have a verdict")
+			return
+		}
+
+		rc.Log.Warn().Err(err).Str("sha256", key).Msg("cannot publish the verdict on withheld contents; retrying")
+		_ = pipeline.Sleep(ctx, time.Second)
 	}
 }
 

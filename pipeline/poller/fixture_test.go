@@ -157,10 +157,17 @@ func (f *fixture) pendingJob(id string) (m *queue.Message, sample queue.SampleEn
 // refuseEvents makes RESULTS refuse every event, until accept is called.
 func (f *fixture) refuseEvents() (accept func()) {
 	f.t.Helper()
+
+	return f.refuse(f.Queue.ResultsStream())
+}
+
+// refuse makes a stream refuse every message, until accept is called.
+func (f *fixture) refuse(stream string) (accept func()) {
+	f.t.Helper()
 	update := func(maxSize int32) {
 		f.t.Helper()
 		js := f.Queue.JetStream()
-		s, err := js.Stream(f.t.Context(), f.Queue.ResultsStream())
+		s, err := js.Stream(f.t.Context(), stream)
 		if err != nil {
 			f.t.Fatal(err)
 		}

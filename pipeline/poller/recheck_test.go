@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"backburn/pipeline"
+	"backburn/results"
+	"backburn/wildfire"
 )
 
 // Samples are rechecked in the order in which they are due, and each once, in whatever order their
@@ -66,5 +68,36 @@ func TestANewLeaderRechecksWhatIsOverdue(t *testing.T) {
 
 	if len(r.queue) != 1 {
 		t.Error("the sample is not rechecked")
+	}
+}
+
+// A verdict on withheld contents is published as soon as RESULTS accepts it.
+func TestAVerdictOnWithheldContentsIsPublishedLater(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	key := digest(1)
+	withheld := results.Error{Reason: results.Withheld, Message: "by a rule"}
+	ended := pipeline.FailedEvent(pipeline.Job{ID: "a", Source: "hr", Filename: "a.exe", SHA256: key}, withheld, 0, time.Now())
+	if err := f.Queue.Events().Publish(t.Context(), ended); err != nil {
+		t.Fatal(err)
+	}
+	accept := f.refuseEvents()
+
+	published := make(chan struct{})
+	go func() {
+		defer close(published)
+		f.rechecker.publishWithheld(t.Context(), key, pipeline.Sample{
+			State:      pipeline.StateVerdict,
+			Verdict:    int(wildfire.Malware),
+			DecidedAt:  time.Now(),
+			WithheldAt: ended.Time,
+		})
+	}()
+	f.waitLogged("cannot publish the verdict on withheld contents")
+	accept()
+
+	<-published
+	if n := f.events(); n != 2 {
+		t.Errorf("%d events, want 2: the job's final event, and the changed one", n)
 	}
 }
