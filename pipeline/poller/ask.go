@@ -146,13 +146,27 @@ func (q *querier) query(ctx context.Context, c call) (map[string]wildfire.Verdic
 		return nil, err
 	}
 
+	var records map[string]wildfire.VerdictRecord
+	var err error
 	if c.link != nil {
-		return q.queryLink(ctx, *c.link)
+		records, err = q.queryLink(ctx, *c.link)
+	} else {
+		records, err = q.queryHashes(ctx, c.hashes)
 	}
-	list, err := q.Verdicts.Verdicts(ctx, c.hashes)
+	if err != nil && ctx.Err() == nil {
+		q.Metrics.Failed.Inc()
+	}
+
+	return records, err
+}
+
+// queryHashes asks about up to 500 hashes.
+func (q *querier) queryHashes(ctx context.Context, hashes []string) (map[string]wildfire.VerdictRecord, error) {
+	list, err := q.Verdicts.Verdicts(ctx, hashes)
 	if err != nil {
 		return nil, err
 	}
+
 	records := make(map[string]wildfire.VerdictRecord, len(list))
 	for _, r := range list {
 		records[r.SHA256] = r
@@ -178,7 +192,7 @@ func (q *querier) queryLink(ctx context.Context, link Question) (map[string]wild
 }
 
 // addURL adds the URL to a call for a link that has none yet. It reads the URL from one of the jobs
-// that wait for the link, and adds none if that job no longer waits.
+// that wait for the link, and adds none if there is no such job any more.
 func (q *querier) addURL(ctx context.Context, c *call) error {
 	if c.link == nil || c.link.URL != "" {
 		return nil
@@ -191,6 +205,9 @@ func (q *querier) addURL(ctx context.Context, c *call) error {
 		break
 	}
 	q.mu.Unlock()
+	if job.name == "" {
+		return nil
+	}
 
 	entry, err := q.Queue.Ledger().ReadJob(ctx, job.name)
 	if err != nil || entry.Message == nil {
@@ -205,8 +222,6 @@ func (q *querier) addURL(ctx context.Context, c *call) error {
 // pauses them, or waits for a token. It returns false if none of these applies; the caller then has
 // to back off.
 func (q *querier) afterQueryError(ctx context.Context, err error) bool {
-	q.Metrics.Failed.Inc()
-
 	var writeErr error
 	switch disp := pipeline.Classify(pipeline.OpQuery, err); disp.Action {
 	case pipeline.ParkBudget:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
@@ -163,18 +164,21 @@ func TestAChangeDuringAFailedCall(t *testing.T) {
 }
 
 // verdicts is a VerdictClient that counts its calls and knows nothing.
-type verdicts struct{ calls int }
+type verdicts struct {
+	calls int
+	err   error // of each call
+}
 
 func (v *verdicts) Verdicts(context.Context, []string) ([]wildfire.VerdictRecord, error) {
 	v.calls++
 
-	return nil, nil
+	return nil, v.err
 }
 
 func (v *verdicts) URLVerdict(context.Context, string) (wildfire.VerdictRecord, error) {
 	v.calls++
 
-	return wildfire.VerdictRecord{}, nil
+	return wildfire.VerdictRecord{}, v.err
 }
 
 // If what was to be asked about ends before the call, no call is made. So nothing is known about
@@ -238,5 +242,55 @@ func TestAQuestionWithoutAHash(t *testing.T) {
 	q.receive(&nats.Msg{Reply: "inbox", Data: body})
 	if c := q.nextCall(); !slices.Equal(c.hashes, []string{digest(1)}) {
 		t.Errorf("the call asks about %q", c.hashes)
+	}
+}
+
+// The last job that waits for a link ends just before a call for the link.
+func TestACallForALinkWithoutJobs(t *testing.T) {
+	t.Parallel()
+	q := newQuerier()
+	key := pipeline.LinkKey("https://example.com/")
+	c := call{link: &Question{Key: key}, awaited: map[string]*waitingSample{key: {}}}
+	if err := q.addURL(t.Context(), &c); err != nil || !c.isEmpty() {
+		t.Errorf("the call asks about %q, %v", c.link.URL, err)
+	}
+}
+
+// counter is a counter that can be read.
+type counter struct {
+	prometheus.Counter
+	value int
+}
+
+func (c *counter) Inc() { c.value++ }
+
+// Only calls are counted as failed calls. If the budget cannot be written, none is made.
+func TestFailedCallsAreCounted(t *testing.T) {
+	t.Parallel()
+	wf := &verdicts{err: wildfire.ErrUnavailable}
+	f := newFixture(t, wf)
+	failed := &counter{}
+	f.Metrics.Failed = failed
+	f.Queries.SetLimit(10, 0)
+	ask := func() {
+		t.Helper()
+		f.querier.questions = map[string]*workerQuestion{digest(1): {Question: Question{Key: digest(1)}}}
+		err := f.querier.askOnce(t.Context())
+		if err == nil {
+			t.Fatal("the call succeeds")
+		}
+		f.querier.afterQueryError(t.Context(), err)
+	}
+
+	accept := f.refuse("KV_" + f.Queue.ControlBucket())
+	ask()
+	if wf.calls != 0 || failed.value != 0 {
+		t.Errorf("%d calls, and %d are counted as failed", wf.calls, failed.value)
+	}
+
+	accept()
+	ask()
+	if wf.calls != 1 || failed.value != 1 {
+		t.Errorf("%d calls, and %d are counted as failed, want 1", wf.calls, failed.value)
 	}
 }

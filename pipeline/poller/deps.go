@@ -62,7 +62,7 @@ type Metrics struct {
 	Pending  prometheus.Gauge    // jobs that wait for a verdict
 	Parked   prometheus.Gauge    // jobs that are parked
 	Queries  prometheus.Counter  // calls for verdicts that were answered
-	Failed   prometheus.Counter  // calls for verdicts or documents that failed
+	Failed   prometheus.Counter  // calls for verdicts, reports or documents that failed
 	Hashes   prometheus.Observer // hashes in a call for verdicts that was answered
 	Finished func(results.Event) // is called with the final event of each job that the poller ends
 

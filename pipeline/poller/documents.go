@@ -133,12 +133,12 @@ func (f *reportFetcher) fetchDocument(ctx context.Context, fetch func(io.Writer)
 		return nil, err
 	}
 
+	f.Metrics.Failed.Inc()
 	switch pipeline.Classify(pipeline.OpQuery, err).Action {
 	case pipeline.ParkBudget, pipeline.PauseFleet, pipeline.Defer:
 		f.querier.afterQueryError(ctx, err)
 		return nil, errNoSpareQueries
 	}
-	f.Metrics.Failed.Inc()
 
 	return nil, err
 }
