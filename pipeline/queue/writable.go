@@ -25,9 +25,10 @@ const (
 )
 
 // Writable checks that this process can write: it writes the process's key in the control bucket
-// and, for a worker, a probe record in the ledger. It then checks that no stream is sealed, and
-// that there is room in the streams that refuse messages when full. It returns nil, or a
-// health.Fault that says what to do. It makes a few small requests, and is bounded by ctx.
+// and, for a worker, a probe record in the ledger. It then checks that none of the streams to which
+// this process writes is sealed, and that there is room in those that refuse messages when full. It
+// returns nil, or a health.Fault that says what to do. It makes a few small requests, and is
+// bounded by ctx.
 func (s *Streams) Writable(ctx context.Context, member *fleet.Membership, worker bool) error {
 	if err := member.Renew(ctx); err != nil {
 		return writeFault(s.ControlBucket(), err)
@@ -70,8 +71,8 @@ func (s *Streams) Writable(ctx context.Context, member *fleet.Membership, worker
 	return warning
 }
 
-// fullness returns a fault if a stream that refuses messages when full is full or nearly full. ok
-// is false while there is enough room.
+// fullness returns a fault if a stream that refuses messages when full is full or, otherwise, nearly
+// full. ok is false while there is enough room.
 func fullness(info *jetstream.StreamInfo) (f health.Fault, ok bool) {
 	c, s := info.Config, info.State
 	if c.Discard != jetstream.DiscardNew {
@@ -88,24 +89,25 @@ func fullness(info *jetstream.StreamInfo) (f health.Fault, ok bool) {
 		if limit.max <= 0 {
 			continue
 		}
-		f = health.Fault{
+		fault := health.Fault{
 			Cause:  health.CauseFull,
 			Reason: fmt.Sprintf("stream %s holds %d of %d %s", c.Name, limit.used, limit.max, limit.what),
 			Remedy: "`backburn status` shows which jobs wait; more workers or a larger budget reduce them",
 		}
 		switch {
 		case limit.used >= limit.max-min(limit.margin, limit.max/10):
-			f.Reason = "full: " + f.Reason
-			f.State = health.Failed
-			return f, true
-		case limit.used >= limit.max/100*nearlyFull:
-			f.Reason = "nearly full: " + f.Reason
-			f.State = health.Degraded
-			return f, true
+			fault.Reason = "full: " + fault.Reason
+			fault.State = health.Failed
+			return fault, true
+		case limit.used >= limit.max/100*nearlyFull && !ok:
+			fault.Reason = "nearly full: " + fault.Reason
+			fault.State = health.Degraded
+			f = fault
+			ok = true
 		}
 	}
 
-	return f, false
+	return f, ok
 }
 
 func writeFault(what string, err error) error {

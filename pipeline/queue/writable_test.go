@@ -28,6 +28,7 @@ func TestFullness(t *testing.T) {
 		"nearly full":         {91 << 20, 100 << 20, 0, 0, jetstream.DiscardNew, health.Degraded},
 		"full but for little": {100<<20 - 1000, 100 << 20, 0, 0, jetstream.DiscardNew, health.Failed},
 		"full of messages":    {0, 0, 1_000_000, 1_000_000, jetstream.DiscardNew, health.Failed},
+		"full, nearly full":   {91 << 20, 100 << 20, 1_000_000, 1_000_000, jetstream.DiscardNew, health.Failed},
 		"drops the oldest":    {100 << 20, 100 << 20, 0, 0, jetstream.DiscardOld, health.OK},
 	} {
 		t.Run(name, func(t *testing.T) {
