@@ -68,7 +68,8 @@ type dayCount struct {
 	Asked map[string]int64 `json:"asked,omitempty"` // when a source last wanted more, in seconds since 1970
 
 	// Returned identifies the last call of Release that wrote this count. If the server's answer to
-	// that write is lost, Release finds its own name here, and does not return the calls twice.
+	// that write is lost, Release finds its own name here, and does not return the calls twice,
+	// unless another process has called Release in between.
 	Returned string `json:"returned,omitempty"`
 }
 
@@ -350,8 +351,8 @@ func (s *dayCount) recordDemand(source string, now time.Time) bool {
 	return true
 }
 
-// Available reports whether a call is left for a source now. Another caller may take that call
-// first.
+// Available reports whether Take would spend a call now. Another caller may take that call first. A
+// call that another process has reserved counts as spent.
 func (q *Quota) Available(ctx context.Context, source string, p pipeline.Priority) (bool, error) {
 	q.mu.Lock()
 	if q.limit == 0 {
@@ -371,20 +372,6 @@ func (q *Quota) Available(ctx context.Context, source string, p pipeline.Priorit
 	}
 
 	return spending.Allowance(s.account(source), p) > 0, nil
-}
-
-// Left reports whether today's budget has a call left for jobs of a priority, apart from those that
-// processes have reserved.
-func (q *Quota) Left(ctx context.Context, p pipeline.Priority) (bool, error) {
-	if q.Limit() == 0 {
-		return true, nil
-	}
-	_, _, spending, err := q.spending(ctx)
-	if err != nil {
-		return false, err
-	}
-
-	return spending.Allowance("", p) > 0, nil
 }
 
 // Spare returns how much of today's budget is not expected to be needed (see
@@ -465,7 +452,7 @@ func (q *Quota) Used() int {
 // BudgetStatus is one budget as an operator sees it.
 type BudgetStatus struct {
 	Used       int       `json:"used"`  // including the reservations of workers
-	Limit      int       `json:"limit"` // 0: unlimited; Used then has only the calls from Charge
+	Limit      int       `json:"limit"` // 0: unlimited; then only Charge adds to Used
 	ResetsAt   time.Time `json:"resets_at"`
 	Spent      bool      `json:"spent"`                // nothing is left until the reset
 	LastsUntil time.Time `json:"lasts_until,omitzero"` // when the budget will be used up at today's pace; absent if it outlasts the day or is spent

@@ -213,7 +213,7 @@ func (c *Client) giveUp(ctx context.Context) {
 		return
 	}
 	for _, p := range []pipeline.Priority{pipeline.Normal, pipeline.Urgent} {
-		if left, err := c.queries.Left(ctx, p); left || err != nil {
+		if left, err := c.queries.Available(ctx, "", p); left || err != nil {
 			return // what is left for normal questions is left for urgent ones, too
 		}
 

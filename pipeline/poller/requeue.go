@@ -37,7 +37,7 @@ func (f *finisher) requeueFor(ctx context.Context, e *waitingSample, step pipeli
 		if pause, paused, _ := f.Pauses.ActiveLong(pipeline.Queries); paused {
 			return nextCheck{due: pause.Until} // a worker could not ask WildFire now
 		}
-		left, err := f.Queries.Left(ctx, f.mostUrgent(e).priority())
+		left, err := f.Queries.Available(ctx, "", f.mostUrgent(e).priority())
 		switch {
 		case err != nil:
 			return f.retryLater(ctx, e, err, "query budget cannot be read")
