@@ -208,10 +208,10 @@ func rowsOf(op Op) []outcomeRow {
 	return onUpload
 }
 
-// Answered reports whether WildFire processed the request: it accepted the request, or rejected it
+// Processed reports whether WildFire processed the request: it accepted the request, or rejected it
 // for good. This shows that WildFire is available and accepts our credential. An answer that says
 // that WildFire itself fails, such as 503, does not count.
-func (d Disposition) Answered() bool {
+func (d Disposition) Processed() bool {
 	return d.Action == Complete || d.Action == Terminate && d.Status != 0
 }
 

@@ -226,8 +226,8 @@ func TestClassifyEveryStatus(t *testing.T) {
 					t.Errorf("%d: the disposition has status %d", status, got)
 				}
 				judged := d.Action == pipeline.Complete || d.Action == pipeline.Terminate
-				if d.Answered() != judged {
-					t.Errorf("%d: answered %v, want %v", status, d.Answered(), judged)
+				if d.Processed() != judged {
+					t.Errorf("%d: processed %v, want %v", status, d.Processed(), judged)
 				}
 			}
 		})
@@ -373,7 +373,7 @@ func simulateUploads(rounds int, samples []string, refuses func(sample string) b
 				continue
 			}
 			if !refuses(s) {
-				refusals.Accepted(s)
+				refusals.Processed(s)
 				ended[s] = true
 				continue
 			}
@@ -475,10 +475,10 @@ func TestRefusalsOfOneFileAlone(t *testing.T) {
 	if d := r.Judge("alone", doubt); d.Delay != 5*time.Minute {
 		t.Errorf("in the end it is retried after %s", d.Delay)
 	}
-	r.Accepted("another")
+	r.Processed("another")
 	judged(pipeline.Retry)
 	judged(pipeline.Retry)
-	r.Accepted("alone")
+	r.Processed("alone")
 	judged(pipeline.Defer) // it succeeded: the next refusal starts a new count
 }
 
@@ -491,7 +491,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 	for i := range 25_000 {
 		r.Judge(fmt.Sprint(i), doubt)
 	}
-	r.Accepted("good")
+	r.Processed("good")
 	if d := r.Judge("24999", doubt); d.Action != pipeline.Retry {
 		t.Errorf("a recently refused file is %s, want %s", d.Action.Label(), pipeline.Retry.Label())
 	}

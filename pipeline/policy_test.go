@@ -208,7 +208,7 @@ func TestUploadsAreRecordedWithTheirRule(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Rules = []pipeline.Rule{
-		{Kind: "application/vnd.microsoft.portable-executable", Submit: pipeline.SubmitAlways, Priority: pipeline.Bulk},
+		{Type: "application/vnd.microsoft.portable-executable", Submit: pipeline.SubmitAlways, Priority: pipeline.Bulk},
 		{Submit: pipeline.SubmitNever},
 	}
 	const rule = `policy[0] (kind = "application/vnd.microsoft.portable-executable")`

@@ -33,9 +33,9 @@ const (
 	maxRefusalDelay = 5 * time.Minute
 )
 
-// Accepted records that WildFire processed a sample: it accepted the contents, or rejected them for
-// good (Disposition.Answered). Both answers show that uploads work.
-func (r *Refusals) Accepted(sample string) {
+// Processed records that WildFire processed a sample: it accepted the contents, or rejected them for
+// good (Disposition.Processed). Both answers show that uploads work.
+func (r *Refusals) Processed(sample string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 

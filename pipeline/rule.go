@@ -14,12 +14,12 @@ import (
 // Rule is one entry [[policy]] of the configuration: its conditions, and what may leave. A
 // condition that is not set matches everything. Texts are case-insensitive globs with **, [a-z] and
 // {a,b}. The tags of a field hold its key in the configuration file, and the description of that
-// key. Kind is about the type of the contents; it is not a [Kind], which tells files from links.
+// key.
 type Rule struct {
 	Source    string            `toml:"source" example:"{hr,legal}" doc:"Glob of sources."`
 	Name      string            `toml:"name" example:"contracts/**" doc:"Glob of the file's name or, if it contains a slash, of the relative path or the link. If contents come in a message or an object, the publisher chose the name."`
 	Extension string            `toml:"extension" example:".{docx,xlsx}" doc:"Glob of the name's extension. Like the name, it may be the publisher's choice."`
-	Kind      string            `toml:"kind" example:"application/pdf" doc:"Glob of the MIME type that is detected from the contents, or of a more general one: a DOCX is application/zip as well. The author of a file can make it look like another type."`
+	Type      string            `toml:"kind" example:"application/pdf" doc:"Glob of the MIME type that is detected from the contents, or of a more general one: a DOCX is application/zip as well. The author of a file can make it look like another type."`
 	MinSize   int64             `toml:"min_size" unit:"bytes" example:"\"1MB\"" doc:"Smallest size."`
 	MaxSize   int64             `toml:"max_size" unit:"bytes" example:"\"50MB\"" doc:"Largest size. \"0\": no limit."`
 	Metadata  map[string]string `toml:"metadata" example:"{ classification = \"{confidential,secret}\" }" doc:"Globs of the job's metadata. All of them must match. The publisher chooses the metadata."`
@@ -39,7 +39,7 @@ func (r Rule) Check(bad func(key, expected string, related ...string)) {
 	for _, glob := range []struct{ key, text string }{{"source", r.Source}, {"name", r.Name}, {"extension", r.Extension}} {
 		want(doublestar.ValidatePattern(glob.text), glob.key, "a glob such as \"*.pdf\" or \"{a,b}\"")
 	}
-	want(r.Kind == "" || validKind(r.Kind), "kind", `a glob of MIME types, such as "application/pdf" or "image/*"`)
+	want(r.Type == "" || validKind(r.Type), "kind", `a glob of MIME types, such as "application/pdf" or "image/*"`)
 	for _, key := range slices.Sorted(maps.Keys(r.Metadata)) {
 		want(doublestar.ValidatePattern(r.Metadata[key]), "metadata", "globs as values; the value of "+key+" is not a glob")
 	}
@@ -69,7 +69,7 @@ func (r Rule) String() string {
 	add("source", r.Source)
 	add("name", r.Name)
 	add("extension", r.Extension)
-	add("kind", r.Kind)
+	add("kind", r.Type)
 	if r.MinSize > 0 {
 		parts = append(parts, fmt.Sprintf("min_size = %d", r.MinSize))
 	}

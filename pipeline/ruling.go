@@ -181,7 +181,7 @@ func (c Config) RuleBudgets() []RuleBudget {
 
 // NeedsTypes reports whether the policy depends on the types of contents.
 func (c Config) NeedsTypes() bool {
-	return len(c.RefusedKinds) > 0 || slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Kind != "" })
+	return len(c.RefusedKinds) > 0 || slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Type != "" })
 }
 
 // acceptedExtensions are extensions of files that WildFire accepts, whatever their contents look
@@ -217,9 +217,9 @@ func (r Rule) matches(f Facts) (known, declared bool) {
 	switch {
 	case !match(r.Source, f.Source):
 		return false, false
-	case f.Kind == KindURL && (r.Extension != "" || r.Kind != "" || r.MinSize > 0 || r.MaxSize > 0):
+	case f.Kind == KindURL && (r.Extension != "" || r.Type != "" || r.MinSize > 0 || r.MaxSize > 0):
 		return false, false
-	case r.Kind != "" && !anyMatch(r.Kind, f.Types):
+	case r.Type != "" && !anyMatch(r.Type, f.Types):
 		return false, false
 	case f.Size < r.MinSize, r.MaxSize > 0 && f.Size > r.MaxSize:
 		return false, false

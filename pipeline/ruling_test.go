@@ -79,12 +79,12 @@ func TestRuleConditions(t *testing.T) {
 		"another extension":                  {pipeline.Rule{Extension: ".doc"}, rawJob, false},
 		"no extension":                       {pipeline.Rule{Extension: ".anything"}, keptJob, false},
 		"extension of a link":                {pipeline.Rule{Extension: "*"}, linkJob, false},
-		"kind":                               {pipeline.Rule{Kind: docx[0]}, rawJob, true},
-		"a more general kind":                {pipeline.Rule{Kind: "application/zip"}, rawJob, true},
-		"kinds":                              {pipeline.Rule{Kind: "application/*"}, rawJob, true},
-		"another kind":                       {pipeline.Rule{Kind: "text/*"}, rawJob, false},
-		"not everything is an octet stream":  {pipeline.Rule{Kind: "application/octet-stream"}, rawJob, false},
-		"kind of a link":                     {pipeline.Rule{Kind: "**"}, linkJob, false},
+		"kind":                               {pipeline.Rule{Type: docx[0]}, rawJob, true},
+		"a more general kind":                {pipeline.Rule{Type: "application/zip"}, rawJob, true},
+		"kinds":                              {pipeline.Rule{Type: "application/*"}, rawJob, true},
+		"another kind":                       {pipeline.Rule{Type: "text/*"}, rawJob, false},
+		"not everything is an octet stream":  {pipeline.Rule{Type: "application/octet-stream"}, rawJob, false},
+		"kind of a link":                     {pipeline.Rule{Type: "**"}, linkJob, false},
 		"large enough":                       {pipeline.Rule{MinSize: 1000}, rawJob, true},
 		"too small":                          {pipeline.Rule{MinSize: 1001}, rawJob, false},
 		"small enough":                       {pipeline.Rule{MaxSize: 1000}, rawJob, true},
@@ -98,7 +98,7 @@ func TestRuleConditions(t *testing.T) {
 			Source:    "mail",
 			Name:      "offer*",
 			Extension: "docx",
-			Kind:      "*/zip",
+			Type:      "*/zip",
 			MinSize:   1,
 			MaxSize:   2000,
 		}, rawJob, true},
@@ -106,7 +106,7 @@ func TestRuleConditions(t *testing.T) {
 			Source:    "mail",
 			Name:      "offer*",
 			Extension: "docx",
-			Kind:      "*/zip",
+			Type:      "*/zip",
 			MinSize:   1,
 			MaxSize:   200,
 		}, rawJob, false},
@@ -268,7 +268,7 @@ func TestRuleCheck(t *testing.T) {
 	t.Parallel()
 
 	wrong := pipeline.Config{Rules: []pipeline.Rule{pipeline.DefaultRule(), {
-		Source: "[", Name: "[", Extension: "[", Kind: "[", MinSize: 2, MaxSize: 1,
+		Source: "[", Name: "[", Extension: "[", Type: "[", MinSize: 2, MaxSize: 1,
 		Metadata: map[string]string{"a": "["}, Submit: "sometimes", Priority: "soon", Report: "perhaps", UploadsPerDay: -1,
 	}, {Submit: pipeline.SubmitNever, Report: pipeline.ReportAlways}}}
 	err := wrong.Validate()

@@ -25,7 +25,7 @@ func (b *breaker) fault(sample string) bool {
 	return len(b.failed) >= breakerSamples
 }
 
-// success records that WildFire processed an upload (Disposition.Answered): it forgets the faults.
+// success records that WildFire processed an upload (Disposition.Processed): it forgets the faults.
 func (b *breaker) success() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

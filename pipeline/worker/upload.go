@@ -276,9 +276,9 @@ func (u *uploader) afterUpload(work context.Context, d *delivery, sub wildfire.S
 	ctx, cancel := withFinalWriteTime(work)
 	defer cancel()
 
-	if disp.Answered() {
+	if disp.Processed() {
 		u.breaker.success()
-		u.refusals.Accepted(d.sample.Key)
+		u.refusals.Processed(d.sample.Key)
 		u.Pauses.EndAfterSuccess(ctx, pipeline.Uploads)
 	}
 
