@@ -33,8 +33,8 @@ const (
 	maxRefusalDelay = 5 * time.Minute
 )
 
-// Processed records that WildFire processed a sample: it accepted the contents, or rejected them for
-// good (Disposition.Processed). Both answers show that uploads work.
+// Processed records that WildFire processed a sample: it accepted the contents, or rejected them
+// for good (Disposition.Processed). Both answers show that uploads work.
 func (r *Refusals) Processed(sample string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"backburn/wildfire"
 )
 
-// gatherTime is how long a question waits, so that others can share its call. Each call uses one of
-// the day's queries, and the wait is short compared with WildFire's response time.
+// gatherTime is how long a question waits at least, so that others can share its call. Each call
+// uses one of the day's queries, and the wait is short compared with WildFire's response time.
 const gatherTime = 20 * time.Millisecond
 
 // askLoop asks WildFire whenever there are questions and the budget allows a call.

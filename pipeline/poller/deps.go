@@ -53,7 +53,8 @@ type Deps struct {
 	// unit of all constants in ticks. It is normally one second.
 	Tick time.Duration
 
-	// AwaitToken returns once there is an access token for calls.
+	// AwaitToken is called after a call that failed for lack of an access token. It returns when
+	// the next call may have one.
 	AwaitToken func(ctx context.Context) error
 }
 
@@ -71,8 +72,9 @@ type Metrics struct {
 	ReportsMissing prometheus.Counter // reports that were given up
 }
 
-// shared is what the parts of a poller have in common. Its mutex guards the three lists from which
-// a call to WildFire takes what it asks about: list, querier.questions and rechecker.rechecks.
+// shared is what the parts of a poller have in common. Among other things, its mutex guards the
+// three lists from which a call to WildFire takes what it asks about: list, querier.questions and
+// rechecker.rechecks.
 type shared struct {
 	Deps
 

@@ -4,7 +4,8 @@
 // worker.
 //
 // One worker of the fleet, the leader, runs it. If the leader dies, the next one reads the state
-// from the ledger, and workers repeat their questions, so nothing is lost.
+// from the ledger, and workers repeat their questions, so no job is forgotten. Only rechecks can be
+// lost, if the fleet is without a leader for long (maxLeaderGap).
 //
 // # How its parts work together
 //
@@ -19,12 +20,11 @@
 //	reports.go  fetches and publishes reports (reportfetcher.go, documents.go)
 //
 // pipeline.Decide decides what follows from a sample's record; finish.go and requeue.go carry it
-// out. Many samples are handled concurrently, but each by only one goroutine at a time. While a
-// goroutine handles a sample, its entry in the list is marked busy. The goroutine returns a
-// nextCheck, which says when the sample is due again (finisher.go). changed.go handles verdicts
-// that arrive or change after jobs have ended. published.go keeps the published mark, a position in
-// the ledger: if a leader ended a job before that position, the job's final event has been
-// published.
+// out. The samples that jobs wait for are handled concurrently, but each by only one goroutine at a
+// time. Meanwhile, its entry in the list is marked busy. The goroutine returns a nextCheck, which
+// says when the sample is due again (finisher.go). changed.go handles verdicts that arrive or
+// change after jobs have ended. published.go keeps the published mark, a position in the ledger: if
+// a leader ended a job before that position, the job's final event has been published.
 //
 // A worker asks the poller through a Client (client.go).
 package poller

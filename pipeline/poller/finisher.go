@@ -62,8 +62,8 @@ func (f *finisher) retryLater(ctx context.Context, e *waitingSample, err error, 
 }
 
 // scheduleChecks makes all samples due for a check now, except the pending ones. A busy sample is
-// checked once it is no longer busy. scheduleChecks is called after uploads were paused or resumed,
-// unused uploads were returned to the budget, or settings changed.
+// checked once it is no longer busy. scheduleChecks is called after a pause began or ended, unused
+// uploads were returned to the day's budget, or settings changed.
 func (f *finisher) scheduleChecks() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -63,7 +63,7 @@ func (f *finisher) forgetJob(r queue.JobHeader) {
 }
 
 // sampleChanged handles the message that says that a sample's record has changed. It makes the
-// sample due now.
+// sample due now or, if the sample is busy, as soon as it no longer is.
 func (f *finisher) sampleChanged(m *nats.Msg) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

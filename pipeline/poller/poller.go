@@ -139,7 +139,8 @@ func (p *Poller) serve(ctx context.Context) error {
 }
 
 // subscribe subscribes to the messages for the leader and to the ledger's records of jobs. It calls
-// allRead once the existing records of jobs have been read.
+// allRead when the existing records of jobs have been read, and again whenever that is so for new
+// ones.
 func (p *Poller) subscribe(ctx context.Context, allRead func()) (stop func(), err error) {
 	var stops []func()
 	stop = func() {

@@ -49,8 +49,9 @@ func (f *finisher) requeueFor(ctx context.Context, e *waitingSample, step pipeli
 	return f.requeueOne(ctx, e)
 }
 
-// requeueOne requeues the most urgent job of a sample, because no worker is processing the sample.
-// The other jobs wait for the outcome of that job.
+// requeueOne requeues the most urgent job of a sample that no worker has claimed. The other jobs
+// wait for the outcome of that job. If the sample is still not claimed a while later, because the
+// queue is long, the job is requeued once more.
 func (f *finisher) requeueOne(ctx context.Context, e *waitingSample) nextCheck {
 	job := f.mostUrgent(e)
 	now := f.Now()

@@ -71,8 +71,8 @@ func (s *Streams) Writable(ctx context.Context, member *fleet.Membership, worker
 	return warning
 }
 
-// fullness returns a fault if a stream that refuses messages when full is full or, otherwise, nearly
-// full. ok is false while there is enough room.
+// fullness returns a fault if a stream that refuses messages when full is full or, otherwise,
+// nearly full. ok is false while there is enough room.
 func fullness(info *jetstream.StreamInfo) (f health.Fault, ok bool) {
 	c, s := info.Config, info.State
 	if c.Discard != jetstream.DiscardNew {

@@ -21,7 +21,7 @@ type delivery struct {
 	contents queue.Contents
 	head     headBuffer      // the first bytes of the contents
 	ruling   pipeline.Ruling // the policy's ruling on what may be sent to WildFire
-	takenAt  time.Time       // when takeUpload last spent an upload for it
+	takenAt  time.Time       // when takeUpload last tried to spend an upload for it
 
 	outcome string // its verdict or reason, once it has ended; "repeat" if finish found an earlier final event
 }

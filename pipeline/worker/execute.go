@@ -12,8 +12,9 @@ import (
 )
 
 // execute carries out a job's steps until the job is done, waits, is parked, or has to be
-// redelivered. ctx ends when the worker stops fetching: a job whose upload has not begun by then is
-// redelivered. work is the context of uploads that have begun, and of everything that ends a job.
+// redelivered. ctx ends when the worker stops fetching: a job that is then being read, or waits for
+// an answer, a turn or a slot, is redelivered. work is the context of uploads that have begun, and
+// of everything that ends a job.
 //
 // A step either concludes the delivery or leads to the next decision, because it taught something
 // new about the sample or released a claim. If one of the records was changed meanwhile, both are

@@ -13,7 +13,7 @@ type failedReads struct {
 	byJob map[pipeline.Ref]int
 }
 
-// maxCountedJobs is the most jobs whose failures are counted. Beyond that, all counts start again
+// maxCountedJobs limits the jobs whose failures are counted. At this number, all counts start again
 // at zero.
 const maxCountedJobs = 10_000
 

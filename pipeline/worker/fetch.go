@@ -18,11 +18,11 @@ const (
 	// How often a worker looks for new feeds. A feed is a consumer of one lane (queue.Feed).
 	feedScanInterval = 500 * time.Millisecond
 
-	// How long a worker fetches from a feed after the feed's last job.
+	// How long a worker goes on requesting jobs from a feed after the feed's last job.
 	feedIdleTimeout = 10 * time.Minute
 
-	// fetchWait is how long one request for jobs stays open. A stop waits at most this long for the
-	// fetchers.
+	// fetchWait is how long one request for jobs stays open. A stop waits that long for the
+	// fetchers, or a second longer if the server does not answer.
 	fetchWait = time.Second
 )
 
@@ -69,13 +69,14 @@ type fetcher struct {
 	largestPlaces int // places that the largest job of the last nonempty fetch took; 0 before the first
 }
 
-// After a fetch that returned jobs, the next one requests twice as many, but at least minFetch.
+// After a fetch that returned jobs, the next one requests twice as many, but at least minFetch, as
+// far as the window has places for them.
 const minFetch = 8
 
-// run fetches until ctx ends, a request for jobs fails, or the feed has been empty for
-// feedIdleTimeout. If the feed has jobs later, fetchAll starts a new fetcher, and creates the
-// feed's consumer again if it was lost. While the feed is empty, run reserves no window places and
-// requests one job. Once that job has arrived, run reserves places before it requests more jobs.
+// run fetches until ctx ends, a request for jobs fails, or no job has arrived for feedIdleTimeout.
+// If the feed has jobs later, fetchAll starts a new fetcher, and creates the feed's consumer again
+// if it was lost. While the feed is empty, run reserves no window places and requests one job. Once
+// that job has arrived, run reserves places before it requests more jobs.
 func (f *fetcher) run(ctx, work context.Context) {
 	log := f.w.Log.With().Str("feed", f.feed.Name).Logger()
 	wanted := 0 // jobs to request next; 0: wait for one

@@ -49,8 +49,9 @@ func (l *leases) run(ctx context.Context, lease time.Duration) error {
 }
 
 // release ends the lease of a delivery, and acks or naks its message. Everything about the job is
-// durable before the ack. So a lost ack does no harm: when the job is redelivered, its record shows
-// that it is done, waiting or parked. A requeued job that waits or is parked is decided once more.
+// durable before the ack. So a lost ack does no harm: when the job is redelivered, it is found to
+// be done, waiting or parked, or it is refused once more. A requeued job that waits or is parked is
+// decided once more.
 func (l *leases) release(d *delivery, r result) error {
 	l.mu.Lock()
 	delete(l.held, d)

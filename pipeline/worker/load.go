@@ -97,7 +97,7 @@ func (w *Worker) reload(work context.Context, d *delivery, u pipeline.UploadEnde
 }
 
 // recordReportWish records in the sample whether the job's rule wants the report, before the job
-// can end.
+// can get a verdict.
 func (w *Worker) recordReportWish(ctx context.Context, d *delivery) error {
 	wished := d.sample.Sample
 	if !w.config().RecordWish(&wished, d.Job, d.ruling) {

@@ -11,8 +11,9 @@ import (
 	"backburn/pipeline/span"
 )
 
-// accept returns the delivery of a message. From now on, leases keeps the message from being
-// redelivered. An urgent job becomes normal if its source may not have urgent jobs.
+// accept returns the delivery of a message. From now on, leases extends its lease, so that the
+// message is not redelivered meanwhile. An urgent job becomes normal if its source may not have
+// urgent jobs.
 func (w *Worker) accept(msg jetstream.Msg) *delivery {
 	d := &delivery{msg: msg}
 	d.Message, d.invalid = w.Queue.Jobs().Decode(msg)

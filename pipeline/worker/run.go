@@ -86,9 +86,9 @@ func limitOf(perSecond float64) rate.Limit {
 	return rate.Limit(perSecond)
 }
 
-// Run processes jobs until ctx ends. It then fetches no more jobs, lets uploads in progress
-// continue for the shutdown timeout, and returns all other jobs to the queue. Run returns when all
-// goroutines of the worker have ended.
+// Run processes jobs until ctx ends. It then fetches no more jobs, and lets uploads in progress
+// continue for the shutdown timeout. It returns the jobs that still wait for something to the
+// queue. Run returns when all goroutines of the worker have ended.
 func (w *Worker) Run(ctx context.Context) error {
 	ctx = span.Detached(ctx)
 	services, stopServices := context.WithCancel(context.WithoutCancel(ctx))
@@ -139,9 +139,10 @@ func (w *Worker) releaseBudgets(ctx context.Context) {
 }
 
 // Reconfigure replaces the configuration of a running worker. Each job uses the new one from its
-// next step on. Only the fields of pipeline.Config with the struct tag reload may change; the
-// caller must leave the others as they were, because they take effect only at a start. Reconfigure
-// is safe for concurrent use.
+// next step on, except that the policy's ruling on a job stays the same until its next delivery.
+// Only the fields of pipeline.Config with the struct tag reload may change; the caller must leave
+// the others as they were, because parts of the worker keep the values from its start. Calls of
+// Reconfigure must not overlap.
 func (w *Worker) Reconfigure(ctx context.Context, cfg pipeline.Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
@@ -178,7 +179,7 @@ func pauseFault(pauses *fleet.Pauses, b pipeline.Budget) error {
 		return health.Fault{
 			State:  health.Degraded,
 			Cause:  health.CauseQuota,
-			Reason: p.Reason + "; the budget is renewed at " + until,
+			Reason: p.Reason + "; they are paused until " + until,
 		}
 	case p.By != "":
 		return health.Fault{

@@ -25,7 +25,8 @@ type sourceFault struct {
 }
 
 const (
-	// If a file was unreachable this often in a row, the source as a whole is considered unreachable.
+	// If a file was unreachable this often in a row, the source as a whole is considered
+	// unreachable.
 	unreachableAfter = 2
 
 	firstSourcePause   = 5 * time.Second

@@ -96,8 +96,8 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.News
 	}
 }
 
-// notSent is the news that a claimed sample was not sent, because the worker is stopping or the
-// budget cannot be read. The next decision then releases the claim.
+// notSent is the news that a claimed sample was not sent, because the worker is stopping, or the
+// pauses or the budget cannot be read. The next decision then releases the claim.
 var notSent = pipeline.UploadEnded{Disposition: pipeline.Disposition{Action: pipeline.Defer}}
 
 // errPaused says that uploads are paused for longer than a worker holds a job.
@@ -310,8 +310,9 @@ func (u *uploader) afterUpload(work context.Context, d *delivery, sub wildfire.S
 	return pipeline.UploadEnded{Disposition: disp, MD5: sub.MD5, Filetype: sub.Filetype}
 }
 
-// withFinalWriteTime returns a context that lasts a moment longer than work, so that a claim or the
-// outcome of an upload is recorded even if the shutdown timeout is reached meanwhile.
+// withFinalWriteTime returns a context that lasts finalWriteTimeout longer than work, so that a
+// claim or the outcome of an upload can be recorded even if the shutdown timeout is reached
+// meanwhile.
 func withFinalWriteTime(work context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(work))
 	stop := context.AfterFunc(work, func() {

@@ -15,8 +15,9 @@ import (
 // job with a large message takes several places, which bounds the memory of a full window. A feed
 // may hold at most windowShare times as many places as are still free (the dynamic threshold of
 // shared packet buffers: Choudhury and Hahne, 1998). So one feed alone uses four fifths, many feeds
-// get equal parts, and a new feed finds free places. The number of feeds need not be known. A
-// window is safe for concurrent use.
+// get equal parts, and a new feed finds free places unless dozens of others are busy. Its first job
+// needs none (forceReserve). The number of feeds need not be known. A window is safe for concurrent
+// use.
 type window struct {
 	mu    sync.Mutex
 	free  int

@@ -14,9 +14,9 @@ import (
 	"backburn/pipeline/poller"
 )
 
-// Worker fetches jobs from the lanes, and works on each until it is done, waits or is parked. One
-// worker of the fleet, the leader, also runs the poller, which ends the waiting jobs. Any number of
-// workers, in any number of processes, share one queue.
+// Worker fetches jobs from the lanes, and works on each until it is done, waits, is parked, or has
+// to be redelivered. One worker of the fleet, the leader, also runs the poller, which ends or
+// requeues the waiting jobs. Any number of workers, in any number of processes, share one queue.
 type Worker struct {
 	*shared
 	examiner *examiner
@@ -37,7 +37,8 @@ type Option func(*options)
 // delay.
 func WithTokens(t Tokens) Option { return func(o *options) { o.tokens = t } }
 
-// WithGuard withholds Backburn's own files and all contents with a secret that g knows.
+// WithGuard sets the guard: files that it recognizes, and contents with a secret that it knows, are
+// not uploaded. Without it, nothing is recognized.
 func WithGuard(g *guard.Guard) Option { return func(o *options) { o.guard = g } }
 
 type options struct {
