@@ -41,7 +41,7 @@ type Action int
 const (
 	Complete   Action = iota // the call succeeded
 	Retry                    // retry after a delay, and count the attempt
-	Defer                    // neither the job nor WildFire is at fault: retry without counting
+	Defer                    // the job is not at fault, or it is not known yet whether it is: retry without counting
 	ParkBudget               // the day's budget is used up: nobody uses it until the reset; not counted
 	PauseFleet               // every call would fail like this: pause the calls of the whole fleet; not counted
 	Doubt                    // WildFire refuses this sample, or every sample: Refusals finds out which
@@ -169,8 +169,8 @@ var (
 	}
 )
 
-// Classify decides what the outcome of a call means. No other function does. An error that matches
-// no row means Retry.
+// Classify decides what the outcome of a call means, except that Refusals decides after Doubt. An
+// error that matches no row means Retry.
 func Classify(op Op, err error) Disposition {
 	if err == nil {
 		return Disposition{Action: Complete}

@@ -133,8 +133,8 @@ func (p Circumstances) unknownGrace() time.Duration {
 }
 
 // Decide returns the next step of a job and the new record of its sample. No other function chooses
-// a step. Decide has no side effects, and the same arguments give the same result. If the record
-// has changed, the caller writes it as well.
+// a step. Decide has no side effects, and the same arguments give the same result. A caller that
+// carries out the step also writes the record, if it has changed.
 func Decide(s Sample, j Job, e News, p Circumstances, now time.Time) (Step, Sample) {
 	now = now.Round(0) // no monotonic reading: records hold only wall-clock time
 	d := decision{s: s, j: j, p: p, now: now}

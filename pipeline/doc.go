@@ -42,9 +42,10 @@
 // # What it guarantees
 //
 // A job that was acknowledged to its publisher ends in one final event, even if any process is
-// killed at any time. Every step writes its effect, waits for the acknowledgment, and only then
-// acknowledges the message that caused it. Every step may be repeated: a repeated event has the
-// same ID, and records change by compare-and-set.
+// killed at any time. There is one exception: if a source uses the ID of an earlier job for other
+// contents, the second job only becomes a dead letter. Every step writes its effect, waits for the
+// acknowledgment, and only then acknowledges the message that caused it. Every step may be
+// repeated: a repeated event has the same ID, and records change by compare-and-set.
 //
 // A job's identity is its source and its ID ([Ref]). No source can suppress or end another's job.
 //

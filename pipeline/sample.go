@@ -32,7 +32,8 @@ const (
 	// StateVerdict means that the sample has a verdict. It is reused until it expires.
 	StateVerdict State = "verdict"
 
-	// StateRefused means that WildFire refused the contents. The refusal applies until it expires.
+	// StateRefused means that WildFire refused the contents, could not analyze them, or certainly
+	// would refuse them: they are empty. The refusal applies until it expires.
 	StateRefused State = "refused"
 )
 
@@ -52,7 +53,7 @@ type Sample struct {
 	Unsure    bool      `json:"unsure,omitempty"`    // an upload may have reached WildFire: ask before the next one
 	ChangedAt time.Time `json:"changed_at,omitzero"` // when State was last set
 
-	Attempts    int  `json:"attempts,omitempty"`    // upload attempts that failed
+	Attempts    int  `json:"attempts,omitempty"`    // upload attempts that failed and are counted (Retry)
 	Resubmitted bool `json:"resubmitted,omitempty"` // a second upload is allowed or was made, because WildFire lost or could not analyze the first
 
 	MD5         string    `json:"md5,omitempty"`

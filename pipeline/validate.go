@@ -144,8 +144,8 @@ func (c *Content) check() error {
 // slash after it is allowed, because it is an ordinary character on other systems.
 var drive = regexp.MustCompile(`^[A-Za-z]:[/\\]`)
 
-// CheckRelative refuses a name whose spelling could lead out of the root. Symbolic links are
-// checked when the file is opened.
+// CheckRelative refuses a slash-separated name whose spelling could lead out of the root. Symbolic
+// links, and backslashes on Windows, are checked when the file is opened.
 func CheckRelative(name string) error {
 	switch {
 	case strings.ContainsRune(name, 0), len(name) > MaxNameBytes:

@@ -10,9 +10,9 @@ import (
 
 // PauseManually pauses a budget for the whole fleet until the given time, at the request of a
 // person. That person's name is the parameter by. Only Resume or a newer manual pause ends the
-// pause earlier: a successful call does not. The pause replaces a pause after a fault, and an older
-// manual one. If the budget is used up and is not renewed before the given time, PauseManually
-// changes nothing, and returns the existing pause with ErrSpent.
+// pause earlier: a successful call does not. The pause replaces any other, with one exception: if
+// the budget is used up and is not renewed before the given time, PauseManually changes nothing,
+// and returns the existing pause with ErrSpent.
 func PauseManually(ctx context.Context, s *Store, b pipeline.Budget, by, reason string, now, until time.Time) (Pause, error) {
 	next := Pause{Until: until.UTC().Round(0), Reason: "paused by " + by, By: by}
 	if reason != "" {

@@ -92,8 +92,8 @@ func (m Member) Works() bool { return !m.Gone && m.Slots > 0 }
 // live workers. Whatever must end with its worker (a claimed sample, leadership, a share of the
 // rate) depends on that key: while the key exists, no other worker takes over the work. There is
 // one exception: if the leader's process is known to be dead, another worker may lead at once
-// (TryLead). Because of these keys, the clocks of different machines are never compared, and an
-// upload needs no key of its own. A Membership is safe for concurrent use.
+// (TryLead). Because of these keys, no clocks of different machines are compared to find out who is
+// alive, and an upload needs no key of its own. A Membership is safe for concurrent use.
 type Membership struct {
 	store  *Store
 	prefix string
@@ -136,7 +136,8 @@ const (
 )
 
 // Join creates a membership. Others see it after the first call of Renew, which Run also makes.
-// lease is how long others wait before they take over a dead member's work.
+// lease is about how long others wait before they take over a dead member's work. It is shorter if
+// they know that the member's process is dead.
 func Join(store *Store, lease time.Duration, p Process) *Membership {
 	host, err := os.Hostname()
 	if err != nil {
@@ -331,7 +332,7 @@ func (f *Membership) purgeReplaced(ctx context.Context) bool {
 
 // updateSiblings adds to Siblings the processes with our role on our host that have renewed their
 // keys since they were first seen. It returns false while there is a process with our role on our
-// host whose key exists but has not been renewed yet.
+// host whose key exists but has not been renewed yet. Siblings has at most maxSiblings entries.
 func (f *Membership) updateSiblings(live []Member) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -476,9 +477,9 @@ func elapsed(t time.Time) time.Duration {
 	return max(time.Since(t), time.Now().Round(0).Sub(t.Round(0)))
 }
 
-// Gone reports whether a worker is gone for good: its key has expired, and either its process is
-// known to be dead or the key has been absent for a while. An empty ID is gone. The delay is needed
-// because after an outage of the server every worker's key is absent for a moment.
+// Gone reports whether a worker is gone for good: its key has expired or was removed, and either
+// its process is known to be dead or the key has been absent for a while. An empty ID is gone. The
+// delay is needed because after an outage of the server every worker's key is absent for a moment.
 func (f *Membership) Gone(ctx context.Context, id string) (bool, error) {
 	if id == f.self.ID {
 		return false, nil
@@ -546,7 +547,7 @@ const leaderKey = "leader"
 
 // TryLead tries to become the leader. It succeeds if there is no leader, we already lead, or the
 // leader is gone. If the leader's process is known to be dead, TryLead does not wait until the
-// leader's key expires: unlike a dead uploader, a dead leader leaves nothing unfinished.
+// leader's key expires: whatever the leader began may be repeated at once, unlike an upload.
 func (f *Membership) TryLead(ctx context.Context) (bool, error) {
 	s, rev, err := Get[leadership](ctx, f.store, leaderKey)
 	if err != nil {

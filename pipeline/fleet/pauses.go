@@ -16,7 +16,7 @@ import (
 type Pause struct {
 	Until  time.Time `json:"until"`
 	Reason string    `json:"reason"`
-	Streak int       `json:"streak,omitempty"` // how many pauses came directly before this one, without a success in between; at most 10
+	Streak int       `json:"streak,omitempty"` // after a fault: how many pauses came directly before this one, without a success in between; at most 10
 
 	// Probing means that the original end of the pause has passed, and one worker makes a single
 	// call to find out whether the fault is gone. The others wait for the result, at most until
@@ -95,8 +95,8 @@ func (p *Pauses) set(b pipeline.Budget, next Pause) {
 	p.changed = make(chan struct{})
 }
 
-// Active returns the newest pause of a budget, whether that is active, and a channel that is closed
-// when a pause changes.
+// Active returns the newest pause of a budget that this process knows of, whether that is active,
+// and a channel that is closed when the pause of any budget changes.
 func (p *Pauses) Active(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -182,8 +182,8 @@ func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, ended Pause) (boo
 
 // pause pauses a budget for the whole fleet until next.Until. If two pauses overlap, the one that
 // ends later applies, but a pause that is Probing is always replaced. If the pause cannot be
-// written within writeTimeout, it applies only in this process, the caller gets an error, and Run
-// writes the pause as soon as possible.
+// written within writeTimeout, it applies only in this process for now, and the caller gets an
+// error. Run then tries to write it every second, as long as it is active here.
 func (p *Pauses) pause(ctx context.Context, b pipeline.Budget, next Pause) error {
 	next.Until = next.Until.UTC().Round(0)
 	if local, on, _ := p.Active(b); !on || local.Probing || local.Until.Before(next.Until) {
@@ -266,7 +266,7 @@ func (p *Pauses) write(ctx context.Context, b pipeline.Budget, next Pause) error
 }
 
 // PauseSpent pauses a budget that is used up, until it is renewed. If WildFire refuses a call just
-// after the reset, WildFire's day has not ended yet, so the pause lasts for only ten minutes.
+// after the reset, WildFire's day may not have ended yet, so the pause lasts for only ten minutes.
 func (p *Pauses) PauseSpent(ctx context.Context, b pipeline.Budget) (Pause, error) {
 	now := p.now().UTC()
 	next := Pause{Until: pipeline.ResetAfter(now), Reason: "today's " + string(b) + " are used up", Spent: true}

@@ -85,7 +85,8 @@ func (w *Worker) writeOutcome(work context.Context, d *delivery, c decision, cha
 	return retryAfter(c.step.Delay), nil
 }
 
-// fail ends a job before any upload, with a failure that does not change the job's sample.
+// fail ends a job that was not uploaded in this delivery, with a failure that does not change the
+// job's sample.
 func (w *Worker) fail(work context.Context, d *delivery, cause results.Error) (result, error) {
 	return w.finish(work, d, pipeline.FailedEvent(d.Job, cause, 0, w.Now()), nil)
 }

@@ -5,9 +5,9 @@ import (
 	"sync"
 	"time"
 
-	"backburn/pipeline"
-
 	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
 )
 
 // window limits how many jobs of a lane a worker holds, and divides its places fairly between the
