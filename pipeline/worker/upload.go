@@ -71,16 +71,13 @@ func (u *uploader) upload(ctx, work context.Context, d *delivery) (pipeline.News
 				return nil, err
 			}
 		}
-		switch ok, err := u.takeSlot(ctx, d); {
+		switch ok, err := u.takeSlot(ctx, d, claimedAt); {
+		case errors.Is(err, pipeline.ErrConflict):
+			return nil, err
 		case err != nil:
 			return notSent, nil
 		case !ok:
 			continue // wait for the end of the pause, or park the job
-		}
-		if !u.Member.HeldSince(claimedAt) { // others may have taken the sample over
-			u.slots.release()
-			u.leave(ctx, d)
-			return nil, pipeline.ErrConflict
 		}
 
 		sub, disp := u.send(work, d)
@@ -207,13 +204,19 @@ func (u *uploader) refund(ctx context.Context, d *delivery, budgets []pipeline.R
 
 // takeSlot waits for an upload slot. The caller holds the turn and the claim. If uploads were
 // paused meanwhile or ctx ended, takeSlot returns false and gives up everything except the claim.
-func (u *uploader) takeSlot(ctx context.Context, d *delivery) (bool, error) {
+// It does the same with pipeline.ErrConflict if others may have taken the sample over.
+func (u *uploader) takeSlot(ctx context.Context, d *delivery, claimedAt time.Time) (bool, error) {
 	err := u.slots.acquire(ctx, d.Job.Priority, d.Job.Source)
 	if err == nil {
-		if pause, on, _ := u.Pauses.Active(pipeline.Uploads); !on || pause.Probing {
+		pause, paused, _ := u.Pauses.Active(pipeline.Uploads)
+		held := u.Member.HeldSince(claimedAt)
+		if held && (!paused || pause.Probing) {
 			return true, nil
 		}
 		u.slots.release()
+		if !held {
+			err = pipeline.ErrConflict
+		}
 	}
 
 	u.leave(ctx, d)
