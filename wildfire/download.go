@@ -168,15 +168,15 @@ func (c *Client) receive(op Op, hash string, response *http.Response, token stri
 	head, _ := reader.Peek(maxHead)
 	head = bytes.Clone(head)
 	got := Download{ContentType: mediaType(response), Filename: attachment(response)}
-	digests := getHashes()
-	defer putHashes(digests)
+	hashes := getHashes()
+	defer putHashes(hashes)
 	var err error
-	got.Size, err = copyLimited(io.MultiWriter(&callerWriter{w}, digests), reader, c.cfg.MaxDownload)
-	sha, md5 := digests.sum()
-	got.SHA256 = sha
+	got.Size, err = copyLimited(io.MultiWriter(&callerWriter{w}, hashes), reader, c.cfg.MaxDownload)
+	sum := hashes.sum()
+	got.SHA256 = sum.sha256
 	failure := &APIError{Op: op, Status: response.StatusCode, Err: err}
 	switch {
-	case err == nil && (hash == "" || hash == sha || hash == md5):
+	case err == nil && (hash == "" || hash == sum.sha256 || hash == sum.md5):
 		return got, nil
 	case err == nil && !sentAsFile(response):
 		failure.kind, failure.Foreign = ErrForeignAnswer, describeForeign(response, head, token)
@@ -263,11 +263,14 @@ type onlyReader struct{ io.Reader }
 // ErrSink matches the error of a download whose writer failed. The writer's error is wrapped.
 var ErrSink = errors.New("writing download")
 
-// callerWriter adds ErrSink to the errors of the caller's writer.
+// callerWriter adds ErrSink to the errors of the caller's writer. A short write is an error, too.
 type callerWriter struct{ io.Writer }
 
 func (w *callerWriter) Write(p []byte) (int, error) {
 	n, err := w.Writer.Write(p)
+	if err == nil && n != len(p) {
+		err = io.ErrShortWrite
+	}
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrSink, err)
 	}

@@ -313,6 +313,7 @@ func TestUnusableDownloadsAreErrors(t *testing.T) {
 		"at the limit":                    {&answering{status: 200, body: "12345"}, sha256Of("12345"), io.Discard, 5, nil},
 		"over the limit":                  {&answering{status: 200, body: "123456"}, sha256Of("123456"), io.Discard, 5, wildfire.ErrDownloadLimit},
 		"writer fails":                    {&answering{status: 200, body: "12345"}, sha256Of("12345"), failingWriter{errBroken}, 0, wildfire.ErrSink},
+		"writer writes too little":        {&answering{status: 200, body: "12345"}, sha256Of("12345"), failingWriter{nil}, 0, wildfire.ErrSink},
 		"partial":                         {&answering{status: 206, body: "12345"}, sha256Of("12345"), io.Discard, 0, wildfire.ErrUnexpectedStatus},
 	}
 	for name, tt := range tests {
@@ -325,7 +326,7 @@ func TestUnusableDownloadsAreErrors(t *testing.T) {
 			if !errors.Is(err, tt.want) || tt.want == nil && err != nil {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
-			if errors.Is(tt.want, wildfire.ErrSink) && !errors.Is(err, errBroken) {
+			if w, ok := tt.w.(failingWriter); ok && w.err != nil && !errors.Is(err, w.err) {
 				t.Errorf("got %v, want the writer's own error in it", err)
 			}
 		})

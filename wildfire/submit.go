@@ -103,15 +103,14 @@ func (c *Client) checkFile(file File) error {
 // readReceipt reads the answer to an upload, and compares the digests in it with those of the bytes
 // sent.
 func (u *upload) readReceipt(response *http.Response, token string) (Submission, error) {
-	stream := u.current.Load()
-	sha, md5 := stream.digests()
+	sent := u.current.Load().verified.Load()
 	body, err := readLimited(response.Body, maxAnswer)
 	var records []Submission
 	if err == nil {
 		records, err = parseReceipts(body)
 	}
 
-	if sha == "" {
+	if sent == nil {
 		// A success before all contents were sent cannot be about them.
 		return Submission{}, answerError(OpSubmitFile, response, token, body, cmp.Or(err, errEarlySuccess))
 	}
@@ -124,18 +123,18 @@ func (u *upload) readReceipt(response *http.Response, token string) (Submission,
 
 	submission := Submission{
 		Filename:  SafeFilename(u.file.Name),
-		SHA256:    sha,
-		MD5:       md5,
+		SHA256:    sent.sha256,
+		MD5:       sent.md5,
 		Size:      u.file.Size,
 		Uncertain: true,
 	}
 	var otherDigest string // a digest in the answer that is not that of the bytes sent
 	for _, record := range records {
 		switch {
-		case record.SHA256 == sha && (record.MD5 == "" || record.MD5 == md5):
-			record.MD5, record.Size = md5, u.file.Size
+		case record.SHA256 == sent.sha256 && (record.MD5 == "" || record.MD5 == sent.md5):
+			record.MD5, record.Size = sent.md5, u.file.Size
 			return record, nil
-		case record.SHA256 == sha:
+		case record.SHA256 == sent.sha256:
 			otherDigest = record.MD5
 		case record.SHA256 != "":
 			otherDigest = record.SHA256
@@ -148,7 +147,7 @@ func (u *upload) readReceipt(response *http.Response, token string) (Submission,
 
 	return submission, &APIError{
 		Op: OpSubmitFile, Status: response.StatusCode, kind: ErrAnswerMismatch,
-		Err: &ContentError{Expected: sha, Sent: sha, Answered: otherDigest, Detail: "the answer's digest is not that of the bytes sent"},
+		Err: &ContentError{Expected: sent.sha256, Sent: sent.sha256, Answered: otherDigest, Detail: "the answer's digest is not that of the bytes sent"},
 	}
 }
 

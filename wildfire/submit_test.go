@@ -562,6 +562,42 @@ func TestEarlyAnswerEndsTheUpload(t *testing.T) {
 	}
 }
 
+// TestEarlySuccessDoesNotWaitForABlockedFile: the answer arrives while the file is being read, and
+// only closing the file unblocks the reader.
+func TestEarlySuccessDoesNotWaitForABlockedFile(t *testing.T) {
+	t.Parallel()
+	reader, writer := io.Pipe()
+	defer writer.Close()
+	reading := make(chan struct{})
+	sending := make(chan struct{})
+	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
+		cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			go func() { defer close(sending); _, _ = io.Copy(io.Discard, r.Body) }()
+			<-reading
+
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Request: r, Body: http.NoBody}, nil
+		})
+	})
+	f := file("a.exe", contents)
+	f.Open = func() (io.ReadCloser, error) { return &announcing{ReadCloser: reader, began: reading}, nil }
+	if _, err := c.SubmitFile(t.Context(), f); !errors.Is(err, wildfire.ErrForeignAnswer) {
+		t.Errorf("got %v, want ErrForeignAnswer", err)
+	}
+	<-sending
+}
+
+// announcing closes began when it is first read.
+type announcing struct {
+	io.ReadCloser
+	began chan struct{}
+	once  sync.Once
+}
+
+func (a *announcing) Read(p []byte) (int, error) {
+	a.once.Do(func() { close(a.began) })
+	return a.ReadCloser.Read(p)
+}
+
 // TestBodyClosedWhileReadIsNoFaultOfTheFile: HTTP/2 closes a body when its stream ends. That does
 // not count as a fault of the file.
 func TestBodyClosedWhileReadIsNoFaultOfTheFile(t *testing.T) {

@@ -158,16 +158,20 @@ type uploadStream struct {
 	watchdog *watchdog
 	contents io.ReadCloser
 
+	// These are read without mu, because Read may hang in the source.
+	verified atomic.Pointer[digests] // of the contents, once they had the expected size and hash
+	done     atomic.Bool             // the whole body was read
+	closed   atomic.Bool
+
 	mu             sync.Mutex // guards the fields below; Read holds it
 	prefix, suffix []byte     // what is left of the form's beginning and end
 	left           int64      // bytes of the contents that were not read yet
 	hashes         *hashes    // returned to the pool by Close
-	verified       bool       // the contents have the expected size and hash
-	done           bool       // the whole body was read
 	err            error      // what every later Read returns
-	sha256, md5    string     // of the contents, once all were read
-	closed         atomic.Bool
 }
+
+// digests are a SHA-256 and an MD5 in hexadecimal.
+type digests struct{ sha256, md5 string }
 
 // Read reads the next piece directly into the transport's buffer.
 func (s *uploadStream) Read(p []byte) (int, error) {
@@ -186,12 +190,10 @@ func (s *uploadStream) Read(p []byte) (int, error) {
 		return n, nil
 	case s.left > 0:
 		return s.readContents(p)
-	case !s.verified:
+	case s.verified.Load() == nil:
 		if s.err = s.verifyContents(); s.err != nil {
 			return 0, s.err
 		}
-
-		s.verified = true
 	}
 
 	n := copy(p, s.suffix)
@@ -201,8 +203,7 @@ func (s *uploadStream) Read(p []byte) (int, error) {
 		return n, nil
 	}
 
-	if !s.done {
-		s.done = true
+	if !s.done.Swap(true) {
 		s.watchdog.awaitAnswer()
 	}
 
@@ -271,10 +272,11 @@ func (s *uploadStream) verifyContents() error {
 		}
 	}
 
-	s.sha256, s.md5 = s.hashes.sum()
-	if want := s.upload.file.SHA256; want != "" && !strings.EqualFold(want, s.sha256) {
-		return &ContentError{Expected: strings.ToLower(want), Sent: s.sha256, Detail: "file does not have the expected SHA-256"}
+	sum := s.hashes.sum()
+	if want := s.upload.file.SHA256; want != "" && !strings.EqualFold(want, sum.sha256) {
+		return &ContentError{Expected: strings.ToLower(want), Sent: sum.sha256, Detail: "file does not have the expected SHA-256"}
 	}
+	s.verified.Store(&sum)
 
 	return nil
 }
@@ -294,7 +296,7 @@ func (s *uploadStream) Close() error {
 	if s.mu.TryLock() { // while Read hangs, the hashes stay in use and do not return to the pool
 		putHashes(s.hashes)
 		s.hashes = nil
-		if s.err == nil && !s.done {
+		if s.err == nil && !s.done.Load() {
 			s.err = errBodyClosed
 		}
 
@@ -320,13 +322,7 @@ func (s *uploadStream) failure() error {
 }
 
 // finished reports whether the whole body was read.
-func (s *uploadStream) finished() bool {
-	if s == nil || !s.mu.TryLock() {
-		return false // Read still runs, so the body is not finished
-	}
-	defer s.mu.Unlock()
-	return s.done
-}
+func (s *uploadStream) finished() bool { return s != nil && s.done.Load() }
 
 // started reports whether the form's beginning was read, so that the contents are next.
 func (s *uploadStream) started() bool {
@@ -338,13 +334,6 @@ func (s *uploadStream) started() bool {
 	}
 	defer s.mu.Unlock()
 	return len(s.prefix) == 0
-}
-
-// digests returns the digests of the contents. They are empty until all contents were read.
-func (s *uploadStream) digests() (sha256, md5 string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.sha256, s.md5
 }
 
 // hashes computes a SHA-256 and an MD5 in one pass. There is a pool of them, so that an upload need
@@ -373,9 +362,9 @@ func (h *hashes) Write(p []byte) (int, error) {
 	return h.md5.Write(p)
 }
 
-// sum returns both digests in hexadecimal.
-func (h *hashes) sum() (sha256Hex, md5Hex string) {
+// sum returns both digests.
+func (h *hashes) sum() digests {
 	var sha [sha256.Size]byte
 	var md [md5.Size]byte
-	return hex.EncodeToString(h.sha256.Sum(sha[:0])), hex.EncodeToString(h.md5.Sum(md[:0]))
+	return digests{hex.EncodeToString(h.sha256.Sum(sha[:0])), hex.EncodeToString(h.md5.Sum(md[:0]))}
 }
