@@ -192,6 +192,9 @@ func Classify(op Op, err error) Disposition {
 	if errors.As(err, &api) {
 		d.Status = api.Status
 		d.Unsure = api.MaybeDone
+		if d.Status == http.StatusRequestEntityTooLarge && api.RetryAfter > 0 {
+			d.Action = Retry // the refusal is temporary: RFC 9110, section 15.5.14
+		}
 		if d.Action == Retry {
 			d.Delay = api.RetryAfter
 		}

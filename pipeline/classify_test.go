@@ -244,6 +244,7 @@ func TestClassifyRetryAfter(t *testing.T) {
 		403: 0,
 		401: 0,
 		418: 0,
+		413: 7 * time.Second, // only with Retry-After it is temporary
 	} {
 		transport := &fixedAnswer{status: status, header: http.Header{"Retry-After": {"7"}}}
 		_, err := newClient(t, transport, wildfire.StaticToken("t")).SubmitFile(t.Context(), contents("test"))
