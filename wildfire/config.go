@@ -23,7 +23,8 @@ const (
 	// DefaultStallTimeout is how long a transfer may make no progress.
 	DefaultStallTimeout = 30 * time.Second
 
-	// DefaultAnswerTimeout limits the time from the end of the request to the end of the answer.
+	// DefaultAnswerTimeout limits the time from the end of the request to the end of the answer;
+	// see Config.AnswerTimeout.
 	DefaultAnswerTimeout = 2 * time.Minute
 
 	// DefaultExpectContinue is the size, in bytes, from which an upload waits for the service's
@@ -68,7 +69,9 @@ type Config struct {
 	StallTimeout time.Duration `toml:"stall_timeout" doc:"An upload is aborted if no byte is sent for this long. \"0s\": never."`
 
 	// AnswerTimeout limits the time from the end of the request to the end of the answer. For a
-	// download it limits the time to the start of the answer, and StallTimeout applies after that.
+	// call other than SubmitFile it begins before the connection is made, because the request is
+	// small. For reports and downloads it ends with the start of the answer, and StallTimeout
+	// applies after that.
 	AnswerTimeout time.Duration
 
 	// ExpectContinue is the file size, in bytes, from which an upload has the header "Expect:

@@ -31,9 +31,10 @@
 //
 // It does not count quotas, limit rates or retry, with three exceptions:
 //
-//   - A call answered 401 is repeated once, with a new token of the [TokenSource].
-//   - An upload is repeated once if the connection breaks while the body is sent: a service that
-//     refuses a large body may close the connection before its status is read.
+//   - A call answered 401 is repeated once, with the token that the [TokenSource] returns then.
+//   - A large upload (see [Config].ExpectContinue) is repeated once if the connection breaks while
+//     the body is sent: a service that refuses a large body may close the connection before its
+//     status is read.
 //   - An upload with "Expect: 100-continue" that is answered 417 is repeated without that header.
 //
 // It does not fall back to another region, because moving samples between regions is a legal

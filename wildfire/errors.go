@@ -26,7 +26,7 @@ var (
 	ErrConflict         = errors.New("conflict")                      // 409
 	ErrGone             = errors.New("sample gone")                   // 410
 	ErrTooLarge         = errors.New("file too large")                // 413, or over Config.MaxFileSize
-	ErrTooManyEntries   = errors.New("too many entries")              // 413 on get/verdicts, or more than 1,000 links
+	ErrTooManyEntries   = errors.New("too many entries")              // 413 on get/verdicts
 	ErrMediaType        = errors.New("unsupported media type")        // 415: the body's encoding, not the file's type
 	ErrSameVerdict      = errors.New("sample has that verdict")       // 417
 	ErrUnsupportedType  = errors.New("unsupported file type")         // 418

@@ -169,6 +169,10 @@ func TestParseReport(t *testing.T) {
 				Processes: []wildfire.Process{{Name: "??", Command: "x y"}},
 			},
 		},
+		"Windows-1252": {
+			`<?xml version="1.0" encoding="windows-1252"?>` + inReport("<process_list><process name='\x80.exe'/></process_list>"),
+			wildfire.Report{Processes: []wildfire.Process{{Name: "€.exe"}}},
+		},
 		"Latin-1": {
 			`<?xml version="1.0" encoding="ISO-8859-1"?>` + inReport("<process_list><process name='\xe9.exe'/></process_list>"),
 			wildfire.Report{Processes: []wildfire.Process{{Name: "é.exe"}}},

@@ -9,7 +9,6 @@ import (
 	"io"
 	"strings"
 
-	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/runes"
 	"golang.org/x/text/transform"
 )
@@ -69,7 +68,8 @@ func (c *cappedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// cleanReader is clean for a stream.
+// cleanReader is clean for a stream, except that it decodes Latin-1 wherever it is declared: it
+// cannot tell before the end whether the document is valid UTF-8.
 func cleanReader(r io.Reader) io.Reader {
 	buffered := bufio.NewReader(r)
 	if mark, _ := buffered.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
@@ -79,7 +79,7 @@ func cleanReader(r io.Reader) io.Reader {
 	head, _ := buffered.Peek(maxDeclaration)
 	var decode transform.Transformer = runes.ReplaceIllFormed()
 	if declaresLatin1(head) {
-		decode = charmap.ISO8859_1.NewDecoder()
+		decode = latin1.NewDecoder()
 	}
 
 	return transform.NewReader(buffered, transform.Chain(decode, runes.Map(xmlRune)))

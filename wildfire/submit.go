@@ -15,14 +15,15 @@ import (
 // Submission is WildFire's receipt for a file. It has no verdict, and does not say whether WildFire
 // knew the file before: ask for the verdict.
 type Submission struct {
-	// URL is the address of the file. Only SubmitURL sets it.
+	// URL is the address of the file in WildFire's answer to SubmitURL.
 	URL string
 
-	// Filetype is WildFire's name for the type, such as "PE32 executable". The report about the
-	// same file may have another one.
+	// Filetype is WildFire's name for the type, such as "PE32 executable": at most 200 bytes of
+	// printable ASCII. The report about the same file may have another one.
 	Filetype string
 
-	// Filename is the name in the service's answer; empty for SubmitURL.
+	// Filename is the name in WildFire's answer, or the name sent if Uncertain is set; empty for
+	// SubmitURL. It may contain any characters.
 	Filename string
 
 	// SHA256 and MD5 are lower-case hexadecimal. After SubmitFile they are the digests of the bytes
@@ -40,8 +41,8 @@ type Submission struct {
 
 // SubmitFile uploads one file.
 //
-// It sends nothing that the service would refuse: an empty file is ErrEmptyFile, and a file over
-// Config.MaxFileSize is ErrTooLarge. If the contents do not have the size and hash in file, or the
+// Two kinds of files are refused without sending them: an empty file with ErrEmptyFile, and a file
+// over Config.MaxFileSize with ErrTooLarge. If the contents do not have the size and hash in file, or the
 // answer has other digests than the bytes sent, the error contains a ContentError. In the second
 // case the Submission is returned with the error.
 //
@@ -190,7 +191,7 @@ func (s *Submission) set(field, text string) {
 	case "url":
 		setFirst(&s.URL, text)
 	case "filetype":
-		setFirst(&s.Filetype, text)
+		setFirst(&s.Filetype, printable(text))
 	case "filename":
 		setFirst(&s.Filename, text)
 	case "sha256":

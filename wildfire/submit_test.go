@@ -671,6 +671,19 @@ func TestReceiptIsFoundAmongOthers(t *testing.T) {
 	}
 }
 
+// TestFiletypeOfTheReceiptIsBounded: it is text of the other side, and ends up in events.
+func TestFiletypeOfTheReceiptIsBounded(t *testing.T) {
+	t.Parallel()
+	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
+		cfg.Transport = &answering{status: 200, body: "<wildfire><upload-file-info><sha256>" + sha256Of(contents) +
+			"</sha256><filetype>PE\n\x7f" + strings.Repeat("x", 1000) + "</filetype></upload-file-info></wildfire>"}
+	})
+	got, err := c.SubmitFile(t.Context(), file("a.exe", contents))
+	if err != nil || len(got.Filetype) != 200 || !strings.HasPrefix(got.Filetype, "PE ?xx") {
+		t.Errorf("got %q, %v; want 200 bytes of printable ASCII", got.Filetype, err)
+	}
+}
+
 // TestLargeUploadIsSentAgainOnce: the connection breaks in the middle of the body.
 func TestLargeUploadIsSentAgainOnce(t *testing.T) {
 	t.Parallel()

@@ -41,7 +41,7 @@ type TransportConfig struct {
 	// server's own timeout, so that no request uses a connection that the server is closing.
 	IdleTimeout time.Duration
 
-	// MaxIdlePerHost is the number of idle connections that are kept for each host.
+	// MaxIdlePerHost is the number of idle connections that are kept for each host; 0 means 2.
 	MaxIdlePerHost int
 
 	// PingTimeout finds dead HTTP/2 connections. A call that times out does not close its

@@ -87,7 +87,7 @@ func hasDirective(e *etree.Element) bool {
 func clean(body []byte) []byte {
 	body = bytes.TrimLeft(bytes.TrimPrefix(body, []byte(byteOrderMark)), " \t\r\n")
 	if declaresLatin1(body[:min(len(body), maxDeclaration)]) && !utf8.Valid(body) {
-		body, _ = charmap.ISO8859_1.NewDecoder().Bytes(body) // never fails
+		body, _ = latin1.NewDecoder().Bytes(body) // never fails
 	}
 	if bytes.IndexFunc(body, func(r rune) bool { return xmlRune(r) != r }) < 0 {
 		return body
@@ -106,6 +106,9 @@ func xmlRune(r rune) rune {
 
 	return r
 }
+
+// latin1 decodes Latin-1 and Windows-1252, which has further characters.
+var latin1 = charmap.Windows1252
 
 // declaresLatin1 reports whether the XML declaration names Latin-1 or Windows-1252 as the encoding.
 func declaresLatin1(head []byte) bool {

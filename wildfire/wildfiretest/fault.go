@@ -29,11 +29,12 @@ type Fault struct {
 	Body    Body
 	Message string
 
-	// RetryAfter is the value of the Retry-After header: "120", a date, or an invalid value. ""
-	// sends none.
+	// RetryAfter is the value of the header Retry-After of an answer with an error: "120", a date,
+	// or an invalid value. "" sends none.
 	RetryAfter string
 
-	// Early answers without reading the request's body, and closes the connection.
+	// Early answers with Status without reading the request's body, and closes the connection.
+	// Latency does not delay this answer.
 	Early bool
 
 	// Reset reads ResetAfter bytes of the request's body and resets the connection.
@@ -58,8 +59,8 @@ type Rule struct {
 	// service.
 	Op wildfire.Op
 
-	// SHA256 and Name (a part of the file name) select submissions by sample. They are compared
-	// after the contents have been read.
+	// SHA256 and Name (a part of the file name) select submissions of files (submit/file,
+	// submit/url) by sample. They are compared after the contents have been read.
 	SHA256, Name string
 
 	// Token selects calls by credential.

@@ -8,7 +8,8 @@ import (
 )
 
 // Inject adds a rule and returns a function that removes it. If several rules match, the one added
-// first applies.
+// first applies. The rules for samples are matched later than the others, so a call can get a fault
+// of each kind; the second one then applies, with the styles of both.
 func (s *Server) Inject(r Rule) (remove func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

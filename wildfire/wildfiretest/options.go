@@ -30,7 +30,7 @@ func WithReportLag(d time.Duration) Option { return func(s *Server) { s.reportLa
 func WithLatency(d time.Duration) Option { return func(s *Server) { s.latency = max(d, 0) } }
 
 // WithQuota sets how many successful uploads and queries every credential has each day; 0, the
-// default, is no limit.
+// default, is no limit. All tokens of a service account share its quota.
 func WithQuota(uploads, queries int) Option {
 	return func(s *Server) { s.uploadQuota, s.queryQuota = uploads, queries }
 }
@@ -79,8 +79,16 @@ func WithClient(id, secret, tsg string) Option {
 	}
 }
 
-// WithTokenLifetime sets expires_in. The default is 900 s.
-func WithTokenLifetime(d time.Duration) Option { return func(s *Server) { s.auth.lifetime = d } }
+// WithTokenLifetime sets how long tokens are valid, and expires_in. A part of a second counts as a
+// whole one, because expires_in has whole seconds. The default is 900 s.
+func WithTokenLifetime(d time.Duration) Option {
+	whole := d.Truncate(time.Second)
+	if whole < d {
+		whole += time.Second
+	}
+
+	return func(s *Server) { s.auth.lifetime = whole }
+}
 
 // WithPhrases switches the vendor's reason phrases on or off; the default is on. They need a
 // listener from Server.Listener, which Start uses.

@@ -3,6 +3,7 @@ package wildfiretest
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"backburn/wildfire"
 )
@@ -61,6 +62,7 @@ func (s *Server) TokenRequests() int { return s.Count(OpToken) }
 
 // UploadCount returns how often a sample was submitted and counted, in all regions.
 func (s *Server) UploadCount(sha256 string) int {
+	sha256 = strings.ToLower(sha256)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	total := 0
@@ -76,6 +78,7 @@ func (s *Server) UploadCount(sha256 string) int {
 // Uploads returns the submissions of a sample that were counted, in all regions: at most the first
 // 64.
 func (s *Server) Uploads(sha256 string) []Upload {
+	sha256 = strings.ToLower(sha256)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []Upload

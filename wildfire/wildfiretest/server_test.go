@@ -181,7 +181,7 @@ func TestUnansweredSubmissionIsCounted(t *testing.T) {
 	if verdict := verdictOf(t, c, sha("x")); verdict != wildfire.Benign {
 		t.Errorf("got %v, want benign: it was accepted", verdict)
 	}
-	if uploads, _ := server.Spent("t"); uploads != 1 || server.UploadCount(sha("x")) != 1 {
+	if uploads, _ := server.Spent("t"); uploads != 1 || server.UploadCount(strings.ToUpper(sha("x"))) != 1 {
 		t.Errorf("%d uploads spent, %d counted; want 1", uploads, server.UploadCount(sha("x")))
 	}
 }
@@ -571,7 +571,7 @@ func TestTokenServiceIssuesTokens(t *testing.T) {
 	clock := wildfiretest.NewClock(time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC))
 	const id, secret = "svc@123.iam.panserviceaccount.com", "P@ss w+rd!%/="
 	server, web := start(t, wildfiretest.WithNow(clock.Now), wildfiretest.WithDelay(0), wildfiretest.WithQuota(1, 0),
-		wildfiretest.WithClient(id, secret, "123"), wildfiretest.WithTokenLifetime(10*time.Second))
+		wildfiretest.WithClient(id, secret, "123"), wildfiretest.WithTokenLifetime(9500*time.Millisecond)) // rounded up to 10 s
 
 	grant := url.Values{"grant_type": {"client_credentials"}, "scope": {"tsg_id:123"}}
 	inForm := url.Values{"grant_type": {"client_credentials"}, "scope": {"tsg_id:123"}, "client_id": {id}, "client_secret": {secret}}
@@ -644,7 +644,11 @@ func TestTokenServiceIssuesTokens(t *testing.T) {
 		t.Errorf("the other token: %v", err)
 	}
 
-	clock.Advance(10 * time.Second)
+	clock.Advance(9900 * time.Millisecond)
+	if err := verdict(two); err != nil {
+		t.Errorf("a token in its last second: %v", err)
+	}
+	clock.Advance(100 * time.Millisecond)
 	if err := verdict(two); !errors.Is(err, wildfire.ErrUnauthorized) {
 		t.Errorf("an expired token: got %v", err)
 	}
