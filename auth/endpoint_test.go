@@ -3,6 +3,7 @@ package auth_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -268,6 +269,43 @@ func TestEchoedSecretIsScrubbed(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// TestErrorsDoNotQuoteTheProxy: net/http's error about an invalid proxy repeats the proxy's URL.
+func TestErrorsDoNotQuoteTheProxy(t *testing.T) {
+	t.Parallel()
+	for _, proxy := range []string{"http://user:canary%zz@proxy:8080", "http://user:canary/x@proxy", "user:can ary@proxy"} {
+		transport := &http.Transport{Proxy: func(*http.Request) (*url.URL, error) {
+			_, err := url.Parse(proxy)
+			return nil, fmt.Errorf("invalid proxy address %q: %v", proxy, err)
+		}}
+		_, err := open(t, wildfireProfile(), auth.WithTransport(transport)).Token(t.Context())
+		if !errors.Is(err, auth.ErrTemporary) || !strings.Contains(err.Error(), "(invalid proxy address") || strings.Contains(err.Error(), "can") {
+			t.Errorf("%s: got %v", proxy, err)
+		}
+
+		p := profileOf(t, auth.KindWatchGuard)
+		p.URL = "https://api.example.test"
+		if _, err := auth.LookupAudience(t.Context(), p, "WGC-1", auth.WithTransport(transport)); err == nil || strings.Contains(err.Error(), "can") {
+			t.Errorf("%s: looking up an audience: got %v", proxy, err)
+		}
+	}
+}
+
+// TestEchoedJSONIsScrubbed: the server's message repeats the body of a request in JSON.
+func TestEchoedJSONIsScrubbed(t *testing.T) {
+	t.Parallel()
+	e := newImmediate()
+	e.answer = func(int, tokenRequest) (*http.Response, error) {
+		return reply(401, `{"error":"invalid_client","error_description":"you sent can\\u0026ary\\\"one"}`), nil
+	}
+	p := wildfireProfile()
+	p.ClientSecret = auth.NewSecret(`can&ary"one`)
+	_, err := open(t, p, auth.WithTransport(e)).Token(t.Context())
+	var ae *auth.AuthError
+	if !errors.As(err, &ae) || ae.Desc != "you sent <secret>" {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -352,6 +352,21 @@ func TestLogout(t *testing.T) {
 	}
 }
 
+// TestLogoutSaysThatAnUnreadableGrantIsNotRevoked: the client secret was replaced before.
+func TestLogoutSaysThatAnUnreadableGrantIsNotRevoked(t *testing.T) {
+	t.Parallel()
+	srv := cortexServer(t, nil)
+	p := cortexProfile(t, srv)
+	login(t, p)
+	p.ClientSecret = auth.NewSecret("another")
+	if err := auth.Logout(t.Context(), p); err == nil || !strings.Contains(err.Error(), "not revoked") {
+		t.Errorf("got %v, want an error that says so", err)
+	}
+	if err := auth.Logout(t.Context(), p); err != nil {
+		t.Errorf("second logout: %v, want nothing stored", err)
+	}
+}
+
 // TestLogoutUsesTheConfiguredBodyFormat checks that the revocation has the format of the token
 // requests.
 func TestLogoutUsesTheConfiguredBodyFormat(t *testing.T) {

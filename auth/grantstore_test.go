@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -328,6 +330,102 @@ func TestRefreshesOfOneMachineDoNotOverlap(t *testing.T) {
 
 // TestNewerGrantIsNotOverwritten: a machine that could not reach the bucket refreshes with an old
 // grant, while another one has a newer grant.
+func TestAGrantThatSomebodyReplacedIsNotSaved(t *testing.T) {
+	t.Parallel()
+	e := newImmediate()
+	e.answer = func(n int, _ tokenRequest) (*http.Response, error) {
+		return reply(200, fmt.Sprintf(`{"access_token":"token-%d","refresh_token":"refresh-%d","expires_in":"3600"}`, n, n)), nil
+	}
+	grants := &breakable{Bucket: authtest.NewBucket()}
+	p := profileOf(t, auth.KindCortex)
+	p.InstanceID, p.RedirectURL, p.GrantFile = "1", "http://127.0.0.1:8976/callback", ""
+	logIn := func() {
+		l, err := auth.NewLogin(p, cortex.HubParams{}, auth.WithTransport(e), auth.WithGrantsBucket(grants.Bucket))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		state := strings.SplitN(strings.SplitN(l.Begin(), "state=", 2)[1], "&", 2)[0]
+		if _, err := l.Complete(t.Context(), p.RedirectURL+"?code=c&state="+state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	logIn()
+
+	s := open(t, p, auth.WithTransport(e), auth.WithGrantsBucket(grants), auth.WithFreshFor(0), auth.WithPersistHook(func(stage string) {
+		if stage == "response" {
+			grants.down.Store(true)
+		}
+	}))
+	got := token(t, s)
+	if st := s.Status(); !st.GrantUnsaved {
+		t.Fatalf("status %+v, want an unsaved grant", st)
+	}
+
+	logIn()
+	logIn()
+	grants.down.Store(false)
+	s.Rejected(got)
+	token(t, s)
+	all := e.all()
+	if got := all[len(all)-1].form.Get("refresh_token"); got != "refresh-4" {
+		t.Errorf("used %q, want the refresh token of the last login", got)
+	}
+}
+
+// breakable is a bucket that one process cannot reach while it is down.
+type breakable struct {
+	auth.Bucket
+	down atomic.Bool
+}
+
+func (b *breakable) Get(ctx context.Context, key string) (auth.Entry, error) {
+	if b.down.Load() {
+		return auth.Entry{}, authtest.ErrDown
+	}
+	return b.Bucket.Get(ctx, key)
+}
+
+// TestTheTokenOfAnotherMachineIsReplaced: while a refresh is refused, another machine stores two
+// newer refresh tokens. The refresh with the newest one is a roll of that one.
+func TestTheTokenOfAnotherMachineIsReplaced(t *testing.T) {
+	t.Parallel()
+	grants := authtest.NewBucket()
+	p := profileOf(t, auth.KindCortex)
+	p.InstanceID, p.RedirectURL, p.GrantFile = "1", "http://127.0.0.1:8976/callback", ""
+	e := newImmediate()
+	refresh := func() { token(t, open(t, p, auth.WithTransport(e), auth.WithGrantsBucket(grants))) }
+	e.answer = func(n int, _ tokenRequest) (*http.Response, error) {
+		if n == 2 {
+			refresh()
+			refresh()
+
+			return reply(400, `{"error":"invalid_grant"}`), nil
+		}
+
+		return reply(200, fmt.Sprintf(`{"access_token":"token-%d","refresh_token":"refresh-%d","expires_in":"3600"}`, n, n)), nil
+	}
+	l, err := auth.NewLogin(p, cortex.HubParams{}, auth.WithTransport(e), auth.WithGrantsBucket(grants))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	state := strings.SplitN(strings.SplitN(l.Begin(), "state=", 2)[1], "&", 2)[0]
+	if _, err := l.Complete(t.Context(), p.RedirectURL+"?code=c&state="+state); err != nil {
+		t.Fatal(err)
+	}
+
+	refresh()
+	refresh()
+	var used []string
+	for _, r := range e.all() {
+		used = append(used, r.form.Get("refresh_token"))
+	}
+	if got := strings.Join(used, " "); got != " refresh-1 refresh-1 refresh-3 refresh-4 refresh-5" {
+		t.Errorf("used %q", got)
+	}
+}
+
 func TestNewerGrantIsNotOverwritten(t *testing.T) {
 	t.Parallel()
 	e := newImmediate()

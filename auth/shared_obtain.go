@@ -12,6 +12,11 @@ import (
 	"backburn/internal/backoff"
 )
 
+// randomUpTo returns a random duration from 0 to d.
+func randomUpTo(d time.Duration) time.Duration {
+	return time.Duration(mathrand.Int64N(int64(d) + 1))
+}
+
 // conflictPause is the longest wait after another process wrote first.
 const conflictPause = 20 * time.Millisecond
 
@@ -48,7 +53,7 @@ func (s *shared) obtain(ctx context.Context, req renewalRequest) (*cachedToken, 
 				return s.obtainAlone(ctx, req, err)
 			}
 
-			wait = time.Duration(mathrand.Int64N(int64(conflictPause)))
+			wait = randomUpTo(conflictPause)
 		}
 
 		if err := s.waitForChange(ctx, wait); err != nil {
@@ -72,7 +77,7 @@ func (s *shared) outdated(ctx context.Context, c *sharedCooldown) bool {
 }
 
 // requestToken requests a token as the holder of the claim at v, and writes the outcome. It ends
-// well before the claim counts as abandoned.
+// before the claim counts as abandoned.
 func (s *shared) requestToken(ctx context.Context, req renewalRequest, v view) (*cachedToken, error) {
 	bounded, cancel := context.WithTimeout(ctx, s.minter.timing.claimTTL-s.minter.timing.bucketTimeout)
 	defer cancel()
@@ -101,7 +106,7 @@ func (s *shared) publish(ctx context.Context, req renewalRequest, v view, m oaut
 	}
 	tok := s.minter.cacheToken(m, next.Generation)
 
-	_, err := s.updateClaimed(context.WithoutCancel(ctx), &v, func(r *record) { *r = next })
+	_, err := s.updateClaimed(ctx, &v, func(r *record) { *r = next })
 	if err == nil {
 		s.rejectOlder(view{record: next, keys: v.keys})
 		return tok
@@ -144,7 +149,7 @@ func (s *shared) obtainAlone(ctx context.Context, req renewalRequest, cause erro
 	}
 
 	// All processes of the fleet come here at the same time, so wait a random time.
-	if err := s.waitForChange(ctx, time.Duration(mathrand.Int64N(int64(t.aloneJitter)+1))); err != nil {
+	if err := s.waitForChange(ctx, randomUpTo(t.aloneJitter)); err != nil {
 		return nil, err
 	}
 

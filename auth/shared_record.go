@@ -203,11 +203,15 @@ func (s *shared) write(ctx context.Context, v view, next record) (uint64, error)
 	return s.bucket.Update(ctx, v.keys.name, sealed, v.revision)
 }
 
-// updateClaimed changes the record on behalf of the holder of the claim in v. Other processes may
-// update the old token's data meanwhile; while the claim is ours, the change is applied to their
-// version. If another process has taken over the claim, updateClaimed returns ErrKeyConflict and
-// sets v to the record of that process.
+// updateClaimed changes the record on behalf of the holder of the claim in v, even if ctx has ended.
+// Other processes may update the old token's data meanwhile; while the claim is ours, the change is
+// applied to their version. If another process has taken over the claim, updateClaimed returns
+// ErrKeyConflict and sets v to the record of that process. It gives up after bucketTimeout, because
+// a replica that lags may show the old record for long.
 func (s *shared) updateClaimed(ctx context.Context, v *view, change func(*record)) (revision uint64, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.minter.timing.bucketTimeout)
+	defer cancel()
+
 	nonce := v.Claim.Nonce
 	for {
 		next := v.record
@@ -225,6 +229,9 @@ func (s *shared) updateClaimed(ctx context.Context, v *view, change func(*record
 
 		*v = latest
 		if v.Claim == nil || v.Claim.Nonce != nonce {
+			return 0, err
+		}
+		if err := s.waitForChange(ctx, randomUpTo(conflictPause)); err != nil {
 			return 0, err
 		}
 	}
@@ -255,7 +262,7 @@ func (s *shared) releaseClaim(ctx context.Context, v view, e *AuthError) error {
 		e = e.After(d)
 	}
 
-	revision, err := s.updateClaimed(context.WithoutCancel(ctx), &v, func(r *record) {
+	revision, err := s.updateClaimed(ctx, &v, func(r *record) {
 		r.Claim = nil
 		r.Cooldown = cool
 	})

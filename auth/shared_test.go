@@ -514,6 +514,30 @@ func TestOvertakenHolderTakesTheWinnersToken(t *testing.T) {
 	})
 }
 
+// TestATokenIsUsedThoughTheBucketAnswersWithOldRecords: a replica that lags shows a claim that this
+// process has written, but no write to it succeeds.
+func TestATokenIsUsedThoughTheBucketAnswersWithOldRecords(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEndpoint(nil)
+		s := source(t, wildfireProfile(), e, auth.WithBucket(lagging{authtest.NewBucket()}))
+		began := time.Now()
+		if got := token(t, s); got != "token-1" || e.count() != 1 {
+			t.Errorf("got %q after %d requests", got, e.count())
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+// lagging is a bucket of which no key can be written twice.
+type lagging struct{ auth.Bucket }
+
+func (lagging) Update(context.Context, string, []byte, uint64) (uint64, error) {
+	return 0, auth.ErrKeyConflict
+}
+
 // TestCooldownIsLimitedDespiteAWrongClock: a cool-down from a process with a wrong clock is not
 // longer than its stated length.
 func TestCooldownIsLimitedDespiteAWrongClock(t *testing.T) {

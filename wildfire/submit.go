@@ -42,9 +42,11 @@ type Submission struct {
 // SubmitFile uploads one file.
 //
 // Two kinds of files are refused without sending them: an empty file with ErrEmptyFile, and a file
-// over Config.MaxFileSize with ErrTooLarge. If the contents do not have the size and hash in file, or the
-// answer has other digests than the bytes sent, the error contains a ContentError. In the second
-// case the Submission is returned with the error.
+// over Config.MaxFileSize with ErrTooLarge.
+//
+// If the contents do not have the size and hash in file, or the answer has other digests than the
+// bytes sent, the error contains a ContentError. In the second case the Submission is returned with
+// the error.
 //
 // If WildFire's receipt cannot be read completely, the Submission has Uncertain set, and there is
 // no error. If the answer is a success in any other form, such as a login page, the error matches

@@ -3,8 +3,9 @@
 // refresh token of this login.
 //
 // It guarantees that a refresh token is durable before the access token that came with it is used,
-// that on one machine a grant is refreshed by one process at a time, and that a failure never loses
-// the stored refresh token.
+// unless it cannot be stored: then it is kept in memory, and storing is retried. With a grant file,
+// only one process of a machine refreshes a grant at a time. A failure never loses the stored
+// refresh token.
 //
 // Use it through auth.New, auth.NewLogin and auth.Logout, which take a profile.
 package cortex

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"backburn/auth/internal/oauth"
@@ -11,8 +12,9 @@ import (
 )
 
 // Logout revokes the stored refresh token at the hub, and wipes the file and the bucket even if the
-// revocation fails. If nobody is logged in, it returns nil. Issued access tokens stay valid until
-// they expire, because the hub cannot revoke them.
+// revocation fails or the token cannot be read. In both cases it returns an error. A copy that
+// cannot be wiped is only logged, if the other one was wiped. If nobody is logged in, Logout returns
+// nil. Issued access tokens stay valid until they expire, because the hub cannot revoke them.
 func Logout(ctx context.Context, c Config) error {
 	s, err := newStore(c)
 	if err != nil {
@@ -33,6 +35,8 @@ func Logout(ctx context.Context, c Config) error {
 	var revokeErr error
 	if loadErr == nil {
 		revokeErr = c.revoke(ctx, secret.New(r.Token))
+	} else {
+		revokeErr = fmt.Errorf("auth.%s: the refresh token cannot be read, so it was not revoked: %w", c.Name, loadErr)
 	}
 
 	empty := record{
@@ -45,7 +49,7 @@ func Logout(ctx context.Context, c Config) error {
 		return errors.Join(revokeErr, c.storeError(err))
 	}
 
-	c.Log.Info().Bool("revoked", loadErr == nil && revokeErr == nil).Msg("logged out")
+	c.Log.Info().Bool("revoked", revokeErr == nil).Msg("logged out")
 
 	return revokeErr
 }

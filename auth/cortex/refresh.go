@@ -42,7 +42,8 @@ func (g *Grant) Close() {
 
 // Mint gets an access token with the stored refresh token (RFC 6749 section 6). It stores any new
 // refresh token before it returns the access token, so a crash in between does not lose the grant.
-// Its errors are *oauth.Error.
+// If the refresh token cannot be stored, it is kept in memory and storing is retried. Mint's errors
+// are *oauth.Error.
 func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
 	clientSecret := g.config.Secret.Get()
 	g.addSecret(clientSecret)
@@ -63,7 +64,7 @@ func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
 		return oauth.Minted{}, g.storeError(err)
 	}
 
-	m, used, err := g.tryTokens(ctx, clientSecret, r)
+	m, r, used, err := g.tryTokens(ctx, clientSecret, r)
 	if err != nil {
 		return oauth.Minted{}, err
 	}
@@ -78,36 +79,35 @@ func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
 
 // tryTokens tries the stored refresh token, and repeats the request once if the answer was lost. If
 // the server does not know the token, it tries one that another process has stored meanwhile and,
-// as a last resort, the previous one. used is the token that worked.
-func (g *Grant) tryTokens(ctx context.Context, clientSecret secret.Secret, r record) (m oauth.Minted, used string, err error) {
+// as a last resort, the previous one. used is the token that worked, and from is its record.
+func (g *Grant) tryTokens(ctx context.Context, clientSecret secret.Secret, r record) (m oauth.Minted, from record, used string, err error) {
 	try := func(token string) (oauth.Minted, error) {
 		g.metrics.Requests.Inc()
 		return g.config.Client.Refresh(ctx, clientSecret, secret.New(token))
 	}
 
-	used = r.Token
-	m, err = try(used)
+	m, err = try(r.Token)
 	if ambiguous(err) && ctx.Err() == nil {
-		m, err = try(used)
+		m, err = try(r.Token)
 	}
 	if !errors.Is(err, oauth.ErrReauthorize) {
-		return m, used, err
+		return m, r, r.Token, err
 	}
 
 	if newer, loadErr := g.load(ctx); loadErr == nil && newer.Token != r.Token {
 		if m, err := try(newer.Token); err == nil {
-			return m, newer.Token, nil
+			return m, newer, newer.Token, nil
 		}
 	}
 
 	if r.Previous != "" {
 		g.config.Log.Warn().Msg("the refresh token was rejected; trying the previous one")
 		if m, err := try(r.Previous); err == nil {
-			return m, r.Previous, nil
+			return m, r, r.Previous, nil
 		}
 	}
 
-	return oauth.Minted{}, "", err
+	return oauth.Minted{}, r, "", err
 }
 
 // ambiguous reports whether the server may have performed the refresh although no usable answer
@@ -151,7 +151,7 @@ func (g *Grant) retrySaving() {
 		err := g.flushLocked(ctx)
 		cancel()
 		if err == nil {
-			g.config.Log.Info().Msg("stored the new refresh token after failures")
+			g.config.Log.Info().Msg("the newest refresh token is stored, after failures")
 			return
 		}
 

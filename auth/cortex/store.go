@@ -37,6 +37,9 @@ type record struct {
 // ErrNoGrant means that no refresh token is stored.
 var ErrNoGrant = errors.New("no grant is stored")
 
+// errSuperseded means that the bucket has a newer grant than the one to be stored.
+var errSuperseded = errors.New("another process stored a newer grant")
+
 // store keeps a refresh token durably, in a file, a bucket, or both. Callers hold its lock, see
 // lock.
 type store struct {
@@ -257,7 +260,7 @@ func (s *store) writeBucket(ctx context.Context, sealed []byte, r record) error 
 		case err == nil:
 			existing, _, unsealErr := s.unseal(seal.Joined(s.config.Grants.Name(), s.key()), e.Value)
 			if unsealErr == nil && existing.Generation > r.Generation {
-				return errors.New("another process stored a newer grant")
+				return errSuperseded
 			}
 
 			_, err = s.config.Grants.Update(ctx, s.key(), sealed, e.Revision)
@@ -364,13 +367,14 @@ func (s *store) saveOrKeep(ctx context.Context, r record) error {
 	return s.flush(ctx)
 }
 
-// flush saves the record that could not be saved before, if there is one.
+// flush saves the record that could not be saved before, if there is one. It drops a record that is
+// older than the one in the bucket.
 func (s *store) flush(ctx context.Context) error {
 	r := s.unsavedRecord()
 	if r == nil {
 		return nil
 	}
-	if err := s.save(ctx, *r); err != nil {
+	if err := s.save(ctx, *r); err != nil && !errors.Is(err, errSuperseded) {
 		return err
 	}
 

@@ -74,7 +74,7 @@ func (e *Error) After(d time.Duration) *Error {
 	return &out
 }
 
-// Describe sets Desc to the text of err, without the secrets that scrub knows.
+// Describe sets Desc to the text of err, without quotations and the secrets that scrub knows.
 func (e *Error) Describe(err error, scrub Scrubber) {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -82,6 +82,6 @@ func (e *Error) Describe(err error, scrub Scrubber) {
 	case errors.Is(err, context.Canceled):
 		e.Desc = "canceled"
 	default:
-		e.Desc = scrub.Clean(err.Error())
+		e.Desc = scrub.Clean(withoutQuotation(err))
 	}
 }

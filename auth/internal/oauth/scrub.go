@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"net/url"
 	"regexp"
 	"strings"
@@ -16,7 +17,7 @@ const maxDesc = 200 // longest text of a server in an error, in bytes
 var credentialLike = regexp.MustCompile(`eyJ[A-Za-z0-9_\-.]*|(?i:\b(?:basic|bearer)\s+[A-Za-z0-9+/_=.~\-]+)`)
 
 // Scrubber removes known secrets from a server's message, which may repeat the request. It finds
-// each secret in plain, form-encoded and Basic-encoded form.
+// each secret in plain, form-encoded, JSON-encoded and Basic-encoded form.
 type Scrubber struct{ replacer *strings.Replacer }
 
 // NewScrubber returns a Scrubber for the secrets in a request. The client ID is not secret, but it
@@ -38,7 +39,8 @@ func NewScrubber(clientID string, secrets ...string) Scrubber {
 			}
 		}
 
-		for _, f := range forms[:3] {
+		inJSON, _ := json.Marshal(s) // a string always encodes
+		for _, f := range append(forms[:3], strings.Trim(string(inJSON), `"`)) {
 			pairs = append(pairs, f, redacted)
 		}
 	}
