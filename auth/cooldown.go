@@ -43,8 +43,8 @@ func (c *cooldown) begin(now time.Time, e *AuthError, revision uint64, t timing)
 }
 
 // cooldownLength returns the length of the cool-down after n earlier failures of the same class. A
-// Retry-After from the server takes precedence. The cool-down for a missing grant does not grow,
-// because somebody may log in at any time.
+// Retry-After from the server, which package oauth limits, takes precedence. The cool-down for a
+// missing grant does not grow, because somebody may log in at any time.
 func (t timing) cooldownLength(e *AuthError, n int) time.Duration {
 	switch {
 	case e.RetryAfter > 0:

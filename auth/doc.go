@@ -17,15 +17,16 @@
 // # What it guarantees
 //
 //   - A Source makes one token request at a time, however many callers wait. With a [Bucket] this
-//     holds for the whole fleet.
-//   - After a failure, or until the server's Retry-After, callers get the error and the time of the
-//     next attempt, and the server is not asked.
+//     holds for the whole fleet, while the bucket is reachable.
+//   - For a while after a failure, callers get the error and the time of the next attempt, and the
+//     server is not asked. A Retry-After from the server decides how long, up to 5 minutes.
 //   - This cool-down ends in the whole fleet as soon as its cause does: a login, a new secret, or a
 //     token of another process.
 //   - A caller waits at most until its own context ends. It never cancels the request that others
 //     wait for.
 //   - A token is renewed in the background while the old one is still valid.
-//   - A refresh token is durable before the access token that came with it is used.
+//   - A refresh token is durable before the access token that came with it is used. If it cannot be
+//     stored, it is kept in memory, Status reports that, and storing is retried.
 //   - No secret or token appears in the clear in a log, error, metric, status, bucket or state
 //     file. Errors carry a status and a code, never a body or a header.
 //

@@ -338,7 +338,8 @@ func TestAGrantThatSomebodyReplacedIsNotSaved(t *testing.T) {
 	}
 	grants := &breakable{Bucket: authtest.NewBucket()}
 	p := profileOf(t, auth.KindCortex)
-	p.InstanceID, p.RedirectURL, p.GrantFile = "1", "http://127.0.0.1:8976/callback", ""
+	p.InstanceID, p.RedirectURL = "1", "http://127.0.0.1:8976/callback"
+	p.GrantFile = ""
 	logIn := func() {
 		l, err := auth.NewLogin(p, cortex.HubParams{}, auth.WithTransport(e), auth.WithGrantsBucket(grants.Bucket))
 		if err != nil {
@@ -392,7 +393,8 @@ func TestTheTokenOfAnotherMachineIsReplaced(t *testing.T) {
 	t.Parallel()
 	grants := authtest.NewBucket()
 	p := profileOf(t, auth.KindCortex)
-	p.InstanceID, p.RedirectURL, p.GrantFile = "1", "http://127.0.0.1:8976/callback", ""
+	p.InstanceID, p.RedirectURL = "1", "http://127.0.0.1:8976/callback"
+	p.GrantFile = ""
 	e := newImmediate()
 	refresh := func() { token(t, open(t, p, auth.WithTransport(e), auth.WithGrantsBucket(grants))) }
 	e.answer = func(n int, _ tokenRequest) (*http.Response, error) {

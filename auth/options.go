@@ -47,8 +47,8 @@ func WithMetrics(r prometheus.Registerer) Option { return func(o *options) { o.r
 // WithUserAgent sends ua with token requests.
 func WithUserAgent(ua string) Option { return func(o *options) { o.userAgent = ua } }
 
-// WithHosts adds hosts ("name" or "name:port") to those that may receive the token. The hosts of
-// Profile.URL and of the kind are always included.
+// WithHosts adds hosts ("name" or "name:port") to those that may receive the token. These are the
+// host of Profile.URL or, if it is empty, that of the region, or those of the kind.
 func WithHosts(hosts ...string) Option {
 	return func(o *options) { o.hosts = append(o.hosts, hosts...) }
 }

@@ -18,7 +18,8 @@ import (
 // A process that needs a new token writes its claim, asks the token endpoint, and replaces the
 // claim by the token. Other processes wait while there is a claim. They take it over when they have
 // seen it unchanged for claimTTL, by their own clocks. The former holder's write then fails. All
-// writes are compare-and-set, and no clocks are compared.
+// writes are compare-and-set. The clocks of two processes are compared only to estimate the age of
+// a token and the rest of a cool-down.
 type shared struct {
 	minter   *minter
 	bucket   Bucket

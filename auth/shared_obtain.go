@@ -4,21 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	mathrand "math/rand/v2"
 	"time"
 
 	"backburn/auth/internal/kv"
 	"backburn/auth/internal/oauth"
 	"backburn/internal/backoff"
 )
-
-// randomUpTo returns a random duration from 0 to d.
-func randomUpTo(d time.Duration) time.Duration {
-	return time.Duration(mathrand.Int64N(int64(d) + 1))
-}
-
-// conflictPause is the longest wait after another process wrote first.
-const conflictPause = 20 * time.Millisecond
 
 // obtain returns the fleet's token, or requests a new one for the fleet. It returns when there is a
 // token, when a cool-down forbids a request, or when ctx ends.

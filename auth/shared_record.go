@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"backburn/auth/internal/kv"
@@ -203,11 +204,19 @@ func (s *shared) write(ctx context.Context, v view, next record) (uint64, error)
 	return s.bucket.Update(ctx, v.keys.name, sealed, v.revision)
 }
 
-// updateClaimed changes the record on behalf of the holder of the claim in v, even if ctx has ended.
-// Other processes may update the old token's data meanwhile; while the claim is ours, the change is
-// applied to their version. If another process has taken over the claim, updateClaimed returns
-// ErrKeyConflict and sets v to the record of that process. It gives up after bucketTimeout, because
-// a replica that lags may show the old record for long.
+// conflictPause is the longest wait after another process wrote first.
+const conflictPause = 20 * time.Millisecond
+
+// randomUpTo returns a random duration from 0 to d.
+func randomUpTo(d time.Duration) time.Duration {
+	return time.Duration(rand.Int64N(int64(d) + 1))
+}
+
+// updateClaimed changes the record on behalf of the holder of the claim in v, even if ctx has
+// ended. Other processes may update the old token's data meanwhile; while the claim is ours, the
+// change is applied to their version. If another process has taken over the claim, updateClaimed
+// returns ErrKeyConflict and sets v to the record of that process. It gives up after bucketTimeout,
+// because a replica that lags may show the old record for long.
 func (s *shared) updateClaimed(ctx context.Context, v *view, change func(*record)) (revision uint64, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.minter.timing.bucketTimeout)
 	defer cancel()

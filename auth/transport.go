@@ -57,7 +57,8 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.retry(req, resp, token)
 }
 
-// report reports to the Source whether the service accepted token.
+// report reports to the Source whether the service accepted token. Of the errors, only 401 says
+// anything about that.
 func (t *roundTripper) report(resp *http.Response, token string) {
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized:

@@ -48,7 +48,7 @@ type Server struct {
 	manager *manage.Manager
 	store   *store
 
-	mu       sync.Mutex // held during a token request
+	mu       sync.Mutex // held while a token request is processed
 	secret   string
 	roll     bool
 	faults   []Fault
@@ -63,7 +63,7 @@ type Server struct {
 type Request struct {
 	Header http.Header
 	Form   url.Values
-	Status int // of the answer
+	Status int // of the answer; 0 without one
 }
 
 // Fault replaces one answer of the token endpoint.
@@ -188,18 +188,22 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 
 	_ = r.ParseForm()
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	rec := httptest.NewRecorder()
 	var fault *Fault
-	if len(s.faults) > 0 {
-		fault, s.faults = &s.faults[0], s.faults[1:]
-	}
-	if fault == nil || fault.Act {
-		s.grant(rec, r)
-	}
+	s.locked(func() {
+		if len(s.faults) > 0 {
+			fault, s.faults = &s.faults[0], s.faults[1:]
+		}
+		if fault == nil || fault.Act {
+			s.grant(rec, r)
+		}
 
-	s.requests = append(s.requests, Request{r.Header.Clone(), r.Form, rec.Code})
+		status := rec.Code
+		if fault != nil {
+			status = fault.status()
+		}
+		s.requests = append(s.requests, Request{r.Header.Clone(), r.Form, status})
+	})
 	if fault != nil {
 		fault.serve(w, r)
 		return
@@ -238,6 +242,18 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) {
 	if old := s.replaced[used]; old != "" {
 		_ = s.store.RemoveByRefresh(r.Context(), old) // the new one is in use, so the old one expires
 		delete(s.replaced, used)
+	}
+}
+
+// status returns the status of the answer, or 0 without one.
+func (f *Fault) status() int {
+	switch {
+	case f.Hang:
+		return 0
+	case f.Cut || f.Act:
+		return http.StatusOK
+	default:
+		return f.Status
 	}
 }
 

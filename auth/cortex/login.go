@@ -213,8 +213,8 @@ func (l *Login) Complete(ctx context.Context, callback string) (Authorized, erro
 	return l.complete(ctx, query, "")
 }
 
-// complete checks a callback's query and finishes the login. Errors before the state is verified
-// leave the login open; later errors end it.
+// complete checks a callback's query and finishes the login. ErrState and ErrCallback leave the
+// login open; other errors end it.
 func (l *Login) complete(ctx context.Context, query url.Values, session string) (Authorized, error) {
 	for name, values := range query {
 		if len(values) > 1 {

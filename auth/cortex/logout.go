@@ -13,8 +13,9 @@ import (
 
 // Logout revokes the stored refresh token at the hub, and wipes the file and the bucket even if the
 // revocation fails or the token cannot be read. In both cases it returns an error. A copy that
-// cannot be wiped is only logged, if the other one was wiped. If nobody is logged in, Logout returns
-// nil. Issued access tokens stay valid until they expire, because the hub cannot revoke them.
+// cannot be wiped is only logged, if the other one was wiped. If nobody is logged in, Logout
+// returns nil. Issued access tokens stay valid until they expire, because the hub cannot revoke
+// them.
 func Logout(ctx context.Context, c Config) error {
 	s, err := newStore(c)
 	if err != nil {

@@ -136,13 +136,6 @@ func rootText(err error) string {
 	}
 }
 
-// withoutQuotation returns the text of err up to its first quotation. net/http quotes the URL of an
-// invalid proxy, whose password is secret, and a part of an answer that is not HTTP.
-func withoutQuotation(err error) string {
-	text, _, _ := strings.Cut(err.Error(), `"`)
-	return strings.TrimRight(text, " (:")
-}
-
 // clientHint says what to check when a client is refused. If the two Basic encodings differ for
 // these credentials, it suggests the other one.
 func (c Client) clientHint(password secret.Secret) string {

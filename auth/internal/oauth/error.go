@@ -85,3 +85,10 @@ func (e *Error) Describe(err error, scrub Scrubber) {
 		e.Desc = scrub.Clean(withoutQuotation(err))
 	}
 }
+
+// withoutQuotation returns the text of err up to its first quotation. net/http quotes the URL of an
+// invalid proxy, whose password is secret, and a part of an answer that is not HTTP.
+func withoutQuotation(err error) string {
+	text, _, _ := strings.Cut(err.Error(), `"`)
+	return strings.TrimRight(text, " (:")
+}

@@ -23,9 +23,10 @@ var errFile = errors.New("secret file")
 //
 // A byte order mark and one line break at the end are not part of the secret. An empty file, NUL
 // bytes, further line breaks, white space at the ends, quotes around the secret and more than 64
-// KiB are errors. So are modes that give other users access: a world-writable file, or a file that
-// the group or others may read. The second rule does not apply where container platforms and
-// systemd mount secrets, because they choose the modes. Modes are not checked on Windows.
+// KiB are errors. So are modes that let other users read or replace the file: a world-writable file
+// or folder, or a file to which the group or others have access. The second rule does not apply
+// where container platforms and systemd mount secrets, because they choose the modes. Modes are not
+// checked on Windows.
 func ReadFile(name string) (Secret, error) {
 	raw, path, err := read(name)
 	if err != nil {

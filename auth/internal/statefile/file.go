@@ -1,6 +1,7 @@
 // Package statefile reads and writes a small file that survives crashes. No other user can read or
-// replace it: its mode is 0600, it is never a link, and others cannot write to its folder. A write
-// replaces the whole file or nothing, even if the process or the machine crashes.
+// replace it: its mode is 0600, it is never a link, and others cannot write to its folder. On
+// Windows, only its type is checked. A write replaces the whole file or nothing, even if the
+// process or the machine crashes.
 package statefile
 
 import (
