@@ -1,22 +1,32 @@
 package auth_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 
 	"backburn/auth"
 	"backburn/auth/authtest"
 )
 
-// A Source as an HTTP client uses it.
+// An HTTP client whose requests carry the token. After a 401 they are sent again, once, with the
+// next token.
 func ExampleSource_RoundTripper() {
-	server := authtest.NewServer(authtest.Config{ClientID: "0123abcd_rw_id", ClientSecret: "P@ssword", ClientAuth: auth.ClientAuthBasicRaw})
+	server := authtest.NewServer(authtest.Config{ClientID: "a1b2c3", ClientSecret: "a secret", ClientAuth: auth.ClientAuthBasicRaw})
 	defer server.Close()
 
+	api := httptest.NewServer(server.Protect(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "hello")
+	})))
+	defer api.Close()
+
 	source, err := auth.New(auth.Profile{
-		Name: "data-security", Kind: auth.KindDataSecurity, URL: server.URL,
-		ClientID: "0123abcd_rw_id", ClientSecret: auth.NewSecret("P@ssword"), Scope: "api_access",
+		Name:         "saas",
+		Kind:         auth.KindDataSecurity,
+		URL:          api.URL,
+		TokenURL:     server.TokenURL(),
+		ClientID:     "a1b2c3",
+		ClientSecret: auth.NewSecret("a secret"),
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -24,10 +34,20 @@ func ExampleSource_RoundTripper() {
 	}
 	defer source.Close()
 
-	token, err := source.Token(context.Background())
-	fmt.Println(token != "", err, source.Status().State)
-
 	client := http.Client{Transport: source.RoundTripper(nil)}
-	_ = client // its requests to the service carry the token, and are sent again once after a 401
-	// Output: true <nil> fresh
+	for range 2 {
+		resp, err := client.Get(api.URL + "/incidents")
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		_ = resp.Body.Close()
+		fmt.Println(resp.Status)
+	}
+
+	fmt.Println("token requests:", len(server.Requests()))
+	// Output:
+	// 200 OK
+	// 200 OK
+	// token requests: 1
 }

@@ -60,7 +60,7 @@ type Profile struct {
 	PKCE         bool   `toml:"pkce" doc:"Proof key for code exchange (RFC 7636)."`
 	GrantFile    string `toml:"grant_file" own:"secret" example:"data/cortex.grant" doc:"File for the sealed refresh token, mode 0600."`
 
-	CacheKeyFile string `toml:"cache_key_file" own:"secret" doc:"A file with one line of random text that seals shared tokens. Empty: derived from the secret."`
+	CacheKeyFile string `toml:"cache_key_file" own:"secret" doc:"A file with one line of random text that seals shared tokens; read only at the start. Empty: derived from the secret."`
 	Share        Share  `toml:"share" oneof:"prefer required off" doc:"prefer, required or off: whether the fleet shares one token, sealed in JetStream. cortex needs required, because its refresh token can be used only once."`
 }
 

@@ -1,24 +1,25 @@
 package wildfire_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
 )
 
-// A file is hashed and looked up first. It is uploaded only if WildFire does not know it.
+// A file is looked up by its hash first. It is uploaded only if WildFire does not know it.
 func Example() {
-	service := wildfiretest.New(wildfiretest.WithDelay(0)).Start() // in production: wildfire.DefaultBaseURL
+	service := wildfiretest.New(wildfiretest.WithDelay(0)).Start()
 	defer service.Close()
 
 	cfg := wildfire.DefaultConfig()
-	cfg.BaseURL = service.URL
-	client, err := wildfire.New(cfg, wildfire.StaticToken(os.Getenv("WILDFIRE_TOKEN")+"token"))
+	cfg.BaseURL = service.URL // without this line: WildFire's global cloud
+	client, err := wildfire.New(cfg, wildfire.StaticToken("an access token"))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -26,33 +27,35 @@ func Example() {
 	defer client.Close()
 
 	ctx := context.Background()
-	const contents = "wildfire-test:malware"
-	known, err := client.Verdict(ctx, sha256Of(contents))
-	if err != nil {
+	contents := []byte("wildfire-test:malware")
+	hash := fmt.Sprintf("%x", sha256.Sum256(contents))
+	record, err := client.Verdict(ctx, hash)
+	if err == nil && record.Verdict == wildfire.Unknown {
+		fmt.Println("uploading")
+		_, err = client.SubmitFile(ctx, wildfire.File{
+			Name:   "letter.js",
+			Size:   int64(len(contents)),
+			SHA256: hash,
+			Open:   func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(contents)), nil },
+		})
+	}
+
+	switch {
+	case errors.Is(err, wildfire.ErrQuota):
+		fmt.Println("come back tomorrow")
+		return
+	case errors.Is(err, wildfire.ErrUnsupportedType):
+		fmt.Println("not a type that is analyzed")
+		return
+	case err != nil:
 		fmt.Println(err)
 		return
 	}
 
-	fmt.Println("at first:", known.Verdict)
-
-	submission, err := client.SubmitFile(ctx, wildfire.File{
-		Name:   "letter.js",
-		Size:   int64(len(contents)),
-		SHA256: known.SHA256,
-		Open:   func() (io.ReadCloser, error) { return file("", contents).Open() },
-	})
-	switch {
-	case errors.Is(err, wildfire.ErrQuota):
-		fmt.Println("come back tomorrow")
-	case errors.Is(err, wildfire.ErrUnsupportedType):
-		fmt.Println("not a type that is analyzed")
-	case err != nil:
-		fmt.Println(err)
-	}
-
-	records, err := client.Verdicts(ctx, []string{submission.SHA256})
-	fmt.Println("then:", records[0].Verdict, records[0].Verdict.Malicious(), err)
+	// A real analysis takes minutes. Until it ends, the verdict is Pending or Unknown.
+	record, err = client.Verdict(ctx, hash)
+	fmt.Println(record.Verdict, record.Verdict.Malicious(), err)
 	// Output:
-	// at first: unknown
-	// then: malware true <nil>
+	// uploading
+	// malware true <nil>
 }
