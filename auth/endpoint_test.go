@@ -272,7 +272,7 @@ func TestEchoedSecretIsScrubbed(t *testing.T) {
 	}
 }
 
-// TestErrorsDoNotQuoteTheProxy: net/http's error about an invalid proxy repeats the proxy's URL.
+// TestErrorsDoNotQuoteTheProxy: the error of a transport's Proxy function repeats the proxy's URL.
 func TestErrorsDoNotQuoteTheProxy(t *testing.T) {
 	t.Parallel()
 	for _, proxy := range []string{"http://user:canary%zz@proxy:8080", "http://user:canary/x@proxy", "user:can ary@proxy"} {
@@ -290,6 +290,27 @@ func TestErrorsDoNotQuoteTheProxy(t *testing.T) {
 		if _, err := auth.LookupAudience(t.Context(), p, "WGC-1", auth.WithTransport(transport)); err == nil || strings.Contains(err.Error(), "can") {
 			t.Errorf("%s: looking up an audience: got %v", proxy, err)
 		}
+	}
+}
+
+func TestErrorsDoNotQuoteAnAnswerThatIsNotHTTP(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.WriteString(conn, "hello canary\r\n\r\n")
+		_ = conn.Close()
+	}))
+	defer web.Close()
+
+	p := wildfireProfile()
+	p.TokenURL = web.URL
+	_, err := open(t, p).Token(t.Context())
+	if !errors.Is(err, auth.ErrTemporary) || !strings.Contains(err.Error(), "malformed HTTP") || strings.Contains(err.Error(), "canary") {
+		t.Errorf("got %v", err)
 	}
 }
 

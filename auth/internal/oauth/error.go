@@ -86,8 +86,8 @@ func (e *Error) Describe(err error, scrub Scrubber) {
 	}
 }
 
-// withoutQuotation returns the text of err up to its first quotation. net/http quotes the URL of an
-// invalid proxy, whose password is secret, and a part of an answer that is not HTTP.
+// withoutQuotation returns the text of err up to its first quotation. That may be a part of an
+// answer that is not HTTP, or the URL of a proxy, whose password is secret.
 func withoutQuotation(err error) string {
 	text, _, _ := strings.Cut(err.Error(), `"`)
 	return strings.TrimRight(text, " (:")
