@@ -295,22 +295,27 @@ func TestErrorsDoNotQuoteTheProxy(t *testing.T) {
 
 func TestErrorsDoNotQuoteAnAnswerThatIsNotHTTP(t *testing.T) {
 	t.Parallel()
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		conn, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
+	for _, answer := range []string{
+		"hello canary\r\n\r\n", "HTTP/1.1 200 OK\r\ncanary\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: canary\r\n\r\n",
+		"HTTP/1.1 canary OK\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: canary\r\n\r\n", "HTTP/1.1 200 OK\r\n canary: x\r\n\r\n",
+	} {
+		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(conn, answer)
+			_ = conn.Close()
+		}))
+		p := wildfireProfile()
+		p.TokenURL = web.URL
+		_, err := open(t, p).Token(t.Context())
+		if !errors.Is(err, auth.ErrTemporary) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%q: got %v", answer, err)
 		}
-		_, _ = io.WriteString(conn, "hello canary\r\n\r\n")
-		_ = conn.Close()
-	}))
-	defer web.Close()
 
-	p := wildfireProfile()
-	p.TokenURL = web.URL
-	_, err := open(t, p).Token(t.Context())
-	if !errors.Is(err, auth.ErrTemporary) || !strings.Contains(err.Error(), "malformed HTTP") || strings.Contains(err.Error(), "canary") {
-		t.Errorf("got %v", err)
+		web.Close()
 	}
 }
 
