@@ -44,9 +44,11 @@ func (g glob) match(name string) bool {
 	case globExact:
 		return name == g.text
 	case globPrefix:
-		return strings.HasPrefix(name, g.text)
+		rest, ok := strings.CutPrefix(name, g.text)
+		return ok && !strings.Contains(rest, "/") // a star never matches a slash
 	case globSuffix:
-		return strings.HasSuffix(name, g.text)
+		rest, ok := strings.CutSuffix(name, g.text)
+		return ok && !strings.Contains(rest, "/")
 	}
 	ok, _ := path.Match(g.pattern, name) // the pattern was checked by Config.Validate
 

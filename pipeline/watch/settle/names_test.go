@@ -25,6 +25,20 @@ func TestDeferredNames(t *testing.T) {
 	}
 }
 
+// A star in a pattern for paths matches within one folder only, as with path.Match.
+func TestPathGlobs(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []string{"/*.tmp", "a/*", "*/b", "*/b.tmp", "a/b*", "/a", "a/b/c.tmp", "/*", "a/?/*"} {
+		match := settle.CompileGlobs([]string{pattern}, false).Match
+		for _, name := range []string{"a", "b.tmp", "a/b", "a/b.tmp", "x/a/b", "a/b/c.tmp", "a/bc/d"} {
+			want, err := path.Match(strings.TrimPrefix(pattern, "/"), name)
+			if got := match(name); err != nil || got != want {
+				t.Errorf("%q matches %q: %v, want %v (%v)", pattern, name, got, want, err)
+			}
+		}
+	}
+}
+
 // FuzzGlob compares the fast matching with path.Match.
 func FuzzGlob(f *testing.F) {
 	for _, p := range []string{"*.tmp", ".*", "~$*", "#*#", "sed??????", "exact", "[a-c]x", `\*`, "*", ""} {
