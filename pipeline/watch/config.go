@@ -72,7 +72,7 @@ type Config struct {
 	Exclude     []string          `toml:"exclude" doc:"Globs of files that are never taken, by their names, the names of folders above them or, with a slash, their relative paths."`
 	Defer       []string          `toml:"defer" doc:"Globs of temporary names, taken only after stale_after. Case does not matter."`
 	StaleAfter  time.Duration     `toml:"stale_after" doc:"Files with temporary names and empty files are taken once they have not changed for this long. Files that cannot be processed are reported after this time. At least settle."`
-	DoneFile    string            `toml:"done_file" doc:"\"{name}.done\", \"{name.noext}.ready\" or a fixed name: a file is taken only when this second file exists, which is then removed. Empty: not needed."`
+	DoneFile    string            `toml:"done_file" doc:"\"{name}.done\", \"{name.noext}.ready\" or a fixed name: a file is taken only when this second file exists. With claim = \"move\" the second file is then removed, unless its name is fixed. It is not submitted itself, except with {name} if the file that it marks does not exist. Empty: not needed."`
 	Metadata    string            `toml:"metadata" doc:"Where the metadata and the true name of a file come from. \"suricata\": the JSON files beside it that Suricata's file-store writes. \"json\": <name>.json beside it, written before it. Empty: files have no metadata and keep their names. With claim = \"move\" the JSON file is removed with its file."`
 	Sidecar     bool              `toml:"sidecar" doc:"Write the final event to a JSON file, named after the file with .json at the end: beside a file that is moved to a folder of after, otherwise in .backburn/done/<verdict>/."`
 	Hardlinks   string            `toml:"hardlinks" doc:"What to do with a file that has a second name (hard link), through which it can change: \"copy\" (at most a tenth of the disk), \"take\" or \"reject\"."`
@@ -175,7 +175,7 @@ func (c Config) Check(bad func(key, expected string, related ...string)) {
 	want(c.MinFree >= 0, "min_free", "0 or more")
 	want(c.MaxInFlight > 0, "max_in_flight", "more than 0")
 	want(settle.CheckDoneFile(c.DoneFile) == nil, "done_file",
-		`a name with {name} or {name.noext} in it at most once, such as "{name}.done"`)
+		`a name with {name} or {name.noext} in it at most once, and not alone, such as "{name}.done"`)
 	want(oneOf(c.Metadata, MetadataNone, MetadataJSON, MetadataSuricata), "metadata", `"", "json" or "suricata"`)
 	want(c.StateDir == "" || c.Claim == ClaimKeep, "state_dir",
 		`nothing unless claim = "keep": claimed files stay on the folder's own file system`, "claim")

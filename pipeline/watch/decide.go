@@ -218,15 +218,15 @@ func (d *decider) eligible(rel string, st rootfs.State) bool {
 		return false
 	}
 
-	return !d.marksExistingFile(rel) && !d.isDescription(rel)
+	return !d.isDoneFile(rel) && !d.isDescription(rel)
 }
 
-// marksExistingFile reports whether rel is a done file that marks all files of its folder, or one
-// file that exists.
-func (d *decider) marksExistingFile(rel string) bool {
+// isDoneFile reports whether rel is a done file, and not a file to submit. If its name says which
+// file it marks, it is a done file only if that file exists.
+func (d *decider) isDoneFile(rel string) bool {
 	isDone, marked := d.rules.Done.Is(rel)
-	if !isDone || marked == "" {
-		return isDone && d.rules.Done.Shared()
+	if marked == "" {
+		return isDone
 	}
 	_, err := d.root.Lstat(marked)
 
@@ -240,7 +240,7 @@ func (d *decider) isMarkedDone(rel string) bool {
 		return true
 	}
 	if isDone, _ := done.Is(rel); isDone {
-		return true // a done file without its file is treated as an ordinary file
+		return true // eligible found that it marks nothing
 	}
 	st, err := d.root.Lstat(done.NameFor(rel))
 

@@ -225,6 +225,31 @@ func TestDoneFile(t *testing.T) {
 	}
 }
 
+// A done file stays a done file, however old it is: where files stay in place, and when the watcher
+// was not running for a while.
+func TestOldDoneFileIsNotTaken(t *testing.T) {
+	t.Parallel()
+	for setting, done := range map[string]string{"{name}.ready": "a.bin.ready", "{name.noext}.ready": "a.ready", "ready": "ready"} {
+		for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
+			t.Run(setting+", "+claim, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, func(c *watch.Config) {
+					c.DoneFile, c.Claim = setting, claim
+					c.StaleAfter = c.Settle
+				})
+				r.write("a.bin", "x")
+				r.write(done, "a marker")
+				r.start()
+				r.intake.wait(t, 1)
+				waitFor(t, "scans", afterScans(r, 4))
+				if jobs := r.intake.all(); len(jobs) != 1 || jobs[0].Path != "a.bin" {
+					t.Errorf("taken: %+v", jobs)
+				}
+			})
+		}
+	}
+}
+
 func TestOrphanedDoneFileIsTakenAsAFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.DoneFile, c.StaleAfter = "{name}.done", 200*time.Millisecond })

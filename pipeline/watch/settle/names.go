@@ -131,7 +131,7 @@ func CheckDoneFile(setting string) error {
 		return errors.New("a done file is in the same folder as its file, so the name cannot contain a slash")
 	case strings.ContainsAny(d.before+d.after+d.fixed, "{}"):
 		return errors.New("the only placeholders are {name} and {name.noext}, and only one of them may be used, once")
-	case d.fixed == "" && d.before == "" && d.after == "" && !d.noExt:
+	case d.fixed == "" && d.before == "" && d.after == "": // with {name.noext}: a file without an extension
 		return errors.New("a file cannot be its own done file")
 	}
 
@@ -182,7 +182,7 @@ func (d *DoneFile) Is(rel string) (ok bool, marked string) {
 	}
 	name, hasPrefix := strings.CutPrefix(base, d.before)
 	name, hasSuffix := strings.CutSuffix(name, d.after)
-	if !hasPrefix || !hasSuffix || name == "" || (d.before == "" && d.after == "") {
+	if !hasPrefix || !hasSuffix || name == "" {
 		return false, ""
 	}
 	if d.noExt {
