@@ -24,7 +24,7 @@ type claimer interface {
 	recover(ctx context.Context, minAge time.Duration) error
 
 	// republish publishes again the claimed files with these IDs, whose jobs the queue has lost. It
-	// returns how many there were.
+	// returns how many of the jobs are this claimer's.
 	republish(ctx context.Context, ids []string) (n int, err error)
 
 	// handleFinal handles a job's final event if this claimer has the file. It may be called again

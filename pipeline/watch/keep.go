@@ -102,8 +102,12 @@ func (k *keeper) submit(ctx context.Context, rel string, f *rootfs.File, st root
 	k.w.inFlight.markPublished(r.ID)
 	k.w.m.latency.Observe(time.Since(job.ReceivedAt).Seconds())
 	k.w.notifyStep("published")
-	if err := k.known.ledger.MarkPublished(i, r, job.ReceivedAt); err != nil {
+	isOpen, err := k.known.ledger.MarkPublished(i, r, job.ReceivedAt)
+	if err != nil {
 		return err
+	}
+	if !isOpen {
+		k.w.inFlight.remove(r.ID)
 	}
 	k.w.notifyStep("recorded")
 
@@ -148,7 +152,7 @@ func (k *keeper) recover(_ context.Context, minAge time.Duration) error {
 	return err
 }
 
-// republish removes the records of these jobs' files, so that the next scan takes the files again.
+// republish forgets these jobs, so that the next scan takes those of their files that still exist.
 // The jobs keep their IDs.
 func (k *keeper) republish(_ context.Context, ids []string) (n int, err error) {
 	forgotten, err := k.known.ledger.ForgetJobs(ids)

@@ -118,8 +118,8 @@ func (k *knownFiles) same(ctx context.Context, rel string, f *rootfs.File, st ro
 }
 
 // maintain runs the ledger's maintenance. A session cannot work without its ledger, so an error
-// ends the session.
-func (k *knownFiles) maintain() error {
+// ends the session. It can work with a ledger that is larger than necessary.
+func (k *knownFiles) maintain(ctx context.Context) error {
 	if k.ledger == nil {
 		return nil
 	}
@@ -133,6 +133,9 @@ func (k *knownFiles) maintain() error {
 	})
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
+	}
+	if err := k.ledger.Shrink(); err != nil {
+		k.reportFault(ctx, "ledger", fmt.Errorf("shrink it: %w", err))
 	}
 
 	return nil

@@ -67,7 +67,7 @@ func (m *maintainer) runOnce(ctx context.Context) error {
 		return rootfs.IsGone(err)
 	})
 	m.updateGauges()
-	if err := m.known.maintain(); err != nil {
+	if err := m.known.maintain(ctx); err != nil {
 		return err
 	}
 	m.sweep(ctx)

@@ -3,6 +3,8 @@ package watch_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +69,80 @@ func TestLostJobWhileTheStoreFails(t *testing.T) {
 
 	if again := r.intake.wait(t, 2)[1]; again.ID != first.ID || !again.Repeated {
 		t.Errorf("published again as %+v, first as %+v", again, first)
+	}
+}
+
+// TestLostJobOfARemovedFile makes the queue forget a job whose file was removed. The job no longer
+// counts as in flight, also after a restart.
+func TestLostJobOfARemovedFile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.Claim = watch.ClaimKeep })
+	r.write("a", "contents")
+	recorded := make(chan struct{}, 1)
+	r.start(func(w *watch.Watcher) {
+		w.SetStep(func(step string) {
+			if step == "recorded" {
+				recorded <- struct{}{}
+			}
+		})
+	})
+	<-recorded
+	r.stop()
+
+	must(t, os.Remove(r.path("a")))
+	r.intake.loseJobs()
+	r.options = []watch.Option{watch.WithCatalog(r.intake)}
+	reconcile := func(w *watch.Watcher) { w.SetReconcile(10*time.Millisecond, time.Millisecond) }
+	r.start(reconcile)
+	waitFor(t, "scans", afterScans(r, 1))
+	waitFor(t, "the job to be forgotten", func() bool { return r.w.Status().InFlight == 0 })
+	r.stop()
+	r.options = nil
+	r.start()
+	waitFor(t, "scans", afterScans(r, 2))
+	if n := r.w.Status().InFlight; n != 0 {
+		t.Errorf("%d files are in flight after a restart", n)
+	}
+}
+
+// TestVerdictBeforeTheRecord stops a watcher after a publication and before its record. The job
+// ends before the file is taken again, and does not count as in flight.
+func TestVerdictBeforeTheRecord(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.Claim = watch.ClaimKeep })
+	published := make(chan pipeline.Job, 1)
+	r.intake.setRefuse(func(j pipeline.Job) error {
+		select {
+		case published <- j:
+		default:
+		}
+		return errors.New("the answer was lost")
+	})
+	r.write("a", "contents")
+	r.start()
+	job := <-published
+	r.stop()
+
+	elsewhere := filepath.Join(t.TempDir(), "a") // until the watcher has received the event
+	must(t, os.Rename(r.path("a"), elsewhere))
+	r.outcomes.send(verdict(job, "benign"))
+	r.intake.setRefuse(nil)
+	recorded := make(chan struct{}, 1)
+	r.start(func(w *watch.Watcher) {
+		w.SetStep(func(step string) {
+			if step == "recorded" {
+				recorded <- struct{}{}
+			}
+		})
+	})
+	r.outcomes.waitHandled(t)
+	must(t, os.Rename(elsewhere, r.path("a")))
+	<-recorded
+	if again := r.intake.all()[0]; again.ID != job.ID {
+		t.Errorf("published as %s, before as %s", again.ID, job.ID)
+	}
+	if n := r.w.Status().InFlight; n != 0 {
+		t.Errorf("%d files are in flight", n)
 	}
 }
 

@@ -119,7 +119,7 @@ func Exists(spool *rootfs.Root) (bool, error) {
 // Open opens the ledger in a spool and creates it if necessary. The caller closes it, before the
 // spool.
 func Open(spool *rootfs.Root) (*Ledger, error) {
-	lock, err := openDB(spool, fileName+".lock", &bolt.Options{})
+	lock, err := openDB(spool, fileName+".lock")
 	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, ErrLocked
 	}
@@ -136,24 +136,21 @@ func Open(spool *rootfs.Root) (*Ledger, error) {
 		lock.Close()
 		return nil, err
 	}
-	if err := l.shrink(); err != nil {
-		l.Close()
-		return nil, err
-	}
 
 	return l, nil
 }
 
 // openDB opens a database in the spool, even if the spool's path now leads elsewhere.
-func openDB(spool *rootfs.Root, name string, o *bolt.Options) (*bolt.DB, error) {
-	o.Timeout = lockWait
-	o.OpenFile = spool.OpenFile
-
-	return bolt.Open(name, 0o600, o)
+func openDB(spool *rootfs.Root, name string) (*bolt.DB, error) {
+	return bolt.Open(name, 0o600, &bolt.Options{
+		Timeout:      lockWait,
+		OpenFile:     spool.OpenFile,
+		FreelistType: bolt.FreelistMapType,
+	})
 }
 
 func (l *Ledger) open() error {
-	db, err := openDB(l.root, fileName, &bolt.Options{FreelistType: bolt.FreelistMapType})
+	db, err := openDB(l.root, fileName)
 	if err != nil {
 		return fmt.Errorf("open the ledger %s in %s: %w", fileName, l.root.Name(), err)
 	}
@@ -210,19 +207,27 @@ func (l *Ledger) batch(f func(tx *bolt.Tx) error) error {
 	return nil
 }
 
-// MarkPublished records a file whose job has been published. The job is open, unless its final
-// event has already arrived.
-func (l *Ledger) MarkPublished(i rootfs.Identity, r Record, now time.Time) error {
-	return l.batch(func(tx *bolt.Tx) error {
-		if err := tx.Bucket(filesBucket).Put(Key(i), r.Encode()); err != nil {
+// MarkPublished records a file whose job has been published, and reports whether the job is open: a
+// job whose final event has already arrived is not.
+func (l *Ledger) MarkPublished(i rootfs.Identity, r Record, now time.Time) (isOpen bool, err error) {
+	err = l.batch(func(tx *bolt.Tx) error {
+		id := []byte(r.ID)
+		files, open, final := tx.Bucket(filesBucket), tx.Bucket(openBucket), tx.Bucket(finalBucket)
+		old, _ := DecodeRecord(files.Get(Key(i)))
+		if err := files.Put(Key(i), r.Encode()); err != nil {
 			return err
 		}
-		id, final := []byte(r.ID), tx.Bucket(finalBucket)
-		if final.Get(id) != nil {
+		if isOpen = final.Get(id) == nil; !isOpen {
 			return final.Delete(id)
 		}
-		return tx.Bucket(openBucket).Put(id, encodeTime(now))
+		if old.ID == r.ID { // published twice: the final event may have arrived in between
+			isOpen = open.Get(id) != nil
+			return nil
+		}
+		return open.Put(id, encodeTime(now))
 	})
+
+	return isOpen, err
 }
 
 // Update writes the record of a file, for example because its path or ctime has changed.
@@ -271,28 +276,32 @@ func (l *Ledger) Remove(i rootfs.Identity) error {
 	return l.batch(func(tx *bolt.Tx) error { return tx.Bucket(filesBucket).Delete(Key(i)) })
 }
 
-// ForgetJobs removes the records of open jobs, so that their files are taken again. It returns the
-// jobs for which it found a record.
+// ForgetJobs forgets open jobs, and removes the records of their files, so that the files are taken
+// again. It returns those of the jobs that were open.
 func (l *Ledger) ForgetJobs(ids []string) (forgotten []string, err error) {
-	want := make(map[string]bool, len(ids))
-	for _, id := range ids {
-		want[id] = true
-	}
-
 	err = l.batch(func(tx *bolt.Tx) error {
 		forgotten = forgotten[:0] // bbolt runs a failed batch again
 		files, open := tx.Bucket(filesBucket), tx.Bucket(openBucket)
-		var keys, jobs [][]byte
+		wasOpen := map[string]bool{}
+		for _, id := range ids {
+			if open.Get([]byte(id)) == nil {
+				continue
+			}
+			forgotten = append(forgotten, id)
+			wasOpen[id] = true
+			if err := open.Delete([]byte(id)); err != nil {
+				return err
+			}
+		}
+
+		var keys [][]byte
 		err := files.ForEach(func(k, v []byte) error {
-			r, ok := DecodeRecord(v)
-			if ok && want[r.ID] && open.Get([]byte(r.ID)) != nil {
+			if r, ok := DecodeRecord(v); ok && wasOpen[r.ID] {
 				keys = append(keys, bytes.Clone(k))
-				jobs = append(jobs, []byte(r.ID))
-				forgotten = append(forgotten, r.ID)
 			}
 			return nil
 		})
-		return errors.Join(err, deleteAll(files, keys), deleteAll(open, jobs))
+		return errors.Join(err, deleteAll(files, keys))
 	})
 
 	return forgotten, err
@@ -320,13 +329,13 @@ func decodeTime(b []byte) time.Time {
 	return time.Unix(0, int64(binary.BigEndian.Uint64(b))).UTC()
 }
 
-// Maintain checks some of the records, drops those whose file is gone, and shrinks the ledger when
-// much of it is free. exists reports whether a record's file is where the record says. A file
-// counts as gone only after an hour: a scan has to find a file that was renamed within the folder,
-// and compare its contents, before its record has the new path.
+// Maintain checks some of the records, and drops those whose file is gone or that cannot be decoded.
+// exists reports whether a record's file is where the record says. A file counts as gone only after
+// an hour: a scan has to find a file that was renamed within the folder, and compare its contents,
+// before its record has the new path.
 func (l *Ledger) Maintain(now time.Time, exists func(key []byte, r Record) bool) error {
 	var gone [][]byte
-	n, done := 0, false
+	n := 0
 	err := l.view(func(tx *bolt.Tx) error {
 		c := tx.Bucket(filesBucket).Cursor()
 		k, v := c.Seek(l.cursor)
@@ -344,31 +353,22 @@ func (l *Ledger) Maintain(now time.Time, exists func(key []byte, r Record) bool)
 				delete(l.missing, string(k))
 			}
 		}
-		if done = k == nil; !done {
-			l.cursor = bytes.Clone(k)
-		}
+		l.cursor = bytes.Clone(k) // nil after the last record
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if err := l.prune(gone); err != nil {
-		return err
-	}
-	if !done {
-		return nil
-	}
-	l.cursor = nil
 
-	return l.shrink()
+	return l.prune(gone, now)
 }
 
 // prune removes the given records, and final events that have waited too long for their record.
-func (l *Ledger) prune(gone [][]byte) error {
+func (l *Ledger) prune(gone [][]byte, now time.Time) error {
 	var stale [][]byte
 	err := l.view(func(tx *bolt.Tx) error {
 		return tx.Bucket(finalBucket).ForEach(func(k, v []byte) error {
-			if time.Since(decodeTime(v)) > finalExpiry {
+			if now.Sub(decodeTime(v)) > finalExpiry {
 				stale = append(stale, bytes.Clone(k))
 			}
 			return nil
@@ -383,8 +383,9 @@ func (l *Ledger) prune(gone [][]byte) error {
 	})
 }
 
-// shrink rewrites the ledger when more than half of it is free.
-func (l *Ledger) shrink() error {
+// Shrink rewrites the ledger when at least half of it is free. The ledger stays usable after an error,
+// for example because the disk is full.
+func (l *Ledger) Shrink() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var used int64 // bytes in use; the file grows in larger steps
@@ -401,20 +402,19 @@ func (l *Ledger) shrink() error {
 	if err := l.root.Remove(tmp); err != nil && !rootfs.IsGone(err) {
 		return err
 	}
-	dst, err := openDB(l.root, tmp, &bolt.Options{})
+	smaller, err := openDB(l.root, tmp)
 	if err != nil {
 		return err
 	}
-	err = bolt.Compact(dst, l.db, 1<<20)
-	if err = errors.Join(err, dst.Close()); err != nil {
-		return errors.Join(err, l.root.Remove(tmp))
+	err = bolt.Compact(smaller, l.db, 1<<20)
+	if err == nil {
+		err = l.root.Replace(tmp, fileName)
 	}
-	if err := l.root.Replace(tmp, fileName); err != nil {
-		return errors.Join(err, l.root.Remove(tmp))
+	if err != nil {
+		return errors.Join(err, smaller.Close(), l.root.Remove(tmp))
 	}
-	if err := l.db.Close(); err != nil {
-		return err
-	}
+	old := l.db
+	l.db = smaller
 
-	return l.open()
+	return errors.Join(old.Close(), l.root.SyncDir(""))
 }

@@ -46,9 +46,13 @@ func (b *testLedger) check(err error) {
 func file(i int) rootfs.Identity { return rootfs.Identity{Ino: uint64(i)} }
 func id(i int) string            { return fmt.Sprintf("%026d", i) }
 
-func (b *testLedger) publish(i int, rel string) {
+// publish records a publication, and reports whether the job is open.
+func (b *testLedger) publish(i int, rel string) bool {
 	b.t.Helper()
-	b.check(b.MarkPublished(file(i), ledger.Record{ID: id(i), Rel: rel}, time.Now()))
+	isOpen, err := b.MarkPublished(file(i), ledger.Record{ID: id(i), Rel: rel}, time.Now())
+	b.check(err)
+
+	return isOpen
 }
 
 func (b *testLedger) finish(i int) bool {
@@ -107,6 +111,7 @@ func TestRecordsOfRemovedFilesAreDropped(t *testing.T) {
 		for range n/4096 + 1 {
 			l.check(l.Maintain(begin.Add(after), func(_ []byte, r ledger.Record) bool { return there(r.Rel) }))
 		}
+		l.check(l.Shrink())
 	}
 	even := func(rel string) bool { return strings.HasSuffix(rel, "0") }
 
@@ -138,13 +143,30 @@ func TestFinalEventBeforeItsRecord(t *testing.T) {
 	if l.finish(1) {
 		t.Error("an unknown job was open")
 	}
-	l.publish(1, "a")
-	if open := l.open(); open != 0 {
-		t.Errorf("%d jobs are open, though the event came first", open)
+	if l.publish(1, "a") || l.open() != 0 {
+		t.Error("the job is open, though the event came first")
 	}
-	l.publish(2, "b")
-	if !l.finish(2) || l.open() != 0 {
+	if !l.publish(2, "b") || !l.finish(2) || l.open() != 0 {
 		t.Error("the job is not closed")
+	}
+}
+
+// TestSecondPublication records two publications of one job, as of a file that two parts of a
+// watcher took at the same time.
+func TestSecondPublication(t *testing.T) {
+	t.Parallel()
+	l := open(t, t.TempDir())
+	if !l.publish(1, "a") || !l.publish(1, "a") {
+		t.Error("the job is not open")
+	}
+	l.finish(1)
+	if l.publish(1, "a") || l.open() != 0 {
+		t.Error("the job is open again after its final event")
+	}
+	l.finish(2)
+	l.publish(2, "b")
+	if l.publish(2, "b") || l.open() != 0 {
+		t.Error("the job is open, though the event came before both")
 	}
 }
 
@@ -163,6 +185,12 @@ func TestForgottenJobsAreNotKnown(t *testing.T) {
 	}
 	if l.has(1) || !l.has(2) || !l.has(3) || l.open() != 1 {
 		t.Errorf("known: %v, %v, %v; %d are open", l.has(1), l.has(2), l.has(3), l.open())
+	}
+
+	// The file of an open job was removed long ago, or has become another job.
+	l.check(l.Remove(file(2)))
+	if forgotten, err = l.ForgetJobs([]string{id(2)}); err != nil || len(forgotten) != 1 || l.open() != 0 {
+		t.Errorf("forgotten: %v (%v); %d are open", forgotten, err, l.open())
 	}
 }
 
@@ -196,5 +224,39 @@ func TestInterruptedCompactionIsHarmless(t *testing.T) {
 	}
 	if l = open(t, dir); !l.has(1) {
 		t.Error("the record is gone")
+	}
+}
+
+func TestFailedShrinkIsHarmless(t *testing.T) {
+	t.Parallel()
+	const n = 10_000
+	dir := t.TempDir()
+	l := open(t, dir)
+	forEach(n, func(i int) { l.publish(i, fmt.Sprintf("some/folder/with/a/name/file-%d", i)) })
+	forEach(n-1, func(i int) { l.check(l.Remove(file(i))) })
+	if err := os.Mkdir(filepath.Join(dir, "ledger.db.new"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Shrink(); err == nil {
+		t.Fatal("a folder was replaced by a ledger")
+	}
+	l.publish(1, "a")
+	l.Close()
+	if l = open(t, dir); !l.has(1) || !l.has(n-1) {
+		t.Error("records are gone")
+	}
+
+	if err := os.Remove(filepath.Join(dir, "ledger.db.new")); err != nil {
+		t.Fatal(err)
+	}
+	before := l.size()
+	l.check(l.Shrink())
+	l.publish(2, "b")
+	l.Close()
+	if l = open(t, dir); !l.has(1) || !l.has(2) || !l.has(n-1) {
+		t.Error("records are gone after the ledger was rewritten")
+	}
+	if size := l.size(); size > before/2 {
+		t.Errorf("%d bytes after almost all records were dropped, %d before", size, before)
 	}
 }

@@ -93,7 +93,8 @@ func TestReplacedSpool(t *testing.T) {
 	must(t, s.MkdirAll(spool.Done+"/benign", 0o700))
 	l, err := ledger.Open(s.Root)
 	must(t, err)
-	must(t, l.MarkPublished(rootfs.Identity{Ino: 1}, ledger.Record{ID: newID()}, time.Now()))
+	_, err = l.MarkPublished(rootfs.Identity{Ino: 1}, ledger.Record{ID: newID()}, time.Now())
+	must(t, err)
 	l.Close()
 	for _, name := range []string{"file", "ledger.db"} {
 		if _, err := os.Stat(filepath.Join(moved, name)); err != nil {
