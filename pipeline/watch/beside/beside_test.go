@@ -62,7 +62,7 @@ func TestNewest(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	if !beside.Suricata.NeedsNames(hash) || beside.Suricata.NeedsNames("a.exe") || beside.JSON.NeedsNames(hash) {
-		t.Error("Lists returned the wrong result")
+		t.Error("NeedsNames returned the wrong result")
 	}
 }
 
@@ -91,6 +91,10 @@ var records = map[string]struct {
 	"by a proxy": {
 		`{"http":{"hostname":"h.example","url":"http://h.example/a.exe"},"fileinfo":{"filename":"a.exe"}}`,
 		beside.Description{Filename: "a.exe", Metadata: map[string]string{"url": "http://h.example/a.exe", "host": "h.example"}},
+	},
+	"a URL within the URL": {
+		`{"http":{"hostname":"h.example","url":"/a.exe?from=https://x.test/"},"fileinfo":{"filename":"a.exe"}}`,
+		beside.Description{Filename: "a.exe", Metadata: map[string]string{"url": "http://h.example/a.exe?from=https://x.test/", "host": "h.example"}},
 	},
 	"mail": {
 		`{"app_proto":"smtp","smtp":{"helo":"x","mail_from":"<bob@example.org>","rcpt_to":["<a@x.test>","<b@x.test>"]},"email":{"from":"Bob <b@e>"},"fileinfo":{"filename":"a.docm"}}`,

@@ -176,7 +176,8 @@ func (r *record) description() Description {
 // url returns the URL from which the contents were loaded, or "".
 func (r *record) url() string {
 	h := &r.HTTP
-	if h.URL == "" || strings.Contains(h.URL, "://") { // absolute, as in requests to a proxy
+	scheme, _, ok := strings.Cut(h.URL, "://")
+	if h.URL == "" || ok && !strings.ContainsAny(scheme, "/?#") { // absolute, as in requests to a proxy
 		return h.URL
 	}
 	host := h.Hostname

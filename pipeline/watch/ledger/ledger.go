@@ -212,7 +212,8 @@ func (l *Ledger) batch(f func(tx *bolt.Tx) error) error {
 func (l *Ledger) MarkPublished(i rootfs.Identity, r Record, now time.Time) (isOpen bool, err error) {
 	err = l.batch(func(tx *bolt.Tx) error {
 		id := []byte(r.ID)
-		files, open, final := tx.Bucket(filesBucket), tx.Bucket(openBucket), tx.Bucket(finalBucket)
+		files := tx.Bucket(filesBucket)
+		open, final := tx.Bucket(openBucket), tx.Bucket(finalBucket)
 		old, _ := DecodeRecord(files.Get(Key(i)))
 		if err := files.Put(Key(i), r.Encode()); err != nil {
 			return err
@@ -329,10 +330,10 @@ func decodeTime(b []byte) time.Time {
 	return time.Unix(0, int64(binary.BigEndian.Uint64(b))).UTC()
 }
 
-// Maintain checks some of the records, and drops those whose file is gone or that cannot be decoded.
-// exists reports whether a record's file is where the record says. A file counts as gone only after
-// an hour: a scan has to find a file that was renamed within the folder, and compare its contents,
-// before its record has the new path.
+// Maintain checks some of the records, and drops those whose file is gone or that cannot be
+// decoded. exists reports whether a record's file is where the record says. A file counts as gone
+// only after an hour: a scan has to find a file that was renamed within the folder, and compare its
+// contents, before its record has the new path.
 func (l *Ledger) Maintain(now time.Time, exists func(key []byte, r Record) bool) error {
 	var gone [][]byte
 	n := 0
@@ -383,8 +384,8 @@ func (l *Ledger) prune(gone [][]byte, now time.Time) error {
 	})
 }
 
-// Shrink rewrites the ledger when at least half of it is free. The ledger stays usable after an error,
-// for example because the disk is full.
+// Shrink rewrites the ledger when at least half of it is free. The ledger stays usable after an
+// error, for example because the disk is full.
 func (l *Ledger) Shrink() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
