@@ -34,8 +34,9 @@ type Finding struct {
 }
 
 // Check tests whether a folder can be watched as configured. It does what a watcher does: it
-// writes, renames and removes empty files in the folder, and creates the spool if it is missing. It
-// is safe while a watcher is running.
+// writes, renames and removes empty files in the folder and in those of Config.After, and creates
+// these folders, Config.StateDir and the spool if they are missing. It never creates the watched
+// folder. It is safe while a watcher is running.
 func Check(ctx context.Context, cfg Config) []Finding {
 	if err := cfg.Validate(); err != nil {
 		return []Finding{{"configuration", Fail, err.Error(), "correct the configuration"}}
@@ -88,7 +89,7 @@ func (c *checker) spoolFault(err error) {
 		c.add("rename", Fail, err.Error(), "make "+spool.Dir+" an ordinary folder inside the watched one, not a mount")
 	case errors.Is(err, fs.ErrPermission):
 		c.add("permissions", Fail, err.Error(),
-			`let the watcher's user write to the folder, or use claim = "keep" with a state_dir`)
+			`let the watcher's user read and write the folder, or use claim = "keep" with a state_dir`)
 	default:
 		c.add("permissions", Fail, err.Error(), "")
 	}
@@ -103,13 +104,13 @@ func (c *checker) fileSystem(r *rootfs.Root) {
 	}
 	if info.Remote {
 		c.add("file_system", Warn, info.Kind+": a network file system; writers on other machines cannot be detected, and changes are found only by scans",
-			fmt.Sprintf("set settle above the attribute cache time (NFS: acregmax, 60s), or use done_file; on this file system files wait %d times settle", settle.BlindFactor))
+			fmt.Sprintf("files wait %d times settle here: make that longer than attributes are cached (NFS: acregmax, 60s), or use done_file", settle.BlindFactor))
 	} else {
 		c.add("file_system", OK, info.Kind, "")
 	}
 	detail := fmt.Sprintf("%d MiB of %d MiB", info.Free>>20, info.Total>>20)
 	if info.Full(c.cfg.MinFree) {
-		c.add("free_space", Fail, detail, fmt.Sprintf("no files are claimed while less than min_free (%d MiB) is free", c.cfg.MinFree>>20))
+		c.add("free_space", Fail, detail, fmt.Sprintf("free some space, or lower min_free: no files are claimed while less than %d MiB is free", c.cfg.MinFree>>20))
 		return
 	}
 	c.add("free_space", OK, detail, "")
@@ -120,7 +121,8 @@ func (c *checker) fileSystem(r *rootfs.Root) {
 const leaseSamples = 512
 
 // lease checks that writers are detected: those of a file that lease creates, and those of files
-// that are already in the folder and may belong to other users.
+// that are already in the folder and may belong to other users. It also checks that these files can
+// be opened.
 func (c *checker) lease(f *folder) {
 	const fix = "run the watcher as the owner of the files, or give it CAP_LEASE (systemd: AmbientCapabilities=CAP_LEASE)"
 	inside := f.spool.Temp()
@@ -147,6 +149,7 @@ func (c *checker) lease(f *folder) {
 		return
 	}
 	entries := 0
+	unreadable := false
 	for e, err := range f.root.Entries("") {
 		if err != nil {
 			c.add("lease", Warn, err.Error(), "")
@@ -159,7 +162,20 @@ func (c *checker) lease(f *folder) {
 		if !e.Type().IsRegular() {
 			continue
 		}
-		if state, err := askWriter(f.root, e.Name()); err != nil || state == rootfs.UnknownWriter {
+		file, err := f.root.Open(e.Name())
+		switch {
+		case rootfs.IsGone(err), rootfs.CauseOf(err) == rootfs.Busy:
+			continue // claimed, or opened for writing, at this moment
+		case err != nil:
+			if !unreadable {
+				c.add("permissions", Warn, fmt.Sprintf("%q %s: %v", e.Name(), cannotOpen, err), remedies[cannotOpen])
+			}
+			unreadable = true
+			continue
+		}
+		_, err = file.Writer()
+		file.Close()
+		if err != nil {
 			c.add("lease", Warn, fmt.Sprintf("cannot tell whether %q is open for writing: %v%s", e.Name(), err, consequence), fix)
 			return
 		}
@@ -229,9 +245,8 @@ func countFolders(ctx context.Context, dir string) int {
 
 // after checks that files can be moved to the folders in After.
 func (c *checker) after() {
-	for key, action := range map[string]string{
-		"after.benign": c.cfg.After.Benign, "after.malicious": c.cfg.After.Malicious, "after.failed": c.cfg.After.Failed,
-	} {
+	for i, action := range c.cfg.After.actions() {
+		key := [...]string{"after.benign", "after.malicious", "after.failed"}[i]
 		if !isFolder(action) {
 			continue
 		}

@@ -49,6 +49,7 @@ type childSpec struct {
 	KillProbability float64 // probability of being killed at each step
 	KillAtStep      string  // step at which the child is killed
 	Refuse          bool    // publish nothing
+	Check           bool    // add the result of watch.Check to the status
 	Verdict         string  // verdict for every job; none if empty
 }
 
@@ -83,6 +84,9 @@ func childMain(spec string) error {
 		in := bufio.NewScanner(os.Stdin)
 		for in.Scan() {
 			st := childStatus{Status: w.Status(), RSS: residentPeak(), Metrics: map[string]float64{}}
+			if s.Check {
+				st.Findings = watch.Check(ctx, s.Config)
+			}
 			families, err := reg.Gather()
 			for _, f := range families {
 				if m := f.GetMetric(); err == nil && len(m) == 1 && m[0].GetCounter() != nil {
@@ -99,8 +103,9 @@ func childMain(spec string) error {
 // childStatus is the child's reply to a status request.
 type childStatus struct {
 	watch.Status
-	RSS     int64 // bytes; maximum so far
-	Metrics map[string]float64
+	RSS      int64 // bytes; maximum so far
+	Metrics  map[string]float64
+	Findings []watch.Finding
 }
 
 // residentPeak returns the peak memory of this process in bytes; 0 if unknown.

@@ -1,6 +1,7 @@
 package watch_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,19 @@ func TestCheck(t *testing.T) {
 	for _, f := range watch.Check(t.Context(), cfg) {
 		if f.Level == watch.Fail || f.Detail == "" {
 			t.Errorf("%+v", f)
+		}
+	}
+	cfg.After.Failed = t.TempDir() + "/failed"
+	cfg.After.Benign = t.TempDir() + "/benign"
+	for range 16 {
+		var keys []string
+		for _, f := range watch.Check(t.Context(), cfg) {
+			if key, _, _ := strings.Cut(f.Detail, ":"); f.Name == "after" {
+				keys = append(keys, key)
+			}
+		}
+		if want := []string{"after.benign", "after.malicious", "after.failed"}; !slices.Equal(keys, want) {
+			t.Fatalf("the folders of after were checked in the order %q", keys)
 		}
 	}
 	for name, c := range map[string]struct {

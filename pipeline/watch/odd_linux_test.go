@@ -219,6 +219,7 @@ func TestUnreadableFileIsTakenWhenItCanBeRead(t *testing.T) {
 	t.Parallel()
 	needs.Root(t, "running as another user")
 	spec := crashSpec(t, func(c *watch.Config) { c.Scan = 24 * time.Hour }) // only the event can lead back to the file
+	spec.Check = true
 	c := startAsNobody(t, spec, func() {
 		must(t, os.WriteFile(filepath.Join(spec.Config.Path, "locked"), []byte("x"), 0o000))
 	})
@@ -229,6 +230,11 @@ func TestUnreadableFileIsTakenWhenItCanBeRead(t *testing.T) {
 	}
 	must(t, os.WriteFile(filepath.Join(spec.Config.Path, "open"), []byte("y"), 0o666))
 	waitFor(t, "the readable file", func() bool { return len(jobs()) == 1 })
+	if !slices.ContainsFunc(c.status(t).Findings, func(f watch.Finding) bool {
+		return f.Name == "permissions" && f.Level == watch.Warn && strings.Contains(f.Detail, `"locked"`) && strings.Contains(f.Fix, "CAP_DAC_READ_SEARCH")
+	}) {
+		t.Error("the check does not name the unreadable file")
+	}
 	must(t, os.Chmod(filepath.Join(spec.Config.Path, "locked"), 0o644))
 	waitFor(t, "the file that was unreadable", func() bool { return len(jobs()) == 2 })
 	c.stop(t)
