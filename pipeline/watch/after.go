@@ -68,7 +68,7 @@ func (f *finisher) finish(ctx context.Context, id, name string, e results.Event)
 		return err
 	}
 	if !same {
-		return f.resubmit(file)
+		return f.resubmit(ctx, file)
 	}
 	if rootfs.ClosesBeforeRename {
 		file.close()
@@ -77,8 +77,8 @@ func (f *finisher) finish(ctx context.Context, id, name string, e results.Event)
 	return f.dispose(ctx, file)
 }
 
-// resubmit gives a changed file a new job ID. The maintainer then submits the file again.
-func (f *finisher) resubmit(file *finishedFile) error {
+// resubmit gives a changed file a new job ID, durably. The maintainer then submits the file again.
+func (f *finisher) resubmit(ctx context.Context, file *finishedFile) error {
 	file.close()
 	c := &claimedFile{id: spool.NewID(time.Now(), spool.IDTag(file.id)), rel: file.rel}
 	name, err := f.spool.ChangeID(file.name, file.id, c.id, file.rel)
@@ -100,7 +100,7 @@ func (f *finisher) resubmit(file *finishedFile) error {
 	f.mu.Unlock()
 	f.recheck()
 
-	return nil
+	return f.syncer.sync(ctx, nil, syncDir{f.spool.Root, spool.Claimed})
 }
 
 // takeResubmitted returns the files that got a new ID since the last call.

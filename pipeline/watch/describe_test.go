@@ -199,3 +199,28 @@ func TestOddEntriesBesideAFile(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Unclaim returns the metadata of a claimed file with the file, under its new name if it has one.
+func TestUnclaimReturnsMetadata(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.Metadata = watch.MetadataJSON })
+	r.write("sub/a.exe.json", `{"filename":"first.exe"}`)
+	r.write("sub/a.exe", "first")
+	r.write("b", "without metadata")
+	r.start()
+	r.intake.wait(t, 2)
+	r.stop()
+	r.write("sub/a.exe", "second")
+
+	moved := map[string]string{}
+	left, err := watch.Unclaim(t.Context(), r.dir, false, func(_, to string) {
+		b, err := os.ReadFile(r.path(to))
+		must(t, err)
+		moved[to] = string(b)
+	})
+	must(t, err)
+	want := map[string]string{"sub/a.1.exe": "first", "sub/a.1.exe.json": `{"filename":"first.exe"}`, "b": "without metadata"}
+	if !maps.Equal(moved, want) || left != 0 {
+		t.Errorf("returned: %q, %d are left", moved, left)
+	}
+}

@@ -14,10 +14,11 @@ import (
 )
 
 // Unclaim empties the spool of a folder that is no longer watched. It returns claimed files to
-// where they were found, adding a number if the name is taken. If kept is true it also returns
-// files that were kept after their verdict, malware among them. It reports each move with paths
-// relative to the folder. left is the number of files that remain in the spool. While a watcher has
-// the folder's ledger open, Unclaim returns ledger.ErrLocked.
+// where they were found, adding a number if the name is taken, and the metadata of such a file as
+// <name>.json beside it. If kept is true it also returns files that were kept after their verdict,
+// malware among them. It reports each move with paths relative to the folder. left is the number of
+// files that remain in the spool. While a watcher has the folder's ledger open, Unclaim returns
+// ledger.ErrLocked.
 //
 // The jobs of claimed files stay in the queue. They end with the reason content_missing, unless
 // WildFire already has the contents.
@@ -100,19 +101,32 @@ func (u *unclaimer) unclaim(ctx context.Context, dir, name string) error {
 		return err
 	}
 
-	to, err := renameNumbered(ctx, u.spool.Root, path.Join(dir, name), u.folder, rel)
+	to, err := u.move(ctx, path.Join(dir, name), rel)
+	if err != nil || to == "" {
+		return err
+	}
+	if id, _, _, ok := spool.SplitName(name); ok && dir == spool.Claimed {
+		_, err = u.move(ctx, path.Join(spool.Beside, id), to+".json")
+	}
+
+	return err
+}
+
+// move moves a file out of the spool, and returns its new path; "" if there is no such file.
+func (u *unclaimer) move(ctx context.Context, from, rel string) (to string, err error) {
+	to, err = renameNumbered(ctx, u.spool.Root, from, u.folder, rel)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // removed in the meantime
+		return "", nil // removed in the meantime
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := u.folder.SyncDir(path.Dir(to)); err != nil {
-		return err
+		return "", err
 	}
-	u.report(path.Join(spool.Dir, dir, name), to)
+	u.report(path.Join(spool.Dir, from), to)
 
-	return nil
+	return to, nil
 }
 
 // origin returns where a file in the spool was found, or its name if that is not recorded.
