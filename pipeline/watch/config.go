@@ -69,7 +69,7 @@ type Config struct {
 	Watch       string            `toml:"watch" doc:"\"auto\", \"events\" or \"poll\". Auto polls on network file systems."`
 	Settle      time.Duration     `toml:"settle" doc:"A file is complete once it has not changed for this long and nobody has it open for writing. If writers cannot be detected, the time is five times as long. \"0s\": only writers count."`
 	Scan        time.Duration     `toml:"scan" doc:"Interval between full scans, which find files that events missed. After a long scan the interval is at least 20 times its duration."`
-	Exclude     []string          `toml:"exclude" doc:"Globs of files that are never taken, by their names, the names of folders above them or, with a slash, their relative paths."`
+	Exclude     []string          `toml:"exclude" doc:"Globs of files that are never taken: without a slash, for the name of the file or of a folder above it; with a slash, for the relative path of either."`
 	Defer       []string          `toml:"defer" doc:"Globs of temporary names, taken only after stale_after. Case does not matter."`
 	StaleAfter  time.Duration     `toml:"stale_after" doc:"Files with temporary names and empty files are taken once they have not changed for this long. Files that cannot be processed are reported after this time. At least settle."`
 	DoneFile    string            `toml:"done_file" doc:"\"{name}.done\", \"{name.noext}.ready\" or a fixed name: a file is taken only when this second file exists. With claim = \"move\" the second file is then removed, unless its name is fixed. It is not submitted itself, except with {name} if the file that it marks does not exist. Empty: not needed."`
@@ -85,15 +85,15 @@ type Config struct {
 }
 
 // After says what happens to a claimed file after its final event: "keep", "delete", "restore", or
-// a folder to move it to (a path with a slash; created if necessary). An unknown verdict is treated
-// like "keep".
+// a folder to move it to (a path with a slash; created if necessary). After an unknown verdict the
+// file is kept.
 type After struct {
 	Benign    string `toml:"benign" own:"true" doc:"After the verdict benign."`
 	Malicious string `toml:"malicious" own:"true" doc:"After the verdicts malware, grayware, phishing and c2."`
 	Failed    string `toml:"failed" own:"true" doc:"After a failure."`
 }
 
-// DefaultConfig returns the defaults of all fields but Path. Complete sets Source.
+// DefaultConfig returns the defaults of all fields but Path and Source. Complete sets Source.
 func DefaultConfig() Config {
 	return Config{
 		Recursive:   true,

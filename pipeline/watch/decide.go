@@ -85,9 +85,10 @@ func (d *decider) recordOutcome(rel string, o settle.Outcome) {
 	}
 }
 
-// examineDue examines every name that is due and returns the time until the next is due.
+// examineDue examines the names that are due, up to examineBatch, and returns the time until the
+// next is due.
 func (d *decider) examineDue(ctx context.Context, p *settle.Pending) time.Duration {
-	for n := 0; ctx.Err() == nil; n++ {
+	for n := 0; n < examineBatch && ctx.Err() == nil; n++ {
 		now := d.w.clock()
 		e, due, ok := p.Next(now)
 		switch {
@@ -95,9 +96,6 @@ func (d *decider) examineDue(ctx context.Context, p *settle.Pending) time.Durati
 			return time.Hour
 		case e == nil:
 			return due - now
-		case n == examineBatch:
-			p.Wait(e, now)
-			return 0
 		}
 
 		o, wait := d.examine(ctx, e)

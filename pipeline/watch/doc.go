@@ -36,7 +36,8 @@
 //   - Paths cannot leave the folder: names are resolved beneath it, and no link is followed.
 //   - A faulty file does not stop the others. It is reported after Config.StaleAfter and retried.
 //   - Nothing is submitted twice: the job ID is made once, at the claim, and is part of the claimed
-//     file's name, so every repeat has the same ID.
+//     file's name, so every repeat has the same ID. With Claim = "keep", it is derived from the
+//     file.
 //
 // # What it leaves on the disk
 //
@@ -49,7 +50,7 @@
 //	paths/<tag>                 the folders in which claimed files were found
 //	tmp/                        partly written files
 //	folder                      the folder's own ID
-//	ledger.db                   with Claim = "keep" or After = "restore"
+//	ledger.db, ledger.db.lock   with Claim = "keep" or After = "restore"
 //
 // Several watchers may share a folder: the one that renames a file has claimed it, and the first to
 // receive a final event finishes the file. If there is a ledger, one watcher works and the others

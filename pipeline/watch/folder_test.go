@@ -168,11 +168,11 @@ func TestTemporaryNamesAreDeferredAndExcludedOnesAreNot(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) {
 		c.StaleAfter = 400 * time.Millisecond
-		c.Exclude = []string{"*.log", "skip", "deep/*/x"}
+		c.Exclude = []string{"*.log", "skip", "deep/*/x", "/top", "*/x"}
 	})
 	began := time.Now()
 	temporary := []string{".hidden", "a.TMP", "a.part", ".dir/inside", "~$doc", "sedAbC123"}
-	for _, name := range append(temporary, "now", "a.log", "skip/inside", "deep/1/x", "deep/1/2/x") {
+	for _, name := range append(temporary, "now", "a.log", "skip/inside", "deep/1/x", "deep/1/2/x", "top/1/y", "1/x") {
 		r.write(name, name)
 	}
 	r.start()
@@ -192,7 +192,7 @@ func TestTemporaryNamesAreDeferredAndExcludedOnesAreNot(t *testing.T) {
 		}
 	}
 	left := r.tree("")
-	if len(left) != 3 {
+	if len(left) != 5 {
 		t.Errorf("left: %v", left)
 	}
 }

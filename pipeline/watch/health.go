@@ -122,7 +122,8 @@ func (h *folderHealth) registerTroubles(t *troubles, start time.Time) {
 	})
 }
 
-// summary returns the overall state and the first reason for it.
+// summary returns the overall state, the fault of the worst part, and since when all parts have
+// been ok or one has not.
 func (h *folderHealth) summary() (state, reason string, since time.Time, mode string) {
 	parts := h.reg.Of(PartPrefix, h.source)
 	unwell := health.NotOK(parts)

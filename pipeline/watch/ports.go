@@ -12,7 +12,7 @@ import (
 type Intake interface {
 	// Publish returns nil once the job is durable. It is called from many goroutines at once. It is
 	// called again with the same job.ID until it returns nil, also after restarts, so a repeat must
-	// be harmless. An error that matches pipeline.ErrFull means: try again later.
+	// be harmless. An error that matches pipeline.ErrFull is reported as a full queue.
 	Publish(ctx context.Context, job pipeline.Job) error
 }
 

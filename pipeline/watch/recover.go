@@ -59,7 +59,7 @@ func (m *mover) adopt(id, name, base string, whole bool, minAge time.Duration) *
 func (m *mover) resume(ctx context.Context, found []*claimedFile) {
 	for _, c := range found {
 		if _, err := m.root.Lstat(c.rel); rootfs.IsGone(err) {
-			// No new file has this name, so its description and done file belong to c.
+			// No new file has this name, so its description and done file probably belong to c.
 			m.takeDescription(ctx, c)
 			m.removeDoneFile(ctx, c.rel)
 		}

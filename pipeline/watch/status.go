@@ -18,9 +18,9 @@ type Status struct {
 	Path   string `json:"path"`
 	Source string `json:"source"`
 
-	State  string    `json:"state"`            // ok, degraded or failed
+	State  string    `json:"state"`            // ok, degraded or failed; unknown before the folder is first opened
 	Reason string    `json:"reason,omitempty"` // why it is not ok, and what to do
-	Since  time.Time `json:"since,omitzero"`   // when the state began
+	Since  time.Time `json:"since,omitzero"`   // when it became ok, or was last ok
 
 	Mode string `json:"mode,omitempty"` // events or poll
 	Held string `json:"held,omitempty"` // why no more files are claimed at the moment

@@ -39,7 +39,8 @@ func (k Kind) DescribedFile(rel string) (file string, ok bool) {
 }
 
 // Newest returns the name of a file's newest description among the names in its folder, or "". For
-// JSON there is only one possible name; it is returned even if it is not in names.
+// JSON there is only one possible name; it is returned even if it is not in names. k must not be
+// None.
 func (k Kind) Newest(base string, names []string) (newest string) {
 	if k == JSON {
 		return base + suffix

@@ -20,7 +20,7 @@ const MaxSize = 64 << 10
 // MetadataError is the metadata key whose value says why a description could not be used.
 const MetadataError = "metadata-error"
 
-// Limits of what is kept, in bytes.
+// Limits of the values from a Suricata record, and of a reason in MetadataError, in bytes.
 const (
 	maxURL   = 2048
 	maxValue = 320

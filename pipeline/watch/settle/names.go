@@ -62,7 +62,8 @@ type Globs struct {
 	fold  bool   // ignore case
 }
 
-// CompileGlobs compiles patterns in the syntax of path.Match. With fold they ignore case.
+// CompileGlobs compiles patterns in the syntax of path.Match. One with a slash, even at its start,
+// is for whole paths. With fold they ignore case.
 func CompileGlobs(patterns []string, fold bool) Globs {
 	l := Globs{fold: fold}
 	for _, p := range patterns {
@@ -79,8 +80,8 @@ func CompileGlobs(patterns []string, fold bool) Globs {
 	return l
 }
 
-// Match reports whether a pattern matches any component of rel, or all of it. rel is relative and
-// slash-separated.
+// Match reports whether a pattern without a slash matches any component of rel, or one with a slash
+// all of it. rel is relative and slash-separated.
 func (l Globs) Match(rel string) bool {
 	if len(l.names) == 0 && len(l.paths) == 0 {
 		return false
@@ -106,8 +107,8 @@ func (l Globs) Match(rel string) bool {
 	return false
 }
 
-// DoneFile has the rule for the names of done files, which mark other files as complete. With nil,
-// there are no done files.
+// DoneFile has the rule for the names of done files, which mark other files as complete. Is works
+// on nil: there are no done files.
 type DoneFile struct {
 	before, after string // surround the name
 	noExt         bool   // the name without its extension

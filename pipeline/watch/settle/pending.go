@@ -22,7 +22,7 @@ type Outcome uint8
 const (
 	Forget  Outcome = iota // taken, gone, or not to be taken
 	Take                   // complete: take it
-	Later                  // examine it again after a while
+	Later                  // examine it again after a while; call Wait instead of SetOutcome
 	Changed                // it has changed: examine it again at once
 	Writing                // a process has it open for writing
 	Blind                  // it is unknown whether a process has it open for writing
@@ -85,8 +85,8 @@ func (p *Pending) Len() int { return len(p.entries) }
 
 // Report adds a name, due now, or records an event for a known name. If a file has to wait for
 // longer than settle, for example because it was empty, an event makes it due after settle: the
-// reason for its wait may be over. An entry that is due sooner stays as it is, so that a busy
-// writer causes no additional work.
+// reason for its wait may be over. A file that could not be read or moved is due now. An entry that
+// is due sooner stays as it is, so that a busy writer causes no additional work.
 func (p *Pending) Report(rel string, event bool, now time.Duration) {
 	e := p.entries[rel]
 	switch {
@@ -122,18 +122,16 @@ func (p *Pending) SetOutcome(e *Entry, o Outcome, now time.Duration) {
 		e.phase = ready
 		p.ready = append(p.ready, e)
 	case Writing:
-		e.failures = 0
 		e.Since = now
 		p.Wait(e, now+max(p.settle, minWriterDelay))
 	case Blind:
-		e.failures = 0
 		e.Blind = true
 		p.Wait(e, now)
 	case Failed:
-		e.failures = min(e.failures+1, 16)
-		p.Wait(e, now+min(RetryMin<<(e.failures-1), RetryMax))
+		failures := min(e.failures+1, 16)
+		p.Wait(e, now+min(RetryMin<<(failures-1), RetryMax))
+		e.failures = failures
 	default:
-		e.failures = 0
 		p.Wait(e, now)
 	}
 }
@@ -146,10 +144,12 @@ func (p *Pending) SetOutcomeByName(rel string, o Outcome, now time.Duration) {
 	}
 }
 
-// Wait makes an entry wait until it is due. The entry must not be in a queue.
+// Wait makes an entry that Next or Dequeue returned wait until it is due. That ends a series of
+// failures.
 func (p *Pending) Wait(e *Entry, due time.Duration) {
 	e.phase = waiting
 	e.due = due
+	e.failures = 0
 	heap.Push(&p.waiting, e)
 }
 

@@ -7,7 +7,7 @@ import (
 	"backburn/pipeline/watch/beside"
 )
 
-// BlindFactor is the factor by which Rules.Settle is extended where writers cannot be detected.
+// BlindFactor multiplies Rules.Settle where writers cannot be detected.
 const BlindFactor = 5
 
 // remoteSkew is the assumed maximum difference between the clocks of a file server and this
@@ -53,7 +53,8 @@ func (r Rules) SettleTime(rel string, st rootfs.State, blind bool) (d time.Durat
 	return d, Changing
 }
 
-// emptyRecheck is the minimum interval between two examinations of an empty file.
+// emptyRecheck is the shortest delay after which RecheckDelay has an empty file examined again
+// before its time.
 const emptyRecheck = time.Second
 
 // RecheckDelay returns the delay before a file is examined again. left is how long it still has to
@@ -66,7 +67,8 @@ func (r Rules) RecheckDelay(left time.Duration, why string) time.Duration {
 	return left
 }
 
-// temporary reports whether a file looks as if it will be renamed or written to.
+// temporary reports whether a file looks as if it will be renamed, written to, or removed together
+// with another file.
 func (r Rules) temporary(rel string, st rootfs.State) bool {
 	isDone, _ := r.Done.Is(rel)
 	_, isDescription := r.Descriptions.DescribedFile(rel)
@@ -77,7 +79,7 @@ func (r Rules) temporary(rel string, st rootfs.State) bool {
 // History is what is known about one file from earlier examinations.
 type History struct {
 	State    rootfs.State  // at the last examination
-	Since    time.Duration // when that state began, on the watcher's clock
+	Since    time.Duration // when that state began, or a writer was last detected, on the watcher's clock
 	LastSeen time.Duration // time of the last examination, on the watcher's clock
 	Seen     bool          // State is set
 }

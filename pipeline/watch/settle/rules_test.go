@@ -180,6 +180,29 @@ func TestRetriesAreBounded(t *testing.T) {
 	}
 }
 
+// TestFailuresEnd lets a file fail, and then wait because it has changed. An event during that wait
+// does not shorten it below settle, and the next failure counts as the first.
+func TestFailuresEnd(t *testing.T) {
+	t.Parallel()
+	p := settle.NewPending(2 * time.Second)
+	p.Report("a", true, 0)
+	for range 3 {
+		e, _, _ := p.Next(time.Hour)
+		p.SetOutcome(e, settle.Failed, 0)
+	}
+	e, _, _ := p.Next(time.Hour)
+	p.Wait(e, time.Minute)
+	p.Report("a", true, time.Second)
+	if _, due, _ := p.Next(time.Second); due != 3*time.Second {
+		t.Errorf("after an event the next look is at %v", due)
+	}
+	e, _, _ = p.Next(time.Minute)
+	p.SetOutcome(e, settle.Failed, time.Minute)
+	if _, due, _ := p.Next(time.Minute); due != time.Minute+settle.RetryMin {
+		t.Errorf("after the failure the next look is at %v", due)
+	}
+}
+
 // TestEventDuringTake reports a name while its file is being taken: there may be a new file.
 func TestEventDuringTake(t *testing.T) {
 	t.Parallel()

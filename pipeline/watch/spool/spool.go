@@ -9,7 +9,7 @@
 //	paths/<tag>                 the folders in which claimed files were found
 //	tmp/                        partly written files
 //	folder                      the folder's own ID
-//	ledger.db                   submitted files that scans still find in the folder
+//	ledger.db, ledger.db.lock   submitted files that scans still find in the folder
 //
 // The spool belongs to the watcher's user alone, and is held open. Somebody who can write to the
 // watched folder can replace the entry .backburn, but cannot reach the open spool.
