@@ -63,3 +63,33 @@ func (c *CautiousClock) Anchor(elapsed time.Duration) { c.c.anchor(elapsed) }
 
 // Now returns the time of day.
 func (c *CautiousClock) Now(elapsed time.Duration) int64 { return c.c.now(elapsed) }
+
+// SyncTogether syncs the files with these names below dir in one group, and returns their errors.
+// A name that begins with - is the one of a file that cannot be synced.
+func SyncTogether(t testing.TB, dir string, names ...string) []error {
+	r, err := rootfs.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var group []*syncRequest
+	for _, name := range names {
+		f, err := r.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name[0] == '-' {
+			f.Close()
+		}
+		defer f.Close()
+		group = append(group, &syncRequest{f: f, dirs: []syncDir{{r, ""}}})
+	}
+
+	newSyncer(&folder{root: r}, func() {}).flush(group)
+	errs := make([]error, len(group))
+	for i, req := range group {
+		errs[i] = req.err
+	}
+
+	return errs
+}

@@ -3,7 +3,6 @@ package watch
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"backburn/internal/rootfs"
@@ -23,8 +22,8 @@ const maxSyncPause = 25 * time.Millisecond
 // back into the folder, and it would be claimed again under another ID.
 type syncer struct {
 	root      *rootfs.Root // the watched folder
-	requests  chan syncRequest
-	onFlushed func() // called when a group is durable; for tests
+	requests  chan *syncRequest
+	onFlushed func() // called after each group; for tests
 }
 
 // syncRequest lists what must become durable: a file's contents, then directory entries, in this
@@ -32,7 +31,8 @@ type syncer struct {
 type syncRequest struct {
 	f    *rootfs.File // nil for none
 	dirs []syncDir
-	done chan error
+	done chan struct{} // closed when err is set
+	err  error
 }
 
 // syncDir is a folder whose entries must become durable.
@@ -44,7 +44,7 @@ type syncDir struct {
 func newSyncer(f *folder, flushed func()) *syncer {
 	return &syncer{
 		root:      f.root,
-		requests:  make(chan syncRequest, maxPublishing),
+		requests:  make(chan *syncRequest, maxPublishing),
 		onFlushed: flushed,
 	}
 }
@@ -52,7 +52,7 @@ func newSyncer(f *folder, flushed func()) *syncer {
 // sync returns when the contents of f, if not nil, and the entries of dirs are durable. The
 // goroutine of run does the work. f must stay open until sync returns.
 func (s *syncer) sync(ctx context.Context, f *rootfs.File, dirs ...syncDir) error {
-	req := syncRequest{f: f, dirs: dirs, done: make(chan error, 1)}
+	req := &syncRequest{f: f, dirs: dirs, done: make(chan struct{})}
 	select {
 	case s.requests <- req:
 	case <-ctx.Done():
@@ -60,7 +60,12 @@ func (s *syncer) sync(ctx context.Context, f *rootfs.File, dirs ...syncDir) erro
 	}
 
 	// Ignore ctx here: run outlives all callers and answers each request.
-	return <-req.done
+	<-req.done
+	if req.err != nil {
+		return fmt.Errorf("sync: %w", req.err)
+	}
+
+	return nil
 }
 
 // run serves requests until stop is closed.
@@ -68,7 +73,7 @@ func (s *syncer) run(stop <-chan struct{}) {
 	var ended time.Time
 	var pause time.Duration
 	for {
-		var group []syncRequest
+		var group []*syncRequest
 		select {
 		case req := <-s.requests:
 			group = append(group, req)
@@ -87,25 +92,22 @@ func (s *syncer) run(stop <-chan struct{}) {
 		}
 
 		began := time.Now()
-		err := s.flush(group)
+		s.flush(group)
 		ended = time.Now()
 		pause = 0
 		if len(group) > 1 {
 			pause = min(ended.Sub(began), maxSyncPause)
 		}
-		if err != nil {
-			err = fmt.Errorf("sync: %w", err)
-		} else {
-			s.onFlushed()
-		}
+		s.onFlushed()
 		for _, req := range group {
-			req.done <- err
+			close(req.done)
 		}
 	}
 }
 
-// flush makes a group durable.
-func (s *syncer) flush(group []syncRequest) error {
+// flush makes a group durable, and sets the error of each request for which that fails. A file that
+// cannot be synced does not affect the others.
+func (s *syncer) flush(group []*syncRequest) {
 	files := 0
 	for _, req := range group {
 		if req.f != nil {
@@ -114,43 +116,39 @@ func (s *syncer) flush(group []syncRequest) error {
 	}
 	if files > maxSingleSyncs {
 		if ok, err := s.root.SyncAll(); ok {
-			return err
+			for _, req := range group {
+				req.err = err
+			}
+			return
 		}
 	}
 
 	for _, req := range group {
-		if req.f == nil {
-			continue
-		}
-		if err := req.f.Sync(); err != nil {
-			return err
+		if req.f != nil {
+			req.err = req.f.Sync()
 		}
 	}
-
-	return s.flushDirs(group)
+	s.flushDirs(group)
 }
 
 // flushDirs makes directory entries durable, each folder once: first the first folder of every
 // request, then the second.
-func (s *syncer) flushDirs(group []syncRequest) error {
-	var done []syncDir
-	for i := 0; ; i++ {
-		found := false
+func (s *syncer) flushDirs(group []*syncRequest) {
+	flushed := map[syncDir]error{}
+	for i, found := 0, true; found; i++ {
+		found = false
 		for _, req := range group {
-			if i >= len(req.dirs) {
+			if i >= len(req.dirs) || req.err != nil {
 				continue
 			}
 			found = true
-			if slices.Contains(done, req.dirs[i]) {
-				continue
+			dir := req.dirs[i]
+			err, done := flushed[dir]
+			if !done {
+				err = s.flushDir(dir)
+				flushed[dir] = err
 			}
-			done = append(done, req.dirs[i])
-			if err := s.flushDir(req.dirs[i]); err != nil {
-				return err
-			}
-		}
-		if !found {
-			return nil
+			req.err = err
 		}
 	}
 }

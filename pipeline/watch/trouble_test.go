@@ -126,3 +126,15 @@ func TestEmptyFilesAreTakenAfterStaleAfter(t *testing.T) {
 		t.Errorf("taken: %+v", j)
 	}
 }
+
+func TestFileThatCannotBeSynced(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	for _, name := range []string{"a", "-b", "c"} {
+		r.write(name, name)
+	}
+	errs := watch.SyncTogether(t, r.dir, "a", "-b", "c")
+	if errs[0] != nil || errs[1] == nil || errs[2] != nil {
+		t.Errorf("errors: %v", errs)
+	}
+}

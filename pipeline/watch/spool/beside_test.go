@@ -76,3 +76,30 @@ func TestChangeIDThatFails(t *testing.T) {
 		}
 	}
 }
+
+// The recorded path of a file stays while the file is claimed, and goes if a crash left it behind.
+func TestSweepRecordedPaths(t *testing.T) {
+	t.Parallel()
+	dir, s := open(t)
+	root, err := rootfs.Open(dir)
+	must(t, err)
+	defer root.Close()
+	old := func() string { return spool.NewID(time.Now().Add(-2*spool.LeftoverAge), spool.RootTag) }
+	claimed, leftover := old(), old()
+	young := newID()
+	for _, id := range []string{claimed, leftover, young} {
+		must(t, os.WriteFile(filepath.Join(dir, "~a"), nil, 0o600))
+		name, err := s.Claim(root, "~a", id)
+		must(t, err)
+		if id != claimed {
+			must(t, s.Remove(spool.Claimed+"/"+name))
+		}
+	}
+
+	must(t, s.Sweep(func(string) bool { return false }))
+	for id, want := range map[string]bool{claimed: true, leftover: false, young: true} {
+		if _, err := s.Lstat("paths/" + id); (err == nil) != want {
+			t.Errorf("%s: %v, want %v", id, err, want)
+		}
+	}
+}

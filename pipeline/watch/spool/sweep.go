@@ -55,12 +55,17 @@ func (s *Spool) sweepTmp() (err error) {
 	return errors.Join(err, listErr)
 }
 
-// sweepPaths removes the records of folders that are gone. There may be many, because some
-// producers create a folder for every file. It first finds the folders that are gone, and then
-// lists the claimed files: no file can be claimed from such a folder in between.
+// sweepPaths removes the records of folders that are gone, and of files that are no longer claimed.
+// There may be many, because some producers create a folder for every file. It first finds the
+// folders that are gone, and then lists the claimed files: no file can be claimed from such a
+// folder in between.
 func (s *Spool) sweepPaths(gone func(dir string) bool) error {
-	unused := map[string]string{} // tag to folder
+	unused := map[string]string{} // name of the record to folder
 	err := s.Each(pathsDir, func(tag string) bool {
+		if IsLeftover(tag) {
+			unused[tag] = "" // no tag, but the ID of a file with a hashed name
+			return true
+		}
 		st, err := s.Lstat(pathsDir + "/" + tag)
 		if err != nil || len(tag) != tagLen || time.Since(time.Unix(0, st.Mtime)) <= LeftoverAge {
 			return true // young, not a tag, or just removed by another watcher
@@ -78,6 +83,7 @@ func (s *Spool) sweepPaths(gone func(dir string) bool) error {
 	err = s.Each(Claimed, func(name string) bool {
 		if id, _, _, ok := SplitName(name); ok {
 			delete(unused, IDTag(id))
+			delete(unused, id)
 		}
 		return true
 	})
