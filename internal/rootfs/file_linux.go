@@ -11,8 +11,8 @@ import (
 )
 
 // File is a regular file that is open for reading. It is a bare descriptor, because the runtime's
-// poller is useless for regular files and thousands of them are opened. Only Close may be called
-// concurrently with other methods.
+// poller is useless for regular files and thousands of them are opened. It is for one goroutine at
+// a time, but Close may be called during a Read.
 type File struct {
 	fd int
 
@@ -115,8 +115,8 @@ func (f *File) Stat() (State, error) {
 func (f *File) Sync() error { return fsync(f.fd) }
 
 // Writer reports whether any process on this machine has the file open or mapped for writing: the
-// kernel grants a read lease only if there is no writer. Writer releases the lease at once, because
-// it would delay new writers.
+// kernel grants a read lease only if there is no writer. On overlayfs it does not see a file that
+// is only mapped. Writer releases the lease at once, because it would delay new writers.
 func (f *File) Writer() (Writer, error) {
 	w, err := f.HoldLease()
 	if w != NoWriter {

@@ -335,7 +335,8 @@ func StatPath(name string) (State, error) {
 func StatFile(f *os.File) (State, error) { return (&File{fd: int(f.Fd())}).Stat() }
 
 // Move renames a file, from one root to another or within one. It never replaces: if the name
-// exists it fails with fs.ErrExist.
+// exists it fails with fs.ErrExist. On a file system that does not support this, such as NFS, it
+// replaces a file that appears between its check and the rename.
 func Move(from *Root, rel string, to *Root, toRel string) error {
 	return rename(from, rel, to, toRel, unix.RENAME_NOREPLACE)
 }

@@ -68,7 +68,7 @@ type Config struct {
 	StateDir    string            `toml:"state_dir" own:"true" doc:"Folder of the ledger, with claim = \"keep\" only. Empty: <path>/.backburn. Set another one if the folder is read-only."`
 	Watch       string            `toml:"watch" doc:"\"auto\", \"events\" or \"poll\". Auto polls on network file systems."`
 	Settle      time.Duration     `toml:"settle" doc:"A file is complete once it has not changed for this long and nobody has it open for writing. If writers cannot be detected, the time is five times as long. \"0s\": only writers count."`
-	Scan        time.Duration     `toml:"scan" doc:"Interval between full scans, which find files that events missed. After a long scan the interval is at least 20 times its duration."`
+	Scan        time.Duration     `toml:"scan" doc:"Interval between full scans, which find files that events missed. After a long scan the interval is about 20 times its duration."`
 	Exclude     []string          `toml:"exclude" doc:"Globs of files that are never taken: without a slash, for the name of the file or of a folder above it; with a slash, for the relative path of either."`
 	Defer       []string          `toml:"defer" doc:"Globs of temporary names, taken only after stale_after. Case does not matter."`
 	StaleAfter  time.Duration     `toml:"stale_after" doc:"Files with temporary names and empty files are taken once they have not changed for this long. Files that cannot be processed are reported after this time. At least settle."`

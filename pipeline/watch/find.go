@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	scanSpacing  = 20 // minimum interval between scans, as a multiple of their duration
+	scanSpacing  = 20 // minimum interval between scans that nobody requested, as a multiple of their duration
 	minScanPause = time.Second
 	eventSlots   = 1024 // events buffered between the kernel's queue and ours
 )
