@@ -85,7 +85,7 @@ func (f *finisher) moveTo(ctx context.Context, file *finishedFile) error {
 }
 
 // reserveName reserves a name by writing the sidecar, durably and atomically. It returns false if
-// the name belongs to another job. A sidecar of this job, left by an interrupted attempt, is kept.
+// something else has the name. A sidecar of this job, left by an interrupted attempt, is kept.
 func reserveName(out *rootfs.Root, name, id string, sidecar []byte) (ok bool, err error) {
 	err = out.WriteFile(name, sidecar, rootfs.Write{Temp: copyName(), NoReplace: true})
 	if !errors.Is(err, fs.ErrExist) {
@@ -93,7 +93,10 @@ func reserveName(out *rootfs.Root, name, id string, sidecar []byte) (ok bool, er
 	}
 
 	b, err := out.ReadFile(name, maxSidecar)
-	if err != nil {
+	switch cause := rootfs.CauseOf(err); {
+	case cause == rootfs.Special, cause == rootfs.Outside, cause == rootfs.Denied, errors.Is(err, rootfs.ErrTooLarge):
+		return false, nil // not a sidecar of this watcher
+	case err != nil:
 		return false, err
 	}
 	var e results.Event

@@ -127,6 +127,36 @@ func TestEmptyFilesAreTakenAfterStaleAfter(t *testing.T) {
 	}
 }
 
+// TestSidecarNameIsTaken has something in the folder for finished files that cannot be read as a
+// sidecar and has the sidecar's name. The file and its sidecar get a number.
+func TestSidecarNameIsTaken(t *testing.T) {
+	t.Parallel()
+	for what, put := range map[string]func(name string) error{
+		"folder": func(name string) error { return os.Mkdir(name, 0o700) },
+		"text":   func(name string) error { return os.WriteFile(name, []byte("text"), 0o600) },
+		"large": func(name string) error {
+			return os.WriteFile(name, []byte(strings.Repeat(" ", 2<<20)), 0o600)
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			archive := t.TempDir()
+			must(t, put(filepath.Join(archive, "a.exe.json")))
+			r := newRig(t, func(c *watch.Config) { c.After.Benign, c.Sidecar = archive, true })
+			r.write("a.exe", "x")
+			r.start()
+			r.outcomes.send(verdict(r.intake.wait(t, 1)[0], "benign"))
+			waitFor(t, "the file", func() bool {
+				_, err := os.Stat(filepath.Join(archive, "a.1.exe"))
+				return err == nil
+			})
+			if _, err := os.Stat(filepath.Join(archive, "a.1.exe.json")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestFileThatCannotBeSynced(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
