@@ -70,7 +70,7 @@ func ValidID(s string) bool {
 	return ok1 && ok2
 }
 
-// IDTime returns when the ID was made, which is when the file was claimed.
+// IDTime returns when NewID made the ID, which is when the file was claimed.
 func IDTime(id string) time.Time {
 	ms, _ := decode32(id[:timeLen])
 	return time.UnixMilli(int64(ms)).UTC()
@@ -83,7 +83,7 @@ const LeftoverAge = time.Hour
 // crash.
 func IsLeftover(id string) bool { return ValidID(id) && time.Since(IDTime(id)) > LeftoverAge }
 
-// IDTag returns the tag of the folder in which the file was found.
+// IDTag returns the tag that NewID was given: the one of the folder in which the file was found.
 func IDTag(id string) string { return id[idLen-tagLen:] }
 
 // dirTag returns the tag for a folder. attempt is the number of tags that were tried before and
@@ -138,7 +138,8 @@ const SidecarSuffix = ".json"
 // maxExt is the maximum length of an extension; a longer one counts as part of the name.
 const maxExt = 32
 
-// Numbered inserts a number before the extension of name; 0 leaves it unchanged.
+// Numbered inserts a number before the extension of name; 0 leaves it unchanged. The part before
+// the number is shortened if there would be no room for SidecarSuffix.
 func Numbered(name string, n int) string {
 	if n == 0 {
 		return name
