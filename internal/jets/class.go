@@ -16,7 +16,7 @@ type Class string
 const (
 	Unavailable Class = "unavailable" // no answer, or "try again": the same request may succeed later
 	Conflict    Class = "conflict"    // what the request expected no longer holds: read again, then decide
-	Full        Class = "full"        // the stream accepts no more messages for now: the same request may succeed later
+	Full        Class = "full"        // the stream, account or server has no room now: the same request may succeed later
 	Limit       Class = "limit"       // an account or server limit forbids the request
 	Gone        Class = "gone"        // the stream, consumer, message, key or object is not there
 	Forbidden   Class = "forbidden"   // the user may not do this
@@ -27,8 +27,8 @@ const (
 	Unknown     Class = "unknown"     // not an error of NATS
 )
 
-// Refused reports whether the request definitely had no effect. After Unavailable and Ended it may
-// have been carried out.
+// Refused reports whether the request definitely had no effect. After an error of another class it
+// may have been carried out.
 func (c Class) Refused() bool {
 	switch c {
 	case Conflict, Full, Limit, Gone, Forbidden, TooOld, TooLarge, Invalid:

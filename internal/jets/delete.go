@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -21,11 +22,17 @@ func Delete(ctx context.Context, js jetstream.JetStream, stream string, sequence
 		return err
 	}
 
+	subject := APIPrefix(js.Options()) + "STREAM.MSG.DELETE." + stream
 	err = Retry(ctx, func(ctx context.Context) error {
-		m, err := js.Conn().RequestWithContext(ctx, APIPrefix(js.Options())+"STREAM.MSG.DELETE."+stream, body)
+		var m *nats.Msg
+		err := unlessDenied(js.Conn(), func() (err error) {
+			m, err = js.Conn().RequestWithContext(ctx, subject, body)
+			return err
+		}, subject)
 		if err != nil {
-			return deniedOr(js.Conn(), err, "."+stream)
+			return err
 		}
+
 		var answer struct {
 			Error *jetstream.APIError `json:"error"`
 		}

@@ -55,9 +55,9 @@ var codeRemedies = map[jetstream.ErrorCode]string{
 
 var classRemedies = map[Class]string{
 	Forbidden: "grant the user the permissions that `backburn acl` prints for its role",
-	TooOld:    "update the NATS server",
+	TooOld:    "update the NATS server, or start a worker of this version, which updates the streams",
 	TooLarge:  "raise the NATS server's max_payload",
-	Full:      "it will be retried",
+	Full:      "try again later",
 }
 
 // Sealed returns the error for a stream that an operator has sealed.
@@ -65,12 +65,13 @@ func Sealed() error {
 	return &jetstream.APIError{Code: 400, ErrorCode: codeSealed, Description: "the stream is sealed"}
 }
 
-// Denied returns an error of class Forbidden if the server has refused this connection a subject
+// Denied returns an error of class Forbidden if the server has denied this connection a subject
 // that contains one of the parts, and nil otherwise. A server does not answer forbidden requests,
-// and reports the reason only to the connection, so call Denied after a request timed out.
-func Denied(nc *nats.Conn, parts ...string) error {
+// and reports the reason only to the connection, so call Denied after a request timed out. earlier
+// is the connection's last error before the request: it says nothing about this request.
+func Denied(nc *nats.Conn, earlier error, parts ...string) error {
 	last := nc.LastError()
-	if !errors.Is(last, nats.ErrPermissionViolation) {
+	if !errors.Is(last, nats.ErrPermissionViolation) || last == earlier { //nolint:errorlint // each denial is a new value
 		return nil
 	}
 	m := deniedSubject.FindStringSubmatch(last.Error())

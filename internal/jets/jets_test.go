@@ -90,9 +90,9 @@ func TestClassesOfServerAnswers(t *testing.T) {
 		want    jets.Class
 		says    string
 	}{
-		"stream full of messages": {func(context.Context) error { return publish("msgs.b", 1) }, jets.Full, "will be retried"},
-		"stream full of bytes":    {func(context.Context) error { return publish("bytes.b", 500) }, jets.Full, "will be retried"},
-		"subject full":            {func(context.Context) error { return publish("subject.a", 1) }, jets.Full, "will be retried"},
+		"stream full of messages": {func(context.Context) error { return publish("msgs.b", 1) }, jets.Full, "try again later"},
+		"stream full of bytes":    {func(context.Context) error { return publish("bytes.b", 500) }, jets.Full, "try again later"},
+		"subject full":            {func(context.Context) error { return publish("subject.a", 1) }, jets.Full, "try again later"},
 		"message over the stream's limit": {
 			func(context.Context) error { return publish("s.a", 3<<10) }, jets.TooLarge, "max_payload",
 		},
@@ -236,8 +236,71 @@ func TestDeniedNamesTheSubject(t *testing.T) {
 	if !jets.Is(err, jets.Forbidden) || !strings.Contains(err.Error(), "STREAM.MSG.DELETE.ONE") || !strings.Contains(err.Error(), "backburn acl") {
 		t.Errorf("got %v", err)
 	}
-	if err := jets.Denied(js.Conn(), "allowed"); err != nil {
+	if err := jets.Denied(js.Conn(), nil, "allowed"); err != nil {
 		t.Errorf("another subject: %v", err)
+	}
+	if err := jets.Denied(js.Conn(), js.Conn().LastError(), "STREAM.MSG.DELETE.ONE"); err != nil {
+		t.Errorf("a denial of an earlier request: %v", err)
+	}
+}
+
+// TestOldDenialExplainsNothing makes a request without an answer after the server denied another
+// one for the same bucket.
+func TestOldDenialExplainsNothing(t *testing.T) {
+	t.Parallel()
+	ns := testkit.StartNATS(t, &server.Options{Users: []*server.User{
+		{Username: "all", Password: "p"},
+		{Username: "reader", Password: "p", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: []string{"$JS.API.STREAM.INFO.KV_b", "$JS.API.DIRECT.GET.>", "$JS.API.STREAM.MSG.GET.>"}},
+		}},
+	}})
+	js := dial(t, ns.ClientURL(), nats.UserInfo("all", "p"))
+	if _, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	reader := dial(t, ns.ClientURL(), nats.UserInfo("reader", "p"))
+	bucket, err := reader.KeyValue(t.Context(), "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv := jets.NewKV[counter](reader, bucket)
+	if _, err := kv.Set(t.Context(), "k", counter{1}, 0); !jets.Is(err, jets.Forbidden) {
+		t.Fatalf("a denied write: %v", err)
+	}
+
+	if err := ns.DisableJetStream(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := kv.Get(ctx, "k"); !jets.Is(err, jets.Unavailable) {
+		t.Errorf("a read without an answer: %v", err)
+	}
+}
+
+func TestNewest(t *testing.T) {
+	t.Parallel()
+	js := connect(t, &server.Options{})
+	stream(t, js, jetstream.StreamConfig{Name: "S", AllowDirect: true})
+	const most = 1024
+	for i := range most {
+		if _, err := js.PublishAsync(fmt.Sprintf("s.%d", i), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+
+	if msgs, err := jets.Newest(t.Context(), js, "S", "s.*"); err != nil || len(msgs) != most {
+		t.Errorf("%d messages, %v", len(msgs), err)
+	}
+	if msgs, err := jets.Newest(t.Context(), js, "S", "none.*"); err != nil || len(msgs) != 0 {
+		t.Errorf("of no subject: %d messages, %v", len(msgs), err)
+	}
+	if _, err := js.Publish(t.Context(), "s.more", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := jets.Newest(t.Context(), js, "S", "s.*"); !jets.Is(err, jets.Invalid) {
+		t.Errorf("of too many subjects: %v", err)
 	}
 }
 

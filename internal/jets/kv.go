@@ -38,9 +38,9 @@ type Entry[T any] struct {
 // must name to replace it.
 func (k KV[T]) Get(ctx context.Context, key string) (Entry[T], error) {
 	var raw jetstream.KeyValueEntry
-	err := Retry(ctx, func(ctx context.Context) (err error) {
+	err := k.retry(ctx, func(ctx context.Context) (err error) {
 		raw, err = k.bucket.Get(ctx, key)
-		return k.denied(err)
+		return err
 	})
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return Entry[T]{}, nil
@@ -66,9 +66,9 @@ func (k KV[T]) Set(ctx context.Context, key string, value T, revision uint64) (u
 	}
 
 	var next uint64
-	err = Retry(ctx, func(ctx context.Context) (err error) {
+	err = k.retry(ctx, func(ctx context.Context) (err error) {
 		next, err = k.write(ctx, key, body, revision)
-		return k.denied(err)
+		return err
 	})
 	if err != nil {
 		return 0, k.failed(key, err)
@@ -116,9 +116,13 @@ func (k KV[T]) write(ctx context.Context, key string, body []byte, revision uint
 	return k.bucket.Update(ctx, key, body, revision)
 }
 
-func (k KV[T]) denied(err error) error {
+// retry is Retry for a request about the bucket.
+func (k KV[T]) retry(ctx context.Context, request func(context.Context) error) error {
 	name := k.bucket.Bucket()
-	return deniedOr(k.js.Conn(), err, KeySubject+name+".", KeyStream+name)
+
+	return Retry(ctx, func(ctx context.Context) error {
+		return unlessDenied(k.js.Conn(), func() error { return request(ctx) }, KeySubject+name+".", KeyStream+name)
+	})
 }
 
 func (k KV[T]) failed(key string, err error) error {

@@ -3,7 +3,6 @@ package jets
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go"
@@ -26,9 +25,12 @@ func Newest(ctx context.Context, js jetstream.JetStream, stream string, filters 
 	}
 
 	var found []*nats.Msg
+	subject := APIPrefix(js.Options()) + "DIRECT.GET." + stream
 	err = Retry(ctx, func(ctx context.Context) error {
-		found, err = newest(ctx, js, stream, body)
-		return err
+		return unlessDenied(js.Conn(), func() (err error) {
+			found, err = newest(ctx, js.Conn(), subject, body)
+			return err
+		}, subject)
 	})
 	if err != nil {
 		return nil, Explain("read stream "+stream, err)
@@ -38,15 +40,13 @@ func Newest(ctx context.Context, js jetstream.JetStream, stream string, filters 
 }
 
 // newest makes one request, and collects the answers up to the server's end marker.
-func newest(ctx context.Context, js jetstream.JetStream, stream string, body []byte) ([]*nats.Msg, error) {
-	nc := js.Conn()
+func newest(ctx context.Context, nc *nats.Conn, subject string, body []byte) ([]*nats.Msg, error) {
 	inbox := nc.NewInbox()
 	sub, err := nc.SubscribeSync(inbox)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	subject := APIPrefix(js.Options()) + "DIRECT.GET." + stream
 	if err := nc.PublishRequest(subject, inbox, body); err != nil {
 		return nil, err
 	}
@@ -55,18 +55,16 @@ func newest(ctx context.Context, js jetstream.JetStream, stream string, body []b
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
-			if denied := Denied(nc, subject); denied != nil {
-				return nil, denied
-			}
 			return nil, err
 		}
+
 		switch status := m.Header.Get("Status"); {
-		case status == "204", status == "404": // the end: no messages
+		case status == "204", status == "404": // the end, or no message at all
 			return found, nil
 		case status == "503":
 			return nil, nats.ErrNoResponders
 		case status != "":
-			return nil, errors.Join(jetstream.ErrMsgNotFound, fmt.Errorf("the server answers %s %s", status, m.Header.Get("Description")))
+			return nil, &Error{Class: Invalid, Err: fmt.Errorf("the server answers %s %s", status, m.Header.Get("Description"))}
 		case m.Header.Get(jetstream.SubjectHeader) == "":
 			continue
 		}

@@ -31,7 +31,9 @@ func New(nc *nats.Conn, domain string, opts ...jetstream.JetStreamOpt) (jetstrea
 
 // Retry repeats a request until it is answered or ctx ends. Each attempt has a context of its own,
 // which ends after Attempt. An error of class Unavailable leads to another attempt; any other error
-// is returned unchanged. When ctx ends, the error wraps both its cause and the last answer.
+// is returned unchanged, also that of an attempt during which ctx was canceled. After the deadline
+// of ctx, or if ctx ends between two attempts, the error wraps its cause and the error of the last
+// attempt.
 func Retry(ctx context.Context, request func(context.Context) error) error {
 	for earlier := 0; ; earlier++ {
 		err := attempt(ctx, request)
@@ -44,8 +46,8 @@ func Retry(ctx context.Context, request func(context.Context) error) error {
 	}
 }
 
-// GaveUp is the error of a request whose repetition was stopped, usually by the end of its context.
-// last is the error of the last attempt.
+// GaveUp returns the error of a request that is no longer repeated because of stopped, usually the
+// end of its context. last is the error of the last attempt.
 func GaveUp(stopped, last error) error {
 	if errors.Is(last, stopped) { // the attempt was stopped before it was answered
 		return fmt.Errorf("no answer: %w", last)
@@ -71,12 +73,16 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// deniedOr replaces the time-out error of a request that the server has forbidden.
-func deniedOr(nc *nats.Conn, err error, parts ...string) error {
+// unlessDenied makes a request. It replaces the time-out error of a request that the server denied,
+// because of a subject that contains one of the parts.
+func unlessDenied(nc *nats.Conn, request func() error, parts ...string) error {
+	earlier := nc.LastError()
+	err := request()
 	if Is(err, Unavailable) {
-		if denied := Denied(nc, parts...); denied != nil {
+		if denied := Denied(nc, earlier, parts...); denied != nil {
 			return denied
 		}
 	}
+
 	return err
 }
