@@ -64,35 +64,9 @@ func dial(ctx context.Context, cfg config.Config, command string, log zerolog.Lo
 	return q, nc.Close, nil
 }
 
-// connectAs connects as a role, and gives up when ctx ends. A server that accepts connections and
-// then hangs takes several seconds.
+// connectAs connects as a role, and gives up when ctx ends.
 func connectAs(ctx context.Context, cfg config.Config, command string, role acl.Role, log zerolog.Logger) (*nats.Conn, error) {
-	type result struct {
-		nc  *nats.Conn
-		err error
-	}
-	results := make(chan result)
-	go func() { // ends when every server was tried, or with the process
-		nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, log, natsconn.Inbox(cfg.NATS.Prefix, string(role)))
-		select {
-		case results <- result{nc, err}:
-		case <-ctx.Done(): // nobody waits any more
-			if nc != nil {
-				nc.Close()
-			}
-		}
-	}()
-
-	select {
-	case r := <-results:
-		return r.nc, r.err
-	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return nil, fmt.Errorf("connect to %s: %w in time", cfg.NATS.URL, natsconn.ErrUnreachable)
-		}
-
-		return nil, context.Cause(ctx)
-	}
+	return natsconn.Connect(ctx, cfg.NATS, "backburn "+command, log, natsconn.Inbox(cfg.NATS.Prefix, string(role)))
 }
 
 // openQueue reads the configuration and attaches to its queue.

@@ -282,7 +282,7 @@ func (st *site) as(user string) *client {
 	c := &client{t: st.t, user: user, domain: st.domain}
 	cfg := st.connect(p)
 	cfg.URL = st.s.ClientURL()
-	nc, err := natsconn.Connect(cfg, "test", zerolog.Nop(), natsconn.Inbox(prefix, strings.TrimPrefix(p.Inbox, "_INBOX_"+prefix+"_")))
+	nc, err := natsconn.Connect(st.t.Context(), cfg, "test", zerolog.Nop(), natsconn.Inbox(prefix, strings.TrimPrefix(p.Inbox, "_INBOX_"+prefix+"_")))
 	if err != nil {
 		st.t.Fatalf("%s: %v", user, err)
 	}
@@ -955,7 +955,7 @@ func TestCredentialsFitIntoALine(t *testing.T) {
 					t.Errorf("a JWT of %d bytes, want at most %d: %v", len(token), maxJWT, err)
 				}
 
-				nc, err := natsconn.Connect(natsconn.Config{URL: ns.ClientURL(), CredentialsFile: file}, "test", zerolog.Nop())
+				nc, err := natsconn.Connect(t.Context(), natsconn.Config{URL: ns.ClientURL(), CredentialsFile: file}, "test", zerolog.Nop())
 				if err != nil {
 					t.Fatalf("with a JWT of %d bytes: %v", len(token), err)
 				}

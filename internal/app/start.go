@@ -94,7 +94,7 @@ func (n *Node) connect(ctx context.Context) error {
 	if n.roles.NATS != nil {
 		options = append(options, n.roles.NATS.InProcess())
 	}
-	nc, err := natsconn.Connect(n.cfg.NATS, "backburn "+role, n.log.With().Str("component", "nats").Logger(), options...)
+	nc, err := natsconn.Connect(ctx, n.cfg.NATS, "backburn "+role, n.log.With().Str("component", "nats").Logger(), options...)
 	if err != nil {
 		return err
 	}

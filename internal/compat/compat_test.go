@@ -50,7 +50,7 @@ func endToEnd(t *testing.T, cfg natsconn.Config) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	nc, err := natsconn.Connect(cfg, "test", zerolog.Nop())
+	nc, err := natsconn.Connect(t.Context(), cfg, "test", zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestOldServersAreRefused(t *testing.T) {
 	for _, line := range []string{"2.10", "2.11"} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
-			nc, err := natsconn.Connect(natsconn.Config{URL: start(t, line)}, "test", zerolog.Nop())
+			nc, err := natsconn.Connect(t.Context(), natsconn.Config{URL: start(t, line)}, "test", zerolog.Nop())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -40,10 +40,11 @@ func Inbox(prefix, role string) nats.Option {
 func InboxPrefix(prefix, role string) string { return "_INBOX_" + prefix + "_" + role }
 
 // Connect connects under a name that the server shows to its operators. It tries each server of
-// cfg.URL once. If none accepts the connection, the error matches one of this package's errors and
-// says what to do. Credential files that are unreadable, or that other users can read, are errors,
-// too. The caller closes or drains the connection.
-func Connect(cfg Config, name string, log zerolog.Logger, opts ...nats.Option) (*nats.Conn, error) {
+// cfg.URL once, and gives up when ctx ends; ctx does not limit the connection. If no server accepts
+// the connection until the deadline of ctx, the error matches one of this package's errors and says
+// what to do. Files that are unreadable or invalid, and secrets that other users can read, are
+// errors, too. The caller closes or drains the connection.
+func Connect(ctx context.Context, cfg Config, name string, log zerolog.Logger, opts ...nats.Option) (*nats.Conn, error) {
 	credentials, err := credentials(cfg)
 	if err != nil {
 		return nil, err
@@ -68,10 +69,40 @@ func Connect(cfg Config, name string, log zerolog.Logger, opts ...nats.Option) (
 	options = append(options, credentials...)
 	options = append(options, transport...)
 	options = append(options, opts...)
-	var checked atomic.Bool
-	options = append(options, quietUntil(&checked))
 	warnUnencrypted(cfg, log)
 
+	type result struct {
+		nc  *nats.Conn
+		err error
+	}
+	results := make(chan result)
+	go func() { // ends when every server was tried, or with the process
+		nc, err := connect(cfg, options)
+		select {
+		case results <- result{nc, err}:
+		case <-ctx.Done(): // nobody waits any more
+			if nc != nil {
+				nc.Close()
+			}
+		}
+	}()
+
+	select {
+	case r := <-results:
+		return r.nc, r.err
+	case <-ctx.Done():
+		if err := ctx.Err(); errors.Is(err, context.DeadlineExceeded) {
+			return nil, explain(cfg, err)
+		}
+
+		return nil, context.Cause(ctx)
+	}
+}
+
+// connect connects, and checks that the connection may receive answers.
+func connect(cfg Config, options []nats.Option) (*nats.Conn, error) {
+	var checked atomic.Bool
+	options = append(options, quietUntil(&checked))
 	nc, err := nats.Connect(strings.Join(cfg.URLs(), ","), options...)
 	if err != nil {
 		return nil, explain(cfg, err)
@@ -101,7 +132,7 @@ func mayNotReceive(nc *nats.Conn) bool {
 	return nc.FlushTimeout(dialTimeout) == nil && errors.Is(nc.LastError(), nats.ErrPermissionViolation)
 }
 
-// quietUntil drops denials until Connect has checked the connection and can return them.
+// quietUntil drops denials until connect has checked the connection and can return them.
 func quietUntil(checked *atomic.Bool) nats.Option {
 	return func(o *nats.Options) error {
 		others := o.AsyncErrorCB

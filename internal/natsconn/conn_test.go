@@ -77,7 +77,7 @@ func TestConnect(t *testing.T) {
 		"embedded": own, "token file": token, "token file with CRLF": crlf, "second of the list": list,
 	} {
 		t.Run(name, func(t *testing.T) {
-			nc, err := natsconn.Connect(cfg, "test", zerolog.Nop(), natsconn.Inbox("backburn", "tester"))
+			nc, err := natsconn.Connect(t.Context(), cfg, "test", zerolog.Nop(), natsconn.Inbox("backburn", "tester"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -106,6 +106,7 @@ func TestConnectRefusals(t *testing.T) {
 
 		return cfg
 	}
+	invalid := file(t, "neither a key nor a certificate\n", 0o600)
 	tests := map[string]struct {
 		cfg  natsconn.Config
 		is   error
@@ -118,7 +119,9 @@ func TestConnectRefusals(t *testing.T) {
 		"missing token":  {with(func(c *natsconn.Config) { c.TokenFile = "/nonexistent" }), nil, "nats.token_file"},
 		"empty token":    {with(func(c *natsconn.Config) { c.TokenFile = file(t, "\n", 0o600) }), nil, "is empty"},
 		"missing creds":  {with(func(c *natsconn.Config) { c.CredentialsFile = "/nonexistent" }), nil, "nats.credentials_file"},
-		"missing ca":     {with(func(c *natsconn.Config) { c.TLS.CAFile = "/nonexistent" }), nil, "/nonexistent"},
+		"missing ca":     {with(func(c *natsconn.Config) { c.TLS.CAFile = "/nonexistent" }), nil, "nats.tls.ca_file"},
+		"invalid creds":  {with(func(c *natsconn.Config) { c.CredentialsFile = invalid }), nil, "nats.credentials_file"},
+		"invalid cert":   {with(func(c *natsconn.Config) { c.TLS.CertFile, c.TLS.KeyFile = invalid, invalid }), nil, "nats.tls.cert_file"},
 	}
 	if runtime.GOOS != "windows" {
 		tests["open token"] = struct {
@@ -130,16 +133,39 @@ func TestConnectRefusals(t *testing.T) {
 
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			nc, err := natsconn.Connect(tc.cfg, "test", zerolog.Nop())
+			nc, err := natsconn.Connect(t.Context(), tc.cfg, "test", zerolog.Nop())
 			if err == nil {
 				nc.Close()
 				t.Fatal("it connected")
 			}
 
-			if tc.is != nil && !errors.Is(err, tc.is) || !strings.Contains(err.Error(), tc.says) {
+			if tc.is != nil && !errors.Is(err, tc.is) || tc.is == nil && errors.Is(err, natsconn.ErrUnreachable) || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%v: want %v, and a text with %q", err, tc.is, tc.says)
 			}
 		})
+	}
+}
+
+// A server that accepts connections and then hangs delays nobody whose context has ended.
+func TestConnectEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	hanging, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = hanging.Close() })
+	cfg := natsconn.Config{URL: "nats://" + hanging.Addr().String()}
+
+	stopped := errors.New("stopped")
+	interrupted, cancel := context.WithCancelCause(t.Context())
+	cancel(stopped)
+	if _, err := natsconn.Connect(interrupted, cfg, "test", zerolog.Nop()); !errors.Is(err, stopped) {
+		t.Errorf("interrupted: %v", err)
+	}
+	late, end := context.WithDeadline(t.Context(), time.Now())
+	defer end()
+	if _, err := natsconn.Connect(late, cfg, "test", zerolog.Nop()); !errors.Is(err, natsconn.ErrUnreachable) {
+		t.Errorf("late: %v", err)
 	}
 }
 
@@ -172,7 +198,7 @@ func TestUserOfAnotherRole(t *testing.T) {
 	var log lines
 	registry := health.New(zerolog.Nop())
 	part := registry.Part("permissions", "")
-	_, err := natsconn.Connect(natsconn.Config{URL: restricted(t)}, "test", zerolog.New(&log),
+	_, err := natsconn.Connect(t.Context(), natsconn.Config{URL: restricted(t)}, "test", zerolog.New(&log),
 		natsconn.Inbox("backburn", "operator"), natsconn.ReportDenials(part))
 	if !errors.Is(err, natsconn.ErrRole) || !strings.Contains(err.Error(), "credentials of the role operator") {
 		t.Errorf("%v: want %v, and the role", err, natsconn.ErrRole)
@@ -185,7 +211,7 @@ func TestUserOfAnotherRole(t *testing.T) {
 func TestForbiddenSubjectIsLogged(t *testing.T) {
 	t.Parallel()
 	log := lines{seen: make(chan string, 16)}
-	nc, err := natsconn.Connect(natsconn.Config{URL: restricted(t)}, "test", zerolog.New(&log))
+	nc, err := natsconn.Connect(t.Context(), natsconn.Config{URL: restricted(t)}, "test", zerolog.New(&log))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +261,7 @@ func TestForbiddenSubjectIsReported(t *testing.T) {
 	t.Parallel()
 	registry := health.New(zerolog.Nop())
 	part := registry.Part("permissions", "")
-	nc, err := natsconn.Connect(natsconn.Config{URL: restricted(t)}, "test", zerolog.Nop(), natsconn.ReportDenials(part))
+	nc, err := natsconn.Connect(t.Context(), natsconn.Config{URL: restricted(t)}, "test", zerolog.Nop(), natsconn.ReportDenials(part))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,21 +7,20 @@ import (
 	"os"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 	"github.com/rs/zerolog"
 
 	"backburn/auth"
 	"backburn/internal/loopback"
 )
 
-// credentials reads the files once, so that faults are reported at the start. All are read again at
-// every reconnection, so that they can be renewed in place. Only the NKey must stay the same.
+// credentials returns the authentication of a connection, and reads its files once, so that faults
+// are reported at the start. All are read again at every reconnection, so that they can be renewed
+// in place. Only the NKey must stay the same.
 func credentials(cfg Config) ([]nats.Option, error) {
 	switch {
 	case cfg.CredentialsFile != "":
-		if err := auth.CheckSecretFile(cfg.CredentialsFile); err != nil {
-			return nil, fmt.Errorf("nats.credentials_file: %w", err)
-		}
-		return []nats.Option{nats.UserCredentials(cfg.CredentialsFile)}, nil
+		return userCredentials(cfg.CredentialsFile)
 	case cfg.NKeyFile != "":
 		return nkey(cfg.NKeyFile)
 	case cfg.User != "":
@@ -29,6 +28,21 @@ func credentials(cfg Config) ([]nats.Option, error) {
 	}
 
 	return token(cfg)
+}
+
+func userCredentials(file string) ([]nats.Option, error) {
+	if err := auth.CheckSecretFile(file); err != nil {
+		return nil, fmt.Errorf("nats.credentials_file: %w", err)
+	}
+	contents, err := os.ReadFile(file)
+	if err == nil {
+		_, err = nkeys.ParseDecoratedNKey(contents)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("nats.credentials_file %s: %w; expected a .creds file, as nsc makes", file, err)
+	}
+
+	return []nats.Option{nats.UserCredentials(file)}, nil
 }
 
 func nkey(file string) ([]nats.Option, error) {
@@ -70,7 +84,7 @@ func token(cfg Config) ([]nats.Option, error) {
 }
 
 // reveal reads a secret again. It returns "" if the file is unreadable; the server then rejects the
-// connection, and the rejection is logged.
+// connection, and Health reports the rejection.
 func reveal(file string) string {
 	secret, _ := auth.ReadSecretFile(file)
 	return secret.Reveal()

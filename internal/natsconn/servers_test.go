@@ -71,7 +71,7 @@ func TestCredentials(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tc.cfg.URL = tc.url
-			nc, err := natsconn.Connect(tc.cfg, "test", zerolog.Nop())
+			nc, err := natsconn.Connect(t.Context(), tc.cfg, "test", zerolog.Nop())
 			if err == nil {
 				nc.Close()
 			}
@@ -97,7 +97,7 @@ func TestCredentials(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tc.cfg.URL = users.ClientURL()
-			_, err := natsconn.Connect(tc.cfg, "test", zerolog.Nop())
+			_, err := natsconn.Connect(t.Context(), tc.cfg, "test", zerolog.Nop())
 			if err == nil || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%v: want %q", err, tc.says)
 			}
@@ -117,7 +117,7 @@ func TestPasswordIsReadAgain(t *testing.T) {
 	first := with("old", 0)
 	password := file(t, "old\n", 0o600)
 	cfg := natsconn.Config{URL: first.ClientURL(), User: "u", PasswordFile: password}
-	nc, err := natsconn.Connect(cfg, "test", zerolog.Nop())
+	nc, err := natsconn.Connect(t.Context(), cfg, "test", zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestOtherConditions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			nc, err := natsconn.Connect(tc.cfg, "test", zerolog.Nop())
+			nc, err := natsconn.Connect(t.Context(), tc.cfg, "test", zerolog.Nop())
 			if err == nil {
 				nc.Close()
 			}
