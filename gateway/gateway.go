@@ -27,10 +27,16 @@ var (
 	// ErrTooLarge means that a reader has more bytes than its limit. Do not repeat it.
 	ErrTooLarge = queue.ErrTooLarge
 
-	// ErrFull means that the queue is full and nothing was accepted. Try again later.
+	// ErrOtherContents means that the ID was already used for other contents. Do not repeat it. See
+	// Job.ID.
+	ErrOtherContents = queue.ErrOtherContents
+
+	// ErrFull means that the queue, or its bucket of contents, is full and nothing was accepted. Try
+	// again later.
 	ErrFull = pipeline.ErrFull
 
-	// ErrUnavailable means that there is no Backburn queue, or that it does not answer now.
+	// ErrUnavailable means that there is no Backburn queue, or that it did not answer until the
+	// deadline of the context. Then the job may have been accepted. Try again later.
 	ErrUnavailable = errors.New("the queue is not available")
 )
 
@@ -53,8 +59,10 @@ type Config struct {
 // Job describes one file or link. All fields are optional, except Filename for a reader.
 type Job struct {
 	// ID is the job's name within its source. Submitting the same contents again with the same ID
-	// has no effect; other contents with the same ID are refused. If it is empty, a random ID is
-	// used: then a call that is repeated after an error may submit a second job.
+	// starts no second job, unless both calls run at the same time. Other contents with the same ID
+	// are ErrOtherContents, or are accepted and become a dead letter (results.Conflict). If it is
+	// empty, a random ID is used: then a call that is repeated after an error may submit a second
+	// job.
 	ID string
 
 	Priority Priority // defaults to Normal
@@ -82,7 +90,7 @@ type Gateway struct {
 
 // New returns a Gateway for a running installation. A gateway that has its own NATS account creates
 // js with jetstream.NewWithAPIPrefix(nc, "backburn.api"). New returns ErrUnavailable if there is no
-// queue with the prefix. The caller keeps ownership of the connection.
+// queue with the prefix, or it does not answer. The caller keeps ownership of the connection.
 func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Gateway, error) {
 	if !pipeline.ValidSource(cfg.Source) {
 		return nil, pipeline.Invalid("the source %q is not %s", cfg.Source, pipeline.SourceRule)
@@ -90,7 +98,7 @@ func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Gateway, err
 
 	publisher, err := queue.AttachPublisher(ctx, js, cmp.Or(cfg.Prefix, "backburn"))
 	if err != nil {
-		return nil, markUnavailable(err)
+		return nil, marked(err)
 	}
 
 	return &Gateway{publisher: publisher, source: cfg.Source}, nil
@@ -148,17 +156,19 @@ func (g *Gateway) newJob(j Job) pipeline.Job {
 func (g *Gateway) submit(ctx context.Context, j pipeline.Job, c queue.Input) (Receipt, error) {
 	r, err := g.publisher.Submit(ctx, j, c)
 	if err != nil {
-		return Receipt{}, markUnavailable(err)
+		return Receipt{}, marked(err)
 	}
 
 	return Receipt{JobID: j.ID, SHA256: r.SHA256, Size: r.Size}, nil
 }
 
-// markUnavailable adds ErrUnavailable to the errors of a queue that does not exist or does not
-// answer.
-func markUnavailable(err error) error {
-	if errors.Is(err, queue.ErrNoQueue) || errors.Is(err, queue.ErrUnavailable) || jets.Is(err, jets.Unavailable) {
+// marked adds the sentinel of this package to an error that does not match one yet.
+func marked(err error) error {
+	switch {
+	case errors.Is(err, queue.ErrNoQueue), errors.Is(err, queue.ErrUnavailable), jets.Is(err, jets.Unavailable):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case jets.Is(err, jets.Full) && !errors.Is(err, ErrFull): // the bucket of contents
+		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 
 	return err

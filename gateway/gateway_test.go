@@ -111,6 +111,7 @@ func TestSubmittedContentsBecomeJobs(t *testing.T) {
 func TestErrorsMatchTheirSentinels(t *testing.T) {
 	t.Parallel()
 	g, js := newGateway(t)
+	large := bytes.Repeat([]byte("x"), 3<<20) // more than a message holds
 	for name, tc := range map[string]struct {
 		err  func() error
 		want error
@@ -145,6 +146,28 @@ func TestErrorsMatchTheirSentinels(t *testing.T) {
 			_, err := g.SubmitLink(ctx, gateway.Job{}, "https://example.com/")
 			return err
 		}, gateway.ErrUnavailable},
+		"other contents": {func() error {
+			job := gateway.Job{ID: "again", Filename: "x"}
+			_, err := g.SubmitReader(t.Context(), job, bytes.NewReader(large), 4<<20)
+			if err == nil {
+				_, err = g.SubmitReader(t.Context(), job, bytes.NewReader(large[1:]), 4<<20)
+			}
+			return err
+		}, gateway.ErrOtherContents},
+		"no room for contents": {func() error {
+			g, js := newGateway(t)
+			bucket, err := js.Stream(t.Context(), "OBJ_backburn_files")
+			if err != nil {
+				return err
+			}
+			full := bucket.CachedInfo().Config
+			full.MaxBytes = int64(len(large)) / 2
+			if _, err := js.UpdateStream(t.Context(), full); err != nil {
+				return err
+			}
+			_, err = g.SubmitReader(t.Context(), gateway.Job{Filename: "x"}, bytes.NewReader(large), 4<<20)
+			return err
+		}, gateway.ErrFull},
 		"no queue": {func() error {
 			_, err := gateway.New(t.Context(), js, gateway.Config{Source: "mail", Prefix: "other"})
 			return err
