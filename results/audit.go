@@ -27,8 +27,8 @@ func AuditActions() []AuditAction {
 type AuditStatus string
 
 // Each action has one event with AuditRequested, which is durable before the action starts, and
-// another event when it ends. If there is only the first event, the process was killed in between,
-// and the action may or may not have been carried out.
+// another event when it ends. If there is only the first event, the process was killed or lost NATS
+// in between, and the action may or may not have been carried out.
 const (
 	AuditRequested AuditStatus = "requested"
 	AuditDone      AuditStatus = "done"

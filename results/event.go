@@ -10,7 +10,8 @@
 //   - A [Subscriber] delivers every event at least once, and survives servers that stop and come
 //     back.
 //   - With a Durable it continues where it stopped, also in another process.
-//   - An event of a type that this version does not know is skipped, never misread.
+//   - An event that this version cannot read, such as one of a later type, is skipped, never
+//     misread.
 //
 // # What it does not do
 //
@@ -200,6 +201,7 @@ func (e Event) ID() string {
 }
 
 // Outcome returns the fourth token of the subject: pending, the verdict, the reason, or the action.
+// For an event without one of them it returns "unknown".
 func (e Event) Outcome() string {
 	switch {
 	case e.Type == Submitted:

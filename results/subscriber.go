@@ -18,8 +18,9 @@ type SubscriberConfig struct {
 	Filter Filter
 
 	// Durable names a position in the stream that the server remembers. A Subscriber with that name
-	// continues where the last one stopped, and several with the same name share the events.
-	// Without it a Subscriber starts at Since and keeps its position in memory.
+	// continues where the last one stopped, and several with the same name share the events. If it
+	// was deleted, a Subscriber creates it again, from Since on. Without a name a Subscriber starts
+	// at Since and keeps its position in memory.
 	Durable string
 
 	// Since is when the stream stored the first event to deliver, for a new Durable or without one.
@@ -30,8 +31,8 @@ type SubscriberConfig struct {
 	// 30s.
 	AckWait time.Duration
 
-	// Ahead is how many events are fetched in advance. With a durable, their AckWait is already
-	// running. Defaults to 256.
+	// Ahead is how many events Run fetches in advance; Drain fetches up to 1,024. With a durable,
+	// their AckWait is already running. Defaults to 256.
 	Ahead int
 
 	// InOrder makes a durable deliver one event at a time, to one process: the next event is
@@ -97,8 +98,10 @@ type Handler func(ctx context.Context, e Event) error
 // ErrStop, returned by a handler, ends Run without an error. The event counts as handled.
 var ErrStop = errors.New("the handler wants no more events")
 
-// Run passes events to handle, one at a time, until ctx ends or handle returns ErrStop. It survives
-// servers that stop and come back, and a stream that is created again.
+// Run passes events to handle, one at a time, until ctx ends or handle returns ErrStop. If it cannot
+// read the stream at the start, although there is a connection, it returns the error. After that it
+// repeats what fails: it survives servers that stop and come back, and a stream that is created
+// again.
 func (s *Subscriber) Run(ctx context.Context, handle Handler) error {
 	return s.RunRaw(ctx, skipUnknown(handle))
 }
@@ -108,8 +111,9 @@ func (s *Subscriber) RunRaw(ctx context.Context, handle RawHandler) error {
 	return s.run(ctx, handle, true)
 }
 
-// Drain passes every event that is stored now to handle, and returns. Its error is that of the
-// handler, of NATS or of ctx.
+// Drain passes stored events to handle until there are no more, and returns. With a durable, it
+// does not wait for events that another process is handling or whose handler failed. Its error is
+// that of the handler, of NATS or of ctx.
 func (s *Subscriber) Drain(ctx context.Context, handle Handler) error {
 	return s.DrainRaw(ctx, skipUnknown(handle))
 }
@@ -132,13 +136,11 @@ func (s *Subscriber) run(ctx context.Context, handle RawHandler, follow bool) er
 	p := position{since: s.cfg.Since}
 	for ctx.Err() == nil {
 		c, err := s.consumer(ctx, p)
-		if err != nil && (!follow || p.began.IsZero() && !s.reconnecting()) {
+		if err != nil && (!follow || !p.began && !s.reconnecting()) {
 			return fmt.Errorf("read results: %w", err) // before the first consumer exists, an error is permanent, unless the connection is down
 		}
-		if err == nil && p.began.IsZero() {
-			p.began = time.Now()
-		}
 		if err == nil {
+			p.began = true
 			err = s.read(ctx, c, handle, follow, &p)
 		}
 		handled, ok := errors.AsType[handlerError](err)
@@ -158,10 +160,10 @@ func (s *Subscriber) run(ctx context.Context, handle RawHandler, follow bool) er
 	return ctx.Err()
 }
 
-// position is the position of a Subscriber without a durable.
+// position is the position of a Subscriber. A durable has its own; then seq and at are not used.
 type position struct {
 	since time.Time
-	began time.Time // when the first consumer was created
+	began bool      // a consumer was created or found
 	seq   uint64    // stream sequence of the last message; 0: none yet
 	at    time.Time // when the stream stored it
 }
@@ -336,10 +338,10 @@ func (s *Subscriber) create(ctx context.Context, p position) (jetstream.Consumer
 	return c, err
 }
 
-// errUnknown says that this version does not know the type of an event.
+// errUnknown says that this version cannot read an event, such as one of a later type.
 var errUnknown = errors.New("not an event that this version knows")
 
-// skipUnknown parses events for a handler, and skips unknown ones.
+// skipUnknown parses events for a handler, and skips those that it cannot parse.
 func skipUnknown(handle Handler) RawHandler {
 	return func(ctx context.Context, d Delivery) error {
 		e, err := d.Event()
