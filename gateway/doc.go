@@ -15,9 +15,9 @@
 //
 // # What it does not do
 //
-// It does not wait for verdicts, and it does not wait until a full queue has room. A request without
-// an answer is repeated only until the context of the call ends, so give each call a deadline.
-// [ErrFull] and [ErrUnavailable] mean: try again later, with the same ID.
+// It does not wait for verdicts, and it does not wait until a full queue has room. A request
+// without an answer is repeated only until the context of the call ends, so give each call a
+// deadline. [ErrFull] and [ErrUnavailable] mean: try again later, with the same ID.
 //
 // # Stability
 //

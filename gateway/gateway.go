@@ -31,8 +31,8 @@ var (
 	// Job.ID.
 	ErrOtherContents = queue.ErrOtherContents
 
-	// ErrFull means that the queue, or its bucket of contents, is full and nothing was accepted. Try
-	// again later.
+	// ErrFull means that the queue, or its bucket of contents, is full and nothing was accepted.
+	// Try again later.
 	ErrFull = pipeline.ErrFull
 
 	// ErrUnavailable means that there is no Backburn queue, or that it did not answer until the

@@ -98,10 +98,10 @@ type Handler func(ctx context.Context, e Event) error
 // ErrStop, returned by a handler, ends Run without an error. The event counts as handled.
 var ErrStop = errors.New("the handler wants no more events")
 
-// Run passes events to handle, one at a time, until ctx ends or handle returns ErrStop. If it cannot
-// read the stream at the start, although there is a connection, it returns the error. After that it
-// repeats what fails: it survives servers that stop and come back, and a stream that is created
-// again.
+// Run passes events to handle, one at a time, until ctx ends or handle returns ErrStop. If it
+// cannot read the stream at the start, although there is a connection, it returns the error. After
+// that it repeats what fails: it survives servers that stop and come back, and a stream that is
+// created again.
 func (s *Subscriber) Run(ctx context.Context, handle Handler) error {
 	return s.RunRaw(ctx, skipUnknown(handle))
 }
