@@ -15,10 +15,10 @@ const (
 	garbageInterval = time.Second
 )
 
-// limitGarbage keeps the garbage of the process near maxGarbage, or near 20 % of a large live
-// memory, until ctx ends. The runtime would let as much garbage accumulate as there is live memory,
-// and so nearly double the memory of a leader with a million waiting jobs. It does nothing if the
-// operator has set GOGC.
+// limitGarbage limits the garbage of the process to about maxGarbage, or to 20 % of the live memory
+// if that is more, until ctx ends. The runtime would let as much garbage accumulate as there is
+// live memory, and so nearly double the memory of a leader with a million waiting jobs.
+// limitGarbage does nothing if the operator has set GOGC.
 func limitGarbage(ctx context.Context) error {
 	if os.Getenv("GOGC") != "" {
 		return nil
@@ -38,7 +38,7 @@ func limitGarbage(ctx context.Context) error {
 }
 
 // gcPercent returns the garbage that may accumulate beside live bytes, in percent of them. It is a
-// multiple of 10, because every change of the setting stops the program for a moment.
+// multiple of 10, so that it changes rarely: every change stops the program for a moment.
 func gcPercent(live uint64) int {
 	const lowest = 20 // less would cost too much time
 

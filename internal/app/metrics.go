@@ -22,9 +22,9 @@ const (
 	scrapeTimeout = 3 * time.Second // limits reading a newer one
 )
 
-// fleetMetrics describe the whole fleet, and every process exports the same values: use their max
-// and not their sum. They are computed at each scrape. When NATS is unreachable, backburn_fleet_up
-// is 0 and the others are omitted; stale values would look healthy.
+// fleetMetrics describe the whole fleet, and every process exports them: use their max and not
+// their sum. They are at most scrapeAge old. When NATS is unreachable, backburn_fleet_up is 0 and
+// the others are omitted; stale values would look healthy.
 type fleetMetrics struct {
 	status *statusCache
 	log    zerolog.Logger
@@ -64,19 +64,19 @@ func newFleetMetrics(status *statusCache, log zerolog.Logger) *fleetMetrics {
 		status: status, log: log,
 		up:          desc("up", "1 if NATS returned the state of the fleet; otherwise the other backburn_fleet_ metrics are absent."),
 		laneJobs:    desc("lane_jobs", "Jobs in a lane of the queue, including the jobs that workers hold.", "lane"),
-		laneHeld:    desc("lane_jobs_held", "Jobs of a lane that workers hold.", "lane"),
-		laneAge:     desc("lane_oldest_seconds", "Age of the oldest job in a lane; 0 if there is none.", "lane"),
+		laneHeld:    desc("lane_jobs_held", "Jobs of a lane that workers hold, or that are delivered again later.", "lane"),
+		laneAge:     desc("lane_oldest_seconds", "How long the queue has had the oldest job of a lane, since it was queued or requeued; 0 if there is none.", "lane"),
 		jobs:        desc("jobs", "Jobs that are queued, pending at WildFire, or parked for a budget or a pause.", "state"),
-		oldest:      desc("oldest_seconds", "Age of the oldest job in this state; 0 if there is none.", "state"),
+		oldest:      desc("oldest_seconds", "How long the oldest job in this state has been in it; 0 if there is none.", "state"),
 		dead:        desc("dead_letters", "Dead letters that are kept, by reason.", "reason"),
-		used:        desc("quota_used", "Calls of the day, by the fleet's count.", "budget"),
-		limit:       desc("quota_limit", "Calls that a day allows; 0 for no limit.", "budget"),
+		used:        desc("quota_used", "Calls of the day by the fleet's count, including those that workers have reserved.", "budget"),
+		limit:       desc("quota_limit", "Calls that a day allows, by the configuration of this process; 0 for no limit.", "budget"),
 		resetsAt:    desc("quota_reset_timestamp_seconds", "When the budget is renewed.", "budget"),
 		exhaustedAt: desc("quota_exhausted_timestamp_seconds", "When the budget will be used up at today's pace; 0 if it lasts until the reset, or is already spent.", "budget"),
 		spent:       desc("quota_spent", "1 while the budget is used up until its reset.", "budget"),
 		workers:     desc("workers", "Live workers."),
-		leaders:     desc("leaders", "Workers that are the leader, which runs the poller: 1, or 0 while there is none."),
-		members:     desc("members", "Processes of the fleet by role and state; gone are those that died without a replacement.", "role", "state"),
+		leaders:     desc("leaders", "Workers that lead and run the poller: 1, or 0 while there is none; 2 for a moment if a leader was replaced."),
+		members:     desc("members", "Processes of the fleet by role and state; gone are those that died or lost NATS, without a replacement.", "role", "state"),
 	}
 	m.all = all
 

@@ -81,9 +81,7 @@ func (n *Node) Run(ctx context.Context) error {
 		return nil
 	})
 	lateParts.Go(func() error {
-		_ = n.health.Await(jobCtx, health.Checked)
-		notifySystemd(lateCtx, jobCtx.Done(), n.log)
-
+		notifySystemd(lateCtx, jobCtx, n.health, n.log)
 		return nil
 	})
 	err := jobParts.Wait()

@@ -36,9 +36,9 @@ func Topology(c config.Config) queue.Topology {
 	return t
 }
 
-// fitToStore reduces a topology's limits to the size of the embedded server's store, in bytes.
-// JetStream reserves the limit of each stream, and refuses a stream if the sum exceeds its store.
-// On a small disk each stream therefore gets at most a part of the store.
+// fitToStore reduces a topology's limits so that they fit into the embedded server's store, whose
+// size is in bytes. JetStream reserves the limit of each stream, and refuses a stream if the sum
+// exceeds its store. Each stream therefore gets at most a part of the store.
 func fitToStore(t queue.Topology, storeSize int64, log zerolog.Logger) queue.Topology {
 	reduced := zerolog.Dict()
 	isReduced := false
@@ -62,7 +62,7 @@ func fitToStore(t queue.Topology, storeSize int64, log zerolog.Logger) queue.Top
 	}
 
 	if isReduced {
-		log.Warn().Dict("now", reduced).Msg("the disk is too small for these limits, so they are lower")
+		log.Warn().Dict("now", reduced).Msg("the store of the embedded nats server is too small for these limits, so they are lower")
 	}
 
 	return t

@@ -6,6 +6,8 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/rs/zerolog"
+
+	"backburn/internal/health"
 )
 
 // notifyReloading reports to systemd that the process reloads its configuration. done reports that
@@ -26,13 +28,13 @@ func notify(state string, log zerolog.Logger) (sent bool) {
 	return sent
 }
 
-// notifySystemd reports the state of the process to systemd (Type=notify) until ctx ends: ready at
-// once (the caller waits for the first checks), stopping when stopping is closed, and in between
-// two watchdog notifications per WatchdogSec. They only show that the process is running, and do
-// not depend on NATS or WildFire, which a restart would not repair. Without systemd it does
-// nothing.
-func notifySystemd(ctx context.Context, stopping <-chan struct{}, log zerolog.Logger) {
-	if !notify(daemon.SdNotifyReady, log) {
+// notifySystemd reports the state of the process to systemd (Type=notify) until ctx ends: ready
+// once every part was checked, stopping when jobs ends, and in between two watchdog notifications
+// per WatchdogSec. They only show that the process is running, and do not depend on NATS or
+// WildFire, which a restart would not repair. It reports nothing without systemd, or if jobs ends
+// before every part was checked.
+func notifySystemd(ctx, jobs context.Context, parts *health.Registry, log zerolog.Logger) {
+	if parts.Await(jobs, health.Checked) != nil || !notify(daemon.SdNotifyReady, log) {
 		return
 	}
 
@@ -49,7 +51,7 @@ func notifySystemd(ctx context.Context, stopping <-chan struct{}, log zerolog.Lo
 		notify(daemon.SdNotifyWatchdog, log)
 	}
 
-	for {
+	for stopping := jobs.Done(); ; {
 		select {
 		case <-alive:
 			notify(daemon.SdNotifyWatchdog, log)
