@@ -1,7 +1,8 @@
 // Package admin serves the state of a process over HTTP, for operators and their tools:
 //
 //	/healthz      the process is alive: always 200
-//	/readyz       the state of every part, from the health registry; 503 if one has failed
+//	/readyz       the state of every part, from the health registry; 503 if one has failed, or is
+//	              needed and was not checked yet
 //	/metrics      the given Prometheus registry
 //	/api/status   the value of the given function, as JSON
 //	/             the given page, and its API below /api/

@@ -51,8 +51,7 @@ func NewStatus() Status {
 }
 
 const (
-	// statusAge is how old the fleet's part of a Status may be. Dashboards read a Status every two
-	// seconds.
+	// statusAge is how old the fleet's part of a Status may be.
 	statusAge = time.Second
 
 	// statusTimeout limits reading the state from NATS.

@@ -36,8 +36,8 @@ func (i folderIntake) Publish(ctx context.Context, j pipeline.Job) error {
 }
 
 // outcomesReader returns the name under which a folder's watcher reads the final events of its
-// jobs. It is a hash of the host name and the folder's absolute path, so a restarted watcher
-// continues where it stopped.
+// jobs. It is a hash of the host name and the folder's absolute path, so a watcher that is
+// restarted on the same host continues where it stopped.
 func outcomesReader(path string) string {
 	host, _ := os.Hostname()
 	abs, err := filepath.Abs(path)

@@ -6,8 +6,9 @@
 //   - each file and folder by identity (device, inode, birth time), whatever name leads to it;
 //   - each secret by its bytes, anywhere in contents, alone or in other text.
 //
-// It checks its files again every second, because secrets are replaced. If a name no longer exists,
-// it remembers the last file and its secrets, because that file may have been moved.
+// While it is used, it checks its files again every second, because secrets are replaced. If a name
+// no longer exists, it remembers the last file and its secrets, because that file may have been
+// moved.
 //
 // It does not recognize a secret that is encoded, compressed, encrypted or split, or shorter than
 // [MinSecret] bytes, because such a short text occurs in other contents by chance. Certificates and

@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	// checkInterval is how often the files are checked, and how long a change may go unnoticed.
+	// checkInterval is how often the files are checked at most, and how long a change may go
+	// unnoticed.
 	checkInterval = time.Second
 
 	// maxFile limits how much of a file with secrets is read, in bytes.
@@ -161,8 +162,9 @@ func (g *Guard) Scan() *Scan { return &Scan{m: g.current()} }
 // Withheld counts contents that were withheld after the error of a Scan.
 func (g *Guard) Withheld() { g.withheld.WithLabelValues("contents").Inc() }
 
-// Reader returns contents that are scanned while they are read. Before the first byte of a secret
-// it fails with an error that matches ErrOwn. Closing it closes r.
+// Reader returns contents that are scanned while they are read. It fails with an error that matches
+// ErrOwn before it returns a byte of the compared part of a secret: all of it, or of a longer one
+// the last 64 bytes. Closing it closes r.
 func (g *Guard) Reader(r io.ReadCloser) io.ReadCloser {
 	m := g.current()
 	if m == nil {

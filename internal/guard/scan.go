@@ -51,7 +51,8 @@ const chunk = 32 << 10
 
 var buffers = sync.Pool{New: func() any { return new([chunk]byte) }}
 
-// reader returns contents only after they were scanned, and never a byte of a secret.
+// reader returns contents only after they were scanned, and never a byte of the compared part of a
+// secret.
 type reader struct {
 	r       io.ReadCloser
 	scan    *Scan

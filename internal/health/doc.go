@@ -6,8 +6,8 @@
 // [Registry.Probe] at intervals. The registry is the source of readiness, the status, the metric
 // backburn_part_state, the fleet's list of members and the log lines about parts.
 //
-// A part is ok again at its next success. A fault of a single file belongs to that file: the part
-// may carry it as a note, and stays ok.
+// A part is ok again at its next success, or when its fault expires. A fault of a single file
+// belongs to that file: the part may carry it as a note, and stays ok.
 //
 // The package decides nothing about work, and imports no other package of Backburn, so that every
 // package can use it.

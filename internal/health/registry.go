@@ -174,7 +174,7 @@ type Part struct {
 // OK records a success of the part. It reports whether that ends a fault.
 func (p *Part) OK() bool { return p.set(nil) }
 
-// Fault records a fault of the part. It reports whether the part was ok before.
+// Fault records a fault of the part. It reports whether the part had none before.
 func (p *Part) Fault(f Fault) bool { return p.set(f) }
 
 // Check records the result of the part's work; nil is a success.
@@ -206,7 +206,7 @@ func (p *Part) set(err error) bool {
 	return p.setLocked(err)
 }
 
-// setLocked reports whether the part changed from ok to not ok, or the reverse.
+// setLocked reports whether a fault began or ended.
 func (p *Part) setLocked(err error) bool {
 	now := p.r.now()
 	before := p.status.State
@@ -343,7 +343,7 @@ func (p *probe) run(ctx context.Context) {
 }
 
 // runOnce runs the probe once. It returns when the probe does, even if that is after the timeout,
-// so a probe that hangs costs one goroutine.
+// so a probe that hangs is not started again.
 func (p *probe) runOnce(ctx context.Context) {
 	actx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()

@@ -13,7 +13,7 @@ type Status struct {
 	Part   string    `json:"part"`         // the part, such as "nats" or "folder_claim"
 	Of     string    `json:"of,omitempty"` // what the part belongs to: a source, a profile, a sink
 	State  State     `json:"state"`
-	Since  time.Time `json:"since"` // when the state began
+	Since  time.Time `json:"since"` // when the state began; of a fault: when the fault began, also if it became better or worse
 	Cause  Cause     `json:"cause,omitempty"`
 	Reason string    `json:"reason,omitempty"` // what failed, and why
 	Remedy string    `json:"remedy,omitempty"` // what to do
@@ -74,8 +74,8 @@ func Ready(parts []Status) bool {
 	return Checked(parts) && !slices.ContainsFunc(parts, func(s Status) bool { return s.State == Failed })
 }
 
-// Checked reports whether every required part was checked once. Until then nobody knows whether the
-// process is ready.
+// Checked reports whether the state of every required part is known. Until then nobody knows
+// whether the process is ready.
 func Checked(parts []Status) bool {
 	return !slices.ContainsFunc(parts, func(s Status) bool { return s.State == Unknown && s.required })
 }

@@ -185,8 +185,9 @@ const (
 	checkAfterIdle = 15 * time.Second // without an outcome
 )
 
-// Run checks, until ctx ends, whether a service that could not be reached is back. It makes
-// requests only while there are no calls. They have no credentials and use no budget.
+// Run checks, until ctx ends, whether a service that could not be reached is back. It makes a
+// request only if no call has ended for 15 seconds. Its requests have no credentials and use no
+// budget.
 func (t *Transport) Run(ctx context.Context) error {
 	tick := time.NewTicker(t.interval)
 	defer tick.Stop()
@@ -270,7 +271,8 @@ func isTLS(err error) bool {
 		isType[tls.RecordHeaderError](err) || errors.Is(err, http.ErrSchemeMismatch) || isType[tls.AlertError](err) || strings.Contains(err.Error(), "tls: ")
 }
 
-// shortText returns an error as one short line, without the URL, which may contain a secret.
+// shortText returns an error as one short line. A transport's error has no URL, which could contain
+// a secret.
 func shortText(err error) string {
 	s := strings.Join(strings.Fields(err.Error()), " ")
 

@@ -144,7 +144,7 @@ func (m *matcher) matchesEntry(r *entry) bool {
 // maxJobEvents limits the listed events of one job, because a verdict may change many times.
 const maxJobEvents = 20
 
-// Job returns the events of one job, the newest first.
+// Job returns the newest events of one job, the newest first.
 func (b *Summary) Job(source, id string) []Hit {
 	b.mu.RLock()
 	defer b.mu.RUnlock()

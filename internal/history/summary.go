@@ -41,7 +41,7 @@ type Summary struct {
 	last       uint64 // sequence of the newest event
 	names      nameTable
 	hours      hours
-	unfinished map[uint64]struct{} // jobs that were received and are not done
+	unfinished map[uint64]struct{} // jobs that were uploaded and are not done
 	seed       maphash.Seed
 }
 

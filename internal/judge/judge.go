@@ -105,7 +105,7 @@ func (o Outcome) String() string {
 	return o.Reason
 }
 
-// Known looks for a verdict in the ledger that has not expired. It caches the result for a few
+// Known looks for a verdict in the ledger that has not expired. It caches verdicts for five
 // seconds. An error means that the ledger could not be read.
 func (j *Judge) Known(ctx context.Context, sha256 string) (Outcome, bool, error) {
 	if v, ok := j.recent.get(sha256, time.Now()); ok {

@@ -63,7 +63,8 @@ func Listen(cfg Config) (*Listener, error) {
 }
 
 // listenUnix creates a socket under a temporary name and renames it once it has its mode. Otherwise
-// users that the mode excludes could connect before the mode is set.
+// users could connect at its path before the mode is set. Until then the process's umask decides
+// who may connect at the temporary name.
 func listenUnix(path string, mode fs.FileMode) (net.Listener, func(), error) {
 	if err := replaceable(path); err != nil {
 		return nil, nil, err

@@ -38,8 +38,8 @@ type Server struct {
 }
 
 // Start starts the server of the configuration and waits until it accepts connections and has
-// recovered its streams, or until ctx ends. Port 0 in nats.url means any free port. If it fails, it
-// undoes what it has begun.
+// recovered its streams, for at most a minute, or until ctx ends. Port 0 in nats.url means any free
+// port. If it fails, it undoes what it has begun, except for the folder and the token.
 func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Server, err error) {
 	host, port, err := listenAddress(cfg)
 	if err != nil {
