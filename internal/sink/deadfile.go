@@ -59,7 +59,8 @@ func (d *deadFile) lock() (unlock func(), err error) {
 	return func() { _ = l.Unlock() }, nil
 }
 
-// add appends letters, and returns once they are on the disk.
+// add appends letters, and returns once they are on the disk. It does not sync the folder, so a
+// power failure right after the file was created may remove the file.
 func (d *deadFile) add(letters ...deadLetter) error {
 	unlock, err := d.lock()
 	if err != nil {
