@@ -84,10 +84,15 @@ type hashWorker struct {
 }
 
 func (w *hashWorker) file(ctx context.Context, path string) (f File, remembered bool, err error) {
-	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
-		if known, ok := w.State.File(path, info); ok && (known.Types != nil || !w.Types) {
-			return known, true, nil
-		}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return f, false, err
+	case !info.Mode().IsRegular(): // opening a pipe would wait for its writer
+		return f, false, ErrNotRegular
+	}
+	if known, ok := w.State.File(path, info); ok && (known.Types != nil || !w.Types) {
+		return known, true, nil
 	}
 
 	in, err := os.Open(path)
@@ -96,12 +101,8 @@ func (w *hashWorker) file(ctx context.Context, path string) (f File, remembered 
 	}
 	defer in.Close()
 
-	info, err := in.Stat()
-	switch {
-	case err != nil:
+	if info, err = in.Stat(); err != nil {
 		return f, false, err
-	case !info.Mode().IsRegular():
-		return f, false, ErrNotRegular
 	}
 
 	f = File{Path: path, Size: info.Size(), ModTime: info.ModTime()}
