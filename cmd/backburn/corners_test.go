@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +101,50 @@ func TestNoLetterHasAnEmptyName(t *testing.T) {
 	t.Parallel()
 	if _, err := findLetters(t.Context(), nil, []string{""}); cli.Code(err) != cli.Usage {
 		t.Error(err)
+	}
+}
+
+// Several sources may use the same job ID, and a job may have several letters, such as one for a
+// conflict.
+func TestLettersOfJobs(t *testing.T) {
+	t.Parallel()
+	var all []queue.Letter
+	for i, ref := range []pipeline.Ref{
+		{Source: "mail", ID: "4711"},
+		{Source: "proxy", ID: "4711"},
+		{Source: "mail", ID: "twice"},
+		{Source: "mail", ID: "twice"},
+		{Source: "mail", ID: ""},
+		{Source: "proxy", ID: "mail/once"},
+		{Source: "mail", ID: "only"},
+	} {
+		all = append(all, queue.Letter{Seq: uint64(i + 1), Job: pipeline.Job{Source: ref.Source, ID: ref.ID}})
+	}
+
+	for name, want := range map[string]struct {
+		seqs []uint64
+		err  string
+	}{
+		"only":       {seqs: []uint64{7}},
+		"mail/only":  {seqs: []uint64{7}},
+		"mail/4711":  {seqs: []uint64{1}},
+		"proxy/4711": {seqs: []uint64{2}},
+		"mail/once":  {seqs: []uint64{6}},
+		"4711":       {err: "job 4711 has several letters; give the number of one: 1 (mail/4711), 2 (proxy/4711)"},
+		"mail/twice": {err: "job mail/twice has several letters; give the number of one: 3 (mail/twice), 4 (mail/twice)"},
+		"mail/":      {err: "no such dead letter of job mail/; `backburn dead list` shows the existing letters"},
+		"hr/only":    {err: "no such dead letter of job hr/only; `backburn dead list` shows the existing letters"},
+	} {
+		seqs, err := lettersOfJobs(func(yield func(queue.Letter, error) bool) {
+			for _, l := range all {
+				if !yield(l, nil) {
+					return
+				}
+			}
+		}, []string{name})
+		if !slices.Equal(seqs, want.seqs) || fmt.Sprint(err) != cmp.Or(want.err, "<nil>") {
+			t.Errorf("%s: letters %v, error %v", name, seqs, err)
+		}
 	}
 }
 

@@ -20,7 +20,11 @@ func deadCommand(tool *cli.App) *cobra.Command {
 		Use:   "dead",
 		Short: "List failed jobs, retry them or drop them",
 		Long: `A failed job is kept whole, with its reason, as a dead letter. Dead letters stay until they are
-replayed or dropped, or expire ([dead_letters]).`,
+replayed or dropped, expire, or exceed a limit ([dead_letters]).
+
+"show", "replay" and "drop" take the number of a letter, as "list" shows it, or the ID of its job. A
+number is always that of a letter. For a job whose ID is a number, or that several sources have,
+write SOURCE/JOB.`,
 		Example: `  backburn dead list
   backburn dead show 17
   backburn dead replay --reason attempts_exhausted --since 24h
@@ -37,8 +41,8 @@ func deadList(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List dead letters by reason",
-		Long: `Lists the newest dead letters, grouped by reason, with the number of each reason. The first
-column is the number that "show", "replay" and "drop" take.`,
+		Long: `Lists the newest dead letters, grouped by reason, and counts all of each reason. LETTER is the number
+that "show", "replay" and "drop" take.`,
 		Example: `  backburn dead list
   backburn dead list --reason too_large --since 7d
   backburn dead list --json --limit 0 | jq -r .job_id`,

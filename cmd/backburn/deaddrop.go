@@ -16,7 +16,7 @@ func deadDrop(tool *cli.App) *cobra.Command {
 		yes bool
 	)
 	cmd := &cobra.Command{
-		Use:   "drop [LETTER|JOB…]",
+		Use:   "drop [LETTER|[SOURCE/]JOB…]",
 		Short: "Remove dead letters for good",
 		Long: `Removes dead letters, and the contents that were kept for them in the object bucket. The failed
 events stay, and audit events say who removed which letter. On a terminal the command asks first;

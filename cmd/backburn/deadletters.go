@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -128,10 +129,10 @@ func selectLetters(ctx context.Context, q *queue.Queue, filter queue.DeadFilter,
 	return seqs, nil
 }
 
-// findLetters finds the letters that arguments name, by number or by the ID of their job.
+// findLetters finds the letters that arguments name, by number or by their job.
 func findLetters(ctx context.Context, q *queue.Queue, args []string) ([]uint64, error) {
 	var seqs []uint64
-	wanted := map[string]bool{}
+	var jobs []string
 	for _, a := range args {
 		if a == "" { // such as an unset variable; letters of invalid messages have no job ID
 			return nil, cli.Usagef("expected the number of a letter or the ID of a job, got %q", a)
@@ -139,30 +140,64 @@ func findLetters(ctx context.Context, q *queue.Queue, args []string) ([]uint64, 
 		if n, err := strconv.ParseUint(a, 10, 64); err == nil && n > 0 {
 			seqs = append(seqs, n)
 		} else {
-			wanted[a] = true
+			jobs = append(jobs, a)
 		}
 	}
 
-	if len(wanted) > 0 {
-		for l, err := range q.Dead().All(ctx, queue.DeadFilter{}) {
-			if err != nil {
-				return nil, err
-			}
-
-			if wanted[l.Job.ID] {
-				seqs = append(seqs, l.Seq)
-				delete(wanted, l.Job.ID)
-			}
+	if len(jobs) > 0 {
+		letters, err := lettersOfJobs(q.Dead().All(ctx, queue.DeadFilter{}), jobs)
+		if err != nil {
+			return nil, err
 		}
 
-		for id := range wanted {
-			return nil, fmt.Errorf("%w of job %s; `backburn dead list` shows the existing letters", queue.ErrNoLetter, id)
-		}
+		seqs = append(seqs, letters...)
 	}
 
 	slices.Sort(seqs)
 
 	return slices.Compact(seqs), nil
+}
+
+// lettersOfJobs finds one letter for each job, which is given as its ID or as "source/id".
+func lettersOfJobs(all iter.Seq2[queue.Letter, error], jobs []string) ([]uint64, error) {
+	found := map[string][]queue.Letter{}
+	for _, job := range jobs {
+		found[job] = nil
+	}
+
+	for l, err := range all {
+		if err != nil {
+			return nil, err
+		}
+		if l.Job.ID == "" {
+			continue
+		}
+
+		for _, name := range []string{l.Job.ID, l.Job.Ref().String()} {
+			if letters, wanted := found[name]; wanted {
+				found[name] = append(letters, l)
+			}
+		}
+	}
+
+	var seqs []uint64
+	for _, job := range jobs {
+		switch letters := found[job]; len(letters) {
+		case 0:
+			return nil, fmt.Errorf("%w of job %s; `backburn dead list` shows the existing letters", queue.ErrNoLetter, job)
+		case 1:
+			seqs = append(seqs, letters[0].Seq)
+		default:
+			var names []string
+			for _, l := range letters {
+				names = append(names, fmt.Sprintf("%d (%s)", l.Seq, l.Job.Ref()))
+			}
+
+			return nil, cli.Usagef("job %s has several letters; give the number of one: %s", job, strings.Join(names, ", "))
+		}
+	}
+
+	return seqs, nil
 }
 
 // outcome is the result for one letter, printed as a line of JSON.

@@ -14,10 +14,10 @@ func deadReplay(tool *cli.App) *cobra.Command {
 		perSecond float64
 	)
 	cmd := &cobra.Command{
-		Use:   "replay [LETTER|JOB…]",
+		Use:   "replay [LETTER|[SOURCE/]JOB…]",
 		Short: "Retry dead letters",
 		Long: `Submits the jobs of dead letters again, the oldest first, and removes the letters. A recorded
-refusal is ignored, so WildFire is asked again, and uploads count against the budget.
+refusal is forgotten, so WildFire is asked again, and uploads count against the budget.
 
 The failed job already has its final event, so the new job gets another ID: JOB~1, then JOB~2.
 You can interrupt and repeat the command; nothing is submitted twice. If a watcher on this

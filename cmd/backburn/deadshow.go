@@ -27,7 +27,7 @@ func deadShow(tool *cli.App) *cobra.Command {
 		output string
 	)
 	cmd := &cobra.Command{
-		Use:   "show LETTER|JOB",
+		Use:   "show LETTER|[SOURCE/]JOB",
 		Short: "Show one complete dead letter",
 		Long: `Shows a dead letter: its reason, the message of WildFire or Backburn, the headers, and the
 beginning of the body. The body of a raw job is the submitted file, which may be malware. It is
@@ -116,6 +116,7 @@ func printLetter(w io.Writer, l queue.Letter) {
 		{"letter", fmt.Sprint(l.Seq)},
 		{"time", formatTime(l.Time)},
 		{"job", cli.Printable(l.Job.ID)},
+		{"source", cli.Printable(l.Job.Source)},
 		{"reason", cli.Printable(string(l.Reason))},
 		{"error", cli.Printable(l.Error)},
 		{"attempts", fmt.Sprint(l.Attempts)},

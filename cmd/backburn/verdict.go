@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,8 @@ func verdictCommand(tool *cli.App) *cobra.Command {
 		Use:   "verdict HASH…|URL…",
 		Short: "Ask WildFire for the verdicts of hashes or links",
 		Long: `Asks WildFire directly about SHA-256 or MD5 hashes and links, with the configured credential. It
-submits nothing. Every 500 hashes cost one of the day's queries; each link costs one.
+submits nothing. Every 500 hashes cost one of the day's queries; each link costs one. Several samples
+may have one MD5; each of them is printed with its SHA-256.
 
 Exit codes: 1 something is malicious, 3 some have no verdict (WildFire does not know the hash, or
 is still analyzing it) or an unrecognised one, 4 WildFire cannot be reached.`,
@@ -63,12 +65,13 @@ is still analyzing it) or an unrecognised one, 4 WildFire cannot be reached.`,
 
 var hashPattern = regexp.MustCompile(`^([0-9a-fA-F]{32}|[0-9a-fA-F]{64})$`)
 
-// splitHashesAndLinks separates hashes from links.
+// splitHashesAndLinks separates hashes from links. A repeated hash counts once.
 func splitHashesAndLinks(args []string) (hashes, links []string, err error) {
 	for _, a := range args {
-		switch {
+		switch hash := strings.ToLower(a); {
+		case slices.Contains(hashes, hash):
 		case hashPattern.MatchString(a):
-			hashes = append(hashes, strings.ToLower(a))
+			hashes = append(hashes, hash)
 		case isURL(a):
 			links = append(links, a)
 		default:
@@ -89,6 +92,8 @@ type verdictAnswer struct {
 	Malicious    bool      `json:"malicious"`
 	Final        bool      `json:"final"`
 	AnalysisTime time.Time `json:"analysis_time,omitzero"`
+
+	byMD5 bool // the question was about the MD5, which several samples may have
 }
 
 func newVerdictAnswer(r wildfire.VerdictRecord) verdictAnswer {
@@ -119,7 +124,9 @@ func (s *service) ask(ctx context.Context, hashes, links []string) ([]verdictAns
 		answered := map[string]bool{}
 		for _, r := range records {
 			answered[r.SHA256], answered[r.MD5] = true, true
-			answers = append(answers, newVerdictAnswer(r))
+			a := newVerdictAnswer(r)
+			a.byMD5 = !slices.Contains(hashes, r.SHA256)
+			answers = append(answers, a)
 		}
 
 		if err != nil {
@@ -169,7 +176,12 @@ func printAnswers(tool *cli.App, answers []verdictAnswer, asJSON bool) error {
 	t := newTable("VERDICT", "~OF")
 	for _, a := range answers {
 		verdict, tone := styleVerdict(a.Verdict)
-		t.add(tone, verdict, cmp.Or(cli.Printable(a.URL), a.SHA256, a.MD5))
+		of := cmp.Or(cli.Printable(a.URL), a.SHA256, a.MD5)
+		if a.byMD5 {
+			of = a.MD5 + "  " + a.SHA256
+		}
+
+		t.add(tone, verdict, of)
 	}
 
 	t.print(stdoutWriter(tool))
