@@ -35,8 +35,8 @@ func configCheck(tool *cli.App) *cobra.Command {
 and written, are secrets protected from other users, are they outside the watched folders? A
 process makes the same checks before it starts.
 
-Every error is one line on standard error. It begins with file:line:column, or with the file alone
-if the line is missing there. The exit code is then 2.`,
+Every error is one line on standard error. It begins with file:line:column, with the file alone if no
+line sets the value, or with the flag that sets it. The exit code is then 2.`,
 		Example: `  backburn config check
   backburn config check --config /etc/backburn.toml --for worker
   backburn config check --simulate

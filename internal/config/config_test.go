@@ -266,10 +266,12 @@ func TestRead(t *testing.T) {
 	if want := file + `:2:1: log.level: expected "trace", "debug", "info", "warn" or "error", got "loud"`; err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
-	if _, err := config.Read(filepath.Join(dir, "none"), nil); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("missing file: %v", err)
-	}
-	if _, err := config.Read(dir, nil); err == nil || !strings.Contains(err.Error(), "expected a file") {
-		t.Errorf("folder: %v", err)
+
+	for name, want := range map[string]string{filepath.Join(dir, "none"): "cannot be read", dir: "expected a file"} {
+		_, err := config.Read(name, nil)
+		problems, ok := errors.AsType[config.Problems](err)
+		if !ok || len(problems) != 1 || problems[0].File != name || !strings.Contains(problems[0].Message, want) {
+			t.Errorf("%s: %v, want one problem of the file: %s", name, err, want)
+		}
 	}
 }

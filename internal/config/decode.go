@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -23,20 +22,12 @@ import (
 // maxFile is the longest configuration that is read, in bytes.
 const maxFile = 1 << 20
 
-// Read reads the file and decodes it as Decode does. An error that is not of type Problems means
-// that the file could not be read.
+// Read reads the file and decodes it as Decode does. An error has the type Problems and means that
+// the file cannot be read or is not TOML.
 func Read(path string, env Env) (Config, error) {
-	info, err := os.Stat(path)
+	data, err := readRegular(path, maxFile)
 	if err != nil {
-		return Config{}, fmt.Errorf("configuration: %w", err)
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return Config{}, fmt.Errorf("configuration: %s: expected a file of at most %s", path, Size(maxFile))
-	}
-
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return Config{}, fmt.Errorf("configuration: %w", err)
+		return Config{}, Problems{{File: path, Message: "the configuration cannot be read: " + err.Error()}}
 	}
 
 	return Decode(data, path, env)

@@ -33,7 +33,7 @@ func (p *collector) checkFile(key, file string, check func(string) error) {
 // authorities requires a file with PEM certificates.
 func (p *collector) authorities(key, file string) {
 	p.checkFile(key, file, func(name string) error {
-		pem, err := readRegular(name)
+		pem, err := readRegular(name, maxPEM)
 		if err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func (p *collector) authorities(key, file string) {
 // certificate requires a certificate and its key, which other users cannot read.
 func (p *collector) certificate(table, certFile, keyFile string) {
 	cert, key := join(table, "cert_file"), join(table, "key_file")
-	p.checkFile(cert, certFile, readable(readRegular))
+	p.checkFile(cert, certFile, readable(func(name string) ([]byte, error) { return readRegular(name, maxPEM) }))
 	p.private(key, keyFile)
 	if certFile == "" || keyFile == "" || p.failed(cert) || p.failed(key) {
 		return
@@ -61,14 +61,14 @@ func (p *collector) certificate(table, certFile, keyFile string) {
 // maxPEM is the longest PEM file that is read, in bytes.
 const maxPEM = 4 << 20
 
-// readRegular reads a regular file.
-func readRegular(name string) ([]byte, error) {
+// readRegular reads a regular file of at most limit bytes.
+func readRegular(name string, limit int64) ([]byte, error) {
 	info, err := os.Stat(name)
 	if err != nil {
 		return nil, errors.New(plain(err))
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxPEM {
-		return nil, fmt.Errorf("expected a file of at most %s; %s is a folder, a device or larger", Size(maxPEM), quote(name))
+	if !info.Mode().IsRegular() || info.Size() > limit {
+		return nil, fmt.Errorf("expected a file of at most %s; %s is a folder, a device or larger", Size(limit), quote(name))
 	}
 
 	content, err := os.ReadFile(name)

@@ -13,7 +13,7 @@ type Problem struct {
 	File    string `json:"file"`    // as given to Read or Decode, or the flag that set the value; "" for a configuration without a file
 	Line    int    `json:"line"`    // from 1; 0 if the problem has no position in the file
 	Column  int    `json:"column"`  // from 1, in bytes; 0 if unknown
-	Key     string `json:"key"`     // for example "watch[1].settle"; "" if the text is not TOML
+	Key     string `json:"key"`     // for example "watch[1].settle"; "" if the file cannot be read or is not TOML
 	Message string `json:"message"` // the expected and the actual value
 }
 
