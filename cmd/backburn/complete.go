@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"backburn/internal/acl"
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/pipeline"
@@ -16,8 +17,10 @@ import (
 // completions returns the values that a flag or an argument accepts.
 type completions func(*cli.App) []string
 
-// flagCompletions has the values of flags by name. A name means the same in every command.
+// flagCompletions has the values of flags by name. A name has the same values in every command,
+// except that a duration, such as that of "pause --for", has none.
 var flagCompletions = map[string]completions{
+	"color":      fixed("auto", "always", "never"),
 	"for":        func(*cli.App) []string { return slices.Sorted(maps.Keys(config.Processes)) },
 	"log-format": fixed("auto", "console", "json"),
 	"log-level":  fixed("trace", "debug", "info", "warn", "error"),
@@ -56,15 +59,7 @@ func sourceNames(tool *cli.App) []string {
 		return nil
 	}
 
-	var names []string
-	for _, w := range cfg.Watch {
-		names = append(names, w.Source)
-	}
-
-	for _, t := range cfg.API.Tokens {
-		names = append(names, t.Source)
-	}
-
+	names := append(ownSources(acl.Watcher, cfg), ownSources(acl.API, cfg)...)
 	slices.Sort(names)
 
 	return slices.Compact(names)
@@ -87,7 +82,7 @@ func registerCompletions(cmd *cobra.Command, tool *cli.App) {
 		}
 	}
 	bind := func(flag *pflag.Flag) {
-		if f, ok := flagCompletions[flag.Name]; ok {
+		if f, ok := flagCompletions[flag.Name]; ok && flag.Value.Type() != (durationFlag{}).Type() {
 			_ = cmd.RegisterFlagCompletionFunc(flag.Name, offer(f)) // the flag exists and has no completion yet
 		}
 	}

@@ -42,6 +42,7 @@ func Run(ctx context.Context, build func(Std) *cobra.Command, std Std) int {
 	root.SetIn(std.In)
 	root.SetOut(std.Out)
 	root.SetErr(std.Err)
+	checkHelpTopics(root)
 	root.InitDefaultCompletionCmd(std.Args...) // before markCommandErrors, which wraps its errors too
 	markCommandErrors(root)
 
@@ -149,6 +150,24 @@ func markCommandErrors(cmd *cobra.Command) {
 
 	for _, child := range cmd.Commands() {
 		markCommandErrors(child)
+	}
+}
+
+// checkHelpTopics makes "help" refuse an unknown command, as the command line does.
+func checkHelpTopics(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil || help == root {
+		return // without subcommands there is no such command
+	}
+
+	help.PreRunE = func(_ *cobra.Command, args []string) error {
+		topic, rest, err := root.Find(args)
+		if err == nil && len(rest) > 0 && topic.HasSubCommands() {
+			return topic.RunE(topic, rest)
+		}
+
+		return err
 	}
 }
 
