@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -97,6 +98,26 @@ func TestLettersWithoutNATS(t *testing.T) {
 	}
 }
 
+// Without output nobody would learn which letters were dropped.
+func TestLettersWithoutOutput(t *testing.T) {
+	t.Parallel()
+	for _, asJSON := range []bool{false, true} {
+		calls := 0
+		tool := &cli.App{Std: cli.Std{Out: closedPipe{}, Err: io.Discard}}
+		err := (&deadFlags{asJSON: asJSON}).forEach(tool, []uint64{1, 2, 3}, "dropped", func(uint64) (string, error) {
+			calls++
+			return "", nil
+		})
+		if calls != 1 || !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("as JSON %t: %d calls, %v", asJSON, calls, err)
+		}
+	}
+}
+
+type closedPipe struct{}
+
+func (closedPipe) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
 func TestNoLetterHasAnEmptyName(t *testing.T) {
 	t.Parallel()
 	if _, err := findLetters(t.Context(), nil, []string{""}); cli.Code(err) != cli.Usage {
@@ -146,6 +167,29 @@ func TestLettersOfJobs(t *testing.T) {
 			t.Errorf("%s: letters %v, error %v", name, seqs, err)
 		}
 	}
+}
+
+// A full queue does not keep "submit --wait --timeout" from ending.
+func TestFullQueueAndTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var messages bytes.Buffer
+		began, calls := time.Now(), 0
+		full := func() error { calls++; return fmt.Errorf("submit: %w", pipeline.ErrFull) }
+		err := repeatWhileFull(t.Context(), began.Add(5*time.Second), &messages, full)
+		if !errors.Is(err, pipeline.ErrFull) || time.Since(began) != 5*time.Second || calls != 6 {
+			t.Errorf("%v after %v and %d calls", err, time.Since(began), calls)
+		}
+		if messages.String() != "The queue is full; waiting for space.\n" {
+			t.Errorf("messages %q", messages.String())
+		}
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := repeatWhileFull(ctx, time.Time{}, io.Discard, full); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("without a timeout: %v", err)
+		}
+	})
 }
 
 // Fields of a letter come from whoever submitted the job.

@@ -241,13 +241,18 @@ func (f *deadFlags) forEach(tool *cli.App, seqs []uint64, verb string, do func(s
 			would = "would be "
 		}
 
+		var werr error
 		switch {
 		case err != nil:
 			fmt.Fprintf(tool.Err, "letter %d: %s\n", seq, cli.Printable(err.Error()))
 		case job != "":
-			fmt.Fprintf(tool.Out, "letter %d: %s%s as job %s\n", seq, would, verb, cli.Printable(job))
+			_, werr = fmt.Fprintf(tool.Out, "letter %d: %s%s as job %s\n", seq, would, verb, cli.Printable(job))
 		default:
-			fmt.Fprintf(tool.Out, "letter %d: %s%s\n", seq, would, verb)
+			_, werr = fmt.Fprintf(tool.Out, "letter %d: %s%s\n", seq, would, verb)
+		}
+
+		if werr != nil {
+			return werr
 		}
 	}
 

@@ -39,7 +39,7 @@ func doctorCommand(tool *cli.App) *cobra.Command {
 		Short: "Check everything that Backburn needs",
 		Long: `Checks everything that Backburn needs: the configuration and its files, NATS and JetStream, the
 disk of the embedded server's store, the folders, a token of each profile (one attempt each),
-and the workers. Each line begins with ok, warn or fail; after warn and fail it says what to do.
+and the workers. Each finding begins with ok, warn or fail, and says what to do after warn and fail.
 
 WildFire itself is asked only with --online, about an unknown hash. That costs one of the day's
 queries. With --simulate it checks the simulation of "backburn run --simulate", which needs no
@@ -281,8 +281,12 @@ func (d *doctor) fleet(ctx context.Context, q *queue.Queue) {
 	}
 
 	for _, b := range slices.Sorted(maps.Keys(st.Paused)) {
-		p := st.Paused[b]
-		d.warn("pauses", "", "%s are paused until %s: %s", b, formatTime(p.Until), p.Reason)
+		p, fix := st.Paused[b], "it ends by itself"
+		if b == pipeline.Uploads && !p.Spent {
+			fix += ", or with `backburn resume`"
+		}
+
+		d.warn("pauses", fix, "%s are paused until %s: %s", b, formatTime(p.Until), p.Reason)
 	}
 
 	for _, m := range st.Members {

@@ -42,7 +42,9 @@ changed files, and asks only about hashes that have no answer.
 uploads. With --per-day N at most N are submitted on a UTC day; run the command again on the next
 day.
 
-The policy treats the files as if they came in messages of --source: their names are not trusted.`,
+The policy treats the files as if they came in messages of --source: their names are not trusted.
+
+Exit code 3 means that a file could not be read.`,
 		Example: `  backburn plan /srv/archive
   backburn plan /srv/archive --queries 50 --json
   backburn plan /srv/archive --submit bulk --per-day 40`,
@@ -132,11 +134,15 @@ func (p *planRun) run(ctx context.Context, args []string) (err error) {
 		}
 	}
 
-	if p.asJSON {
-		return printJSON(p.tool.Out, r)
+	if !p.asJSON {
+		printPlan(p.tool, r)
+	} else if err := printJSON(p.tool.Out, r); err != nil {
+		return err
 	}
 
-	printPlan(p.tool, r)
+	if r.Unreadable > 0 {
+		return cli.Exit(cli.Partial, fmt.Errorf("%s could not be read", plural(r.Unreadable, "file")))
+	}
 
 	return nil
 }
@@ -280,12 +286,18 @@ func printPlan(tool *cli.App, r planReport) {
 
 	var text string
 	switch {
+	case r.Unknown == 0 && r.NotAsked > 0:
+		text = "No upload is known to be needed."
 	case r.Unknown == 0:
 		text = "There is nothing to upload."
 	case r.DoneBy.IsZero():
 		text = fmt.Sprintf("%s needed; there is no daily limit.", plural(r.Unknown, "upload"))
 	default:
 		text = fmt.Sprintf("%s needed: %s at the current budget, done by %s.", plural(r.Unknown, "upload"), plural(r.Days, "day"), r.DoneBy.Format(time.DateOnly))
+	}
+
+	if r.NotAsked > 0 {
+		text += fmt.Sprintf(" WildFire was not asked about %d contents, which may need uploads.", r.NotAsked)
 	}
 
 	fmt.Fprintln(tool.Out, "\n"+text)

@@ -166,14 +166,8 @@ func (p *planRun) submitOne(ctx context.Context, c *plan.Contents) error {
 	j.Priority = p.submitAs
 	open := func() (io.ReadCloser, error) { return os.Open(c.File.Path) }
 
-	for {
+	return repeatWhileFull(ctx, time.Time{}, p.tool.Err, func() error {
 		_, err := p.service.fleet.queue.Publisher().Guarded(p.guard).Submit(ctx, j, queue.FromFile(c.File.Size, open))
-		if !errors.Is(err, pipeline.ErrFull) {
-			return err
-		}
-
-		if err := pipeline.Sleep(ctx, time.Second); err != nil {
-			return err
-		}
-	}
+		return err
+	})
 }

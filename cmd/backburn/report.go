@@ -59,7 +59,8 @@ defanged: json (the contents of the report), stix (a STIX 2.1 bundle of its indi
 WildFire's own documents xml, pdf, pcap (the network capture) and maec. PDF and capture are written
 to a file or a pipe, never to a terminal.
 
-With --simulate it reads only the reports that a simulation keeps.`,
+With --simulate it reads only the reports that a simulation keeps. Exit code 3 means that there is no
+report.`,
 		Example: `  backburn report 44d88612fea8a8f36de82e1278abb02f
   backburn report 44d88612fea8a8f36de82e1278abb02f --format pdf -o report.pdf
   backburn report 44d88612fea8a8f36de82e1278abb02f --format stix -o indicators.json
@@ -74,8 +75,8 @@ With --simulate it reads only the reports that a simulation keeps.`,
 				return cli.Usagef("--format: expected %s, got %q", strings.Join(reportFormats, ", "), r.format)
 			case r.format != "" && asJSON:
 				return cli.Usagef("either --format or --json")
-			case r.fresh && tool.Simulated():
-				return cli.Usagef("either --fresh or --simulate: there is no service to ask")
+			case tool.Simulated() && (r.fresh || r.format == formatMAEC):
+				return cli.Usagef("neither --fresh nor --format maec with --simulate: there is no service to ask")
 			case isBinary(r.format) && (output == "" || output == "-") && cli.IsTerminal(tool.Out):
 				return cli.Usagef("--format %s cannot be written to a terminal: use -o FILE or a pipe", r.format)
 			}
@@ -100,6 +101,10 @@ With --simulate it reads only the reports that a simulation keeps.`,
 func writeOutput(tool *cli.App, name string, write func(io.Writer) error) error {
 	if name == "" || name == "-" {
 		return write(tool.Out)
+	}
+
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return cli.Usagef("--output: expected the name of a file; %s is a folder", name)
 	}
 
 	dir, _ := filepath.Split(name)

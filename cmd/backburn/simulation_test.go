@@ -57,7 +57,7 @@ func TestReportOfASimulation(t *testing.T) {
 	requireOutput(t, s, 0, []string{"SIMULATED", malware}, "report", "--simulate", malware)
 	requireOutput(t, s, 0, []string{`"bundle"`}, "report", "--simulate", "--format", "stix", malware)
 	requireOutput(t, s, 3, []string{"has no report"}, "report", "--simulate", benign)
-	requireOutput(t, s, 2, []string{"either --fresh or --simulate"}, "report", "--simulate", "--fresh", malware)
+	requireOutput(t, s, 2, []string{"neither --fresh nor --format maec with --simulate"}, "report", "--simulate", "--fresh", malware)
 	p.Stop()
 	requireOutput(t, s, 4, nil, "report", "--simulate", malware)
 	if n := s.WildFire.Count(""); n != 0 {

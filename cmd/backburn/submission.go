@@ -22,7 +22,8 @@ type submission struct {
 	wait      bool
 	asJSON    bool
 	timeout   time.Duration
-	limit     int64 // largest file, in bytes
+	giveUpAt  time.Time // when the timeout ends; zero: never
+	limit     int64     // largest file, in bytes
 	bars      *progressBars
 	submitted *countBar
 	decided   *countBar // counts only files that could be submitted; nil without wait

@@ -22,13 +22,15 @@ larger ones through the object bucket. The files stay where they are, and worker
 to them. Symbolic links and the folder .backburn are skipped.
 
 With --wait the command waits for all verdicts, up to --timeout. The jobs continue afterwards:
-"backburn trace JOB" and "backburn results --source submit" show them.
+"backburn trace JOB" and "backburn results --source submit" show them. While the queue is full, the
+command waits for space, too, but not beyond --timeout.
 
-On a terminal it prints a table; otherwise one line of JSON for each file, with "path", "job_id" and
-"state": accepted, decided (with "event"), pending at the timeout, or error.
+On a terminal it prints a table; otherwise one line of JSON for each file or link, with "path" or
+"url", "job_id" and "state": accepted, decided (with "event"), pending at the timeout, or error.
 
-Exit codes with --wait: 0 all files are harmless, 1 something is malicious (both as with clamscan),
-3 a file could not be submitted, or its verdict is missing or unrecognised.`,
+Exit codes: 0 all jobs are accepted, 3 a file could not be submitted. With --wait: 0 all files are
+harmless, 1 something is malicious (both as with clamscan), 3 as above, or a job failed, or its
+verdict is missing or unrecognised.`,
 		Example: `  backburn submit invoice.exe
   backburn submit --wait ~/Downloads
   backburn submit --wait --priority urgent --timeout 10m suspicious.doc && echo harmless

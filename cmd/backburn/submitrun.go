@@ -30,7 +30,8 @@ func (s *submission) run(ctx context.Context, args []string) error {
 	wctx, stop := context.WithCancel(ctx)
 	defer stop()
 	if s.timeout > 0 {
-		wctx, stop = context.WithTimeout(ctx, s.timeout)
+		s.giveUpAt = time.Now().Add(s.timeout)
+		wctx, stop = context.WithDeadline(ctx, s.giveUpAt)
 		defer stop()
 	}
 
@@ -130,7 +131,7 @@ func (s *submission) submitEntry(ctx context.Context, e *entry) error {
 	return s.printEntry(e)
 }
 
-// publish submits an entry. While the queue is full, it retries.
+// publish submits an entry. While the queue is full, it retries, but not after the timeout.
 func (s *submission) publish(ctx context.Context, e *entry) error {
 	j := pipeline.Job{
 		ID:       e.job,
@@ -149,19 +150,26 @@ func (s *submission) publish(ctx context.Context, e *entry) error {
 		j.Path, j.PathB64 = pipeline.EncodeName(filepath.ToSlash(e.path))
 	}
 
-	for isReported := false; ; isReported = true {
-		var err error
+	return repeatWhileFull(ctx, s.giveUpAt, s.bars.messages(), func() error {
 		if e.url != "" {
-			_, err = s.queue.Publisher().Guarded(s.guard).Submit(ctx, j, queue.Input{})
-		} else {
-			err = s.publishFile(ctx, e, j)
+			_, err := s.queue.Publisher().Guarded(s.guard).Submit(ctx, j, queue.Input{})
+			return err
 		}
 
-		if !errors.Is(err, pipeline.ErrFull) {
+		return s.publishFile(ctx, e, j)
+	})
+}
+
+// repeatWhileFull calls submit every second until the queue is no longer full, ctx ends, or it is
+// giveUpAt; zero: no limit. It says once that it waits.
+func repeatWhileFull(ctx context.Context, giveUpAt time.Time, messages io.Writer, submit func() error) error {
+	for isReported := false; ; isReported = true {
+		err := submit()
+		if !errors.Is(err, pipeline.ErrFull) || !giveUpAt.IsZero() && !time.Now().Before(giveUpAt) {
 			return err
 		}
 		if !isReported {
-			fmt.Fprintln(s.bars.messages(), "The queue is full; waiting for space.")
+			fmt.Fprintln(messages, "The queue is full; waiting for space.")
 		}
 
 		if err := pipeline.Sleep(ctx, time.Second); err != nil {

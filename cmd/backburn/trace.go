@@ -49,8 +49,11 @@ Exit code 3 means that nothing was found.`,
   backburn trace https://example.com/login --since 72h --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if limit < 1 {
+			switch {
+			case limit < 1:
 				return cli.Usagef("--limit: expected at least 1, got %d", limit)
+			case source != "" && !pipeline.ValidSource(source):
+				return cli.Usagef("--source: expected %s, got %q", pipeline.SourceRule, source)
 			}
 
 			cfg, err := tool.Config()
@@ -77,6 +80,9 @@ Exit code 3 means that nothing was found.`,
 			}
 			defer release()
 			t, err := q.Trace(cmd.Context(), query)
+			if errors.Is(err, queue.ErrAmbiguous) {
+				return cli.Exit(cli.Usage, err)
+			}
 			if err != nil {
 				return err
 			}
@@ -112,6 +118,8 @@ var (
 // otherwise as a job ID.
 func traceQuery(arg string, cfg config.Config) (queue.TraceQuery, error) {
 	switch {
+	case arg == "": // such as an unset variable
+		return queue.TraceQuery{}, cli.Usagef("expected a job, a hash, a link or a path, got %q", arg)
 	case sha256Pattern.MatchString(arg):
 		return queue.TraceQuery{SHA256: strings.ToLower(arg)}, nil
 	case isURL(arg):
@@ -209,7 +217,12 @@ func printTrace(w textWriter, query queue.TraceQuery, t queue.Trace) {
 	if len(t.Timeline) > 0 {
 		printTimeline(w, t.Timeline)
 	} else if t.Sample == nil {
-		fmt.Fprintf(w, "\nNothing is known about %s.\n", cli.Printable(query.Job+query.SHA256+query.URL))
+		what := query.Job + query.SHA256 + query.URL
+		if query.Source != "" {
+			what += " of source " + query.Source
+		}
+
+		fmt.Fprintf(w, "\nNothing is known about %s.\n", cli.Printable(what))
 		if partialHashPattern.MatchString(query.Job) {
 			fmt.Fprintln(w, "If it is part of a SHA-256, use all of it, as shown by `backburn results --json`.")
 		}
