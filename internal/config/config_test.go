@@ -221,6 +221,21 @@ backburn.toml:23:1: auth.wildfire.audience: does not belong to kind "wildfire", 
 	}
 }
 
+// A secret whose variable is not set has one problem, and its file is not missing, too.
+func TestUnsetSecretIsOneProblem(t *testing.T) {
+	t.Parallel()
+	const file = "[auth.wildfire]\nclient_id = 'i'\ntsg_id = '1'\nclient_secret = '${NONE}'\n"
+	cfg, err := config.Decode([]byte(file), "backburn.toml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	want := "backburn.toml:4:1: auth.wildfire.client_secret: the environment variable NONE is not set"
+	if err := cfg.Validate(config.Processes["worker"]); err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
 func TestShowIsReadBack(t *testing.T) {
 	t.Parallel()
 	cfg := parse(t, example(t))

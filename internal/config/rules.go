@@ -80,6 +80,9 @@ func (p *collector) profile(at string, profile auth.Profile, used bool) {
 		if p.failed(key) || p.failed(at) || !set && !used && problem.Key != "kind" {
 			continue
 		}
+		if problem.Key == "client_secret_file" && p.failed(join(at, "client_secret")) {
+			continue // it is missing only because the other one is invalid
+		}
 
 		p.addAt(key, key, "%s", p.hide(key, value, problem.Message))
 	}
