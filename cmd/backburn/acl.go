@@ -28,7 +28,10 @@ configuration: a watcher for the [[watch]] entries, and an API for [[api.token]]
 Each gateway and each consumer gets its own account, and uses JetStream with the API prefix
 "<prefix>.api"; docs/security.md explains why. Passwords are variables that the server reads from
 its environment. Clients must use the inbox prefix that is printed. A consumer reads through one
-durable, which an operator creates (docs/events.md).`,
+durable, which an operator creates (docs/events.md).
+
+In the names of accounts and variables, "_" stands for "-". So two gateways whose sources differ
+only in these characters would get the same account: give them other names.`,
 		Example: `  backburn acl gateway --source mail
   backburn acl consumer --durable siem
   backburn acl --source mail --durable siem > backburn-accounts.conf     # include it in nats-server.conf
@@ -79,8 +82,8 @@ durable, which an operator creates (docs/events.md).`,
 	f := cmd.Flags()
 	f.StringSliceVar(&o.Sources, "source", nil, "`sources` that it may use (default for a watcher and an API: those of the configuration)")
 	f.StringVar(&o.Durable, "durable", "", "the durable `name` through which a consumer reads")
-	f.BoolVar(&o.RawOnly, "raw", false, "do not allow the object bucket (gateway): files must fit into messages")
-	f.BoolVar(&o.NoUrgent, "no-urgent", false, "do not allow the priority urgent (gateway, watcher, api)")
+	f.BoolVar(&o.RawOnly, "raw", false, "do not allow the gateway the object bucket: files must fit into messages")
+	f.BoolVar(&o.NoUrgent, "no-urgent", false, "do not allow a gateway, a watcher or an API the priority urgent")
 	f.BoolVar(&conf, "conf", false, "as configuration of the NATS server (the default)")
 	f.BoolVar(&asJSON, "json", false, "as JSON, one object per line")
 

@@ -148,7 +148,8 @@ func importers(outside []Permissions, subject string) []string {
 	return accounts
 }
 
-// account returns the name of an outside client's account.
+// account returns the name of an outside client's account. It is equal for names that differ only
+// in - and _, as Variable is, because shells allow no - in variables.
 func account(p Permissions) string {
 	return strings.ToUpper(strings.ReplaceAll(p.User, "-", "_"))
 }
@@ -187,7 +188,7 @@ func (c *confWriter) users(all []Permissions) {
 	c.line(2, "]")
 }
 
-// Variable returns the name of the environment variable with a user's password.
+// Variable returns the name of the environment variable with a user's password; see account.
 func Variable(user string) string {
 	return strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(user)) + "_PASSWORD"
 }

@@ -34,7 +34,7 @@ type Options struct {
 	Domain   string   // nats.domain: the JetStream domain that clients reach through a leaf node
 	Sources  []string // sources that a gateway, watcher or API may use; a gateway has exactly one, sinks need none
 	Durable  string   // the JetStream consumer of RESULTS that the role consumer uses
-	RawOnly  bool     // a gateway without the object bucket
+	RawOnly  bool     // a gateway without the object bucket; no other role is restricted
 	NoUrgent bool     // a gateway, watcher or API that may not submit at priority "urgent"
 }
 

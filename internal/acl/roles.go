@@ -28,6 +28,7 @@ func (b *builder) subscribe(subjects ...string) {
 
 // build adds the subjects that the table gives the role.
 func (b *builder) build(o Options, inbox string) {
+	o.RawOnly = o.RawOnly && b.role == Gateway
 	if o.RawOnly {
 		b.streams = slices.DeleteFunc(b.streams, func(s stream) bool { return strings.HasPrefix(s.name, jets.ObjectStream) })
 	}
