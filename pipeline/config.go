@@ -41,7 +41,7 @@ type Config struct {
 
 	AskFirst       bool `toml:"wildfire.ask_first" reload:"true" doc:"Ask WildFire about the hash before uploading a file."`
 	UploadsPerDay  int  `toml:"wildfire.uploads_per_day" reload:"true" doc:"Uploads of the whole organization per day. 0: only WildFire's own limit applies (419)."`
-	QueriesPerDay  int  `toml:"wildfire.queries_per_day" reload:"true" doc:"Queries of the whole organization per day. One query asks about up to 500 hashes."`
+	QueriesPerDay  int  `toml:"wildfire.queries_per_day" reload:"true" doc:"Queries of the whole organization per day. One query asks about up to 500 hashes. 0: no limit."`
 	ReservePercent int  `toml:"wildfire.reserve_percent" reload:"true" doc:"Percentage of both budgets that is reserved for urgent jobs, 0 to 99."`
 
 	UrgentSources []string `toml:"wildfire.urgent_sources" reload:"true" doc:"Sources whose jobs may be urgent and use the reserve; \"*\": every source. Urgent jobs of other sources count as normal."`
@@ -57,8 +57,8 @@ type Config struct {
 	MaxPoll   time.Duration `toml:"verdicts.max_poll" doc:"Longest interval between queries."`
 	Deadline  time.Duration `toml:"verdicts.deadline" doc:"Time after the upload at which a job without a verdict fails with the reason verdict_timeout."`
 
-	MaliciousAge time.Duration `toml:"verdicts.malicious_age" doc:"Reuse the verdicts malware, grayware, phishing and c2 for identical contents for this long."`
-	BenignAge    time.Duration `toml:"verdicts.benign_age" doc:"Reuse the verdict benign for this long."`
+	MaliciousAge time.Duration `toml:"verdicts.malicious_age" doc:"Reuse the verdicts malware, grayware, phishing and c2 for identical contents for this long. \"0s\": never."`
+	BenignAge    time.Duration `toml:"verdicts.benign_age" doc:"Reuse the verdict benign for this long. \"0s\": never."`
 
 	Recheck time.Duration `toml:"verdicts.recheck" doc:"Ask again about benign verdicts and withheld contents after this long, in queries that are not full. \"0s\": never."`
 

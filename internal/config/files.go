@@ -144,7 +144,7 @@ func (p *collector) apiListener(a api.Config) {
 	const key = "api.web_config_file"
 	w := p.webConfig(key, a.WebConfigFile)
 	switch {
-	case p.failed(key):
+	case p.failed(key), p.failed("api.listen"):
 	case w.BasicAuth:
 		p.add(key, "%s has basic_auth_users, which would take the place of tokens in Authorization; remove them", quote(a.WebConfigFile))
 	case !a.Local() && !w.TLS:

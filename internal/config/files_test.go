@@ -172,6 +172,8 @@ func TestCheckFiles(t *testing.T) {
 		"API's tokens are one":      {"[api]\nlisten='127.0.0.1:0'\n[[api.token]]\nfile='@/long'\n[[api.token]]\nfile='@/long'\n", config.APIPart, []string{`f.toml:6:1: api.token[1].file: "@/long" holds the same token as that of api.token[0]`}, false},
 		"API with passwords":        {"[api]\nlisten='127.0.0.1:0'\nweb_config_file='@/users.yml'\n[[api.token]]\nfile='@/long'\n", config.APIPart, []string{`f.toml:3:1: api.web_config_file: "@/users.yml" has basic_auth_users`}, false},
 		"API without TLS":           {"[api]\nlisten='0.0.0.0:0'\nweb_config_file='@/nothing.yml'\n[[api.token]]\nfile='@/long'\n", config.APIPart, []string{`f.toml:3:1: api.web_config_file: "@/nothing.yml" has no tls_server_config`}, false},
+		"API without any file":      {"[api]\nlisten='0.0.0.0:0'\n[[api.token]]\nfile='@/long'\n", config.APIPart, []string{`f.toml:2:1: api.listen: expected api.web_config_file with TLS as well`}, false},
+		"folder without a path":     {"[[watch]]\nsource='a'\n", config.WatcherPart, []string{`f.toml:1:3: watch[0].path: expected the folder to watch`}, false},
 		"web configuration is none": {"[http]\nweb_config_file='@/strange.yml'\n", config.ServerPart, []string{`f.toml:2:1: http.web_config_file: web configuration file @/strange.yml: `}, false},
 		"dashboard with passwords":  {"[http]\nweb_config_file='@/users.yml'\n", config.ServerPart, nil, false},
 		"listener's key is open":    {"[http]\nweb_config_file='@/tls.yml'\n", config.ServerPart, []string{`f.toml:2:1: http.web_config_file: secret file @/tls.key: has mode 0644: others may read it`}, true},

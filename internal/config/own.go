@@ -135,6 +135,10 @@ func (p *collector) watchesApart(c Config) {
 	places, own := apart.Now(), c.Own()
 	for i, w := range c.Watch {
 		at := element("watch", i)
+		if w.Path == "" {
+			continue // its problem is reported elsewhere
+		}
+
 		for j, other := range c.Watch[:i] {
 			if relation := overlap(places.Relation(w.Path, other.Path)); relation != "" {
 				p.add(join(at, "path"), "%s the folder of watch[%d], %s: files would be claimed twice", relation, j, quote(other.Path))

@@ -35,7 +35,7 @@ type Config struct {
 
 	TLSFiles `toml:",inline"`
 
-	DeadFile    string        `toml:"dead_file" own:"true" kinds:"webhook syslog" example:"data/siem.dead.jsonl" doc:"File for rejected events, with the reason."`
+	DeadFile    string        `toml:"dead_file" own:"true" kinds:"webhook syslog" example:"data/siem.dead.jsonl" doc:"File for rejected events, with the reason. Required."`
 	Timeout     time.Duration `toml:"timeout" kinds:"webhook syslog" doc:"Timeout of one attempt."`
 	MaxAttempts int           `toml:"max_attempts" kinds:"webhook" doc:"Attempts for one event that the receiver answers with 500 or another error of its own (docs/sinks.md), with back-off from 1s to 1m. Then it goes to dead_file."`
 	Path        string        `toml:"path" own:"true" kinds:"file" example:"data/events.jsonl" doc:"The file, with one event per line."`
