@@ -3,9 +3,9 @@
 //
 //	go run . -binary backburn -arch amd64 -tag backburn:0.2.0 -output backburn-amd64.tar
 //
-// The image has nothing but the binary, the certificate authorities of Mozilla, and an empty /tmp
-// and /var/lib/backburn. It runs as the user 65532, and its root may be read-only. Equal binaries
-// give equal images.
+// The image has only the binary with a link for each daemon, its user in /etc/passwd, the
+// certificate authorities of Mozilla, and an empty /tmp and /var/lib/backburn. It runs as the user
+// 65532, and its root may be read-only. Equal binaries give equal images.
 package main
 
 import (
