@@ -35,7 +35,8 @@ func policyTestCommand(tool *cli.App) *cobra.Command {
 		Short: "Show which rule applies to a file, and what may be sent",
 		Long: `Shows which [[policy]] entry applies to files, all files below folders, and links, and what may be
 sent: contents and hash (always), only the hash (lookup), or nothing (never). It sends nothing
-itself.
+itself. It does not check whether a file is Backburn's own, or contains one of its secrets; such
+files are never sent. Exit code 3 means that a file could not be read.
 
 A file below a watched folder is treated as a file of that folder, others as files of --source.
 With --gateway they are treated as if a gateway sent them in messages: their names and metadata are
@@ -148,6 +149,10 @@ func (t *policyTest) run(ctx context.Context, args []string) error {
 func (t *policyTest) applyPolicy(arg string) (policyAnswer, error) {
 	j := pipeline.Job{Source: t.source, Priority: pipeline.Normal, Metadata: t.metadata, Submit: t.submit}
 	if isURL(arg) {
+		if !isValidURL(arg) {
+			return policyAnswer{}, errors.New("not a valid link")
+		}
+
 		j.Kind = pipeline.KindURL
 		j.URL = arg
 

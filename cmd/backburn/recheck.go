@@ -11,7 +11,6 @@ import (
 
 	"backburn/internal/app"
 	"backburn/internal/cli"
-	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/poller"
 	"backburn/pipeline/queue"
@@ -40,7 +39,7 @@ Exit codes: 1 something is malicious, 3 some have no verdict, an unrecognised on
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, a := range args {
-				if !sha256Pattern.MatchString(a) && !(isURL(a) && pipeline.ValidURL(a)) {
+				if !sha256Pattern.MatchString(a) && !isValidURL(a) {
 					return cli.Usagef("expected a SHA-256 or a link with http:// or https://, got %q", a)
 				}
 			}

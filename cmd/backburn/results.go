@@ -32,7 +32,8 @@ contents, and by which rule of the policy.
 "--type audit" lists what people did to the fleet at the dashboard or with a command: who, what and
 when. These events have no source, so --source leaves them out.
 
-With --json each line is an event (CloudEvents 1.0), exactly as consumers get it.`,
+With --json each line is an event (CloudEvents 1.0) as consumers get it, except that it lacks fields
+of later versions.`,
 		Example: `  backburn results --since 1h
   backburn results --follow --verdict malicious
   backburn results --type failed --source mail --json | jq .data.error

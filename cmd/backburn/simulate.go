@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,10 @@ format, status codes and reason phrases of the real service.
   curl -F file=@malware.exe -H "Authorization: Bearer any" http://127.0.0.1:8463/publicapi/submit/file`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, _, err := net.SplitHostPort(listen)
 			switch {
+			case err != nil:
+				return cli.Usagef("--listen: expected host:port, got %q", listen)
 			case uploads < 0, queries < 0:
 				return cli.Usagef("--quota-uploads and --quota-queries: expected at least 0")
 			case lifetime <= 0:

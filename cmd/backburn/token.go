@@ -19,7 +19,8 @@ func tokenCommand(tool *cli.App) *cobra.Command {
 		Short: "Print a valid access token",
 		Long: `Prints a valid access token of a profile ([auth.PROFILE]; by default that of wildfire.auth) on
 standard output, and nothing else. If NATS can be reached, the token is shared with the fleet: a
-valid one is reused, and a new one is stored for others. It also works without NATS.
+valid one is reused, and a new one is stored for others. It also works without NATS, unless the
+profile has share = "required".
 
 --status shows the token's age, expiry, generation and fingerprint, and never the token.`,
 		Example: `  curl -H "Authorization: Bearer $(backburn token watchguard)" https://api.usa.cloud.watchguard.com/…

@@ -178,6 +178,9 @@ func isURL(s string) bool {
 	return ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
 
+// isValidURL reports whether an argument is a link that can be submitted.
+func isValidURL(s string) bool { return isURL(s) && pipeline.ValidURL(s) }
+
 func hashFile(name string) (string, error) {
 	f, err := os.Open(name)
 	if err != nil {

@@ -72,7 +72,7 @@ func splitHashesAndLinks(args []string) (hashes, links []string, err error) {
 		case slices.Contains(hashes, hash):
 		case hashPattern.MatchString(a):
 			hashes = append(hashes, hash)
-		case isURL(a):
+		case isValidURL(a):
 			links = append(links, a)
 		default:
 			return nil, nil, cli.Usagef("expected a SHA-256, an MD5 or a link with http:// or https://, got %q", a)
