@@ -176,13 +176,14 @@ func printPairs(w io.Writer, rows [][]string) {
 	}
 }
 
-// row writes one row, on several lines if its last text is wrapped.
+// row writes one row, on several lines if its last text is wrapped. It shortens and wraps texts
+// only on a terminal.
 func (p textWriter) row(tone tone, kind []byte, widths []int, cells []string) {
 	var b strings.Builder
 	last := len(cells) - 1
 	before := 0 // width of the columns before the last cell
 	for i, c := range cells[:last] {
-		if kind[i] == '~' || kind[i] == '=' {
+		if (kind[i] == '~' || kind[i] == '=') && p.screen.Width > 0 {
 			c = shorten(c, widths[i])
 		}
 		if kind[i] == '>' {
@@ -197,7 +198,7 @@ func (p textWriter) row(tone tone, kind []byte, widths []int, cells []string) {
 	switch c := cells[last]; {
 	case kind[last] == '=' && p.screen.Width > 0:
 		lines = wrap(c, widths[last])
-	case kind[last] == '~':
+	case kind[last] == '~' && p.screen.Width > 0:
 		lines = []string{shorten(c, widths[last])}
 	case kind[last] == '>':
 		lines = []string{runewidth.FillLeft(c, widths[last])}

@@ -336,6 +336,24 @@ func TestResultsOnATerminal(t *testing.T) {
 	}
 }
 
+// In a pipe, names are complete.
+func TestListsInAPipe(t *testing.T) {
+	t.Parallel()
+	name := strings.Repeat("long", 50)
+	for kind, e := range map[results.Type]results.Event{
+		results.Submitted: {Data: results.Data{Path: name, Source: "mail", JobID: "4711"}},
+		results.Audited:   {Data: results.Data{Audit: &results.Audit{By: name, SHA256: "0f"}}},
+		results.Verdict:   {Data: results.Data{Path: name, Source: "mail", Verdict: "benign"}},
+	} {
+		var b bytes.Buffer
+		e.Type = kind
+		newEventList(&cli.App{}, []results.Type{kind}).print(textWriter{Writer: &b}, e)
+		if !strings.Contains(b.String(), name) || strings.Count(b.String(), "\n") != 1 {
+			t.Errorf("%s: %q", kind, b.String())
+		}
+	}
+}
+
 // Every flag for a duration also accepts days.
 func TestEveryDurationTakesDays(t *testing.T) {
 	t.Parallel()

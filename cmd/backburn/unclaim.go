@@ -18,8 +18,9 @@ func unclaimCommand(tool *cli.App) *cobra.Command {
 		Use:   "unclaim [FOLDER…]",
 		Short: "Move claimed files back, to stop using Backburn",
 		Long: `Moves claimed files back to where they were found; if a name is taken, a number is added. Stop the
-watcher first. Without FOLDER it processes every folder of the configuration. It prints each
-file's path. The metadata of NAME is returned as NAME.json.
+watcher first, or it claims them again: the command notices a running watcher only with claim =
+"keep". Without FOLDER it processes every folder of the configuration. It prints each file's path.
+The metadata of NAME is returned as NAME.json.
 
 Files that were kept after their verdict (.backburn/done) stay, unless --kept is given: then
 MALWARE RETURNS to the folder, too. When it reports that nothing is left, .backburn can be removed.
