@@ -129,6 +129,7 @@ func (s *submission) table() {
 	var all resultCounts
 	for _, e := range s.entries {
 		state := e.state
+		job := e.job
 		name := e.path
 		size := humanSize(e.size)
 		tone := plain
@@ -142,6 +143,7 @@ func (s *submission) table() {
 		name = cli.Printable(name)
 		switch {
 		case e.err != nil:
+			job = "" // it does not exist
 			name += ": " + cli.Printable(e.err.Error())
 			tone = notable
 			all.add("failed", e.url != "")
@@ -156,7 +158,7 @@ func (s *submission) table() {
 			all.add(undecided, e.url != "")
 		}
 
-		t.add(tone, orDash(cli.Printable(state)), size, orDash(e.job), name)
+		t.add(tone, orDash(cli.Printable(state)), size, orDash(job), name)
 	}
 
 	t.print(stdoutWriter(s.tool))
