@@ -254,6 +254,31 @@ func TestLogger(t *testing.T) {
 	}
 }
 
+// A reload while an editor replaces the default file does not fall back to the defaults.
+func TestReloadWithoutTheFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile(cli.DefaultFile, []byte("[log]\nlevel = 'debug'\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	tool := cli.NewApp(&cobra.Command{Use: "tool"}, cli.Std{Env: func(string) (string, bool) { return "", false }})
+	cfg, err := tool.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	reload := tool.NewReload(cfg, 0)
+	if again, err := reload.Read(); err != nil || again.Log.Level != "debug" {
+		t.Errorf("level %q, %v", again.Log.Level, err)
+	}
+	if err := os.Remove(cli.DefaultFile); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := reload.Read(); cli.Code(err) != cli.Usage || err == nil {
+		t.Errorf("without the file: level %q, %v", again.Log.Level, err)
+	}
+}
+
 // A command that cannot use the simulation is suggested without the flag.
 func TestHintsAtCommandsWithoutASimulation(t *testing.T) {
 	var err bytes.Buffer

@@ -11,7 +11,10 @@ type Reload struct {
 	Level  func(name string)             // sets the log level
 }
 
-// NewReload returns a Reload for a process with these parts that started with cfg.
+// NewReload returns a Reload for a process with these parts that started with cfg. From then on the
+// App reads the same file, so that the defaults do not apply while a default file is missing.
 func (a *App) NewReload(cfg config.Config, parts config.Part) *Reload {
+	a.file = a.File()
+
 	return &Reload{Loaded: cfg, Parts: parts, Read: a.Read, Level: a.level.Set}
 }
