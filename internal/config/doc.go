@@ -19,8 +19,9 @@
 //
 // In a string, ${NAME} is replaced by the environment variable and $$ by one dollar sign; any other
 // dollar sign stands for itself. A secret is given as exactly one ${NAME} or as the name of a file,
-// never in the configuration itself. No message of this package repeats the value of a variable, or
-// the parts of a URL that may be secret.
+// never in the configuration itself. No message of this package repeats a secret, or the parts of a
+// URL that may be secret. A variable is shown by its name, except in the paths of files and
+// folders.
 //
 // # What it does not do
 //
