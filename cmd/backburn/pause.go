@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -31,6 +32,9 @@ pause ends by itself, or with "backburn resume". Both are recorded as audit even
 			if d < fleet.ShortestManualPause || d > fleet.LongestManualPause {
 				return cli.Usagef("--for: expected 1m to 7d, got %s", config.FormatDuration(d))
 			}
+			if n := utf8.RuneCountInString(reason); n > maxPauseReason {
+				return cli.Usagef("--reason: expected at most %d characters, got %d", maxPauseReason, n)
+			}
 
 			_, q, release, err := openQueue(cmd.Context(), tool, "pause")
 			if err != nil {
@@ -51,11 +55,14 @@ pause ends by itself, or with "backburn resume". Both are recorded as audit even
 		},
 	}
 	simulationFlag(tool, cmd.Flags())
-	cmd.Flags().Var(durationFlag{&d}, "for", "length of the pause (`time`), at most 7d")
-	cmd.Flags().StringVar(&reason, "reason", "", "`text` that status and the dashboard show")
+	cmd.Flags().Var(durationFlag{&d}, "for", "length of the pause (`time`), from 1m to 7d")
+	cmd.Flags().StringVar(&reason, "reason", "", "`text` that status and the dashboard show, at most 200 characters")
 
 	return cmd
 }
+
+// maxPauseReason is the longest reason, in characters, as at the dashboard.
+const maxPauseReason = 200
 
 func resumeCommand(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
