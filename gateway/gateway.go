@@ -164,11 +164,8 @@ func (g *Gateway) submit(ctx context.Context, j pipeline.Job, c queue.Input) (Re
 
 // marked adds the sentinel of this package to an error that does not match one yet.
 func marked(err error) error {
-	switch {
-	case errors.Is(err, queue.ErrNoQueue), errors.Is(err, queue.ErrUnavailable), jets.Is(err, jets.Unavailable):
+	if errors.Is(err, queue.ErrNoQueue) || errors.Is(err, queue.ErrUnavailable) || jets.Is(err, jets.Unavailable) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	case jets.Is(err, jets.Full) && !errors.Is(err, ErrFull): // the bucket of contents
-		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 
 	return err

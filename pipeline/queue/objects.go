@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backburn/internal/jets"
 	"backburn/pipeline"
 )
 
@@ -110,7 +111,8 @@ func (r *objectReader) Close() error {
 }
 
 // Put stores size bytes under a name, replacing what was there, and returns once they are durable.
-// Contents of another size are an error, and nothing is kept.
+// Contents of another size are an error, and nothing is kept. If the bucket has no room, the error
+// matches pipeline.ErrFull.
 func (o *Objects) Put(ctx context.Context, name string, size int64, open func() (io.ReadCloser, error)) error {
 	r, err := open()
 	if err != nil {
@@ -137,10 +139,15 @@ func (o *Objects) put(ctx context.Context, name string, r io.Reader) (*jetstream
 
 	chunk := min(max(o.nc.MaxPayload()-chunkHeadroom, chunkHeadroom), largestChunk) // below the server's limit
 
-	return o.store.Put(ctx, jetstream.ObjectMeta{
+	info, err := o.store.Put(ctx, jetstream.ObjectMeta{
 		Name: name,
 		Opts: &jetstream.ObjectMetaOptions{ChunkSize: uint32(chunk)},
 	}, fullReader{r})
+	if jets.Is(err, jets.Full) {
+		err = fmt.Errorf("%w: %w", pipeline.ErrFull, err)
+	}
+
+	return info, err
 }
 
 // ensure makes sure that an object has the contents with this SHA-256. An existing object that
