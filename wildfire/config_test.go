@@ -135,6 +135,24 @@ func TestTransportConfigIsChecked(t *testing.T) {
 	}
 }
 
+// A proxy in the environment that net/http would ignore is an error.
+func TestProxyInTheEnvironment(t *testing.T) {
+	for address, ok := range map[string]bool{
+		"":                          true,
+		"http://proxy.example:3128": true,
+		"proxy.example:3128":        true,
+		"http://user:s3cr3t@pro xy": false,
+		"http://":                   false,
+		"htttp://proxy.example":     false,
+	} {
+		t.Setenv("HTTPS_PROXY", address)
+		_, err := wildfire.NewTransport(wildfire.DefaultTransportConfig())
+		if (err == nil) != ok || err != nil && strings.Contains(err.Error(), "s3cr3t") {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}
+
 // secure serves the simulator over TLS and returns the file with its certificate.
 func secure(t *testing.T, server *wildfiretest.Server) (web *httptest.Server, caFile string) {
 	t.Helper()

@@ -3,7 +3,6 @@ package wildfire
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -18,7 +17,8 @@ import (
 // share one, so that a proxy or a private certificate authority applies to both.
 type TransportConfig struct {
 	// Proxy is the proxy's URL (http, https or socks5). If it is empty, HTTPS_PROXY, HTTP_PROXY and
-	// NO_PROXY in the environment apply. "direct" means no proxy.
+	// NO_PROXY in the environment apply; an unusable HTTPS_PROXY is an error. "direct" means no
+	// proxy.
 	Proxy string
 
 	// CAFile names a PEM file whose certificates are trusted in addition to those of the system,
@@ -110,23 +110,17 @@ func NewTransport(cfg TransportConfig) (*http.Transport, error) {
 func proxyFunc(address string) (func(*http.Request) (*url.URL, error), error) {
 	switch address {
 	case "":
-		return http.ProxyFromEnvironment, nil
+		return http.ProxyFromEnvironment, proxy.CheckEnvironment()
 	case "direct":
 		return nil, nil
 	}
 
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
-		// The parser's error would repeat the URL, including the password.
-		return nil, errors.New("proxy: not a URL")
+	u, err := proxy.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
 	}
 
-	switch u.Scheme {
-	case "http", "https", "socks5", "socks5h":
-		return http.ProxyURL(u), nil
-	}
-
-	return nil, fmt.Errorf("proxy: scheme %q: must be http, https or socks5", u.Scheme)
+	return http.ProxyURL(u), nil
 }
 
 func tlsConfig(cfg TransportConfig) (*tls.Config, error) {

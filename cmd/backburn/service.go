@@ -95,7 +95,7 @@ func checkProfile(cfg config.Config, profile string) error {
 func transport(cfg config.Config) (http.RoundTripper, error) {
 	t, err := wildfire.NewTransport(app.WildFireConfig(cfg).Network)
 	if err != nil {
-		return nil, cli.Exit(cli.Usage, fmt.Errorf("wildfire.ca_file: %w", err))
+		return nil, cli.Exit(cli.Usage, fmt.Errorf("wildfire: %w", err))
 	}
 	return t, nil
 }

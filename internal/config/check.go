@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"backburn/internal/natsconn"
+	"backburn/internal/proxy"
 )
 
 // Part is a part of the system that a process runs. Parts are combined with |.
@@ -132,6 +133,9 @@ func (p *collector) files(c Config, parts Part) {
 
 	if parts&WorkerPart != 0 {
 		p.authorities("wildfire.ca_file", c.WildFire.Client.Network.CAFile)
+		if err := proxy.CheckEnvironment(); err != nil {
+			p.add("wildfire.url", "%v", err)
+		}
 		for _, source := range slices.Sorted(maps.Keys(c.Pipeline.Roots)) {
 			p.folder(join("worker.roots", source), c.Pipeline.Roots[source], read)
 		}
