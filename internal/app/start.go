@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"backburn/internal/config"
 	"backburn/internal/guard"
 	"backburn/internal/health"
+	"backburn/internal/jets"
 	"backburn/internal/natsconn"
 	"backburn/internal/tracing"
 	"backburn/pipeline/fleet"
@@ -122,7 +122,7 @@ func (n *Node) connect(ctx context.Context) error {
 	if n.roles.Work {
 		open = queue.Open
 	}
-	if n.queue, err = open(openCtx, nc, topology); errors.Is(err, queue.ErrUnavailable) {
+	if n.queue, err = open(openCtx, nc, topology); jets.Is(err, jets.Unavailable) {
 		return fmt.Errorf("%w; %s", err, n.cfg.NATS.JetStreamRemedy())
 	} else if err != nil {
 		return err
