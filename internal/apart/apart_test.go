@@ -32,7 +32,7 @@ func tree(t *testing.T) string {
 
 	for name, target := range map[string]string{
 		"to-q": "q", "to-in": "./to-q/in", "to-file": filepath.Join(root, "q/file"), "to-new": "q/new",
-		"to-to-new": "to-new", "loop": "loop", "other/out": "../q",
+		"to-to-new": "to-new", "loop": "loop", "other/out": "../q", "to-up": "to-in/../new",
 	} {
 		if err := os.Symlink(target, filepath.Join(root, name)); err != nil {
 			t.Fatal(err)
@@ -74,6 +74,11 @@ func TestRelation(t *testing.T) {
 		"link to itself":              {"q", "loop", apart.Apart, true},
 		"up from a link":              {"other", "to-q/../other/file", apart.Contains, true},
 		"up from a link, as read":     {"q", "other/out/../q/file", apart.Contains, true},
+		"up from a link, to come":     {"q", "to-in/../a", apart.Contains, true},
+		"up from nothing":             {"q", "to-in/../none/../a", apart.Contains, true},
+		"twice up from nothing":       {"q", "to-in/none/../../a", apart.Contains, true},
+		"up from a file":              {"q", "to-file/../a", apart.Contains, true},
+		"link up from a link":         {"q", "to-up", apart.Contains, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -76,12 +76,17 @@ func (p Places) locate(path string) location {
 // links, and the names below it that do not exist.
 func resolve(path string) (real string, missing []string) {
 	path = absolute(path)
+	up := 0 // how many ".." follow path
 	for links := 0; ; {
 		if real, err := filepath.EvalSymlinks(path); err == nil {
+			for ; up > 0; up-- {
+				real = filepath.Dir(real)
+			}
+
 			return real, missing
 		}
 
-		parent := filepath.Dir(path)
+		parent, name := split(path)
 		if parent == path {
 			return path, missing
 		}
@@ -90,16 +95,37 @@ func resolve(path string) (real string, missing []string) {
 		if target, err := os.Readlink(path); err == nil && links < maxLinks {
 			links++
 			if !filepath.IsAbs(target) {
-				target = filepath.Join(realOf(parent), target)
+				target = realOf(parent) + string(filepath.Separator) + target
 			}
 
 			path = target
 			continue
 		}
 
-		missing = append([]string{filepath.Base(path)}, missing...)
 		path = parent
+		switch {
+		case name == "" || name == ".":
+		case name == "..":
+			up++
+		case up > 0:
+			up--
+		default:
+			missing = append([]string{name}, missing...)
+		}
 	}
+}
+
+// split returns the folder and the last element of an absolute path. Unlike filepath.Dir it keeps
+// "..", which has another meaning after a link. The folder of a root is the root.
+func split(path string) (folder, name string) {
+	folder, name = filepath.Split(path)
+	volume := filepath.VolumeName(folder)
+	rest := strings.TrimRightFunc(folder[len(volume):], func(r rune) bool { return r < 0x80 && os.IsPathSeparator(uint8(r)) })
+	if rest == "" {
+		return volume + string(filepath.Separator), name
+	}
+
+	return volume + rest, name
 }
 
 // realOf returns path with its links resolved, or path itself if it does not exist.
