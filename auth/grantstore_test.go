@@ -131,8 +131,12 @@ func TestARefreshTokenThatCannotBeStoredIsKept(t *testing.T) {
 		}
 
 		time.Sleep(2 * time.Hour) // the access token has expired, and the store still fails
-		if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrTemporary) || e.count() != 2 {
+		_, err = s.Token(t.Context())
+		if !errors.Is(err, auth.ErrTemporary) || e.count() != 2 {
 			t.Errorf("got %v after %d requests, want ErrTemporary and no further roll", err, e.count())
+		}
+		if !strings.Contains(err.Error(), "storing the grant") {
+			t.Errorf("got %v, want an error that says what failed", err)
 		}
 
 		grants.SetDown(false)

@@ -49,19 +49,19 @@ func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
 	g.addSecret(clientSecret)
 	unlock, err := g.lock(ctx)
 	if err != nil {
-		return oauth.Minted{}, g.storeError(err)
+		return oauth.Minted{}, g.storeError("locking the grant", err)
 	}
 	defer unlock()
 
 	if err := g.flush(ctx); err != nil {
 		// The newest refresh token exists only in memory. Another refresh would replace it with one
 		// that cannot be stored either.
-		return oauth.Minted{}, g.storeError(err)
+		return oauth.Minted{}, g.storeError("storing the grant", err)
 	}
 
 	r, err := g.load(ctx) // under the lock: another process may have refreshed
 	if err != nil {
-		return oauth.Minted{}, g.storeError(err)
+		return oauth.Minted{}, g.storeError("reading the grant", err)
 	}
 
 	m, r, used, err := g.tryTokens(ctx, clientSecret, r)
@@ -172,9 +172,9 @@ func (g *Grant) flushLocked(ctx context.Context) error {
 	return g.flush(ctx)
 }
 
-// storeError turns an error of the store into an *oauth.Error.
-func (g *Grant) storeError(err error) error {
-	e := &oauth.Error{Profile: g.config.Name, Op: "reading the grant", Class: oauth.ErrTemporary}
+// storeError turns an error of the store into an *oauth.Error. op is what failed.
+func (g *Grant) storeError(op string, err error) error {
+	e := &oauth.Error{Profile: g.config.Name, Op: op, Class: oauth.ErrTemporary}
 	e.Describe(err, oauth.NewScrubber(g.config.Client.ID, g.config.Secret.Get().Reveal()))
 
 	switch {
