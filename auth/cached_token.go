@@ -37,10 +37,10 @@ type cachedToken struct {
 	accepted atomic.Bool // a service accepted it, here or in another process of the fleet
 }
 
-// newCachedToken returns a cached token with the life d. The last part of a life is the renewal
-// window: a fifth of it, at most window, less a random third, so that the processes of a fleet do
-// not all renew at the same time. It depends only on the life, so no answer of a server can make
-// every call start a renewal.
+// newCachedToken returns a cached token with the life d. The last part of the life is the renewal
+// window: a fifth of the life, at most window. It is shortened at random, by up to a third, so that
+// the processes of a fleet do not all renew at the same time. Because the window is a part of the
+// life, no answer of a server can make every call start a renewal.
 func newCachedToken(value string, generation uint64, sent time.Time, d, window time.Duration) *cachedToken {
 	tok := &cachedToken{
 		value:      value,

@@ -69,6 +69,6 @@ func (c *cooldown) tripBreaker(now time.Time, e *AuthError, id string, t timing)
 	c.revision = 0
 }
 
-// resetFailures ends the cool-down and resets the counts of failed token requests. It keeps the
-// count of refused fresh tokens, because a new token does not prove that the service accepts it.
-func (c *cooldown) resetFailures() { *c = cooldown{breaks: c.breaks} }
+// end ends the cool-down and resets the counts of failed token requests. It keeps the count of
+// refused fresh tokens, because a new token does not prove that the service accepts it.
+func (c *cooldown) end() { *c = cooldown{breaks: c.breaks} }

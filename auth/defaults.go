@@ -70,7 +70,7 @@ func (p Profile) client(o options) oauth.Client {
 	}
 }
 
-// sealContext returns the context to which the profile's sealed values are bound.
+// sealContext returns the identity of the profile's credential, for sealing its values.
 func (p Profile) sealContext() seal.Credential {
 	return seal.Credential{
 		Kind:       string(p.Kind),

@@ -9,7 +9,7 @@
 //     before is renewed as soon as it is rejected. A token that never worked stops token requests
 //     for a while. Both compare the token itself, so a hundred workers that see the same 401 cause
 //     one renewal.
-//   - Source.WaitReady waits until Token can return a token.
+//   - Source.WaitReady waits while Token would fail at once.
 //   - Source.RoundTripper does all of this for an HTTP client.
 //
 // Package cortex has the login and the refresh tokens of the Cortex hub.
@@ -20,8 +20,8 @@
 //     holds for the whole fleet, while the bucket is reachable.
 //   - For a while after a failure, callers get the error and the time of the next attempt, and the
 //     server is not asked. A Retry-After from the server decides how long, up to 5 minutes.
-//   - This cool-down ends in the whole fleet as soon as its cause does: a login, a new secret, or a
-//     token of another process.
+//   - A login, a new secret, or a token of another process ends this cool-down early, in every
+//     process that gets it.
 //   - A caller waits at most until its own context ends. It never cancels the request that others
 //     wait for.
 //   - A token is renewed in the background while the old one is still valid.

@@ -24,8 +24,8 @@ func Kinds() []Kind { return slices.Sorted(maps.Keys(presets)) }
 func (k Kind) Keys() []string { return slices.Clone(presets[k].keys) }
 
 // Required lists the keys that a profile of the kind must have in a configuration; "client_secret"
-// stands for client_secret or client_secret_file. Validate requires fewer keys, because a login can
-// supply some of them.
+// stands for client_secret or client_secret_file. Validate requires fewer keys: a Source needs no
+// redirect_url, and no grant_file if it has a bucket for grants.
 func (k Kind) Required() []string { return slices.Concat(presets[k].required, presets[k].login) }
 
 // LogsIn reports whether an administrator has to log in first.

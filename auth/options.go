@@ -27,8 +27,8 @@ type options struct {
 	persistHook func(stage string) // called at each stage of storing a grant; nil outside tests
 }
 
-// WithTransport sends token requests through t. The default is a transport with TLS 1.2 or newer
-// and the proxy from the environment, which does not reuse connections.
+// WithTransport sends token requests through t. The default transport uses TLS 1.2 or newer and the
+// proxy from the environment, and does not reuse connections.
 func WithTransport(t http.RoundTripper) Option { return func(o *options) { o.transport = t } }
 
 // WithBucket shares access tokens through b with every Source that has the same profile and secret,
@@ -47,8 +47,8 @@ func WithMetrics(r prometheus.Registerer) Option { return func(o *options) { o.r
 // WithUserAgent sends ua with token requests.
 func WithUserAgent(ua string) Option { return func(o *options) { o.userAgent = ua } }
 
-// WithHosts adds hosts ("name" or "name:port") to those that may receive the token. These are the
-// host of Profile.URL or, if it is empty, that of the region, or those of the kind.
+// WithHosts adds hosts ("name" or "name:port") to those that may receive the token. By default,
+// these are the host of Profile.URL or, if it is empty, that of the region, or those of the kind.
 func WithHosts(hosts ...string) Option {
 	return func(o *options) { o.hosts = append(o.hosts, hosts...) }
 }

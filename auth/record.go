@@ -107,7 +107,7 @@ func (r record) encode() ([]byte, error) {
 	return json.Marshal(r)
 }
 
-func decodeMessage(plain []byte) (record, error) {
+func decodeRecord(plain []byte) (record, error) {
 	var r record
 	if err := json.Unmarshal(plain, &r); err != nil {
 		return record{}, errors.New("record is not readable")

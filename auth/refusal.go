@@ -52,7 +52,9 @@ func (s *Source) handleRefusal(tok *cachedToken, now time.Time) {
 	age := tok.age(now)
 	aged := tok.life > 0 && age >= tok.renewAt // it may have expired on the way, or by the service's clock
 	worked := tok.accepted.Load() || age >= s.timing.freshFor
-	repeated := !tok.accepted.Load() && s.cool.breaks == 0 && // and none was accepted since the last refusal
+
+	// A second refusal soon after the first, and no token was accepted in between.
+	repeated := !tok.accepted.Load() && s.cool.breaks == 0 &&
 		!s.refusedAt.IsZero() && now.Sub(s.refusedAt) < s.timing.repeatWindow
 
 	s.refusedAt = now
@@ -67,5 +69,5 @@ func (s *Source) handleRefusal(tok *cachedToken, now time.Time) {
 	}
 
 	s.log.Info().Str("fingerprint", tok.id).Uint64("generation", tok.generation).
-		Msg("the service refused the token; renewing it")
+		Msg("the service refused the token; the next call renews it")
 }

@@ -15,10 +15,10 @@ func NewSecret(value string) Secret { return secret.New(value) }
 //
 // A byte order mark and one line break at the end are not part of the secret. An empty file, NUL
 // bytes, further line breaks, white space at the ends, quotes around the secret and more than 64
-// KiB are errors. So are modes that let other users read or replace the file: a world-writable file
-// or folder, or a file to which the group or others have access. The second rule does not apply
-// where container platforms and systemd mount secrets, because they choose the modes. Modes are not
-// checked on Windows.
+// KiB are errors. So are modes that let other users read or replace the file. It must not be
+// world-writable, nor may its folder be, unless that is sticky. Nor may the group or others have
+// access to the file, except where container platforms and systemd mount secrets, because they
+// choose the modes. Modes are not checked on Windows.
 func ReadSecretFile(name string) (Secret, error) { return secret.ReadFile(name) }
 
 // CheckSecretFile checks a file as ReadSecretFile does, but not its contents. Use it for keys and

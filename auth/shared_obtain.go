@@ -11,8 +11,9 @@ import (
 	"backburn/internal/backoff"
 )
 
-// obtain returns the fleet's token, or requests a new one for the fleet. It returns when there is a
-// token, when a cool-down forbids a request, or when ctx ends.
+// obtain returns the fleet's token, or requests a new one for the fleet. While another process
+// requests one, it waits until ctx ends. It returns an error if a cool-down forbids a request, or
+// if the request fails.
 func (s *shared) obtain(ctx context.Context, req renewalRequest) (*cachedToken, error) {
 	if _, err := s.minter.credential.client.Reload(); err != nil {
 		s.minter.log.Warn().Err(err).Msg("cannot reload secret; using the old one")
@@ -77,7 +78,7 @@ func (s *shared) requestToken(ctx context.Context, req renewalRequest, v view) (
 		return nil, s.releaseClaim(ctx, v, s.minter.asAuthError(opRenew, err, req.current))
 	}
 
-	if req.refusedBefore(m.Value) { // the same token again: do not use it
+	if req.refusedBefore(m.Value) { // the same token again: do not share it; finishRenewal does not install it either
 		_ = s.releaseClaim(ctx, v, &AuthError{})
 		return s.minter.cacheToken(m, v.Generation), nil
 	}

@@ -82,7 +82,7 @@ func (s *shared) unseal(keys recordKeys, e Entry) view {
 	var r record
 	plain, err := keys.sealing.Open(tokenPurpose, seal.Joined(s.bucket.Name(), keys.name), e.Value)
 	if err == nil {
-		r, err = decodeMessage(plain)
+		r, err = decodeRecord(plain)
 	}
 
 	if err != nil {

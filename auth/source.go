@@ -77,7 +77,7 @@ func (s *Source) markAccepted(tok *cachedToken) {
 
 // endCooldown allows token requests again. mu is held.
 func (s *Source) endCooldown() {
-	s.cool.resetFailures()
+	s.cool.end()
 	s.lastErr = nil
 	s.announce()
 }

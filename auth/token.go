@@ -29,7 +29,8 @@ func (s *Source) Token(ctx context.Context) (string, error) {
 }
 
 // TokenFor is Token for a long call, such as a large upload: it waits for a renewal if the current
-// token expires within d. If the service grants no token for that long, it returns the newest one.
+// token expires within d and half of its life is over. The token that it returns may still expire
+// within d, for example because no token lasts that long.
 func (s *Source) TokenFor(ctx context.Context, d time.Duration) (string, error) {
 	tok := s.current.Load()
 	if tok == nil || !tok.endsWithin(d, time.Now()) {

@@ -6,5 +6,5 @@
 // whether refresh tokens roll, which fields an answer omits) and network faults.
 //
 // It is for tests. It does not check users' passwords: every authorization request is granted at
-// once, unless it lacks the parameters that the hub sends.
+// once, unless it lacks Config.InstanceID.
 package authtest

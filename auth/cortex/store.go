@@ -40,8 +40,8 @@ var ErrNoGrant = errors.New("no grant is stored")
 // errSuperseded means that the bucket has a newer grant than the one to be stored.
 var errSuperseded = errors.New("another process stored a newer grant")
 
-// store keeps a refresh token durably, in a file, a bucket, or both. Callers hold its lock, see
-// lock.
+// store keeps a refresh token durably, in a file, a bucket, or both. Callers of load, save and
+// flush hold its lock, see lock.
 type store struct {
 	config Config
 	file   grantFile

@@ -22,8 +22,9 @@ type Bucket struct{ kv jetstream.KeyValue }
 
 var _ auth.Bucket = (*Bucket)(nil)
 
-// New wraps an existing bucket. The NATS user needs permissions on $KV.<bucket>.> and, to watch, to
-// create consumers on the bucket's stream.
+// New wraps an existing bucket. To write, the NATS user needs permission to publish to
+// $KV.<bucket>.>; to read, to request messages of the bucket's stream; to watch, to create
+// consumers on it.
 func New(kv jetstream.KeyValue) *Bucket { return &Bucket{kv} }
 
 // Sizes of the two buckets, in bytes. A record is a few kilobytes.
@@ -141,7 +142,7 @@ func (b *Bucket) Watch(ctx context.Context, key string) (<-chan auth.Entry, erro
 }
 
 // forward sends the watcher's entries to out until ctx ends or the watcher closes, and then closes
-// out. The reader of out waits until it is closed.
+// out. Whoever reads out until it is closed has therefore waited for forward.
 func forward(ctx context.Context, w jetstream.KeyWatcher, out chan<- auth.Entry) {
 	defer close(out)
 	defer func() { _ = w.Stop() }()

@@ -20,7 +20,8 @@ const maxLinks = 40 // as in Linux
 // Check follows path, including symbolic links, and returns an error that wraps ErrUnsafe if
 // another user can replace an element. An element can be replaced if its folder is world-writable,
 // unless the folder is sticky and the element belongs to root or this user. A missing element is
-// safe. After a successful Check the path can be opened by name.
+// safe in every folder but a world-writable one that is not sticky. After a successful Check the
+// path can be opened by name.
 func Check(path string) error {
 	abs, err := filepath.Abs(path)
 	if err != nil {

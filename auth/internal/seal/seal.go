@@ -21,7 +21,9 @@ const (
 	pbkdf2Rounds = 600_000
 )
 
-// Credential is the context to which sealed values are bound. Its fields are not secret.
+// Credential identifies a credential. Its fields are not secret. Keys.Name depends on all of its
+// texts. The key that seals depends on the Kind alone and, if the secret is stretched, on TokenURL
+// and ClientID.
 type Credential struct {
 	Kind       string
 	TokenURL   string
@@ -41,7 +43,7 @@ type Keys struct {
 	master  []byte
 	kind    string
 	context string // identity of the credential, in an unambiguous encoding
-	secret  string // part of key names, so that processes with the old and the new secret use different keys
+	secret  string // with a cache key: the client secret, so that Name changes with it
 }
 
 // New derives the keys. cacheKey may be unset.
@@ -118,8 +120,8 @@ func (k Keys) Seal(purpose, place string, plain []byte) ([]byte, error) {
 	return a.Seal(nil, nil, plain, []byte(Joined(version, place))), nil //nolint:gosec // the cipher makes its own nonce
 }
 
-// ErrSealed means that a value cannot be opened: it is damaged, or was sealed with another secret
-// or for another credential, purpose or place.
+// ErrSealed means that a value cannot be opened: it is damaged, or was sealed with other keys, or
+// for another purpose or place.
 var ErrSealed = errors.New("sealed under another key, or damaged")
 
 // Open decrypts a value that Seal made for the same purpose and place, or returns ErrSealed.

@@ -23,10 +23,10 @@ var errFile = errors.New("secret file")
 //
 // A byte order mark and one line break at the end are not part of the secret. An empty file, NUL
 // bytes, further line breaks, white space at the ends, quotes around the secret and more than 64
-// KiB are errors. So are modes that let other users read or replace the file: a world-writable file
-// or folder, or a file to which the group or others have access. The second rule does not apply
-// where container platforms and systemd mount secrets, because they choose the modes. Modes are not
-// checked on Windows.
+// KiB are errors. So are modes that let other users read or replace the file. It must not be
+// world-writable, nor may its folder be, unless that is sticky. Nor may the group or others have
+// access to the file, except where container platforms and systemd mount secrets, because they
+// choose the modes. Modes are not checked on Windows.
 func ReadFile(name string) (Secret, error) {
 	raw, path, err := read(name)
 	if err != nil {
@@ -41,7 +41,7 @@ func ReadFile(name string) (Secret, error) {
 }
 
 // ReadLines reads a file with one secret per line. It skips empty lines, and applies the rules of
-// ReadFile to each other line.
+// ReadFile to all others.
 func ReadLines(name string) ([]Secret, error) {
 	raw, path, err := read(name)
 	if err != nil {
