@@ -15,8 +15,8 @@ import (
 	"backburn/wildfire"
 )
 
-// actionsFor returns the actions of the dashboard user named by, whose address is from. Only a
-// worker has the permissions for them.
+// actionsFor returns the actions of a dashboard user; by is the user's name, and from the address.
+// Only a worker has the permissions for them.
 func (n *Node) actionsFor(by, from string, replay queue.ReplayOptions) ui.Actions {
 	return dashboardActions{Operator{
 		Queue:  n.queue,

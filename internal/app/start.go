@@ -117,7 +117,7 @@ func (n *Node) connect(ctx context.Context) error {
 		}
 	}
 
-	// Only a worker creates the queue, and updates it to the configuration.
+	// Only a worker updates the queue to the configuration. Others create it only if there is none.
 	open := queue.AttachOrOpen
 	if n.roles.Work {
 		open = queue.Open

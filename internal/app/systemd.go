@@ -18,7 +18,7 @@ func notifyReloading(log zerolog.Logger) (done func()) {
 	return func() { notify(daemon.SdNotifyReady, log) }
 }
 
-// notify reports a state to systemd, and returns whether there is one.
+// notify reports a state to systemd. sent is false without systemd, or after an error.
 func notify(state string, log zerolog.Logger) (sent bool) {
 	sent, err := daemon.SdNotify(false, state)
 	if err != nil {
@@ -29,10 +29,10 @@ func notify(state string, log zerolog.Logger) (sent bool) {
 }
 
 // notifySystemd reports the state of the process to systemd (Type=notify) until ctx ends: ready
-// once every part was checked, stopping when jobs ends, and in between two watchdog notifications
-// per WatchdogSec. They only show that the process is running, and do not depend on NATS or
-// WildFire, which a restart would not repair. It reports nothing without systemd, or if jobs ends
-// before every part was checked.
+// once every part was checked, and stopping when jobs ends. From ready on, it sends two watchdog
+// notifications per WatchdogSec. They only show that the process is running, and do not depend on
+// NATS or WildFire, which a restart would not repair. It reports nothing without systemd, or if
+// jobs ends before every part was checked.
 func notifySystemd(ctx, jobs context.Context, parts *health.Registry, log zerolog.Logger) {
 	if parts.Await(jobs, health.Checked) != nil || !notify(daemon.SdNotifyReady, log) {
 		return

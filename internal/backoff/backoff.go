@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Delay returns the delay after this many earlier delays: low doubled each time, up to high, with a
-// random upper half.
+// Delay returns the delay after this many earlier delays: a random duration in the upper half of
+// low, doubled each time, up to high.
 func Delay(earlier int, low, high time.Duration) time.Duration {
 	return Jittered(Doubled(earlier, low, high))
 }

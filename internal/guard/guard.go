@@ -163,8 +163,8 @@ func (g *Guard) Scan() *Scan { return &Scan{m: g.current()} }
 func (g *Guard) Withheld() { g.withheld.WithLabelValues("contents").Inc() }
 
 // Reader returns contents that are scanned while they are read. It fails with an error that matches
-// ErrOwn before it returns a byte of the compared part of a secret: all of it, or of a longer one
-// the last 64 bytes. Closing it closes r.
+// ErrOwn before it returns a byte of the compared part of a secret, which is its last 64 bytes, or
+// all of a shorter one. Closing it closes r.
 func (g *Guard) Reader(r io.ReadCloser) io.ReadCloser {
 	m := g.current()
 	if m == nil {

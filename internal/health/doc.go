@@ -9,6 +9,6 @@
 // A part is ok again at its next success, or when its fault expires. A fault of a single file
 // belongs to that file: the part may carry it as a note, and stays ok.
 //
-// The package decides nothing about work, and imports no other package of Backburn, so that every
-// package can use it.
+// The package decides nothing about work. Of Backburn's packages it imports only proxy, so that
+// every package can use it.
 package health

@@ -84,7 +84,7 @@ func (r *Registry) Remove(part, of string) {
 	r.wakeLocked()
 }
 
-// Parts returns all parts by name.
+// Parts returns all parts, sorted by name.
 func (r *Registry) Parts() []Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -98,7 +98,7 @@ func (r *Registry) Parts() []Status {
 	return sorted(r.statusesLocked())
 }
 
-// Of returns the parts that belong to of and whose names begin with prefix, by name.
+// Of returns the parts that have this Status.Of, and whose names begin with prefix, sorted by name.
 func (r *Registry) Of(prefix, of string) []Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -80,8 +80,8 @@ func Checked(parts []Status) bool {
 	return !slices.ContainsFunc(parts, func(s Status) bool { return s.State == Unknown && s.required })
 }
 
-// NotOK returns the parts that are not ok, the worst first. Parts in the same state are sorted by
-// duration, the longest first.
+// NotOK returns the parts that have a fault, the worst first; unknown parts are left out. Parts in
+// the same state are sorted by duration, the longest first.
 func NotOK(parts []Status) []Status {
 	var bad []Status
 	for _, s := range parts {

@@ -60,8 +60,8 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// slowAnswer is how long a call may have no answer before the part says so. Whether the service can
-// be reached stays unknown until the call ends.
+// slowAnswer is how long the first call may have no answer before the part says so. Its state stays
+// unknown until a call ends.
 const slowAnswer = 10 * time.Second
 
 // RoundTrip makes a call and reports its outcome.
@@ -150,7 +150,7 @@ func (t *Transport) fault(f Fault, noAnswer bool) {
 		f.Reason = t.s.Name + " cannot be reached: " + f.Reason
 	}
 	if t.s.Key != "" {
-		f.Remedy = strings.TrimSuffix(f.Remedy+"; its address is "+t.s.Key, "; ")
+		f.Remedy = strings.TrimSuffix(f.Remedy+"; its address is set by "+t.s.Key, "; ")
 	}
 	t.s.Part.Fault(f)
 }

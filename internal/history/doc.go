@@ -7,5 +7,6 @@
 // rebuilt at every start, and nothing else depends on it.
 //
 // It is bounded by the number of events and by the bytes of their text ([Limits]). The oldest
-// events are dropped first, 4,096 at a time, and every answer has the time of the oldest event.
+// events are dropped first, 4,096 at a time. An [Overview] and a [SearchResult] have the time of
+// the oldest event.
 package history

@@ -26,7 +26,8 @@ type word struct {
 	sum, mask uint32 // the known bits of the hash's first four bytes
 }
 
-// hashPrefixPattern matches the beginning of a hash. Shorter prefixes would match most hashes.
+// hashPrefixPattern matches the beginning of a hash. Shorter words would match too many hashes by
+// chance.
 var hashPrefixPattern = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
 
 func parseWords(text string) []word {

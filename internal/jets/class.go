@@ -24,7 +24,7 @@ const (
 	TooLarge    Class = "too_large"   // the message, its headers or the batch is larger than allowed
 	Invalid     Class = "invalid"     // the server rejects the request as such
 	Ended       Class = "ended"       // this process closed the connection or canceled the request
-	Unknown     Class = "unknown"     // not an error of NATS
+	Unknown     Class = "unknown"     // not an error of NATS, or one without a known meaning
 )
 
 // Refused reports whether the request definitely had no effect. After an error of another class it

@@ -73,8 +73,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// unlessDenied makes a request. It replaces the time-out error of a request that the server denied,
-// because of a subject that contains one of the parts.
+// unlessDenied makes a request. If the request is not answered because the server denied a subject
+// that contains one of the parts, it returns the error of Denied.
 func unlessDenied(nc *nats.Conn, request func() error, parts ...string) error {
 	earlier := nc.LastError()
 	err := request()

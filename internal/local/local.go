@@ -143,7 +143,7 @@ func replaceable(path string) error {
 // Addr returns the address of the listener.
 func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 
-// Accept waits for the next connection while the number of connections is below the limit. The
+// Accept waits until the number of connections is below the limit, and then for the next one. The
 // connection has the type *Conn. After Close the error matches net.ErrClosed.
 func (l *Listener) Accept() (net.Conn, error) {
 	select {

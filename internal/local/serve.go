@@ -15,15 +15,15 @@ type Server struct {
 
 	Serve func(*Conn) // serves a connection until it ends; set it before Run
 
-	Ending context.Context //nolint:containedctx // ends for those who wait
-	Life   context.Context //nolint:containedctx // ends for all that is under way
+	Ending context.Context //nolint:containedctx // ends when the server stops, so that waiting clients are answered
+	Life   context.Context //nolint:containedctx // ends after the grace period, and with it requests in progress
 
 	table     string
 	end, kill context.CancelFunc
 }
 
-// NewServer opens a listener; table is the name of its keys in the configuration, with which errors
-// begin. Run serves it; a caller that does not call Run must call Close. The error matches
+// NewServer opens a listener; table is the table of its keys in the configuration, and errors begin
+// with that name. Run serves it; a caller that does not call Run must call Close. The error matches
 // ErrListen if the address is not available.
 func NewServer(cfg Config, table string) (*Server, error) {
 	l, err := Listen(cfg)

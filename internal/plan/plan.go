@@ -193,8 +193,8 @@ func (v *Inventory) Summarize(queries, left int, now time.Time) Summary {
 	return s
 }
 
-// daysFor returns how many days the uploads take if today has left uploads and each further day
-// perDay.
+// daysFor returns how many days n uploads take: at most left of them today, and at most perDay on
+// each further day. perDay is 0 for no limit.
 func daysFor(n, left, perDay int) int {
 	switch {
 	case n == 0:
