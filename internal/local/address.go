@@ -12,8 +12,8 @@ import (
 const unixPrefix = "unix:"
 
 // maxSocketPath is the maximum length of a socket's path in bytes, minus the suffix that a new
-// socket has until it is renamed.
-const maxSocketPath = 104 - len(newSuffix)
+// socket has until it is renamed. macOS allows only 103.
+const maxSocketPath = 103 - len(newSuffix)
 
 // Rule describes what Valid accepts, for messages.
 const Rule = `a unix socket such as "unix:/run/backburn/clamd.sock", an address of this machine such as "127.0.0.1:3310", or "" for none`

@@ -15,6 +15,7 @@ func TestValid(t *testing.T) {
 		"unix:run/a.sock":                   false,
 		"unix:/run/":                        false,
 		"unix:/" + strings.Repeat("x", 98):  true,
+		"unix:/" + strings.Repeat("x", 99):  false,
 		"unix:/" + strings.Repeat("x", 100): false,
 		"127.0.0.1:3310":                    true,
 		"127.9.9.9:0":                       true,
