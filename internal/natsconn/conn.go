@@ -1,10 +1,10 @@
 // Package natsconn connects a process to the NATS server, or cluster, of its configuration, and
 // keeps it connected.
 //
-// It reconnects after a loss, without a limit and with jitter, and buffers nothing meanwhile: a
-// publish without the server's acknowledgment did not happen. Later refusals by the server (a
-// missing permission, a slow reader) reach no caller, so they are logged here. Health reports the
-// state of the connection.
+// It reconnects after a loss, without a limit and with jitter, and buffers nothing meanwhile, so a
+// publish while disconnected fails at once. Later refusals by the server (a missing permission, a
+// slow reader) reach no caller, so they are logged here or, with ReportDenials, reported to a part.
+// Health reports the state of the connection.
 package natsconn
 
 import (
