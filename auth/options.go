@@ -10,7 +10,7 @@ import (
 	"backburn/auth/internal/oauth"
 )
 
-// Option is an optional argument of New.
+// Option is an optional argument of New, NewLogin, Logout and LookupAudience.
 type Option func(*options)
 
 type options struct {

@@ -7,9 +7,11 @@ import (
 // Rejected reports that a service answered 401 to token. It does nothing unless token is the
 // current one, which is then not returned again.
 //
-// A token that worked before is renewed by the next Token. A token that never worked opens the loop
-// breaker, because another one would probably fail too: during a cool-down, which doubles each
-// time, no token is requested and Token returns ErrCredentialRejected. See Accepted.
+// A token that worked before, or is about to expire, is renewed by the next Token. A token that
+// never worked opens the loop breaker, because another one would probably fail too: during a
+// cool-down, which doubles each time, no token is requested and Token returns
+// ErrCredentialRejected. The second refusal within five minutes opens it too, if no token was
+// accepted in between. See Accepted.
 func (s *Source) Rejected(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
