@@ -150,7 +150,7 @@ func (t *Transport) fault(f Fault, noAnswer bool) {
 		f.Reason = t.s.Name + " cannot be reached: " + f.Reason
 	}
 	if t.s.Key != "" {
-		f.Remedy = strings.TrimSuffix(f.Remedy+"; its address is set by "+t.s.Key, "; ")
+		f.Remedy = strings.TrimPrefix(f.Remedy+"; its address is set by "+t.s.Key, "; ")
 	}
 	t.s.Part.Fault(f)
 }
