@@ -62,7 +62,7 @@ func (c *Client) Close() {
 	}
 }
 
-// field is one form field. A slice of fields has them in the order in which they are sent.
+// field is one form field. A multipart body has its fields in the order of the slice.
 type field struct{ name, value string }
 
 // payload is a request body that can be opened any number of times.
@@ -157,7 +157,8 @@ func (c *Client) token(ctx context.Context, call apiCall) (string, error) {
 	return token, err
 }
 
-// credential returns the form fields that belong to the credential. They must come first.
+// credential returns the form fields that belong to the credential. They must come first in a
+// multipart body.
 func (c *Client) credential(token string, call apiCall) []field {
 	var fields []field
 	if c.cfg.APIKey && !call.public {

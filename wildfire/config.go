@@ -107,8 +107,9 @@ func DefaultConfig() Config {
 	}
 }
 
-// Check calls bad for each key that has an invalid value. The arguments are the key and the values
-// that are allowed, but never the value itself, because a URL may contain a password.
+// Check calls bad for each key that has an invalid value, except those in Network. The arguments
+// are the key, the values that are allowed, and the other keys on which the rule depends, if any.
+// The value itself is never an argument, because a URL may contain a password.
 func (c Config) Check(bad func(key, expected string, related ...string)) {
 	if _, err := c.endpoint(); err != nil {
 		bad("url", err.Error())

@@ -11,10 +11,11 @@
 //
 //   - A file is streamed with a known length and hashed on the way. Its contents are never held in
 //     memory.
-//   - A missing verdict is an error, or a record without HasVerdict. It is never 0, because 0 means
-//     benign.
-//   - If WildFire accepts a file, but its answer is cut short or lacks fields, the call does not
-//     fail, because the upload was counted. The call returns a [Submission] with Uncertain set.
+//   - A missing verdict is an error, or a record without HasVerdict. The field Verdict is then 0,
+//     which would mean benign: do not read it.
+//   - If WildFire accepts a file, but its receipt is cut off after its beginning or lacks fields,
+//     the call does not fail, because the upload was counted. The call returns a [Submission] with
+//     Uncertain set.
 //   - An answer that is not WildFire's, such as a captive portal's login page with status 200, is
 //     an error that matches [ErrForeignAnswer]. APIError.Foreign describes the answer.
 //   - Every failed call returns an [*APIError] that names the operation and matches exactly one
@@ -24,8 +25,8 @@
 //     field. They are never in a URL or an error, and never follow a redirect.
 //   - Answers are read with limits on size, depth and number of elements. Documents with a DTD are
 //     refused. A [Report] is read as a stream, with a limit for every list and string.
-//   - A [Client] is safe for concurrent use. No goroutine outlives a call, unless a file's reader
-//     blocks and closing it does not help.
+//   - A [Client] is safe for concurrent use. No goroutine outlives a call, except those of idle
+//     connections (see [Client.Close]) and of a file's reader that blocks even after it was closed.
 //
 // # What it does not do
 //

@@ -29,10 +29,10 @@ type Download struct {
 	SHA256 string
 }
 
-// Sample writes the contents of a sample to w. If they do not have the given hash, an MD5 or a
-// SHA-256, the error matches ErrAnswer, but the bytes are already written. The service returns only
-// samples of the caller's organization, and not all of these: see ErrSampleForbidden, ErrNotFound
-// and ErrGone.
+// Sample writes the contents of a sample to w. hash is its MD5 or SHA-256. If the contents have
+// another hash, the error matches ErrAnswer, but the bytes are already written. The service returns
+// only samples of the caller's organization, and not all of these: see ErrSampleForbidden,
+// ErrNotFound and ErrGone.
 func (c *Client) Sample(ctx context.Context, hash string, w io.Writer) (Download, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
@@ -150,8 +150,9 @@ func unexpectedStatus(op Op, response *http.Response, token string) error {
 	return failure
 }
 
-// receive writes the requested file to w. If the answer is something else, such as a document of
-// WildFire's or a page of a proxy, it writes nothing and returns an error.
+// receive writes the requested file to w. If the beginning of the answer shows that it is something
+// else, such as a document of WildFire's or a page of a proxy, receive writes nothing and returns
+// an error.
 func (c *Client) receive(op Op, hash string, response *http.Response, token string, w io.Writer) (Download, error) {
 	reader := bufio.NewReader(response.Body)
 	if isNotFile(op, response, reader) {

@@ -18,10 +18,10 @@ var (
 	ErrUnauthorized     = errors.New("credentials refused")           // 401, also with the next token
 	ErrForbidden        = errors.New("no permission")                 // 403: the credential may not do this
 	ErrSampleForbidden  = errors.New("sample not available to you")   // 403 on get/sample, get/pcap and the like
-	ErrInvalidDate      = errors.New("invalid date")                  // 403 on get/verdicts/changed: not an authentication fault
-	ErrNotReady         = errors.New("not ready or unknown")          // 404, or an empty answer, on reports, captures and artifacts; also matches ErrNotFound
+	ErrInvalidDate      = errors.New("invalid date")                  // 403 on get/verdicts/changed, unless the message says that a permission is missing
+	ErrNotReady         = errors.New("not ready or unknown")          // 404 on reports, captures and artifacts, or a document without data; also matches ErrNotFound
 	ErrNotFound         = errors.New("not found")                     // 404 on a request for a verdict, a sample or a test file
-	ErrNoSuchOperation  = errors.New("no such operation")             // 404 on any other operation: the base URL is wrong
+	ErrNoSuchOperation  = errors.New("no such operation")             // 404 on any other operation: wrong base URL, or the service does not support the operation
 	ErrMethod           = errors.New("method not allowed")            // 405
 	ErrConflict         = errors.New("conflict")                      // 409
 	ErrGone             = errors.New("sample gone")                   // 410
@@ -31,7 +31,7 @@ var (
 	ErrSameVerdict      = errors.New("sample has that verdict")       // 417
 	ErrUnsupportedType  = errors.New("unsupported file type")         // 418
 	ErrMalformedList    = errors.New("malformed list of links")       // 418 on submit/links
-	ErrUploadQuota      = errors.New("daily uploads used up")         // 419 on submit; also matches ErrQuota
+	ErrUploadQuota      = errors.New("daily uploads used up")         // 419 on a submission of a file or links; also matches ErrQuota
 	ErrQueryQuota       = errors.New("daily queries used up")         // 419 elsewhere; also matches ErrQuota
 	ErrMissingArgument  = errors.New("missing argument")              // 420
 	ErrInvalidArgument  = errors.New("invalid argument")              // 421, or refused before sending
@@ -48,7 +48,7 @@ var (
 	ErrForeignAnswer = errors.New("answer is not WildFire's") // success status, but not sent by WildFire: see APIError.Foreign; also matches ErrAnswer
 	ErrNoVerdict     = errors.New("answer without verdict")   // a record without a readable verdict; also matches ErrAnswer
 	ErrAmbiguous     = errors.New("several samples")          // an MD5 that belongs to more than one sample
-	ErrTransport     = errors.New("no answer")                // connection, TLS, proxy or time-out: no status
+	ErrTransport     = errors.New("no complete answer")       // connection, TLS, proxy, time-out, canceled context: no status, unless the answer broke off
 	ErrStalled       = errors.New("transfer stalled")         // no progress for StallTimeout, or no answer within AnswerTimeout; also matches ErrTransport
 	ErrToken         = errors.New("no token")                 // the TokenSource failed; its error is wrapped
 
@@ -63,8 +63,10 @@ var (
 
 // APIError is the error of every failed call.
 //
-// Its text has the operation, the status and at most a short, printable excerpt of the service's
-// message. It never contains a body, a header, a URL or a credential.
+// Its text has the operation, the status and the cause. What it takes from the answer is short and
+// printable: the message, the media type, the title of a page or the name of the root element. It
+// never contains a URL or the credential, unless an error of the caller's File, TokenSource or
+// writer does: these are included unchanged.
 type APIError struct {
 	// Op is the operation.
 	Op Op
@@ -89,9 +91,10 @@ type APIError struct {
 	// Foreign describes an answer that is not in WildFire's form. It came from something between
 	// the client and WildFire: a captive portal, a proxy, a web filter or a virus scanner. Foreign
 	// is nil for WildFire's own answers, and if there was no answer. With a success status the
-	// error matches ErrForeignAnswer. With any other status it matches the sentinel of that status,
-	// but the sender may not mean what WildFire means by it. Pages of WildFire's own front end
-	// look like those of a proxy, so they are foreign, too.
+	// error matches ErrForeignAnswer, or ErrUnexpectedStatus if it is a download and the status is
+	// not 200. With any other status it matches the sentinel of that status, but the sender may not
+	// mean what WildFire means by it. Pages of WildFire's own front end look like those of a proxy,
+	// so they are foreign, too.
 	Foreign *ForeignAnswer
 
 	// Err is the underlying error, for example of the connection, the file or the token source. It
@@ -193,7 +196,7 @@ type ForeignAnswer struct {
 func (f *ForeignAnswer) String() string {
 	switch {
 	case f.ContentType == "":
-		return "without a body"
+		return "an answer without a body"
 	case f.Title == "":
 		return f.ContentType
 	}
@@ -209,7 +212,7 @@ func (f *ForeignAnswer) String() string {
 // ErrAnswerMismatch. The upload was altered on the way, and it was counted. The Submission is
 // returned with the error.
 type ContentError struct {
-	Expected string // SHA-256 in File, if any; in the second case that of the bytes sent
+	Expected string // SHA-256 in File, empty if the size differed; in the second case that of the bytes sent
 	Sent     string // SHA-256 of the bytes sent; empty if the size differed
 	Answered string // SHA-256 or MD5 in the service's answer
 	Detail   string // what differed
@@ -219,7 +222,7 @@ type ContentError struct {
 func (e *ContentError) Error() string { return e.Detail }
 
 // documentedStatuses has the sentinel for each error status that WildFire documents (WildFire API
-// Reference, "Error Codes"). classify knows the operations for which the meaning is another.
+// Reference, "Error Codes"). classify knows the operations for which the meaning differs.
 var documentedStatuses = map[int]error{
 	400: ErrInvalidRequest,
 	401: ErrUnauthorized,
@@ -253,7 +256,7 @@ func classify(op Op, status int, message string) error {
 		return ErrSampleForbidden
 	case status == 404 && (op == OpReport || op == OpPCAP || op == OpWebArtifacts):
 		return ErrNotReady
-	case status == 404 && (op.maybeNotFound() || op == OpVerdict): // an appliance does not support URLs
+	case status == 404 && (op.maybeNotFound() || op == OpVerdict): // OpVerdict: an appliance does not support URLVerdict
 		return ErrNotFound
 	case status == 413 && op == OpVerdicts:
 		return ErrTooManyEntries

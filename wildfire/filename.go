@@ -13,11 +13,11 @@ const (
 
 // SafeFilename returns a file name that is safe to send: printable ASCII, at most 128 bytes, never
 // empty, without separators and without characters that have a meaning in XML or headers. The
-// service copies the name into an XML answer without escaping it. The extension is kept, because
-// the service recognizes scripts by it.
+// service copies the name into an XML answer without escaping it. An extension of up to 16 bytes is
+// kept, because the service recognizes scripts by it.
 //
-// Only the part after the last slash or backslash is used. A safe name is returned unchanged.
-// Different names may become equal, so do not use the result as a key.
+// Only the part after the last slash or backslash is used. A name that SafeFilename has returned is
+// not changed any more. Different names may become equal, so do not use the result as a key.
 func SafeFilename(name string) string {
 	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
 		name = name[i+1:]

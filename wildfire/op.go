@@ -24,7 +24,7 @@ const (
 )
 
 // costsUpload reports whether the operation counts as an upload in the daily quota. The others
-// count as queries.
+// count as queries, if they count at all.
 func (op Op) costsUpload() bool {
 	switch op {
 	case OpSubmitFile, OpSubmitURL, OpSubmitLink, OpSubmitLinks:
@@ -43,6 +43,6 @@ func (op Op) maybeNotFound() bool {
 	return false
 }
 
-// submits reports whether the operation sends something to WildFire. Its answer is a receipt. Its
-// body must be multipart: it answers 415 to an urlencoded one.
+// submits reports whether the operation submits a file, a link or a change of a verdict. WildFire
+// answers such an operation with a receipt, and with 415 if the body is not multipart.
 func (op Op) submits() bool { return strings.HasPrefix(string(op), "submit/") }

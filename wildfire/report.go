@@ -9,7 +9,8 @@ const (
 	MaxReportText = 2048
 
 	// MaxReportListBytes is about the greatest size of each of its lists, in bytes of JSON without
-	// escapes. So a report has less than 1 MiB of JSON.
+	// escapes. So a report has less than 0.5 MiB of JSON, or less than 3 MiB if every character is
+	// escaped.
 	MaxReportListBytes = 32 << 10
 )
 

@@ -68,8 +68,8 @@ func (c *cappedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// cleanReader is clean for a stream, except that it decodes Latin-1 wherever it is declared: it
-// cannot tell before the end whether the document is valid UTF-8.
+// cleanReader does for a stream what the function clean does for a body. But it decodes Latin-1
+// wherever it is declared: it cannot tell before the end whether the document is valid UTF-8.
 func cleanReader(r io.Reader) io.Reader {
 	buffered := bufio.NewReader(r)
 	if mark, _ := buffered.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {

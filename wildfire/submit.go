@@ -49,8 +49,8 @@ type Submission struct {
 // the error.
 //
 // If WildFire's receipt cannot be read completely, the Submission has Uncertain set, and there is
-// no error. If the answer is a success in any other form, such as a login page, the error matches
-// ErrForeignAnswer: WildFire did not send the answer, and may or may not have the file.
+// no error. If an answer with a success status is not WildFire's, such as a login page, the error
+// matches ErrForeignAnswer: WildFire may or may not have the file.
 func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption) (Submission, error) {
 	if err := c.checkFile(file); err != nil {
 		return Submission{}, err

@@ -7,8 +7,8 @@ import (
 
 // TokenSource provides tokens. The client reports to it whether the service accepted them.
 //
-// All methods must be safe for concurrent use. They are called for every request, so they must be
-// cheap while the token is valid.
+// All methods must be safe for concurrent use. Nearly every request calls two of them, so they must
+// be cheap while the token is valid.
 type TokenSource interface {
 	// TokenFor returns a token for a call that lasts up to d (0 for a short call): a Bearer token,
 	// or an API key if Config.APIKey is set. If no token lasts that long, it returns the newest.

@@ -47,8 +47,8 @@ type TransportConfig struct {
 	// PingTimeout finds dead HTTP/2 connections. A call that times out does not close its
 	// connection, because other calls share it. If nothing was received on a connection for this
 	// long, a ping is sent. If there is no reply within the same time again, the connection is
-	// closed. A ping waits until the data before it is sent, so PingTimeout must be longer than
-	// that takes on a slow line. 0 disables pings.
+	// closed. A ping is sent only after the data before it, so on a slow line PingTimeout must be
+	// longer than it takes to send that data. 0 disables pings.
 	PingTimeout time.Duration
 
 	// DisableHTTP2 allows only HTTP/1.1.

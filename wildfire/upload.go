@@ -29,9 +29,9 @@ type File struct {
 	// differ are not submitted: the call fails with ErrContentChanged.
 	SHA256 string
 
-	// Open returns the contents from their beginning. It is called once for every attempt, and the
-	// reader is closed before SubmitFile returns. Close may be called during Read, as os.File
-	// allows, to unblock a reader that hangs.
+	// Open returns the contents from their beginning. It is called for every attempt, and again if
+	// net/http sends the request on another connection. The reader is closed before SubmitFile
+	// returns. Close may be called during Read, as os.File allows, to unblock a reader that hangs.
 	Open func() (io.ReadCloser, error)
 }
 
@@ -151,8 +151,9 @@ func (u *upload) abort() { _ = u.current.Load().Close() }
 // The contents are hashed while they are read. The end is sent only if their size and hash are as
 // expected.
 //
-// The transport's goroutine calls Read. The caller's goroutine calls the methods that return the
-// result, and Close; before the first attempt there is no stream, and they are called on nil.
+// The transport's goroutines call Read and Close. The caller's goroutine calls Close, too, and the
+// methods that return the result. Before the first attempt there is no stream, and it calls them on
+// nil.
 type uploadStream struct {
 	upload   *upload
 	watchdog *watchdog

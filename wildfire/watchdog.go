@@ -51,7 +51,7 @@ func (d *watchdog) expire() {
 	d.cancel(&stallError{state: *state, limit: limit, moved: d.transferred.Load()})
 }
 
-// arm restarts the timer with a limit; 0 means no limit. It is safe for concurrent use, because the
+// arm restarts the timer with a limit; 0 means no limit. It must be safe for concurrent use: the
 // transport's goroutine may still be sending while the caller reads an early answer.
 func (d *watchdog) arm(limit time.Duration) {
 	if limit <= 0 {
@@ -126,6 +126,10 @@ type stallError struct {
 }
 
 func (e *stallError) Error() string {
+	if e.state == stateAnswer { // the answer may have arrived in part
+		return fmt.Sprintf("over the limit of %v while %s, after %d bytes", e.limit, e.state, e.moved)
+	}
+
 	return fmt.Sprintf("no progress for %v while %s, after %d bytes", e.limit, e.state, e.moved)
 }
 

@@ -61,11 +61,11 @@ func TestStalledTransferEnds(t *testing.T) {
 		"answering": {submit, func(r *http.Request) (*http.Response, error) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			return silentTransport(r)
-		}, 2 * time.Minute, "2m0s while waiting for the answer", true},
+		}, 2 * time.Minute, "over the limit of 2m0s while waiting for the answer", true},
 		"asking": {func(ctx context.Context, c *wildfire.Client) error {
 			_, err := c.Verdict(ctx, anyHash)
 			return err
-		}, silentTransport, 2 * time.Minute, "2m0s while waiting for the answer", false},
+		}, silentTransport, 2 * time.Minute, "over the limit of 2m0s while waiting for the answer", false},
 		"an answer that trickles": {func(ctx context.Context, c *wildfire.Client) error {
 			_, err := c.Verdict(ctx, anyHash)
 			return err

@@ -187,7 +187,7 @@ const byteOrderMark = "\xef\xbb\xbf"
 var wildfireRoots = map[string]bool{"wildfire": true, "error": true, "submission": true, "response": true}
 
 // rootOf returns the name of the root element. The document may be truncated after its start tag.
-// It returns "" if anything other than white space, a declaration or comments precedes the element.
+// It returns "" if text precedes the element, or if the name has a namespace prefix.
 func rootOf(body []byte) string {
 	decoder := xml.NewDecoder(bytes.NewReader(clean(body)))
 	decoder.Strict = false
