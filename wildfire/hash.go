@@ -35,9 +35,9 @@ func invalidArgument(op Op, err error) error {
 	return &APIError{Op: op, Err: err, kind: ErrInvalidArgument}
 }
 
-// hashOf returns a digest of the given length in lower case, or "" if the text is not one.
+// parseDigest returns a digest of the given length in lower case, or "" if the text is not one.
 // White space around it does not matter.
-func hashOf(text string, length int) string {
+func parseDigest(text string, length int) string {
 	text = strings.ToLower(strings.TrimSpace(text))
 	if len(text) != length || strings.Trim(text, hexDigits) != "" {
 		return ""

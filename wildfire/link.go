@@ -89,9 +89,9 @@ func (l *LinkSubmission) set(field, text string) {
 	case "url":
 		setFirst(&l.URL, text)
 	case "sha256":
-		setFirst(&l.SHA256, hashOf(text, sha256Length))
+		setFirst(&l.SHA256, parseDigest(text, sha256Length))
 	case "md5":
-		setFirst(&l.MD5, hashOf(text, md5Length))
+		setFirst(&l.MD5, parseDigest(text, md5Length))
 	}
 }
 

@@ -132,9 +132,9 @@ func (r *reportReader) addDroppedFile(f frame, path string) {
 	d := DroppedFile{
 		Path:   r.clean(path),
 		Size:   parseSize(f.attr("size")),
-		SHA256: hashOf(f.attr("sha256"), sha256Length),
-		SHA1:   hashOf(f.attr("sha1"), sha1Length),
-		MD5:    hashOf(f.attr("md5"), md5Length),
+		SHA256: parseDigest(f.attr("sha256"), sha256Length),
+		SHA1:   parseDigest(f.attr("sha1"), sha1Length),
+		MD5:    parseDigest(f.attr("md5"), md5Length),
 	}
 	if kind := r.clean(f.attr("type")); len(kind) <= maxFileType {
 		d.Type = kind

@@ -284,11 +284,11 @@ func (r *reportReader) readText(path string, f frame, text string) {
 	case "file_info/size":
 		report.Size = parseSize(text)
 	case "file_info/sha256":
-		setFirst(&report.SHA256, hashOf(text, sha256Length))
+		setFirst(&report.SHA256, parseDigest(text, sha256Length))
 	case "file_info/sha1":
-		setFirst(&report.SHA1, hashOf(text, sha1Length))
+		setFirst(&report.SHA1, parseDigest(text, sha1Length))
 	case "file_info/md5":
-		setFirst(&report.MD5, hashOf(text, md5Length))
+		setFirst(&report.MD5, parseDigest(text, md5Length))
 
 	case "report/platform":
 		r.platform.ID = r.clean(text)

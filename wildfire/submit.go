@@ -96,7 +96,7 @@ func (c *Client) checkFile(file File) error {
 		return refuse(ErrEmptyFile, "0 bytes")
 	case c.cfg.MaxFileSize > 0 && file.Size > c.cfg.MaxFileSize:
 		return refuse(ErrTooLarge, "%d bytes, the limit is %d", file.Size, c.cfg.MaxFileSize)
-	case file.SHA256 != "" && (len(file.SHA256) != sha256Length || hashOf(file.SHA256, sha256Length) == ""):
+	case file.SHA256 != "" && (len(file.SHA256) != sha256Length || parseDigest(file.SHA256, sha256Length) == ""):
 		return refuse(ErrInvalidArgument, "File.SHA256 is not a SHA-256")
 	}
 
@@ -197,9 +197,9 @@ func (s *Submission) set(field, text string) {
 	case "filename":
 		setFirst(&s.Filename, text)
 	case "sha256":
-		setFirst(&s.SHA256, hashOf(text, sha256Length))
+		setFirst(&s.SHA256, parseDigest(text, sha256Length))
 	case "md5":
-		setFirst(&s.MD5, hashOf(text, md5Length))
+		setFirst(&s.MD5, parseDigest(text, md5Length))
 	case "size":
 		if size, err := strconv.ParseInt(text, 10, 64); err == nil && size > 0 {
 			s.Size = size

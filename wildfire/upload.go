@@ -127,13 +127,13 @@ func (u *upload) open(prefix, suffix []byte) (io.ReadCloser, error) {
 func (u *upload) mayRetry(err error) bool {
 	stream := u.current.Load()
 	return u.large && stream.started() && !stream.finished() &&
-		errors.Is(err, ErrTransport) && !errors.Is(err, ErrStalled) && isConnectionClosed(err)
+		errors.Is(err, ErrTransport) && !errors.Is(err, ErrStalled) && !isTimeout(err)
 }
 
-// isConnectionClosed reports whether an error of the transport is not a time-out.
-func isConnectionClosed(err error) bool {
+// isTimeout reports whether an error of the transport is a time-out.
+func isTimeout(err error) bool {
 	netError, ok := errors.AsType[net.Error](err)
-	return !ok || !netError.Timeout()
+	return ok && netError.Timeout()
 }
 
 // close ends the calls of progress, and closes the contents unless the transport has closed them.

@@ -100,9 +100,9 @@ type verdictReader struct {
 func (r *verdictReader) set(field, text string) {
 	switch field {
 	case "sha256":
-		setFirst(&r.SHA256, hashOf(text, sha256Length))
+		setFirst(&r.SHA256, parseDigest(text, sha256Length))
 	case "md5":
-		setFirst(&r.MD5, hashOf(text, md5Length))
+		setFirst(&r.MD5, parseDigest(text, md5Length))
 	case "url":
 		setFirst(&r.URL, text)
 	case "valid":
