@@ -86,7 +86,7 @@ func (a *accounts) issue(client string, now time.Time) string {
 	a.state.mu.Lock()
 	defer a.state.mu.Unlock()
 	a.state.count++
-	// As long as the service's token, an opaque JWT of about 1 KB.
+	// The token has about the length of the service's, which is an opaque JWT of 1 KB.
 	token := "simulated." + strconv.Itoa(a.state.count) + "." + strings.Repeat("0123456789abcdef", 60)
 	a.state.issued[token] = issued{client: client, expires: now.Add(a.lifetime)}
 	a.state.order = append(a.state.order, token)
@@ -110,7 +110,7 @@ func bearer(r *http.Request) string {
 }
 
 // authenticate accepts the credentials in plain form and form-encoded (RFC 6749, section 2.3.1). If
-// no client is registered, it accepts all.
+// no client is registered, it accepts all except empty ones.
 func (a *accounts) authenticate(id, secret string) (string, account, bool) {
 	if len(a.clients) == 0 {
 		return id, account{}, id != "" && secret != ""

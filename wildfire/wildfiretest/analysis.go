@@ -81,9 +81,9 @@ func leaf(name string, pairs ...string) element {
 	return element{name: name, attrs: attributes(pairs...)}
 }
 
-// analysis returns the parts of an XML report: the overall result, a static analysis with the
-// opposite result, and a dynamic analysis with all actions of a malicious sample. A benign sample
-// opens a file and a page.
+// analysis returns the parts of an XML report: the overall result, a static analysis with a link
+// and the result "no", and a dynamic analysis. That of a malicious sample shows all other
+// Indicators. That of any other sample shows a changed file and a query for the time.
 func analysis(sample storedSample, verdict wildfire.Verdict) []element {
 	overall, dynamic := "no", "no"
 	switch {
@@ -150,7 +150,7 @@ func entry(text string, pairs ...string) element {
 	return element{name: "entry", text: text, attrs: attributes(pairs...)}
 }
 
-// commonBehavior returns the behavior of every sample.
+// commonBehavior returns the behavior of a sample that is not malicious.
 func commonBehavior() []element {
 	return []element{
 		section("summary",
@@ -167,7 +167,7 @@ func commonBehavior() []element {
 	}
 }
 
-// maliciousBehavior returns the behavior of malware.
+// maliciousBehavior returns the behavior of a malicious sample.
 func maliciousBehavior(found Indicators) []element {
 	hashes := []string{"md5", found.DroppedMD5, "sha1", found.DroppedSHA1, "sha256", found.DroppedSHA256}
 	dropped := append([]string{"name", found.DroppedPath, "type", "exe", "size", "23312"}, hashes...)

@@ -12,16 +12,16 @@
 // A [Server] is an http.Handler for /publicapi and for the token service at
 // /am/oauth2/access_token. Markers in a sample's name or contents ([MarkerHelp]), [Server.Know] or
 // [WithPlan] decide the result of a sample. [Server.Inject] injects faults, and [Style] varies the
-// format of answers. [Server.Calls], [Server.Uploads] and [Server.TokenRequests] return the
-// recorded requests.
+// format of answers. [Server.Calls] and [Server.Uploads] return the recorded requests, and
+// [Server.TokenRequests] their number at the token service.
 //
 // # What it guarantees
 //
 // Answers have the formats, statuses and reason phrases in the vendor's documentation and in public
-// clients. With the same seed, the same calls in the same order get the same answers. Memory is
-// bounded: contents are hashed as they arrive, and only small contents are kept; beyond
-// [WithCapacity] the oldest samples and calls are dropped. All methods are safe for concurrent use,
-// also while serving.
+// clients. With the same seed, the same calls in the same order and at the same times ([WithNow])
+// get the same answers. Memory is bounded: contents are hashed as they arrive, and only small
+// contents are kept; beyond [WithCapacity] the oldest samples and calls are dropped. All methods
+// are safe for concurrent use, also while serving.
 //
 // # What it does not do
 //

@@ -10,8 +10,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// Test a program that submits files with the simulated service: its quota is used up, and the test
-// reads the server's records.
+// Use the simulated service to test a program that submits files: the quota is used up, and the
+// test reads the server's records.
 func Example() {
 	server := wildfiretest.New(wildfiretest.WithDelay(0), wildfiretest.WithQuota(1, 0))
 	web := server.Start()
@@ -71,9 +71,14 @@ func ExampleServer_Inject() {
 	defer client.Close()
 	for range 2 {
 		record, err := client.Verdict(context.Background(), strings.Repeat("0", 64))
-		fmt.Println(record.Verdict, err)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+
+		fmt.Println(record.Verdict)
 	}
 	// Output:
-	// benign wildfire: get/verdict: 429 too many requests (Too Many Requests)
-	// unknown <nil>
+	// wildfire: get/verdict: 429 too many requests (Too Many Requests)
+	// unknown
 }

@@ -88,7 +88,8 @@ func (x *exchange) refuse(status int, message string) {
 	x.send(status, contentType, body)
 }
 
-// errorBody returns the body of an error and its content type; "" is the service's own text.
+// errorBody returns the body of an error and its content type. If text is "", the body has the
+// service's own text.
 func errorBody(status int, text string, form Body, style Style) (contentType string, body []byte) {
 	if text == "" {
 		text = message(status)
@@ -172,7 +173,7 @@ func (x *exchange) wait() bool {
 // directly and closes the connection.
 func (x *exchange) answerEarly(fault Fault) {
 	conn, buffered, err := http.NewResponseController(x.w).Hijack()
-	if err != nil { // HTTP/2: the stream is reset after the answer
+	if err != nil { // HTTP/2: answer as without Early
 		x.refuse(fault.Status, fault.Message)
 		return
 	}

@@ -34,7 +34,7 @@ type Fault struct {
 	RetryAfter string
 
 	// Early answers with Status without reading the request's body, and closes the connection.
-	// Latency does not delay this answer.
+	// Latency does not delay this answer. Over HTTP/2, Early has no effect.
 	Early bool
 
 	// Reset reads ResetAfter bytes of the request's body and resets the connection.
@@ -63,7 +63,7 @@ type Rule struct {
 	// submit/url) by sample. They are compared after the contents have been read.
 	SHA256, Name string
 
-	// Token selects calls by credential.
+	// Token selects calls by bearer token or, together with SHA256 or Name, also by API key.
 	Token string
 
 	// From is the number of the first matching call that gets the fault, counted from 1; 0 means 1.

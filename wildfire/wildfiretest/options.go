@@ -67,7 +67,7 @@ func WithAPIKey(key string) Option {
 	return func(s *Server) { s.auth.strict = true; s.auth.keys[key] = struct{}{} }
 }
 
-// WithAuth refuses every token that the token service did not issue.
+// WithAuth refuses every token that the token service did not issue, except those of WithToken.
 func WithAuth() Option { return func(s *Server) { s.auth.strict = true } }
 
 // WithClient registers a service account at the token service. A tsg of "" accepts any scope;
@@ -95,5 +95,5 @@ func WithTokenLifetime(d time.Duration) Option {
 func WithPhrases(on bool) Option { return func(s *Server) { s.phrases = on } }
 
 // WithHTTPSOnly answers unencrypted calls with a redirect, as the service does, except for test
-// files.
+// files and the token service.
 func WithHTTPSOnly() Option { return func(s *Server) { s.httpsOnly = true } }

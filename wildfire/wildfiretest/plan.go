@@ -18,7 +18,7 @@ type Plan struct {
 	// Never keeps the sample at Pending; Lost keeps it at Unknown.
 	Never, Lost bool
 
-	// Flips changes the verdict to FlipTo, at FlipAfter after the first verdict.
+	// Flips changes the verdict to FlipTo when FlipAfter has passed since the first verdict.
 	Flips     bool
 	FlipAfter time.Duration
 	FlipTo    wildfire.Verdict

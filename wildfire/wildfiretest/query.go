@@ -41,8 +41,8 @@ func (x *exchange) serveVerdict() {
 	x.sendXML(x.recordsOf(hash)...)
 }
 
-// recordOfURL returns the record for a URL. It has an analysis time and a validity even without a
-// verdict.
+// recordOfURL returns the record for a URL. It has the elements analysis_time and valid even
+// without a verdict; analysis_time is then empty.
 func (x *exchange) recordOfURL(link string) element {
 	s := x.server
 	s.mu.Lock()

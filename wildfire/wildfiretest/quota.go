@@ -83,7 +83,8 @@ func (s *Server) charge(owner string, op wildfire.Op) bool {
 	return true
 }
 
-// costsUpload reports whether an operation costs an upload; the others cost a query.
+// costsUpload reports whether an operation costs an upload. The others cost a query, except test
+// files, which are not charged.
 func costsUpload(op wildfire.Op) bool {
 	switch op {
 	case wildfire.OpSubmitFile, wildfire.OpSubmitURL, wildfire.OpSubmitLink, wildfire.OpSubmitLinks:

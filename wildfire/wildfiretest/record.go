@@ -76,7 +76,7 @@ func (s *Server) UploadCount(sha256 string) int {
 }
 
 // Uploads returns the submissions of a sample that were counted, in all regions: at most the first
-// 64.
+// 64 of each region.
 func (s *Server) Uploads(sha256 string) []Upload {
 	sha256 = strings.ToLower(sha256)
 	s.mu.Lock()

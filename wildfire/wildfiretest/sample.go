@@ -13,12 +13,12 @@ type storedSample struct {
 	sha256, md5, filename, filetype, url string
 	size                                 int64
 	received                             time.Time
-	preset                               bool // the sample has a verdict without a submission
+	preset                               bool // the verdict needs no analysis: built in, or from Know or SetVerdict
 	plan                                 Plan
 	delay                                time.Duration // from received to the verdict
 	head                                 []byte        // the complete contents if they are small, otherwise nil
 	uploads                              int           // counted submissions
-	attempts                             int           // submissions, including refused ones
+	attempts                             int           // submissions for which the plan has a fault, see countAttempt
 	accepted                             []Upload      // the first counted submissions
 }
 

@@ -31,7 +31,7 @@ type Server struct {
 	planFor     func(Sample) (Plan, bool)
 	auth        accounts
 
-	mu       sync.Mutex // guards everything below
+	mu       sync.Mutex // guards everything below, and the quotas
 	style    Style
 	samples  map[sampleKey]*storedSample
 	byMD5    map[sampleKey][]*storedSample

@@ -25,7 +25,7 @@ const (
 	MissingMD5                          // no md5 element
 	WrongSHA256                         // the SHA-256 of other contents
 	UpperCaseHashes                     // hexadecimal in upper case
-	RawFilename                         // the file name with a bare & and <, unescaped
+	RawFilename                         // the file name unescaped, and a bare & before it
 	ControlCharacter                    // a control character in the file name
 	InvalidUTF8                         // bytes in the file name that are not UTF-8
 	Latin1Declared                      // encoding="ISO-8859-1", and a byte to match

@@ -85,8 +85,8 @@ func readFull(r io.Reader, buffer []byte) (n int, err error) {
 }
 
 // serveSubmitFile accepts an upload. The checks are, in order: method, credential, quota, content
-// type, file part, size, emptiness, type, contents. Only an upload that passes all of them is
-// counted.
+// type, file part, size, emptiness, type, contents. An API key and its quota are checked later,
+// when the key has been read from the form. Only an upload that passes all checks is counted.
 func (x *exchange) serveSubmitFile() {
 	owner, ok := "", false
 	if bearer(x.r) != "" {
@@ -234,7 +234,8 @@ func (s *Server) countAttempt(region string, file *receivedFile, plan Plan) bool
 	return plan.Times == 0 || sample.attempts <= plan.Times
 }
 
-// storeAccepted stores an accepted sample. A known sample keeps its age and verdict.
+// storeAccepted stores an accepted sample. A known sample keeps its verdict and, unless it is built
+// in, its age.
 func (s *Server) storeAccepted(call Call, file *receivedFile, plan Plan, kind string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
