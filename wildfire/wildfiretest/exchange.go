@@ -67,14 +67,14 @@ func (x *exchange) apply(fault Fault) bool {
 	return false
 }
 
-// maxUnread is how much of a refused body is read before the answer.
-const maxUnread = 256 << 20
+// maxRest is how much of the rest of a refused body is read before the answer.
+const maxRest = 256 << 20
 
 // readRest reads the rest of a body, so that clients that read an answer only after they have sent
 // everything get it. A client that waits for "100 Continue" sends nothing.
 func readRest(r *http.Request) {
 	if r.Header.Get("Expect") == "" {
-		_, _ = io.CopyN(io.Discard, r.Body, maxUnread)
+		_, _ = io.CopyN(io.Discard, r.Body, maxRest)
 	}
 }
 

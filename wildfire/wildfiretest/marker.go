@@ -64,7 +64,7 @@ func (s *Server) plan(sample Sample) Plan {
 	}
 
 	marker := markerIn(sample)
-	plan := planFor(marker)
+	plan := planOfMarker(marker)
 	if plan.Flips {
 		plan.FlipAfter = max(s.delayOf(sample.SHA256), time.Second)
 	}
@@ -129,8 +129,8 @@ func markerInName(name string) string {
 	return ""
 }
 
-// planFor returns the plan for a marker; "" gives a benign sample.
-func planFor(marker string) Plan {
+// planOfMarker returns the plan for a marker; "" gives a benign sample.
+func planOfMarker(marker string) Plan {
 	plan := Plan{Delay: -1}
 	switch marker {
 	case "malware", "eicar":

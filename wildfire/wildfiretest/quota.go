@@ -14,9 +14,9 @@ func (s *Server) Spent(credential string) (uploads, queries int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, kind := range []string{"token:", "key:", "client:"} {
-		if b := s.spent[kind+credential]; b != nil && b.day == s.today() {
-			uploads += b.uploads
-			queries += b.queries
+		if u := s.spent[kind+credential]; u != nil && u.day == s.today() {
+			uploads += u.uploads
+			queries += u.queries
 		}
 	}
 
@@ -33,35 +33,35 @@ func (s *Server) SetQuota(uploads, queries int) {
 // today returns the quota's day, which begins at midnight UTC plus the lag.
 func (s *Server) today() string { return s.now().Add(-s.resetLag).UTC().Format(time.DateOnly) }
 
-// budgetOf returns today's budget of an owner. The mutex is held.
-func (s *Server) budgetOf(owner string) *budget {
+// usageOf returns today's usage of an owner. The mutex is held.
+func (s *Server) usageOf(owner string) *usage {
 	today := s.today()
-	b := s.spent[owner]
-	if b == nil || b.day != today {
+	u := s.spent[owner]
+	if u == nil || u.day != today {
 		if len(s.spent) > maxTokens { // bound the memory
-			maps.DeleteFunc(s.spent, func(_ string, b *budget) bool { return b.day != today })
+			maps.DeleteFunc(s.spent, func(_ string, u *usage) bool { return u.day != today })
 		}
 		if len(s.spent) > maxTokens {
 			clear(s.spent)
 		}
 
-		b = &budget{day: today}
-		s.spent[owner] = b
+		u = &usage{day: today}
+		s.spent[owner] = u
 	}
 
-	return b
+	return u
 }
 
 // withinQuota reports whether a credential may make another call.
 func (s *Server) withinQuota(owner string, op wildfire.Op) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := s.budgetOf(owner)
+	u := s.usageOf(owner)
 	if costsUpload(op) {
-		return s.uploadQuota <= 0 || b.uploads < s.uploadQuota
+		return s.uploadQuota <= 0 || u.uploads < s.uploadQuota
 	}
 
-	return s.queryQuota <= 0 || b.queries < s.queryQuota
+	return s.queryQuota <= 0 || u.queries < s.queryQuota
 }
 
 // charge counts a successful call. It reports false if another call has used up the quota
@@ -69,10 +69,10 @@ func (s *Server) withinQuota(owner string, op wildfire.Op) bool {
 func (s *Server) charge(owner string, op wildfire.Op) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := s.budgetOf(owner)
-	used, limit := &b.queries, s.queryQuota
+	u := s.usageOf(owner)
+	used, limit := &u.queries, s.queryQuota
 	if costsUpload(op) {
-		used, limit = &b.uploads, s.uploadQuota
+		used, limit = &u.uploads, s.uploadQuota
 	}
 	if limit > 0 && *used >= limit {
 		return false

@@ -170,10 +170,10 @@ func (x *exchange) serveSample() {
 		x.refuse(http.StatusNotFound, "")
 	case found.preset && found.uploads == 0:
 		x.refuse(http.StatusForbidden, "") // submitted by somebody else
-	case found.head == nil:
+	case found.contents == nil:
 		x.refuse(http.StatusGone, "")
 	case x.charge(owner):
-		x.sendFile(sampleName(found), "application/octet-stream", found.head)
+		x.sendFile(sampleName(found), "application/octet-stream", found.contents)
 	}
 }
 

@@ -16,7 +16,7 @@ type storedSample struct {
 	preset                               bool // the verdict needs no analysis: built in, or from Know or SetVerdict
 	plan                                 Plan
 	delay                                time.Duration // from received to the verdict
-	head                                 []byte        // the complete contents if they are small, otherwise nil
+	contents                             []byte        // nil if they are not small
 	uploads                              int           // counted submissions
 	attempts                             int           // submissions for which the plan has a fault, see countAttempt
 	accepted                             []Upload      // the first counted submissions

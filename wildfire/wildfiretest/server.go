@@ -37,7 +37,7 @@ type Server struct {
 	byMD5    map[sampleKey][]*storedSample
 	order    []sampleKey // oldest first, starting at head
 	head     int
-	spent    map[string]*budget // by owner, see accounts.owner
+	spent    map[string]*usage // by owner, see accounts.owner
 	rules    []*rule
 	ruleID   int
 	log      []Call // the newest calls, as a ring
@@ -51,8 +51,8 @@ type Server struct {
 // Option configures a Server.
 type Option func(*Server)
 
-// budget counts the calls of a credential on one day.
-type budget struct {
+// usage counts the successful calls of a credential on one day.
+type usage struct {
 	day              string
 	uploads, queries int
 }
@@ -72,7 +72,7 @@ func New(opts ...Option) *Server {
 		auth:        newAccounts(),
 		samples:     make(map[sampleKey]*storedSample),
 		byMD5:       make(map[sampleKey][]*storedSample),
-		spent:       make(map[string]*budget),
+		spent:       make(map[string]*usage),
 		counts:      make(map[wildfire.Op]int),
 		statuses:    make(map[statusKey]int),
 		changed:     make(chan struct{}),

@@ -261,7 +261,7 @@ func (s *Server) storeAccepted(call Call, file *receivedFile, plan Plan, kind st
 			fresh.delay = s.delayOf(file.SHA256)
 		}
 		if file.whole {
-			fresh.head = bytes.Clone(file.Head)
+			fresh.contents = bytes.Clone(file.Head)
 		}
 
 		sample = fresh
