@@ -35,8 +35,8 @@ var (
 	// Try again later.
 	ErrFull = pipeline.ErrFull
 
-	// ErrUnavailable means that there is no Backburn queue, or that it did not answer until the
-	// deadline of the context. Then the job may have been accepted. Try again later.
+	// ErrUnavailable means that there is no Backburn queue, or that it did not answer by the
+	// deadline of the context. In the second case the job may have been accepted. Try again later.
 	ErrUnavailable = errors.New("the queue is not available")
 )
 
@@ -60,8 +60,8 @@ type Config struct {
 type Job struct {
 	// ID is the job's name within its source. Submitting the same contents again with the same ID
 	// starts no second job, unless both calls run at the same time. Other contents with the same ID
-	// are ErrOtherContents, or are accepted and become a dead letter (results.Conflict). If it is
-	// empty, a random ID is used: then a call that is repeated after an error may submit a second
+	// are ErrOtherContents, or are accepted and become a dead letter (results.Conflict). If ID is
+	// empty, a random one is used: then a call that is repeated after an error may submit a second
 	// job.
 	ID string
 

@@ -62,7 +62,7 @@ func exampleStream(dir string) (js jetstream.JetStream, stop func(), err error) 
 	return js, stop, err
 }
 
-// A consumer reads malicious verdicts. With a Durable it continues where it stopped.
+// A consumer reads some of the verdicts. With a Durable it continues where it stopped.
 func ExampleSubscriber_Run() {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {

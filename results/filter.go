@@ -7,7 +7,7 @@ import (
 // Filter selects events. The zero value selects all.
 type Filter struct {
 	Types    []Type   // empty: every type
-	Outcomes []string // verdicts, reasons and actions, such as "malware"; empty: all
+	Outcomes []string // verdicts, reasons, actions and "pending", see Event.Outcome; empty: all
 	Sources  []string // empty: every source
 }
 

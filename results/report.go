@@ -23,7 +23,8 @@ const (
 //
 // The author of the contents can influence all of it, so treat it only as text. Each string is on
 // one line. Nothing is defanged: do not turn URLs into links. Lists hold each entry once, and empty
-// lists are left out. `backburn report HASH` shows the whole report, without these bounds.
+// lists are left out. `backburn report HASH` shows more entries, and with --format xml the whole
+// report.
 type Report struct {
 	Status ReportStatus `json:"status"`
 

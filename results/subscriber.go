@@ -85,7 +85,7 @@ func (d Delivery) Event() (Event, error) {
 	return e, err
 }
 
-// InProgress extends the time of a durable's handler by another AckWait.
+// InProgress restarts the AckWait of a durable's event, so that its handler may take longer.
 func (d Delivery) InProgress() error { return d.msg.InProgress() }
 
 // RawHandler gets one event as it was published. Its errors mean the same as a Handler's.
@@ -98,10 +98,10 @@ type Handler func(ctx context.Context, e Event) error
 // ErrStop, returned by a handler, ends Run without an error. The event counts as handled.
 var ErrStop = errors.New("the handler wants no more events")
 
-// Run passes events to handle, one at a time, until ctx ends or handle returns ErrStop. If it
-// cannot read the stream at the start, although there is a connection, it returns the error. After
-// that it repeats what fails: it survives servers that stop and come back, and a stream that is
-// created again.
+// Run passes events to handle, one at a time, until ctx ends or handle returns ErrStop (without a
+// durable: any error). If it cannot read the stream at the start, although there is a connection,
+// it returns the error. After that it repeats what fails: it survives servers that stop and come
+// back, and a stream that is created again.
 func (s *Subscriber) Run(ctx context.Context, handle Handler) error {
 	return s.RunRaw(ctx, skipUnknown(handle))
 }
@@ -291,7 +291,7 @@ func (s *Subscriber) reconnecting() bool {
 	return !nc.IsConnected() && !nc.IsClosed()
 }
 
-// create creates the durable, or an ordered consumer for this Subscriber alone.
+// create finds or creates the durable, or creates an ordered consumer for this Subscriber alone.
 func (s *Subscriber) create(ctx context.Context, p position) (jetstream.Consumer, error) {
 	policy := jetstream.DeliverAllPolicy
 	since := (*time.Time)(nil)
