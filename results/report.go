@@ -23,8 +23,7 @@ const (
 //
 // The author of the contents can influence all of it, so treat it only as text. Each string is on
 // one line. Nothing is defanged: do not turn URLs into links. Lists hold each entry once, and empty
-// lists are left out. `backburn report HASH` shows more entries, and with --format xml the whole
-// report.
+// lists are left out. `backburn report HASH --format xml` shows all of the report.
 type Report struct {
 	Status ReportStatus `json:"status"`
 

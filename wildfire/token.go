@@ -36,8 +36,8 @@ func (StaticToken) Accepted(string) {}
 // Rejected does nothing, because there is no other token.
 func (StaticToken) Rejected(string) {}
 
-// String keeps the token out of logs.
+// String keeps the token out of the text of package fmt. JSON contains it.
 func (StaticToken) String() string { return "<secret>" }
 
-// GoString keeps the token out of logs.
+// GoString does the same for %#v.
 func (StaticToken) GoString() string { return "<secret>" }
