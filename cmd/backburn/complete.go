@@ -17,8 +17,8 @@ import (
 // completions returns the values that a flag or an argument accepts.
 type completions func(*cli.App) []string
 
-// flagCompletions has the values of flags by name. A name has the same values in every command,
-// except that a duration, such as that of "pause --for", has none.
+// flagCompletions has the values of flags by name. A name has the same values in every command, but
+// a duration, such as that of "pause --for", has none, and "pause --reason" is free text.
 var flagCompletions = map[string]completions{
 	"color":      fixed("auto", "always", "never"),
 	"for":        func(*cli.App) []string { return slices.Sorted(maps.Keys(config.Processes)) },
@@ -83,7 +83,7 @@ func registerCompletions(cmd *cobra.Command, tool *cli.App) {
 	}
 	bind := func(flag *pflag.Flag) {
 		if f, ok := flagCompletions[flag.Name]; ok && flag.Value.Type() != (durationFlag{}).Type() {
-			_ = cmd.RegisterFlagCompletionFunc(flag.Name, offer(f)) // the flag exists and has no completion yet
+			_ = cmd.RegisterFlagCompletionFunc(flag.Name, offer(f)) // fails if the command has its own completion
 		}
 	}
 	cmd.Flags().VisitAll(bind)

@@ -57,6 +57,7 @@ pause ends by itself, or with "backburn resume". Both are recorded as audit even
 	simulationFlag(tool, cmd.Flags())
 	cmd.Flags().Var(durationFlag{&d}, "for", "length of the pause (`time`), from 1m to 7d")
 	cmd.Flags().StringVar(&reason, "reason", "", "`text` that status and the dashboard show, at most 200 characters")
+	_ = cmd.RegisterFlagCompletionFunc("reason", cobra.NoFileCompletions) // free text; the flag exists
 
 	return cmd
 }
