@@ -40,8 +40,7 @@ func (p *collector) addAt(shown, key, format string, args ...any) {
 	p.problems = append(p.problems, problem)
 }
 
-// failed reports whether this key already has a problem. Its value is then still the default and is
-// not checked.
+// failed reports whether a key already has a problem. Its value is then not checked again.
 func (p *collector) failed(key string) bool {
 	return slices.ContainsFunc(p.problems, func(q Problem) bool { return q.Key == key })
 }
@@ -66,10 +65,11 @@ func (p *collector) got(key string) string {
 		return ", got " + quote(redact(text))
 	}
 
-	return ", got " + literal(key, v.Value, v.leaf, nil) // it has no string
+	return ", got " + literal(key, v.Value, v.leaf, nil) // the value is not a string, so nil is not called
 }
 
-// value returns a string of the configuration, and whether the key has a value.
+// value returns the value of a key, and whether it is set. If the value is not a string, value
+// returns "".
 func (p *collector) value(key string) (string, bool) {
 	v, ok := lookup(schema, reflect.ValueOf(p.cfg), key)
 	if !ok || v.IsZero() {

@@ -28,7 +28,7 @@ type Config struct {
 	Watch    []watch.Config          `toml:"watch" doc:"A folder to watch. The first [[watch]] entry of a file replaces the default one. To watch no folder, write watch = [] at the top of the file."`
 	WildFire WildFire                `toml:"wildfire" doc:"How to reach WildFire, and how much of its quota to use."`
 	Pipeline pipeline.Config         `toml:",inline"`
-	Queue    queue.QueueLimits       `toml:"queue" doc:"Limits for what waits. While one is reached, submissions are refused, and can be repeated later."`
+	Queue    queue.QueueLimits       `toml:"queue" doc:"Limits for what waits. While there is no room for a job or its contents, its submission is refused, and can be repeated later."`
 	Dead     queue.DeadLimits        `toml:"dead_letters" doc:"Limits for dead letters, which are failed jobs. The oldest of each reason and source are removed first."`
 	Results  queue.EventLimits       `toml:"results" doc:"Limits for the stream of events. The oldest are removed first."`
 	Auth     map[string]auth.Profile `toml:"auth" doc:"A credential. A secret is given by a file name or by exactly one ${NAME}, and never in this file. Files are read again before every token request. The keys depend on the kind."`
@@ -87,7 +87,7 @@ func (c Config) Profile(name string) auth.Profile {
 	return p
 }
 
-// Check checks the rules that concern more than one owner.
+// Check checks the rules that concern more than one owner, or more than one entry.
 func (c Config) Check(bad func(key, expected string, related ...string)) {
 	want := pipeline.Wants(bad)
 	want(c.Results.MaxAge >= c.Pipeline.Deadline, "results.max_age",

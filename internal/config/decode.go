@@ -102,7 +102,7 @@ func syntaxProblem(name string, err error) Problem {
 }
 
 // decoder fills Config from the generic form of a document. A value with a problem keeps its
-// default.
+// default, but an array or a map of strings keeps its other elements.
 type decoder struct {
 	*collector
 	env Env

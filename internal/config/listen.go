@@ -14,7 +14,8 @@ type listener struct {
 	key, address string
 }
 
-// clashes returns the listeners that cannot have the address of an earlier one, each with that one.
+// clashes returns pairs of listeners that cannot listen at the same time: a listener, and an
+// earlier one in the list.
 func clashes(all []listener) [][2]listener {
 	var pairs [][2]listener
 	for i, l := range all {
@@ -69,8 +70,8 @@ func listenAddr(host string) (netip.Addr, bool) {
 	return addr.Unmap(), err == nil
 }
 
-// includes reports whether all is a wildcard address that includes the other one. That of IPv6
-// includes IPv4.
-func includes(all, addr netip.Addr) bool {
-	return all.IsUnspecified() && (all.Is6() || addr.Is4())
+// includes reports whether wildcard is a wildcard address that includes addr. The wildcard address
+// of IPv6 also includes IPv4.
+func includes(wildcard, addr netip.Addr) bool {
+	return wildcard.IsUnspecified() && (wildcard.Is6() || addr.Is4())
 }

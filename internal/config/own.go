@@ -17,9 +17,9 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// Own lists Backburn's own files and folders: those in keys with the tag "own", the token and the
-// spools, whose paths depend on other keys, and the configuration file. None of them may be claimed
-// in a watched folder or uploaded.
+// Own lists Backburn's own files and folders: those in keys with the tag "own", the configuration
+// file, the token of the embedded server, the spools that are links, and the files that the web
+// configuration files name. None of them may be claimed in a watched folder or uploaded.
 func (c Config) Own() []guard.Own {
 	var own []guard.Own
 	if c.origin != nil && c.origin.file != "" {
@@ -36,7 +36,7 @@ func (c Config) Own() []guard.Own {
 
 	for i, w := range c.Watch {
 		spool := filepath.Join(w.Path, pipeline.SpoolDir)
-		// A spool that is not a link is inside its folder, and overlaps like the folder.
+		// A spool that is not a link is inside its folder, so it is checked with the folder.
 		if info, err := os.Lstat(spool); err == nil && info.Mode()&fs.ModeSymlink != 0 {
 			own = append(own, guard.Own{Key: join(element("watch", i), "path"), Path: spool})
 		}
@@ -69,8 +69,8 @@ func (c Config) Own() []guard.Own {
 	return own
 }
 
-// Guarded lists what must not be submitted or uploaded: everything in Own except the folders for
-// files after their verdict, and the secrets in the configuration itself.
+// Guarded lists what must not be submitted or uploaded: the secrets that come from variables, and
+// everything in Own except the folders for files after their verdict.
 func (c Config) Guarded() []guard.Own {
 	own := slices.DeleteFunc(c.Own(), func(o guard.Own) bool { return strings.Contains(o.Key, ".after.") })
 	eachLeaf("", schema, reflect.ValueOf(c), func(at string, _ *leaf, value reflect.Value) {
@@ -185,14 +185,16 @@ func (p *collector) addBeside(key, other, format string, args ...any) {
 	p.addAt(shown, key, format, args...)
 }
 
-// rootsApart checks that no path in a job or from a client can refer to Backburn's own files.
-// Spools and folders for finished files are allowed, because jobs refer to them.
+// rootsApart checks the root of each source; see rootApart.
 func (p *collector) rootsApart(c Config) {
 	for _, source := range slices.Sorted(maps.Keys(c.Pipeline.Roots)) {
 		p.rootApart(c, join("worker.roots", source), c.Pipeline.Roots[source])
 	}
 }
 
+// rootApart checks that no path below a root, from a job or a client, can refer to Backburn's own
+// files. The folders of [[watch]] entries are allowed, because jobs refer to spools and to folders
+// for finished files.
 func (p *collector) rootApart(c Config, key, root string) {
 	places := apart.Now()
 	own := slices.DeleteFunc(c.Own(), func(o guard.Own) bool { return strings.HasPrefix(o.Key, "watch[") })

@@ -81,7 +81,7 @@ func (p *collector) profile(at string, profile auth.Profile, used bool) {
 			continue
 		}
 		if problem.Key == "client_secret_file" && p.failed(join(at, "client_secret")) {
-			continue // it is missing only because the other one is invalid
+			continue // it is missing only because client_secret is invalid
 		}
 
 		p.addAt(key, key, "%s", p.hide(key, value, problem.Message))

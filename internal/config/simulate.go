@@ -35,8 +35,8 @@ func (c Config) Simulated() bool { return c.Pipeline.Simulated }
 //
 //   - Shared state has a separate prefix and store, and watchers keep their state there, so a real
 //     run finds none of it.
-//   - WildFire's URL, the profile and the daily limits are those of the simulator, which gives
-//     verdicts within seconds. No configured credential is used.
+//   - WildFire's URL and the profile are those of the simulator, which gives verdicts within
+//     seconds. No configured credential is used. The default daily limits do not apply.
 //   - Files are not moved or deleted, whatever [watch.after] says.
 //   - No events go to sinks, and no traces to a collector. Mail servers and clamd clients are not
 //     served, because their protocols cannot mark an answer as simulated.

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// FormatDuration returns a text that ParseDuration reads back, without units of zero: "24h", not
+// FormatDuration returns a text that ParseDuration reads back, without zeros at the end: "24h", not
 // "24h0m0s".
 func FormatDuration(d time.Duration) string {
 	s := d.String()

@@ -20,7 +20,7 @@ const (
 	MaliciousHeader     = "header"
 )
 
-// Actions for a mail that has attachments without a verdict.
+// Actions for a mail with attachments whose verdicts are still to come.
 const (
 	UnknownAccept   = "accept"
 	UnknownTempfail = "tempfail"
@@ -32,9 +32,9 @@ type Config struct {
 
 	Source     string            `toml:"source" doc:"Source of the attachments' jobs."`
 	Priority   pipeline.Priority `toml:"priority" doc:"\"urgent\", \"normal\" or \"bulk\"."`
-	Wait       time.Duration     `toml:"wait" doc:"How long a mail is held for the verdicts on its attachments. With their submission at most 4m, because Postfix gives up after 5m. 0s: the mail passes at once, unless an attachment is known to be malicious."`
+	Wait       time.Duration     `toml:"wait" doc:"How long a mail is held for the verdicts on its attachments. Their submission and this wait take at most 4m together, because Postfix gives up after 5m. 0s: the mail passes at once, unless an attachment is known to be malicious."`
 	Malicious  string            `toml:"malicious" doc:"What to do with a mail that has a malicious attachment: \"reject\", \"quarantine\" (Postfix holds it) or \"header\" (mark it and let it pass)."`
-	Unknown    string            `toml:"unknown" doc:"What to do with a mail if a verdict is missing after wait: \"accept\" (mark it and let it pass) or \"tempfail\" (the sender tries again)."`
+	Unknown    string            `toml:"unknown" doc:"What to do with a mail if a verdict is still to come after wait: \"accept\" (mark it and let it pass) or \"tempfail\" (the sender tries again)."`
 	Header     string            `toml:"header" doc:"Name of the header with the result. Headers of that name in an incoming mail are removed."`
 	MaxMessage int64             `toml:"max_message" unit:"bytes" doc:"Largest mail. Larger ones are rejected."`
 	MaxParts   int               `toml:"max_parts" doc:"Most attachments of a mail. A mail with more is rejected."`
