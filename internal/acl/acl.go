@@ -6,9 +6,9 @@
 // subscribe to the common _INBOX.> can read all deliveries to other clients.
 //
 // Permissions do not restrict the reply subject of a request: the server delivers to it on behalf
-// of the client, and executes a delivery to $JS.API.STREAM.DELETE.…. Therefore clients that are not
-// part of the system get accounts of their own, where such a subject has no effect (see
-// Role.Outside and docs/security.md).
+// of the client, and a message delivered to $JS.API.STREAM.DELETE.<stream> deletes that stream.
+// Therefore clients that are not part of the system get accounts of their own, where such a subject
+// has no effect (see Role.Outside and docs/security.md).
 package acl
 
 import (

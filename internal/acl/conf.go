@@ -148,8 +148,9 @@ func importers(outside []Permissions, subject string) []string {
 	return accounts
 }
 
-// account returns the name of an outside client's account. It is equal for names that differ only
-// in - and _, as Variable is, because shells allow no - in variables.
+// account returns the name of an outside client's account, with _ for -. Clients whose names differ
+// only in these characters would have the same account, and the same Variable: shells allow no - in
+// the names of variables.
 func account(p Permissions) string {
 	return strings.ToUpper(strings.ReplaceAll(p.User, "-", "_"))
 }

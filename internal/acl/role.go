@@ -19,7 +19,7 @@ func Roles() []Role { return []Role{Gateway, Consumer, Watcher, Worker, Operator
 // Permissions are the subjects that a client may use.
 type Permissions struct {
 	Role      Role     `json:"role"`
-	User      string   `json:"user"`                 // the user's name: the role, and the source or durable
+	User      string   `json:"user"`                 // the user's name: the prefix, the role, and the source or durable of an outside client
 	Inbox     string   `json:"inbox_prefix"`         // inbox prefix that the client must use
 	API       string   `json:"api_prefix,omitempty"` // JetStream API prefix that the client must use; "" for $JS.API
 	Publish   []string `json:"publish"`              // allowed subjects; all others are denied

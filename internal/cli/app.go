@@ -122,8 +122,8 @@ func (a *App) Read() (config.Config, error) {
 	return cfg, nil
 }
 
-// BindSimulation adds the flag --simulate to a command, which then uses the simulation instead of
-// the real fleet.
+// BindSimulation adds to a command the flag --simulate, with which it uses the simulation instead
+// of the real fleet.
 func (a *App) BindSimulation(flags *pflag.FlagSet, usage string) {
 	flags.BoolVar(&a.simulate, simulateFlag, false, usage)
 }

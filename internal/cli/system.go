@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 )
 
-// systemFolder is the folder in which packages install backburn.toml, and secrets below
-// credentials. Only the builds for packages set it, through the linker.
+// systemFolder is the folder in which packages install backburn.toml. Secrets are in its folder
+// "credentials". Only the builds for packages set it, through the linker.
 var systemFolder string
 
 // useSystemCredentials lets commands outside of systemd find the secrets ("cred:NAME") that systemd

@@ -55,8 +55,9 @@ func (c *color) String() string {
 
 func (*color) Type() string { return "when" }
 
-// enabled reports whether w gets colors. A terminal does, unless the environment has NO_COLOR with
-// any value (no-color.org) or TERM=dumb.
+// enabled reports whether w gets colors. With auto, a terminal gets them, unless the environment
+// has a NO_COLOR that is not empty (no-color.org) or TERM=dumb, or the terminal is an old console
+// of Windows.
 func (c color) enabled(w any, env config.Env) bool {
 	switch c {
 	case colorAlways:
