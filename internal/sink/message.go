@@ -13,7 +13,7 @@ import (
 )
 
 // newMessage encodes an event. It returns format.ErrUnknown if the format cannot express it.
-func newMessage(body []byte, f format.Name, product string) (Message, error) {
+func newMessage(body []byte, f format.Name, version string) (Message, error) {
 	var ce struct {
 		ID     string    `json:"id"`
 		Source string    `json:"source"`
@@ -26,7 +26,7 @@ func newMessage(body []byte, f format.Name, product string) (Message, error) {
 	if ce.ID == "" || ce.Source == "" || ce.Type == "" {
 		return Message{}, fmt.Errorf("event %q: not a CloudEvent with id, source and type", ce.ID)
 	}
-	encoded, err := f.Encode(body, product)
+	encoded, err := f.Encode(body, version)
 	if err != nil {
 		return Message{}, err
 	}

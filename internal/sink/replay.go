@@ -66,8 +66,9 @@ func (r Replay) DeliverDeadLetters(ctx context.Context, since time.Time) error {
 }
 
 // DeliverStream delivers the events that the stream stored between two times and that match the
-// sink's filter. It reports and skips events that the receiver rejects or fails on, and what the
-// sink skips. If the receiver is unavailable or misconfigured, the replay ends.
+// sink's filter. It reports and skips events that the receiver rejects or fails on, and messages
+// that the sink itself would skip. If the receiver is unavailable or misconfigured, the replay
+// ends.
 func (r Replay) DeliverStream(ctx context.Context, js jetstream.JetStream, since, until time.Time) error {
 	sub := results.NewSubscriber(js, results.SubscriberConfig{
 		Prefix: r.Config.Prefix,

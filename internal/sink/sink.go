@@ -154,7 +154,7 @@ func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
 		s.metrics.skipped.Inc()
 		s.state.setBehind(d.Pending)
 		if errors.Is(err, format.ErrUnknown) {
-			s.log.Debug().Uint64("sequence", d.Sequence).Err(err).Msg("skipped an event whose type the format cannot express")
+			s.log.Debug().Uint64("sequence", d.Sequence).Err(err).Msg("skipped an event that the format cannot express")
 		} else {
 			s.log.Error().Uint64("sequence", d.Sequence).Err(err).Msg("skipped a message that is not an event")
 		}
@@ -243,7 +243,7 @@ func (s *Sink) reportFault(f *Fault, m Message, attempt int) {
 	s.log.Warn().Err(f).Str("event", m.ID).Int("attempts", attempt).Str("remedy", f.Remedy).Msg(msg)
 }
 
-// statusTimeout limits a request for the consumer's state to NATS.
+// statusTimeout limits a request to NATS for the consumer's state.
 const statusTimeout = 5 * time.Second
 
 // updateBehind updates the number of pending events in the status.

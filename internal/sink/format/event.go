@@ -80,9 +80,9 @@ const (
 	OCSFVersion = "1.3.0"
 )
 
-// ErrUnknown means that this version does not know the event's type. Only CloudEvents can carry
-// such an event.
-var ErrUnknown = errors.New("this version does not know the event's type")
+// ErrUnknown means that this version cannot read the event, for example because it does not know
+// the event's type. Only CloudEvents can carry such an event.
+var ErrUnknown = errors.New("this version cannot read the event")
 
 // Severity is an event's severity on the scales of the formats.
 type Severity struct {
