@@ -46,7 +46,7 @@ func writeBody(w http.ResponseWriter, status int, contentType string, v any) {
 	_, _ = w.Write(append(b, '\n'))
 }
 
-// fault is a client error, with the problem to send.
+// fault is an error with the problem document to send.
 type fault struct {
 	status       int
 	kind, detail string

@@ -82,8 +82,8 @@ func (e *readError) Unwrap() error { return e.err }
 const maxFraming = 64 << 10
 
 // formBoundary reports whether the body is multipart/form-data, and returns its boundary. It
-// refuses a body that is not the file as it is: an encoded one, a part of one, and other or invalid
-// multipart types, whose framing would become part of the file.
+// refuses a body that is neither such a form nor the file itself: an encoded file, a part of a
+// file, and other or invalid multipart types, whose framing would become part of the file.
 func formBoundary(r *http.Request) (boundary string, ok bool, err error) {
 	if err := plainBody(r.Header.Values, ""); err != nil {
 		return "", false, err

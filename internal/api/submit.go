@@ -99,7 +99,7 @@ func (s *service) await(w http.ResponseWriter, r *http.Request, req request) boo
 }
 
 // accept reads a submission and submits it, as a part of the client's trace if there is one. The
-// ledger detects a key that was used before.
+// ledger detects an Idempotency-Key that was used before.
 func (s *service) accept(w http.ResponseWriter, r *http.Request, c *client, req *request) (queue.Receipt, error) {
 	release, err := s.admit(w, c)
 	if err != nil {
@@ -181,10 +181,10 @@ func invalidReason(err error) string {
 	return strings.TrimPrefix(err.Error(), pipeline.ErrInvalidJob.Error()+": ")
 }
 
-// keyPattern matches keys that can be used unchanged as job IDs.
+// keyPattern matches Idempotency-Keys that can be used unchanged as job IDs.
 var keyPattern = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
 
-// validKey reports whether a key can be a job ID and the last part of a path.
+// validKey reports whether an Idempotency-Key can be a job ID and the last part of a path.
 func validKey(key string) bool { return keyPattern.MatchString(key) && key != "." && key != ".." }
 
 // parse reads and checks a request without its body.
@@ -246,7 +246,7 @@ func (s *service) parse(r *http.Request, c *client) (request, error) {
 	return req, nil
 }
 
-// headers reads the job's ID, priority and metadata from the headers.
+// headers reads the job's ID, its priority and what may be sent to WildFire from the headers.
 func (s *service) headers(r *http.Request, c *client, req *request) error {
 	for _, name := range []string{"Idempotency-Key", headerPriority, queue.HeaderSubmit, queue.HeaderSubmitReason} {
 		if len(r.Header.Values(name)) > 1 {
@@ -286,7 +286,8 @@ func (s *service) headers(r *http.Request, c *client, req *request) error {
 // headerPriority is the header with the priority of a submission.
 const headerPriority = "Backburn-Priority"
 
-// checkHeaderNames refuses unknown headers of ours: a misspelt one could not restrict a job.
+// checkHeaderNames refuses unknown headers that begin with "Backburn-": a misspelled one would not
+// restrict the job.
 func checkHeaderNames(h http.Header) error {
 	for name := range h {
 		if !strings.HasPrefix(name, "Backburn-") || strings.HasPrefix(name, queue.HeaderMeta) && name != queue.HeaderMeta {

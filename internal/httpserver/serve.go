@@ -64,7 +64,8 @@ func New(cfg Config, opts Options, h http.Handler) (*Server, error) {
 		ErrorLog:          stdlog.New(serverLog{opts.Log, opts.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: time.Minute})}, "", 0),
 	}
 	// The toolkit wraps the handler with its authentication before it accepts the first connection.
-	// The checks of names and the metrics must come first, so they are added then.
+	// The checks of names and the metrics must come before the authentication, so they are added at
+	// that moment.
 	s.limiter.onFirstAccept = func() { s.http.Handler = closeUnread(s.stripBasePath(m.countRequests(s.guard(s.http.Handler)))) }
 	s.warn(settings)
 

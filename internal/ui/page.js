@@ -3,7 +3,7 @@
 (() => {
   const PERIOD = 2000;        // milliseconds from an answer to the next request
   const DAY_PERIOD = 10000;   // milliseconds between requests of /api/overview
-  const SINCE_PERIOD = 60000; // milliseconds between searches for a span of time
+  const SINCE_PERIOD = 60000; // milliseconds until a search for the last hours or days is repeated
   const TIMEOUT = 8000;       // timeout of a request, in milliseconds
   const PAGE = 50;            // files per request
   const KEEP = 200;           // most files in the list without "Show older files"
@@ -799,7 +799,7 @@
       return li;
     }));
     const buttons = [];
-    if (user && dead?.seq) buttons.push(act("Retry…", "retry", "Retry", "The job is submitted again with a new ID. A recorded refusal is ignored, and an upload counts. The dead letter is removed.", { letter: dead.seq }));
+    if (user && dead?.seq) buttons.push(act("Retry…", "retry", "Retry", "The job is submitted again with a new ID. A recorded refusal is ignored, and an upload counts against the budget. The dead letter is removed.", { letter: dead.seq }));
     if (user && (sha || link)) buttons.push(act("Ask WildFire again…", "ask", "Ask WildFire again", "This costs at most one of the day's queries. A changed verdict is published for every job with " + (sha ? "these contents." : "this link."), sha ? { sha256: sha } : { url: link }));
     $("#acts").hidden = buttons.length === 0;
     $("#acts").replaceChildren(...buttons);
@@ -901,7 +901,7 @@
 
   const fromAddress = () => new URLSearchParams(location.hash.slice(1));
 
-  // go changes the URL without adding history entries while the user types.
+  // go changes the URL without adding an entry to the history.
   function go(change) {
     history.replaceState(null, "", address(change) === "#" ? location.pathname + location.search : address(change));
     readAddress();
