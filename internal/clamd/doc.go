@@ -15,9 +15,9 @@
 //
 // # What it guarantees
 //
-// OK means a final verdict that is not malicious, or no contents at all. If Config.Unknown is "ok"
-// it can also mean that the contents were accepted and their verdict will come as an event.
-// Contents that could not be looked up or submitted lead to an ERROR.
+// OK means a final verdict that is not malicious, or no contents at all. If Config.Unknown is "ok",
+// it can also mean that the contents were submitted and have no verdict, or none yet; their final
+// event says which. Contents that could not be looked up or submitted lead to an ERROR.
 //
 // Memory is bounded: connections, running commands, and the buffered part of each stream. A client
 // that neither sends nor reads is disconnected.

@@ -10,7 +10,8 @@ import (
 
 // receive reads from a Unix socket, and stores the files passed with the data.
 func (p *peer) receive(u *net.UnixConn, b []byte) (int, error) {
-	var space [64]byte // for one file, and some headroom; the system drops further files
+	var space [64]byte // more than CmsgSpace(4) on every system
+	// The system drops files for which there is no room.
 	n, rights, _, _, err := u.ReadMsgUnix(b, space[:syscall.CmsgSpace(4)])
 	if rights > 0 {
 		if addErr := p.addPassedFiles(space[:rights]); err == nil {

@@ -111,7 +111,7 @@ func (b *builder) domain(kind, what string) domain {
 	}
 }
 
-// identity is WildFire, the creator of all objects.
+// identity adds WildFire, the creator of all domain objects, and returns its identifier.
 func (b *builder) identity() string {
 	d := b.domain("identity", "")
 	d.CreatedBy = ""
@@ -266,7 +266,7 @@ func (b *builder) observe(id string, object any) {
 	}
 }
 
-// file adds a file as an observable. The name "." stands for none.
+// file adds a file as an observable. The names "." and "/" stand for none.
 func (b *builder) file(hashes map[string]string, name string, size int64) string {
 	if name == "." || name == "/" {
 		name = ""
