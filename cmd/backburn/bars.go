@@ -12,7 +12,8 @@ import (
 	"backburn/internal/cli"
 )
 
-// progressBars shows bars on a terminal, otherwise nothing. It is safe for concurrent use.
+// progressBars shows bars on a terminal, otherwise nothing. It is safe for concurrent use, except
+// for count.
 type progressBars struct {
 	w       io.Writer
 	shown   *mpb.Progress // nil without a terminal
@@ -45,7 +46,7 @@ type countBar struct {
 	total atomic.Int64
 }
 
-// count adds a bar for a number of files; expect changes the number. It returns nil without a
+// count adds a bar for a number of files, which expect can change. It returns nil without a
 // terminal.
 func (b *progressBars) count(name string, total int, more ...decor.Decorator) *countBar {
 	if b.shown == nil {
@@ -63,7 +64,7 @@ func (b *progressBars) count(name string, total int, more ...decor.Decorator) *c
 	return c
 }
 
-// expect changes the number of files that are expected.
+// expect adds more, which may be negative, to the number of files.
 func (c *countBar) expect(more int64) {
 	if c != nil {
 		c.SetTotal(c.total.Add(more), false)

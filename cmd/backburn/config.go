@@ -35,8 +35,9 @@ func configCheck(tool *cli.App) *cobra.Command {
 and written, are secrets protected from other users, are they outside the watched folders? A
 process makes the same checks before it starts.
 
-Every error is one line on standard error. It begins with file:line:column, with the file alone if no
-line sets the value, or with the flag that sets it. The exit code is then 2.`,
+Every error is one line on standard error. It begins with file:line:column, with the file alone if
+it contains neither the key nor its table, or with the flag that sets the value. The exit code is
+then 2.`,
 		Example: `  backburn config check
   backburn config check --config /etc/backburn.toml --for worker
   backburn config check --simulate

@@ -83,8 +83,7 @@ func simulationFlag(tool *cli.App, flags *pflag.FlagSet) {
 	tool.BindSimulation(flags, "use the simulation of run --simulate, not the real fleet")
 }
 
-// hintSimulation adds a hint to err if the embedded server is not reachable but a simulation
-// exists.
+// hintSimulation adds a hint to err if a simulation with the embedded server exists.
 func hintSimulation(cfg config.Config, err error) error {
 	simulation := cfg
 	if err == nil || cfg.Simulated() || !cfg.NATS.Embedded.Enabled || simulation.Simulate() != nil {

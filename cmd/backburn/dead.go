@@ -23,7 +23,7 @@ func deadCommand(tool *cli.App) *cobra.Command {
 replayed or dropped, expire, or exceed a limit ([dead_letters]).
 
 "show", "replay" and "drop" take the number of a letter, as "list" shows it, or the ID of its job. A
-number is always that of a letter. For a job whose ID is a number, or that several sources have,
+number is always that of a letter. For a job whose ID is a number, or is used by several sources,
 write SOURCE/JOB.`,
 		Example: `  backburn dead list
   backburn dead show 17

@@ -56,12 +56,12 @@ elsewhere it requires --yes.`,
 // confirm asks the user. Without a terminal, the command line must contain --yes.
 func confirm(tool *cli.App, question string) error {
 	if !cli.IsTerminal(tool.In) || !cli.IsTerminal(tool.Err) {
-		return cli.Usagef("%s Add --yes: standard input is not a terminal", question)
+		return cli.Usagef("%s Add --yes: there is no terminal on which to ask", question)
 	}
 	fmt.Fprintf(tool.Err, "%s [y/N] ", question)
 	line, err := bufio.NewReader(tool.In).ReadString('\n')
 	if answer := strings.ToLower(strings.TrimSpace(line)); err != nil || answer != "y" && answer != "yes" {
-		return cli.Usagef("nothing was removed")
+		return cli.Usagef("canceled; nothing was changed")
 	}
 
 	return nil

@@ -29,9 +29,9 @@ func deadShow(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show LETTER|[SOURCE/]JOB",
 		Short: "Show one complete dead letter",
-		Long: `Shows a dead letter: its reason, the message of WildFire or Backburn, the headers, and the
-beginning of the body. The body of a raw job is the submitted file, which may be malware. It is
-shown as a hexadecimal dump, and only -o writes it to a file (mode 0600).`,
+		Long: `Shows a dead letter: its reason, the message of WildFire or Backburn, the headers and the body.
+The body of a raw job is the submitted file, which may be malware. Its beginning is shown as a
+hexadecimal dump, and only -o writes it to a file (mode 0600).`,
 		Example: `  backburn dead show 17
   backburn dead show 01JD4S9V5K6ZQ8T7R2M0C30000 --json
   backburn dead show 17 -o sample.bin`,
@@ -108,7 +108,7 @@ func letterJSON(l queue.Letter, withBody bool) any {
 	return m
 }
 
-// dumpBytes is how many bytes of a body are shown.
+// dumpBytes is how many bytes of a body a hexadecimal dump shows.
 const dumpBytes = 512
 
 func printLetter(w io.Writer, l queue.Letter) {

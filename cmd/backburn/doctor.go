@@ -39,7 +39,8 @@ func doctorCommand(tool *cli.App) *cobra.Command {
 		Short: "Check everything that Backburn needs",
 		Long: `Checks everything that Backburn needs: the configuration and its files, NATS and JetStream, the
 disk of the embedded server's store, the folders, a token of each profile (one attempt each),
-and the workers. Each finding begins with ok, warn or fail, and says what to do after warn and fail.
+and the workers. Each finding begins with ok, warn or fail. After warn and fail it says what to do,
+if that is known.
 
 WildFire itself is asked only with --online, about an unknown hash. That costs one of the day's
 queries. With --simulate it checks the simulation of "backburn run --simulate", which needs no
@@ -125,7 +126,7 @@ func (d *doctor) fail(check, fix string, err error) {
 	d.report(finding{check, levelFail, strings.Join(strings.Fields(err.Error()), " "), fix})
 }
 
-// runChecks runs all checks, in the order in which a process depends on what they check.
+// runChecks runs all checks. What a process needs first is checked first.
 func (d *doctor) runChecks(ctx context.Context, cfg config.Config, online bool) error {
 	d.ok("config", "%s can be read", d.tool.ConfigOrigin())
 	d.files(ctx, cfg)

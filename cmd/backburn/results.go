@@ -49,7 +49,7 @@ of later versions.`,
 
 			if uploads {
 				if len(types)+len(verdicts)+len(reasons) > 0 {
-					return cli.Usagef("--uploads can be combined only with --source and --since")
+					return cli.Usagef("--uploads cannot be combined with --type, --verdict or --reason")
 				}
 
 				filter.Types = []results.Type{results.Submitted}

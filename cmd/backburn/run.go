@@ -26,8 +26,8 @@ It can be killed at any moment, and continues at its next start: no job is lost,
 WildFire has are not uploaded again. SIGHUP reloads the log level, the rate, the budgets, the policy
 and the sinks.
 
-With --simulate it needs no credentials and sends nothing to other machines. A simulated WildFire
-judges files by markers in names and contents (see "backburn simulate --help"). A simulation shares
+With --simulate it needs no account and sends nothing to WildFire. A simulated WildFire judges
+files by markers in names and contents (see "backburn simulate --help"). A simulation shares
 no data with real work: it uses <store_dir>-simulated and the prefix <prefix>-simulated. Files stay
 where they are, events are marked (backburnsimulated) and go to no sink, and mail and clamd clients
 are not served. To use it, add --simulate to results, status, trace, report, submit, dead, pause,
@@ -66,7 +66,7 @@ resume, recheck and doctor.`,
 					return cfg, err
 				}
 				log.Info().Str("url", sim.url).Str("prefix", cfg.NATS.Prefix).
-					Msg("WildFire is simulated: nothing leaves this machine, files are not moved, and sinks, mail servers and clamd clients are not served")
+					Msg("WildFire is simulated: nothing is sent to the real one, files are not moved, and sinks, mail servers and clamd clients are not served")
 			}
 
 			reload.Loaded = cfg

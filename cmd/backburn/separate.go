@@ -31,8 +31,8 @@ func apiCommand(tool *cli.App) *cobra.Command {
 		Long: `Serves the HTTP API of [api] in a separate process. "backburn run" serves it too.
 docs/openapi.yaml describes it.
 
-A worker creates the queue. If there is none, this process creates it if it may, or waits up to a
-minute for a worker.`,
+A worker creates the queue. If there is no queue yet, this process creates it if its NATS
+permissions allow that. Otherwise it waits up to a minute for a worker.`,
 		Example: `  backburn api --config api.toml
   curl -H "Authorization: Bearer $(cat api.token)" --data-binary @invoice.exe \
        "http://127.0.0.1:9465/v1/submit?filename=invoice.exe&wait=60s"`,
@@ -46,8 +46,8 @@ func clamdCommand(tool *cli.App) *cobra.Command {
 		Long: `Serves the protocol of ClamAV's clamd, with the settings of [clamd], in a separate process.
 "backburn run" serves it too. docs/clamd.md has recipes.
 
-A worker creates the queue. If there is none, this process creates it if it may, or waits up to a
-minute for a worker.`,
+A worker creates the queue. If there is no queue yet, this process creates it if its NATS
+permissions allow that. Otherwise it waits up to a minute for a worker.`,
 		Example: `  backburn clamd --config clamd.toml
   clamdscan --config-file clamd-client.conf --fdpass invoice.exe`,
 	})
@@ -61,8 +61,8 @@ func mailCommand(tool *cli.App) *cobra.Command {
 rejects, quarantines or marks it, as [mail] says. "backburn run" does this, too. docs/mail.md has
 the recipe for Postfix.
 
-A worker creates the queue. If there is none, this process creates it if it may, or waits up to a
-minute for a worker.`,
+A worker creates the queue. If there is no queue yet, this process creates it if its NATS
+permissions allow that. Otherwise it waits up to a minute for a worker.`,
 		Example: `  backburn mail --config mail.toml
   postconf -e smtpd_milters=unix:/run/backburn/mail.sock milter_default_action=tempfail`,
 	})

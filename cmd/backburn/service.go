@@ -46,8 +46,8 @@ func linkFleet(ctx context.Context, cfg config.Config, command string) fleetLink
 	return fleetLink{queue: q, close: release}
 }
 
-// authOptions returns the options of a token source, a login and a logout, which are equal so that
-// the fleet finds the grant.
+// authOptions returns the options of a token source, a login or a logout. They are the same for all
+// three, so that all find the fleet's grant.
 func (l fleetLink) authOptions(ctx context.Context, tool *cli.App, cfg config.Config, profile string) ([]auth.Option, error) {
 	t, err := transport(cfg)
 	if err != nil {

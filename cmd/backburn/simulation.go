@@ -16,7 +16,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// simulation is a simulated WildFire on a loopback address, with its token service.
+// simulation is a server with a simulated WildFire and its token service.
 type simulation struct {
 	url     string
 	secret  string

@@ -77,7 +77,7 @@ func printFolders(w textWriter, folders []watch.Status) {
 }
 
 func printSinks(w textWriter, sinks []sink.Status) {
-	t := newTable("~SINK", "KIND", "=STATE", ">SINCE", ">BEHIND", ">LAST")
+	t := newTable("~SINK", "KIND", "~STATE", ">SINCE", ">BEHIND", ">LAST")
 	for _, s := range sinks {
 		state := s.State
 		if s.Cause != "" {

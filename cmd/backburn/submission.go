@@ -30,7 +30,7 @@ type submission struct {
 
 	mu           sync.Mutex
 	entries      []*entry          // in the order in which they were found
-	byJob        map[string]*entry // accepted entries
+	byJob        map[string]*entry // entries by the ID of their job, without those that could not be submitted
 	unfinished   int               // number of accepted entries without a final event
 	allSubmitted bool              // all arguments were submitted
 	allFinished  chan struct{}     // closed when every entry has its final event

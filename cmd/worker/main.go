@@ -1,4 +1,4 @@
-// Command worker has WildFire judge what jobs submit, and publishes the verdicts.
+// Command worker has WildFire judge the files and links of jobs, and publishes the verdicts.
 package main
 
 import (
