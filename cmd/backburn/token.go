@@ -18,9 +18,9 @@ func tokenCommand(tool *cli.App) *cobra.Command {
 		Use:   "token [PROFILE]",
 		Short: "Print a valid access token",
 		Long: `Prints a valid access token of a profile ([auth.PROFILE]; by default that of wildfire.auth) on
-standard output, and nothing else. If NATS can be reached, the token is shared with the fleet: a
-valid one is reused, and a new one is stored for others. It also works without NATS, unless the
-profile has share = "required".
+standard output, and nothing else. If NATS can be reached, and the profile does not have share =
+"off", the token is shared with the fleet: a valid one is reused, and a new one is stored for
+others. It also works without NATS, unless the profile has share = "required".
 
 --status shows the token's age, expiry, generation and fingerprint, and never the token.`,
 		Example: `  curl -H "Authorization: Bearer $(backburn token watchguard)" https://api.usa.cloud.watchguard.com/…
