@@ -200,8 +200,8 @@ func lettersOfJobs(all iter.Seq2[queue.Letter, error], jobs []string) ([]uint64,
 	return seqs, nil
 }
 
-// outcome is the result for one letter, printed as a line of JSON.
-type outcome struct {
+// letterResult is the result for one letter, printed as a line of JSON.
+type letterResult struct {
 	Seq    uint64 `json:"seq"`
 	Done   string `json:"done,omitempty"` // replayed or dropped
 	DryRun bool   `json:"dry_run,omitempty"`
@@ -215,7 +215,7 @@ func (f *deadFlags) forEach(tool *cli.App, seqs []uint64, verb string, do func(s
 	failed := 0
 	for _, seq := range seqs {
 		job, err := do(seq)
-		o := outcome{Seq: seq, Done: verb, DryRun: f.dryRun, Job: job}
+		o := letterResult{Seq: seq, Done: verb, DryRun: f.dryRun, Job: job}
 		switch {
 		case errors.Is(err, context.Canceled), errors.Is(err, pipeline.ErrFull):
 			return err
