@@ -89,7 +89,8 @@ const statusLegend = `The output, from top to bottom:
               parked    jobs that wait for a budget or the end of a pause, as FOR says
               OLDEST    age of the oldest of these jobs
   reports     reports that are not fetched from WildFire yet (with [reports])
-  LANE        the queued jobs by priority; HELD are those that workers hold
+  LANE        the queued jobs by priority; HELD are those that workers hold, or get again after a
+              delay
   by source   the sources with the most queued jobs, and with the most uploads of the day
   BUDGET      the calls to WildFire of this UTC day
               USED         includes calls that workers have reserved: each worker reserves up to
