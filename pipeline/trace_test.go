@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,11 @@ func TestTraceOfWaitingJobs(t *testing.T) {
 			t.Fatalf("in the end: %+v", got)
 		}
 		got = f.trace(queue.TraceQuery{SHA256: sha256Hex("MZ waits")})
+	}
+	limited := f.trace(queue.TraceQuery{SHA256: sha256Hex("MZ waits"), Limit: 1})
+	if strings.Count(stepNames(limited), "waiting ") != 1 ||
+		!slices.Contains(limited.Notes, "more than 1 jobs wait for it; the others are left out") {
+		t.Errorf("with a limit of 1: %+v", limited)
 	}
 	for _, q := range []queue.TraceQuery{{SHA256: sha256Hex("MZ waits")}, {Job: "a"}, {Job: "b b"}} {
 		got := f.trace(q)

@@ -95,7 +95,7 @@ func (ls *Lanes) queued(ctx context.Context) (jobs map[SourceLane]int, oldest ui
 	return ls.streams.byLane(info.State.Subjects), info.State.FirstSeq, nil
 }
 
-// byLane counts messages, which are given by subject, by lane and source.
+// byLane converts the number of messages of each subject to the number of each lane and source.
 func (n Names) byLane(subjects map[string]uint64) map[SourceLane]int {
 	lanes := map[SourceLane]int{}
 	for subject, messages := range subjects {
@@ -152,7 +152,7 @@ func (ls *Lanes) addFeeds(ctx context.Context, lanes []SourceLane) (feeds []Feed
 		own := l.own()
 		switch {
 		case l.Source == "*" || l.Source == ">": // its consumer would get the jobs of all sources
-			faults = append(faults, fmt.Errorf("jobs were published on %s, which is a wildcard and not a valid subject: purge it",
+			faults = append(faults, fmt.Errorf("jobs were published on %s, which is a wildcard and not a valid subject: delete these messages one by one, because a purge of this subject removes the jobs of all sources",
 				ls.streams.JobSubject(l.Priority, l.Source)))
 		case names[own.Name] || countConsumers(names, l.Priority) < ownConsumers:
 			names[own.Name] = true
@@ -229,8 +229,9 @@ func (ls *Lanes) addSubjects(ctx context.Context, name string, subjects []string
 }
 
 // passedOver reports whether the stream has a message of these subjects that the consumer has
-// passed over, and will never deliver. subjects are some of those that were just added, or of a
-// consumer that waits for no acknowledgment.
+// passed over, and will never deliver. It takes a message that a worker holds for one of these. So
+// the caller must pass only subjects that it has just added to the consumer, or use a consumer that
+// waits for no acknowledgment.
 func (ls *Lanes) passedOver(ctx context.Context, info *jetstream.ConsumerInfo, subjects []string) (bool, error) {
 	for _, s := range subjects {
 		m, err := ls.streams.jobs.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(s))

@@ -19,15 +19,16 @@ import (
 	"backburn/wildfire"
 )
 
-// TraceQuery says what to look for: a job by its ID, or everything about a sample.
+// TraceQuery says what to look for: a job by its ID, or everything about a sample. One of Job,
+// SHA256 and URL is set.
 type TraceQuery struct {
-	Job    string // a job's ID; Source must be set, too, if several sources have a job of this ID; or:
-	SHA256 string // 64 lower-case hexadecimal digits; or:
+	Job    string // a job's ID; Source must be set, too, if several sources have a job of this ID
+	SHA256 string // 64 hexadecimal digits
 	URL    string // a link that was submitted
 
 	Source string    // only jobs of this source; "" for every source
-	Since  time.Time // how far back to look for events; zero: since the sample was first seen, or one day
-	Limit  int       // most messages to read of each stream; 0: 10,000
+	Since  time.Time // how far back to look for events; zero: to the first time in the records, at least one day
+	Limit  int       // most messages to read of each stream, and most waiting jobs to show; 0: 10,000
 }
 
 const defaultTraceLimit = 10_000
@@ -78,7 +79,7 @@ type Trace struct {
 	WaitsFor string       `json:"waits_for,omitempty"` // for people
 	Sample   *SampleTrace `json:"sample,omitempty"`
 	Timeline []TraceEntry `json:"steps"`           // the oldest first
-	Notes    []string     `json:"notes,omitempty"` // streams that were not read to their end
+	Notes    []string     `json:"notes,omitempty"` // what was left out, because a limit was reached
 
 	Metadata map[string]string `json:"metadata,omitempty"` // of the requested job
 
@@ -86,8 +87,10 @@ type Trace struct {
 }
 
 // Trace looks for a job, or for everything about a sample, in the ledger, JOBS, DEAD and RESULTS.
-// It reads records of the ledger by their subjects. If a stream has to be searched, Trace reads at
-// most Limit messages of it, and adds a note if there are more. It consumes no messages.
+// It reads records of the ledger by their subjects, except that it searches the headers of all
+// records for the jobs that wait for a sample, and shows at most Limit of these jobs. If another
+// stream has to be searched, Trace reads at most Limit messages of it. It adds a note if there are
+// more. It consumes no messages.
 func (q *Queue) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
 	t := &tracer{
 		from:    q,
@@ -332,11 +335,13 @@ func (t *tracer) waiting(ctx context.Context) error {
 		if r.State != JobWaiting || r.Sample != t.key || t.query.Source != "" && r.Source != t.query.Source {
 			continue
 		}
+		if found == t.limit {
+			t.out.Notes = append(t.out.Notes, fmt.Sprintf("more than %d jobs wait for it; the others are left out", t.limit))
+			break
+		}
+		found++
 		if _, err := t.addRecord(ctx, r.Name); err != nil {
 			return err
-		}
-		if found++; found == t.limit {
-			break
 		}
 	}
 
@@ -406,7 +411,7 @@ func (t *tracer) addJob(what string, j pipeline.Job, seq uint64, at time.Time, d
 	})
 }
 
-// events reads RESULTS from the time at which the sample was first seen.
+// events reads RESULTS from the time that earliestTime returns.
 func (t *tracer) events(ctx context.Context) error {
 	from := t.earliestTime()
 	for m, err := range upTo(t, t.from.streams.ResultsStream(), readAll(ctx, t.from.streams.results, jetstream.OrderedConsumerConfig{
@@ -477,7 +482,8 @@ func (t *tracer) addAction(at time.Time, a results.Audit) {
 	t.add(s)
 }
 
-// earliestTime returns the earliest possible time of an event.
+// earliestTime returns the time from which events are read: TraceQuery.Since or, without it, the
+// first time in the records, but at least one day ago. The trace lacks older events.
 func (t *tracer) earliestTime() time.Time {
 	if !t.query.Since.IsZero() {
 		return t.query.Since
