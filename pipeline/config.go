@@ -45,11 +45,11 @@ type Config struct {
 	ReservePercent int  `toml:"wildfire.reserve_percent" reload:"true" doc:"Percentage of both budgets that is reserved for urgent jobs, 0 to 99."`
 
 	UrgentSources []string `toml:"wildfire.urgent_sources" reload:"true" doc:"Sources whose jobs may be urgent and use the reserve; \"*\": every source. Urgent jobs of other sources count as normal."`
-	RefusedKinds  []string `toml:"wildfire.refused_kinds" reload:"true" doc:"Globs of MIME types that WildFire refuses. WildFire is asked about the hash of such files, and they are not uploaded. The type is detected from the contents; files with an extension that WildFire accepts, such as .js or .jar, are uploaded anyway. WildFire refuses image/*, too, with an ordinary key."`
+	RefusedKinds  []string `toml:"wildfire.refused_kinds" reload:"true" doc:"Globs of MIME types that WildFire refuses. WildFire is asked about the hash of such files, and they are not uploaded. The type is detected from the contents; files with an extension that WildFire accepts, such as .js or .jar, are uploaded anyway. With an ordinary API key, WildFire refuses image/*, too."`
 
 	// Rules is the policy: it says of which files the contents may leave, of which only the hash,
 	// and of which nothing.
-	Rules []Rule `toml:"policy" reload:"true" doc:"What may be sent to WildFire. The first entry that matches a file or link decides. Without a match, contents may be uploaded. What a publisher states about a file, such as its name in a message, can only restrict: an entry that matches by such a statement and would allow more is skipped. A job can restrict itself, too. \"backburn policy test PATH\" shows which entry applies to a file."`
+	Rules []Rule `toml:"policy" reload:"true" doc:"What may be sent to WildFire. The first entry that matches a file or link decides. Without a match, contents may be uploaded. What a publisher states about a file, such as its name in a message, can only restrict: if the first entry that matches relies on such a statement, it allows no more than the first that does not. A job can restrict itself, too. \"backburn policy test PATH\" shows which entry applies to a file."`
 
 	_ struct{} `toml:"verdicts" doc:"How often, and for how long, WildFire is asked for a verdict."`
 
@@ -62,7 +62,7 @@ type Config struct {
 
 	Recheck time.Duration `toml:"verdicts.recheck" doc:"Ask again about benign verdicts and withheld contents after this long, in queries that are not full. \"0s\": never."`
 
-	_ struct{} `toml:"reports" doc:"WildFire's reports about files. They are fetched once for the whole fleet, published as backburn.report.v1, and kept; docs/reports.md. Each document costs one query, taken from those that verdicts do not need."`
+	_ struct{} `toml:"reports" doc:"WildFire's reports about files. They are fetched once for the whole fleet, published as backburn.report.v1, and kept; see docs/reports.md. Each document costs one query, taken from those that verdicts do not need."`
 
 	ReportVerdicts []string      `toml:"reports.verdicts" example:"[\"malware\", \"phishing\", \"c2\"]" doc:"Verdicts whose reports are fetched: malware, grayware, phishing, c2, benign. Empty: off."`
 	ReportFormats  []string      `toml:"reports.formats" doc:"Documents to keep: \"xml\", from which the event is made, and \"pdf\"."`
@@ -223,7 +223,8 @@ func (c Config) MayBeUrgent(source string) bool {
 }
 
 // DuplicateWait returns how long the other jobs of a sample wait for the job that is uploading it.
-// That job is redelivered even if its worker dies, but it may have been removed by hand.
+// That job is redelivered even if its worker dies. It may have been removed by hand, so the wait is
+// limited.
 func (c Config) DuplicateWait() time.Duration { return 2*c.RetryMax + 4*c.Lease }
 
 // Schedule returns when to ask WildFire about a pending sample.
