@@ -444,7 +444,7 @@ func (d *decision) uploadEnded(e UploadEnded) Step {
 		return Step{Kind: StepRetry, Delay: delay}
 	}
 
-	// The file is not at fault, so the attempt is not counted.
+	// Nothing shows that the file or link is at fault, so the attempt is not counted.
 	d.s.Unsure = d.s.Unsure || disp.Unsure
 	d.s.release(StateNone, d.now)
 	if disp.Action == ParkBudget {

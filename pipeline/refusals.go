@@ -21,7 +21,7 @@ type refusedSample struct {
 
 const (
 	// maxRefusals bounds the samples that are remembered. At this number, all are forgotten, which
-	// costs each of them one more attempt.
+	// costs each of them one more upload.
 	maxRefusals = 10_000
 
 	// If this many samples are refused and none is processed, the samples are not at fault.

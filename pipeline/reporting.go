@@ -40,8 +40,8 @@ func (c Config) Reporting() bool {
 }
 
 // RecordWish records in a sample whether a job's ruling asks for the report. If the job's hash must
-// not leave, RecordWish records the wish ReportNever and ignores every other wish, so that the job
-// never causes a fetch. If a source has only jobs with ignored wishes, it has no recorded wish. If
+// not leave, RecordWish ignores every wish except ReportNever, so that the job never causes a
+// fetch. If a source has only jobs with ignored wishes, it has no recorded wish. If
 // the report is fetched for other sources, reports.verdicts decides whether it is published for
 // such a source, too. RecordWish reports whether the sample changed.
 func (c Config) RecordWish(s *Sample, j Job, r Ruling) bool {

@@ -14,8 +14,8 @@ type State string
 
 // The states of a sample.
 const (
-	// StateNone means that any worker may claim the sample: nothing has happened yet, or what
-	// happened no longer matters.
+	// StateNone means that any worker may claim the sample: there is no claim, WildFire is not
+	// analyzing the sample, and there is no outcome. Other fields may tell what happened before.
 	StateNone State = ""
 
 	// StateUploading means that the worker Owner has claimed the sample, and may be uploading it.
@@ -63,7 +63,7 @@ type Sample struct {
 
 	Verdict   int       `json:"verdict"` // valid if State is StateVerdict
 	DecidedAt time.Time `json:"decided_at,omitzero"`
-	CheckedAt time.Time `json:"checked_at,omitzero"` // when the verdict was recorded, or when WildFire last did not know a withheld sample
+	CheckedAt time.Time `json:"checked_at,omitzero"` // when the verdict was recorded, or when WildFire was last asked about a withheld sample
 
 	// Rule is the rule that let the contents leave. It is written before the first byte is sent.
 	Rule string `json:"rule,omitempty"`

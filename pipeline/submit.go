@@ -6,7 +6,7 @@ type Submit string
 // The values of Submit, from the most permissive to the strictest. Any other value means
 // SubmitNever, except that "" in a Job leaves the decision to the policy.
 const (
-	SubmitAlways Submit = "always" // contents are uploaded if WildFire does not know them
+	SubmitAlways Submit = "always" // contents may be uploaded
 	SubmitLookup Submit = "lookup" // WildFire is asked about the hash or the link; contents never leave
 	SubmitNever  Submit = "never"  // nothing leaves, not even the hash
 )

@@ -23,7 +23,7 @@ const (
 	MaxIDBytes       = 1 << 10
 )
 
-// ErrInvalidJob matches every error that says why a message is not a valid job.
+// ErrInvalidJob is matched by every error that says why a message is not a valid job.
 var ErrInvalidJob = errors.New("invalid job")
 
 // Invalid returns an error that matches ErrInvalidJob.

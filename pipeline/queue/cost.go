@@ -21,7 +21,7 @@ const (
 	// message, or syncs very fast, and a batch gains nothing. cheapMessageTime is for the time per
 	// message while several are in progress, which rises with the load of the machine. cheapAckTime
 	// is for the fastest answer to one message, minus the fastest round trip. That time does not
-	// rise with the load, once one message was answered at a quiet moment.
+	// rise with the load, if one message of the last minutes was answered at a quiet moment.
 	cheapMessageTime = 60 * time.Microsecond
 	cheapAckTime     = 100 * time.Microsecond
 

@@ -32,9 +32,9 @@ type Letter struct {
 	Reason   results.Reason `json:"reason"`
 	Error    string         `json:"error"`
 	Attempts int            `json:"attempts"` // upload attempts
-	Subject  string         `json:"subject"`  // under which the job was submitted; "" if only headers were read
+	Subject  string         `json:"subject"`  // for the job's present priority, or that of an invalid message; "" if only headers were read
 	Raw      bool           `json:"raw"`      // the body is the contents
-	Job      pipeline.Job   `json:"-"`        // without metadata and the place of its contents if only headers were read
+	Job      pipeline.Job   `json:"-"`        // has only the fields that are in headers if only these were read
 
 	Header  nats.Header `json:"-"` // of the letter
 	Body    []byte      `json:"-"` // the contents, if they came in the message
@@ -295,7 +295,7 @@ func (d *DeadLetters) checkContents(ctx context.Context, l Letter, r ReplayOptio
 	return nil
 }
 
-// storeFound stores contents that Find returned as an object, and points the job to it.
+// storeFound stores the contents that Find returned in an object, and points the job to it.
 func (d *DeadLetters) storeFound(ctx context.Context, m *Message, size int64, open func() (io.ReadCloser, error)) error {
 	name := objectName(m.Job.Ref())
 	if err := d.objects.Put(ctx, name, size, open); err != nil {

@@ -14,13 +14,13 @@ import (
 // displace the dead letters of all others. Before the stream is full, letters beyond their source's
 // share are removed.
 const (
-	deadTrimAbove = 0.75 // part of the stream's bytes beyond which letters are removed
-	deadTrimTo    = 0.5  // part of the stream's bytes that remains after that
-	deadCheckPart = 16   // a process checks each time it has written a 16th of the stream's bytes
+	deadTrimAbove = 0.75 // letters are removed if the stream has more than this part of its byte limit
+	deadTrimTo    = 0.5  // part of the byte limit that letters have after that, at most
+	deadCheckPart = 16   // a process checks each time it has written a 16th of the byte limit
 )
 
-// msgSizeHeader is the header with the size, in bytes, of a message that the server delivers
-// without its body.
+// msgSizeHeader is the header with the size of the body, in bytes, of a message that the server
+// delivers without it.
 const msgSizeHeader = "Nats-Msg-Size"
 
 // recordWritten records that this process has written a dead letter of size bytes. After a certain

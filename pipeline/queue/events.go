@@ -175,8 +175,8 @@ func (e *Events) publishEncoded(ctx context.Context, ev results.Event, body []by
 
 // isPublished reports whether an event is in RESULTS. For a recent event it returns false without
 // looking, because the server drops a repeat. It always looks for an event from before the ledger
-// was created: version 1 may have published it with another ID, by which the server does not
-// recognize the repeat.
+// was created: version 1 may have published it with another ID, so the server would not recognize
+// the repeat.
 func (e *Events) isPublished(ctx context.Context, ev results.Event) (bool, error) {
 	if time.Since(ev.Time) <= e.streams.topology.dedupe()/2 && ev.Time.UnixNano() >= e.streams.ledgerCreated.Load() {
 		return false, nil

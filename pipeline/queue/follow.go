@@ -72,9 +72,9 @@ func (l *Ledger) readJobs(ctx context.Context) iter.Seq2[JobHeader, error] {
 	}, recordBatch), l.streams.jobHeader)
 }
 
-// WaitingAt reads a waiting job by the name of its record, without a request if this process itself
-// wrote that revision of the record. The message is nil if the job no longer waits. The caller must
-// not change it.
+// WaitingAt reads a waiting job by the name of its record, without a request if that revision of
+// the record is in the cache of what this process wrote. The message is nil if the job no longer
+// waits. The caller must not change it.
 func (l *Ledger) WaitingAt(ctx context.Context, name string, revision uint64) (*Message, uint64, error) {
 	if r := l.written.get(l.streams.recordSubject(name)); r != nil && r.revision == revision {
 		return r.waiting, revision, nil

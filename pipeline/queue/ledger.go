@@ -30,7 +30,7 @@ type JobState string
 // over HTTP.
 const (
 	JobAccepted JobState = "accepted" // submitted over HTTP, with the hash of its contents
-	JobWaiting  JobState = "waiting"  // it waits for its sample; the record holds the whole job with all that was learned
+	JobWaiting  JobState = "waiting"  // it waits for its sample, or is parked; the record holds the whole job with all that was learned
 	JobDone     JobState = "done"     // it has its one final event
 )
 
@@ -98,7 +98,7 @@ type Ledger struct {
 	NoRead bool
 }
 
-// Load reads a job and its sample in one request. An empty key stands for no sample.
+// Load reads a job and its sample at the same time. An empty key stands for no sample.
 func (l *Ledger) Load(ctx context.Context, sampleKey string, ref pipeline.Ref) (SampleEntry, JobEntry, error) {
 	if sampleKey == "" {
 		j, err := l.Job(ctx, ref)
@@ -149,7 +149,8 @@ func (l *Ledger) ReadJob(ctx context.Context, name string) (JobEntry, error) {
 	return l.streams.jobEntry(msgs[0]), nil
 }
 
-// readSampleEntry decodes a record; nil stands for none. An unreadable one is overwritten.
+// readSampleEntry decodes a record; nil stands for none. An unreadable one counts as empty, and the
+// next change overwrites it.
 func readSampleEntry(key string, m *jetstream.RawStreamMsg) SampleEntry {
 	s := SampleEntry{Key: key}
 	if m == nil {
@@ -184,8 +185,8 @@ func (n Names) jobHeader(m *jetstream.RawStreamMsg) JobHeader {
 	return r
 }
 
-// jobEntry decodes a record; nil stands for none. An unreadable one counts as missing, and is
-// overwritten.
+// jobEntry decodes a record; nil stands for none. An unreadable one counts as missing, and the next
+// change overwrites it.
 func (n Names) jobEntry(m *jetstream.RawStreamMsg) JobEntry {
 	if m == nil {
 		return JobEntry{}
@@ -289,11 +290,10 @@ func (c *Change) expires(after time.Duration) {
 	}
 }
 
-// Commit makes changes durable, in one batch if the server syncs its disk for each message. Each
-// change has its own condition and is valid by itself: if one is refused, the others may still have
-// been made. It returns pipeline.ErrConflict if a record had another revision, or if the first
-// attempt of this call succeeded but the answer was lost. Commit repeats changes until the server
-// answers or ctx ends.
+// Commit makes changes durable, in one batch if that is faster. Each change has its own condition
+// and is valid by itself: if one is refused, the others may still have been made. It returns
+// pipeline.ErrConflict if a record had another revision, or if an earlier attempt of this call
+// succeeded but the answer was lost. Commit repeats changes until the server answers or ctx ends.
 func (l *Ledger) Commit(ctx context.Context, changes ...*Change) error {
 	if len(changes) == 0 {
 		return nil

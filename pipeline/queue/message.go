@@ -37,7 +37,7 @@ const (
 	HeaderAttempts     = "Backburn-Attempts"      // dead letters: upload attempts
 
 	headerRecord = "Backburn-Record" // records: how many bytes of the body are JSON; contents follow
-	headerJob    = "Backburn-Job"    // records, for people: source/id
+	headerJob    = "Backburn-Job"    // records and dead letters: source/id
 	headerSize   = "Backburn-Size"   // dead letters: of the contents, in bytes
 	headerSHA256 = "Backburn-SHA256" // dead letters: of the contents
 	headerURL    = "Backburn-URL"    // dead letters: of a link
@@ -194,8 +194,9 @@ func bounded(h nats.Header) nats.Header {
 const (
 	maxHeaderBytes = 64<<10 - 1 // JetStream's limit for all headers of a message
 
-	// The most bytes of a record without its contents: the job as JSON, the headers of Original,
-	// and the record's own headers.
+	// Room, in bytes, for all of a record except its contents: the job as JSON, the headers of
+	// Original, and the record's own headers. Only names and metadata of which JSON escapes most
+	// characters need more.
 	recordHeadroom = 40 << 10
 )
 
@@ -354,7 +355,7 @@ func decodeMessage(raw *jetstream.RawStreamMsg) (Message, error) {
 	return m, nil
 }
 
-// oneLine makes text valid for a header.
+// oneLine makes text valid for a header. It keeps at most 1,000 bytes.
 func oneLine(s string) string {
 	b := []byte(s)
 	for i, c := range b {

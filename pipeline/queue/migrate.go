@@ -224,7 +224,8 @@ func (m *migration) waiting(ctx context.Context, old *jetstream.RawStreamMsg) er
 }
 
 // sample migrates a sample. Version 1 named jobs by their IDs alone, so the source is known only
-// for waiting jobs. A job that is still in JOBS makes the next attempt in any case.
+// for waiting jobs. If the job of a retrying sample is not known, any job in JOBS may make the next
+// attempt.
 func (m *migration) sample(ctx context.Context, old *jetstream.RawStreamMsg) error {
 	s := SampleEntry{Key: lastToken(old.Subject)}
 	if json.Unmarshal(old.Data, &s.Sample) != nil {

@@ -54,7 +54,7 @@ const (
 	maxReadSubjects = 512     // subjects of one request; the server allows 1,024 at most
 	readBytes       = 8 << 20 // limit of the server's answer, so that it does not overflow the connection
 	maxReadRounds   = 8       // rounds in progress at a time
-	maxCombined     = 2       // of these, with several subjects; then further subjects wait
+	maxCombined     = 2       // rounds in progress that may be for several subjects each
 )
 
 var errReadUnanswered = errors.New("no answer to a read")

@@ -125,8 +125,9 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 			MaxBytes:          t.Queue.orDefaults().LedgerMaxBytes,
 			Metadata:          map[string]string{formatKey: strconv.Itoa(format)},
 
-			// Of these streams, only the ledger allows direct reads: the others have messages of
-			// outsiders, whose headers could imitate those that a server adds to a direct read.
+			// Of these streams, only the ledger allows direct reads: outsiders write to JOBS, and
+			// their headers could imitate those that a server adds to a direct read. DEAD may
+			// have such headers from version 1.
 			AllowDirect: true,
 
 			AllowAtomicPublish: true,
@@ -183,7 +184,7 @@ func (t Topology) buckets() []jetstream.StreamConfig {
 
 	buckets := []jetstream.StreamConfig{
 		control,
-		t.objectBucket(n.FilesBucket(), "contents that travel", queue.FilesMaxBytes, queue.FilesMaxAge),
+		t.objectBucket(n.FilesBucket(), "contents that are not in a message", queue.FilesMaxBytes, queue.FilesMaxAge),
 	}
 	if t.ReportsMaxAge > 0 {
 		buckets = append(buckets, t.objectBucket(n.ReportsBucket(), "WildFire's reports", t.ReportsMaxBytes, t.ReportsMaxAge))

@@ -229,7 +229,7 @@ func (d *DeadLetters) byReason(ctx context.Context) (map[string]uint64, error) {
 	return out, nil
 }
 
-// parkedFor returns the first thing that it finds for which jobs may be parked, and until when.
+// parkedFor returns the first reason that it finds for parked jobs, and until when it holds.
 func (q *Queue) parkedFor(ctx context.Context, st Status, cfg pipeline.Config) (reason string, until time.Time, err error) {
 	for _, b := range pipeline.Budgets() {
 		if p, on := st.Paused[b]; on {

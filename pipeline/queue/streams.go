@@ -56,8 +56,8 @@ func (s *Streams) newCommitter() *committer {
 	return newCommitter(s.js.Conn(), s.ackLatency, s.recreate)
 }
 
-// ErrUnavailable is matched by the error of Open if JetStream is missing or does not become ready
-// in time.
+// ErrUnavailable is matched by the error of Open if JetStream is missing, does not become ready in
+// time, or refuses a stream because of a limit of the account or server.
 var ErrUnavailable = errors.New("JetStream is not available")
 
 // untilAnswered repeats a request until it is answered or ctx ends.
@@ -199,8 +199,8 @@ func (s *Streams) wrong(ctx context.Context) ([]string, error) {
 	return wrong, nil
 }
 
-// provisionStream creates a missing stream, and changes one that does not fit. It leaves a stream
-// that fits alone, so that many workers that start together do not burden the server.
+// provisionStream creates a missing stream, and changes one that does not fit. It makes no request
+// to change a stream that fits, so that many workers that start together do not burden the server.
 func (s *Streams) provisionStream(ctx context.Context, c jetstream.StreamConfig) error {
 	found, err := s.js.Stream(ctx, c.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
