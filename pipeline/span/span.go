@@ -25,8 +25,8 @@ const scope = "backburn/pipeline"
 const (
 	spanPublish = "backburn.publish" // a job is submitted
 	spanJob     = "backburn.job"     // one delivery of a job
-	spanAsk     = "backburn.ask"     // a worker's question to WildFire about the contents
-	spanUpload  = "backburn.upload"  // one upload attempt
+	spanAsk     = "backburn.ask"     // a worker's question to WildFire about a sample
+	spanUpload  = "backburn.upload"  // one upload, successful or not
 	spanVerdict = "backburn.verdict" // the end of a job that waited for a verdict
 )
 
@@ -168,8 +168,8 @@ func (s Spans) Job(ctx context.Context, j pipeline.Job, c Context) (context.Cont
 }
 
 // EndJob ends the span of a delivery. outcome is that of the final event, "waiting" if the verdict
-// is still missing, or "again" if the message will be redelivered. sha256 is "" if the contents
-// were not read.
+// is still missing, or "again" if the message will be redelivered. sha256 is "" if the hash of the
+// contents is unknown or unverified.
 func EndJob(sp trace.Span, outcome, sha256 string, failed bool) {
 	if sp == nil {
 		return
@@ -204,8 +204,8 @@ func EndAsk(sp trace.Span, answer string, failed bool) {
 	End(sp, failed)
 }
 
-// Upload starts the span of one upload attempt, which begins when the upload may start. size is in
-// bytes.
+// Upload starts the span of one upload. It does not include the wait for a turn and a slot. size is
+// in bytes; attempt is 1 unless earlier uploads of the sample failed.
 func (s Spans) Upload(ctx context.Context, size int64, attempt int) (context.Context, trace.Span) {
 	if s.tracer == nil {
 		return ctx, nil
@@ -215,7 +215,7 @@ func (s Spans) Upload(ctx context.Context, size int64, attempt int) (context.Con
 		trace.WithAttributes(attrSize.Int64(size), attrAttempts.Int(attempt)))
 }
 
-// EndUpload ends the span of an upload attempt with its disposition.
+// EndUpload ends the span of an upload with its disposition.
 func EndUpload(sp trace.Span, d pipeline.Disposition) {
 	if sp == nil {
 		return
