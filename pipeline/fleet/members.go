@@ -136,8 +136,8 @@ const (
 )
 
 // Join creates a membership. Others see it after the first call of Renew, which Run also makes.
-// lease is about how long others wait before they take over a dead member's work. It is shorter if
-// they know that the member's process is dead.
+// lease is about how long others wait before they take over a dead member's work. They wait for
+// less time if they know that the member's process is dead.
 func Join(store *Store, lease time.Duration, p Process) *Membership {
 	host, err := os.Hostname()
 	if err != nil {

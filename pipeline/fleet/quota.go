@@ -58,7 +58,7 @@ func whySpent(b pipeline.Budget, s pipeline.Spending, account string, p pipeline
 		return spentError(fmt.Sprintf("the rest of today's budget of %s is reserved for urgent jobs: %d of %d are used", b, s.Used, s.Limit))
 	}
 
-	return spentError(fmt.Sprintf("the share of %s in today's budget of %s is used up: it used %d of %d", account, b, s.UsedBy[account], s.Limit))
+	return spentError(fmt.Sprintf("the share of %s in today's budget of %s is used up: %s used %d of all %d", account, b, account, s.UsedBy[account], s.Limit))
 }
 
 // dayCount is the count of one day, as stored.
@@ -310,7 +310,7 @@ func (q *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Prio
 
 	n := 0
 	if left > 0 {
-		// A block is 1 to 20 calls: fewer if less is left, or if more sources share it.
+		// A block is 1 to 20 calls: fewer if less of the budget is left, or if more sources use it.
 		n = min(max(left/(50*max(len(s.By), 1)), 1), 20)
 		s.add(account, n)
 		s.recordDemand(account, q.now())

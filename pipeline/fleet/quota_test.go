@@ -22,10 +22,10 @@ func TestWhyABudgetIsSpent(t *testing.T) {
 			90, pipeline.Normal,
 			"the rest of today's budget of uploads is reserved for urgent jobs: 90 of 100 are used",
 		},
-		"a share": {50, pipeline.Normal, "the share of mail in today's budget of uploads is used up: it used 45 of 100"},
+		"a share": {50, pipeline.Normal, "the share of mail in today's budget of uploads is used up: mail used 45 of all 100"},
 		"an urgent share": {
 			90, pipeline.Urgent,
-			"the share of mail in today's budget of uploads is used up: it used 45 of 100",
+			"the share of mail in today's budget of uploads is used up: mail used 45 of all 100",
 		},
 	} {
 		s := pipeline.Spending{Limit: 100, Reserve: 10, Used: tc.used, UsedBy: map[string]int{"mail": 45}}
