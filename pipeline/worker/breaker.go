@@ -2,7 +2,7 @@ package worker
 
 import "sync"
 
-// breaker detects that the service fails for every upload, and not only for one bad file: several
+// breaker detects that the service fails for every upload, and not only for one bad sample: several
 // samples fail, and in between WildFire processes none. A sample that WildFire processes and then
 // rejects is not a failure of the service.
 type breaker struct {

@@ -44,7 +44,7 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 
 	m := &metrics{
 		outcomes: counters("backburn_jobs_finished_total", "Jobs that got their final event here.", "event", "outcome"),
-		uploads:  counters("backburn_uploads_total", "Upload attempts, failed ones included, by the action that followed.", "result"),
+		uploads:  counters("backburn_uploads_total", "Uploads, failed ones included, by the action that followed.", "result"),
 		uploadSeconds: histogram("backburn_upload_seconds", "Time from the start of a file's upload until WildFire accepted it.",
 			.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120),
 		uploadBytes: counter("backburn_upload_bytes_total", "Bytes of contents that WildFire accepted."),

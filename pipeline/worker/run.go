@@ -87,8 +87,8 @@ func limitOf(perSecond float64) rate.Limit {
 }
 
 // Run processes jobs until ctx ends. It then fetches no more jobs, and lets uploads in progress
-// continue for the shutdown timeout. It returns the jobs that still wait for something to the
-// queue. Run returns when all goroutines of the worker have ended.
+// continue for the shutdown timeout. Jobs that still wait for something go back to the queue. Run
+// returns when all goroutines of the worker have ended.
 func (w *Worker) Run(ctx context.Context) error {
 	ctx = span.Detached(ctx)
 	services, stopServices := context.WithCancel(context.WithoutCancel(ctx))

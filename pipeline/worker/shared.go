@@ -8,7 +8,8 @@ import (
 	"backburn/pipeline/poller"
 )
 
-// shared is what the parts of a worker have in common, its poller included.
+// shared is what a Worker, its examiner and its uploader have in common. The poller has the same
+// Deps.
 type shared struct {
 	poller.Deps
 	metrics *metrics

@@ -19,7 +19,7 @@ type sources struct {
 }
 
 type sourceFault struct {
-	inARow int       // how often a file was unreachable, the same file included
+	inARow int       // how many tries in a row found a file unreachable; several may be of the same file
 	last   time.Time // when a file was last unreachable
 	until  time.Time // no job is requested from the source's own feed before this time
 }

@@ -203,8 +203,8 @@ func (u *uploader) refund(ctx context.Context, d *delivery, budgets []pipeline.R
 }
 
 // takeSlot waits for an upload slot. The caller holds the turn and the claim. If uploads were
-// paused meanwhile or ctx ended, takeSlot returns false and gives up everything except the claim.
-// It does the same with pipeline.ErrConflict if others may have taken the sample over.
+// paused meanwhile, ctx ended, or others may have taken over the sample, takeSlot returns false,
+// and gives back everything except the claim. In the last case its error is pipeline.ErrConflict.
 func (u *uploader) takeSlot(ctx context.Context, d *delivery, claimedAt time.Time) (bool, error) {
 	err := u.slots.acquire(ctx, d.Job.Priority, d.Job.Source)
 	if err == nil {
@@ -291,7 +291,7 @@ func (u *uploader) afterUpload(work context.Context, d *delivery, sub wildfire.S
 		u.Log.Debug().Str("job", d.Job.ID).Str("sha256", d.Job.SHA256).Bool("uncertain", sub.Uncertain).Msg("submitted")
 	case pipeline.Retry:
 		if disp.Reason == results.AttemptsExhausted && u.breaker.fault(d.sample.Key) {
-			u.Log.Error().Str("err", disp.Message).Msg("uploads of several files failed in a row; uploads paused")
+			u.Log.Error().Str("err", disp.Message).Msg("uploads of several samples failed in a row; uploads paused")
 			err = u.Pauses.PauseAfterFault(ctx, pipeline.Uploads, "WildFire fails: "+disp.Message)
 		}
 	case pipeline.ParkBudget:

@@ -26,9 +26,9 @@ type window struct {
 }
 
 const (
-	// The places of one lane. There are many more than upload slots, because jobs that wait for an
-	// answer from WildFire need no slot, and one call can ask about up to 500 of them. A single
-	// feed can use 256.
+	// The places of one lane. There are more places than upload slots (at most 256), because jobs
+	// that wait for an answer from WildFire need no slot, and one call can ask about up to 500 of
+	// them. A single feed can use 256 places.
 	windowSize = 320
 
 	// A job takes one place, and one more for each of this many bytes of its message.
