@@ -23,7 +23,7 @@ type finisher struct {
 	*shared
 	rechecker *rechecker
 	requeues  *rate.Limiter // limits how many jobs are requeued per second
-	published mark
+	published markKeeper
 	term      string // identifies the current term of leadership in the records of ended jobs
 
 	clock      *clock                 // guarded by mu

@@ -11,11 +11,11 @@ import (
 	"backburn/results"
 )
 
-// mark keeps the published mark, a position in the ledger: if a leader ended a job before that
-// position, the job's final event has been published. A leader first records the end of a job in
-// the ledger and then publishes the event. If it dies in between, the next leader publishes the
+// markKeeper keeps the published mark, a position in the ledger: if a leader ended a job before
+// that position, the job's final event has been published. A leader first records the end of a job
+// in the ledger and then publishes the event. If it dies in between, the next leader publishes the
 // event. The next leader only needs to look at the records after the mark.
-type mark struct {
+type markKeeper struct {
 	created time.Time // when the ledger was created
 	from    uint64    // the stored mark when this worker began to lead
 	lost    bool      // no mark was stored: check only recent events
@@ -40,7 +40,7 @@ const (
 
 // load reads the mark of the previous leader. If there is none, either this is the first leader or
 // the mark was lost.
-func (m *mark) load(ctx context.Context, q *queue.Queue) error {
+func (m *markKeeper) load(ctx context.Context, q *queue.Queue) error {
 	ledger, err := q.Ledger().State(ctx)
 	if err != nil {
 		return err
@@ -68,12 +68,12 @@ func (m *mark) load(ctx context.Context, q *queue.Queue) error {
 
 // tooOld reports whether the mark was lost and the event is older than lostMarkAge. Such an event
 // is not published again.
-func (m *mark) tooOld(ev results.Event, now time.Time) bool {
+func (m *markKeeper) tooOld(ev results.Event, now time.Time) bool {
 	return m.lost && now.Sub(ev.Time) > lostMarkAge
 }
 
 // recordSeen stores the sequence number of a record that was read from the ledger.
-func (m *mark) recordSeen(seq uint64) {
+func (m *markKeeper) recordSeen(seq uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.seen = max(m.seen, seq)
@@ -82,7 +82,7 @@ func (m *mark) recordSeen(seq uint64) {
 // ledgerReplaced reports whether, since load, the ledger was created again or an older state of it
 // was restored. Sequence numbers are then used again, so a reader that continues from its last
 // position misses records.
-func (m *mark) ledgerReplaced(ctx context.Context, q *queue.Queue) (bool, error) {
+func (m *markKeeper) ledgerReplaced(ctx context.Context, q *queue.Queue) (bool, error) {
 	m.mu.Lock()
 	created := m.created
 	seen := m.seen // read before the request, because it grows meanwhile
@@ -98,7 +98,7 @@ func (m *mark) ledgerReplaced(ctx context.Context, q *queue.Queue) (bool, error)
 
 // begin keeps the mark from moving past a job whose final event is about to be published. The
 // caller calls the returned function once the event is published.
-func (m *mark) begin() (published func()) {
+func (m *markKeeper) begin() (published func()) {
 	m.mu.Lock()
 	floor := m.seen
 	m.open[floor]++
@@ -114,7 +114,7 @@ func (m *mark) begin() (published func()) {
 }
 
 // sequence returns the current mark.
-func (m *mark) sequence() uint64 {
+func (m *markKeeper) sequence() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
@@ -128,7 +128,7 @@ func (m *mark) sequence() uint64 {
 
 // storeRegularly stores the mark every markInterval, if it has moved, until ctx ends or a write
 // fails.
-func (m *mark) storeRegularly(ctx context.Context, q *queue.Queue) error {
+func (m *markKeeper) storeRegularly(ctx context.Context, q *queue.Queue) error {
 	for {
 		if err := pipeline.Sleep(ctx, markInterval); err != nil {
 			return err

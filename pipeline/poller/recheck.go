@@ -36,12 +36,12 @@ const maxLeaderGap = 10 * time.Minute
 // newRechecks returns the empty list of a leader whose term begins now. The field since is early
 // enough to include samples that still waited for room in another call.
 func newRechecks(after time.Duration, now time.Time) rechecks {
-	return rechecks{after: after, since: now.Add(-after - waitForRoom(after) - maxLeaderGap)}
+	return rechecks{after: after, since: now.Add(-after - roomWait(after) - maxLeaderGap)}
 }
 
-// waitForRoom returns how long a due entry waits for room in another call. After that, it may have
+// roomWait returns how long a due entry waits for room in another call. After that, it may have
 // a call of its own while the budget is plentiful.
-func waitForRoom(after time.Duration) time.Duration { return after / 24 }
+func roomWait(after time.Duration) time.Duration { return after / 24 }
 
 // maxRechecks bounds the list. Further samples are not rechecked.
 const maxRechecks = 200_000
@@ -97,5 +97,5 @@ func (r *rechecks) untilCall(now time.Time) time.Duration {
 		return time.Hour
 	}
 
-	return min(r.queue[0].due.Add(waitForRoom(r.after)).Sub(now), time.Hour)
+	return min(r.queue[0].due.Add(roomWait(r.after)).Sub(now), time.Hour)
 }

@@ -64,7 +64,7 @@ func TestANewLeaderRechecksWhatIsOverdue(t *testing.T) {
 	now := time.Now()
 	r := newRechecks(after, now)
 
-	r.update(digest(1), pipeline.Sample{State: pipeline.StateVerdict, CheckedAt: now.Add(-after - waitForRoom(after))})
+	r.update(digest(1), pipeline.Sample{State: pipeline.StateVerdict, CheckedAt: now.Add(-after - roomWait(after))})
 
 	if len(r.queue) != 1 {
 		t.Error("the sample is not rechecked")

@@ -34,9 +34,9 @@ type waitlist struct {
 // oldest is when the oldest records of waiting jobs were written. A scan of all jobs finds this
 // out. Its result is reused for a while, and so may be a little out of date if there are many jobs.
 type oldest struct {
-	pending uint32    // of the jobs that are not parked; in seconds since 1970
-	parked  uint32    // of the parked jobs; in seconds since 1970
-	until   time.Time // the result is reused until this time
+	unparked uint32    // of the jobs that are not parked; in seconds since 1970
+	parked   uint32    // of the parked jobs; in seconds since 1970
+	until    time.Time // the result is reused until this time
 }
 
 // scanReuse is how long the result of a scan is reused, as a multiple of the scan's duration.
@@ -287,7 +287,7 @@ func newWaitingJob(r queue.JobHeader) waitingJob {
 func (l *waitlist) waiters() queue.Waiters {
 	began := time.Now()
 	if !began.Before(l.oldest.until) {
-		l.oldest = oldest{pending: math.MaxUint32, parked: math.MaxUint32}
+		l.oldest = oldest{unparked: math.MaxUint32, parked: math.MaxUint32}
 		for e := range l.all() {
 			for j := range l.jobsOf(e) {
 				l.oldest.include(j)
@@ -297,7 +297,7 @@ func (l *waitlist) waiters() queue.Waiters {
 	}
 
 	return queue.Waiters{
-		Pending: waitStatus(l.jobs-l.parked, l.oldest.pending),
+		Pending: waitStatus(l.jobs-l.parked, l.oldest.unparked),
 		Parked:  waitStatus(l.parked, l.oldest.parked),
 	}
 }
@@ -316,7 +316,7 @@ func (o *oldest) include(j waitingJob) {
 	if j.parked {
 		o.parked = min(o.parked, j.since)
 	} else {
-		o.pending = min(o.pending, j.since)
+		o.unparked = min(o.unparked, j.since)
 	}
 }
 
