@@ -10,8 +10,9 @@ import (
 	"backburn/wildfire"
 )
 
-// gatherTime is how long a question waits at least, so that others can share its call. Each call
-// uses one of the day's queries, and the wait is short compared with WildFire's response time.
+// gatherTime is how long the poller waits before each call, so that questions that arrive meanwhile
+// can share it. Each call uses one of the day's queries, and the wait is short compared with
+// WildFire's response time.
 const gatherTime = 20 * time.Millisecond
 
 // askLoop asks WildFire whenever there are questions and the budget allows a call.
@@ -35,7 +36,7 @@ func (q *querier) askLoop(ctx context.Context) error {
 				return err
 			}
 			continue
-		case q.afterQueryError(ctx, err): // it has stopped queries or waited, so do not back off as well
+		case q.afterQueryError(ctx, err): // it has paused queries or waited, so do not back off as well
 			failures = 0
 			continue
 		}
@@ -77,7 +78,8 @@ func (q *querier) awaitCall(ctx context.Context, pace *pipeline.Pacer) error {
 	}
 }
 
-// queriesLeft returns how many queries are left until the reset. It makes no request.
+// queriesLeft returns how many queries are left until the reset. Its result means nothing if the
+// budget has no limit. It makes no request.
 func (q *querier) queriesLeft() int { return q.Queries.Limit() - q.Queries.Used() }
 
 // untilRecheck returns the time until a recheck may have a call of its own. If that time has come
@@ -192,7 +194,7 @@ func (q *querier) queryLink(ctx context.Context, link Question) (map[string]wild
 }
 
 // addURL adds the URL to a call for a link that has none yet. It reads the URL from one of the jobs
-// that wait for the link, and adds none if there is no such job any more.
+// that wait for the link, and adds none if that job, or every job, no longer waits.
 func (q *querier) addURL(ctx context.Context, c *call) error {
 	if c.link == nil || c.link.URL != "" {
 		return nil
@@ -218,9 +220,8 @@ func (q *querier) addURL(ctx context.Context, c *call) error {
 	return nil
 }
 
-// afterQueryError acts on the failure of a call: it stops the fleet's queries until the reset,
-// pauses them, or waits for a token. It returns false if none of these applies; the caller then has
-// to back off.
+// afterQueryError acts on the failure of a call: it pauses the fleet's queries, or waits for a
+// token. It returns false if neither applies; the caller then has to back off.
 func (q *querier) afterQueryError(ctx context.Context, err error) bool {
 	var writeErr error
 	switch disp := pipeline.Classify(pipeline.OpQuery, err); disp.Action {
@@ -232,7 +233,7 @@ func (q *querier) afterQueryError(ctx context.Context, err error) bool {
 		q.Log.Error().Err(err).Msg("WildFire rejects queries; queries paused")
 		writeErr = q.Pauses.PauseAfterFault(ctx, pipeline.Queries, disp.Message)
 	case pipeline.Defer:
-		q.Log.Warn().Err(err).Msg("cannot query verdicts without a token; retrying")
+		q.Log.Warn().Err(err).Msg("cannot query WildFire without a token; retrying")
 		_ = q.AwaitToken(ctx)
 	default:
 		q.Log.Warn().Err(err).Msg("cannot query verdicts; retrying")

@@ -19,10 +19,10 @@ type call struct {
 // may have ended.
 func (c *call) isEmpty() bool { return len(c.hashes) == 0 && (c.link == nil || c.link.URL == "") }
 
-// nextCall returns the next call. It takes the workers' questions first, because a worker holds a
-// job until its question is answered. Then it takes samples that are due, and then samples that
-// will be due soon, because they cost nothing extra. Each link needs a call of its own. While both
-// hashes and links wait, every other call is for a link.
+// nextCall returns the next call. A call for hashes has the workers' questions first, because a
+// worker holds a job until its question is answered. Then it has samples that are due, and then
+// samples that will be due soon, because they cost nothing extra. Each link needs a call of its own
+// (nextLink). While both hashes and links wait, every other call is for a link.
 func (q *querier) nextCall() call {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 )
 
 // rechecker keeps the list of samples to ask about again. It publishes verdicts that WildFire
-// changed, and verdicts on contents that were withheld.
+// changed, and verdicts on samples that were withheld.
 type rechecker struct {
 	*shared
 	rechecks rechecks // guarded by mu
@@ -24,7 +24,7 @@ func (rc *rechecker) update(key string, s pipeline.Sample) {
 	defer rc.mu.Unlock()
 
 	if rc.rechecks.update(key, s) {
-		signal(rc.wakeAsk) // askLoop sleeps until the first entry is due
+		signal(rc.wakeAsk) // askLoop may be waiting for a later entry
 	}
 }
 
@@ -116,11 +116,11 @@ func (rc *rechecker) publishWithheld(ctx context.Context, key string, s pipeline
 		}
 		if err == nil {
 			rc.Log.Info().Str("sha256", key).Stringer("verdict", change.verdict).Int("jobs", published).
-				Msg("withheld contents now have a verdict")
+				Msg("a withheld sample now has a verdict")
 			return
 		}
 
-		rc.Log.Warn().Err(err).Str("sha256", key).Msg("cannot publish the verdict on withheld contents; retrying")
+		rc.Log.Warn().Err(err).Str("sha256", key).Msg("cannot publish the verdict on a withheld sample; retrying")
 		_ = pipeline.Sleep(ctx, time.Second)
 	}
 }
@@ -170,7 +170,7 @@ func (rc *rechecker) publishChange(ctx context.Context, c lateVerdict) (int, err
 		return rc.Queue.Events().Publish(ctx, e)
 	})
 	if err != nil {
-		return published, fmt.Errorf("publish the changed verdict on %s: %w", c.key, err)
+		return published, fmt.Errorf("publish the late verdict on %s: %w", c.key, err)
 	}
 
 	return published, nil

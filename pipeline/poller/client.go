@@ -58,7 +58,7 @@ type Client struct {
 
 	mu   sync.Mutex
 	open map[string]*openQuestion // by key; guarded by mu
-	wake chan struct{}            // wakes Run: there is a question to send; capacity 1
+	wake chan struct{}            // wakes Run: there may be a question to send; capacity 1
 }
 
 // openQuestion is a question without an answer yet.
@@ -206,8 +206,8 @@ func (c *Client) send(inbox string) (repeated bool) {
 	return repeated
 }
 
-// giveUp checks whether today's queries are used up. If so, it ends the questions that were sent
-// more than once, so that workers park their jobs.
+// giveUp ends the questions that were sent more than once, if today's budget has no query left for
+// their priority, so that workers park their jobs.
 func (c *Client) giveUp(ctx context.Context) {
 	if c.queries == nil {
 		return

@@ -65,7 +65,7 @@ type Metrics struct {
 	Queries  prometheus.Counter  // calls for verdicts that were answered
 	Failed   prometheus.Counter  // calls for verdicts, reports or documents that failed
 	Hashes   prometheus.Observer // hashes in a call for verdicts that was answered
-	Finished func(results.Event) // is called with the final event of each job that the poller ends
+	Finished func(results.Event) // is called with the final event of each job that the poller ends without an error
 
 	ReportsWaiting prometheus.Gauge   // samples whose report is to be fetched
 	ReportsFetched prometheus.Counter // reports that were fetched and published
@@ -80,8 +80,8 @@ type shared struct {
 
 	taskLimit chan struct{} // holds one element for each goroutine of async; its capacity is maxTasks
 	tasks     sync.WaitGroup
-	wakeCheck chan struct{} // wakes checkLoop: something became due; capacity 1
-	wakeAsk   chan struct{} // wakes askLoop: there is something to ask; capacity 1
+	wakeCheck chan struct{} // wakes checkLoop: the times at which samples are due changed; capacity 1
+	wakeAsk   chan struct{} // wakes askLoop: there may be something to ask; capacity 1
 
 	mu   sync.Mutex
 	list *waitlist // guarded by mu

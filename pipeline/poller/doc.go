@@ -4,8 +4,9 @@
 // worker.
 //
 // One worker of the fleet, the leader, runs it. If the leader dies, the next one reads the state
-// from the ledger, and workers repeat their questions, so no job is forgotten. Only rechecks can be
-// lost, if the fleet is without a leader for long (maxLeaderGap).
+// from the ledger, and workers repeat their questions, so no job is forgotten. If the fleet is
+// without a leader for long, rechecks and late verdicts can be lost (maxLeaderGap), and reports
+// (reportLookBack).
 //
 // # How its parts work together
 //

@@ -57,7 +57,8 @@ func (f *reportFetcher) loadOrFetchReport(ctx context.Context, reports *queue.Re
 	return body, f.Now(), nil
 }
 
-// isNotStored reports whether an error says that a stored document is missing or incomplete.
+// isNotStored reports whether an error says that a stored document is missing or cannot be read in
+// full.
 func isNotStored(err error) bool {
 	return errors.Is(err, pipeline.ErrContentMissing) || errors.Is(err, pipeline.ErrUnreadable)
 }

@@ -139,8 +139,7 @@ func (p *Poller) serve(ctx context.Context) error {
 }
 
 // subscribe subscribes to the messages for the leader and to the ledger's records of jobs. It calls
-// allRead when the existing records of jobs have been read, and again whenever that is so for new
-// ones.
+// allRead whenever all records of jobs that exist at that time have been read.
 func (p *Poller) subscribe(ctx context.Context, allRead func()) (stop func(), err error) {
 	var stops []func()
 	stop = func() {
@@ -209,7 +208,7 @@ func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) er
 }
 
 // sampleWritten handles a new record of a sample in the ledger. It updates the lists of rechecks
-// and reports, and publishes a verdict on contents that were withheld.
+// and reports, and publishes a verdict on a sample that was withheld.
 func (p *Poller) sampleWritten(ctx context.Context, r queue.EncodedSample) {
 	var s pipeline.Sample
 	if json.Unmarshal(r.Body, &s) != nil {
@@ -251,8 +250,8 @@ func (p *Poller) shiftTimes(by time.Duration) {
 	signal(p.fetcher.wakeReport)
 }
 
-// keepLeading returns an error once it is no longer certain that this worker leads, that it is a
-// member, and that the ledger is still the one that it has read. Until then it trims dead letters
+// keepLeading returns an error once it is no longer certain that this worker leads and is a member,
+// or once it finds that the ledger may have been created again. Until then it trims dead letters
 // and repairs consumers and streams.
 func (p *Poller) keepLeading(ctx context.Context) error {
 	for {

@@ -18,7 +18,7 @@ import (
 type markKeeper struct {
 	created time.Time // when the ledger was created
 	from    uint64    // the stored mark when this worker began to lead
-	lost    bool      // no mark was stored: check only recent events
+	lost    bool      // no mark was stored: publish only recent events again
 
 	mu   sync.Mutex     // guards seen and open
 	seen uint64         // the highest sequence number of a record that we have seen
@@ -35,7 +35,7 @@ type publishedMark struct {
 const (
 	publishedKey = "published"
 	markInterval = time.Second // time between two writes of the mark
-	lostMarkAge  = time.Hour   // if no mark was stored, only events younger than this are checked
+	lostMarkAge  = time.Hour   // if no mark was stored, only events younger than this are published again
 )
 
 // load reads the mark of the previous leader. If there is none, either this is the first leader or

@@ -9,14 +9,14 @@ import (
 	"backburn/wildfire"
 )
 
-// rechecks is the list of samples to ask about again: once about those with a harmless verdict,
-// which WildFire may change later, and repeatedly about those that the policy withholds and
-// WildFire did not know. They use the room that is left in other calls. They get calls of their own
-// only while the budget is plentiful.
+// rechecks is the list of files to ask about again: normally once about those with a harmless
+// verdict, which WildFire may change later, and repeatedly about those that the policy withholds
+// and WildFire did not know. Links are not rechecked. Rechecks use the room that is left in other
+// calls. They get calls of their own only while the budget is plentiful.
 type rechecks struct {
-	after time.Duration // the time between WildFire's last answer and the recheck; 0: no rechecks
-	since time.Time     // samples that were last asked about before this time are not rechecked
-	queue []recheck     // in the order of recheck.compare, without repetitions
+	after time.Duration // the time from Sample.CheckedAt to the recheck; 0: no rechecks
+	since time.Time     // samples whose CheckedAt is before this time are not rechecked
+	queue []recheck     // in the order of recheck.compare; no two entries have the same key and time
 }
 
 type recheck struct {

@@ -93,7 +93,7 @@ func TestAVerdictOnWithheldContentsIsPublishedLater(t *testing.T) {
 			WithheldAt: ended.Time,
 		})
 	}()
-	f.waitLogged("cannot publish the verdict on withheld contents")
+	f.waitLogged("cannot publish the verdict on a withheld sample")
 	accept()
 
 	<-published

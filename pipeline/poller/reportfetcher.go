@@ -12,7 +12,7 @@ import (
 type reportFetcher struct {
 	*shared
 	querier    *querier
-	wakeReport chan struct{} // wakes reportLoop: a report is due; capacity 1
+	wakeReport chan struct{} // wakes reportLoop: the list changed; capacity 1
 
 	reportsMu sync.Mutex
 	reports   *reportList // guarded by reportsMu

@@ -13,7 +13,7 @@ type reportList struct {
 	wants      func(key string, s pipeline.Sample) bool
 	first      time.Duration           // from the verdict to the first attempt
 	entries    map[string]*reportEntry // by sample key
-	toFetch    schedule[*reportEntry]  // reports to fetch: not requested yet, or not found so far
+	toFetch    schedule[*reportEntry]  // reports to fetch: not requested yet, or not received so far
 	owed       schedule[*reportEntry]  // published or missing reports, still owed to a source
 	haltReason string                  // why no report can be fetched now, or ""
 }

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// A new leader looks for reports to fetch or publish on samples whose records changed within
-	// this time.
+	// A new leader looks for reports to fetch or publish in the records of samples that changed
+	// within this time and maxLeaderGap before its term.
 	reportLookBack = 7 * 24 * time.Hour
 
 	// How long an owed report waits for the final event of the source's job.
@@ -198,8 +198,8 @@ func (f *reportFetcher) publishOwed(ctx context.Context, key string) error {
 	return nil
 }
 
-// loadPublishedReport returns a report that was published before. If its document was removed, it
-// returns the zero Report.
+// loadPublishedReport returns a report that was published before. If its document was removed or
+// is damaged, it returns the zero Report.
 func (f *reportFetcher) loadPublishedReport(ctx context.Context, s queue.SampleEntry) (results.Report, error) {
 	if s.Report.State == results.ReportMissing {
 		return pipeline.MissingReport(), nil
@@ -233,7 +233,7 @@ func (f *reportFetcher) publishFor(ctx context.Context, s queue.SampleEntry, rep
 	switch {
 	case !ended:
 		return f.Now().Sub(at) >= finalEventWait, nil
-	case report.Status == "": // the document was removed, so nothing can be published
+	case report.Status == "": // the document was removed or is damaged, so nothing can be published
 		return true, nil
 	}
 
@@ -241,7 +241,8 @@ func (f *reportFetcher) publishFor(ctx context.Context, s queue.SampleEntry, rep
 }
 
 // finalEvents returns, for each source, the first event with the sample's verdict that ended a job
-// or changed an earlier verdict. The search begins earlier than the sample's record, by margin.
+// or changed an earlier verdict. The search begins margin before the time at which the record
+// that added the report to the list was written.
 func (f *reportFetcher) finalEvents(ctx context.Context, s queue.SampleEntry, margin time.Duration, sources []string) (map[string]results.Event, error) {
 	f.reportsMu.Lock()
 	e := f.reports.entries[s.Key]

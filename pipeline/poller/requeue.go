@@ -111,8 +111,8 @@ func (f *finisher) spentCheck() nextCheck {
 	return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}
 }
 
-// mostUrgent returns the most urgent job of a sample, and of several the oldest; the zero value if
-// none waits.
+// mostUrgent returns the most urgent job of a sample or, if several are equally urgent, the oldest
+// of them; the zero value if none waits.
 func (f *finisher) mostUrgent(e *waitingSample) (job waitingJob) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -128,6 +128,8 @@ func (f *finisher) mostUrgent(e *waitingSample) (job waitingJob) {
 
 // requeueDelay returns the time until the next attempt to requeue a job. It is a random part of the
 // time that it takes to requeue all jobs that wait for their turn, so that most attempts succeed.
+// If that time is longer than spentRetry, it is a random part of spentRetry, and more attempts
+// fail.
 func (f *finisher) requeueDelay() time.Duration {
 	f.mu.Lock()
 	n := f.list.awaitingTurn + 1

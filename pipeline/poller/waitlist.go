@@ -14,8 +14,8 @@ import (
 
 // waitlist is the poller's index of the waiting jobs by sample, with the time at which each sample
 // is due. Here, the waiting jobs include the parked ones. There may be a million samples, so the
-// list does not hold the messages of the jobs, only their names and sequence numbers. It is not
-// safe for concurrent use.
+// list does not hold the messages of the jobs, only a waitingJob for each. It is not safe for
+// concurrent use.
 type waitlist struct {
 	entries map[uint64]*waitingSample   // by sampleID.prefix
 	clashes map[sampleID]*waitingSample // samples not in entries: another has the same prefix
@@ -24,7 +24,7 @@ type waitlist struct {
 	more map[*waitingSample]map[string]waitingJob
 
 	due          schedule[*waitingSample]
-	toAsk        map[*waitingSample]struct{} // pending samples to ask about: due, or asked by hand
+	toAsk        map[*waitingSample]struct{} // pending samples to ask about: due, or asked about by hand
 	jobs         int                         // all jobs in the list, including the parked ones
 	parked       int                         // those of them that are parked
 	awaitingTurn int                         // samples with a job that waits for its turn to be requeued
