@@ -136,40 +136,58 @@ func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJ
 		By:      f.term,
 	})
 	span.EndVerdict(sp, ev, err != nil)
+	if err == nil {
+		f.Metrics.Finished(ev)
+		if f.config().WantsReport(s.Key, s.Sample) {
+			err = oweReport(ctx, f.Queue.Ledger(), f.config(), ev, now)
+		}
+	}
 	if err != nil {
-		// The event may be in the ledger but not published. A retry would not publish it, because
-		// the job no longer waits.
+		// The event may be in the ledger but not published, or the report not owed to the job's
+		// source. A retry would do neither, because the job no longer waits.
 		f.republish(ctx, job.name, markPublished)
 		return nil, err
 	}
 
 	markPublished()
-	f.Metrics.Finished(ev)
 	f.forget(e, job)
-	if step.Kind == pipeline.StepFinish && f.config().WantsReport(s.Key, s.Sample) {
-		// If the report was published meanwhile, it is still to be published for this job's source.
-		_, err = f.Queue.Ledger().ChangeSample(ctx, s.Key, func(s *pipeline.Sample) bool {
-			return f.config().OweReport(s, m.Job.Source, now)
-		})
-	}
 
-	return nil, err
+	return nil, nil
 }
 
-// republish publishes the final event in a job's record, if there is one, because it may not have
-// been published before. It retries until that succeeds or ctx ends.
+// oweReport records that a report is still to be published for the source of a job that ended with
+// a verdict, if the report was published meanwhile.
+func oweReport(ctx context.Context, ledger *queue.Ledger, cfg pipeline.Config, ev results.Event, now time.Time) error {
+	if ev.Type != results.Verdict || !cfg.Reporting() {
+		return nil
+	}
+
+	key := keyOf(ev.Data)
+	_, err := ledger.ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
+		return cfg.WantsReport(key, *s) && cfg.OweReport(s, ev.Data.Source, now)
+	})
+
+	return err
+}
+
+// republish publishes the final event in a job's record, if there is one and it is not too old,
+// because it may not have been published before. Then it calls oweReport. It retries until both
+// succeed or ctx ends.
 func (f *finisher) republish(ctx context.Context, name string, markPublished func()) {
 	for ctx.Err() == nil {
 		entry, err := f.Queue.Ledger().ReadJob(ctx, name)
 		if err == nil && entry.State == queue.JobDone && !f.published.tooOld(entry.Event, f.Now()) {
 			err = f.Queue.Events().Republish(ctx, nil, entry.Event)
+			if err == nil {
+				err = oweReport(ctx, f.Queue.Ledger(), f.config(), entry.Event, f.Now())
+			}
 		}
 		if err == nil {
 			markPublished()
 			return
 		}
 
-		f.Log.Warn().Err(err).Str("job", name).Msg("cannot publish a recorded event; retrying")
+		f.Log.Warn().Err(err).Str("job", name).Msg("cannot publish a recorded event, or record that its report is owed; retrying")
 		_ = pipeline.Sleep(ctx, time.Second)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/results"
+	"backburn/wildfire"
 )
 
 // All jobs of a sample end while WildFire is asked about it. The verdict is recorded all the same,
@@ -57,6 +58,48 @@ func TestARecordedEventIsPublishedLater(t *testing.T) {
 	f.finisher.published.recordSeen(revision + 100)
 	if got := f.finisher.published.sequence(); got != revision+100 {
 		t.Errorf("the published mark is %d, want %d", got, revision+100)
+	}
+}
+
+// A report was published before a job with the same contents ended. The report becomes owed to the
+// job's source even if RESULTS refuses the job's event at first.
+func TestAReportIsOwedAfterALateEvent(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	cfg := f.config()
+	cfg.ReportVerdicts = []string{"malware"}
+	f.Settings.Set(cfg)
+	_, sample, revision := f.pendingJob("owed")
+	_, err := f.Queue.Ledger().ChangeSample(t.Context(), sample.Key, func(s *pipeline.Sample) bool {
+		s.State = pipeline.StateVerdict
+		s.Verdict = int(wildfire.Malware)
+		s.DecidedAt = time.Now()
+		s.CheckedAt = s.DecidedAt
+		s.Reported(results.ReportAvailable, []string{"proxy"}, s.DecidedAt)
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := f.list.add(idOf(t, sample.Key), waitingJob{name: "mail.owed", seq: revision}, time.Now())
+	e.busy = true
+	accept := f.refuseEvents()
+
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.finisher.check(t.Context(), e)
+	}()
+	f.waitLogged("cannot publish a recorded event")
+	accept()
+
+	<-ended
+	s, err := f.Queue.Ledger().Sample(t.Context(), sample.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, owed := s.Report.Owed["mail"]; !owed {
+		t.Errorf("the report is %+v, not owed to the job's source", s.Report)
 	}
 }
 
