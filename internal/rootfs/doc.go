@@ -17,13 +17,17 @@
 //   - An error says what is at fault; see [CauseOf].
 //
 // Linux resolves names with openat2(2), and component by component where that system call is
-// missing or filtered. macOS and Windows resolve them with [os.Root].
+// missing or filtered. macOS and Windows resolve them with [os.Root], and are weaker: [Move] and,
+// on Windows, [Root.Lstat], [File.Writer] and [File.Sync] go by paths. So somebody who may rename
+// the root, or replace a folder in a name between its check and the call, can redirect these calls.
+// The name of the root is checked on macOS shortly before it is opened, and on Windows not at all.
 //
 // # What it does not do
 //
 // Links that belong to the superuser or to this user, in the name of the root itself, are the
 // operator's choice and are followed. Mounts beneath the root are followed unless it was opened
-// with [OneMount]. Hard links are not detected; [State] has their number.
+// with [OneMount], and always on macOS and Windows. Hard links are not detected; [State] has their
+// number.
 //
 // Names are relative and slash-separated, and may contain any bytes except NUL. The package imports
 // nothing of this module.

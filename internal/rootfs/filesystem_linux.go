@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileSystems has the statfs(2) magic numbers of all known remote file systems, and of some local
-// ones for their names.
+// fileSystems has the statfs(2) magic numbers of common remote file systems, and of some local ones
+// for their names. Others count as local.
 var fileSystems = map[int64]FileSystem{
 	0x6969:     {Kind: "nfs", Remote: true},
 	0xFE534D42: {Kind: "smb2", Remote: true},

@@ -7,7 +7,8 @@ type Option func(*options)
 
 type options struct{ oneMount bool }
 
-// OneMount refuses names that are on another mount than the root.
+// OneMount refuses to open names that are on another mount than the root. It has no effect on macOS
+// and Windows.
 func OneMount() Option { return func(o *options) { o.oneMount = true } }
 
 // pathBelow returns the path of rel below a root, with the system's separators.

@@ -14,7 +14,8 @@ import (
 // Name returns the path by which the root was opened.
 func (r *Root) Name() string { return r.path }
 
-// MkdirAll creates the folder rel and its parents, each durably.
+// MkdirAll creates the folder rel and its parents, each durably. Names that exist are skipped
+// unchecked, so it also returns nil if rel is a file.
 func (r *Root) MkdirAll(rel string, perm fs.FileMode) error {
 	for i := 0; i <= len(rel); i++ {
 		if i < len(rel) && rel[i] != '/' {
@@ -40,7 +41,7 @@ func (r *Root) MkdirAll(rel string, perm fs.FileMode) error {
 const entryBatch = 512
 
 // Entries returns the entries of a folder as they are read, in no particular order; "" and "." are
-// the root. An error is the last pair.
+// the root. If reading fails, the last pair has the error.
 func (r *Root) Entries(rel string) iter.Seq2[fs.DirEntry, error] {
 	return func(yield func(fs.DirEntry, error) bool) {
 		d, err := r.openDir(rel)

@@ -109,7 +109,8 @@ func checkLinks(name string) error {
 	return nil
 }
 
-// renamePath renames a file. It never replaces another; if there is one, it returns fs.ErrExist.
+// renamePath renames a file. It returns fs.ErrExist instead of replacing another. On a file system
+// that does not support this, it replaces a file that appears between its check and the rename.
 func renamePath(from, to string) error {
 	err := unix.RenamexNp(from, to, unix.RENAME_EXCL)
 	if errors.Is(err, unix.ENOTSUP) { // the file system does not support it: check first

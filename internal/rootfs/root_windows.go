@@ -93,7 +93,7 @@ func stateOfHandle(h windows.Handle) (State, error) {
 	}, nil
 }
 
-// IsOwn relies on the access rights that a file inherits.
+// IsOwn is always true here: the access rights that a file inherits have to protect it.
 func (s State) IsOwn() bool { return true }
 
 // renamePath renames a file. It never replaces another; if there is one, it returns fs.ErrExist.
@@ -136,8 +136,8 @@ func (f *File) Sync() error {
 	return windows.FlushFileBuffers(h)
 }
 
-// Writer reports whether any process has the file open for writing: if so, an attempt to open it
-// fails if that shares the file with readers only.
+// Writer reports whether any process has the file open for writing. It tries to open the file and
+// share it only with readers, which fails while there is a writer.
 func (f *File) Writer() (Writer, error) {
 	p, err := windows.UTF16PtrFromString(f.path)
 	if err != nil {
@@ -196,5 +196,6 @@ func isForbiddenName(rel string) bool {
 	return strings.ContainsAny(rel, `\:`) || !filepath.IsLocal(filepath.FromSlash(rel))
 }
 
-// checkLinks does nothing here: creating links requires a privilege.
+// checkLinks does nothing here: creating symbolic links requires a privilege. Junctions do not, and
+// are not detected.
 func checkLinks(string) error { return nil }
