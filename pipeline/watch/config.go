@@ -46,7 +46,8 @@ const (
 	MetadataSuricata = string(beside.Suricata)
 )
 
-// Values of the fields of After, besides the name of a folder.
+// Values of the fields of After, besides the path of a folder. With Claim = "keep", AfterKeep is
+// the only one, and files stay where they are.
 const (
 	AfterKeep    = "keep"    // moved to .backburn/done/<verdict>/, or .backburn/done/failed/ after a failure, until somebody removes it
 	AfterDelete  = "delete"  // removed
@@ -81,7 +82,7 @@ type Config struct {
 	Priority    pipeline.Priority `toml:"priority" doc:"Priority of the jobs: \"urgent\", \"normal\" or \"bulk\"."`
 	Transfer    string            `toml:"transfer" doc:"\"path\": workers read the same file system. \"object\": contents travel through JetStream."`
 	MaxInFlight int               `toml:"max_in_flight" doc:"Most files that are claimed and not done. Further files stay in the folder."`
-	After       After             `toml:"after" doc:"What to do with a claimed file after its final event: \"keep\" (in .backburn/done/<verdict>/, until you remove it), \"delete\", \"restore\" (back where it was found), or the path of a folder with a slash in it, such as \"/srv/malware\" or \"./malware\". With claim = \"keep\", only \"keep\"."`
+	After       After             `toml:"after" doc:"What to do with a claimed file after its final event: \"keep\" (in .backburn/done/<verdict>/, until you remove it), \"delete\", \"restore\" (back where it was found), or the path of a folder with a slash in it, such as \"/srv/malware\" or \"./malware\". With claim = \"keep\", files stay where they are, and only \"keep\" is possible."`
 }
 
 // After says what happens to a claimed file after its final event: "keep", "delete", "restore", or
@@ -133,8 +134,8 @@ func (c *Config) Complete() {
 }
 
 // sourceOf makes a valid source from the base name of a folder: in lower case, with - instead of
-// characters other than letters, digits, _ and -, and at most 32 bytes long. It returns "" if
-// nothing is left.
+// characters other than a-z, 0-9, _ and -, at most 32 bytes long, and without - at either end. It
+// returns "" if nothing is left.
 func sourceOf(path string) string {
 	if path == "" {
 		return ""
