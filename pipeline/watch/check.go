@@ -48,7 +48,7 @@ func Check(ctx context.Context, cfg Config) []Finding {
 	st, err := os.Stat(abs)
 	switch {
 	case err != nil:
-		return []Finding{{"folder", Fail, err.Error(), "create the folder, or correct path"}}
+		return []Finding{{"folder", Fail, err.Error(), "create the folder, or correct the key path"}}
 	case !st.IsDir():
 		return []Finding{{"folder", Fail, abs + " is not a folder", "set path to the folder in which files arrive"}}
 	}
@@ -104,7 +104,7 @@ func (c *checker) fileSystem(r *rootfs.Root) {
 	}
 	if info.Remote {
 		c.add("file_system", Warn, info.Kind+": a network file system; writers on other machines cannot be detected, and changes are found only by scans",
-			fmt.Sprintf("files wait %d times settle here: make that longer than attributes are cached (NFS: acregmax, 60s), or use done_file", settle.BlindFactor))
+			fmt.Sprintf("files wait %d times settle here, which must be longer than the system caches attributes (NFS: acregmax, 60s): raise settle, or use done_file", settle.BlindFactor))
 	} else {
 		c.add("file_system", OK, info.Kind, "")
 	}

@@ -26,7 +26,7 @@ type mover struct {
 	doneFile    *settle.DoneFile // nil without one
 	tasks       *sync.WaitGroup  // goroutines that publish recovered files
 
-	unprepared atomic.Int64 // claimed files that cannot be prepared at present
+	unprepared atomic.Int64 // claimed files that cannot be prepared at present because of a fault that is not theirs
 }
 
 func (m *mover) take(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, report func(settle.Outcome)) {
@@ -102,7 +102,7 @@ func (m *mover) takeDescription(ctx context.Context, c *claimedFile) {
 		m.w.health.set("metadata", "")
 		m.w.troubles.clear(name)
 	default:
-		m.reportError(ctx, name, cannotClaim, "metadata", fmt.Errorf("move the metadata beside a file: %w", err))
+		m.reportError(ctx, name, cannotClaim, "metadata", fmt.Errorf("move the metadata of a file into the spool: %w", err))
 	}
 }
 
@@ -231,7 +231,7 @@ func (m *mover) setAside(ctx context.Context, c *claimedFile, err error) bool {
 		return false
 	}
 	m.w.m.skipped["special"].Inc()
-	m.w.log.Warn().Str("job", c.id).Str("path", c.rel).Msg("a file was replaced by something else while it was claimed; moved to done/special")
+	m.w.log.Warn().Str("job", c.id).Str("path", c.rel).Msg("a file was replaced by something else while it was being claimed; the replacement is now in done/special")
 	m.w.inFlight.remove(c.id)
 
 	return true

@@ -20,8 +20,8 @@ import (
 // followRetryDelay is the delay before outcomes are followed again after a fault.
 const followRetryDelay = time.Second
 
-// session is the work on one open folder: from opening it until ctx ends, or until the folder's
-// path leads to another folder. It only wires the parts.
+// session is the work on one open folder: from opening it until ctx ends, or until the folder has
+// to be opened again. It only wires the parts.
 type session struct {
 	*folder
 	events       *fsnotify.Watcher // nil in poll mode
@@ -36,7 +36,8 @@ type session struct {
 	tasks        sync.WaitGroup // goroutines that take and publish files
 }
 
-// watch works on the folder until ctx ends or the folder is replaced.
+// watch works on the folder until ctx ends. It returns early with an error that says why the folder
+// has to be opened again.
 func (w *Watcher) watch(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -209,7 +210,7 @@ func (s *session) followOutcomes(ctx context.Context) {
 		if err == nil {
 			err = errors.New("the subscription to events ended")
 		}
-		s.w.health.set("outcomes", "final events cannot be read; finished files stay in "+spool.Dir+"/"+spool.Claimed+": "+err.Error())
+		s.w.health.set("outcomes", "final events cannot be read, so files stay claimed after their jobs have ended: "+err.Error())
 		if pipeline.Sleep(ctx, followRetryDelay) != nil {
 			return
 		}

@@ -35,7 +35,7 @@ var remedies = map[string]string{
 	isLeftAlone:  "move it (or this hard link to it) out of the watched folder, and find out what put it there",
 }
 
-// Trouble is a file or folder that cannot be processed. It is retried at increasing intervals.
+// Trouble is a file or folder that cannot be processed. It is retried.
 type Trouble struct {
 	Path   string    `json:"path"`   // relative to the watched folder
 	Reason string    `json:"reason"` // what failed, why, and what to do
@@ -101,7 +101,7 @@ func (t *troubles) clear(rel string) {
 	}
 	delete(t.files, rel)
 	if f.reported {
-		t.log.Info().Str("path", rel).Msg("a file that had problems is processed again")
+		t.log.Info().Str("path", rel).Msg("the fault of a file has ended, or the file is gone")
 		t.updateCountLocked()
 	}
 }
