@@ -18,9 +18,9 @@ type claimer interface {
 	// known.
 	take(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, report func(settle.Outcome))
 
-	// recover adds the files that are already claimed to those in flight. It publishes again those
-	// that this watcher does not know and that are at least minAge old. At startup minAge is 0,
-	// which means all files.
+	// recover finds claimed files that this watcher does not know and that are at least minAge old,
+	// and adds them to those in flight. It publishes those whose jobs may not have been published.
+	// At startup minAge is 0, which means all files.
 	recover(ctx context.Context, minAge time.Duration) error
 
 	// republish publishes again the claimed files with these IDs, whose jobs the queue has lost. It

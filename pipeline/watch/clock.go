@@ -11,8 +11,9 @@ import (
 // offsets that anchor recorded last. Safe for concurrent use.
 //
 // The protection ends with the second call of anchor after the step. Calls are so far apart that a
-// file from before the step is by then older than any multiple of Config.Settle, but perhaps not
-// than Config.StaleAfter. A watcher that starts after the step knows nothing of it.
+// file from before the step is by then really older than settle.BlindFactor times Config.Settle,
+// but perhaps not older than Config.StaleAfter. A watcher that starts after the step knows nothing
+// of it.
 type cautiousClock struct {
 	// The wall time at which the watcher's own clock was zero, as measured by the last two calls of
 	// anchor, in nanoseconds since 1970.

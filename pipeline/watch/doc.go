@@ -4,8 +4,8 @@
 // # What it does
 //
 // A [Watcher] watches one folder. It claims a file that has not changed for a while and that nobody
-// has open for writing, by an atomic rename into .backburn/claimed below the folder. It makes the
-// claim durable, hashes the file, and publishes it as a [pipeline.Job] through [Intake]. When
+// has open for writing, by an atomic rename into .backburn/claimed below the folder. It hashes the
+// file, makes the claim durable, and publishes the file as a [pipeline.Job] through [Intake]. When
 // [Outcomes] delivers the job's final event, the watcher disposes of the file as [After] says.
 //
 // # How it decides
@@ -29,10 +29,14 @@
 //     names did not fit into memory, whose events the kernel dropped, or whose folder was missing.
 //     After the claim, it is in .backburn/claimed: the files there are published again at startup,
 //     and whenever the queue has lost their jobs.
-//   - No file is taken half-written: not while a process on this machine has it open for writing
-//     (Linux: read leases), nor while its writer pauses for less than Config.Settle.
+//   - No file is taken half-written: not while a process on this machine has it open for writing,
+//     nor while its writer pauses for less than Config.Settle. Where writers cannot be detected (on
+//     Linux, other users' files without CAP_LEASE; on macOS, all files), only a pause counts, and
+//     it has to be five times as long.
 //   - A file is disposed of only if the verdict is about its present contents. It is hashed again
-//     first, and becomes a new job if it has changed.
+//     first, and becomes a new job if it has changed. There are two exceptions: a file that was too
+//     large to be hashed is only compared by size, and with After = "keep", one that may not be
+//     opened is moved unchecked.
 //   - Paths cannot leave the folder: names are resolved beneath it, and no link is followed.
 //   - A faulty file does not stop the others. It is reported after Config.StaleAfter and retried.
 //   - Nothing is submitted twice: the job ID is made once, at the claim, and is part of the claimed
@@ -41,7 +45,8 @@
 //
 // # What it leaves on the disk
 //
-// Everything is in .backburn below the folder, accessible only to the watcher's user:
+// Everything is in .backburn, which is in the watched folder or, with Config.StateDir, in
+// StateDir/Source. Only the watcher's user can write to .backburn:
 //
 //	claimed/<id>-<name>         claimed and unfinished; jobs refer to these files
 //	done/<verdict>/<id>-<name>  finished, with After = "keep"; done/failed for failures;
@@ -59,8 +64,8 @@
 // # What it does not do
 //
 // A watcher cannot know that a program which stopped in the middle of a file will continue an hour
-// later; use Config.DoneFile for that. It cannot detect writers on other machines (network file
-// systems), and waits longer there. It does not judge contents: an empty file (after
+// later; use Config.DoneFile for that. Nor can it detect writers on other machines (network file
+// systems); it waits longer there. It does not judge contents: an empty file (after
 // Config.StaleAfter) and a file over the size limit become jobs like any other, and the worker ends
 // them with a reason.
 //

@@ -43,7 +43,7 @@ func (f *folder) reopen(c *claimedFile) (err error) {
 }
 
 // originalPath returns the path where a claimed file was found. If that is not recorded, it returns
-// the base name, so that the contents are submitted in any case.
+// base, so that the contents are submitted in any case.
 func (f *folder) originalPath(id, base string, whole bool) string {
 	rel, err := f.spool.Paths.Original(id, base, whole)
 	if err != nil {
@@ -59,7 +59,7 @@ type finishedFile struct {
 	claimedFile
 	event   results.Event
 	state   rootfs.State
-	leased  bool // no process can write to it while it is open
+	leased  bool // f has a lease, so isUnchanged sees every new writer
 	action  string
 	doneDir string // its folder in the spool
 	sidecar []byte // nil without one

@@ -16,8 +16,8 @@ import (
 	"backburn/pipeline"
 )
 
-// errUnsettled means that a file cannot be published yet: a process is writing to it, or wrote to
-// it while it was being read.
+// errUnsettled means that a file cannot be published or disposed of yet: a process is writing to
+// it, it has not been unchanged for long enough, or it changed while it was being read.
 var errUnsettled = errors.New("still being written")
 
 // readBuffer is the size of one read in bytes.

@@ -13,7 +13,8 @@ import (
 // folder's source.
 const PartPrefix = "folder"
 
-// faultExpiry is how long a fault without a known end is shown after it last occurred.
+// faultExpiry is the shortest time for which a fault without a known end is shown after it last
+// occurred.
 const faultExpiry = 2 * time.Minute
 
 // partFaults lists the parts of the work, each with its fault. While a part is degraded, files are

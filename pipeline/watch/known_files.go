@@ -85,7 +85,7 @@ func (k *knownFiles) checkContents(ctx context.Context, rel string, f *rootfs.Fi
 		return settle.Take
 	}
 
-	same, err := k.same(ctx, rel, f, st, r)
+	same, err := k.updateIfSame(ctx, rel, f, st, r)
 	switch {
 	case errors.Is(err, errUnsettled):
 		return settle.Changed
@@ -101,7 +101,8 @@ func (k *knownFiles) checkContents(ctx context.Context, rel string, f *rootfs.Fi
 	return settle.Take
 }
 
-func (k *knownFiles) same(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, r ledger.Record) (bool, error) {
+// updateIfSame reports whether a file has the contents of its record. If so, it updates the record.
+func (k *knownFiles) updateIfSame(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, r ledger.Record) (bool, error) {
 	sum, err := k.hashers.sum(ctx, f, st.Size, io.Discard)
 	if err != nil || sum != r.SHA256 {
 		return false, err

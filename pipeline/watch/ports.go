@@ -19,11 +19,11 @@ type Intake interface {
 // Outcomes delivers the final events of jobs.
 type Outcomes interface {
 	// Follow passes the final events of a source to handle, each at least once, until ctx ends.
-	// Progress is tracked per folder ID, so that an empty mount point does not consume the events
-	// of the disk normally mounted there. An event is finished when handle returns nil; after an
-	// error it is delivered again later. Follow may call handle from several goroutines, and
-	// returns only when all these calls have returned.
-	Follow(ctx context.Context, source, folder string, handle func(ctx context.Context, e results.Event) error) error
+	// Progress is tracked by folderID, so that an empty mount point does not consume the events of
+	// the disk normally mounted there. An event is finished when handle returns nil; after an error
+	// it is delivered again later. Follow may call handle from several goroutines, and returns only
+	// when all these calls have returned.
+	Follow(ctx context.Context, source, folderID string, handle func(ctx context.Context, e results.Event) error) error
 }
 
 // Catalog knows which jobs the queue has.
@@ -39,8 +39,8 @@ type Catalog interface {
 // Objects stores contents with Transfer = "object".
 type Objects interface {
 	// Put stores size bytes under name, replacing any previous object, and returns nil once they
-	// are durable. It calls open at least once, again for each retry, and closes what open returns.
-	// It verifies the bytes by digest.
+	// are durable. It may call open several times, and closes what open returns. It stores nothing
+	// if reading fails or yields another number of bytes.
 	Put(ctx context.Context, name string, size int64, open func() (io.ReadCloser, error)) error
 	// Delete removes an object. It returns nil if there is none.
 	Delete(ctx context.Context, name string) error

@@ -68,7 +68,7 @@ func (f *folder) storeContents(ctx context.Context, st rootfs.State, job *pipeli
 }
 
 // objectName returns the name of a job's contents in the object store. It contains the folder's ID,
-// so that the janitors of two folders do not remove each other's objects.
+// so that the watchers of two folders do not remove each other's objects.
 func (f *folder) objectName(id string) string { return f.objectPrefix() + id }
 
 func (f *folder) objectPrefix() string { return f.cfg.Source + "/" + f.id + "/" }

@@ -38,7 +38,7 @@ func (r *reconciler) run(ctx context.Context) {
 	}
 }
 
-// runOnce checks all claimed files once.
+// runOnce checks, once, all claimed files whose jobs were published at least reconcileAge ago.
 func (r *reconciler) runOnce(ctx context.Context) (n int, err error) {
 	for ids := range slices.Chunk(r.w.inFlight.publishedBefore(time.Now().Add(-r.w.reconcileAge)), reconcileBatch) {
 		unknown, err := r.w.catalog.Unknown(ctx, r.cfg.Source, ids)

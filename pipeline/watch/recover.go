@@ -9,8 +9,8 @@ import (
 )
 
 // adoptAfter is the age at which this watcher adopts a claimed file that it does not know. By then
-// the watcher that claimed it has published it, is gone, or cannot publish. Then both try, which is
-// harmless.
+// the watcher that claimed it has published it, is gone, or cannot publish. If it still tries, both
+// do, which is harmless.
 const adoptAfter = time.Minute
 
 func (m *mover) recover(ctx context.Context, minAge time.Duration) error {

@@ -14,8 +14,8 @@ import (
 
 // Run watches the folder until ctx ends, and returns nil once all its goroutines have ended. While
 // the folder is missing or broken, Status shows it as failed, and Run tries to open it again. Run
-// returns an error only for a configuration that can never work; the error says what to do. Run
-// must be called only once.
+// returns an error only if the folder or its configuration is unusable at the start (ErrUnusable);
+// the error says what to do. Run must be called only once.
 func (w *Watcher) Run(ctx context.Context) error {
 	if runtime.GOOS == "linux" && !rootfs.SeesWriters() {
 		w.log.Info().Str("path", w.path).Msgf("without CAP_LEASE, writers to other users' files cannot be detected; "+

@@ -106,7 +106,7 @@ func (s *syncer) run(stop <-chan struct{}) {
 }
 
 // flush makes a group durable, and sets the error of each request for which that fails. A file that
-// cannot be synced does not affect the others.
+// cannot be synced does not affect the others, unless one call syncs the whole file system.
 func (s *syncer) flush(group []*syncRequest) {
 	files := 0
 	for _, req := range group {

@@ -85,8 +85,8 @@ func WithCatalog(c Catalog) Option { return func(s *settings) { s.catalog = c } 
 // WithHealth sets the registry for the folder's health. The default is a new registry.
 func WithHealth(r *health.Registry) Option { return func(s *settings) { s.health = r } }
 
-// WithGuard makes the watcher ignore Backburn's own files, and mark a job as not to be uploaded if
-// its contents hold a secret. Without a guard, it does neither.
+// WithGuard makes the watcher leave Backburn's own files alone, and mark a job as not to be
+// uploaded if its contents hold a secret. Without a guard, it does neither.
 func WithGuard(g *guard.Guard) Option { return func(s *settings) { s.guard = g } }
 
 // New creates a watcher of one folder. It accesses no files. objects may be nil unless cfg.Transfer

@@ -85,7 +85,7 @@ func (k Kind) Parse(text []byte) (Description, error) {
 	return a, nil
 }
 
-// scalar returns a JSON value as text, unless it is an array or an object.
+// scalar returns a JSON string, number or boolean as text, and an error for anything else.
 func scalar(raw json.RawMessage) (string, error) {
 	var s string
 	switch text := string(raw); {

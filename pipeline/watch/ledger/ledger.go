@@ -331,9 +331,10 @@ func decodeTime(b []byte) time.Time {
 }
 
 // Maintain checks some of the records, and drops those whose file is gone or that cannot be
-// decoded. exists reports whether a record's file is where the record says. A file counts as gone
-// only after an hour: a scan has to find a file that was renamed within the folder, and compare its
-// contents, before its record has the new path.
+// decoded. exists reports whether a record's file is where the record says. The record of a file
+// that is being restored is never dropped. A file counts as gone only after an hour: a scan has to
+// find a file that was renamed within the folder, and compare its contents, before its record has
+// the new path.
 func (l *Ledger) Maintain(now time.Time, exists func(key []byte, r Record) bool) error {
 	var gone [][]byte
 	n := 0

@@ -50,7 +50,7 @@ func (g glob) match(name string) bool {
 		rest, ok := strings.CutSuffix(name, g.text)
 		return ok && !strings.Contains(rest, "/")
 	}
-	ok, _ := path.Match(g.pattern, name) // the pattern was checked by Config.Validate
+	ok, _ := path.Match(g.pattern, name) // watch.Config.Validate has checked the pattern
 
 	return ok
 }
@@ -107,8 +107,8 @@ func (l Globs) Match(rel string) bool {
 	return false
 }
 
-// DoneFile has the rule for the names of done files, which mark other files as complete. Is works
-// on nil: there are no done files.
+// DoneFile has the rule for the names of done files, which mark other files as complete. The method
+// Is accepts a nil receiver, which means that there are no done files.
 type DoneFile struct {
 	before, after string // surround the name
 	noExt         bool   // the name without its extension

@@ -53,8 +53,8 @@ func (r Rules) SettleTime(rel string, st rootfs.State, blind bool) (d time.Durat
 	return d, Changing
 }
 
-// emptyRecheck is the shortest delay after which RecheckDelay has an empty file examined again
-// before its time.
+// emptyRecheck is the minimum delay before an empty file is examined again, unless its wait ends
+// sooner.
 const emptyRecheck = time.Second
 
 // RecheckDelay returns the delay before a file is examined again. left is how long it still has to
