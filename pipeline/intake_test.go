@@ -469,3 +469,20 @@ func TestNoRecordOfARequeuedJob(t *testing.T) {
 		t.Errorf("%d dead letters, want %d", n, want)
 	}
 }
+
+// JSON writes some characters as six bytes. A job whose metadata consists of them has a larger
+// record than others, and still waits and ends as they do.
+func TestMetadataThatJSONEscapes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.startWorker()
+	body := "MZ" + strings.Repeat("x", 1<<20-45<<10)
+	f.publish("backburn.jobs.normal.mail", nats.Header{
+		nats.MsgIdHdr:             {"a"},
+		queue.HeaderFilename:      {"x.exe"},
+		queue.HeaderMeta + "note": {strings.Repeat("<", 8000)},
+	}, body)
+	if ev := f.waitEvents(1).onlyOf(t, "a"); ev.Data.Verdict != wildfire.Benign.String() || len(ev.Data.Metadata["note"]) != 8000 {
+		t.Errorf("%s %+v", ev.Outcome(), ev.Data.Error)
+	}
+}

@@ -196,8 +196,15 @@ const (
 
 	// Room, in bytes, for all of a record except its contents: the job as JSON, the headers of
 	// Original, and the record's own headers. Only names and metadata of which JSON escapes most
-	// characters need more.
+	// characters need more (see Message.fits).
 	recordHeadroom = 40 << 10
+
+	// JSON writes a byte as at most this many, such as "<" as "\u003c".
+	maxEscaped = 6
+
+	// Room, in bytes, for the headers of a job's record or dead letter, and for what is learned of
+	// the job later.
+	headersHeadroom = 16 << 10
 )
 
 // headerBytes is the size of a header in a message, in bytes.
@@ -310,6 +317,35 @@ type messageJSON struct {
 
 // encode writes the message to a NATS message: a messageJSON, then the contents.
 func (m *Message) encode(to *nats.Msg) error {
+	body, err := m.encodeJob()
+	if err != nil {
+		return err
+	}
+
+	to.Header[headerRecord] = []string{strconv.Itoa(len(body))}
+	to.Header[headerJob] = []string{oneLine(m.Job.Ref().String())}
+	to.Data = append(body, m.Contents...)
+
+	return nil
+}
+
+// fits reports whether the job's record and its dead letter fit, with the contents, into a message
+// of this size in bytes.
+func (m *Message) fits(size int64) (bool, error) {
+	contents := int64(len(m.Contents))
+	switch {
+	case contents > size-recordHeadroom:
+		return false, nil
+	case contents <= size-maxEscaped*recordHeadroom:
+		return true, nil
+	}
+	body, err := m.encodeJob()
+
+	return contents+int64(len(body)) <= size-headersHeadroom, err
+}
+
+// encodeJob returns the job as JSON, without the contents.
+func (m *Message) encodeJob() ([]byte, error) {
 	body, err := json.Marshal(messageJSON{
 		ID:       m.Job.ID,
 		Source:   m.Job.Source,
@@ -319,14 +355,10 @@ func (m *Message) encode(to *nats.Msg) error {
 		Message:  m,
 	})
 	if err != nil {
-		return fmt.Errorf("encode job %s: %w", m.Job.Ref(), err)
+		return nil, fmt.Errorf("encode job %s: %w", m.Job.Ref(), err)
 	}
 
-	to.Header[headerRecord] = []string{strconv.Itoa(len(body))}
-	to.Header[headerJob] = []string{oneLine(m.Job.Ref().String())}
-	to.Data = append(body, m.Contents...)
-
-	return nil
+	return body, nil
 }
 
 // decodeMessage decodes the result of encode.

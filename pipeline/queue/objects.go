@@ -216,8 +216,11 @@ func (o *Objects) List(ctx context.Context, prefix string) ([]pipeline.ObjectInf
 // MoveContents moves contents out of a job's message into an object, if the message would otherwise
 // have too little room for the job's record. The job then refers to the object.
 func (o *Objects) MoveContents(ctx context.Context, m *Message) error {
-	if !m.Raw || m.Original != nil || int64(len(m.Contents)) <= o.nc.MaxPayload()-recordHeadroom {
+	if !m.Raw || m.Original != nil {
 		return nil
+	}
+	if fits, err := m.fits(o.nc.MaxPayload()); fits || err != nil {
+		return err
 	}
 
 	name := "job." + pipeline.JobKey(m.Job.Ref().String()) + "." + m.Job.SHA256
