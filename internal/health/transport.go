@@ -119,7 +119,7 @@ func noteFailure(r *http.Request) (*http.Request, *bodyState) {
 
 func (b requestBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF && !b.closed.Load() { //nolint:errorlint // readers return io.EOF without wrapping it
+	if err != nil && err != io.EOF && !b.closed.Load() {
 		b.failed.Store(true)
 	}
 
