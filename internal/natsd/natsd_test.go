@@ -1,7 +1,6 @@
 package natsd_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -19,6 +18,7 @@ import (
 	"backburn/internal/health"
 	"backburn/internal/natsd"
 	"backburn/internal/testkit/leaks"
+	"backburn/internal/testkit/logbuf"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }
@@ -107,8 +107,8 @@ func TestKeepsWhatItAcknowledged(t *testing.T) {
 func TestTokenIsPrivateAndDemanded(t *testing.T) {
 	t.Parallel()
 	cfg := on(filepath.Join(t.TempDir(), "nats"), anyPort)
-	var log bytes.Buffer
-	s, err := natsd.Start(t.Context(), cfg, zerolog.New(zerolog.SyncWriter(&log)).Level(zerolog.TraceLevel))
+	var log logbuf.Buffer
+	s, err := natsd.Start(t.Context(), cfg, zerolog.New(&log).Level(zerolog.TraceLevel))
 	if err != nil {
 		t.Fatal(err)
 	}
