@@ -48,8 +48,7 @@ func (q *querier) askLoop(ctx context.Context) error {
 	}
 }
 
-// awaitCall waits until there is something to ask, queries are not paused, and the pace at which
-// the day's budget may be used allows a call.
+// awaitCall waits until there is something to ask, queries are not paused, and pace allows a call.
 func (q *querier) awaitCall(ctx context.Context, pace *pipeline.Pacer) error {
 	for {
 		pace.Limit = q.config().QueriesPerDay

@@ -88,8 +88,9 @@ type linkChoice struct {
 	turn     int
 }
 
-// before reports whether a link is asked about before another: first that of the source that has
-// waited longest, then an urgent one, then one for which a worker holds a job.
+// before reports whether a link is asked about before another: the one whose source has waited
+// longer goes first. If both have waited equally long, an urgent link goes first, and after that
+// one for which a worker holds a job.
 func (c linkChoice) before(other linkChoice) bool {
 	switch {
 	case c.turn != other.turn:

@@ -25,7 +25,8 @@
 // time. Meanwhile, its entry in the list is marked busy. The goroutine returns a nextCheck, which
 // says when the sample is due again (finisher.go). changed.go handles verdicts that arrive or
 // change after jobs have ended. published.go keeps the published mark, a position in the ledger: if
-// a leader ended a job before that position, the job's final event has been published.
+// a leader recorded the end of a job before that position, the job's final event has been
+// published.
 //
 // A worker asks the poller through a Client (client.go).
 package poller

@@ -14,8 +14,8 @@ import (
 )
 
 // timeOut handles a sample that has no verdict at its deadline. If isEarly, it returns when to ask
-// about the sample next. Otherwise it ends the sample's jobs, and then writes the parameter
-// released, which Decide returned, as the new sample. A later job can then upload it again.
+// about the sample next. Otherwise it ends the sample's jobs, and then replaces the sample with
+// released, which Decide returned, so that a later job can upload it again.
 func (f *finisher) timeOut(ctx context.Context, e *waitingSample, s queue.SampleEntry, released pipeline.Sample) nextCheck {
 	if due, early := f.isEarly(s.SubmittedAt); early {
 		return nextCheck{due: due, pending: true}
@@ -143,8 +143,9 @@ func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJ
 		}
 	}
 	if err != nil {
-		// The event may be in the ledger but not published, or the report not owed to the job's
-		// source. A retry would do neither, because the job no longer waits.
+		// The event may be in the ledger without being published, or the ledger may not say that
+		// the report is owed to the job's source. A retry would mend neither, because the job no
+		// longer waits.
 		f.republish(ctx, job.name, markPublished)
 		return nil, err
 	}
@@ -155,8 +156,8 @@ func (f *finisher) finishJob(ctx context.Context, e *waitingSample, job waitingJ
 	return nil, nil
 }
 
-// oweReport records that a report is still to be published for the source of a job that ended with
-// a verdict, if the report was published meanwhile.
+// oweReport records that the sample's report is owed to the source of a job that ended with a
+// verdict, if the report has already been published, but not for that source.
 func oweReport(ctx context.Context, ledger *queue.Ledger, cfg pipeline.Config, ev results.Event, now time.Time) error {
 	if ev.Type != results.Verdict || !cfg.Reporting() {
 		return nil

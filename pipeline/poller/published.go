@@ -11,10 +11,10 @@ import (
 	"backburn/results"
 )
 
-// markKeeper keeps the published mark, a position in the ledger: if a leader ended a job before
-// that position, the job's final event has been published. A leader first records the end of a job
-// in the ledger and then publishes the event. If it dies in between, the next leader publishes the
-// event. The next leader only needs to look at the records after the mark.
+// markKeeper keeps the published mark, a position in the ledger: if a leader recorded the end of a
+// job before that position, the job's final event has been published. A leader first records the
+// end of a job in the ledger and then publishes the event. If it dies in between, the next leader
+// publishes the event. The next leader only needs to look at the records after the mark.
 type markKeeper struct {
 	created time.Time // when the ledger was created
 	from    uint64    // the stored mark when this worker began to lead

@@ -9,10 +9,10 @@ import (
 	"backburn/wildfire"
 )
 
-// rechecks is the list of files to ask about again: normally once about those with a harmless
-// verdict, which WildFire may change later, and repeatedly about those that the policy withholds
-// and WildFire did not know. Links are not rechecked. Rechecks use the room that is left in other
-// calls. They get calls of their own only while the budget is plentiful.
+// rechecks is the list of files to ask about again. A file with a harmless verdict is normally
+// rechecked once, because WildFire may change the verdict. A file that the policy withholds and
+// WildFire did not know is rechecked repeatedly. Links are not rechecked. Rechecks use the room
+// that is left in other calls. They get calls of their own only while the budget is plentiful.
 type rechecks struct {
 	after time.Duration // the time from Sample.CheckedAt to the recheck; 0: no rechecks
 	since time.Time     // samples whose CheckedAt is before this time are not rechecked

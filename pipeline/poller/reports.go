@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// A new leader looks for reports to fetch or publish in the records of samples that changed
-	// within this time and maxLeaderGap before its term.
+	// A new leader looks for reports to fetch or publish in the records of samples. It looks back
+	// by this time plus maxLeaderGap.
 	reportLookBack = 7 * 24 * time.Hour
 
 	// How long an owed report waits for the final event of the source's job.
@@ -241,8 +241,7 @@ func (f *reportFetcher) publishFor(ctx context.Context, s queue.SampleEntry, rep
 }
 
 // finalEvents returns, for each source, the first event with the sample's verdict that ended a job
-// or changed an earlier verdict. The search begins margin before the time at which the record
-// that added the report to the list was written.
+// or changed an earlier verdict. The search begins before reportEntry.since, by the given margin.
 func (f *reportFetcher) finalEvents(ctx context.Context, s queue.SampleEntry, margin time.Duration, sources []string) (map[string]results.Event, error) {
 	f.reportsMu.Lock()
 	e := f.reports.entries[s.Key]

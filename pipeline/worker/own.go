@@ -18,8 +18,8 @@ import (
 const preScanLimit = 1 << 20
 
 // guardedContents returns contents that are scanned while they are read, even if they were scanned
-// before. This is the last check: an upload ends before the part of a secret that the guard
-// compares (guard.Guard.Reader).
+// before. This is the last check: if the contents have a secret, the upload fails before it sends
+// the part of the secret that the guard compares (guard.Guard.Reader).
 func guardedContents(g *guard.Guard, c queue.Contents) queue.Contents {
 	open := c.Open
 	c.Open = func() (io.ReadCloser, error) {

@@ -131,7 +131,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	return err
 }
 
-// releaseBudgets returns what this process has reserved of the budgets and not used.
+// releaseBudgets gives back what this process has reserved of the budgets and not used.
 func (w *Worker) releaseBudgets(ctx context.Context) {
 	for _, q := range append(w.RuleBudgets.All(), w.uploader.Uploads, w.Queries) {
 		q.Release(ctx)
