@@ -338,7 +338,7 @@ func (c *Client) statusError(op Op, response *http.Response, token string) error
 		Status:     response.StatusCode,
 		Message:    message,
 		RetryAfter: backoff.RetryAfter(response.Header.Get("Retry-After"), time.Now(), MaxRetryAfter),
-		Foreign:    foreignStatus(response, answer, token),
+		Foreign:    describeIfForeign(response, answer, token),
 		kind:       classify(op, response.StatusCode, strings.ToLower(message)),
 	}
 }

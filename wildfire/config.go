@@ -41,8 +41,8 @@ const (
 const apiPath = "/publicapi"
 
 // Config has the address of the service and the client's limits. The zero value of a limit or a
-// timeout disables it; start from DefaultConfig. The tags hold the keys of Backburn's configuration
-// file and their text in its reference.
+// timeout disables it; start from DefaultConfig. The tags hold the keys in Backburn's configuration
+// file, and what its reference says about them.
 type Config struct {
 	// BaseURL is the address of the service, such as https://eu.wildfire.paloaltonetworks.com.
 	// /publicapi is appended unless the URL ends with it. A verdict exists only in the region to

@@ -46,7 +46,7 @@ var (
 
 	ErrAnswer        = errors.New("unusable answer")          // success status, but not the expected document
 	ErrForeignAnswer = errors.New("answer is not WildFire's") // success status, but not sent by WildFire: see APIError.Foreign; also matches ErrAnswer
-	ErrNoVerdict     = errors.New("answer without verdict")   // a record without a readable verdict; also matches ErrAnswer
+	ErrNoVerdict     = errors.New("answer without verdict")   // no record, or one without a readable verdict; also matches ErrAnswer
 	ErrAmbiguous     = errors.New("several samples")          // an MD5 that belongs to more than one sample
 	ErrTransport     = errors.New("no complete answer")       // connection, TLS, proxy, time-out, canceled context: no status, unless the answer broke off
 	ErrStalled       = errors.New("transfer stalled")         // no progress for StallTimeout, or no answer within AnswerTimeout; also matches ErrTransport

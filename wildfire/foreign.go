@@ -43,10 +43,10 @@ func pageTitle(body []byte, credential string) string {
 	return strings.TrimRight(text[:min(len(text), maxTitle)], " ")
 }
 
-// foreignStatus describes an answer with an error status if something other than WildFire seems to
-// have sent it. Otherwise it returns nil. WildFire sometimes answers without a body, so an empty
+// describeIfForeign describes an answer with an error status if something other than WildFire seems
+// to have sent it. Otherwise it returns nil. WildFire sometimes answers without a body, so an empty
 // answer counts as WildFire's if its status is documented.
-func foreignStatus(response *http.Response, body []byte, credential string) *ForeignAnswer {
+func describeIfForeign(response *http.Response, body []byte, credential string) *ForeignAnswer {
 	if isWildFireXML(body) || isBlank(body) && documentedStatuses[response.StatusCode] != nil {
 		return nil
 	}

@@ -30,7 +30,7 @@ func normalHash(hash string) (string, error) {
 	return hash, nil
 }
 
-// invalidArgument returns the error of a call whose arguments are invalid, so that nothing is sent.
+// invalidArgument returns the error of a call that sent nothing, because its arguments are invalid.
 func invalidArgument(op Op, err error) error {
 	return &APIError{Op: op, Err: err, kind: ErrInvalidArgument}
 }

@@ -36,7 +36,7 @@ func (StaticToken) Accepted(string) {}
 // Rejected does nothing, because there is no other token.
 func (StaticToken) Rejected(string) {}
 
-// String keeps the token out of the text of package fmt. JSON contains it.
+// String hides the token from package fmt. An encoding as JSON still contains it.
 func (StaticToken) String() string { return "<secret>" }
 
 // GoString does the same for %#v.

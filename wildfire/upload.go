@@ -152,8 +152,8 @@ func (u *upload) abort() { _ = u.current.Load().Close() }
 // expected.
 //
 // The transport's goroutines call Read and Close. The caller's goroutine calls Close, too, and the
-// methods that return the result. Before the first attempt there is no stream, and it calls them on
-// nil.
+// methods that return the result. It may call them before the first attempt, when the stream is
+// still nil.
 type uploadStream struct {
 	upload   *upload
 	watchdog *watchdog

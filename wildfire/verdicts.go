@@ -62,9 +62,9 @@ func (c *Client) fetchVerdict(ctx context.Context, what field, about func(Verdic
 
 // Verdicts asks about any number of samples by MD5 or SHA-256, at most MaxHashes per call.
 //
-// The records are in the order of the hashes; a repeated hash counts once. There is no record for a
-// hash that the answer left out, and one for each sample that has a given MD5. If a record has no
-// readable verdict, or two different ones, HasVerdict is not set.
+// The records are in the order of the hashes; a repeated hash counts once. A hash that the answer
+// left out has no record, and an MD5 that belongs to several samples has one for each of them. If a
+// record has no readable verdict, or two different ones, HasVerdict is not set.
 //
 // If a hash is neither an MD5 nor a SHA-256, nothing is sent. If a call fails, the records of the
 // calls before it are returned with the error.
@@ -145,7 +145,7 @@ func selectRecords(hashes []string, records []VerdictRecord) []VerdictRecord {
 }
 
 // isAbout reports whether a record is about the only hash that was sent. A record without any hash
-// can only be about that.
+// can only be about that one.
 func isAbout(record VerdictRecord, hash string) bool {
 	return record.SHA256 == hash || record.MD5 == hash || record.SHA256 == "" && record.MD5 == ""
 }

@@ -118,9 +118,9 @@ func declaresLatin1(head []byte) bool {
 	return bytes.Contains(declaration, []byte("8859-1")) || bytes.Contains(declaration, []byte("1252"))
 }
 
-// wildfireRoot parses an answer and returns its root element. For an <error> document it returns an
-// errorDocument as the error. For a <response> document, which means that WildFire has no data yet,
-// it returns errNoData.
+// wildfireRoot parses an answer and returns its root element. For an <error> or <submission>
+// document it returns an errorDocument as the error. For a <response> document, which means that
+// WildFire has no data yet, it returns errNoData.
 func wildfireRoot(body []byte, tags int) (*etree.Element, error) {
 	name := rootOf(body)
 	if name == "" {
@@ -145,7 +145,7 @@ func wildfireRoot(body []byte, tags int) (*etree.Element, error) {
 
 var errNoData = errors.New("empty document")
 
-// errorDocument is the error if WildFire sent an <error> document instead of the expected one.
+// errorDocument is the error if WildFire sent an error document instead of the expected one.
 type errorDocument struct{ message string }
 
 func (e errorDocument) Error() string { return "error document" }

@@ -26,7 +26,7 @@ type accounts struct {
 
 type account struct{ secret, tsg string }
 
-// accountState has the tokens that were issued and revoked. It is safe for concurrent use.
+// accountState has the issued tokens and the revoked ones. It is safe for concurrent use.
 type accountState struct {
 	mu      sync.Mutex
 	issued  map[string]issued

@@ -82,8 +82,8 @@ func leaf(name string, pairs ...string) element {
 }
 
 // analysis returns the parts of an XML report: the overall result, a static analysis with a link
-// and the result "no", and a dynamic analysis. That of a malicious sample shows all other
-// Indicators. That of any other sample shows a changed file and a query for the time.
+// and the result "no", and a dynamic analysis. The dynamic analysis of a malicious sample shows all
+// other Indicators; that of any other sample shows a changed file and a query for the time.
 func analysis(sample storedSample, verdict wildfire.Verdict) []element {
 	overall, dynamic := "no", "no"
 	switch {

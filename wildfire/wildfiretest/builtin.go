@@ -32,7 +32,7 @@ const (
 	emptyMD5    = "d41d8cd98f00b204e9800998ecf8427e"
 )
 
-// findBuiltin returns copies of the built-in samples with a hash.
+// findBuiltin returns copies of the built-in samples that have this hash.
 func findBuiltin(hash string) []*storedSample {
 	var found []*storedSample
 	for _, sample := range builtinSamples {
@@ -45,7 +45,7 @@ func findBuiltin(hash string) []*storedSample {
 	return found
 }
 
-// hostVerdicts have a verdict without a submission, in addition to numeric hosts.
+// hostVerdicts has the hosts whose URLs have a verdict without a submission, besides numeric hosts.
 var hostVerdicts = map[string]wildfire.Verdict{
 	"www.google.com": wildfire.Benign,
 }

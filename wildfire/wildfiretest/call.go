@@ -23,7 +23,7 @@ type Call struct {
 	Status int
 
 	// SHA256, Filename and Size describe the file of a submission, if its contents were read. For a
-	// request for a report, a sample or a capture, SHA256 is the requested hash, or MD5.
+	// request for a report, a sample or a capture, SHA256 is the requested SHA-256 or MD5.
 	SHA256, Filename string
 	Size             int64
 

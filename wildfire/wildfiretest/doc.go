@@ -13,7 +13,7 @@
 // /am/oauth2/access_token. Markers in a sample's name or contents ([MarkerHelp]), [Server.Know] or
 // [WithPlan] decide the result of a sample. [Server.Inject] injects faults, and [Style] varies the
 // format of answers. [Server.Calls] and [Server.Uploads] return the recorded requests, and
-// [Server.TokenRequests] their number at the token service.
+// [Server.TokenRequests] counts those to the token service.
 //
 // # What it guarantees
 //

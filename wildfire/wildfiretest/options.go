@@ -19,8 +19,8 @@ func WithDelay(d time.Duration) Option { return func(s *Server) { s.delay, s.jit
 // the sample. Use it after WithDelay.
 func WithJitter(d time.Duration) Option { return func(s *Server) { s.jitter = max(d, 0) } }
 
-// WithUnknownFor sets how long a new submission is answered with -102, at most until its verdict.
-// The default is 1 s.
+// WithUnknownFor sets how long a new sample has the verdict -102 (unknown) after its submission, at
+// most until its final verdict. The default is 1 s.
 func WithUnknownFor(d time.Duration) Option { return func(s *Server) { s.unknownFor = max(d, 0) } }
 
 // WithReportLag sets the time from the verdict to the report. The default is 0.

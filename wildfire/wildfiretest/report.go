@@ -282,7 +282,7 @@ func artifacts(kinds []string) []byte {
 }
 
 // sampleName returns the service's file name for a sample's contents: the hash and, if the file had
-// one, the extension.
+// an extension, that and ".000".
 func sampleName(sample storedSample) string {
 	if extension := path.Ext(sample.filename); extension != "" {
 		return sample.sha256 + extension + ".000"
@@ -323,7 +323,7 @@ func (s *Server) testContents(kind string) (name, contents string, ok bool) {
 	return file[0], file[1] + "\x00\x00\n" + string(contentMarker) + "malware\n" + serial + "\n", true
 }
 
-// urlAnalysis returns the document about a URL, with the fields that public samples show.
+// urlAnalysis returns the document about a URL, with the fields that published examples show.
 func urlAnalysis(sample storedSample, verdict wildfire.Verdict) map[string]any {
 	static, dynamic := packageID("static", sample.sha256), packageID("dynamic", sample.sha256)
 

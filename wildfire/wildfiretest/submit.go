@@ -28,22 +28,22 @@ type receivedFile struct {
 // errTooLarge means that a file is over the service's limit.
 var errTooLarge = errors.New("file too large")
 
-// copier has the buffers for reading one upload. It is pooled, so that a benchmark with this server
-// measures mainly the client.
-type copier struct {
+// receiver has the buffer and the hashes for reading one upload. It is pooled, so that a benchmark
+// with this server measures mainly the client.
+type receiver struct {
 	buffer []byte
 	sha256 hash.Hash
 	md5    hash.Hash
 }
 
-var copiers = sync.Pool{New: func() any {
-	return &copier{buffer: make([]byte, 64<<10), sha256: sha256.New(), md5: md5.New()} // #nosec G401
+var receivers = sync.Pool{New: func() any {
+	return &receiver{buffer: make([]byte, 64<<10), sha256: sha256.New(), md5: md5.New()} // #nosec G401
 }}
 
 // receive hashes a file as it arrives and keeps only its head.
 func receive(part io.Reader, limit int64) (receivedFile, error) {
-	c := copiers.Get().(*copier)
-	defer copiers.Put(c)
+	c := receivers.Get().(*receiver)
+	defer receivers.Put(c)
 	c.sha256.Reset()
 	c.md5.Reset()
 
