@@ -57,9 +57,9 @@ func (f *finisher) finish(ctx context.Context, id, name string, e results.Event)
 	file := &finishedFile{claimedFile: claimedFile{id: id, name: name}, event: e}
 	defer file.close()
 
-	var verdict string
-	file.action, verdict = f.cfg.After.actionFor(e)
-	file.doneDir = spool.Done + "/" + verdict
+	var dir string
+	file.action, dir = f.cfg.After.actionFor(e)
+	file.doneDir = spool.Done + "/" + dir
 	_, base, whole, _ := spool.SplitName(name)
 	file.rel = f.originalPath(id, base, whole)
 

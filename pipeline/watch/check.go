@@ -116,8 +116,8 @@ func (c *checker) fileSystem(r *rootfs.Root) {
 	c.add("free_space", OK, detail, "")
 }
 
-// leaseSamples is how many entries of a folder are looked at in search of files with writers that
-// cannot be detected.
+// leaseSamples is how many entries of a folder lease examines, to find out whether the writers of
+// its files can be detected.
 const leaseSamples = 512
 
 // lease checks that writers are detected: those of a file that lease creates, and those of files

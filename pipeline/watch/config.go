@@ -239,9 +239,9 @@ func (c Config) usesLedger() bool {
 	return c.Claim == ClaimKeep || slices.Contains(c.After.actions(), AfterRestore)
 }
 
-// LedgerDir returns the folder in which or below which the ledger is. That is StateDir, with the
-// ledger in <source>/.backburn, or .backburn in the watched folder if StateDir is empty. The ledger
-// records files that stay in place (Claim "keep") or return (After "restore").
+// LedgerDir returns the folder that has the ledger. If StateDir is set, that is StateDir, with the
+// ledger in its subfolder <source>/.backburn. Otherwise it is .backburn in the watched folder. The
+// ledger records files that stay in place (Claim "keep") or return (After "restore").
 func (c Config) LedgerDir() string {
 	if c.StateDir != "" {
 		return c.StateDir

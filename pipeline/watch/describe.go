@@ -9,15 +9,15 @@ import (
 	"backburn/pipeline/watch/beside"
 )
 
-// kind returns the configured kind of descriptions beside files.
-func (f *folder) kind() beside.Kind { return beside.Kind(f.cfg.Metadata) }
+// descriptionKind returns the configured kind of descriptions beside files.
+func (f *folder) descriptionKind() beside.Kind { return beside.Kind(f.cfg.Metadata) }
 
 // isDescription reports whether rel is a description, and not a file to submit. Suricata's JSON
 // files always are descriptions. Other JSON files are descriptions only if the file that they would
 // describe exists.
 func (f *folder) isDescription(rel string) bool {
-	described, ok := f.kind().DescribedFile(rel)
-	if !ok || f.kind() == beside.Suricata {
+	described, ok := f.descriptionKind().DescribedFile(rel)
+	if !ok || f.descriptionKind() == beside.Suricata {
 		return ok
 	}
 	st, err := f.root.Lstat(described)
@@ -34,7 +34,7 @@ func (f *folder) findDescription(ctx context.Context, rel string) string {
 
 	dir, base := path.Split(rel)
 	var names []string
-	if f.kind().NeedsNames(base) {
+	if f.descriptionKind().NeedsNames(base) {
 		var err error
 		if names, err = f.listNames(path.Dir(rel)); err != nil && !rootfs.IsGone(err) {
 			f.reportFault(ctx, "metadata", err)
@@ -42,7 +42,7 @@ func (f *folder) findDescription(ctx context.Context, rel string) string {
 		}
 	}
 
-	newest := f.kind().Newest(base, names)
+	newest := f.descriptionKind().Newest(base, names)
 	if newest == "" {
 		return ""
 	}
@@ -102,5 +102,5 @@ func (f *folder) parseDescription(text []byte) (beside.Description, error) {
 		return beside.Description{}, err
 	}
 
-	return f.kind().Parse(text)
+	return f.descriptionKind().Parse(text)
 }

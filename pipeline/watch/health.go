@@ -92,8 +92,8 @@ func (h *folderHealth) set(name, reason string) {
 	p.Fault(f)
 }
 
-// beginScan marks the start of a full scan, and endScan its end. They end the faults of scanParts
-// that did not recur.
+// beginScan marks the start of a full scan, and endScan its end. endScan ends the faults of
+// scanParts that did not recur.
 func (h *folderHealth) beginScan() { h.inScan.Clear() }
 
 func (h *folderHealth) endScan() {
@@ -123,8 +123,8 @@ func (h *folderHealth) registerTroubles(t *troubles, start time.Time) {
 	})
 }
 
-// summary returns the overall state, the fault of the worst part, and since when all parts have
-// been ok or one has not.
+// summary returns the overall state, the fault of the worst part, and the time when the oldest
+// fault began or, if all parts are ok, when the last fault ended.
 func (h *folderHealth) summary() (state, reason string, since time.Time, mode string) {
 	parts := h.reg.Of(PartPrefix, h.source)
 	unwell := health.NotOK(parts)

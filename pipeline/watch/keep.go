@@ -173,11 +173,11 @@ func (k *keeper) handleFinal(_ context.Context, id string, e results.Event) erro
 		return nil
 	}
 	if k.cfg.Sidecar && k.w.inFlight.has(id) && k.w.inFlight.name(id) == "" {
-		_, verdict := k.cfg.After.actionFor(e)
+		_, dir := k.cfg.After.actionFor(e)
 		name, _ := spool.ClaimedName(id, path.Base(eventName(e)))
 		sidecar, err := sidecarOf(e)
 		if err == nil {
-			err = k.writeSidecar(spool.Done+"/"+verdict, name, sidecar)
+			err = k.writeSidecar(spool.Done+"/"+dir, name, sidecar)
 		}
 		if err != nil {
 			return err

@@ -119,7 +119,8 @@ func (k *knownFiles) updateIfSame(ctx context.Context, rel string, f *rootfs.Fil
 }
 
 // maintain runs the ledger's maintenance. A session cannot work without its ledger, so an error
-// ends the session. It can work with a ledger that is larger than necessary.
+// ends the session. But it can work with a ledger that is larger than necessary, so it continues if
+// Shrink fails.
 func (k *knownFiles) maintain(ctx context.Context) error {
 	if k.ledger == nil {
 		return nil

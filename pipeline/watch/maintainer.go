@@ -80,8 +80,8 @@ func (m *maintainer) runOnce(ctx context.Context) error {
 var errReplaced = errors.New("the folder was removed, renamed, unmounted or mounted over")
 
 // checkFolder returns an error if the folder has to be opened again: its path leads to another
-// folder, spool.Claimed was replaced, the kernel no longer sends its events, or events have become
-// available.
+// folder, spool.Claimed was replaced, the kernel no longer sends the folder's events, or events
+// have become available.
 func (m *maintainer) checkFolder() error {
 	open, err := m.root.Stat()
 	if err != nil {

@@ -61,7 +61,7 @@ func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	}
 	if c.name, err = m.spool.Claim(m.root, rel, c.id); err != nil {
 		c.close()
-		return nil, m.moveErrorOutcome(ctx, rel, err)
+		return nil, m.claimErrorOutcome(ctx, rel, err)
 	}
 	m.w.notifyStep("claimed")
 
@@ -106,8 +106,8 @@ func (m *mover) takeDescription(ctx context.Context, c *claimedFile) {
 	}
 }
 
-// moveErrorOutcome returns the outcome for a file that could not be claimed.
-func (m *mover) moveErrorOutcome(ctx context.Context, rel string, err error) settle.Outcome {
+// claimErrorOutcome returns the outcome for a file that could not be claimed.
+func (m *mover) claimErrorOutcome(ctx context.Context, rel string, err error) settle.Outcome {
 	switch {
 	case rootfs.IsGone(err): // deleted, or claimed by another watcher
 		return settle.Forget

@@ -7,8 +7,9 @@ import (
 	"backburn/wildfire"
 )
 
-// actionFor returns the configured action for an event, and the name of its folder in spool.Done.
-func (a After) actionFor(e results.Event) (action, verdict string) {
+// actionFor returns the configured action for an event, and the folder below spool.Done for files
+// with this outcome.
+func (a After) actionFor(e results.Event) (action, dir string) {
 	if e.Type == results.Failed {
 		return a.Failed, "failed"
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 // adoptAfter is the age at which this watcher adopts a claimed file that it does not know. By then
-// the watcher that claimed it has published it, is gone, or cannot publish. If it still tries, both
-// do, which is harmless.
+// the watcher that claimed it has published it, is gone, or cannot publish. If that watcher is
+// still trying, both may publish the file, which is harmless.
 const adoptAfter = time.Minute
 
 func (m *mover) recover(ctx context.Context, minAge time.Duration) error {

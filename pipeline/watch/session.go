@@ -131,7 +131,7 @@ func (s *session) wire(hashers *hashers) {
 			Remote:       s.remote,
 			Temporary:    settle.CompileGlobs(s.cfg.Defer, true),
 			Done:         doneFile,
-			Descriptions: s.kind(),
+			Descriptions: s.descriptionKind(),
 		},
 	}
 	s.decider = &decider{

@@ -52,7 +52,7 @@ type Watcher struct {
 	pendingCount, oldestPending, scanned, claims, finishes, lastScan atomic.Int64
 
 	// For tests only.
-	onStep  func(name string) // called after each step towards publication
+	onStep  func(name string) // called after each step of the work on a file
 	onEvent func()            // called for every file system event
 	onScan  func()            // called after every full scan
 
