@@ -11,12 +11,12 @@ import (
 // unixPrefix begins the address of a Unix socket.
 const unixPrefix = "unix:"
 
-// maxSocketPath is the maximum length of a socket's path in bytes, minus the suffix that a new
-// socket has until it is renamed. macOS allows only 103.
+// maxSocketPath is the maximum length of a configured path in bytes. macOS allows 103, which must
+// also suffice for the suffix that a new socket has until it is renamed.
 const maxSocketPath = 103 - len(newSuffix)
 
 // Rule describes what Valid accepts, for messages.
-const Rule = `a unix socket such as "unix:/run/backburn/clamd.sock", an address of this machine such as "127.0.0.1:3310", or "" for none`
+const Rule = `a unix socket such as "unix:/run/backburn/clamd.sock", a loopback address such as "127.0.0.1:3310", or "" for none`
 
 // Valid reports whether an address can be listened on: "unix:" with an absolute path, or a loopback
 // address with a port. "" means none, and is valid.

@@ -7,7 +7,7 @@ import (
 
 // Config configures a Listener. Its keys are part of a table of the configuration, such as [clamd].
 type Config struct {
-	Listen         string `toml:"listen" doc:"Unix socket, such as \"unix:/run/backburn/NAME.sock\", or an address of this machine, such as \"127.0.0.1:3310\". Empty: off. Clients are not authenticated."`
+	Listen         string `toml:"listen" doc:"Unix socket, such as \"unix:/run/backburn/NAME.sock\", or a loopback address, such as \"127.0.0.1:3310\". Empty: off. Clients are not authenticated."`
 	Mode           string `toml:"mode" doc:"Mode of the socket, in octal. Whoever may write to it may connect."`
 	MaxConnections int    `toml:"max_connections" doc:"Most connections at a time. Further ones wait."`
 }
