@@ -141,8 +141,8 @@ func (b *Bucket) Watch(ctx context.Context, key string) (<-chan auth.Entry, erro
 	return out, nil
 }
 
-// forward sends the watcher's entries to out until ctx ends or the watcher closes, and then closes
-// out. Whoever reads out until it is closed has therefore waited for forward.
+// forward sends the watcher's entries to out until ctx ends or the watcher closes. It closes out
+// last, so a receiver that sees the channel closed knows that forward has ended.
 func forward(ctx context.Context, w jetstream.KeyWatcher, out chan<- auth.Entry) {
 	defer close(out)
 	defer func() { _ = w.Stop() }()

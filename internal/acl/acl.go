@@ -70,7 +70,7 @@ func For(role Role, o Options) (Permissions, error) {
 	}, nil
 }
 
-// validate returns an error if an option that the role needs is missing.
+// validate returns an error if the role is unknown, or an option is invalid or missing.
 func (o Options) validate(role Role) error {
 	if !slices.Contains(Roles(), role) {
 		return fmt.Errorf("role %q: expected one of gateway, consumer, watcher, worker, operator or api", role)
@@ -103,8 +103,8 @@ func (b *builder) replaceAPIPrefix(prefix string) {
 	}
 }
 
-// addBucketWrites also allows writes to key-value buckets under the prefix of the requests, which
-// clients use in a domain.
+// addBucketWrites allows writes to key-value buckets on a second subject, with the prefix of
+// JetStream requests: clients in a domain write there.
 func (b *builder) addBucketWrites(prefix string) {
 	for _, s := range slices.Clone(b.publishSubjects) {
 		if strings.HasPrefix(s, jets.KeySubject) {

@@ -148,9 +148,9 @@ func importers(outside []Permissions, subject string) []string {
 	return accounts
 }
 
-// account returns the name of an outside client's account, with _ for -. Clients whose names differ
-// only in these characters would have the same account, and the same Variable: shells allow no - in
-// the names of variables.
+// account returns the name of an outside client's account: its user name in capitals, with _ for -,
+// which shells do not allow in the names of variables. Two clients whose names differ only in these
+// characters would therefore share an account, and the Variable with their password.
 func account(p Permissions) string {
 	return strings.ToUpper(strings.ReplaceAll(p.User, "-", "_"))
 }

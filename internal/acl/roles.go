@@ -45,7 +45,7 @@ func (b *builder) build(o Options, inbox string) {
 	b.addOthers(o, inbox)
 }
 
-// publishFor fills in the sources, and the priorities if urgent is forbidden.
+// publishFor adds the subject for each source and, if urgent is forbidden, for each other priority.
 func (b *builder) publishFor(subject string, o Options) {
 	if !strings.Contains(subject, anySource) {
 		b.publish(subject)

@@ -111,12 +111,12 @@ func streams(n queue.Names) []stream {
 			Watcher:  info | get,
 		}, map[Role][]string{
 			Worker:   {">"},
-			Operator: {"quota.>", "pause.*"}, // counts queries of commands; pauses and resumes
+			Operator: {"quota.>", "pause.*"}, // commands count their queries, pause and resume
 			API:      fleet.OwnKeys("api"),
 			Watcher:  fleet.OwnKeys("watcher"),
 		}),
 		// Roles that call WildFire share the fleet's token, which is sealed with the profile's
-		// secret, and renew it and the login.
+		// secret. They renew the token and the login.
 		kv(n.TokensBucket(), map[Role]rights{Worker: all, Operator: info | get | follow},
 			map[Role][]string{Worker: {">"}, Operator: {">"}}),
 		kv(n.GrantsBucket(), map[Role]rights{Worker: all, Operator: info | get | follow},

@@ -123,15 +123,15 @@ func mentionsForm(mediaType string) bool {
 	return strings.Contains(lower, "multipart") || strings.Contains(lower, "form-data")
 }
 
-// plainBody refuses a body, or a part of one, that would have to be decoded first. of names the
-// owner of the headers in the error.
-func plainBody(values func(name string) []string, of string) error {
+// plainBody refuses a body, or a part of one, that would have to be decoded first. In the error,
+// owner follows the name of the header.
+func plainBody(values func(name string) []string, owner string) error {
 	for _, name := range []string{"Content-Encoding", "Content-Transfer-Encoding"} {
 		for _, v := range values(name) {
 			switch strings.ToLower(strings.TrimSpace(v)) {
 			case "identity", "binary", "8bit", "7bit":
 			default:
-				return unsupported("%s%s: only identity is supported; send the file as it is", name, of)
+				return unsupported("%s%s: only identity is supported; send the file as it is", name, owner)
 			}
 		}
 	}
@@ -237,8 +237,8 @@ func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io
 }
 
 // next returns the next part that is a file, or io.EOF. It skips text fields and parts without
-// contents, which browsers send if no file was chosen. It refuses all other parts, which may be
-// another file, and fields that were meant as parameters.
+// contents, which browsers send if no file was chosen. It refuses fields that were meant as
+// parameters, and all other parts, because they may be another file.
 func (f *filePart) next() (*multipart.Part, error) {
 	for {
 		// NextPart would decode quoted-printable.

@@ -31,7 +31,7 @@ func New(cfg Config, deps Deps) (*httpserver.Server, error) {
 	return httpserver.New(cfg.Config, opts, h)
 }
 
-// handler returns the handler of the API, without the listener's limits and names.
+// handler returns the handler of the API, without the listener's limits and check of host names.
 func handler(cfg Config, deps Deps) (http.Handler, error) {
 	tokens, err := newKeyring(cfg.Tokens, deps.Log)
 	if err != nil {

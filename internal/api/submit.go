@@ -143,7 +143,7 @@ func (s *service) admit(w http.ResponseWriter, c *client) (release func(), err e
 		return release, nil
 	}
 
-	reservation := c.limiter.Reserve() // last, because it cannot be undone
+	reservation := c.limiter.Reserve() // last, because one without a delay cannot be canceled
 	if wait := reservation.Delay(); wait > 0 {
 		reservation.Cancel()
 		release()
@@ -187,7 +187,7 @@ var keyPattern = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
 // validKey reports whether an Idempotency-Key can be a job ID and the last part of a path.
 func validKey(key string) bool { return keyPattern.MatchString(key) && key != "." && key != ".." }
 
-// parse reads and checks a request without its body.
+// parse reads and checks a request, but not its body.
 func (s *service) parse(r *http.Request, c *client) (request, error) {
 	req := request{job: pipeline.Job{Source: c.Source, Priority: c.Priority, ReceivedAt: time.Now().UTC()}}
 	q, err := url.ParseQuery(r.URL.RawQuery)
@@ -246,7 +246,7 @@ func (s *service) parse(r *http.Request, c *client) (request, error) {
 	return req, nil
 }
 
-// headers reads the job's ID, its priority and what may be sent to WildFire from the headers.
+// headers reads the headers: the job's ID, its priority, and whether the file may be uploaded.
 func (s *service) headers(r *http.Request, c *client, req *request) error {
 	for _, name := range []string{"Idempotency-Key", headerPriority, queue.HeaderSubmit, queue.HeaderSubmitReason} {
 		if len(r.Header.Values(name)) > 1 {

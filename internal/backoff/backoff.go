@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Delay returns the delay after this many earlier delays: a random duration in the upper half of
-// low, doubled each time, up to high.
+// Delay returns a random delay from d/2 to d, where d is low doubled once for each earlier delay,
+// at most high.
 func Delay(earlier int, low, high time.Duration) time.Duration {
 	return Jittered(Doubled(earlier, low, high))
 }

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// RetryAfter returns the delay in a Retry-After header (RFC 9110, section 10.2.3), which has a
-// number of seconds or a date: at most limit, and 0 for an unreadable value or a date in the past.
+// RetryAfter returns the delay that a Retry-After header asks for, in seconds or as a date (RFC
+// 9110, section 10.2.3). It returns at most limit, and 0 for an unreadable value or a date in the
+// past.
 func RetryAfter(value string, now time.Time, limit time.Duration) time.Duration {
 	value = strings.TrimSpace(value)
 	if value != "" && strings.Trim(value, "0123456789") == "" {

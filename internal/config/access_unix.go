@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// accessible asks the kernel, with the effective user of this process.
+// accessible asks the kernel whether the effective user of this process may access the folder.
 func accessible(dir string, want access) error {
 	flags := uint32(unix.R_OK | unix.X_OK)
 	if want == write {

@@ -169,7 +169,8 @@ func (p *collector) files(c Config, parts Part) {
 }
 
 // foreignCredentials lists the keys for a connection to another server than the embedded one. The
-// process that runs the embedded server connects without them, but no other process can.
+// process that runs the embedded server ignores them, but all other processes would use them, and
+// could not connect.
 func foreignCredentials(n natsconn.Config) []string {
 	var keys []string
 	for _, k := range []struct{ key, value string }{

@@ -27,7 +27,7 @@ func (c Config) collect() *collector {
 
 func (p *collector) add(key, format string, args ...any) { p.addAt(key, key, format, args...) }
 
-// addAt adds a problem of a key, with the position of another key.
+// addAt adds a problem of key, with the position of shown, which may be another key.
 func (p *collector) addAt(shown, key, format string, args ...any) {
 	problem := Problem{File: p.origin.file, Key: key, Message: fmt.Sprintf(format, args...)}
 	if flag := p.origin.flags[shown]; flag != "" {
@@ -82,7 +82,8 @@ func (p *collector) value(key string) (string, bool) {
 	return "", true
 }
 
-// hide replaces the value of a variable in a message with the name of the variable.
+// hide replaces the value of a key in a message with its text in the file, which shows the names of
+// variables instead of their values.
 func (p *collector) hide(key, value, message string) string {
 	written, ok := p.origin.written(key, value)
 	if !ok || written == value || value == "" {

@@ -221,8 +221,8 @@ func (d *decoder) plain(path string, value any, target reflect.Value) {
 	}
 }
 
-// text expands a string. If the value is not a string or cannot be expanded, it adds a problem and
-// reports false.
+// text expands a string. If the value is not a string, cannot be expanded, or has a hidden mistake,
+// text adds a problem and reports false.
 func (d *decoder) text(path string, value any, want string) (string, bool) {
 	s, ok := typed[string](d, path, value, want)
 	if !ok {

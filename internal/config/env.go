@@ -9,8 +9,8 @@ import (
 // Env looks a variable up, as os.LookupEnv does.
 type Env = func(name string) (value string, set bool)
 
-// dollar matches the parts that expand processes: an escaped dollar sign, a reference to a
-// variable, or the beginning of an invalid reference.
+// dollar matches each part of a string that the function expand processes: an escaped dollar sign,
+// a reference to a variable, or the beginning of an invalid reference.
 var dollar = regexp.MustCompile(`\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{`)
 
 // reference matches a string that consists of one reference.

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// literal returns a value in TOML syntax; "" for a table. str returns the string of a key.
+// literal returns a value in TOML syntax; "" for a table. str returns the string at a key in TOML
+// syntax.
 func literal(at string, v reflect.Value, l *leaf, str func(at, value string) string) string {
 	switch value := v.Interface().(type) {
 	case time.Duration:

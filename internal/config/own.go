@@ -19,7 +19,8 @@ import (
 
 // Own lists Backburn's own files and folders: those in keys with the tag "own", the configuration
 // file, the token of the embedded server, the spools that are links, and the files that the web
-// configuration files name. None of them may be claimed in a watched folder or uploaded.
+// configuration files name. None of them may be claimed in a watched folder. See Guarded
+// for what must not be uploaded.
 func (c Config) Own() []guard.Own {
 	var own []guard.Own
 	if c.origin != nil && c.origin.file != "" {

@@ -17,12 +17,12 @@ var ErrListen = errors.New("cannot listen on the address")
 
 // Listener accepts connections of this machine. It is safe for concurrent use.
 type Listener struct {
-	inner  net.Listener
-	remove func()        // removes the socket
-	slots  chan struct{} // one for each connection
-	closed chan struct{}
-	once   sync.Once
-	silent atomic.Bool // Interrupt was called
+	inner       net.Listener
+	remove      func()        // removes the socket
+	slots       chan struct{} // one for each connection
+	closed      chan struct{}
+	once        sync.Once
+	interrupted atomic.Bool // Interrupt was called
 
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
@@ -176,7 +176,7 @@ func (l *Listener) track(inner net.Conn) *Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conns[c] = struct{}{}
-	if l.silent.Load() {
+	if l.interrupted.Load() {
 		_ = inner.SetReadDeadline(longAgo)
 	}
 
@@ -197,7 +197,7 @@ func (c *Conn) Close() error {
 // SetReadDeadline sets the deadline, unless Interrupt was called.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	err := c.Conn.SetReadDeadline(t)
-	if c.l.silent.Load() {
+	if c.l.interrupted.Load() {
 		err = c.Conn.SetReadDeadline(longAgo)
 	}
 
@@ -209,7 +209,7 @@ var longAgo = time.Unix(1, 0)
 // Interrupt makes reads on all connections fail, now and later, like an expired deadline. Answers
 // can still be written.
 func (l *Listener) Interrupt() {
-	l.silent.Store(true)
+	l.interrupted.Store(true)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {

@@ -22,9 +22,9 @@ type Server struct {
 	end, kill context.CancelFunc
 }
 
-// NewServer opens a listener; table is the table of its keys in the configuration, and errors begin
-// with that name. Run serves it; a caller that does not call Run must call Close. The error matches
-// ErrListen if the address is not available.
+// NewServer opens a listener. table is the name of its table in the configuration; errors begin
+// with it. Run serves the listener; a caller that does not call Run must call Close. The error
+// matches ErrListen if the address is not available.
 func NewServer(cfg Config, table string) (*Server, error) {
 	l, err := Listen(cfg)
 	if err != nil {
@@ -38,15 +38,16 @@ func NewServer(cfg Config, table string) (*Server, error) {
 	return s, nil
 }
 
-// Close stops listening, and ends Ending. It may be called more than once.
+// Close stops listening and cancels Ending. It may be called more than once.
 func (s *Server) Close() {
 	s.end()
 	_ = s.Listener.Close()
 }
 
-// Run serves each connection on its own goroutine until ctx ends. Ending then ends, so that waiting
-// clients are answered, and running requests get the grace period until Life ends. Run returns once
-// all connections are closed; the error is nil if ctx ended. It must be called only once.
+// Run serves each connection on its own goroutine until ctx ends. It then cancels Ending, so that
+// waiting clients are answered, and after the grace period Life, so that requests in progress end.
+// Run returns once all connections are closed; the error is nil if ctx ended. It must be called
+// only once.
 func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	l := s.Listener
 	served := make(chan error, 1)
@@ -57,7 +58,7 @@ func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	case err = <-served:
 	case <-ctx.Done():
 		_ = l.Close()
-		<-served //nolint:errcheck // that it was closed
+		<-served //nolint:errcheck // it says only that the listener was closed
 	}
 	s.Close()
 	l.Interrupt()
@@ -76,14 +77,14 @@ func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 
 // Register registers a counter of what the server has answered, with a series for each value of its
 // label, and a gauge of the open connections.
-func (s *Server) Register(reg prometheus.Registerer, answers prometheus.CounterOpts, label string, values []string, connections string) (*prometheus.CounterVec, error) {
+func (s *Server) Register(reg prometheus.Registerer, answers prometheus.CounterOpts, label string, values []string, connectionsHelp string) (*prometheus.CounterVec, error) {
 	counter := prometheus.NewCounterVec(answers, []string{label})
 	for _, value := range values {
 		counter.WithLabelValues(value)
 	}
 
 	open := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "backburn_" + s.table + "_connections", Help: connections,
+		Name: "backburn_" + s.table + "_connections", Help: connectionsHelp,
 	}, func() float64 { return float64(s.Open()) })
 
 	return counter, errors.Join(reg.Register(counter), reg.Register(open))

@@ -80,8 +80,8 @@ func CompileGlobs(patterns []string, fold bool) Globs {
 	return l
 }
 
-// Match reports whether a pattern without a slash matches any component of rel, or one with a slash
-// all of it. rel is relative and slash-separated.
+// Match reports whether a pattern without a slash matches any component of rel, or a pattern with a
+// slash matches the whole of rel, which is a relative path with slashes.
 func (l Globs) Match(rel string) bool {
 	if len(l.names) == 0 && len(l.paths) == 0 {
 		return false
@@ -111,7 +111,7 @@ func (l Globs) Match(rel string) bool {
 // Is accepts a nil receiver, which means that there are no done files.
 type DoneFile struct {
 	before, after string // surround the name
-	noExt         bool   // the name without its extension
+	noExt         bool   // the name is used without its extension
 	fixed         string // one name for all files of a folder; the other fields are empty
 }
 
@@ -132,7 +132,7 @@ func CheckDoneFile(setting string) error {
 		return errors.New("a done file is in the same folder as its file, so the name cannot contain a slash")
 	case strings.ContainsAny(d.before+d.after+d.fixed, "{}"):
 		return errors.New("the only placeholders are {name} and {name.noext}, and only one of them may be used, once")
-	case d.fixed == "" && d.before == "" && d.after == "": // with {name.noext}: a file without an extension
+	case d.fixed == "" && d.before == "" && d.after == "": // {name.noext}: of files without an extension
 		return errors.New("a file cannot be its own done file")
 	}
 

@@ -85,8 +85,8 @@ func (p *Pending) Len() int { return len(p.entries) }
 
 // Report adds a name, due now, or records an event for a known name. If a file has to wait for
 // longer than settle, for example because it was empty, an event makes it due after settle: the
-// reason for its wait may be over. A file that could not be read or moved is due now. An entry that
-// is due sooner stays as it is, so that a busy writer causes no additional work.
+// reason for its wait may be over. After a failure to read or move the file, an event makes it due
+// now. An entry that is due sooner stays as it is, so that a busy writer causes no additional work.
 func (p *Pending) Report(rel string, event bool, now time.Duration) {
 	e := p.entries[rel]
 	switch {
