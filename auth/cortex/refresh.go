@@ -178,7 +178,7 @@ func (g *Grant) storeError(op string, err error) error {
 	e.Describe(err, oauth.NewScrubber(g.config.Client.ID, g.config.Secret.Get().Reveal()))
 
 	switch {
-	case errors.Is(err, ErrNoGrant), errors.Is(err, seal.ErrSealed):
+	case errors.Is(err, ErrNoGrant), errors.Is(err, seal.ErrNotOpened):
 		e.Class = oauth.ErrReauthorize
 		e.Permanent = true
 		e.Hint = g.config.Client.Hints.Grant

@@ -346,7 +346,7 @@ func (s *store) unseal(place string, sealed []byte) (r record, old bool, err err
 		return r, i != len(secrets)-1, nil
 	}
 
-	return record{}, false, fmt.Errorf("%w: the client secret or the cache key has changed since it was stored", seal.ErrSealed)
+	return record{}, false, fmt.Errorf("%w: the client secret or the cache key has changed since it was stored", seal.ErrNotOpened)
 }
 
 // lock serializes the use of the grant among the processes of this machine. Two simultaneous

@@ -32,9 +32,9 @@ func For(role Role, o Options) (Permissions, error) {
 	id := string(role)
 	switch role {
 	case Gateway:
-		id = GatewayInbox(o.Sources[0])
+		id = gatewayID(o.Sources[0])
 	case Consumer:
-		id = ConsumerInbox(o.Durable)
+		id = consumerID(o.Durable)
 	}
 
 	n := queue.NamesFor(o.Prefix)
@@ -142,8 +142,8 @@ func covers(pattern, subject string) bool {
 // APIPrefix returns the JetStream API prefix of clients in other accounts.
 func APIPrefix(prefix string) string { return prefix + ".api" }
 
-// GatewayInbox returns the name of a gateway in its inbox prefix.
-func GatewayInbox(source string) string { return string(Gateway) + "-" + source }
+// gatewayID returns the end of the inbox prefix of a source's gateway, which its user's name has, too.
+func gatewayID(source string) string { return string(Gateway) + "-" + source }
 
-// ConsumerInbox returns the name of a consumer in its inbox prefix.
-func ConsumerInbox(durable string) string { return string(Consumer) + "-" + durable }
+// consumerID returns the same for the consumer of a durable.
+func consumerID(durable string) string { return string(Consumer) + "-" + durable }

@@ -120,11 +120,11 @@ func (k Keys) Seal(purpose, place string, plain []byte) ([]byte, error) {
 	return a.Seal(nil, nil, plain, []byte(Joined(version, place))), nil //nolint:gosec // the cipher makes its own nonce
 }
 
-// ErrSealed means that a value cannot be opened: it is damaged, or was sealed with other keys, or
+// ErrNotOpened means that a value cannot be opened: it is damaged, or was sealed with other keys, or
 // for another purpose or place.
-var ErrSealed = errors.New("sealed under another key, or damaged")
+var ErrNotOpened = errors.New("sealed under another key, or damaged")
 
-// Open decrypts a value that Seal made for the same purpose and place, or returns ErrSealed.
+// Open decrypts a value that Seal made for the same purpose and place, or returns ErrNotOpened.
 func (k Keys) Open(purpose, place string, sealed []byte) ([]byte, error) {
 	a, err := k.aead(purpose)
 	if err != nil {
@@ -132,7 +132,7 @@ func (k Keys) Open(purpose, place string, sealed []byte) ([]byte, error) {
 	}
 	plain, err := a.Open(nil, nil, sealed, []byte(Joined(version, place)))
 	if err != nil {
-		return nil, ErrSealed
+		return nil, ErrNotOpened
 	}
 
 	return plain, nil
