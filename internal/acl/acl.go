@@ -142,7 +142,7 @@ func covers(pattern, subject string) bool {
 // APIPrefix returns the JetStream API prefix of clients in other accounts.
 func APIPrefix(prefix string) string { return prefix + ".api" }
 
-// gatewayID returns the end of the inbox prefix of a source's gateway. Its user's name ends so, too.
+// gatewayID returns the end of the inbox prefix of a source's gateway, and of its user's name.
 func gatewayID(source string) string { return string(Gateway) + "-" + source }
 
 // consumerID returns the same for the consumer of a durable.

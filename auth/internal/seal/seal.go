@@ -120,8 +120,8 @@ func (k Keys) Seal(purpose, place string, plain []byte) ([]byte, error) {
 	return a.Seal(nil, nil, plain, []byte(Joined(version, place))), nil //nolint:gosec // the cipher makes its own nonce
 }
 
-// ErrNotOpened means that a value cannot be opened: it is damaged, or was sealed with other keys, or
-// for another purpose or place.
+// ErrNotOpened means that a value cannot be opened: it is damaged, or was sealed with other keys,
+// or for another purpose or place.
 var ErrNotOpened = errors.New("sealed under another key, or damaged")
 
 // Open decrypts a value that Seal made for the same purpose and place, or returns ErrNotOpened.
