@@ -206,7 +206,7 @@ type filePart struct {
 	lastErr error // the last result of Read
 }
 
-// openForm finds the file of a multipart body.
+// openForm finds the file of a multipart body. A job without a filename gets that of the file.
 func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io.Reader, error) {
 	e := &boundedBody{r: body}
 	e.setLimit(maxFraming, errTooMuchFraming)

@@ -132,7 +132,7 @@ func CheckDoneFile(setting string) error {
 		return errors.New("a done file is in the same folder as its file, so the name cannot contain a slash")
 	case strings.ContainsAny(d.before+d.after+d.fixed, "{}"):
 		return errors.New("the only placeholders are {name} and {name.noext}, and only one of them may be used, once")
-	case d.fixed == "" && d.before == "" && d.after == "": // {name.noext}: of files without an extension
+	case d.fixed == "" && d.before == "" && d.after == "": // also "{name.noext}": a file without an extension would mark itself
 		return errors.New("a file cannot be its own done file")
 	}
 
