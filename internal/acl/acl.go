@@ -122,7 +122,7 @@ func unique(subjects []string) []string {
 	})
 }
 
-// covers reports whether pattern matches every subject that subject matches.
+// covers reports whether pattern matches everything that subject, itself a pattern, matches.
 func covers(pattern, subject string) bool {
 	p, s := strings.Split(pattern, "."), strings.Split(subject, ".")
 	for i, token := range p {

@@ -148,9 +148,10 @@ func importers(outside []Permissions, subject string) []string {
 	return accounts
 }
 
-// account returns the name of an outside client's account: its user name in capitals, with _ for -,
-// which shells do not allow in the names of variables. Two clients whose names differ only in these
-// characters would therefore share an account, and the Variable with their password.
+// account returns the name of an outside client's account: its user name in capitals, with _ for
+// -. Variable does the same, because shells do not allow - in the name of a variable. Two clients
+// whose names differ only in these characters would therefore share an account, and the Variable
+// with their password.
 func account(p Permissions) string {
 	return strings.ToUpper(strings.ReplaceAll(p.User, "-", "_"))
 }

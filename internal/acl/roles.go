@@ -47,14 +47,14 @@ func (b *builder) build(o Options, inbox string) {
 
 // publishFor adds the subject for each source and, if urgent is forbidden, for each other priority.
 func (b *builder) publishFor(subject string, o Options) {
-	if !strings.Contains(subject, anySource) {
+	if !strings.Contains(subject, eachSource) {
 		b.publish(subject)
 		return
 	}
 
 	for _, source := range o.Sources {
-		if !o.NoUrgent || subject != b.n.JobSubject("*", anySource) {
-			b.publish(strings.ReplaceAll(subject, anySource, source))
+		if !o.NoUrgent || subject != b.n.JobSubject("*", eachSource) {
+			b.publish(strings.ReplaceAll(subject, eachSource, source))
 			continue
 		}
 
@@ -73,7 +73,7 @@ func (b *builder) addReads() {
 		return []string{"$JS.API.STREAM.INFO." + s}
 	})
 	b.forAll(get, []string{"$JS.API.DIRECT.GET.>", "$JS.API.STREAM.MSG.GET.*"}, func(s string) []string {
-		newest := "$JS.API.DIRECT.GET." + s + ".>" // of one subject, which is enough for most buckets
+		newest := "$JS.API.DIRECT.GET." + s + ".>" // the newest message of a subject, which is enough for most buckets
 		switch {
 		case s == jets.KeyStream+b.n.ControlBucket():
 			return []string{newest, "$JS.API.DIRECT.GET." + s} // all members of the fleet at once

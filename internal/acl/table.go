@@ -28,12 +28,12 @@ type stream struct {
 	publish map[Role][]string // "{source}" stands for each source of the client
 }
 
-const anySource = "{source}"
+const eachSource = "{source}"
 
 // streams is the table from which all permissions are derived: the streams, their subjects, and the
 // rights of each role.
 func streams(n queue.Names) []stream {
-	all := info | get | read | follow | list | create
+	base := info | get | read | follow | list | create
 
 	kv := func(bucket string, r map[Role]rights, writers map[Role][]string) stream {
 		s := stream{name: jets.KeyStream + bucket, rights: r, publish: map[Role][]string{}}
@@ -53,7 +53,7 @@ func streams(n queue.Names) []stream {
 		{
 			name: n.JobsStream(),
 			rights: map[Role]rights{
-				Worker:   all,
+				Worker:   base,
 				Operator: info | get | list, // how many jobs are held
 				API:      info | get | list, // every process shows the fleet's state
 				Watcher:  info | get | list, // also to find out which claimed files the queue knows
@@ -61,29 +61,29 @@ func streams(n queue.Names) []stream {
 			publish: map[Role][]string{
 				Worker:   {n.JobSubject("*", "*"), n.RequeueSubject("*", "*")},
 				Operator: {n.JobSubject("*", "*"), n.RequeueSubject("*", "*")}, // submit, replay
-				API:      {n.JobSubject("*", anySource)},
-				Watcher:  {n.JobSubject("*", anySource)},
-				Gateway:  {n.JobSubject("*", anySource)},
+				API:      {n.JobSubject("*", eachSource)},
+				Watcher:  {n.JobSubject("*", eachSource)},
+				Gateway:  {n.JobSubject("*", eachSource)},
 			},
 		},
 		{
 			name: n.LedgerStream(),
 			rights: map[Role]rights{
-				Worker:   all,
+				Worker:   base,
 				Operator: info | get | read,
 				API:      info | get | read,
 				Watcher:  info,
 			},
 			publish: map[Role][]string{
 				Worker:   {n.SampleSubject("*"), n.AnyJobRecord()},
-				Operator: {n.SampleSubject("*"), n.AnyJobRecord()},         // a replay removes a recorded refusal
-				API:      {n.Prefix() + ".ledger.job." + anySource + ".*"}, // to recognize repeated Idempotency-Keys
+				Operator: {n.SampleSubject("*"), n.AnyJobRecord()},          // a replay removes a recorded refusal
+				API:      {n.Prefix() + ".ledger.job." + eachSource + ".*"}, // to recognize repeated Idempotency-Keys
 			},
 		},
 		{
 			name: n.ResultsStream(),
 			rights: map[Role]rights{
-				Worker:   all,
+				Worker:   base,
 				Operator: info | get | read,
 				API:      info | get | read,
 				Watcher:  info | read, // its durable's name contains the machine and the folder
@@ -97,7 +97,7 @@ func streams(n queue.Names) []stream {
 		{
 			name: n.DeadStream(),
 			rights: map[Role]rights{
-				Worker:   all | remove,               // removes dead letters beyond a source's share
+				Worker:   base | remove,              // removes dead letters beyond a source's share
 				Operator: info | get | read | remove, // replay and drop
 				API:      info | read,
 				Watcher:  info,
@@ -105,26 +105,26 @@ func streams(n queue.Names) []stream {
 			publish: map[Role][]string{Worker: {n.DeadSubject("*", "*")}},
 		},
 		kv(n.ControlBucket(), map[Role]rights{
-			Worker:   all,
+			Worker:   base,
 			Operator: info | get | follow, // the members of the fleet
 			API:      info | get | follow,
 			Watcher:  info | get,
 		}, map[Role][]string{
 			Worker:   {">"},
-			Operator: {"quota.>", "pause.*"}, // commands count their queries, pause and resume
+			Operator: {"quota.>", "pause.*"}, // commands count their queries, and start and end pauses
 			API:      fleet.OwnKeys("api"),
 			Watcher:  fleet.OwnKeys("watcher"),
 		}),
 		// Roles that call WildFire share the fleet's token, which is sealed with the profile's
-		// secret. They renew the token and the login.
-		kv(n.TokensBucket(), map[Role]rights{Worker: all, Operator: info | get | follow},
+		// cache key or secret. They renew the token and the login.
+		kv(n.TokensBucket(), map[Role]rights{Worker: base, Operator: info | get | follow},
 			map[Role][]string{Worker: {">"}, Operator: {">"}}),
-		kv(n.GrantsBucket(), map[Role]rights{Worker: all, Operator: info | get | follow},
+		kv(n.GrantsBucket(), map[Role]rights{Worker: base, Operator: info | get | follow},
 			map[Role][]string{Worker: {">"}, Operator: {">"}}),
 		{
 			name: jets.ObjectStream + files,
 			rights: map[Role]rights{
-				Worker:   all | purge,
+				Worker:   base | purge,
 				Operator: info | get | purge,
 				API:      info | purge,
 				Watcher:  info | follow | purge, // listing objects uses a watch
@@ -141,7 +141,7 @@ func streams(n queue.Names) []stream {
 		{
 			name: jets.ObjectStream + reports,
 			rights: map[Role]rights{
-				Worker:   all | purge,
+				Worker:   base | purge,
 				Operator: info | get | follow, // `backburn report HASH`; reading an object uses a push consumer
 			},
 			publish: map[Role][]string{Worker: {jets.ObjectChunks(reports, ">"), jets.ObjectMeta(reports, ">")}},

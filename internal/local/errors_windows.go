@@ -9,8 +9,8 @@ import (
 // refused reports whether the error means that nobody listens on an existing socket.
 func refused(err error) bool { return errors.Is(err, windows.WSAECONNREFUSED) }
 
-// exhausted reports whether the error means that a connection could not be accepted for lack of
+// transient reports whether the error means that a connection could not be accepted for lack of
 // resources, or was aborted by its peer.
-func exhausted(err error) bool {
+func transient(err error) bool {
 	return errors.Is(err, windows.WSAEMFILE) || errors.Is(err, windows.WSAENOBUFS) || errors.Is(err, windows.WSAECONNABORTED)
 }

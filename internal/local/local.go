@@ -66,11 +66,11 @@ func Listen(cfg Config) (*Listener, error) {
 // users could connect at its path before the mode is set. Until then the process's umask decides
 // who may connect at the temporary name.
 func listenUnix(path string, mode fs.FileMode) (net.Listener, func(), error) {
-	if err := replaceable(path); err != nil {
+	if err := checkReplaceable(path); err != nil {
 		return nil, nil, err
 	}
 	fresh := path + newSuffix
-	if err := replaceable(fresh); err != nil {
+	if err := checkReplaceable(fresh); err != nil {
 		return nil, nil, err
 	}
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -115,9 +115,9 @@ func (n named) Addr() net.Addr { return &net.UnixAddr{Name: n.path, Net: "unix"}
 // answerTime is how long the owner of a socket may take to accept a connection.
 const answerTime = 2 * time.Second
 
-// replaceable returns an error if the path cannot be used: it is not a socket, or the socket's
-// owner is alive.
-func replaceable(path string) error {
+// checkReplaceable returns an error if the path cannot be used: it is not a socket, or a process
+// may still be listening on it.
+func checkReplaceable(path string) error {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -143,8 +143,8 @@ func replaceable(path string) error {
 // Addr returns the address of the listener.
 func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 
-// Accept waits until the number of connections is below the limit, and then for the next one. The
-// connection has the type *Conn. After Close the error matches net.ErrClosed.
+// Accept waits until the number of connections is below the limit, and then for the next
+// connection. This has the type *Conn. After Close the error matches net.ErrClosed.
 func (l *Listener) Accept() (net.Conn, error) {
 	select {
 	case l.slots <- struct{}{}:
@@ -157,12 +157,12 @@ func (l *Listener) Accept() (net.Conn, error) {
 		if err == nil {
 			return l.track(inner), nil
 		}
-		if !exhausted(err) {
+		if !transient(err) {
 			<-l.slots
 			return nil, err
 		}
 
-		select { // no file descriptors left: wait until some are closed
+		select { // try again later
 		case <-time.After(pause):
 		case <-l.closed:
 			<-l.slots
@@ -247,8 +247,9 @@ func (l *Listener) Close() error {
 	return err
 }
 
-// Drain waits until all connections are closed. The caller must already have told their servers to
-// close them. When ctx ends, reads and writes fail, and Drain continues to wait.
+// Drain waits until all connections are closed. The caller must already have told the
+// goroutines that serve them to close them. When ctx ends, reads and writes fail, and Drain
+// continues to wait.
 func (l *Listener) Drain(ctx context.Context) {
 	for {
 		l.mu.Lock()
@@ -265,7 +266,7 @@ func (l *Listener) Drain(ctx context.Context) {
 		}
 		l.mu.Lock()
 		for c := range l.conns {
-			_ = c.Conn.Close() // its server frees the slot
+			_ = c.Conn.Close() // the goroutine that serves it frees the slot
 		}
 		l.mu.Unlock()
 		ctx = context.WithoutCancel(ctx)

@@ -9,7 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Server is a Listener with the contexts of what it serves.
+// Server is a Listener with the function that serves its connections, and the contexts that end
+// them.
 type Server struct {
 	*Listener
 
@@ -45,9 +46,9 @@ func (s *Server) Close() {
 }
 
 // Run serves each connection on its own goroutine until ctx ends. It then cancels Ending, so that
-// waiting clients are answered, and after the grace period Life, so that requests in progress end.
-// Run returns once all connections are closed; the error is nil if ctx ended. It must be called
-// only once.
+// waiting clients are answered. After the grace period it cancels Life, so that requests in
+// progress end. Run returns once all connections are closed; the error is nil if ctx ended. It
+// must be called only once.
 func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	l := s.Listener
 	served := make(chan error, 1)

@@ -22,8 +22,8 @@ const (
 )
 
 // Credential identifies a credential. Its fields are not secret. Keys.Name depends on all of its
-// strings. The encryption key depends only on Kind and, if the secret is stretched, on TokenURL and
-// ClientID.
+// strings. Of these fields, the encryption key depends only on Kind and, if the secret is stretched,
+// on TokenURL and ClientID.
 type Credential struct {
 	Kind       string
 	TokenURL   string
