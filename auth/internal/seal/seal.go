@@ -22,8 +22,8 @@ const (
 )
 
 // Credential identifies a credential. Its fields are not secret. Keys.Name depends on all of its
-// strings. Of these fields, the encryption key depends only on Kind and, if the secret is stretched,
-// on TokenURL and ClientID.
+// strings. Of these fields, the encryption key depends only on Kind and, if the secret is
+// stretched, on TokenURL and ClientID.
 type Credential struct {
 	Kind       string
 	TokenURL   string
@@ -110,7 +110,7 @@ func (k Keys) aead(purpose string) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// Seal encrypts plain for one purpose and one place, such as a bucket and a key. Open needs the
+// Seal encrypts plain for one purpose, and for one place, such as a key in a bucket. Open needs the
 // same purpose and place.
 func (k Keys) Seal(purpose, place string, plain []byte) ([]byte, error) {
 	a, err := k.aead(purpose)
