@@ -139,11 +139,11 @@ func TestTransportConfigIsChecked(t *testing.T) {
 func TestProxyInTheEnvironment(t *testing.T) {
 	for address, ok := range map[string]bool{
 		"":                          true,
-		"http://proxy.example:3128": true,
-		"proxy.example:3128":        true,
+		"http://web.example:3128":   true,
+		"web.example:3128":          true,
 		"http://user:s3cr3t@pro xy": false,
 		"http://":                   false,
-		"htttp://proxy.example":     false,
+		"htttp://web.example":       false,
 	} {
 		t.Setenv("HTTPS_PROXY", address)
 		_, err := wildfire.NewTransport(wildfire.DefaultTransportConfig())
